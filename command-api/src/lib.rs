@@ -1,0 +1,1 @@
+//! The write side: HTTP in front, the executor behind.

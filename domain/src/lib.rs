@@ -1,0 +1,1 @@
+//! The rules of orders, stock, payments and their long processes: pure and synchronous.

@@ -1,0 +1,151 @@
+//! What is asked of an append and what it answers. A batch is all or nothing; an answer never precedes the sync.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::record::{Micros, Position, StreamId, Version};
+use crate::store::Error;
+
+/// What a stream must look like for the batch to go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// The stream has no event.
+    NoStream,
+    /// The last event of the stream has this version *and* this id: a version alone does not identify a state.
+    At {
+        /// The version of the stream's last event.
+        version: Version,
+        /// The id of the event that has that version.
+        event_id: Uuid,
+    },
+    /// Whatever is there; for imports of foreign logs only.
+    Any,
+}
+
+/// An event to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Unique over the log, for ever.
+    pub event_id: Uuid,
+    /// The stored type name.
+    pub kind: std::sync::Arc<str>,
+    /// The version of that type's schema.
+    pub schema_version: u32,
+    /// The payload's exact bytes.
+    pub data: Bytes,
+    /// The metadata's exact bytes.
+    pub metadata: Bytes,
+}
+
+/// One stream's part in a batch. Without events the expectation is only checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamWrite {
+    /// The stream.
+    pub stream: StreamId,
+    /// What it must look like.
+    pub expected: Expectation,
+    /// What to write to it, in order.
+    pub events: Vec<NewEvent>,
+}
+
+/// Everything that one command writes. Each stream occurs once; at least one event is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The command's id. A version 7 id says that this process has just made it and that no earlier append can have used it,
+    /// so the durable index of command ids is not asked about it (the ids in flight and in memory still are).
+    pub command_id: Uuid,
+    /// A fingerprint of the request: the same command id with another fingerprint is refused.
+    pub fingerprint: [u8; 32],
+    /// The streams, with what is expected of them and written to them.
+    pub writes: Vec<StreamWrite>,
+}
+
+/// Where the events of one stream went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamReceipt {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version of the first event written.
+    pub first_version: Version,
+    /// The version of the last event written.
+    pub last_version: Version,
+}
+
+/// Where a batch went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The command.
+    pub command_id: Uuid,
+    /// The request's fingerprint.
+    pub fingerprint: [u8; 32],
+    /// The first position of the batch.
+    pub first_position: Position,
+    /// The last position of the batch.
+    pub last_position: Position,
+    /// When it was committed.
+    pub recorded_at: Micros,
+    /// The streams written, in the order of the batch (check-only streams left out).
+    pub streams: Vec<StreamReceipt>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in the log, durably.
+    Appended(Receipt),
+    /// The same command had been appended before, durably: its first receipt.
+    AlreadyAppended(Receipt),
+    /// A stream was not as expected; nothing was written.
+    Conflict {
+        /// The first stream of the batch that was not as expected.
+        stream: StreamId,
+        /// What was expected of it.
+        expected: Expectation,
+        /// Its last version and the id of that event, `None` if it has no event.
+        actual: Option<(Version, Uuid)>,
+    },
+    /// The command id was used before with another fingerprint; nothing was written.
+    CommandIdReused(Receipt),
+}
+
+/// An append on its way. Its place among the appends of this handle is fixed already; dropping it does not cancel the write.
+#[derive(Debug)]
+pub struct Pending(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Waiting(oneshot::Receiver<Result<Outcome, Error>>),
+    Ready(Option<Result<Outcome, Error>>),
+}
+
+impl Pending {
+    /// An append whose outcome comes through `receiver`.
+    pub fn waiting(receiver: oneshot::Receiver<Result<Outcome, Error>>) -> Self {
+        Self(Inner::Waiting(receiver))
+    }
+
+    /// An append that is already decided (the queue was full, say).
+    pub fn ready(outcome: Result<Outcome, Error>) -> Self {
+        Self(Inner::Ready(Some(outcome)))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Outcome, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Inner::Waiting(receiver) => Pin::new(receiver)
+                .poll(cx)
+                .map(|answer| answer.unwrap_or_else(|_| Err(Error::Unknown("the writer stopped before it answered".into())))),
+            Inner::Ready(outcome) => {
+                Poll::Ready(outcome.take().unwrap_or_else(|| Err(Error::Closed)))
+            }
+        }
+    }
+}

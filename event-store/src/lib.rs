@@ -1,0 +1,10 @@
+//! An append-only log of opaque records: append, read a stream, read the log, wait for a position. It knows no order.
+
+pub mod append;
+pub mod consumer;
+pub mod hash;
+pub mod record;
+pub mod snapshot;
+mod store;
+
+pub use store::{EventStore, Error, Head, Page, Direction, Filter};

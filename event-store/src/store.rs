@@ -1,0 +1,137 @@
+//! The contract of an event store. One suite, `contract`, checks every backend against it.
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::append::{Batch, Pending, Receipt};
+use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::snapshot::Snapshot;
+
+/// What an operation on the store can fail with. *Unknown* is never reported as *no*.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was written, surely: too large, not well-formed, disk full. Trying again unchanged may or may not help.
+    #[error("the store did not take it: {0}")]
+    No(String),
+    /// The write may or may not be in the log; appending the same command id again tells.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+    /// The bounded queue is full; nothing was written. Come back in a moment.
+    #[error("the store's queue is full")]
+    Overloaded,
+    /// The store is shutting down or has stopped; nothing was written.
+    #[error("the store is closed")]
+    Closed,
+    /// A read failed.
+    #[error("the store cannot be read: {0}")]
+    Read(String),
+    /// What is stored is not what was written: the chain, a version or a position does not fit.
+    #[error("the log is damaged at position {position}: {what}")]
+    Damaged {
+        /// The first position that does not fit.
+        position: Position,
+        /// What does not fit there.
+        what: String,
+    },
+    /// The lease is not held any more: its epoch is over, or it ended and went to another.
+    #[error("the lease is lost")]
+    LeaseLost,
+}
+
+/// The durable end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The last position, 0 in an empty log.
+    pub position: Position,
+    /// The hash of the last record, all zero in an empty log.
+    pub hash: [u8; 32],
+    /// When the last group was committed.
+    pub recorded_at: Micros,
+}
+
+/// Which way a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From old to new.
+    Forwards,
+    /// From new to old.
+    Backwards,
+}
+
+/// Which records of the log are wanted; empty lists want everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these tenants.
+    pub tenants: Vec<String>,
+    /// Only streams of these categories.
+    pub categories: Vec<String>,
+    /// Only these types.
+    pub kinds: Vec<String>,
+}
+
+/// Part of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The records, in order of position. A batch is never cut in two: the page ends where a batch ends,
+    /// even where that makes it longer than the limit.
+    pub records: Vec<Record>,
+    /// Everything wanted up to here has been seen; read on after it.
+    pub next: Position,
+    /// The durable head when the page was read.
+    pub head: Position,
+}
+
+/// An append-only log.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Puts a batch on the writer's queue. Its place there is taken before this returns, so two appends by one task are
+    /// judged in their order; the outcome arrives after the sync.
+    fn append(&self, batch: Batch) -> Pending;
+
+    /// The receipt of a command, asked behind everything that is in flight: `None` means that it has not been accepted so far.
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error>;
+
+    /// Up to `limit` records of a stream, beginning with version `from` (inclusive; backwards, `u64::MAX` begins at the end).
+    async fn read_stream(&self, stream: &StreamId, from: Version, direction: Direction, limit: usize) -> Result<Vec<Record>, Error>;
+
+    /// The durable version of a stream's last event and its id, `None` if it has no event.
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error>;
+
+    /// About `limit` records of the log after `after` that `filter` wants, and never more than the durable head.
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error>;
+
+    /// The last position recorded at or before an instant, 0 if there is none.
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error>;
+
+    /// A watch on the durable head.
+    fn head(&self) -> watch::Receiver<Head>;
+
+    /// Which store this is: a random id made with it, kept for ever.
+    fn incarnation(&self) -> Uuid;
+
+    /// The store's clock.
+    fn now(&self) -> Micros;
+
+    /// Takes or renews a lease: succeeds if the row is free, its lease has ended, or `owner` holds it. `None`: another holds it.
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error>;
+
+    /// Gives a lease back early.
+    async fn release(&self, lease: &Lease) -> Result<(), Error>;
+
+    /// Moves a checkpoint, if the lease's epoch is still the row's: else [`Error::LeaseLost`].
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error>;
+
+    /// A row as it stands.
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error>;
+
+    /// The newest snapshot of a stream by this fold, if one is kept.
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error>;
+
+    /// Keeps a snapshot, in place of the stream's older one. Best effort: it may be dropped.
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot);
+
+    /// Takes no more appends, finishes those on the queue, and closes the files.
+    async fn close(&self) -> Result<(), Error>;
+}

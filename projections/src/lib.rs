@@ -1,0 +1,1 @@
+//! The read models: a table, an apply and the queries of each.

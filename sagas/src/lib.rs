@@ -1,0 +1,1 @@
+//! Running long processes: the runner, timers, the payment worker and the gateways.
