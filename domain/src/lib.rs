@@ -1,1 +1,23 @@
-//! The rules of orders, stock, payments and their long processes: pure and synchronous.
+//! The rules of orders, stock, payments and their long processes: pure and synchronous. No clock, no randomness, no I/O, no log.
+
+pub mod aggregate;
+pub mod command;
+pub mod event;
+pub mod ids;
+pub mod import;
+pub mod laws;
+pub mod money;
+pub mod order;
+pub mod outcome;
+pub mod payment;
+pub mod personal;
+pub mod reference;
+pub mod reservation;
+pub mod saga;
+pub mod stock;
+pub mod stream;
+pub mod time;
+
+pub use aggregate::{Aggregate, Class, Refusal};
+pub use command::Command;
+pub use event::Event;

@@ -1,0 +1,49 @@
+//! What every aggregate is: a state, and the two functions that are its whole rule book.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Something that decides: its state is the fold of its stream.
+pub trait Aggregate:
+    Clone + Default + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The category of its streams.
+    const CATEGORY: &'static str;
+    /// The version of the fold. It grows whenever `evolve` or the state's shape changes, so that no snapshot of an older fold is used.
+    const FOLD: u32;
+    /// What can be asked of it.
+    type Command: Clone + fmt::Debug + Send + Sync + 'static;
+    /// What can have happened to it.
+    type Event: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
+    /// Why it can say no.
+    type Refusal: Refusal;
+
+    /// Answers every pair of state and command. An empty list means that it is already so.
+    fn decide(&self, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
+
+    /// Moves past one fact; history is never refused. In place, since an order of a thousand lines should not be moved about for each fact.
+    fn evolve(&mut self, event: &Self::Event);
+}
+
+/// Why a command is refused. Serialises as an object whose `code` is [`Refusal::code`] and whose other fields are the numbers.
+pub trait Refusal:
+    fmt::Display + fmt::Debug + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// The stable kebab-case code.
+    fn code(&self) -> &'static str;
+    /// What kind of no it is.
+    fn class(&self) -> Class;
+}
+
+/// The kinds of refusal that a caller tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// There is no such thing.
+    Absent,
+    /// The state does not allow it (now).
+    Conflict,
+    /// The command itself cannot be right, whatever the state's stage.
+    Invalid,
+}

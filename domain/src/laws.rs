@@ -1,0 +1,1 @@
+//! The laws of DOMAIN as functions over folded states: what must hold after every event.

@@ -1,0 +1,375 @@
+//! What can be asked of an order. Everything from outside comes in with the command: ids, amounts, instants.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{
+    Address, Capture, Disposition, PaymentRecorded, PaymentTerms, RejectReason, Visibility,
+};
+use super::line::{LineQty, UnitPrice};
+use crate::ids::{
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
+    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId, Sku,
+};
+use crate::money::{Currency, Minor, Rounding};
+use crate::personal::Personal;
+use crate::stock::Shortfall;
+use crate::time::Timestamp;
+
+/// A wish about an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Place it. Decided on an absent order only.
+    Place(Box<Place>),
+    /// (saga) Stock and money are held: record the reservation and confirm.
+    Confirm(Confirm),
+    /// (saga) It will not be; everything is undone.
+    Reject {
+        /// Why.
+        reason: RejectReason,
+        /// The provider's code, say.
+        detail: Option<String>,
+        /// What was short.
+        shortfalls: Vec<Shortfall>,
+    },
+    /// (saga) Complete it if nothing is left to ship; otherwise nothing happens.
+    Complete,
+    /// Change its lines.
+    Edit(Edit),
+    /// (saga) Inventory holds these units.
+    RecordReserved {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// Held now.
+        reserved: Vec<LineQty>,
+        /// Promised once stock comes.
+        backordered: Vec<LineQty>,
+    },
+    /// (saga) Stock came for these backordered units: they are held now.
+    RecordAllocated {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// What is held now and was backordered before.
+        lines: Vec<LineQty>,
+    },
+    /// (saga) Inventory holds these units no more.
+    RecordUnreserved {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// Which.
+        lines: Vec<LineQty>,
+        /// Why.
+        reason: String,
+    },
+    /// Cancel units that have not shipped; all of them if `lines` is `None`. Before confirmation only all of them.
+    Cancel {
+        /// The cancellation.
+        cancellation_id: CancellationId,
+        /// Which units.
+        lines: Option<Vec<Units>>,
+        /// Why.
+        reason: String,
+    },
+    /// (saga) What a cancellation had to give back is given back: the order is cancelled if nothing shipped and nothing will,
+    /// complete if nothing is left to ship.
+    CloseCancellation {
+        /// The cancellation.
+        cancellation_id: CancellationId,
+    },
+    /// Hold it: no capture, no shipping.
+    PlaceHold {
+        /// The hold.
+        hold_id: HoldId,
+        /// Why.
+        reason: String,
+        /// More about it.
+        note: Option<Personal<String>>,
+        /// When somebody should look again.
+        until: Option<Timestamp>,
+    },
+    /// Let it go on.
+    ReleaseHold {
+        /// The hold.
+        hold_id: HoldId,
+        /// What came of it.
+        resolution: String,
+    },
+    /// Send it elsewhere.
+    ChangeAddress {
+        /// Where.
+        ship_to: Personal<Address>,
+    },
+    /// Note something.
+    AddNote {
+        /// The note.
+        note_id: NoteId,
+        /// What it says.
+        text: Personal<String>,
+        /// Who may read it.
+        visibility: Visibility,
+    },
+    /// Label it.
+    SetTags {
+        /// All its labels from now on.
+        tags: Vec<String>,
+    },
+    /// Ship these units; all that are reserved if `lines` is `None`.
+    RequestShipment {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// Which units.
+        lines: Option<Vec<Units>>,
+        /// Where it leaves from; the order's own location if `None`.
+        location: Option<LocationId>,
+        /// Who carries it.
+        carrier: Option<String>,
+        /// The carrier's number.
+        tracking: Option<String>,
+    },
+    /// (saga) It is paid for: it left.
+    Dispatch {
+        /// The shipment.
+        shipment_id: ShipmentId,
+    },
+    /// (saga) It cannot be paid for: it will not leave.
+    RefuseShipment {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// Why.
+        reason: String,
+    },
+    /// Tell where it is.
+    UpdateTracking {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// Who carries it.
+        carrier: Option<String>,
+        /// The carrier's number.
+        tracking: Option<String>,
+    },
+    /// It arrived; all of it if `lines` is `None`.
+    ConfirmDelivery {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// What arrived.
+        lines: Option<Vec<Units>>,
+        /// When, in the business's own time.
+        at: Option<Timestamp>,
+    },
+    /// It will not arrive.
+    ReportLost {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// What is lost; all that was not delivered if `None`.
+        lines: Option<Vec<Units>>,
+    },
+    /// Announce a return.
+    RequestReturn {
+        /// The return.
+        return_id: ReturnId,
+        /// What shall come back, and why.
+        lines: Vec<ReturnUnits>,
+    },
+    /// Do not take it back.
+    DeclineReturn {
+        /// The return.
+        return_id: ReturnId,
+        /// Why.
+        reason: String,
+    },
+    /// It came back.
+    ReceiveReturn {
+        /// The return.
+        return_id: ReturnId,
+        /// Which receipt of the return this is, counted from 1; the next one if `None`.
+        receipt: Option<u32>,
+        /// What came back.
+        lines: Vec<ReceivedUnits>,
+    },
+    /// Give money back.
+    GrantRefund(GrantRefund),
+    /// (saga) Payments says where the payment stands.
+    RecordPayment(PaymentRecorded),
+}
+
+/// What placing an order needs. The arithmetic is done by the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its number where it comes from.
+    pub external_ref: Option<ExternalRef>,
+    /// Where it comes from.
+    pub channel: Channel,
+    /// Who orders.
+    pub customer: Option<CustomerRef>,
+    /// The currency of every amount.
+    pub currency: Currency,
+    /// How halves are rounded.
+    pub rounding: Rounding,
+    /// What is ordered: 1 to 2,000 lines, line ids unique.
+    pub lines: Vec<NewLine>,
+    /// A discount on the whole order, spread over the lines by largest remainder.
+    pub discount: Minor,
+    /// What is charged for shipping.
+    pub shipping: Vec<NewShipping>,
+    /// Where it goes.
+    pub ship_to: Option<Personal<Address>>,
+    /// How it is paid.
+    pub payment: PaymentTerms,
+    /// The location that its stock comes from.
+    pub location: LocationId,
+    /// How long stock stays reserved before confirmation, in seconds.
+    pub reserve_for_s: u32,
+    /// When it was placed in the business's own time, where that is not now.
+    pub occurred_at: Option<Timestamp>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// What the caller believes the total to be; refused with both breakdowns if it is not.
+    pub expected_total: Option<Minor>,
+}
+
+/// A line as the caller prices it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLine {
+    /// Its number in the order.
+    pub line_id: LineId,
+    /// What is sold.
+    pub sku: Sku,
+    /// What it is called.
+    pub title: String,
+    /// Units.
+    pub qty: u32,
+    /// Price of one unit.
+    pub unit_price: UnitPrice,
+    /// Discount on this line.
+    pub discount: Minor,
+    /// Tax rate in basis points.
+    pub tax_bp: u32,
+    /// Whether the price includes the tax.
+    pub tax_included: bool,
+    /// Whether it may wait for stock.
+    pub backorder_ok: bool,
+    /// Whether it is ware that is kept in stock.
+    pub stocked: bool,
+}
+
+/// A shipping charge as the caller prices it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewShipping {
+    /// How it is shipped.
+    pub title: String,
+    /// The price.
+    pub price: Minor,
+    /// Tax rate in basis points.
+    pub tax_bp: u32,
+    /// Whether the price includes the tax.
+    pub tax_included: bool,
+}
+
+/// What confirming needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The payment.
+    pub payment_id: Option<PaymentId>,
+    /// The reservation.
+    pub reservation_id: Option<ReservationId>,
+    /// What the payment authorised.
+    pub authorised: Minor,
+}
+
+/// What an edit needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The edit.
+    pub edit_id: EditId,
+    /// What to change, in this order.
+    pub changes: Vec<Change>,
+    /// Why.
+    pub reason: String,
+}
+
+/// One change of an edit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Add a line.
+    Add(NewLine),
+    /// Order more or fewer units of a line; never fewer than are cancelled, shipped or on their way.
+    SetQty {
+        /// The line.
+        line_id: LineId,
+        /// Its new `ordered`.
+        qty: u32,
+    },
+    /// Change a line's price.
+    Reprice {
+        /// The line.
+        line_id: LineId,
+        /// Its new price.
+        unit_price: UnitPrice,
+    },
+    /// Change a line's discount.
+    Discount {
+        /// The line.
+        line_id: LineId,
+        /// Its new discount.
+        discount: Minor,
+    },
+}
+
+/// Units of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Units {
+    /// The line.
+    pub line_id: LineId,
+    /// How many, at least 1.
+    pub qty: u32,
+}
+
+/// Units to come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnUnits {
+    /// The line.
+    pub line_id: LineId,
+    /// How many, at least 1.
+    pub qty: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// Units that came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedUnits {
+    /// The line.
+    pub line_id: LineId,
+    /// How many, at least 1.
+    pub qty: u32,
+    /// What becomes of them.
+    pub disposition: Disposition,
+    /// Where they came in; the order's own location if `None`.
+    pub location: Option<LocationId>,
+}
+
+/// What a refund needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRefund {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How much; the value of the lines if `None`.
+    pub amount: Option<Minor>,
+    /// For which lines.
+    pub lines: Vec<super::event::LineValue>,
+    /// The return that it follows from.
+    pub return_id: Option<ReturnId>,
+    /// The cancellation that it follows from.
+    pub cancellation_id: Option<CancellationId>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Capture {
+    /// Whether money has to be taken before goods leave.
+    #[must_use]
+    pub fn before_shipping(self) -> bool {
+        !matches!(self, Self::PayLater)
+    }
+}

@@ -1,0 +1,520 @@
+//! What can have happened to an order. Kept for ever: add a variant or an optional field, never bend one
+//! (the golden schemas in `schemas/` guard the stored form).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::line::{Line, LineQty, ShippingCharge, Totals};
+use crate::ids::{
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
+    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId,
+};
+use crate::money::{Currency, Minor, Rounding};
+use crate::personal::Personal;
+use crate::time::Timestamp;
+
+/// A fact about an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented at its struct")]
+pub enum Event {
+    Placed(Box<Placed>),
+    Confirmed(Confirmed),
+    Rejected(Rejected),
+    Completed(Completed),
+    Edited(Edited),
+    LinesReserved(LinesReserved),
+    LinesBackordered(LinesBackordered),
+    LinesUnreserved(LinesUnreserved),
+    LinesCancelled(LinesCancelled),
+    Cancelled(Cancelled),
+    HoldPlaced(HoldPlaced),
+    HoldReleased(HoldReleased),
+    ShippingAddressChanged(ShippingAddressChanged),
+    NoteAdded(NoteAdded),
+    TagsSet(TagsSet),
+    ShipmentRequested(ShipmentRequested),
+    ShipmentDispatched(ShipmentDispatched),
+    ShipmentRefused(ShipmentRefused),
+    TrackingUpdated(TrackingUpdated),
+    ShipmentDelivered(ShipmentDelivered),
+    ShipmentLost(ShipmentLost),
+    ReturnRequested(ReturnRequested),
+    ReturnDeclined(ReturnDeclined),
+    ReturnReceived(ReturnReceived),
+    RefundGranted(RefundGranted),
+    PaymentRecorded(PaymentRecorded),
+}
+
+/// Where an order goes. Personal as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Address {
+    /// Who receives it.
+    pub name: String,
+    /// Street, house, floor: one entry a line.
+    pub lines: Vec<String>,
+    /// Town.
+    pub city: String,
+    /// Postal code, if the country has them.
+    pub postcode: Option<String>,
+    /// ISO 3166-1 alpha-2 country code, or the country's name where only that is known.
+    pub country: String,
+}
+
+/// When the money is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Capture {
+    /// What ships is captured before it ships (the default).
+    #[default]
+    AtShipment,
+    /// Everything is captured as soon as the order is confirmed.
+    AtConfirmation,
+    /// Not here: the order ships unpaid, by explicit policy.
+    PayLater,
+}
+
+/// How an order is paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentTerms {
+    /// When the money is taken.
+    pub capture: Capture,
+    /// The provider's token for the means of payment; never a card number.
+    pub instrument: String,
+}
+
+/// `OrderPlaced`: a customer wants these lines on these terms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Placed {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its number where it comes from, unique per channel for ever.
+    pub external_ref: Option<ExternalRef>,
+    /// Where it comes from.
+    pub channel: Channel,
+    /// Who orders.
+    pub customer: Option<CustomerRef>,
+    /// The currency of every amount of the order.
+    pub currency: Currency,
+    /// How halves were rounded.
+    pub rounding: Rounding,
+    /// What is ordered.
+    pub lines: Vec<Line>,
+    /// What is charged for shipping.
+    pub shipping: Vec<ShippingCharge>,
+    /// Where it goes.
+    pub ship_to: Option<Personal<Address>>,
+    /// The sums.
+    pub totals: Totals,
+    /// How it is paid.
+    pub payment: PaymentTerms,
+    /// The location that its stock comes from.
+    pub location: LocationId,
+    /// How long stock stays reserved before confirmation, in seconds.
+    pub reserve_for_s: u32,
+    /// When it was placed in the business's own time, where that is not the time of recording (imports).
+    pub occurred_at: Option<Timestamp>,
+    /// Free labels; `simulated` marks what an import made up.
+    pub tags: Vec<String>,
+}
+
+/// `OrderConfirmed`: stock and money are held. From here on, undoing is a cancellation or a return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Confirmed {
+    /// The payment, `None` for a free order and for `pay_later`.
+    pub payment_id: Option<PaymentId>,
+    /// The reservation, `None` if no line is kept in stock.
+    pub reservation_id: Option<ReservationId>,
+    /// What the payment authorised.
+    pub authorised: Minor,
+}
+
+/// Why an order was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectReason {
+    /// Not enough stock.
+    OutOfStock,
+    /// The means of payment was declined.
+    PaymentDeclined,
+    /// The reservation ended before the order could be confirmed.
+    Expired,
+    /// Taken for fraud.
+    Fraud,
+}
+
+/// `OrderRejected`: it will not be; everything is undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rejected {
+    /// Why.
+    pub reason: RejectReason,
+    /// The provider's code, say.
+    pub detail: Option<String>,
+    /// For `out_of_stock`: what was wanted and what there was, by SKU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<crate::stock::Shortfall>,
+}
+
+/// `OrderCompleted`: nothing is left to ship.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Completed {}
+
+/// One change of an edit, resolved: what the line is from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum LineChange {
+    /// A new line.
+    Added {
+        /// The line.
+        line: Line,
+    },
+    /// A line with a new quantity, price or discount; its quantities already cancelled or shipped stay.
+    Changed {
+        /// The line as it is from now on.
+        line: Line,
+    },
+}
+
+/// `OrderEdited`: the lines changed, and with them what is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Edited {
+    /// The edit.
+    pub edit_id: EditId,
+    /// What changed.
+    pub changes: Vec<LineChange>,
+    /// The sums before.
+    pub totals_before: Totals,
+    /// The sums after.
+    pub totals_after: Totals,
+    /// `totals_after.total − totals_before.total`.
+    pub balance_change: Minor,
+    /// Why.
+    pub reason: String,
+}
+
+/// `LinesReserved`: inventory holds these units for the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinesReserved {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// What is held.
+    pub lines: Vec<LineQty>,
+}
+
+/// `LinesBackordered`: inventory has promised these units once stock comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinesBackordered {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// What is waited for.
+    pub lines: Vec<LineQty>,
+}
+
+/// `LinesUnreserved`: inventory holds these units no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinesUnreserved {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// What is not held any more, out of reserved first, then of backordered.
+    pub lines: Vec<LineQty>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Units of a line and what they are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineValue {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+    /// Their value in minor units, cumulative so that the last unit takes the rest.
+    pub amount: Minor,
+}
+
+/// `LinesCancelled`: these units will not ship.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinesCancelled {
+    /// The cancellation.
+    pub cancellation_id: CancellationId,
+    /// What is cancelled. Taken out of unassigned first, then backordered, then reserved.
+    pub lines: Vec<LineValue>,
+    /// Shipping charges that are cancelled with it: all of them if nothing is left to ship and nothing has.
+    pub shipping: Minor,
+    /// The value of it all.
+    pub amount: Minor,
+    /// Of what was reserved or backordered, how much inventory has to let go, by line.
+    pub release: Vec<LineQty>,
+    /// Why.
+    pub reason: String,
+    /// Whether nothing of the order is left: neither to ship nor shipped.
+    pub whole: bool,
+}
+
+/// `OrderCancelled`: nothing shipped, nothing will, and everything that was held or taken has been given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cancelled {
+    /// Why.
+    pub reason: String,
+}
+
+/// `HoldPlaced`: no capture and no shipping until it is released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldPlaced {
+    /// The hold.
+    pub hold_id: HoldId,
+    /// Why: `fraud_check`, `address`, `customer_request` …
+    pub reason: String,
+    /// More about it.
+    pub note: Option<Personal<String>>,
+    /// When somebody should look again; nothing happens by itself.
+    pub until: Option<Timestamp>,
+}
+
+/// `HoldReleased`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldReleased {
+    /// The hold.
+    pub hold_id: HoldId,
+    /// What came of it.
+    pub resolution: String,
+}
+
+/// `ShippingAddressChanged`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShippingAddressChanged {
+    /// The new address.
+    pub ship_to: Personal<Address>,
+}
+
+/// Who may read a note.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// The shop's people.
+    #[default]
+    Internal,
+    /// The customer as well.
+    Customer,
+}
+
+/// `NoteAdded`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NoteAdded {
+    /// The note.
+    pub note_id: NoteId,
+    /// What it says.
+    pub text: Personal<String>,
+    /// Who may read it.
+    pub visibility: Visibility,
+}
+
+/// `TagsSet`: the order's labels are these, instead of those it had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TagsSet {
+    /// All of them.
+    pub tags: Vec<String>,
+}
+
+/// `ShipmentRequested`: these units shall leave once they are paid for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentRequested {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// What shall leave, with its value.
+    pub lines: Vec<LineValue>,
+    /// Where it leaves from.
+    pub location: LocationId,
+    /// Shipping charges due with it: all of them with the first shipment.
+    pub shipping: Minor,
+    /// What has to be captured before it leaves: 0 if that is done already, or is `pay_later`.
+    pub to_capture: Minor,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    pub tracking: Option<String>,
+}
+
+/// `ShipmentDispatched`: it left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentDispatched {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+}
+
+/// `ShipmentRefused`: it will not leave; its units are reserved as before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentRefused {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Why.
+    pub reason: String,
+}
+
+/// `TrackingUpdated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TrackingUpdated {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    pub tracking: Option<String>,
+}
+
+/// Units of a line, wherever they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineUnits {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+}
+
+/// `ShipmentDelivered`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentDelivered {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// What was delivered.
+    pub lines: Vec<LineUnits>,
+    /// When, in the business's own time.
+    pub at: Option<Timestamp>,
+}
+
+/// `ShipmentLost`: these units will not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentLost {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// What is lost.
+    pub lines: Vec<LineUnits>,
+}
+
+/// A line of a return, as announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnLine {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// `ReturnRequested`: these units shall come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnRequested {
+    /// The return.
+    pub return_id: ReturnId,
+    /// What shall come back.
+    pub lines: Vec<ReturnLine>,
+}
+
+/// `ReturnDeclined`: it will not be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnDeclined {
+    /// The return.
+    pub return_id: ReturnId,
+    /// Why.
+    pub reason: String,
+}
+
+/// What becomes of a unit that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// Back on the shelf.
+    Restock,
+    /// Came back, cannot be sold.
+    Damaged,
+    /// Announced, and not in the parcel: not refunded.
+    Missing,
+}
+
+/// A line of a return, as it was received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceivedLine {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+    /// What becomes of them.
+    pub disposition: Disposition,
+    /// Where they came in.
+    pub location: LocationId,
+}
+
+/// `ReturnReceived`: this came back. What was announced and is neither received nor missing stays announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnReceived {
+    /// The return.
+    pub return_id: ReturnId,
+    /// Which receipt of the return this is, counted from 1: a return may come in several parcels.
+    pub receipt: u32,
+    /// What came back.
+    pub lines: Vec<ReceivedLine>,
+    /// What is owed for it, by line.
+    pub refund: Vec<LineValue>,
+}
+
+/// `RefundGranted`: the customer gets this back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundGranted {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How much.
+    pub amount: Minor,
+    /// For which lines, if for lines.
+    pub lines: Vec<LineValue>,
+    /// The return that it follows from, if it follows from one.
+    pub return_id: Option<ReturnId>,
+    /// The cancellation that it follows from, if it follows from one.
+    pub cancellation_id: Option<CancellationId>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where an order's money stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Nothing is held or taken.
+    #[default]
+    None,
+    /// Money is held.
+    Authorised,
+    /// Some of it is taken.
+    PartCaptured,
+    /// All of it is taken.
+    Captured,
+    /// Some of what was taken is given back.
+    PartRefunded,
+    /// All of what was taken is given back.
+    Refunded,
+    /// The hold on the money was given up.
+    Voided,
+    /// The means of payment was declined.
+    Declined,
+    /// The provider did not say; being asked about.
+    Unknown,
+}
+
+/// `PaymentRecorded`: where the payment stands, told by the saga that heard it from payments. An order cannot read a payment's
+/// stream (payments may live elsewhere), yet how much can be refunded is its own decision: hence this fact on its own stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRecorded {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The version of the payment's stream that this tells of; an older one is never recorded after a newer one.
+    pub payment_version: u64,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// Held at the provider in all.
+    pub authorised: Minor,
+    /// Taken in all.
+    pub captured: Minor,
+    /// Given back in all.
+    pub refunded: Minor,
+    /// Asked to be given back and not settled yet.
+    pub refund_pending: Minor,
+}

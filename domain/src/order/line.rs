@@ -1,0 +1,129 @@
+//! What was ordered, as it stands in the order's events: each line with its arithmetic, done once and stored.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LineId, LocationId, Sku};
+use crate::money::Minor;
+
+/// A line of an order with its stored amounts. `subtotal = round(unit_price × qty)`, once;
+/// `total = subtotal − discount − order_discount`, plus `tax` where it is not included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Line {
+    /// Its number in the order.
+    pub line_id: LineId,
+    /// What is sold.
+    pub sku: Sku,
+    /// What it was called when it was sold.
+    pub title: String,
+    /// Units, 1 to 1,000,000.
+    pub qty: u32,
+    /// Price of one unit in major units, a decimal with up to four digits beyond the minor unit: `2.55`, `0.001`.
+    pub unit_price: UnitPrice,
+    /// `round(unit_price × qty)`.
+    pub subtotal: Minor,
+    /// Discount on this line, as given.
+    pub discount: Minor,
+    /// This line's share of the order's discount, spread by largest remainder.
+    pub order_discount: Minor,
+    /// Tax rate in basis points: 2000 is 20 %.
+    pub tax_bp: u32,
+    /// Whether the price includes the tax.
+    pub tax_included: bool,
+    /// The tax on what is left after discounts, rounded once.
+    pub tax: Minor,
+    /// What the customer owes for the line.
+    pub total: Minor,
+    /// Whether it may wait for stock to come.
+    pub backorder_ok: bool,
+    /// Whether it is ware that is kept in stock; postage and fees are not.
+    pub stocked: bool,
+}
+
+/// What is charged for shipping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShippingCharge {
+    /// How it is shipped.
+    pub title: String,
+    /// The price as given.
+    pub price: Minor,
+    /// Tax rate in basis points.
+    pub tax_bp: u32,
+    /// Whether the price includes the tax.
+    pub tax_included: bool,
+    /// The tax, rounded once.
+    pub tax: Minor,
+    /// What the customer owes for it.
+    pub total: Minor,
+}
+
+/// The sums of the stored line values; never computed again from prices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Σ line subtotals.
+    pub subtotal: Minor,
+    /// Σ line discounts and shares of the order's discount.
+    pub discount: Minor,
+    /// Σ shipping totals.
+    pub shipping: Minor,
+    /// Σ taxes of lines and shipping.
+    pub tax: Minor,
+    /// What the customer owes: Σ line totals and shipping totals.
+    pub total: Minor,
+}
+
+/// A price of one unit in major units: a decimal ≥ 0 with up to four digits beyond the currency's minor unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct UnitPrice {
+    digits: i64,
+    scale: u32,
+}
+
+/// A quantity of a line at a place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineQty {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+    /// Where they are kept.
+    pub location: LocationId,
+}
+
+/// A text that is no unit price.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a unit price: use a decimal such as 2.55")]
+pub struct NotAPrice(String);
+
+impl TryFrom<String> for UnitPrice {
+    type Error = NotAPrice;
+
+    fn try_from(text: String) -> Result<Self, NotAPrice> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let fits =
+            !whole.is_empty() && whole.len() <= 12 && fraction.len() <= 8 && !text.ends_with('.');
+        let digits = format!("{whole}{fraction}");
+        if !fits || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotAPrice(text.chars().take(40).collect()));
+        }
+        let digits = digits.parse().map_err(|_| NotAPrice(text.clone()))?;
+        Ok(Self {
+            digits,
+            scale: u32::try_from(fraction.len()).unwrap_or(0),
+        })
+    }
+}
+
+impl From<UnitPrice> for String {
+    fn from(price: UnitPrice) -> Self {
+        let scale = price.scale as usize;
+        let digits = format!("{:0width$}", price.digits, width = scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        if fraction.is_empty() {
+            whole.to_owned()
+        } else {
+            format!("{whole}.{fraction}")
+        }
+    }
+}

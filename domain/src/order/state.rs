@@ -1,0 +1,361 @@
+//! Where an order stands: the fold of its stream. Everything that is shown of an order is read from here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{
+    Address, PaymentRecorded, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility,
+};
+use super::line::{Line, ShippingCharge, Totals};
+use crate::ids::{
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
+    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId,
+};
+use crate::money::{Currency, Minor, Rounding};
+use crate::personal::Personal;
+use crate::stock::Shortfall;
+use crate::time::Timestamp;
+
+/// An order; absent until it is placed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every order that is looked at is placed"
+)]
+pub enum Order {
+    /// There is none (yet).
+    #[default]
+    Absent,
+    /// There is one.
+    Placed(Placed),
+}
+
+/// How far an order is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Stock and money are being seen to.
+    #[default]
+    Pending,
+    /// Both are held.
+    Confirmed,
+    /// Nothing is left to ship.
+    Completed,
+    /// It was not to be; everything was undone.
+    Rejected,
+    /// It was called off; everything was given back.
+    Cancelled,
+}
+
+/// Where its stock stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StockStatus {
+    /// Nothing is held.
+    None,
+    /// All that is open is held.
+    Reserved,
+    /// Some of what is open is held.
+    PartReserved,
+    /// All that is open, or what of it is not held, waits for stock to come.
+    Backordered,
+    /// What was held is let go.
+    Released,
+}
+
+/// Where its goods stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FulfilmentStatus {
+    /// Nothing left.
+    Unfulfilled,
+    /// Some left.
+    PartShipped,
+    /// All left.
+    Shipped,
+    /// Some arrived.
+    PartDelivered,
+    /// All arrived.
+    Delivered,
+    /// Nothing will leave.
+    Cancelled,
+}
+
+/// Where its returns stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnStatus {
+    /// None.
+    None,
+    /// Announced.
+    Requested,
+    /// Some came back.
+    PartReturned,
+    /// All that shipped came back.
+    Returned,
+}
+
+/// A placed order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its number where it comes from.
+    pub external_ref: Option<ExternalRef>,
+    /// Where it comes from.
+    pub channel: Channel,
+    /// Who orders.
+    pub customer: Option<CustomerRef>,
+    /// The currency of every amount.
+    pub currency: Currency,
+    /// How halves were rounded.
+    pub rounding: Rounding,
+    /// How it is paid.
+    pub payment_terms: PaymentTerms,
+    /// The location that its stock comes from.
+    pub location: LocationId,
+    /// How long stock stays reserved before confirmation, in seconds.
+    pub reserve_for_s: u32,
+    /// When it was placed in the business's own time, where that is not the time of recording.
+    pub occurred_at: Option<Timestamp>,
+    /// Where it goes.
+    pub ship_to: Option<Personal<Address>>,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// How far it is.
+    pub status: Status,
+    /// Why it was rejected.
+    pub rejection: Option<Rejection>,
+    /// Why it was cancelled.
+    pub cancel_reason: Option<String>,
+    /// Its lines, with their quantities and values.
+    pub lines: BTreeMap<LineId, LineState>,
+    /// What is charged for shipping.
+    pub shipping: Vec<ShippingCharge>,
+    /// What of the shipping charges is due with a shipment that is on its way or has left.
+    pub shipping_shipped: Minor,
+    /// What of the shipping charges was cancelled.
+    pub shipping_cancelled: Minor,
+    /// The sums of what was ordered, edits included.
+    pub totals: Totals,
+    /// The reservation that holds its stock.
+    pub reservation_id: Option<ReservationId>,
+    /// Whether inventory ever held or promised something for it.
+    pub was_reserved: bool,
+    /// The payment.
+    pub payment: Payment,
+    /// Holds that are open.
+    pub holds: BTreeMap<HoldId, Hold>,
+    /// Holds that were released.
+    pub released_holds: BTreeMap<HoldId, String>,
+    /// Its shipments.
+    pub shipments: BTreeMap<ShipmentId, Shipment>,
+    /// Its returns.
+    pub returns: BTreeMap<ReturnId, Return>,
+    /// Its cancellations.
+    pub cancellations: BTreeMap<CancellationId, Cancellation>,
+    /// Its edits.
+    pub edits: BTreeMap<EditId, Minor>,
+    /// Refunds granted, and how much each.
+    pub refunds: BTreeMap<RefundId, Refund>,
+    /// Its notes.
+    pub notes: BTreeMap<NoteId, Note>,
+}
+
+/// Why an order was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// Why.
+    pub reason: RejectReason,
+    /// The provider's code, say.
+    pub detail: Option<String>,
+    /// What was short.
+    pub shortfalls: Vec<Shortfall>,
+}
+
+/// A line with its counters. `ordered = cancelled + reserved + backordered + unassigned + shipped`, where the units of a requested
+/// shipment count as reserved until it is dispatched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineState {
+    /// The line as last edited; its `qty` is `ordered`.
+    pub line: Line,
+    /// Units that will not ship.
+    pub cancelled: u32,
+    /// Units that inventory holds (for lines that are not kept in stock: that are confirmed).
+    pub reserved: u32,
+    /// Units promised once stock comes.
+    pub backordered: u32,
+    /// Of the reserved, those in a requested shipment.
+    pub shipping: u32,
+    /// Units that left.
+    pub shipped: u32,
+    /// Of those, units that arrived.
+    pub delivered: u32,
+    /// Of those shipped, units that got lost.
+    pub lost: u32,
+    /// Units announced to come back.
+    pub return_requested: u32,
+    /// Units that came back.
+    pub returned: u32,
+    /// Of those, units back on the shelf.
+    pub restocked: u32,
+    /// Of those, units that cannot be sold.
+    pub written_off: u32,
+    /// Value of the cancelled units.
+    pub cancelled_value: Minor,
+    /// Value of the units in requested shipments.
+    pub shipping_value: Minor,
+    /// Value of the units that left.
+    pub shipped_value: Minor,
+    /// Value of the units that came back and are refunded for that.
+    pub returned_value: Minor,
+}
+
+/// The order's view of its payment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payment {
+    /// The payment, once it is known.
+    pub payment_id: Option<PaymentId>,
+    /// The newest that was told of it.
+    pub recorded: Option<PaymentRecorded>,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// Held in all.
+    pub authorised: Minor,
+    /// Taken in all.
+    pub captured: Minor,
+    /// Given back in all.
+    pub refunded: Minor,
+    /// Asked to be given back and not settled yet.
+    pub refund_pending: Minor,
+}
+
+/// An open hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Why.
+    pub reason: String,
+    /// More about it.
+    pub note: Option<Personal<String>>,
+    /// When somebody should look again.
+    pub until: Option<Timestamp>,
+}
+
+/// How far a shipment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShipmentStatus {
+    /// It waits to be paid for.
+    Requested,
+    /// It left.
+    Dispatched,
+    /// It will not leave.
+    Refused,
+    /// All of it arrived.
+    Delivered,
+    /// What did not arrive is lost.
+    Lost,
+}
+
+/// A shipment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// How far it is.
+    pub status: ShipmentStatus,
+    /// Units and value by line.
+    pub lines: BTreeMap<LineId, ShipmentLine>,
+    /// Where it leaves from.
+    pub location: LocationId,
+    /// Shipping charges due with it.
+    pub shipping: Minor,
+    /// What had to be captured before it leaves.
+    pub to_capture: Minor,
+    /// Who carries it.
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    pub tracking: Option<String>,
+    /// Why it was refused.
+    pub refused: Option<String>,
+}
+
+/// A line of a shipment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipmentLine {
+    /// Units.
+    pub qty: u32,
+    /// Their value.
+    pub amount: Minor,
+    /// Of those, units that arrived.
+    pub delivered: u32,
+    /// Of those, units that got lost.
+    pub lost: u32,
+}
+
+/// How far a return is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReturnStage {
+    /// Announced.
+    Requested,
+    /// Will not be taken back.
+    Declined,
+    /// Some of it came.
+    PartReceived,
+    /// It came, or what did not is missing.
+    Received,
+}
+
+/// A return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// How far it is.
+    pub stage: ReturnStage,
+    /// What was announced.
+    pub lines: Vec<ReturnLine>,
+    /// Units still announced, by line.
+    pub open: BTreeMap<LineId, u32>,
+    /// How many receipts there were.
+    pub receipts: u32,
+    /// What is owed for what came back.
+    pub refund: Minor,
+    /// Why it was declined.
+    pub declined: Option<String>,
+}
+
+/// A cancellation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// The value cancelled.
+    pub amount: Minor,
+    /// Why.
+    pub reason: String,
+    /// Whether nothing of the order was left by it.
+    pub whole: bool,
+    /// Whether everything it had to give back is given back.
+    pub closed: bool,
+}
+
+/// A refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// How much.
+    pub amount: Minor,
+    /// Why.
+    pub reason: String,
+    /// The return that it follows from.
+    pub return_id: Option<ReturnId>,
+    /// The cancellation that it follows from.
+    pub cancellation_id: Option<CancellationId>,
+}
+
+/// A note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// What it says.
+    pub text: Personal<String>,
+    /// Who may read it.
+    pub visibility: Visibility,
+}

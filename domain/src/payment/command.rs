@@ -1,0 +1,98 @@
+//! What can be asked of a payment.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Verb, Verdict};
+use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::money::{Minor, Money};
+use crate::time::Timestamp;
+
+/// A wish about a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Hold money. Again after a decline: a new attempt; again while it is under way or done: nothing.
+    RequestAuthorisation {
+        /// The payment.
+        payment_id: PaymentId,
+        /// The order that it is for.
+        order_id: OrderId,
+        /// How much.
+        amount: Money,
+        /// The provider's token for the means of payment.
+        instrument: String,
+        /// Which attempt the caller means; a later one is made only after a proven *not done*.
+        attempt: u32,
+    },
+    /// Take money that is held.
+    Capture {
+        /// The capture.
+        capture_id: CaptureId,
+        /// How much.
+        amount: Minor,
+    },
+    /// Let what is held and not taken go.
+    Void,
+    /// Give taken money back.
+    Refund {
+        /// The refund.
+        refund_id: RefundId,
+        /// How much.
+        amount: Minor,
+        /// Why.
+        reason: String,
+    },
+    /// (payment worker) What came of a request at the provider.
+    RecordOutcome(RecordOutcome),
+    /// (operator, reconciliation) What evidence says of an unknown outcome.
+    ResolveOutcome {
+        /// What was asked.
+        verb: Verb,
+        /// What came of it.
+        verdict: Verdict,
+        /// How that is known.
+        evidence: String,
+        /// The provider's reference, if there is one.
+        provider_ref: Option<String>,
+    },
+    /// (saga) What is held cannot be taken any more.
+    ExpireAuthorisation,
+}
+
+/// What came of a request at the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordOutcome {
+    /// What was asked.
+    pub verb: Verb,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How that is known, if it was unknown before and was asked about.
+    pub evidence: Option<String>,
+}
+
+/// Three-valued: what is not known is said to be not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The provider did it.
+    Done {
+        /// The provider's reference.
+        provider_ref: String,
+        /// How much.
+        amount: Minor,
+        /// Until when held money can be taken.
+        capture_before: Option<Timestamp>,
+        /// What the provider keeps.
+        fee: Option<Minor>,
+    },
+    /// The provider did not do it, surely.
+    NotDone {
+        /// The provider's code.
+        code: String,
+    },
+    /// Nobody knows yet.
+    Unknown {
+        /// What is known about why.
+        detail: String,
+    },
+}

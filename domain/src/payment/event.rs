@@ -1,0 +1,220 @@
+//! What can have happened to a payment. Kept for ever: add a variant or an optional field, never bend one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::money::{Minor, Money};
+use crate::time::Timestamp;
+
+/// A fact about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented at its struct")]
+pub enum Event {
+    AuthorisationRequested(AuthorisationRequested),
+    Authorised(Authorised),
+    Declined(Declined),
+    AuthorisationExpired(AuthorisationExpired),
+    OutcomeUnknown(OutcomeUnknown),
+    CaptureRequested(CaptureRequested),
+    Captured(Captured),
+    CaptureFailed(CaptureFailed),
+    VoidRequested(VoidRequested),
+    Voided(Voided),
+    VoidFailed(VoidFailed),
+    RefundRequested(RefundRequested),
+    RefundSettled(RefundSettled),
+    RefundFailed(RefundFailed),
+    OutcomeResolved(OutcomeResolved),
+}
+
+/// What is asked of a provider.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(tag = "verb", rename_all = "snake_case")]
+pub enum Verb {
+    /// Hold money.
+    Authorise,
+    /// Take money that is held.
+    Capture {
+        /// Which capture.
+        capture_id: CaptureId,
+    },
+    /// Let held money go.
+    Void,
+    /// Give taken money back.
+    Refund {
+        /// Which refund.
+        refund_id: RefundId,
+    },
+}
+
+/// `AuthorisationRequested`: money shall be held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationRequested {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The order that it is for.
+    pub order_id: OrderId,
+    /// How much.
+    pub amount: Money,
+    /// The provider's token for the means of payment.
+    pub instrument: String,
+    /// Which attempt, from 1; grows only after a proven *not done*.
+    pub attempt: u32,
+}
+
+/// `PaymentAuthorised`: the provider holds the money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Authorised {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The provider's reference.
+    pub provider_ref: String,
+    /// How much it holds.
+    pub amount: Minor,
+    /// Until when it can be taken, if the provider says so.
+    pub capture_before: Option<Timestamp>,
+}
+
+/// `PaymentDeclined`: the provider will not hold the money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Declined {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The provider's code.
+    pub code: String,
+}
+
+/// `AuthorisationExpired`: what was held and not taken is free again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationExpired {
+    /// How much was let go.
+    pub amount: Minor,
+}
+
+/// `PaymentOutcomeUnknown`: the provider did not say whether it did it. Left by evidence only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutcomeUnknown {
+    /// What was asked.
+    #[serde(flatten)]
+    pub verb: Verb,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What is known about why.
+    pub detail: Option<String>,
+}
+
+/// `CaptureRequested`: money that is held shall be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaptureRequested {
+    /// The capture.
+    pub capture_id: CaptureId,
+    /// How much.
+    pub amount: Minor,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// `PaymentCaptured`: it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Captured {
+    /// The capture.
+    pub capture_id: CaptureId,
+    /// How much.
+    pub amount: Minor,
+    /// What the provider keeps of it, if it says so.
+    pub fee: Option<Minor>,
+    /// The provider's reference.
+    pub provider_ref: String,
+}
+
+/// `CaptureFailed`: it was not taken, surely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaptureFailed {
+    /// The capture.
+    pub capture_id: CaptureId,
+    /// The provider's code.
+    pub code: String,
+}
+
+/// `VoidRequested`: what is held and not taken shall be let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoidRequested {
+    /// How much is held and not taken.
+    pub amount: Minor,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// `PaymentVoided`: it is let go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Voided {
+    /// How much was let go.
+    pub amount: Minor,
+}
+
+/// `VoidFailed`: it was not let go, surely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoidFailed {
+    /// Which attempt.
+    pub attempt: u32,
+    /// The provider's code.
+    pub code: String,
+}
+
+/// `RefundRequested`: taken money shall be given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundRequested {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How much.
+    pub amount: Minor,
+    /// Why.
+    pub reason: String,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// `RefundSettled`: it is given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundSettled {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How much.
+    pub amount: Minor,
+    /// The provider's reference.
+    pub provider_ref: String,
+}
+
+/// `RefundFailed`: it was not given back, surely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundFailed {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// The provider's code.
+    pub code: String,
+}
+
+/// What evidence says of an unknown outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It was done.
+    Done,
+    /// It was not done.
+    NotDone,
+}
+
+/// `OutcomeResolved`: an unknown outcome is known by evidence; the event of the outcome itself follows in the same batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutcomeResolved {
+    /// What was asked.
+    #[serde(flatten)]
+    pub verb: Verb,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// How that is known: the provider's answer to a query, an operator's reason.
+    pub evidence: String,
+}

@@ -1,0 +1,165 @@
+//! What can have happened in a long process: one vocabulary for all kinds. Kept for ever: add, never bend.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+
+/// A fact about a saga.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is documented at its struct")]
+pub enum Event {
+    Started(Started),
+    StepAsked(StepAsked),
+    StepAnswered(StepAnswered),
+    Unwinding(Unwinding),
+    TimerSet(TimerSet),
+    TimerCancelled(TimerCancelled),
+    TimerFired(TimerFired),
+    Parked(Parked),
+    Resumed(Resumed),
+    Ended(Ended),
+}
+
+/// `SagaStarted`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Started {
+    /// Which process: `checkout`, `fulfilment` …
+    pub kind: String,
+    /// The version of its definition.
+    pub definition: u32,
+    /// What it is about.
+    pub subject: Uuid,
+    /// The order or return that the work belongs to.
+    pub correlation: Uuid,
+    /// What the process needs to know, as its kind defines it.
+    pub input: Value,
+}
+
+/// Forwards or back.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Do it.
+    Do,
+    /// Undo it.
+    Undo,
+}
+
+/// `SagaStepAsked`: a service is asked for a step. Sent again with the same id until it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepAsked {
+    /// The step.
+    pub step: String,
+    /// Do or undo.
+    pub direction: Direction,
+    /// Which attempt, from 1; grows only after a proven *not done*.
+    pub attempt: u32,
+    /// The command's id: v5 of tenant, saga, step, direction and attempt.
+    pub command_id: Uuid,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// It is done; with what later steps need of it.
+    Done {
+        /// Named values.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        output: BTreeMap<String, Value>,
+    },
+    /// It is not done, surely.
+    NotDone {
+        /// The refusal's code.
+        code: String,
+        /// The refusal's numbers.
+        details: Value,
+    },
+    /// Nobody knows; it is being asked about.
+    Unknown {
+        /// What is known about why.
+        detail: String,
+    },
+}
+
+/// `SagaStepAnswered`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepAnswered {
+    /// The step.
+    pub step: String,
+    /// Do or undo.
+    pub direction: Direction,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: StepOutcome,
+}
+
+/// `SagaUnwinding`: what was done is undone, in reverse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unwinding {
+    /// A stable code: `out_of_stock`, `payment_declined`, `expired`, `cancelled` …
+    pub reason: String,
+    /// The refusal's numbers.
+    pub details: Option<Value>,
+}
+
+/// `SagaTimerSet`; a timer of the same name is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimerSet {
+    /// Its name within the saga.
+    pub timer: String,
+    /// When it fires, by the store's clock.
+    pub due_at: Timestamp,
+}
+
+/// `SagaTimerCancelled`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimerCancelled {
+    /// Its name within the saga.
+    pub timer: String,
+}
+
+/// `SagaTimerFired`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TimerFired {
+    /// Its name within the saga.
+    pub timer: String,
+    /// When it was due.
+    pub due_at: Timestamp,
+}
+
+/// `SagaParked`: it cannot go on by itself; a person or late evidence has to help.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Parked {
+    /// A stable code.
+    pub reason: String,
+    /// What a person reads: the last error, the attempts.
+    pub detail: String,
+    /// The step that it hangs at.
+    pub step: Option<String>,
+}
+
+/// `SagaResumed`: evidence came or a person helped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Resumed {
+    /// Why.
+    pub reason: String,
+}
+
+/// `SagaEnded`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ended {
+    /// `done`, or the reason for which it was undone.
+    pub outcome: String,
+    /// Whether it was undone.
+    pub undone: bool,
+}

@@ -1,0 +1,131 @@
+//! What can be asked of the stock of a SKU at a location. A reservation over several SKUs is one batch of these.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::event::LineShare;
+use crate::ids::{LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
+use crate::time::Timestamp;
+
+/// A wish about stock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Keep the SKU here, on these terms. The same terms again: nothing.
+    Register {
+        /// The SKU.
+        sku: Sku,
+        /// Where.
+        location: LocationId,
+        /// Units that are never promised.
+        safety_stock: u32,
+        /// How many units may be promised beyond what there is.
+        backorder_limit: u32,
+    },
+    /// Units came in; registers the SKU first where it is not yet. Waiting backorders are allocated, oldest first.
+    Receive {
+        /// The SKU.
+        sku: Sku,
+        /// Where.
+        location: LocationId,
+        /// Units, at least 1.
+        qty: u32,
+        /// The delivery that they came with.
+        source_ref: Option<String>,
+    },
+    /// Hold units.
+    Reserve(Reserve),
+    /// Hold them longer.
+    Extend {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// Its new end, later than the old one.
+        expires_at: Timestamp,
+    },
+    /// Hold units no more. Where there is no such reservation (yet) a tombstone is recorded.
+    Release {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// The order that it is for, if for an order.
+        order_id: Option<OrderId>,
+        /// Units, out of promised ones first; all that are left if `None`.
+        qty: Option<u32>,
+        /// What it is that lets go; the same one takes effect once.
+        release_id: Uuid,
+        /// Until when a late reserve has to be refused.
+        expires_at: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// Its time is over.
+    Expire {
+        /// The reservation.
+        reservation_id: ReservationId,
+    },
+    /// Units leave, out of a reservation.
+    Ship {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// The order.
+        order_id: Option<OrderId>,
+        /// The order's lines.
+        lines: Vec<LineShare>,
+    },
+    /// Units came back.
+    Return {
+        /// The return.
+        return_id: ReturnId,
+        /// Which receipt of the return, from 1. The same one takes effect once.
+        receipt: u32,
+        /// The order.
+        order_id: Option<OrderId>,
+        /// Units that go back on the shelf.
+        restock: u32,
+        /// Units that cannot be sold.
+        damaged: u32,
+    },
+    /// There is more or less than the book says.
+    Adjust {
+        /// Units more, or fewer; not 0.
+        delta: i64,
+        /// Why.
+        reason: String,
+        /// What the caller believes `on_hand` to be before.
+        expected: u32,
+        /// Whether reservations may be left without stock; the shortage then names them.
+        accept_shortage: bool,
+        /// An id for the adjustment; the same one takes effect once.
+        adjustment_id: Uuid,
+    },
+    /// Somebody counted.
+    Count {
+        /// Units counted.
+        counted: u32,
+        /// Whether reservations may be left without stock.
+        accept_shortage: bool,
+    },
+}
+
+/// What reserving needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserve {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The SKU; named so that a refusal can tell it.
+    pub sku: Sku,
+    /// Where; likewise.
+    pub location: LocationId,
+    /// The order that it is for, if for an order.
+    pub order_id: Option<OrderId>,
+    /// The order's lines with their units, or one share of line 0 for a reservation that no order asked for.
+    pub lines: Vec<LineShare>,
+    /// The lines that may wait for stock, within the backorder limit.
+    pub backorder_ok: Vec<crate::ids::LineId>,
+    /// Take what there is even if it is less.
+    pub allow_partial: bool,
+    /// When the hold is meant to end unless it is confirmed.
+    pub expires_at: Option<Timestamp>,
+    /// Now, as the caller has it: a reserve past its end is refused.
+    pub now: Timestamp,
+}

@@ -1,0 +1,202 @@
+//! What can have happened to stock. Kept for ever: add a variant or an optional field, never bend one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
+use crate::time::Timestamp;
+
+/// A fact about the stock of a SKU at a location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented at its struct")]
+pub enum Event {
+    Registered(Registered),
+    Received(Received),
+    Reserved(Reserved),
+    Backordered(Backordered),
+    ReservationExtended(ReservationExtended),
+    ReservationReleased(ReservationReleased),
+    ReservationExpired(ReservationExpired),
+    Shipped(Shipped),
+    Returned(Returned),
+    WrittenOff(WrittenOff),
+    Adjusted(Adjusted),
+    Counted(Counted),
+    BackorderAllocated(BackorderAllocated),
+}
+
+/// Units for a line of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineShare {
+    /// The line.
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+}
+
+/// `StockRegistered`: the SKU is kept here from now on, or its terms change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Registered {
+    /// The SKU.
+    pub sku: Sku,
+    /// Where.
+    pub location: LocationId,
+    /// Units that are never promised.
+    pub safety_stock: u32,
+    /// How many units may be promised beyond what there is.
+    pub backorder_limit: u32,
+}
+
+/// `StockReceived`: units came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Received {
+    /// Units.
+    pub qty: u32,
+    /// The delivery that they came with.
+    pub source_ref: Option<String>,
+}
+
+/// `StockReserved`: units are held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reserved {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order that it is for, if for an order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+    /// The order's lines that they are for.
+    pub lines: Vec<LineShare>,
+    /// When the hold is meant to end, unless it is confirmed; `None`: it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// `StockBackordered`: units are promised once stock comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Backordered {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order that it is for, if for an order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+    /// The order's lines that they are for.
+    pub lines: Vec<LineShare>,
+    /// When stock is expected.
+    pub expected_at: Option<Timestamp>,
+}
+
+/// `ReservationExtended`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationExtended {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// Its new end.
+    pub expires_at: Timestamp,
+}
+
+/// `ReservationReleased`: units are held or promised no more. With `qty` 0 it is a tombstone: the release came before the reserve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationReleased {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order that it was for.
+    pub order_id: Option<OrderId>,
+    /// Units that were held.
+    pub qty: u32,
+    /// Units that were promised.
+    pub backordered: u32,
+    /// Whether nothing of the reservation is left here.
+    pub whole: bool,
+    /// What it is that lets go: the cancellation's id, say. The same one takes effect once.
+    pub release_id: uuid::Uuid,
+    /// For a tombstone: until when a late reserve has to be refused.
+    pub expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// `ReservationExpired`: its time is over; units are held or promised no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationExpired {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order that it was for.
+    pub order_id: Option<OrderId>,
+    /// Units that were held.
+    pub qty: u32,
+    /// Units that were promised.
+    pub backordered: u32,
+}
+
+/// `StockShipped`: units left, out of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shipped {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+    /// The order's lines.
+    pub lines: Vec<LineShare>,
+}
+
+/// `StockReturned`: units are back on the shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Returned {
+    /// The return.
+    pub return_id: ReturnId,
+    /// Which receipt of the return, from 1.
+    pub receipt: u32,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+}
+
+/// `StockWrittenOff`: units came back that cannot be sold; `on_hand` falls by them, after `StockReturned` has raised it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WrittenOff {
+    /// The return.
+    pub return_id: ReturnId,
+    /// Which receipt of the return, from 1.
+    pub receipt: u32,
+    /// Units.
+    pub qty: u32,
+    /// Why.
+    pub reason: String,
+}
+
+/// `StockAdjusted`: somebody says that there is more or less.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Adjusted {
+    /// Units more, or fewer.
+    pub delta: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// `StockCounted`: somebody counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counted {
+    /// Units counted.
+    pub counted: u32,
+    /// `counted − on_hand` before.
+    pub difference: i64,
+}
+
+/// `BackorderAllocated`: stock came; promised units are held now, oldest promise first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackorderAllocated {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// The line, if it is an order's.
+    pub line_id: Option<LineId>,
+    /// Units.
+    pub qty: u32,
+}

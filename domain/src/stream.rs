@@ -1,0 +1,154 @@
+//! The names of the streams: `{category}-{id}`. The one place that makes them.
+
+use uuid::Uuid;
+
+use crate::ids::{
+    Channel, ExternalRef, ImportId, LocationId, OrderId, PaymentId, ReservationId, Sku,
+};
+
+/// A stream's name within its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName {
+    /// What kind of stream.
+    pub category: &'static str,
+    /// Which one of that kind.
+    pub id: String,
+}
+
+/// Orders.
+pub const ORDER: &str = "order";
+/// Payments.
+pub const PAYMENT: &str = "payment";
+/// Stock of a SKU at a location.
+pub const STOCK: &str = "stock";
+/// Reservations that no order asked for.
+pub const RESERVATION: &str = "reservation";
+/// Long processes.
+pub const SAGA: &str = "saga";
+/// External references taken.
+pub const REFERENCE: &str = "ref";
+/// Outcomes of commands that changed nothing.
+pub const OUTCOME: &str = "outcome";
+/// Bulk runs.
+pub const IMPORT: &str = "import";
+
+/// An order's stream.
+#[must_use]
+pub fn order(id: OrderId) -> StreamName {
+    StreamName {
+        category: ORDER,
+        id: id.to_string(),
+    }
+}
+
+/// A payment's stream.
+#[must_use]
+pub fn payment(id: PaymentId) -> StreamName {
+    StreamName {
+        category: PAYMENT,
+        id: id.to_string(),
+    }
+}
+
+/// The stream of a SKU's stock at a location.
+#[must_use]
+pub fn stock(location: &LocationId, sku: &Sku) -> StreamName {
+    StreamName {
+        category: STOCK,
+        id: format!("{}/{}", escape(location.as_str()), escape(sku.as_str())),
+    }
+}
+
+/// The location and the SKU that a stock stream's id names; `None` if it names none.
+#[must_use]
+pub fn parse_stock(id: &str) -> Option<(LocationId, Sku)> {
+    let (location, sku) = id.split_once('/')?;
+    Some((
+        LocationId::try_new(unescape(location)?).ok()?,
+        Sku::try_new(unescape(sku)?).ok()?,
+    ))
+}
+
+/// A standalone reservation's stream.
+#[must_use]
+pub fn reservation(id: ReservationId) -> StreamName {
+    StreamName {
+        category: RESERVATION,
+        id: id.to_string(),
+    }
+}
+
+/// A saga's stream.
+#[must_use]
+pub fn saga(kind: &str, subject: Uuid) -> StreamName {
+    StreamName {
+        category: SAGA,
+        id: format!("{kind}-{subject}"),
+    }
+}
+
+/// The stream that takes an external reference.
+#[must_use]
+pub fn reference(channel: &Channel, external_ref: &ExternalRef) -> StreamName {
+    StreamName {
+        category: REFERENCE,
+        id: format!(
+            "{}-{}",
+            escape(channel.as_str()),
+            escape(external_ref.as_str())
+        ),
+    }
+}
+
+/// The stream of a command that changed nothing.
+#[must_use]
+pub fn outcome(command_id: Uuid) -> StreamName {
+    StreamName {
+        category: OUTCOME,
+        id: command_id.to_string(),
+    }
+}
+
+/// A bulk run's stream.
+#[must_use]
+pub fn import(id: ImportId) -> StreamName {
+    StreamName {
+        category: IMPORT,
+        id: id.to_string(),
+    }
+}
+
+/// Escapes what separates the parts of an id: `%`, `/` and `-` as `%` and two hexadecimal digits.
+fn escape(part: &str) -> String {
+    part.replace('%', "%25")
+        .replace('/', "%2F")
+        .replace('-', "%2D")
+}
+
+fn unescape(part: &str) -> Option<String> {
+    let mut text = String::with_capacity(part.len());
+    let mut rest = part;
+    while let Some(at) = rest.find('%') {
+        text.push_str(&rest[..at]);
+        text.push(match rest.get(at + 1..at + 3)? {
+            "25" => '%',
+            "2F" => '/',
+            "2D" => '-',
+            _ => return None,
+        });
+        rest = &rest[at + 3..];
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+#[test]
+fn a_stock_streams_id_tells_its_parts_again() {
+    let location = LocationId::try_new("north/2%-a").expect("fits");
+    let sku = Sku::try_new("a-1/b%2F").expect("fits");
+    assert_eq!(
+        parse_stock(&stock(&location, &sku).id),
+        Some((location, sku))
+    );
+    assert_eq!(parse_stock("no-slash"), None);
+}
