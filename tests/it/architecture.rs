@@ -1,0 +1,156 @@
+//! Holds the arrows between the crates: who may use whom, and who alone may know which library.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The whole picture. An arrow that is not here does not exist.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("event-store", &[]),
+    ("schemas", &["domain"]),
+    ("command-api", &["domain", "schemas", "event-store"]),
+    ("projections", &["domain", "schemas", "event-store"]),
+    (
+        "query-api",
+        &["domain", "schemas", "event-store", "projections"],
+    ),
+    ("sagas", &["domain", "schemas", "event-store"]),
+    (
+        "daybook",
+        &[
+            "domain",
+            "event-store",
+            "schemas",
+            "command-api",
+            "projections",
+            "query-api",
+            "sagas",
+        ],
+    ),
+    (
+        "tests",
+        &[
+            "domain",
+            "event-store",
+            "schemas",
+            "command-api",
+            "projections",
+            "query-api",
+            "sagas",
+            "daybook",
+        ],
+    ),
+];
+
+/// Libraries that only these crates may use.
+const WRAPPERS: &[(&str, &[&str])] = &[
+    // SQL only where the log, the read models and the sandbox gateway's own book are.
+    (
+        "rusqlite",
+        &["event-store", "projections", "sagas", "tests"],
+    ),
+    ("axum", &["command-api", "query-api", "daybook", "tests"]),
+    (
+        "tokio",
+        &[
+            "event-store",
+            "command-api",
+            "projections",
+            "query-api",
+            "sagas",
+            "daybook",
+            "tests",
+        ],
+    ),
+    ("clap", &["daybook"]),
+    ("anyhow", &["daybook", "tests"]),
+];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Every crate's dependencies, those of its tests included only where `dev` says so.
+fn dependencies(dev: bool) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all = BTreeMap::new();
+    for package in metadata()["packages"].as_array().unwrap() {
+        let used = package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|dependency| dev || dependency["kind"] != "dev")
+            .map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+            .collect();
+        all.insert(package["name"].as_str().unwrap().to_owned(), used);
+    }
+    all
+}
+
+#[test]
+fn no_crate_uses_one_that_the_picture_does_not_allow() {
+    let members: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    let found = dependencies(true);
+    assert_eq!(
+        found.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        members,
+        "a crate came or went: draw it"
+    );
+    for (name, allowed) in ARROWS {
+        let used: BTreeSet<&str> = found[*name]
+            .iter()
+            .map(String::as_str)
+            .filter(|used| members.contains(used))
+            .collect();
+        let wrong: Vec<_> = used
+            .iter()
+            .filter(|used| !allowed.contains(*used))
+            .collect();
+        assert!(
+            wrong.is_empty(),
+            "{name} uses {wrong:?}, which the picture does not allow"
+        );
+    }
+}
+
+#[test]
+fn a_library_with_one_home_is_used_there_only() {
+    let found = dependencies(false);
+    for (library, homes) in WRAPPERS {
+        for (name, used) in &found {
+            assert!(
+                !used.contains(*library) || homes.contains(&name.as_str()),
+                "{name} uses {library}; only {homes:?} may"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folders_name_is_its_crates_name() {
+    for package in metadata()["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let manifest = package["manifest_path"].as_str().unwrap();
+        assert!(
+            manifest.ends_with(&format!("/{name}/Cargo.toml")),
+            "{name} lives in {manifest}"
+        );
+    }
+}
