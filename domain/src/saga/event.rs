@@ -17,6 +17,7 @@ pub enum Event {
     StepAsked(StepAsked),
     StepAnswered(StepAnswered),
     Unwinding(Unwinding),
+    Noted(Noted),
     TimerSet(TimerSet),
     TimerCancelled(TimerCancelled),
     TimerFired(TimerFired),
@@ -63,6 +64,11 @@ pub struct StepAsked {
     pub attempt: u32,
     /// The command's id: v5 of tenant, saga, step, direction and attempt.
     pub command_id: Uuid,
+    /// When it was asked, so that the same command can be made again.
+    pub asked_at: Timestamp,
+    /// When to look for the answer elsewhere if none has come: a timer that the answer cancels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Timestamp>,
 }
 
 /// What came of a step.
@@ -112,6 +118,15 @@ pub struct Unwinding {
     pub details: Option<Value>,
 }
 
+/// `SagaNoted`: something happened that a later decision needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Noted {
+    /// What the process calls it.
+    pub note: String,
+    /// What it needs of it.
+    pub value: Value,
+}
+
 /// `SagaTimerSet`; a timer of the same name is moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerSet {
@@ -155,7 +170,7 @@ pub struct Resumed {
     pub reason: String,
 }
 
-/// `SagaEnded`.
+/// `SagaEnded`; its timers are cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ended {
     /// `done`, or the reason for which it was undone.
