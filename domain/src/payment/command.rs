@@ -30,7 +30,8 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
-    /// Let what is held and not taken go.
+    /// Let what is held and not taken go. While an authorisation or a capture is at the provider it waits for that to be settled; where
+    /// nothing is held, nothing happens.
     Void,
     /// Give taken money back.
     Refund {

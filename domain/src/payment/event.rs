@@ -19,6 +19,7 @@ pub enum Event {
     CaptureRequested(CaptureRequested),
     Captured(Captured),
     CaptureFailed(CaptureFailed),
+    VoidWanted(VoidWanted),
     VoidRequested(VoidRequested),
     Voided(Voided),
     VoidFailed(VoidFailed),
@@ -139,6 +140,11 @@ pub struct CaptureFailed {
     pub code: String,
 }
 
+/// `VoidWanted`: what is held shall be let go as soon as the request that is at the provider now is settled. Answered in the batch that
+/// settles it: by `PaymentDeclined` (nothing is held), `VoidRequested` (something is), or `PaymentVoided` of 0 (nothing is left of it).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoidWanted {}
+
 /// `VoidRequested`: what is held and not taken shall be let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoidRequested {
@@ -148,7 +154,7 @@ pub struct VoidRequested {
     pub attempt: u32,
 }
 
-/// `PaymentVoided`: it is let go.
+/// `PaymentVoided`: it is let go, and nothing is held any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Voided {
     /// How much was let go.

@@ -32,7 +32,8 @@ pub enum Command {
         /// The delivery that they came with.
         source_ref: Option<String>,
     },
-    /// Hold units.
+    /// Hold units. Where the reservation holds some of these lines already, nothing; other lines are added to it, so that a line's
+    /// further units (after an edit, say) need a reservation of their own.
     Reserve(Reserve),
     /// Hold them longer.
     Extend {
@@ -41,14 +42,17 @@ pub enum Command {
         /// Its new end, later than the old one.
         expires_at: Timestamp,
     },
-    /// Hold units no more. Where there is no such reservation (yet) a tombstone is recorded.
+    /// Hold units no more. A release of a whole reservation that is not there (yet) records a tombstone. A release of some units that
+    /// the reservation has not got takes them from the order's other reservations.
     Release {
         /// The reservation.
         reservation_id: ReservationId,
         /// The order that it is for, if for an order.
         order_id: Option<OrderId>,
-        /// Units, out of promised ones first; all that are left if `None`.
+        /// Units, out of promised ones first and of the highest line first. All that are left if `None` and no lines are named.
         qty: Option<u32>,
+        /// Units by line, out of promised ones first; instead of `qty`.
+        lines: Vec<LineShare>,
         /// What it is that lets go; the same one takes effect once.
         release_id: Uuid,
         /// Until when a late reserve has to be refused.
@@ -61,7 +65,7 @@ pub enum Command {
         /// The reservation.
         reservation_id: ReservationId,
     },
-    /// Units leave, out of a reservation.
+    /// Units leave, out of a reservation: of the lines named, and where those have not enough, of the order's other units here.
     Ship {
         /// The shipment.
         shipment_id: ShipmentId,
@@ -72,8 +76,12 @@ pub enum Command {
         /// The order's lines.
         lines: Vec<LineShare>,
     },
-    /// Units came back.
+    /// Units came back; registers the SKU first where it is not yet.
     Return {
+        /// The SKU.
+        sku: Sku,
+        /// Where.
+        location: LocationId,
         /// The return.
         return_id: ReturnId,
         /// Which receipt of the return, from 1. The same one takes effect once.

@@ -69,6 +69,9 @@ pub struct Reserved {
     pub lines: Vec<LineShare>,
     /// When the hold is meant to end, unless it is confirmed; `None`: it does not.
     pub expires_at: Option<Timestamp>,
+    /// Tombstones whose time was over at this instant are forgotten; there only if there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten_until: Option<Timestamp>,
 }
 
 /// `StockBackordered`: units are promised once stock comes.
@@ -95,6 +98,17 @@ pub struct ReservationExtended {
     pub expires_at: Timestamp,
 }
 
+/// What a reservation lets go of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LetGo {
+    /// The line.
+    pub line_id: LineId,
+    /// Units that were held.
+    pub qty: u32,
+    /// Units that were promised.
+    pub backordered: u32,
+}
+
 /// `ReservationReleased`: units are held or promised no more. With `qty` 0 it is a tombstone: the release came before the reserve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReservationReleased {
@@ -106,6 +120,9 @@ pub struct ReservationReleased {
     pub qty: u32,
     /// Units that were promised.
     pub backordered: u32,
+    /// Of which lines; empty if nothing is left, or nothing was there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LetGo>,
     /// Whether nothing of the reservation is left here.
     pub whole: bool,
     /// What it is that lets go: the cancellation's id, say. The same one takes effect once.
@@ -129,7 +146,8 @@ pub struct ReservationExpired {
     pub backordered: u32,
 }
 
-/// `StockShipped`: units left, out of a reservation.
+/// `StockShipped`: units left, out of a reservation. A shipment that takes units out of several reservations of an order is several
+/// of these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shipped {
     /// The shipment.
@@ -140,7 +158,7 @@ pub struct Shipped {
     pub order_id: Option<OrderId>,
     /// Units.
     pub qty: u32,
-    /// The order's lines.
+    /// The lines whose units they were.
     pub lines: Vec<LineShare>,
 }
 
@@ -173,6 +191,8 @@ pub struct WrittenOff {
 /// `StockAdjusted`: somebody says that there is more or less.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Adjusted {
+    /// Which adjustment; the same one takes effect once.
+    pub adjustment_id: uuid::Uuid,
     /// Units more, or fewer.
     pub delta: i64,
     /// Why.
@@ -188,7 +208,7 @@ pub struct Counted {
     pub difference: i64,
 }
 
-/// `BackorderAllocated`: stock came; promised units are held now, oldest promise first.
+/// `BackorderAllocated`: stock came or became free; promised units are held now, oldest promise first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackorderAllocated {
     /// The reservation.
