@@ -16,6 +16,8 @@ pub mod reservation;
 pub mod saga;
 pub mod stock;
 pub mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 
 pub use aggregate::{Aggregate, Class, Refusal};

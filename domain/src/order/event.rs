@@ -26,6 +26,7 @@ pub enum Event {
     LinesBackordered(LinesBackordered),
     LinesUnreserved(LinesUnreserved),
     LinesCancelled(LinesCancelled),
+    CancellationClosed(CancellationClosed),
     Cancelled(Cancelled),
     HoldPlaced(HoldPlaced),
     HoldReleased(HoldReleased),
@@ -187,6 +188,12 @@ pub struct Edited {
     pub totals_after: Totals,
     /// `totals_after.total − totals_before.total`.
     pub balance_change: Minor,
+    /// Units of stocked lines that inventory is to hold and does not yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserve: Vec<LineQty>,
+    /// Of what was reserved or backordered, how much inventory has to let go; the counters are without it from here on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<LineQty>,
     /// Why.
     pub reason: String,
 }
@@ -198,6 +205,9 @@ pub struct LinesReserved {
     pub reservation_id: ReservationId,
     /// What is held.
     pub lines: Vec<LineQty>,
+    /// Whether these units were backordered before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_backorder: bool,
 }
 
 /// `LinesBackordered`: inventory has promised these units once stock comes.
@@ -248,6 +258,13 @@ pub struct LinesCancelled {
     pub reason: String,
     /// Whether nothing of the order is left: neither to ship nor shipped.
     pub whole: bool,
+}
+
+/// `CancellationClosed`: what the cancellation had to give back is given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancellationClosed {
+    /// The cancellation.
+    pub cancellation_id: CancellationId,
 }
 
 /// `OrderCancelled`: nothing shipped, nothing will, and everything that was held or taken has been given back.

@@ -91,10 +91,101 @@ pub struct LineQty {
     pub location: LocationId,
 }
 
+/// What cannot be right about a line, or about the lines together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
+pub enum LineProblem {
+    /// None, or too many.
+    #[error("{lines} lines are named: name 1 to {most}")]
+    Count {
+        /// How many are named.
+        lines: u32,
+        /// How many may be.
+        most: u32,
+    },
+    /// Named twice.
+    #[error("it is named twice")]
+    Duplicate,
+    /// There is none.
+    #[error("the order has no such line")]
+    NotFound,
+    /// No quantity.
+    #[error("the quantity {qty} is not between 1 and {largest}")]
+    Quantity {
+        /// Units given.
+        qty: u32,
+        /// The most there may be.
+        largest: u32,
+    },
+    /// More digits than the currency allows.
+    #[error("the unit price has {decimals} decimals and may have {allowed}")]
+    Decimals {
+        /// Decimals given.
+        decimals: u32,
+        /// The most there may be.
+        allowed: u32,
+    },
+    /// More than nothing is left of, or less than nothing.
+    #[error("the discount {discount} is not between 0 and {most}")]
+    Discount {
+        /// The discount given, with the share of the order's discount.
+        discount: Minor,
+        /// The most there may be.
+        most: Minor,
+    },
+    /// No shipping charge.
+    #[error("the shipping price {price} is not between 0 and {largest}")]
+    Shipping {
+        /// The price given.
+        price: Minor,
+        /// The most there may be.
+        largest: Minor,
+    },
+    /// No tax rate.
+    #[error("the tax rate {tax_bp} is not between 0 and {largest} basis points")]
+    Tax {
+        /// The rate given.
+        tax_bp: u32,
+        /// The most there may be.
+        largest: u32,
+    },
+    /// Too much money.
+    #[error("an amount is beyond {largest} minor units")]
+    Amount {
+        /// The most there may be.
+        largest: Minor,
+    },
+}
+
 /// A text that is no unit price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a unit price: use a decimal such as 2.55")]
 pub struct NotAPrice(String);
+
+impl UnitPrice {
+    /// All its digits, as a whole number.
+    #[must_use]
+    pub fn digits(&self) -> i64 {
+        self.digits
+    }
+
+    /// How many of its digits are behind the point.
+    #[must_use]
+    pub fn scale(&self) -> u32 {
+        self.scale
+    }
+
+    /// How many decimals it needs: zeros at the end do not count.
+    #[must_use]
+    pub fn decimals(&self) -> u32 {
+        let (mut digits, mut scale) = (self.digits, self.scale);
+        while scale > 0 && digits % 10 == 0 {
+            digits /= 10;
+            scale -= 1;
+        }
+        scale
+    }
+}
 
 impl TryFrom<String> for UnitPrice {
     type Error = NotAPrice;

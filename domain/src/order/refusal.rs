@@ -1,9 +1,14 @@
-//! Why an order says no.
+//! Why an order says no. Each refusal carries its numbers; none is ever renamed, since callers branch on the codes.
 
 use serde::{Deserialize, Serialize};
 
+use super::line::{LineProblem, Totals};
+use super::state::{ReturnStage, ShipmentStatus, Status};
 use crate::aggregate::Class;
-use crate::order::state::Status;
+use crate::ids::{
+    CancellationId, HoldId, LineId, LocationId, PaymentId, RefundId, ReturnId, ShipmentId,
+};
+use crate::money::Minor;
 
 /// Why an order says no. Serialises with its kebab-case `code` and its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -12,26 +17,331 @@ pub enum Refusal {
     /// There is none.
     #[error("there is no such order")]
     NotFound,
+    /// It has no such hold.
+    #[error("the order has no hold {hold_id}: see its open holds")]
+    HoldNotFound {
+        /// The hold asked for.
+        hold_id: HoldId,
+    },
+    /// It has no such shipment.
+    #[error("the order has no shipment {shipment_id}: request it first")]
+    ShipmentNotFound {
+        /// The shipment asked for.
+        shipment_id: ShipmentId,
+    },
+    /// It has no such return.
+    #[error("the order has no return {return_id}: announce it first")]
+    ReturnNotFound {
+        /// The return asked for.
+        return_id: ReturnId,
+    },
+    /// It has no such cancellation.
+    #[error("the order has no cancellation {cancellation_id}")]
+    CancellationNotFound {
+        /// The cancellation asked for.
+        cancellation_id: CancellationId,
+    },
+    /// It is there already.
+    #[error("the order is placed already: read it, or place another under an id of its own")]
+    AlreadyPlaced,
     /// Its stage does not allow it.
-    #[error("the order is {status:?} and does not allow that")]
+    #[error("the order is {}{} and does not allow that", .status.name(), if *.cancelling { ", being cancelled," } else { "" })]
     OrderState {
         /// Its stage.
         status: Status,
+        /// Whether the whole of it is being cancelled.
+        cancelling: bool,
     },
+    /// A line, or what is said about it, cannot be right.
+    #[error("{}{problem}", match .line_id { Some(line) => format!("line {line}: "), None => String::new() })]
+    InvalidLine {
+        /// The line, unless it is about all of them.
+        line_id: Option<LineId>,
+        /// What is wrong.
+        #[serde(flatten)]
+        problem: LineProblem,
+    },
+    /// The caller's total is not what the lines come to.
+    #[error("the total is {}, not {expected}: compare the breakdowns", .computed.total)]
+    TotalsMismatch {
+        /// What the caller believes the total to be.
+        expected: Minor,
+        /// What the lines come to.
+        computed: Totals,
+        /// The amounts of each line.
+        lines: Vec<LineAmounts>,
+    },
+    /// An edit that cannot be made.
+    #[error("{problem}")]
+    InvalidEdit {
+        /// The line, unless it is about all of them.
+        line_id: Option<LineId>,
+        /// What is wrong.
+        problem: EditProblem,
+    },
+    /// What is to be cancelled or sent elsewhere left already, or is on its way.
+    #[error(
+        "{shipped} units left and {in_shipment} are on their way, so only {open} are open: ask for a return of the others"
+    )]
+    AlreadyShipped {
+        /// The line, unless it is about all of them.
+        line_id: Option<LineId>,
+        /// Units that left.
+        shipped: u32,
+        /// Units in requested shipments.
+        in_shipment: u32,
+        /// Units that are neither cancelled, nor left, nor on their way.
+        open: u32,
+    },
+    /// More than is open.
+    #[error("line {line_id} has {open} open units, not {asked}: ask for fewer")]
+    QuantityExceedsOpen {
+        /// The line.
+        line_id: LineId,
+        /// Units asked for.
+        asked: u32,
+        /// Units that are neither cancelled, nor left, nor on their way.
+        open: u32,
+    },
+    /// Somebody holds it.
+    #[error("the order is on hold: release {} first", if .holds.len() == 1 { "the hold" } else { "the holds" })]
+    OnHold {
+        /// Open holds.
+        holds: Vec<HoldId>,
+    },
+    /// More must be taken than is held.
+    #[error(
+        "{needed} must be paid first and only {available} can be taken: wait for the payment, or authorise more"
+    )]
+    NotPaid {
+        /// What has to be captured, or authorised.
+        needed: Minor,
+        /// What can be captured, or is captured or authorised for it.
+        available: Minor,
+    },
+    /// Units that inventory does not hold here.
+    #[error("not all of these units are reserved at {location}: ship what is, or wait for stock")]
+    NotReserved {
+        /// Where the order's stock is held.
+        location: LocationId,
+        /// What was asked, and what is reserved; empty if nothing of the order is.
+        lines: Vec<ReservedUnits>,
+    },
+    /// The shipment's stage does not allow it.
+    #[error("shipment {shipment_id} is {} and does not allow that", .status.name())]
+    ShipmentState {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// How far it is.
+        status: ShipmentStatus,
+    },
+    /// More than there is in the shipment.
+    #[error("shipment {shipment_id} has {open} units of line {line_id} on their way, not {asked}")]
+    QuantityExceedsShipment {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// The line.
+        line_id: LineId,
+        /// Units asked for.
+        asked: u32,
+        /// Units that are neither delivered nor lost.
+        open: u32,
+    },
+    /// More than left and did not come back.
+    #[error("{returnable} units of line {line_id} can come back, not {asked}")]
+    QuantityExceedsShipped {
+        /// The line.
+        line_id: LineId,
+        /// Units asked for.
+        asked: u32,
+        /// Units that left, less those that came back or are announced.
+        returnable: u32,
+    },
+    /// The return's stage does not allow it.
+    #[error("return {return_id} is {} and does not allow that", .stage.name())]
+    ReturnState {
+        /// The return.
+        return_id: ReturnId,
+        /// How far it is.
+        stage: ReturnStage,
+    },
+    /// More than was announced.
+    #[error(
+        "return {return_id} waits for {announced} units of line {line_id}, not {asked}: announce another return for the others"
+    )]
+    QuantityExceedsAnnounced {
+        /// The return.
+        return_id: ReturnId,
+        /// The line.
+        line_id: LineId,
+        /// Units received.
+        asked: u32,
+        /// Units still announced.
+        announced: u32,
+    },
+    /// Receipts are counted without holes.
+    #[error("the next receipt of return {return_id} is {expected}, not {given}")]
+    ReceiptOutOfOrder {
+        /// The return.
+        return_id: ReturnId,
+        /// The next one.
+        expected: u32,
+        /// The one given.
+        given: u32,
+    },
+    /// An amount that is no refund.
+    #[error("refund {refund_id} of {amount}: a refund is more than 0 and at most {largest}", largest = crate::money::LARGEST)]
+    InvalidRefund {
+        /// The refund.
+        refund_id: RefundId,
+        /// How much was asked.
+        amount: Minor,
+    },
+    /// More than is left of what was taken.
+    #[error(
+        "{refundable} of the captured {captured} can be refunded, not {asked}: {granted} is granted already"
+    )]
+    ExceedsRefundable {
+        /// How much was asked.
+        asked: Minor,
+        /// Taken in all.
+        captured: Minor,
+        /// Granted in all.
+        granted: Minor,
+        /// What is left.
+        refundable: Minor,
+    },
+    /// Nobody knows what the provider did.
+    #[error("the payment's last outcome is unknown: wait until it is resolved")]
+    PaymentUnknown,
+    /// It is paid by another payment.
+    #[error("the order is paid by payment {payment_id}")]
+    AnotherPayment {
+        /// The order's payment.
+        payment_id: PaymentId,
+    },
+    /// Numbers of a payment that cannot be.
+    #[error(
+        "a payment cannot have {captured} captured of {authorised}, and {refunded} refunded with {refund_pending} to come"
+    )]
+    InvalidPayment {
+        /// Held in all.
+        authorised: Minor,
+        /// Taken in all.
+        captured: Minor,
+        /// Given back in all.
+        refunded: Minor,
+        /// Asked to be given back.
+        refund_pending: Minor,
+    },
+}
+
+/// The amounts of a line, for comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineAmounts {
+    /// The line.
+    pub line_id: LineId,
+    /// `round(unit_price × qty)`.
+    pub subtotal: Minor,
+    /// Its discount and its share of the order's.
+    pub discount: Minor,
+    /// Its tax.
+    pub tax: Minor,
+    /// What is owed for it.
+    pub total: Minor,
+}
+
+/// Units asked for and units reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservedUnits {
+    /// The line.
+    pub line_id: LineId,
+    /// Units asked for.
+    pub asked: u32,
+    /// Units that are reserved and not on their way.
+    pub reserved: u32,
+}
+
+/// What is wrong with an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum EditProblem {
+    /// It changes nothing.
+    #[error("an edit needs at least one change")]
+    Empty,
+    /// Nothing would be left of the order.
+    #[error("nothing would be left to ship: cancel the order instead")]
+    NothingLeft,
+    /// Nothing of the line is open any more.
+    #[error("nothing of the line is open: grant a refund, or add a line")]
+    LineClosed,
+    /// The value of what left or was cancelled is not the line's any more.
+    #[error(
+        "the line's new value does not fit what was shipped or cancelled of it: cancel the open units instead, or grant a refund"
+    )]
+    ValueTaken,
 }
 
 impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",
+            Self::HoldNotFound { .. } => "hold-not-found",
+            Self::ShipmentNotFound { .. } => "shipment-not-found",
+            Self::ReturnNotFound { .. } => "return-not-found",
+            Self::CancellationNotFound { .. } => "cancellation-not-found",
+            Self::AlreadyPlaced => "already-placed",
             Self::OrderState { .. } => "order-state",
+            Self::InvalidLine { .. } => "invalid-line",
+            Self::TotalsMismatch { .. } => "totals-mismatch",
+            Self::InvalidEdit { .. } => "invalid-edit",
+            Self::AlreadyShipped { .. } => "already-shipped",
+            Self::QuantityExceedsOpen { .. } => "quantity-exceeds-open",
+            Self::OnHold { .. } => "on-hold",
+            Self::NotPaid { .. } => "not-paid",
+            Self::NotReserved { .. } => "not-reserved",
+            Self::ShipmentState { .. } => "shipment-state",
+            Self::QuantityExceedsShipment { .. } => "quantity-exceeds-shipment",
+            Self::QuantityExceedsShipped { .. } => "quantity-exceeds-shipped",
+            Self::ReturnState { .. } => "return-state",
+            Self::QuantityExceedsAnnounced { .. } => "quantity-exceeds-announced",
+            Self::ReceiptOutOfOrder { .. } => "receipt-out-of-order",
+            Self::InvalidRefund { .. } => "invalid-refund",
+            Self::ExceedsRefundable { .. } => "exceeds-refundable",
+            Self::PaymentUnknown => "payment-unknown",
+            Self::AnotherPayment { .. } => "another-payment",
+            Self::InvalidPayment { .. } => "invalid-payment",
         }
     }
 
     fn class(&self) -> Class {
         match self {
-            Self::NotFound => Class::Absent,
-            Self::OrderState { .. } => Class::Conflict,
+            Self::NotFound
+            | Self::HoldNotFound { .. }
+            | Self::ShipmentNotFound { .. }
+            | Self::ReturnNotFound { .. }
+            | Self::CancellationNotFound { .. } => Class::Absent,
+            Self::AlreadyPlaced
+            | Self::OrderState { .. }
+            | Self::AlreadyShipped { .. }
+            | Self::OnHold { .. }
+            | Self::NotPaid { .. }
+            | Self::NotReserved { .. }
+            | Self::ShipmentState { .. }
+            | Self::ReturnState { .. }
+            | Self::ExceedsRefundable { .. }
+            | Self::PaymentUnknown
+            | Self::AnotherPayment { .. } => Class::Conflict,
+            Self::InvalidLine { .. }
+            | Self::TotalsMismatch { .. }
+            | Self::InvalidEdit { .. }
+            | Self::QuantityExceedsOpen { .. }
+            | Self::QuantityExceedsShipment { .. }
+            | Self::QuantityExceedsShipped { .. }
+            | Self::QuantityExceedsAnnounced { .. }
+            | Self::ReceiptOutOfOrder { .. }
+            | Self::InvalidRefund { .. }
+            | Self::InvalidPayment { .. } => Class::Invalid,
         }
     }
 }

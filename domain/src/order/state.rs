@@ -50,6 +50,26 @@ pub enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Completed => "completed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing comes after it.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Rejected | Self::Cancelled)
+    }
+}
+
 /// Where its stock stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,6 +232,18 @@ pub struct LineState {
     pub shipped_value: Minor,
     /// Value of the units that came back and are refunded for that.
     pub returned_value: Minor,
+    /// Where the line's value is counted from.
+    pub basis: Basis,
+}
+
+/// Where a line's value is counted from: what was cancelled, shipped or on its way when the line was last edited or a shipment of it
+/// was refused. The parts after it are cumulative over what was left then, so that none is ever negative and the last takes the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Basis {
+    /// Units.
+    pub units: u32,
+    /// Their value.
+    pub value: Minor,
 }
 
 /// The order's view of its payment.
@@ -260,6 +292,20 @@ pub enum ShipmentStatus {
     Lost,
 }
 
+impl ShipmentStatus {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Dispatched => "dispatched",
+            Self::Refused => "refused",
+            Self::Delivered => "delivered",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// A shipment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shipment {
@@ -306,6 +352,19 @@ pub enum ReturnStage {
     PartReceived,
     /// It came, or what did not is missing.
     Received,
+}
+
+impl ReturnStage {
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Declined => "declined",
+            Self::PartReceived => "part_received",
+            Self::Received => "received",
+        }
+    }
 }
 
 /// A return.
