@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Something that decides: its state is the fold of its stream.
 pub trait Aggregate:
@@ -37,8 +38,9 @@ pub trait Refusal:
     fn class(&self) -> Class;
 }
 
-/// The kinds of refusal that a caller tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kinds of refusal that a caller tells apart. Recorded with the refusal, so that the answer stays the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// There is no such thing.
     Absent,
@@ -46,4 +48,6 @@ pub enum Class {
     Conflict,
     /// The command itself cannot be right, whatever the state's stage.
     Invalid,
+    /// The caller named the version that it knows, and there is a newer one. Said by the executor, by no aggregate.
+    Stale,
 }

@@ -1,1 +1,9 @@
-//! What crosses a wire or a disk.
+//! What crosses a wire or a disk. It knows the domain and nothing else of Daybook, and never reads or writes by itself.
+
+pub mod metadata;
+pub mod registry;
+pub mod stream;
+mod upcast;
+
+pub use metadata::{Actor, Metadata};
+pub use registry::{Encoded, Stored, StoredEvent};

@@ -1,0 +1,197 @@
+//! The table: each event's stored type name. A name that was ever written stays; the golden files keep watch over what it stands for.
+
+use std::sync::{Arc, LazyLock};
+
+use domain::{Event, import, order, outcome, payment, reference, reservation, saga, stock};
+use schemars::schema_for;
+use uuid::Uuid;
+
+use super::{Encoded, Error, Kind, StoredEvent, read, unknown, write};
+
+macro_rules! stored {
+    ($list:ident: $module:ident as $wrap:ident { $($kind:literal => $variant:ident($payload:ty)),+ $(,)? } $($more:item)*) => {
+        impl StoredEvent for $module::Event {
+            const KINDS: &'static [&'static str] = &[$($kind),+];
+
+            fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $kind,)+
+                }
+            }
+
+            fn encode(&self) -> Result<Encoded, Error> {
+                match self {
+                    $(Self::$variant(payload) => {
+                        static NAME: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from($kind));
+                        write($kind, &NAME, payload)
+                    })+
+                }
+            }
+
+            fn decode(kind: &str, schema_version: u32, data: &[u8]) -> Result<Self, Error> {
+                match kind {
+                    $($kind => read($kind, schema_version, data).map(Self::$variant),)+
+                    _ => Err(unknown(kind, schema_version)),
+                }
+            }
+
+            $($more)*
+        }
+
+        fn $list() -> Vec<(&'static str, Kind)> {
+            vec![$((
+                $kind,
+                Kind {
+                    decode: |version, data| {
+                        read($kind, version, data).map($module::Event::$variant).map(Event::$wrap)
+                    },
+                    schema: || schema_for!($payload),
+                },
+            )),+]
+        }
+    };
+}
+
+/// Every stored type.
+pub(super) fn all() -> Vec<(&'static str, Kind)> {
+    [
+        orders(),
+        payments(),
+        stocks(),
+        reservations(),
+        references(),
+        outcomes(),
+        imports(),
+        sagas(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+stored! {
+    orders: order as Order {
+        "OrderPlaced" => Placed(order::event::Placed),
+        "OrderConfirmed" => Confirmed(order::event::Confirmed),
+        "OrderRejected" => Rejected(order::event::Rejected),
+        "OrderCompleted" => Completed(order::event::Completed),
+        "OrderEdited" => Edited(order::event::Edited),
+        "LinesReserved" => LinesReserved(order::event::LinesReserved),
+        "LinesBackordered" => LinesBackordered(order::event::LinesBackordered),
+        "LinesUnreserved" => LinesUnreserved(order::event::LinesUnreserved),
+        "LinesCancelled" => LinesCancelled(order::event::LinesCancelled),
+        "CancellationClosed" => CancellationClosed(order::event::CancellationClosed),
+        "OrderCancelled" => Cancelled(order::event::Cancelled),
+        "HoldPlaced" => HoldPlaced(order::event::HoldPlaced),
+        "HoldReleased" => HoldReleased(order::event::HoldReleased),
+        "ShippingAddressChanged" => ShippingAddressChanged(order::event::ShippingAddressChanged),
+        "NoteAdded" => NoteAdded(order::event::NoteAdded),
+        "TagsSet" => TagsSet(order::event::TagsSet),
+        "ShipmentRequested" => ShipmentRequested(order::event::ShipmentRequested),
+        "ShipmentDispatched" => ShipmentDispatched(order::event::ShipmentDispatched),
+        "ShipmentRefused" => ShipmentRefused(order::event::ShipmentRefused),
+        "TrackingUpdated" => TrackingUpdated(order::event::TrackingUpdated),
+        "ShipmentDelivered" => ShipmentDelivered(order::event::ShipmentDelivered),
+        "ShipmentLost" => ShipmentLost(order::event::ShipmentLost),
+        "ReturnRequested" => ReturnRequested(order::event::ReturnRequested),
+        "ReturnDeclined" => ReturnDeclined(order::event::ReturnDeclined),
+        "ReturnReceived" => ReturnReceived(order::event::ReturnReceived),
+        "RefundGranted" => RefundGranted(order::event::RefundGranted),
+        "PaymentRecorded" => PaymentRecorded(order::event::PaymentRecorded),
+    }
+}
+
+stored! {
+    payments: payment as Payment {
+        "AuthorisationRequested" => AuthorisationRequested(payment::event::AuthorisationRequested),
+        "PaymentAuthorised" => Authorised(payment::event::Authorised),
+        "PaymentDeclined" => Declined(payment::event::Declined),
+        "AuthorisationExpired" => AuthorisationExpired(payment::event::AuthorisationExpired),
+        "PaymentOutcomeUnknown" => OutcomeUnknown(payment::event::OutcomeUnknown),
+        "CaptureRequested" => CaptureRequested(payment::event::CaptureRequested),
+        "PaymentCaptured" => Captured(payment::event::Captured),
+        "CaptureFailed" => CaptureFailed(payment::event::CaptureFailed),
+        "VoidWanted" => VoidWanted(payment::event::VoidWanted),
+        "VoidRequested" => VoidRequested(payment::event::VoidRequested),
+        "PaymentVoided" => Voided(payment::event::Voided),
+        "VoidFailed" => VoidFailed(payment::event::VoidFailed),
+        "RefundRequested" => RefundRequested(payment::event::RefundRequested),
+        "RefundSettled" => RefundSettled(payment::event::RefundSettled),
+        "RefundFailed" => RefundFailed(payment::event::RefundFailed),
+        "OutcomeResolved" => OutcomeResolved(payment::event::OutcomeResolved),
+    }
+}
+
+stored! {
+    stocks: stock as Stock {
+        "StockRegistered" => Registered(stock::event::Registered),
+        "StockReceived" => Received(stock::event::Received),
+        "StockReserved" => Reserved(stock::event::Reserved),
+        "StockBackordered" => Backordered(stock::event::Backordered),
+        "ReservationExtended" => ReservationExtended(stock::event::ReservationExtended),
+        "ReservationReleased" => ReservationReleased(stock::event::ReservationReleased),
+        "ReservationExpired" => ReservationExpired(stock::event::ReservationExpired),
+        "StockShipped" => Shipped(stock::event::Shipped),
+        "StockReturned" => Returned(stock::event::Returned),
+        "StockWrittenOff" => WrittenOff(stock::event::WrittenOff),
+        "StockAdjusted" => Adjusted(stock::event::Adjusted),
+        "StockCounted" => Counted(stock::event::Counted),
+        "BackorderAllocated" => BackorderAllocated(stock::event::BackorderAllocated),
+    }
+
+    fn correlation(&self) -> Option<Uuid> {
+        match self {
+            Self::BackorderAllocated(allocated) => Some(
+                allocated
+                    .order_id
+                    .map_or(allocated.reservation_id.0, |order| order.0),
+            ),
+            _ => None,
+        }
+    }
+}
+
+stored! {
+    reservations: reservation as Reservation {
+        "ReservationOpened" => Opened(reservation::Opened),
+        "ReservationProlonged" => Prolonged(reservation::Prolonged),
+        "ReservationClosed" => Closed(reservation::Closed),
+    }
+}
+
+stored! {
+    references: reference as Reference {
+        "ReferenceClaimed" => Claimed(reference::Claimed),
+    }
+}
+
+stored! {
+    outcomes: outcome as Outcome {
+        "CommandSettled" => Settled(outcome::Settled),
+    }
+}
+
+stored! {
+    imports: import as Import {
+        "ImportStarted" => Started(import::Started),
+        "ImportRowsRefused" => RowsRefused(import::RowsRefused),
+        "CreditRecorded" => CreditRecorded(import::CreditRecorded),
+        "ImportFinished" => Finished(import::Finished),
+    }
+}
+
+stored! {
+    sagas: saga as Saga {
+        "SagaStarted" => Started(saga::event::Started),
+        "SagaStepAsked" => StepAsked(saga::event::StepAsked),
+        "SagaStepAnswered" => StepAnswered(saga::event::StepAnswered),
+        "SagaUnwinding" => Unwinding(saga::event::Unwinding),
+        "SagaNoted" => Noted(saga::event::Noted),
+        "SagaTimerSet" => TimerSet(saga::event::TimerSet),
+        "SagaTimerCancelled" => TimerCancelled(saga::event::TimerCancelled),
+        "SagaTimerFired" => TimerFired(saga::event::TimerFired),
+        "SagaParked" => Parked(saga::event::Parked),
+        "SagaResumed" => Resumed(saga::event::Resumed),
+        "SagaEnded" => Ended(saga::event::Ended),
+    }
+}
