@@ -1,0 +1,115 @@
+//! What inventory told about an order's stock. Told twice it adds nothing: units are assigned once, and never more than are open.
+
+use std::collections::BTreeMap;
+
+use super::{Decision, wrong_state};
+use crate::ids::{LineId, ReservationId};
+use crate::order::event::{Event, LinesBackordered, LinesReserved, LinesUnreserved};
+use crate::order::line::LineQty;
+use crate::order::refusal::Refusal;
+use crate::order::state::{LineState, Placed, Status};
+
+/// Units of stocked lines that can still be moved, by line.
+struct Left(BTreeMap<LineId, u32>);
+
+impl Left {
+    fn new(order: &Placed, units: fn(&LineState) -> u32) -> Self {
+        let stocked = order.lines.iter().filter(|(_, line)| line.line.stocked);
+        Self(stocked.map(|(id, line)| (*id, units(line))).collect())
+    }
+
+    /// As much of these as is left.
+    fn take(&mut self, lines: &[LineQty]) -> Vec<LineQty> {
+        let mut taken = Vec::new();
+        for line in lines {
+            let Some(left) = self.0.get_mut(&line.line_id) else {
+                continue;
+            };
+            let qty = line.qty.min(*left);
+            *left -= qty;
+            if qty > 0 {
+                taken.push(LineQty {
+                    qty,
+                    ..line.clone()
+                });
+            }
+        }
+        taken
+    }
+}
+
+pub(super) fn reserved(
+    order: &Placed,
+    reservation_id: ReservationId,
+    reserved: &[LineQty],
+    backordered: &[LineQty],
+) -> Decision {
+    alive(order)?;
+    let mut left = Left::new(order, LineState::unassigned);
+    let mut events = Vec::new();
+    let lines = left.take(reserved);
+    if !lines.is_empty() {
+        events.push(Event::LinesReserved(LinesReserved {
+            reservation_id,
+            lines,
+            from_backorder: false,
+        }));
+    }
+    let lines = left.take(backordered);
+    if !lines.is_empty() {
+        events.push(Event::LinesBackordered(LinesBackordered {
+            reservation_id,
+            lines,
+        }));
+    }
+    Ok(events)
+}
+
+pub(super) fn allocated(
+    order: &Placed,
+    reservation_id: ReservationId,
+    lines: &[LineQty],
+) -> Decision {
+    alive(order)?;
+    let lines = Left::new(order, |line| line.backordered).take(lines);
+    Ok(some(&lines, || {
+        Event::LinesReserved(LinesReserved {
+            reservation_id,
+            lines: lines.clone(),
+            from_backorder: true,
+        })
+    }))
+}
+
+pub(super) fn unreserved(
+    order: &Placed,
+    reservation_id: ReservationId,
+    lines: &[LineQty],
+    reason: &str,
+) -> Decision {
+    alive(order)?;
+    let lines = Left::new(order, |line| line.shippable() + line.backordered).take(lines);
+    Ok(some(&lines, || {
+        Event::LinesUnreserved(LinesUnreserved {
+            reservation_id,
+            lines: lines.clone(),
+            reason: reason.to_owned(),
+        })
+    }))
+}
+
+/// An order that ended holds nothing: what inventory holds for it has to be let go.
+fn alive(order: &Placed) -> Result<(), Refusal> {
+    match order.status {
+        Status::Pending | Status::Confirmed | Status::Completed => Ok(()),
+        Status::Rejected | Status::Cancelled => Err(wrong_state(order)),
+    }
+}
+
+fn some(lines: &[LineQty], event: impl FnOnce() -> Event) -> Vec<Event> {
+    if lines.is_empty() {
+        Vec::new()
+    } else {
+        vec![event()]
+    }
+}

@@ -1,0 +1,113 @@
+//! How an order moves past what happened to its shipments. Units and values move together, never one without the other.
+
+use crate::ids::ShipmentId;
+use crate::order::event::{LineUnits, LineValue, ShipmentRequested};
+use crate::order::state::{Placed, Shipment, ShipmentLine, ShipmentStatus};
+
+/// What came of units on their way.
+#[derive(Clone, Copy)]
+pub(super) enum Arrival {
+    Delivered,
+    Lost,
+}
+
+impl Placed {
+    pub(super) fn request_shipment(&mut self, requested: &ShipmentRequested) {
+        for value in &requested.lines {
+            if let Some(line) = self.lines.get_mut(&value.line_id) {
+                line.shipping = line.shipping.saturating_add(value.qty);
+                line.shipping_value = line.shipping_value.saturating_add(value.amount);
+            }
+        }
+        self.shipping_shipped = self.shipping_shipped.saturating_add(requested.shipping);
+        let of = |value: &LineValue| {
+            let line = ShipmentLine {
+                qty: value.qty,
+                amount: value.amount,
+                ..ShipmentLine::default()
+            };
+            (value.line_id, line)
+        };
+        let shipment = Shipment {
+            status: ShipmentStatus::Requested,
+            lines: requested.lines.iter().map(of).collect(),
+            location: requested.location.clone(),
+            shipping: requested.shipping,
+            to_capture: requested.to_capture,
+            carrier: requested.carrier.clone(),
+            tracking: requested.tracking.clone(),
+            refused: None,
+        };
+        self.shipments.insert(requested.shipment_id, shipment);
+    }
+
+    pub(super) fn dispatch(&mut self, shipment_id: ShipmentId) {
+        let Some(shipment) = self.shipments.get_mut(&shipment_id) else {
+            return;
+        };
+        shipment.status = ShipmentStatus::Dispatched;
+        for (line_id, part) in &shipment.lines {
+            if let Some(line) = self.lines.get_mut(line_id) {
+                line.shipping = line.shipping.saturating_sub(part.qty);
+                line.reserved = line.reserved.saturating_sub(part.qty);
+                line.shipped = line.shipped.saturating_add(part.qty);
+                line.shipping_value = line.shipping_value.saturating_sub(part.amount);
+                line.shipped_value = line.shipped_value.saturating_add(part.amount);
+            }
+        }
+    }
+
+    pub(super) fn refuse_shipment(&mut self, shipment_id: ShipmentId, reason: &str) {
+        let Some(shipment) = self.shipments.get_mut(&shipment_id) else {
+            return;
+        };
+        shipment.status = ShipmentStatus::Refused;
+        shipment.refused = Some(reason.to_owned());
+        self.shipping_shipped = self.shipping_shipped.saturating_sub(shipment.shipping);
+        for (line_id, part) in &shipment.lines {
+            if let Some(line) = self.lines.get_mut(line_id) {
+                line.shipping = line.shipping.saturating_sub(part.qty);
+                line.shipping_value = line.shipping_value.saturating_sub(part.amount);
+                line.basis = line.taken();
+            }
+        }
+    }
+
+    pub(super) fn arrived(
+        &mut self,
+        shipment_id: ShipmentId,
+        lines: &[LineUnits],
+        arrival: Arrival,
+    ) {
+        let Some(shipment) = self.shipments.get_mut(&shipment_id) else {
+            return;
+        };
+        for units in lines {
+            let (Some(part), Some(line)) = (
+                shipment.lines.get_mut(&units.line_id),
+                self.lines.get_mut(&units.line_id),
+            ) else {
+                continue;
+            };
+            match arrival {
+                Arrival::Delivered => {
+                    part.delivered = part.delivered.saturating_add(units.qty);
+                    line.delivered = line.delivered.saturating_add(units.qty);
+                }
+                Arrival::Lost => {
+                    part.lost = part.lost.saturating_add(units.qty);
+                    line.lost = line.lost.saturating_add(units.qty);
+                }
+            }
+        }
+        let under_way = |part: &ShipmentLine| part.under_way() > 0;
+        if !shipment.lines.values().any(under_way) {
+            let lost = shipment.lines.values().any(|part| part.lost > 0);
+            shipment.status = if lost {
+                ShipmentStatus::Lost
+            } else {
+                ShipmentStatus::Delivered
+            };
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules of an order, one by one, told as given, when, then.
