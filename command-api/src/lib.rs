@@ -1,1 +1,3 @@
 //! The write side: HTTP in front, the executor behind.
+
+pub mod import;

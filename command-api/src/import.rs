@@ -1,0 +1,15 @@
+//! Loading orders in bulk: content → rows by class → a plan → its run. Everything up to the plan is pure, so that the same content
+//! gives the same orders, the same ids and the same answers whatever happens on the way. It must never decide anything that
+//! an aggregate decides.
+
+pub mod content;
+pub mod keys;
+mod london;
+pub mod orders;
+pub mod plan;
+pub mod price;
+pub mod retail;
+pub mod tally;
+
+pub use content::{Content, Layout};
+pub use plan::{Options, Plan};

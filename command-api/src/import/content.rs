@@ -1,0 +1,222 @@
+//! What a file says, whatever its layout: sales, credits, stock corrections, receipts, and the rows that were refused.
+//! It never holds a row in two places: each row of the file is in exactly one of them.
+
+use domain::ids::{CustomerRef, ExternalRef, LocationId, Sku};
+use domain::import::RowRefusal;
+use domain::money::{Currency, Minor};
+use domain::order::command::{NewLine, NewShipping};
+use domain::order::event::{Address, PaymentTerms};
+use domain::time::Timestamp;
+
+use super::keys::RowKey;
+use super::tally::Tally;
+
+/// How a file is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Invoice lines of the *Online Retail* data set, CSV.
+    Retail,
+    /// Our own layout, CSV: one line of an order a row.
+    OrdersCsv,
+    /// Our own layout, NDJSON: one order, or one receipt of stock, a line.
+    OrdersNdjson,
+}
+
+impl Layout {
+    /// Its name on the wire and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retail => "retail",
+            Self::OrdersCsv => "orders-csv",
+            Self::OrdersNdjson => "orders-ndjson",
+        }
+    }
+
+    /// The layout of that name. `orders` alone means whichever of the two the content is.
+    #[must_use]
+    pub fn by_name(name: &str, content: &[u8]) -> Option<Self> {
+        match name {
+            "retail" => Some(Self::Retail),
+            "orders-csv" => Some(Self::OrdersCsv),
+            "orders-ndjson" => Some(Self::OrdersNdjson),
+            "orders" if first_byte(content) == Some(b'{') => Some(Self::OrdersNdjson),
+            "orders" => Some(Self::OrdersCsv),
+            _ => None,
+        }
+    }
+
+    /// The layout that the first line tells, if it tells one.
+    #[must_use]
+    pub fn detect(content: &[u8]) -> Option<Self> {
+        if first_byte(content) == Some(b'{') {
+            return Some(Self::OrdersNdjson);
+        }
+        let first = content.split(|byte| *byte == b'\n').next()?;
+        let header = String::from_utf8_lossy(without_bom(first));
+        let has = |name: &str| {
+            header
+                .split(',')
+                .any(|column| column.trim().trim_matches('"') == name)
+        };
+        if has("InvoiceNo") && has("StockCode") {
+            Some(Self::Retail)
+        } else if has("external_ref") && has("sku") {
+            Some(Self::OrdersCsv)
+        } else {
+            None
+        }
+    }
+}
+
+fn first_byte(content: &[u8]) -> Option<u8> {
+    without_bom(content)
+        .iter()
+        .copied()
+        .find(|byte| !byte.is_ascii_whitespace())
+}
+
+/// The content without the mark that some programs put before UTF-8.
+#[must_use]
+pub fn without_bom(content: &[u8]) -> &[u8] {
+    content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content)
+}
+
+/// A sale: it becomes an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// Its number in its channel.
+    pub external_ref: ExternalRef,
+    /// The line of the file that it begins on.
+    pub line: u64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Who bought.
+    pub customer: Option<CustomerRef>,
+    /// The currency of its prices.
+    pub currency: Currency,
+    /// What was bought.
+    pub lines: Vec<NewLine>,
+    /// A discount on the whole.
+    pub discount: Minor,
+    /// What is charged for shipping.
+    pub shipping: Vec<NewShipping>,
+    /// Where it goes.
+    pub ship_to: Option<Address>,
+    /// How it is paid, where the file says so.
+    pub payment: Option<PaymentTerms>,
+    /// The location that its stock comes from, where the file says so.
+    pub location: Option<LocationId>,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// What the file says that it comes to.
+    pub expected_total: Option<Minor>,
+}
+
+/// A row of a credit note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// The row.
+    pub key: RowKey,
+    /// The line of the file.
+    pub line: u64,
+    /// When it was given.
+    pub at: Timestamp,
+    /// To whom.
+    pub customer: Option<CustomerRef>,
+    /// For what.
+    pub sku: Sku,
+    /// Units, at least 1.
+    pub qty: u32,
+    /// Its value: `round(unit price × qty)`.
+    pub amount: Minor,
+}
+
+/// A correction of stock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// The row.
+    pub key: RowKey,
+    /// The line of the file.
+    pub line: u64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Of what.
+    pub sku: Sku,
+    /// Units more, or fewer; not 0.
+    pub delta: i64,
+    /// The clerk's note.
+    pub reason: String,
+}
+
+/// Units that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The row.
+    pub key: RowKey,
+    /// The line of the file.
+    pub line: u64,
+    /// When they came, in the business's own time.
+    pub at: Option<Timestamp>,
+    /// What came.
+    pub sku: Sku,
+    /// Where, if the file says so.
+    pub location: Option<LocationId>,
+    /// Units.
+    pub qty: u32,
+    /// The delivery that they came with.
+    pub source_ref: Option<String>,
+}
+
+/// Everything that a file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Sales, in the order of the file.
+    pub sales: Vec<Sale>,
+    /// Rows of credit notes, in the order of the file.
+    pub credits: Vec<Credit>,
+    /// Corrections of stock, in the order of the file.
+    pub corrections: Vec<Correction>,
+    /// Receipts of stock, in the order of the file.
+    pub receipts: Vec<Receipt>,
+    /// Rows that were refused, in the order of the file.
+    pub refused: Vec<RowRefusal>,
+    /// What was counted, by class.
+    pub tally: Tally,
+}
+
+/// Reads content in a layout.
+///
+/// # Errors
+/// If the content as a whole cannot be read: it is not UTF-8, or a column is missing. A bad row is no error, but in `refused`.
+pub fn parse(layout: Layout, content: &[u8]) -> Result<Content, Unreadable> {
+    let content = without_bom(content);
+    match layout {
+        Layout::Retail => super::retail::parse(content),
+        Layout::OrdersCsv => super::orders::parse_csv(content),
+        Layout::OrdersNdjson => Ok(super::orders::parse_ndjson(content)),
+    }
+}
+
+/// Content that cannot be read at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// A column is not there.
+    #[error("the column `{0}` is missing")]
+    NoColumn(&'static str),
+    /// A column is not known.
+    #[error("the column `{0}` is not known")]
+    UnknownColumn(String),
+    /// The first line cannot be read.
+    #[error("the first line is no header: {0}")]
+    NoHeader(String),
+}
+
+/// A row that is refused.
+pub(super) fn refusal(line: u64, code: &str, reason: impl Into<String>) -> RowRefusal {
+    RowRefusal {
+        line,
+        code: code.to_owned(),
+        reason: reason.into(),
+    }
+}
