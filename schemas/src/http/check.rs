@@ -1,0 +1,157 @@
+//! What types alone cannot say of a body: lengths, ranges, one currency. It collects every fault with a JSON Pointer and decides
+//! nothing that depends on state.
+
+use std::fmt::Display;
+
+use domain::money::{Currency, LARGEST, Minor};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::money::Money;
+use super::{MOST_LINES, MOST_UNITS};
+
+/// The most faults that are listed: enough to mend a body, too few to make a small request answer with megabytes.
+const MOST_FAULTS: usize = 50;
+
+/// A fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// A JSON Pointer into the body, or the name of a header or a parameter.
+    #[schema(example = "/lines/0/qty")]
+    pub pointer: String,
+    /// What is wrong there.
+    #[schema(example = "must be 1 to 1000000")]
+    pub detail: String,
+}
+
+/// A body that parses and cannot be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body is not as documented in {} places", .faults.len())]
+pub struct Invalid {
+    /// What is wrong, at least one.
+    pub faults: Vec<Fault>,
+}
+
+/// Collects faults.
+#[derive(Debug, Default)]
+pub struct Check {
+    faults: Vec<Fault>,
+}
+
+impl Check {
+    /// Nothing found so far.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was asked, if nothing was found.
+    ///
+    /// # Errors
+    /// With everything that was found.
+    pub fn finish<T>(self, value: T) -> Result<T, Invalid> {
+        if self.faults.is_empty() {
+            Ok(value)
+        } else {
+            Err(Invalid {
+                faults: self.faults,
+            })
+        }
+    }
+
+    /// Notes a fault.
+    pub fn fault(&mut self, pointer: impl Display, detail: impl Display) {
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(Fault {
+                pointer: pointer.to_string(),
+                detail: detail.to_string(),
+            });
+        }
+    }
+
+    /// A number of units: 1 to a million.
+    pub fn units(&mut self, pointer: impl Display, qty: u32) {
+        self.range(pointer, i64::from(qty), 1, i64::from(MOST_UNITS));
+    }
+
+    /// A number within bounds.
+    pub fn range(&mut self, pointer: impl Display, value: i64, least: i64, most: i64) {
+        if !(least..=most).contains(&value) {
+            self.fault(pointer, format_args!("must be {least} to {most}"));
+        }
+    }
+
+    /// A tax rate: 0 to 100 %.
+    pub fn tax_rate(&mut self, pointer: impl Display, basis_points: u32) {
+        self.range(pointer, i64::from(basis_points), 0, 10_000);
+    }
+
+    /// The length of a list; answers whether it is worth looking at the entries.
+    pub fn list<T>(&mut self, pointer: impl Display, list: &[T], least: usize) -> bool {
+        let fits = (least..=MOST_LINES).contains(&list.len());
+        if !fits {
+            self.fault(
+                pointer,
+                format_args!("must have {least} to {MOST_LINES} entries"),
+            );
+        }
+        fits
+    }
+
+    /// A text of one line.
+    pub fn text(&mut self, pointer: impl Display, text: &str, longest: usize) {
+        let length = text.chars().count();
+        if length == 0 || length > longest || text.chars().any(char::is_control) {
+            self.fault(
+                pointer,
+                format_args!(
+                    "must have 1 to {longest} characters, none of them a control character"
+                ),
+            );
+        }
+    }
+
+    /// A text of one line that may be left out.
+    pub fn optional_text(&mut self, pointer: impl Display, text: Option<&str>, longest: usize) {
+        if let Some(text) = text {
+            self.text(pointer, text, longest);
+        }
+    }
+
+    /// A text of any number of lines.
+    pub fn prose(&mut self, pointer: impl Display, text: &str, longest: usize) {
+        let length = text.chars().count();
+        let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
+        if length == 0 || length > longest || text.chars().any(odd) {
+            self.fault(
+                pointer,
+                format_args!(
+                    "must have 1 to {longest} characters, line breaks and tabs the only control characters"
+                ),
+            );
+        }
+    }
+
+    /// An amount of a known currency, at least `least`.
+    pub fn money(
+        &mut self,
+        pointer: impl Display,
+        money: Money,
+        currency: Currency,
+        least: Minor,
+    ) -> Minor {
+        if !(least..=LARGEST).contains(&money.amount) {
+            self.fault(
+                format_args!("{pointer}/amount"),
+                format_args!("must be {least} to {LARGEST}"),
+            );
+        }
+        if money.currency != currency {
+            self.fault(
+                format_args!("{pointer}/currency"),
+                format_args!("must be {currency}"),
+            );
+        }
+        money.amount
+    }
+}

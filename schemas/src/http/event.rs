@@ -1,0 +1,77 @@
+//! Events on the wire: in a history, in the answer to a stale `If-Match`, in a dry run. The payload is the stored one, never a copy
+//! that could differ.
+
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// An event. In a dry run it has no position, no id and no time, since it was not written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventBody {
+    /// Its place in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 4711)]
+    pub position: Option<u64>,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<Uuid>,
+    /// The stream that it belongs to.
+    #[schema(example = "order-0198c1a2-7b1e-7c44-9d4e-0b8f6a1c2d3e")]
+    pub stream: String,
+    /// Its place in the stream.
+    #[schema(example = 7)]
+    pub version: u64,
+    /// What happened.
+    #[serde(rename = "type")]
+    #[schema(example = "ShipmentRequested")]
+    pub kind: String,
+    /// The version of the type's schema.
+    #[schema(example = 1)]
+    pub schema_version: u32,
+    /// What belongs to it.
+    #[schema(value_type = Object)]
+    pub data: Value,
+    /// When it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub recorded_at: Option<Timestamp>,
+    /// When it happened in the business's own time, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub occurred_at: Option<Timestamp>,
+    /// Who did it, how, and on whose behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub actor: Option<Value>,
+    /// The command whose batch wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_id: Option<Uuid>,
+    /// What the work belongs to: the order, the return, the import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+    /// What caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation: Option<String>,
+}
+
+/// What a command would have written. Nothing is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DryRunBody {
+    /// Always true.
+    pub dry_run: bool,
+    /// The events, stream by stream; none if it is already so.
+    pub events: Vec<EventBody>,
+}
+
+impl DryRunBody {
+    /// What would have been written.
+    #[must_use]
+    pub fn new(events: Vec<EventBody>) -> Self {
+        Self {
+            dry_run: true,
+            events,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Holds: an open one stops capture and shipping, and nothing else.
+
+use domain::ids::HoldId;
+use domain::order;
+use domain::personal::Personal;
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Names;
+use super::check::{Check, Invalid};
+
+/// A hold to be placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceHold {
+    /// The hold's id, if the caller makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub hold_id: Option<HoldId>,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200, example = "fraud_check")]
+    pub reason: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 4000)]
+    pub note: Option<String>,
+    /// When somebody should look again; nothing happens by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+/// How a hold is released.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReleaseHold {
+    /// What came of it; `released` if left out.
+    #[serde(default)]
+    #[param(min_length = 1, max_length = 200, example = "cleared")]
+    pub resolution: Option<String>,
+}
+
+/// An open hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldBody {
+    /// The hold.
+    #[schema(value_type = uuid::Uuid)]
+    pub hold_id: HoldId,
+    /// Why.
+    #[schema(example = "fraud_check")]
+    pub reason: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When somebody should look again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl PlaceHold {
+    /// The hold's id: the caller's, or one made from the command's.
+    #[must_use]
+    pub fn hold_id(&self, names: Names) -> HoldId {
+        self.hold_id.unwrap_or_else(|| HoldId(names.of("hold")))
+    }
+
+    /// The command to place it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        check.text("/reason", &self.reason, 200);
+        if let Some(note) = &self.note {
+            check.prose("/note", note, 4_000);
+        }
+        check.finish(order::Command::PlaceHold {
+            hold_id: self.hold_id(names),
+            reason: self.reason,
+            note: self.note.map(Personal::Known),
+            until: self.until,
+        })
+    }
+}
+
+impl ReleaseHold {
+    /// The command to release a hold.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, hold_id: HoldId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let resolution = self.resolution.unwrap_or_else(|| "released".to_owned());
+        check.text("resolution", &resolution, 200);
+        check.finish(order::Command::ReleaseHold {
+            hold_id,
+            resolution,
+        })
+    }
+}
+
+impl HoldBody {
+    /// What is shown of an open hold.
+    #[must_use]
+    pub fn new(id: HoldId, state: &order::state::Hold) -> Self {
+        Self {
+            hold_id: id,
+            reason: state.reason.clone(),
+            note: state.note.as_ref().and_then(Personal::known).cloned(),
+            until: state.until,
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! An order as it is shown: everything the fold of its stream knows, and nothing else, so that the same version always reads the same.
+
+use domain::ids::{
+    Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId,
+};
+use domain::money::Currency;
+use domain::order::state::{Placed, Rejection};
+use domain::order::{ShippingCharge, Totals};
+use domain::stock::Shortfall;
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::address::Address;
+use super::cancellation::CancellationBody;
+use super::hold::HoldBody;
+use super::line::LineBody;
+use super::money::Money;
+use super::note::NoteBody;
+use super::refund::RefundBody;
+use super::returns::ReturnBody;
+use super::shipment::ShipmentBody;
+use super::standing;
+use super::status::{
+    Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding,
+    StockStatus,
+};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrderBody {
+    /// The order.
+    #[schema(value_type = uuid::Uuid)]
+    pub order_id: OrderId,
+    /// The version of its stream that this shows.
+    #[schema(example = 7)]
+    pub version: u64,
+    /// Its number where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "536365")]
+    pub external_ref: Option<ExternalRef>,
+    /// Where it comes from.
+    #[schema(value_type = String, example = "web")]
+    pub channel: Channel,
+    /// Who orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "17850")]
+    pub customer_ref: Option<CustomerRef>,
+    /// The currency of every amount.
+    #[schema(value_type = String, example = "GBP")]
+    pub currency: Currency,
+    /// How halves were rounded.
+    pub rounding: Rounding,
+    /// How far it is.
+    pub status: OrderStatus,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<RejectionBody>,
+    /// Why it was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_reason: Option<String>,
+    /// Where its stock stands.
+    pub stock_status: StockStatus,
+    /// Where its money stands.
+    pub payment_status: PaymentStatus,
+    /// Where its goods stand.
+    pub fulfilment_status: FulfilmentStatus,
+    /// Where its returns stand.
+    pub return_status: ReturnStatus,
+    /// The sums of what was ordered, edits included.
+    pub totals: TotalsBody,
+    /// Its money.
+    pub payment: OrderPaymentBody,
+    /// Its lines.
+    pub lines: Vec<LineBody>,
+    /// What is charged for shipping.
+    pub shipping: Vec<ShippingBody>,
+    /// Where it goes; left out if nobody said, or once it was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ship_to: Option<Address>,
+    /// The location that its stock comes from.
+    #[schema(value_type = String, example = "main")]
+    pub location: LocationId,
+    /// How long stock stays reserved before confirmation, in seconds.
+    pub reserve_for_s: u32,
+    /// When it was placed in the business's own time, where that is not the time of recording.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub occurred_at: Option<Timestamp>,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// The reservation that holds its stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub reservation_id: Option<ReservationId>,
+    /// Open holds: any of them stops capture and shipping.
+    pub holds: Vec<HoldBody>,
+    /// Its shipments.
+    pub shipments: Vec<ShipmentBody>,
+    /// Its returns.
+    pub returns: Vec<ReturnBody>,
+    /// Refunds that were granted.
+    pub refunds: Vec<RefundBody>,
+    /// Its cancellations.
+    pub cancellations: Vec<CancellationBody>,
+    /// Its edits.
+    pub edits: Vec<EditBody>,
+    /// Its notes.
+    pub notes: Vec<NoteBody>,
+}
+
+/// Why an order was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RejectionBody {
+    /// Why.
+    pub reason: RejectReason,
+    /// The provider's code, say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What was short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<ShortfallBody>,
+}
+
+/// How much of a SKU was wanted and how much there was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShortfallBody {
+    /// The SKU.
+    #[schema(example = "85123A")]
+    pub sku: String,
+    /// Where.
+    #[schema(example = "main")]
+    pub location: String,
+    /// Units wanted.
+    pub wanted: u32,
+    /// Units that could be promised.
+    pub available: u32,
+}
+
+/// Sums of stored line values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TotalsBody {
+    /// Σ line subtotals.
+    pub subtotal: Money,
+    /// Σ line discounts and shares of the order's discount.
+    pub discount: Money,
+    /// Σ shipping totals.
+    pub shipping: Money,
+    /// Σ taxes of lines and shipping.
+    pub tax: Money,
+    /// What the customer owes: Σ line totals and shipping totals.
+    pub total: Money,
+}
+
+/// The order's view of its payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrderPaymentBody {
+    /// The payment, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub payment_id: Option<PaymentId>,
+    /// When the money is taken.
+    pub capture: Capture,
+    /// Held in all.
+    pub authorised: Money,
+    /// Taken in all.
+    pub captured: Money,
+    /// Given back in all.
+    pub refunded: Money,
+    /// Asked to be given back and not settled yet.
+    pub refund_pending: Money,
+    /// What is owed, less what was taken and not given back: above 0 it is still to be paid, below 0 too much was taken.
+    pub balance: Money,
+}
+
+/// What is charged for shipping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShippingBody {
+    /// How it is shipped.
+    pub title: String,
+    /// The price as given.
+    pub price: Money,
+    /// Tax rate in basis points.
+    pub tax_bp: u32,
+    /// Whether the price includes the tax.
+    pub tax_included: bool,
+    /// The tax.
+    pub tax: Money,
+    /// What the customer owes for it.
+    pub total: Money,
+}
+
+/// An edit that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EditBody {
+    /// The edit.
+    #[schema(value_type = uuid::Uuid)]
+    pub edit_id: EditId,
+    /// What it changed of the order's total.
+    pub balance_change: Money,
+}
+
+impl OrderBody {
+    /// What is shown of an order at a version of its stream.
+    #[must_use]
+    pub fn new(order: &Placed, version: u64) -> Self {
+        let currency = order.currency;
+        Self {
+            order_id: order.order_id,
+            version,
+            external_ref: order.external_ref.clone(),
+            channel: order.channel.clone(),
+            customer_ref: order.customer.clone(),
+            currency,
+            rounding: order.rounding.into(),
+            status: order.status.into(),
+            rejection: order.rejection.as_ref().map(RejectionBody::new),
+            cancel_reason: order.cancel_reason.clone(),
+            stock_status: standing::stock_status(order).into(),
+            payment_status: order.payment.status.into(),
+            fulfilment_status: standing::fulfilment_status(order).into(),
+            return_status: standing::return_status(order).into(),
+            totals: TotalsBody::new(&order.totals, currency),
+            payment: OrderPaymentBody::new(order),
+            lines: each(&order.lines, |(_, line)| LineBody::new(line, currency)),
+            shipping: each(&order.shipping, |charge| {
+                ShippingBody::new(charge, currency)
+            }),
+            ship_to: order.ship_to.as_ref().and_then(Address::shown),
+            location: order.location.clone(),
+            reserve_for_s: order.reserve_for_s,
+            occurred_at: order.occurred_at,
+            tags: order.tags.clone(),
+            reservation_id: order.reservation_id,
+            holds: each(&order.holds, |(id, hold)| HoldBody::new(*id, hold)),
+            shipments: each(&order.shipments, |(id, s)| {
+                ShipmentBody::new(*id, s, currency)
+            }),
+            returns: each(&order.returns, |(id, r)| ReturnBody::new(*id, r, currency)),
+            refunds: each(&order.refunds, |(id, r)| RefundBody::new(*id, r, currency)),
+            cancellations: each(&order.cancellations, |(id, c)| {
+                CancellationBody::new(*id, c, currency)
+            }),
+            edits: each(&order.edits, |(id, change)| EditBody {
+                edit_id: *id,
+                balance_change: Money::new(*change, currency),
+            }),
+            notes: each(&order.notes, |(id, note)| NoteBody::new(*id, note)),
+        }
+    }
+}
+
+fn each<I: IntoIterator, T>(items: I, shown: impl Fn(I::Item) -> T) -> Vec<T> {
+    items.into_iter().map(shown).collect()
+}
+
+impl RejectionBody {
+    /// What is shown of a rejection.
+    #[must_use]
+    pub fn new(state: &Rejection) -> Self {
+        Self {
+            reason: state.reason.into(),
+            detail: state.detail.clone(),
+            shortfalls: each(&state.shortfalls, ShortfallBody::new),
+        }
+    }
+}
+
+impl ShortfallBody {
+    /// What is shown of a shortfall.
+    #[must_use]
+    pub fn new(state: &Shortfall) -> Self {
+        Self {
+            sku: state.sku.to_string(),
+            location: state.location.to_string(),
+            wanted: state.wanted,
+            available: state.available,
+        }
+    }
+}
+
+impl TotalsBody {
+    /// What is shown of totals.
+    #[must_use]
+    pub fn new(totals: &Totals, currency: Currency) -> Self {
+        let money = |amount| Money::new(amount, currency);
+        Self {
+            subtotal: money(totals.subtotal),
+            discount: money(totals.discount),
+            shipping: money(totals.shipping),
+            tax: money(totals.tax),
+            total: money(totals.total),
+        }
+    }
+}
+
+impl OrderPaymentBody {
+    fn new(order: &Placed) -> Self {
+        let money = |amount| Money::new(amount, order.currency);
+        let payment = &order.payment;
+        Self {
+            payment_id: payment.payment_id,
+            capture: order.payment_terms.capture.into(),
+            authorised: money(payment.authorised),
+            captured: money(payment.captured),
+            refunded: money(payment.refunded),
+            refund_pending: money(payment.refund_pending),
+            balance: money(standing::balance(order)),
+        }
+    }
+}
+
+impl ShippingBody {
+    fn new(charge: &ShippingCharge, currency: Currency) -> Self {
+        let money = |amount| Money::new(amount, currency);
+        Self {
+            title: charge.title.clone(),
+            price: money(charge.price),
+            tax_bp: charge.tax_bp,
+            tax_included: charge.tax_included,
+            tax: money(charge.tax),
+            total: money(charge.total),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Returns: announced, received, declined; and what is shown of one.
+
+use domain::ids::{LineId, LocationId, ReturnId};
+use domain::money::Currency;
+use domain::order;
+use domain::order::command::{ReceivedUnits, ReturnUnits};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Names;
+use super::check::{Check, Invalid};
+use super::money::Money;
+use super::status::{Disposition, ReturnStage};
+
+/// A return to be announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestReturn {
+    /// The return's id, if the caller makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub return_id: Option<ReturnId>,
+    /// What shall come back, and why.
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Vec<ReturnLine>,
+}
+
+/// Units to come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnLine {
+    /// The line.
+    #[schema(value_type = u32, minimum = 1, example = 1)]
+    pub line_id: LineId,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
+    pub qty: u32,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200, example = "too_small")]
+    pub reason: String,
+}
+
+/// What came back. A return may come in several parcels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveReturn {
+    /// Which receipt of the return this is, counted from 1; the next one if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub receipt: Option<u32>,
+    /// What came back.
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Vec<ReceivedLine>,
+}
+
+/// Units that came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceivedLine {
+    /// The line.
+    #[schema(value_type = u32, minimum = 1, example = 1)]
+    pub line_id: LineId,
+    /// How many.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
+    pub qty: u32,
+    /// What becomes of them.
+    pub disposition: Disposition,
+    /// Where they came in; the order's own location if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
+    pub location: Option<LocationId>,
+}
+
+/// A return that is not taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeclineReturn {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500, example = "beyond 30 days")]
+    pub reason: String,
+}
+
+/// A return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReturnBody {
+    /// The return.
+    #[schema(value_type = uuid::Uuid)]
+    pub return_id: ReturnId,
+    /// How far it is.
+    pub stage: ReturnStage,
+    /// What was announced.
+    pub lines: Vec<ReturnLineBody>,
+    /// How many parcels of it came.
+    pub receipts: u32,
+    /// What is owed for what came back.
+    pub refund: Money,
+    /// Why it was declined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declined: Option<String>,
+}
+
+/// A line of a return.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReturnLineBody {
+    /// The line.
+    #[schema(value_type = u32, example = 1)]
+    pub line_id: LineId,
+    /// Units announced.
+    pub qty: u32,
+    /// Of those, units still to come.
+    pub open: u32,
+    /// Why.
+    pub reason: String,
+}
+
+impl RequestReturn {
+    /// The return's id: the caller's, or one made from the command's.
+    #[must_use]
+    pub fn return_id(&self, names: Names) -> ReturnId {
+        self.return_id
+            .unwrap_or_else(|| ReturnId(names.of("return")))
+    }
+
+    /// The command to announce it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        if check.list("/lines", &self.lines, 1) {
+            for (i, line) in self.lines.iter().enumerate() {
+                check.units(format_args!("/lines/{i}/qty"), line.qty);
+                check.text(format_args!("/lines/{i}/reason"), &line.reason, 200);
+            }
+        }
+        let return_id = self.return_id(names);
+        let lines = self.lines.into_iter().map(|line| ReturnUnits {
+            line_id: line.line_id,
+            qty: line.qty,
+            reason: line.reason,
+        });
+        check.finish(order::Command::RequestReturn {
+            return_id,
+            lines: lines.collect(),
+        })
+    }
+}
+
+impl ReceiveReturn {
+    /// The command to record it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, return_id: ReturnId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        if self.receipt == Some(0) {
+            check.fault("/receipt", "must be at least 1");
+        }
+        if check.list("/lines", &self.lines, 1) {
+            for (i, line) in self.lines.iter().enumerate() {
+                check.units(format_args!("/lines/{i}/qty"), line.qty);
+            }
+        }
+        let lines = self.lines.into_iter().map(|line| ReceivedUnits {
+            line_id: line.line_id,
+            qty: line.qty,
+            disposition: line.disposition.into(),
+            location: line.location,
+        });
+        check.finish(order::Command::ReceiveReturn {
+            return_id,
+            receipt: self.receipt,
+            lines: lines.collect(),
+        })
+    }
+}
+
+impl DeclineReturn {
+    /// The command to decline it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, return_id: ReturnId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        check.text("/reason", &self.reason, 500);
+        check.finish(order::Command::DeclineReturn {
+            return_id,
+            reason: self.reason,
+        })
+    }
+}
+
+impl ReturnBody {
+    /// What is shown of a return.
+    #[must_use]
+    pub fn new(id: ReturnId, state: &order::state::Return, currency: Currency) -> Self {
+        Self {
+            return_id: id,
+            stage: state.stage.into(),
+            lines: state
+                .lines
+                .iter()
+                .map(|line| ReturnLineBody {
+                    line_id: line.line_id,
+                    qty: line.qty,
+                    open: state.open.get(&line.line_id).copied().unwrap_or(0),
+                    reason: line.reason.clone(),
+                })
+                .collect(),
+            receipts: state.receipts,
+            refund: Money::new(state.refund, currency),
+            declined: state.declined.clone(),
+        }
+    }
+}

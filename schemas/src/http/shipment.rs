@@ -1,0 +1,226 @@
+//! Shipments: asked for, tracked, delivered, lost; and what is shown of one.
+
+use domain::ids::{LineId, LocationId, ShipmentId};
+use domain::money::Currency;
+use domain::order;
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Names;
+use super::check::{Check, Invalid};
+use super::line::{LineUnits, units};
+use super::money::Money;
+use super::status::ShipmentStatus;
+
+/// A shipment to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestShipment {
+    /// The shipment's id, if the caller makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub shipment_id: Option<ShipmentId>,
+    /// Which units; all that are reserved if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Option<Vec<LineUnits>>,
+    /// Where it leaves from; the order's own location if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
+    pub location: Option<LocationId>,
+    /// Who carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 100, example = "Royal Mail")]
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, example = "AB123456789GB")]
+    pub tracking: Option<String>,
+}
+
+/// Where a shipment is to be found at its carrier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateTracking {
+    /// Who carries it; as before if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 100, example = "Royal Mail")]
+    pub carrier: Option<String>,
+    /// The carrier's number; as before if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200, example = "AB123456789GB")]
+    pub tracking: Option<String>,
+}
+
+/// What arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmDelivery {
+    /// Which units; all of the shipment if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Option<Vec<LineUnits>>,
+    /// When, in the business's own time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
+}
+
+/// What will not arrive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportLoss {
+    /// Which units; all that were not delivered if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Option<Vec<LineUnits>>,
+}
+
+/// A shipment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShipmentBody {
+    /// The shipment.
+    #[schema(value_type = uuid::Uuid)]
+    pub shipment_id: ShipmentId,
+    /// How far it is.
+    pub status: ShipmentStatus,
+    /// What is in it.
+    pub lines: Vec<ShipmentLineBody>,
+    /// Where it leaves from.
+    #[schema(value_type = String, example = "main")]
+    pub location: LocationId,
+    /// Shipping charges due with it.
+    pub shipping: Money,
+    /// What had to be captured before it leaves.
+    pub to_capture: Money,
+    /// Who carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// A line of a shipment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShipmentLineBody {
+    /// The line.
+    #[schema(value_type = u32, example = 1)]
+    pub line_id: LineId,
+    /// Units.
+    pub qty: u32,
+    /// Their value.
+    pub amount: Money,
+    /// Of those, units that arrived.
+    pub delivered: u32,
+    /// Of those, units that got lost.
+    pub lost: u32,
+}
+
+impl RequestShipment {
+    /// The shipment's id: the caller's, or one made from the command's.
+    #[must_use]
+    pub fn shipment_id(&self, names: Names) -> ShipmentId {
+        self.shipment_id
+            .unwrap_or_else(|| ShipmentId(names.of("shipment")))
+    }
+
+    /// The command to make it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        check.optional_text("/carrier", self.carrier.as_deref(), 100);
+        check.optional_text("/tracking", self.tracking.as_deref(), 200);
+        let shipment_id = self.shipment_id(names);
+        let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
+        check.finish(order::Command::RequestShipment {
+            shipment_id,
+            lines,
+            location: self.location,
+            carrier: self.carrier,
+            tracking: self.tracking,
+        })
+    }
+}
+
+impl UpdateTracking {
+    /// The command to tell it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        check.optional_text("/carrier", self.carrier.as_deref(), 100);
+        check.optional_text("/tracking", self.tracking.as_deref(), 200);
+        if self.carrier.is_none() && self.tracking.is_none() {
+            check.fault("", "must name a carrier or a tracking number");
+        }
+        check.finish(order::Command::UpdateTracking {
+            shipment_id,
+            carrier: self.carrier,
+            tracking: self.tracking,
+        })
+    }
+}
+
+impl ConfirmDelivery {
+    /// The command to confirm it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
+        check.finish(order::Command::ConfirmDelivery {
+            shipment_id,
+            lines,
+            at: self.at,
+        })
+    }
+}
+
+impl ReportLoss {
+    /// The command to report it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
+        check.finish(order::Command::ReportLost { shipment_id, lines })
+    }
+}
+
+impl ShipmentBody {
+    /// What is shown of a shipment.
+    #[must_use]
+    pub fn new(id: ShipmentId, state: &order::state::Shipment, currency: Currency) -> Self {
+        Self {
+            shipment_id: id,
+            status: state.status.into(),
+            lines: state
+                .lines
+                .iter()
+                .map(|(line_id, line)| ShipmentLineBody {
+                    line_id: *line_id,
+                    qty: line.qty,
+                    amount: Money::new(line.amount, currency),
+                    delivered: line.delivered,
+                    lost: line.lost,
+                })
+                .collect(),
+            location: state.location.clone(),
+            shipping: Money::new(state.shipping, currency),
+            to_capture: Money::new(state.to_capture, currency),
+            carrier: state.carrier.clone(),
+            tracking: state.tracking.clone(),
+            refused: state.refused.clone(),
+        }
+    }
+}
