@@ -1,12 +1,15 @@
 //! A bulk run: what it read, what it refused, and the credits that matched nothing.
+//! It never repeats what orders record; a run that is started again goes on where it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::{Aggregate, Class};
 use crate::ids::{CustomerRef, ImportId, Sku};
 use crate::money::Minor;
+use crate::stream;
 
 /// What to do with bad rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,4 +104,141 @@ pub enum Command {
     RecordCredit(CreditRecorded),
     /// Finish it; again with the same counts: nothing.
     Finish(Finished),
+}
+
+/// A bulk run; absent until it is started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Import {
+    /// There is none (yet).
+    #[default]
+    Absent,
+    /// It was started.
+    Started(Run),
+}
+
+/// A bulk run that was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// What was started.
+    pub started: Started,
+    /// Parts of the report that are recorded.
+    pub parts: BTreeSet<u32>,
+    /// How many rows were refused.
+    pub rows_refused: u64,
+    /// Row keys of the credits that are recorded.
+    pub credits: BTreeSet<String>,
+    /// Their value.
+    pub credited: Minor,
+    /// How many of what, once it is finished.
+    pub finished: Option<BTreeMap<String, i64>>,
+}
+
+/// Why a bulk run says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// There is none.
+    #[error("there is no such import")]
+    NotFound,
+    /// The same id for other content, or another policy: the rows done so far were done by the old one.
+    #[error("that id was used to import something else, or by another policy")]
+    ImportChanged,
+    /// It is finished.
+    #[error("the import is finished")]
+    ImportFinished,
+}
+
+impl crate::Refusal for Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::ImportChanged => "import-changed",
+            Self::ImportFinished => "import-finished",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound => Class::Absent,
+            Self::ImportChanged | Self::ImportFinished => Class::Conflict,
+        }
+    }
+}
+
+impl Aggregate for Import {
+    const CATEGORY: &'static str = stream::IMPORT;
+    const FOLD: u32 = 1;
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        match (self, command) {
+            (Self::Absent, Command::Start(started)) => Ok(vec![Event::Started(started.clone())]),
+            (Self::Absent, _) => Err(Refusal::NotFound),
+
+            (Self::Started(run), Command::Start(again)) => {
+                let same = run.started.sha256 == again.sha256
+                    && run.started.layout == again.layout
+                    && run.started.policy == again.policy;
+                if same {
+                    Ok(vec![])
+                } else {
+                    Err(Refusal::ImportChanged)
+                }
+            }
+            (Self::Started(run), Command::RefuseRows(rows)) => run
+                .once(run.parts.contains(&rows.part), || {
+                    Event::RowsRefused(rows.clone())
+                }),
+            (Self::Started(run), Command::RecordCredit(credit)) => run
+                .once(run.credits.contains(&credit.row_key), || {
+                    Event::CreditRecorded(credit.clone())
+                }),
+            (Self::Started(run), Command::Finish(finished)) => {
+                let same = run.finished.as_ref() == Some(&finished.counts);
+                run.once(same, || Event::Finished(finished.clone()))
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match (&mut *self, event) {
+            (_, Event::Started(started)) => {
+                *self = Self::Started(Run {
+                    started: started.clone(),
+                    parts: BTreeSet::new(),
+                    rows_refused: 0,
+                    credits: BTreeSet::new(),
+                    credited: 0,
+                    finished: None,
+                });
+            }
+            (Self::Started(run), Event::RowsRefused(rows)) => {
+                run.parts.insert(rows.part);
+                run.rows_refused = run.rows_refused.saturating_add(rows.rows.len() as u64);
+            }
+            (Self::Started(run), Event::CreditRecorded(credit)) => {
+                run.credits.insert(credit.row_key.clone());
+                run.credited = run.credited.saturating_add(credit.amount);
+            }
+            (Self::Started(run), Event::Finished(finished)) => {
+                run.finished = Some(finished.counts.clone());
+            }
+            (Self::Absent, _) => {}
+        }
+    }
+}
+
+impl Run {
+    /// An event, unless it is recorded already; none is added to a run that is finished.
+    fn once(&self, recorded: bool, event: impl FnOnce() -> Event) -> Result<Vec<Event>, Refusal> {
+        if recorded {
+            Ok(vec![])
+        } else if self.finished.is_some() {
+            Err(Refusal::ImportFinished)
+        } else {
+            Ok(vec![event()])
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! A payment: money held, taken and given back at a provider, with outcomes that may be unknown. It never calls the provider.
 
 pub mod command;
+mod decide;
 pub mod event;
+mod evolve;
+mod outcome;
 pub mod refusal;
 pub mod state;
 
@@ -9,3 +12,58 @@ pub use command::Command;
 pub use event::Event;
 pub use refusal::Refusal;
 pub use state::Payment;
+
+use crate::aggregate::Aggregate;
+
+impl Aggregate for Payment {
+    const CATEGORY: &'static str = crate::stream::PAYMENT;
+    const FOLD: u32 = 1;
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        match self {
+            Self::Absent => decide::absent(command),
+            Self::Requested(payment) => match command {
+                Command::RequestAuthorisation {
+                    payment_id,
+                    order_id,
+                    amount,
+                    instrument,
+                    attempt,
+                } => decide::authorise(
+                    payment,
+                    &event::AuthorisationRequested {
+                        payment_id: *payment_id,
+                        order_id: *order_id,
+                        amount: *amount,
+                        instrument: instrument.clone(),
+                        attempt: *attempt,
+                    },
+                ),
+                Command::Capture { capture_id, amount } => {
+                    decide::capture(payment, *capture_id, *amount)
+                }
+                Command::Void => Ok(decide::void(payment)),
+                Command::Refund {
+                    refund_id,
+                    amount,
+                    reason,
+                } => decide::refund(payment, *refund_id, *amount, reason),
+                Command::RecordOutcome(told) => outcome::record(payment, told),
+                Command::ResolveOutcome {
+                    verb,
+                    verdict,
+                    evidence,
+                    provider_ref,
+                } => outcome::resolve(payment, *verb, *verdict, evidence, provider_ref.as_deref()),
+                Command::ExpireAuthorisation => decide::expire(payment),
+            },
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        evolve::evolve(self, event);
+    }
+}

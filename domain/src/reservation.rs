@@ -1,10 +1,13 @@
 //! A reservation that no order asked for (`POST /v1/reservations`): which stock it holds and until when. The units themselves are
 //! held by the stock streams, in the same batch; this stream remembers which they are, so that they can be extended and let go.
+//! It never says what stock holds: only the stock streams do.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::{Aggregate, Class};
 use crate::ids::{LocationId, ReservationId, Sku};
+use crate::stream;
 use crate::time::Timestamp;
 
 /// A SKU and how many units of it.
@@ -105,4 +108,137 @@ pub enum Reservation {
         /// How it ended.
         end: End,
     },
+}
+
+/// Why a reservation says no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// There is none.
+    #[error("there is no such reservation")]
+    NotFound,
+    /// It has ended.
+    #[error("the reservation has ended")]
+    ReservationEnded {
+        /// How.
+        end: End,
+    },
+    /// The same id with other content.
+    #[error("that id was used to reserve something else")]
+    ReservationExists,
+    /// It would end earlier than it does.
+    #[error("the reservation ends at {expires_at}, and can only be prolonged")]
+    NotLater {
+        /// When it ends.
+        expires_at: Timestamp,
+    },
+    /// Nothing to hold, a quantity of 0, or a SKU and location twice.
+    #[error("a reservation holds at least one unit of each item, and names each item once")]
+    InvalidItems,
+}
+
+impl crate::Refusal for Refusal {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::ReservationEnded { .. } => "reservation-ended",
+            Self::ReservationExists => "reservation-exists",
+            Self::NotLater { .. } => "not-later",
+            Self::InvalidItems => "invalid-items",
+        }
+    }
+
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound => Class::Absent,
+            Self::ReservationEnded { .. } | Self::ReservationExists => Class::Conflict,
+            Self::NotLater { .. } | Self::InvalidItems => Class::Invalid,
+        }
+    }
+}
+
+impl Aggregate for Reservation {
+    const CATEGORY: &'static str = stream::RESERVATION;
+    const FOLD: u32 = 1;
+    type Command = Command;
+    type Event = Event;
+    type Refusal = Refusal;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        match (self, command) {
+            (
+                Self::Absent,
+                Command::Open {
+                    reservation_id,
+                    items,
+                    expires_at,
+                    reference,
+                },
+            ) => open(Opened {
+                reservation_id: *reservation_id,
+                items: items.clone(),
+                expires_at: *expires_at,
+                reference: reference.clone(),
+            }),
+            (Self::Absent, _) => Err(Refusal::NotFound),
+
+            (Self::Open(known), Command::Open { items, .. }) => {
+                if known.items == *items {
+                    Ok(vec![])
+                } else {
+                    Err(Refusal::ReservationExists)
+                }
+            }
+            (Self::Open(known), Command::Prolong { expires_at }) => {
+                match known.expires_at.cmp(expires_at) {
+                    std::cmp::Ordering::Less => Ok(vec![Event::Prolonged(Prolonged {
+                        expires_at: *expires_at,
+                    })]),
+                    std::cmp::Ordering::Equal => Ok(vec![]),
+                    std::cmp::Ordering::Greater => Err(Refusal::NotLater {
+                        expires_at: known.expires_at,
+                    }),
+                }
+            }
+            (Self::Open(_), Command::Close { end }) => {
+                Ok(vec![Event::Closed(Closed { end: *end })])
+            }
+
+            (Self::Ended { end, .. }, Command::Close { end: again }) if end == again => Ok(vec![]),
+            // A timer that fires after somebody has let go changes nothing.
+            (Self::Ended { .. }, Command::Close { end: End::Expired }) => Ok(vec![]),
+            (Self::Ended { end, .. }, _) => Err(Refusal::ReservationEnded { end: *end }),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match (std::mem::take(self), event) {
+            (_, Event::Opened(opened)) => *self = Self::Open(opened.clone()),
+            (Self::Open(mut opened), Event::Prolonged(prolonged)) => {
+                opened.expires_at = prolonged.expires_at;
+                *self = Self::Open(opened);
+            }
+            (Self::Open(opened), Event::Closed(closed)) => {
+                *self = Self::Ended {
+                    opened,
+                    end: closed.end,
+                };
+            }
+            (same, Event::Prolonged(_) | Event::Closed(_)) => *self = same,
+        }
+    }
+}
+
+fn open(opened: Opened) -> Result<Vec<Event>, Refusal> {
+    let mut seen = std::collections::BTreeSet::new();
+    let fits = !opened.items.is_empty()
+        && opened
+            .items
+            .iter()
+            .all(|item| item.qty > 0 && seen.insert((&item.location, &item.sku)));
+    if fits {
+        Ok(vec![Event::Opened(opened)])
+    } else {
+        Err(Refusal::InvalidItems)
+    }
 }

@@ -29,7 +29,7 @@ pub enum Event {
     OutcomeResolved(OutcomeResolved),
 }
 
-/// What is asked of a provider.
+/// What is asked of a provider. The order of the variants is the order in which a payment's stage shows them.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]

@@ -1,12 +1,14 @@
-//! Where a payment stands: the fold of its stream.
+//! Where a payment stands: the fold of its stream. Its stage follows from its sums and from what is at the provider; it is never set.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::Verb;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
 use crate::money::{Currency, Minor};
+use crate::order::event::{PaymentRecorded, PaymentStatus};
 use crate::time::Timestamp;
 
 /// A payment; absent until an authorisation is requested.
@@ -62,6 +64,29 @@ pub enum Stage {
     Refunded,
 }
 
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authorising => "authorising",
+            Self::AuthoriseUnknown => "authorise_unknown",
+            Self::Authorised => "authorised",
+            Self::Declined => "declined",
+            Self::Capturing => "capturing",
+            Self::CaptureUnknown => "capture_unknown",
+            Self::PartCaptured => "part_captured",
+            Self::Captured => "captured",
+            Self::Voiding => "voiding",
+            Self::VoidUnknown => "void_unknown",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+            Self::Refunding => "refunding",
+            Self::RefundUnknown => "refund_unknown",
+            Self::PartRefunded => "part_refunded",
+            Self::Refunded => "refunded",
+        })
+    }
+}
+
 /// A payment that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requested {
@@ -93,14 +118,22 @@ pub struct Requested {
     pub decline_code: Option<String>,
     /// The newest authorisation attempt.
     pub attempt: u32,
-    /// The one request that is at the provider now.
-    pub live: Option<Live>,
+    /// The requests that are at the provider now, oldest first. One at a time for each thing asked. Captures and refunds may be there
+    /// together, since each has a key of its own and all of them count against the sums from the moment they are asked for. An
+    /// authorisation and a void are there alone of those that move held money: what is held is not known while either is out.
+    pub live: Vec<Live>,
+    /// Whether what is held shall be let go as soon as nothing that moves held money is at the provider.
+    pub void_wanted: bool,
+    /// Whether the newest hold ended by itself.
+    pub expired: bool,
     /// Its captures.
     pub captures: BTreeMap<CaptureId, Capture>,
     /// Its refunds.
     pub refunds: BTreeMap<RefundId, Refund>,
     /// How many voids were tried.
     pub void_attempts: u32,
+    /// Whether what was left was let go.
+    pub void_done: bool,
 }
 
 /// A request that is at the provider.
@@ -152,4 +185,161 @@ pub struct Refund {
     pub attempt: u32,
     /// Why it failed.
     pub code: Option<String>,
+}
+
+impl Payment {
+    /// The payment, if it was asked for.
+    #[must_use]
+    pub fn requested(&self) -> Option<&Requested> {
+        match self {
+            Self::Absent => None,
+            Self::Requested(payment) => Some(payment),
+        }
+    }
+
+    /// What an order is told of it; `version` is its stream's. `None` if there is no payment.
+    #[must_use]
+    pub fn record(&self, version: u64) -> Option<PaymentRecorded> {
+        let payment = self.requested()?;
+        Some(PaymentRecorded {
+            payment_id: payment.payment_id,
+            payment_version: version,
+            status: payment.status(),
+            authorised: payment.authorised,
+            captured: payment.captured,
+            refunded: payment.refunded,
+            refund_pending: payment.refund_pending(),
+        })
+    }
+}
+
+impl Requested {
+    /// What the provider holds and nobody took or let go of.
+    #[must_use]
+    pub fn held(&self) -> Minor {
+        self.authorised
+            .saturating_sub(self.captured)
+            .saturating_sub(self.voided)
+    }
+
+    /// What is asked to be taken and not settled yet.
+    #[must_use]
+    pub fn capture_pending(&self) -> Minor {
+        let pending = self.captures.values();
+        pending
+            .filter(|capture| capture.progress == Progress::Requested)
+            .fold(0, |sum, capture| sum.saturating_add(capture.amount))
+    }
+
+    /// What can still be asked to be taken.
+    #[must_use]
+    pub fn capturable(&self) -> Minor {
+        self.held().saturating_sub(self.capture_pending())
+    }
+
+    /// What is asked to be given back and not settled yet.
+    #[must_use]
+    pub fn refund_pending(&self) -> Minor {
+        let pending = self.refunds.values();
+        pending
+            .filter(|refund| refund.progress == Progress::Requested)
+            .fold(0, |sum, refund| sum.saturating_add(refund.amount))
+    }
+
+    /// What can still be asked to be given back.
+    #[must_use]
+    pub fn refundable(&self) -> Minor {
+        self.captured
+            .saturating_sub(self.refunded)
+            .saturating_sub(self.refund_pending())
+    }
+
+    /// The request at the provider for this, if there is one.
+    #[must_use]
+    pub fn at_provider(&self, verb: Verb) -> Option<&Live> {
+        self.live.iter().find(|live| live.verb == verb)
+    }
+
+    /// The oldest request at the provider that moves held money: an authorisation, a capture or a void.
+    #[must_use]
+    pub fn moving_held(&self) -> Option<&Live> {
+        let mut live = self.live.iter();
+        live.find(|live| !matches!(live.verb, Verb::Refund { .. }))
+    }
+
+    /// Whether the provider did not say what came of something.
+    #[must_use]
+    pub fn unknown(&self) -> bool {
+        self.live.iter().any(|live| live.unknown)
+    }
+
+    /// How far it is, by its sums and by what is at the provider. What is unknown shows before what is under way, and a request that
+    /// moves held money before one that gives back.
+    #[must_use]
+    pub fn stage_now(&self) -> Stage {
+        let foremost = |unknown: bool| {
+            let live = self.live.iter().filter(|live| live.unknown == unknown);
+            live.map(|live| live.verb).min()
+        };
+        match (foremost(true), foremost(false)) {
+            (Some(Verb::Authorise), _) => Stage::AuthoriseUnknown,
+            (Some(Verb::Capture { .. }), _) => Stage::CaptureUnknown,
+            (Some(Verb::Void), _) => Stage::VoidUnknown,
+            (Some(Verb::Refund { .. }), _) => Stage::RefundUnknown,
+            (None, Some(Verb::Authorise)) => Stage::Authorising,
+            (None, Some(Verb::Capture { .. })) => Stage::Capturing,
+            (None, Some(Verb::Void)) => Stage::Voiding,
+            (None, Some(Verb::Refund { .. })) => Stage::Refunding,
+            (None, None) => self.settled_stage(),
+        }
+    }
+
+    /// How far it is once nothing is at the provider.
+    fn settled_stage(&self) -> Stage {
+        if self.authorised == 0 {
+            Stage::Declined
+        } else if self.refunded > 0 {
+            if self.refunded == self.captured {
+                Stage::Refunded
+            } else {
+                Stage::PartRefunded
+            }
+        } else if self.captured > 0 {
+            if self.captured == self.authorised {
+                Stage::Captured
+            } else {
+                Stage::PartCaptured
+            }
+        } else if self.voided == 0 {
+            Stage::Authorised
+        } else if self.expired {
+            Stage::Expired
+        } else {
+            Stage::Voided
+        }
+    }
+
+    /// What an order shows of its stage. While money is being taken, or the rest of it let go, it is as before.
+    #[must_use]
+    pub fn status(&self) -> PaymentStatus {
+        let stage = match self.stage {
+            Stage::Capturing => self.settled_stage(),
+            Stage::Voiding if self.captured > 0 => self.settled_stage(),
+            stage => stage,
+        };
+        match stage {
+            Stage::Authorising => PaymentStatus::None,
+            Stage::Authorised | Stage::Capturing => PaymentStatus::Authorised,
+            Stage::Declined => PaymentStatus::Declined,
+            Stage::PartCaptured => PaymentStatus::PartCaptured,
+            Stage::Captured => PaymentStatus::Captured,
+            Stage::Voiding | Stage::Voided | Stage::Expired => PaymentStatus::Voided,
+            Stage::Refunding | Stage::PartRefunded => PaymentStatus::PartRefunded,
+            Stage::Refunded => PaymentStatus::Refunded,
+            Stage::AuthoriseUnknown
+            | Stage::CaptureUnknown
+            | Stage::VoidUnknown
+            | Stage::RefundUnknown => PaymentStatus::Unknown,
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LocationId, Sku};
+use super::state::Short;
+use crate::aggregate::Class;
+use crate::ids::{LocationId, ReservationId, Sku};
 
 /// How much of a SKU was wanted and how much there was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,19 +24,99 @@ pub struct Shortfall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Refusal {
+    /// The SKU is not kept here.
+    #[error("the SKU is not kept at that location")]
+    NotFound,
     /// There is not enough.
     #[error("{} of {} are wanted and {} can be promised", .0.wanted, .0.sku, .0.available)]
     OutOfStock(Shortfall),
+    /// There is no such reservation here.
+    #[error("there is no reservation {reservation_id} here")]
+    ReservationNotFound {
+        /// The reservation.
+        reservation_id: ReservationId,
+    },
+    /// The reservation has ended, was let go before it began, or is past its end.
+    #[error("reservation {reservation_id} has ended")]
+    ReservationEnded {
+        /// The reservation.
+        reservation_id: ReservationId,
+    },
+    /// More is to leave than is held.
+    #[error("{wanted} units are to leave and {reserved} are held for them")]
+    NotReserved {
+        /// Units that are to leave.
+        wanted: u32,
+        /// Units that are held.
+        reserved: u32,
+    },
+    /// More is to leave than the book says is here.
+    #[error("{wanted} units are to leave and {on_hand} are here")]
+    ExceedsOnHand {
+        /// Units that are to leave.
+        wanted: u32,
+        /// Units that are here.
+        on_hand: u32,
+    },
+    /// Somebody else changed the stock meanwhile.
+    #[error("{expected} units were expected to be here and there are {on_hand}")]
+    StockChanged {
+        /// What the caller believed to be here.
+        expected: u32,
+        /// What is.
+        on_hand: u32,
+    },
+    /// Held units would have no stock.
+    #[error("{short} held units would have no stock")]
+    WouldBreakReservations {
+        /// Units without stock.
+        short: u32,
+        /// Whose they would be, the newest promise first; at most a hundred.
+        reservations: Vec<Short>,
+    },
+    /// There cannot be fewer than none.
+    #[error("{on_hand} units are here, and {delta} would leave fewer than none")]
+    BelowZero {
+        /// Units that are here.
+        on_hand: u32,
+        /// The change.
+        delta: i64,
+    },
+    /// A quantity that is 0 or too large.
+    #[error("{qty} is not a quantity that can be moved")]
+    InvalidQuantity {
+        /// The quantity.
+        qty: i64,
+    },
 }
 
 impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
+            Self::NotFound => "not-found",
             Self::OutOfStock(_) => "out-of-stock",
+            Self::ReservationNotFound { .. } => "reservation-not-found",
+            Self::ReservationEnded { .. } => "reservation-ended",
+            Self::NotReserved { .. } => "not-reserved",
+            Self::ExceedsOnHand { .. } => "exceeds-on-hand",
+            Self::StockChanged { .. } => "stock-changed",
+            Self::WouldBreakReservations { .. } => "would-break-reservations",
+            Self::BelowZero { .. } => "below-zero",
+            Self::InvalidQuantity { .. } => "invalid-quantity",
         }
     }
 
-    fn class(&self) -> crate::Class {
-        crate::Class::Conflict
+    fn class(&self) -> Class {
+        match self {
+            Self::NotFound | Self::ReservationNotFound { .. } => Class::Absent,
+            Self::InvalidQuantity { .. } => Class::Invalid,
+            Self::OutOfStock(_)
+            | Self::ReservationEnded { .. }
+            | Self::NotReserved { .. }
+            | Self::ExceedsOnHand { .. }
+            | Self::StockChanged { .. }
+            | Self::WouldBreakReservations { .. }
+            | Self::BelowZero { .. } => Class::Conflict,
+        }
     }
 }

@@ -1,0 +1,224 @@
+//! What a payment answers to those who want money moved. Amounts count against the sums from the moment they are asked for.
+
+use super::command::Command;
+use super::event::{
+    AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb,
+    VoidRequested, VoidWanted,
+};
+use super::refusal::Refusal;
+use super::state::{Progress, Requested, Stage};
+use crate::ids::{CaptureId, RefundId};
+use crate::money::{LARGEST, Minor};
+
+type Decision = Result<Vec<Event>, Refusal>;
+
+/// Where there is no payment yet. Nothing is held, so that there is nothing to let go of: undoing what never ran is no failure.
+pub(super) fn absent(command: &Command) -> Decision {
+    match command {
+        Command::RequestAuthorisation {
+            payment_id,
+            order_id,
+            amount,
+            instrument,
+            attempt,
+        } => {
+            positive(amount.amount)?;
+            if *attempt != 1 {
+                return Err(Refusal::AttemptSkipped {
+                    wanted: *attempt,
+                    newest: 0,
+                });
+            }
+            Ok(vec![Event::AuthorisationRequested(
+                AuthorisationRequested {
+                    payment_id: *payment_id,
+                    order_id: *order_id,
+                    amount: *amount,
+                    instrument: instrument.clone(),
+                    attempt: 1,
+                },
+            )])
+        }
+        Command::Void => Ok(vec![]),
+        Command::Capture { .. }
+        | Command::Refund { .. }
+        | Command::RecordOutcome(_)
+        | Command::ResolveOutcome { .. }
+        | Command::ExpireAuthorisation => Err(Refusal::NotFound),
+    }
+}
+
+/// The amount and the means of payment may change with the attempt, the order and the currency never.
+pub(super) fn authorise(payment: &Requested, wish: &AuthorisationRequested) -> Decision {
+    positive(wish.amount.amount)?;
+    let same_payment = wish.payment_id == payment.payment_id
+        && wish.order_id == payment.order_id
+        && wish.amount.currency == payment.currency;
+    if !same_payment {
+        return Err(Refusal::IntentChanged);
+    }
+    if wish.attempt < payment.attempt {
+        return Ok(vec![]);
+    }
+    if wish.attempt == payment.attempt {
+        let same = wish.amount.amount == payment.requested && wish.instrument == payment.instrument;
+        return if same {
+            Ok(vec![])
+        } else {
+            Err(Refusal::IntentChanged)
+        };
+    }
+    match payment.stage {
+        Stage::Declined if wish.attempt == payment.attempt.saturating_add(1) => {
+            Ok(vec![Event::AuthorisationRequested(wish.clone())])
+        }
+        Stage::Declined => Err(Refusal::AttemptSkipped {
+            wanted: wish.attempt,
+            newest: payment.attempt,
+        }),
+        Stage::AuthoriseUnknown => Err(unknown(payment)),
+        _ => Err(state(payment)),
+    }
+}
+
+/// Takes money that is held; several captures may be at the provider at once.
+pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor) -> Decision {
+    positive(amount)?;
+    let attempt = match payment.captures.get(&capture_id) {
+        Some(known) if known.amount != amount => return Err(Refusal::IntentChanged),
+        Some(known) if known.progress != Progress::Failed => return Ok(vec![]),
+        Some(known) => known.attempt.saturating_add(1),
+        None => 1,
+    };
+    if let Some(live) = payment.moving_held() {
+        match live.verb {
+            Verb::Capture { .. } => {}
+            _ if live.unknown => return Err(unknown(payment)),
+            _ => return Err(state(payment)),
+        }
+    }
+    if payment.authorised == 0 || payment.void_wanted {
+        return Err(state(payment));
+    }
+    if amount > payment.capturable() {
+        return Err(beyond_held(payment, amount));
+    }
+    Ok(vec![Event::CaptureRequested(CaptureRequested {
+        capture_id,
+        amount,
+        attempt,
+    })])
+}
+
+fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {
+    if payment.held() == 0 && payment.voided > 0 {
+        return if payment.expired {
+            Refusal::AuthorisationExpired {
+                expired: payment.voided,
+            }
+        } else {
+            state(payment)
+        };
+    }
+    Refusal::ExceedsAuthorised {
+        wanted,
+        capturable: payment.capturable(),
+        authorised: payment.authorised,
+        captured: payment.captured,
+        pending: payment.capture_pending(),
+        voided: payment.voided,
+    }
+}
+
+/// Never refused: whoever wants money let go either has it let go now, or has the wish on record until what is at the provider is
+/// settled, or nothing is held. A refusal would leave it to the caller to come back, and held money with it.
+pub(super) fn void(payment: &Requested) -> Vec<Event> {
+    match payment.moving_held().map(|live| live.verb) {
+        Some(Verb::Void) => vec![],
+        Some(_) if payment.void_wanted => vec![],
+        Some(_) => vec![Event::VoidWanted(VoidWanted {})],
+        None => void_held(payment),
+    }
+}
+
+/// Lets go of what is held, if anything is.
+pub(super) fn void_held(payment: &Requested) -> Vec<Event> {
+    match payment.held() {
+        0 => vec![],
+        amount => vec![Event::VoidRequested(VoidRequested {
+            amount,
+            attempt: payment.void_attempts.saturating_add(1),
+        })],
+    }
+}
+
+/// Gives taken money back; several refunds may be at the provider at once.
+pub(super) fn refund(
+    payment: &Requested,
+    refund_id: RefundId,
+    amount: Minor,
+    reason: &str,
+) -> Decision {
+    positive(amount)?;
+    let attempt = match payment.refunds.get(&refund_id) {
+        Some(known) if known.amount != amount => return Err(Refusal::IntentChanged),
+        Some(known) if known.progress != Progress::Failed => return Ok(vec![]),
+        Some(known) => known.attempt.saturating_add(1),
+        None => 1,
+    };
+    if amount > payment.refundable() {
+        let capture_unknown = payment
+            .live
+            .iter()
+            .any(|live| live.unknown && matches!(live.verb, Verb::Capture { .. }));
+        return Err(if capture_unknown {
+            unknown(payment)
+        } else {
+            Refusal::ExceedsRefundable {
+                wanted: amount,
+                refundable: payment.refundable(),
+                captured: payment.captured,
+                refunded: payment.refunded,
+                pending: payment.refund_pending(),
+            }
+        });
+    }
+    Ok(vec![Event::RefundRequested(RefundRequested {
+        refund_id,
+        amount,
+        reason: reason.to_owned(),
+        attempt,
+    })])
+}
+
+/// Not while something that moves held money is at the provider: its outcome says what is left to expire.
+pub(super) fn expire(payment: &Requested) -> Decision {
+    match payment.moving_held() {
+        Some(_) if payment.unknown() => Err(unknown(payment)),
+        Some(_) => Err(state(payment)),
+        None => Ok(match payment.held() {
+            0 => vec![],
+            amount => vec![Event::AuthorisationExpired(AuthorisationExpired { amount })],
+        }),
+    }
+}
+
+fn positive(amount: Minor) -> Result<(), Refusal> {
+    if (1..=LARGEST).contains(&amount) {
+        Ok(())
+    } else {
+        Err(Refusal::InvalidAmount { amount })
+    }
+}
+
+fn state(payment: &Requested) -> Refusal {
+    Refusal::PaymentState {
+        stage: payment.stage,
+    }
+}
+
+fn unknown(payment: &Requested) -> Refusal {
+    Refusal::PaymentUnknown {
+        stage: payment.stage,
+    }
+}

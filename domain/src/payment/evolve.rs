@@ -1,0 +1,173 @@
+//! How a payment moves past each fact. Total: history is never refused, and no sum can overflow.
+
+use super::event::{
+    AuthorisationRequested, Authorised, CaptureRequested, Event, RefundRequested, Verb,
+};
+use super::state::{Capture, Live, Payment, Progress, Refund, Requested, Stage};
+use crate::ids::{CaptureId, RefundId};
+use crate::money::Minor;
+
+/// Moves past one fact.
+pub(super) fn evolve(payment: &mut Payment, event: &Event) {
+    if let Event::AuthorisationRequested(wish) = event {
+        requested(payment, wish);
+    }
+    let Payment::Requested(state) = payment else {
+        return;
+    };
+    apply(state, event);
+    state.stage = state.stage_now();
+}
+
+fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
+    if *payment == Payment::Absent {
+        *payment = Payment::Requested(Requested {
+            payment_id: wish.payment_id,
+            order_id: wish.order_id,
+            currency: wish.amount.currency,
+            requested: wish.amount.amount,
+            instrument: wish.instrument.clone(),
+            stage: Stage::Authorising,
+            authorised: 0,
+            captured: 0,
+            refunded: 0,
+            voided: 0,
+            capture_before: None,
+            provider_ref: None,
+            decline_code: None,
+            attempt: 0,
+            live: Vec::new(),
+            void_wanted: false,
+            expired: false,
+            captures: Default::default(),
+            refunds: Default::default(),
+            void_attempts: 0,
+            void_done: false,
+        });
+    }
+}
+
+fn apply(payment: &mut Requested, event: &Event) {
+    match event {
+        Event::AuthorisationRequested(wish) => authorisation_requested(payment, wish),
+        Event::Authorised(authorised) => authorised_by(payment, authorised),
+        Event::Declined(declined) => {
+            settled(payment, Verb::Authorise);
+            payment.decline_code = Some(declined.code.clone());
+            payment.void_wanted = false;
+        }
+        Event::AuthorisationExpired(expired) => {
+            payment.voided = payment.voided.saturating_add(expired.amount);
+            payment.expired = true;
+        }
+        Event::OutcomeUnknown(unknown) => {
+            let mut live = payment.live.iter_mut();
+            if let Some(live) = live.find(|live| live.verb == unknown.verb) {
+                live.unknown = true;
+            }
+        }
+        // The outcome's own event follows in the same batch.
+        Event::OutcomeResolved(_) => {}
+        Event::CaptureRequested(wish) => capture_requested(payment, wish),
+        Event::Captured(captured) => {
+            payment.captured = payment.captured.saturating_add(captured.amount);
+            capture_is(payment, captured.capture_id, Progress::Done, None);
+        }
+        Event::CaptureFailed(failed) => {
+            let code = Some(failed.code.clone());
+            capture_is(payment, failed.capture_id, Progress::Failed, code);
+        }
+        Event::VoidWanted(_) => payment.void_wanted = true,
+        Event::VoidRequested(wish) => {
+            payment.void_wanted = false;
+            payment.void_attempts = wish.attempt;
+            goes_out(payment, Verb::Void, wish.attempt, wish.amount);
+        }
+        Event::Voided(voided) => {
+            settled(payment, Verb::Void);
+            payment.void_wanted = false;
+            payment.void_done = true;
+            payment.voided = payment.voided.saturating_add(voided.amount);
+        }
+        Event::VoidFailed(_) => settled(payment, Verb::Void),
+        Event::RefundRequested(wish) => refund_requested(payment, wish),
+        Event::RefundSettled(refunded) => {
+            payment.refunded = payment.refunded.saturating_add(refunded.amount);
+            refund_is(payment, refunded.refund_id, Progress::Done, None);
+        }
+        Event::RefundFailed(failed) => {
+            let code = Some(failed.code.clone());
+            refund_is(payment, failed.refund_id, Progress::Failed, code);
+        }
+    }
+}
+
+fn authorisation_requested(payment: &mut Requested, wish: &AuthorisationRequested) {
+    payment.requested = wish.amount.amount;
+    payment.instrument.clone_from(&wish.instrument);
+    payment.attempt = wish.attempt;
+    payment.decline_code = None;
+    goes_out(payment, Verb::Authorise, wish.attempt, wish.amount.amount);
+}
+
+fn authorised_by(payment: &mut Requested, authorised: &Authorised) {
+    settled(payment, Verb::Authorise);
+    payment.authorised = payment.authorised.saturating_add(authorised.amount);
+    payment.provider_ref = Some(authorised.provider_ref.clone());
+    payment.capture_before = authorised.capture_before;
+}
+
+fn capture_requested(payment: &mut Requested, wish: &CaptureRequested) {
+    let capture_id = wish.capture_id;
+    let capture = Capture {
+        amount: wish.amount,
+        progress: Progress::Requested,
+        attempt: wish.attempt,
+        code: None,
+    };
+    payment.captures.insert(capture_id, capture);
+    let verb = Verb::Capture { capture_id };
+    goes_out(payment, verb, wish.attempt, wish.amount);
+}
+
+fn capture_is(payment: &mut Requested, id: CaptureId, progress: Progress, code: Option<String>) {
+    settled(payment, Verb::Capture { capture_id: id });
+    if let Some(capture) = payment.captures.get_mut(&id) {
+        capture.progress = progress;
+        capture.code = code;
+    }
+}
+
+fn refund_requested(payment: &mut Requested, wish: &RefundRequested) {
+    let refund_id = wish.refund_id;
+    let refund = Refund {
+        amount: wish.amount,
+        progress: Progress::Requested,
+        attempt: wish.attempt,
+        code: None,
+    };
+    payment.refunds.insert(refund_id, refund);
+    let verb = Verb::Refund { refund_id };
+    goes_out(payment, verb, wish.attempt, wish.amount);
+}
+
+fn refund_is(payment: &mut Requested, id: RefundId, progress: Progress, code: Option<String>) {
+    settled(payment, Verb::Refund { refund_id: id });
+    if let Some(refund) = payment.refunds.get_mut(&id) {
+        refund.progress = progress;
+        refund.code = code;
+    }
+}
+
+fn goes_out(payment: &mut Requested, verb: Verb, attempt: u32, amount: Minor) {
+    payment.live.push(Live {
+        verb,
+        attempt,
+        amount,
+        unknown: false,
+    });
+}
+
+fn settled(payment: &mut Requested, verb: Verb) {
+    payment.live.retain(|live| live.verb != verb);
+}

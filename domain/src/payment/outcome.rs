@@ -1,0 +1,247 @@
+//! What a payment makes of what is said of its requests: by the provider, by a query, by an operator. An unknown outcome is left by
+//! evidence only, and an outcome that is settled is never overwritten.
+
+use super::command::{Outcome, RecordOutcome};
+use super::decide::void_held;
+use super::event::{
+    Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown,
+    RefundFailed, RefundSettled, Verb, Verdict, VoidFailed, Voided,
+};
+use super::refusal::Refusal;
+use super::state::{Live, Payment, Progress, Requested};
+use crate::aggregate::Aggregate;
+use crate::money::Minor;
+use crate::time::Timestamp;
+
+type Decision = Result<Vec<Event>, Refusal>;
+
+/// The code of a request that evidence says was not done.
+const RESOLVED_NOT_DONE: &str = "resolved-not-done";
+
+/// What the provider, or a query, says.
+pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
+    let Some(live) = at_provider(payment, told.verb, told.attempt) else {
+        return match &told.outcome {
+            Outcome::Unknown { .. } => known(payment, told.verb, told.attempt).map(|_| vec![]),
+            Outcome::Done { .. } => settled_as(payment, told.verb, told.attempt, Verdict::Done),
+            Outcome::NotDone { .. } => {
+                settled_as(payment, told.verb, told.attempt, Verdict::NotDone)
+            }
+        };
+    };
+    match &told.outcome {
+        Outcome::Unknown { .. } if live.unknown => Ok(vec![]),
+        Outcome::Unknown { detail } => Ok(vec![unknown(live, detail.clone())]),
+        Outcome::NotDone { code } => {
+            let evidence = told.evidence.as_deref().unwrap_or(code);
+            Ok(settle(payment, live, evidence, not_done(live, code)))
+        }
+        Outcome::Done {
+            provider_ref,
+            amount,
+            capture_before,
+            fee,
+        } => {
+            // A void names no amount at most providers.
+            if live.verb != Verb::Void && *amount != live.amount {
+                return mismatch(live, *amount);
+            }
+            let evidence = told.evidence.as_deref().unwrap_or(provider_ref);
+            let event = done(live, provider_ref, *capture_before, *fee);
+            Ok(settle(payment, live, evidence, event))
+        }
+    }
+}
+
+/// What evidence says of an unknown outcome.
+pub(super) fn resolve(
+    payment: &Requested,
+    verb: Verb,
+    verdict: Verdict,
+    evidence: &str,
+    provider_ref: Option<&str>,
+) -> Decision {
+    let Some(live) = payment.at_provider(verb) else {
+        return settled_as(payment, verb, newest_attempt(payment, verb), verdict);
+    };
+    if !live.unknown {
+        return Err(Refusal::PaymentState {
+            stage: payment.stage,
+        });
+    }
+    if evidence.trim().is_empty() {
+        return Err(Refusal::EvidenceMissing);
+    }
+    let event = match (verdict, provider_ref) {
+        (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE),
+        (Verdict::Done, None) if verb != Verb::Void => return Err(Refusal::ProviderRefMissing),
+        (Verdict::Done, provider_ref) => done(live, provider_ref.unwrap_or_default(), None, None),
+    };
+    Ok(settle(payment, live, evidence, event))
+}
+
+fn at_provider(payment: &Requested, verb: Verb, attempt: u32) -> Option<&Live> {
+    payment
+        .at_provider(verb)
+        .filter(|live| live.attempt == attempt)
+}
+
+/// The outcome's event, evidence before it where the outcome was unknown, and after it what waited for it.
+fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> Vec<Event> {
+    let mut events = Vec::with_capacity(3);
+    if live.unknown {
+        let verdict = match &outcome {
+            Event::Authorised(_)
+            | Event::Captured(_)
+            | Event::Voided(_)
+            | Event::RefundSettled(_) => Verdict::Done,
+            _ => Verdict::NotDone,
+        };
+        events.push(Event::OutcomeResolved(OutcomeResolved {
+            verb: live.verb,
+            verdict,
+            evidence: evidence.to_owned(),
+        }));
+    }
+    events.push(outcome);
+    if payment.void_wanted {
+        events.extend(wanted_void(payment, &events));
+    }
+    events
+}
+
+/// What becomes of a void that was wanted, once nothing that moves held money is at the provider.
+fn wanted_void(payment: &Requested, so_far: &[Event]) -> Vec<Event> {
+    let mut after = Payment::Requested(payment.clone());
+    for event in so_far {
+        after.evolve(event);
+    }
+    match after {
+        // A decline says by itself that nothing is held.
+        Payment::Requested(after) if after.void_wanted && after.moving_held().is_none() => {
+            let events = void_held(&after);
+            if events.is_empty() {
+                vec![Event::Voided(Voided { amount: 0 })]
+            } else {
+                events
+            }
+        }
+        _ => vec![],
+    }
+}
+
+/// An outcome that speaks of another amount proves nothing about what was asked for: it stays open until somebody has looked.
+fn mismatch(live: &Live, told: Minor) -> Decision {
+    let asked = live.amount;
+    if live.unknown {
+        return Err(Refusal::AmountMismatch { asked, told });
+    }
+    Ok(vec![unknown(
+        live,
+        format!("{asked} were asked for and the provider speaks of {told}"),
+    )])
+}
+
+fn unknown(live: &Live, detail: String) -> Event {
+    Event::OutcomeUnknown(OutcomeUnknown {
+        verb: live.verb,
+        attempt: live.attempt,
+        detail: Some(detail),
+    })
+}
+
+fn done(
+    live: &Live,
+    provider_ref: &str,
+    capture_before: Option<Timestamp>,
+    fee: Option<Minor>,
+) -> Event {
+    let amount = live.amount;
+    let provider_ref = provider_ref.to_owned();
+    match live.verb {
+        Verb::Authorise => Event::Authorised(Authorised {
+            attempt: live.attempt,
+            provider_ref,
+            amount,
+            capture_before,
+        }),
+        Verb::Capture { capture_id } => Event::Captured(Captured {
+            capture_id,
+            amount,
+            fee,
+            provider_ref,
+        }),
+        Verb::Void => Event::Voided(Voided { amount }),
+        Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled {
+            refund_id,
+            amount,
+            provider_ref,
+        }),
+    }
+}
+
+fn not_done(live: &Live, code: &str) -> Event {
+    let code = code.to_owned();
+    match live.verb {
+        Verb::Authorise => Event::Declined(Declined {
+            attempt: live.attempt,
+            code,
+        }),
+        Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code }),
+        Verb::Void => Event::VoidFailed(VoidFailed {
+            attempt: live.attempt,
+            code,
+        }),
+        Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code }),
+    }
+}
+
+/// An outcome that is settled already: again is nothing, and the opposite is refused, so that it is on record and somebody looks.
+fn settled_as(payment: &Requested, verb: Verb, attempt: u32, told: Verdict) -> Decision {
+    match known(payment, verb, attempt)? {
+        settled if settled == told => Ok(vec![]),
+        settled => Err(Refusal::OutcomeSettled { settled }),
+    }
+}
+
+/// What came of an attempt that is not at the provider any more. An attempt that another one followed was not done, or there would be
+/// no other.
+fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refusal> {
+    let newest = newest_attempt(payment, verb);
+    if attempt == 0 || attempt > newest {
+        return Err(Refusal::NeverAsked { asked: verb });
+    }
+    let done = attempt == newest
+        && match verb {
+            Verb::Authorise => payment.authorised > 0,
+            Verb::Capture { capture_id } => {
+                let capture = payment.captures.get(&capture_id);
+                capture.is_some_and(|capture| capture.progress == Progress::Done)
+            }
+            Verb::Void => payment.void_done,
+            Verb::Refund { refund_id } => {
+                let refund = payment.refunds.get(&refund_id);
+                refund.is_some_and(|refund| refund.progress == Progress::Done)
+            }
+        };
+    Ok(if done {
+        Verdict::Done
+    } else {
+        Verdict::NotDone
+    })
+}
+
+fn newest_attempt(payment: &Requested, verb: Verb) -> u32 {
+    match verb {
+        Verb::Authorise => payment.attempt,
+        Verb::Capture { capture_id } => {
+            let capture = payment.captures.get(&capture_id);
+            capture.map_or(0, |capture| capture.attempt)
+        }
+        Verb::Void => payment.void_attempts,
+        Verb::Refund { refund_id } => {
+            let refund = payment.refunds.get(&refund_id);
+            refund.map_or(0, |refund| refund.attempt)
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Taking units out of reservations: to let them go, or because they leave. Units come out of the reservation that is named first, then
+//! out of the order's others here, since what an edit added has a reservation of its own and only the order knows them as one.
+
+use std::collections::BTreeMap;
+
+use super::command::Command;
+use super::decide::{Decision, at_least_one, at_most};
+use super::event::{Event, LetGo, LineShare, ReservationReleased, Shipped};
+use super::evolve::take;
+use super::refusal::Refusal;
+use super::state::{End, Held, HeldLine, Stock};
+use crate::ids::{LineId, OrderId, ReservationId, ShipmentId};
+
+/// What is taken, by line.
+type Taken = BTreeMap<LineId, HeldLine>;
+
+pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
+    let Command::Release {
+        reservation_id,
+        order_id,
+        qty,
+        lines,
+        release_id,
+        expires_at,
+        reason,
+    } = command
+    else {
+        return Ok(vec![]);
+    };
+    let reservation_id = *reservation_id;
+    if stock.let_go(reservation_id, *release_id) || stock.tombstones.contains_key(&reservation_id) {
+        return Ok(vec![]);
+    }
+    let event = |id: ReservationId, held: Option<&Held>, taken: &Taken, whole: bool| {
+        Event::ReservationReleased(ReservationReleased {
+            reservation_id: id,
+            order_id: held.map_or(*order_id, |held| held.order_id),
+            qty: sum(taken, |line| line.reserved),
+            backordered: sum(taken, |line| line.backordered),
+            lines: if whole { vec![] } else { let_go(taken) },
+            whole,
+            release_id: *release_id,
+            expires_at: if held.is_none() { *expires_at } else { None },
+            reason: reason.clone(),
+        })
+    };
+    let held = stock.reservations.get(&reservation_id);
+    if qty.is_none() && lines.is_empty() {
+        return match (held, stock.end_of(reservation_id)) {
+            (Some(held), _) => Ok(stock.with_allocations(vec![event(
+                reservation_id,
+                Some(held),
+                &held.lines,
+                true,
+            )])),
+            // Units that left are no longer anyone's to let go.
+            (None, Some(End::Shipped)) => Err(Refusal::ReservationEnded { reservation_id }),
+            (None, Some(End::Released | End::Expired)) => Ok(vec![]),
+            (None, None) => Ok(vec![event(reservation_id, None, &Taken::new(), true)]),
+        };
+    }
+    let mut left = Wanted::of(*qty, lines)?;
+    let sources = left.sources(stock, reservation_id, *order_id, Units::HeldAndPromised);
+    let events = sources.into_iter().filter_map(|(id, held, taken)| {
+        let qty = sum(&taken, units_of);
+        (qty > 0).then(|| {
+            let whole = qty == held.reserved().saturating_add(held.backordered());
+            event(id, Some(held), &taken, whole)
+        })
+    });
+    Ok(stock.with_allocations(events.collect()))
+}
+
+pub(super) fn ship(
+    stock: &Stock,
+    shipment_id: ShipmentId,
+    reservation_id: ReservationId,
+    order_id: Option<OrderId>,
+    lines: &[LineShare],
+) -> Decision {
+    if stock.shipments.holds(&shipment_id) {
+        return Ok(vec![]);
+    }
+    let mut left = Wanted::of(None, lines)?;
+    let wanted = left.units();
+    let sources = left.sources(stock, reservation_id, order_id, Units::Held);
+    if left.units() > 0 {
+        let reserved = wanted - left.units();
+        return Err(Refusal::NotReserved { wanted, reserved });
+    }
+    if wanted > stock.on_hand {
+        return Err(Refusal::ExceedsOnHand {
+            wanted,
+            on_hand: stock.on_hand,
+        });
+    }
+    let shipped = sources
+        .into_iter()
+        .filter(|(_, _, taken)| !taken.is_empty());
+    let events = shipped.map(|(id, held, taken)| {
+        Event::Shipped(Shipped {
+            shipment_id,
+            reservation_id: id,
+            order_id: held.order_id,
+            qty: sum(&taken, |line| line.reserved),
+            lines: taken
+                .iter()
+                .map(|(line_id, line)| LineShare {
+                    line_id: *line_id,
+                    qty: line.reserved,
+                })
+                .collect(),
+        })
+    });
+    Ok(events.collect())
+}
+
+/// Which units may be taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Units {
+    /// Those that are held.
+    Held,
+    /// Those that are promised, before those that are held: as little stock as possible changes hands.
+    HeldAndPromised,
+}
+
+/// The units still to be taken: so many of these lines, or so many of any.
+struct Wanted {
+    lines: BTreeMap<LineId, u32>,
+    any: u32,
+}
+
+impl Wanted {
+    fn of(qty: Option<u32>, lines: &[LineShare]) -> Result<Self, Refusal> {
+        let mut wanted = Self {
+            lines: BTreeMap::new(),
+            any: 0,
+        };
+        let mut total = 0_i64;
+        for share in lines {
+            at_least_one(share.qty)?;
+            total += i64::from(share.qty);
+            at_most(total)?;
+            let line = wanted.lines.entry(share.line_id).or_default();
+            *line = line.saturating_add(share.qty);
+        }
+        if lines.is_empty() {
+            wanted.any = qty.unwrap_or(0);
+            at_least_one(wanted.any)?;
+        }
+        Ok(wanted)
+    }
+
+    fn units(&self) -> u32 {
+        let lines = self.lines.values();
+        lines.fold(self.any, |sum, qty| sum.saturating_add(*qty))
+    }
+
+    /// Takes what is wanted: of the lines named in the reservation named, then of these lines in the order's others here, oldest promise
+    /// first, then of whichever lines have some left, since one unit of a SKU is as good as another.
+    fn sources<'a>(
+        &mut self,
+        stock: &'a Stock,
+        named: ReservationId,
+        order_id: Option<OrderId>,
+        units: Units,
+    ) -> Vec<(ReservationId, &'a Held, Taken)> {
+        let mut sources = Vec::new();
+        if let Some(held) = stock.reservations.get(&named) {
+            sources.push((named, held, self.take_from(held, units)));
+        }
+        if self.units() > 0 && order_id.is_some() {
+            let others = stock.reservations.iter();
+            let mut others: Vec<_> = others
+                .filter(|(id, held)| **id != named && held.order_id == order_id)
+                .collect();
+            others.sort_unstable_by_key(|(_, held)| held.promise);
+            for (id, held) in others {
+                sources.push((*id, held, self.take_from(held, units)));
+            }
+        }
+        self.any = self.units();
+        self.lines.clear();
+        for (_, held, taken) in &mut sources {
+            if self.any == 0 {
+                break;
+            }
+            let left = left_of(held, taken);
+            for (line_id, more) in self.take_from(&left, units) {
+                let line = taken.entry(line_id).or_default();
+                line.reserved = line.reserved.saturating_add(more.reserved);
+                line.backordered = line.backordered.saturating_add(more.backordered);
+            }
+        }
+        sources
+    }
+
+    fn take_from(&mut self, held: &Held, units: Units) -> Taken {
+        let mut taken = Taken::new();
+        if units == Units::HeldAndPromised {
+            for (line_id, line) in held.lines.iter().rev() {
+                let backordered = self.take(*line_id, line.backordered);
+                if backordered > 0 {
+                    taken.entry(*line_id).or_default().backordered = backordered;
+                }
+            }
+        }
+        for (line_id, line) in held.lines.iter().rev() {
+            let reserved = self.take(*line_id, line.reserved);
+            if reserved > 0 {
+                taken.entry(*line_id).or_default().reserved = reserved;
+            }
+        }
+        taken
+    }
+
+    /// Takes up to `there` units of a line.
+    fn take(&mut self, line_id: LineId, there: u32) -> u32 {
+        let want = match self.lines.get_mut(&line_id) {
+            Some(want) => want,
+            None => &mut self.any,
+        };
+        let qty = there.min(*want);
+        *want -= qty;
+        qty
+    }
+}
+
+/// A reservation without what is taken of it already.
+fn left_of(held: &Held, taken: &Taken) -> Held {
+    let mut left = held.clone();
+    for (line_id, line) in taken {
+        take(&mut left.lines, *line_id, line.reserved, line.backordered);
+    }
+    left
+}
+
+fn let_go(taken: &Taken) -> Vec<LetGo> {
+    let lines = taken.iter();
+    lines
+        .map(|(line_id, line)| LetGo {
+            line_id: *line_id,
+            qty: line.reserved,
+            backordered: line.backordered,
+        })
+        .collect()
+}
+
+fn units_of(line: &HeldLine) -> u32 {
+    line.reserved.saturating_add(line.backordered)
+}
+
+fn sum(taken: &Taken, units: impl Fn(&HeldLine) -> u32) -> u32 {
+    let lines = taken.values();
+    lines.fold(0, |sum, line| sum.saturating_add(units(line)))
+}
