@@ -140,12 +140,14 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Inner::Waiting(receiver) => Pin::new(receiver)
-                .poll(cx)
-                .map(|answer| answer.unwrap_or_else(|_| Err(Error::Unknown("the writer stopped before it answered".into())))),
-            Inner::Ready(outcome) => {
-                Poll::Ready(outcome.take().unwrap_or_else(|| Err(Error::Closed)))
-            }
+            Inner::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|answer| {
+                answer.unwrap_or_else(|_| {
+                    Err(Error::Unknown(
+                        "the writer stopped before it answered".into(),
+                    ))
+                })
+            }),
+            Inner::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or(Err(Error::Closed))),
         }
     }
 }

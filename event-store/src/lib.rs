@@ -5,6 +5,8 @@ pub mod consumer;
 pub mod hash;
 pub mod record;
 pub mod snapshot;
+pub mod sqlite;
 mod store;
+pub mod verify;
 
-pub use store::{EventStore, Error, Head, Page, Direction, Filter};
+pub use store::{Direction, Error, EventStore, Filter, Head, Page};

@@ -94,15 +94,23 @@ pub trait EventStore: Send + Sync + 'static {
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error>;
 
     /// Up to `limit` records of a stream, beginning with version `from` (inclusive; backwards, `u64::MAX` begins at the end).
-    async fn read_stream(&self, stream: &StreamId, from: Version, direction: Direction, limit: usize) -> Result<Vec<Record>, Error>;
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error>;
 
     /// The durable version of a stream's last event and its id, `None` if it has no event.
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error>;
 
     /// About `limit` records of the log after `after` that `filter` wants, and never more than the durable head.
-    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error>;
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize)
+    -> Result<Page, Error>;
 
-    /// The last position recorded at or before an instant, 0 if there is none.
+    /// The last position recorded at or before an instant, 0 if there is none. The answer for an instant that is not in the
+    /// future stays the answer; one in the future is answered as now.
     async fn position_at(&self, instant: Micros) -> Result<Position, Error>;
 
     /// A watch on the durable head.
@@ -115,7 +123,12 @@ pub trait EventStore: Send + Sync + 'static {
     fn now(&self) -> Micros;
 
     /// Takes or renews a lease: succeeds if the row is free, its lease has ended, or `owner` holds it. `None`: another holds it.
-    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error>;
+    async fn acquire(
+        &self,
+        key: &ConsumerKey,
+        owner: &str,
+        lease_us: Micros,
+    ) -> Result<Option<ConsumerRow>, Error>;
 
     /// Gives a lease back early.
     async fn release(&self, lease: &Lease) -> Result<(), Error>;

@@ -1,0 +1,37 @@
+//! The event store on SQLite, for one process that writes and any number that read beside it.
+//!
+//! Two files: `log.sqlite` holds the records in position order, the head and the consumer rows, and is the truth;
+//! `index.sqlite` finds streams and commands in it, and is a cache. One thread writes the log and commits for all who wait
+//! (`writer`), one writes the index (`indexer`), a small pool of connections reads (`readers`). What is durable in the log but
+//! not yet in the index is in memory (`tail`). Nothing here may answer an append before its commit is synced.
+
+mod commit;
+mod consumers;
+mod filter;
+mod group;
+mod heads;
+mod index;
+mod indexer;
+mod limits;
+mod lock;
+mod open;
+mod options;
+mod queue;
+mod read_only;
+mod reader;
+mod readers;
+mod rows;
+mod schema;
+mod shared;
+mod snapshots;
+mod store;
+mod tail;
+mod warm;
+mod writer;
+
+pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
+pub use lock::{Holder, holder};
+pub use open::OpenError;
+pub use options::{Clock, Options, Progress, ProgressHook, Step, StepHook, SyncHook, system_clock};
+pub use read_only::ReadOnly;
+pub use store::Store;

@@ -1,0 +1,230 @@
+//! Writing a judged group in one transaction. What fails before the commit is a definite no; what fails in it, except for
+//! want of space, is unknown, and then nothing more may be written.
+
+use std::io;
+
+use rusqlite::{CachedStatement, Connection, ErrorCode};
+use uuid::Uuid;
+
+use super::consumers::ConsumerAnswer;
+use super::group::Group;
+use super::options::{Options, Step};
+use super::queue::Prepared;
+use super::rows;
+use super::tail::Entry;
+use crate::append::{Expectation, Receipt, StreamReceipt};
+use crate::hash::{self, Hash, Leaf};
+use crate::record::{Micros, Position, Version};
+use crate::store::Head;
+
+/// Why a group is not in the log, or may not be.
+pub(super) enum Failure {
+    /// It is not in the log, and the writer goes on.
+    No(String),
+    /// It may or may not be; the writer stops.
+    Unknown(String),
+}
+
+/// What a group came to, once it is durable.
+#[derive(Default)]
+pub(super) struct Written {
+    pub(super) head: Head,
+    pub(super) answered_to: Micros,
+    pub(super) entries: Vec<Entry>,
+    pub(super) commands: Vec<(Uuid, Position)>,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) consumers: Vec<ConsumerAnswer>,
+}
+
+/// Writes the group and makes it durable.
+pub(super) fn commit(
+    log: &Connection,
+    group: &mut Group,
+    written: &mut Written,
+    now: Micros,
+    options: &Options,
+) -> Result<(), Failure> {
+    log.execute_batch("BEGIN IMMEDIATE")
+        .map_err(|error| Failure::No(format!("the log cannot be written: {error}")))?;
+    if let Err(error) = put(log, group, written, now) {
+        return Err(roll_back(
+            log,
+            format!("the log cannot be written: {error}"),
+        ));
+    }
+    options.step(Step::Written);
+    if let Some(hook) = &options.before_commit
+        && let Err(error) = hook()
+    {
+        let failure = roll_back(log, format!("the commit failed: {error}"));
+        return Err(if error.kind() == io::ErrorKind::StorageFull {
+            failure
+        } else {
+            unknown(failure)
+        });
+    }
+    log.prepare_cached("COMMIT")
+        .and_then(|mut commit| commit.raw_execute())
+        .map(drop)
+        .map_err(|error| {
+            let surely_not = matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
+            );
+            let failure = roll_back(log, format!("the commit failed: {error}"));
+            if surely_not {
+                failure
+            } else {
+                unknown(failure)
+            }
+        })
+}
+
+/// Takes back what the transaction did. If even that fails, what the file holds is not known.
+fn roll_back(log: &Connection, why: String) -> Failure {
+    // SQLite rolls back by itself after the graver errors.
+    if log.is_autocommit() {
+        return Failure::No(why);
+    }
+    match log.execute_batch("ROLLBACK") {
+        Ok(()) => Failure::No(why),
+        Err(error) => Failure::Unknown(format!("{why}; it could not be rolled back: {error}")),
+    }
+}
+
+fn unknown(failure: Failure) -> Failure {
+    match failure {
+        Failure::No(why) | Failure::Unknown(why) => Failure::Unknown(why),
+    }
+}
+
+fn put(
+    log: &Connection,
+    group: &mut Group,
+    written: &mut Written,
+    now: Micros,
+) -> rusqlite::Result<()> {
+    if !group.accepted.is_empty() {
+        let recorded_at = now
+            .max(written.head.recorded_at + 1)
+            .max(written.answered_to + 1);
+        let mut chain = Chain {
+            head: Head {
+                recorded_at,
+                ..written.head
+            },
+            insert: log.prepare_cached(rows::INSERT)?,
+        };
+        for accepted in &mut group.accepted {
+            let starts = &group.starts[accepted.starts_at..];
+            let receipt = chain.put_batch(&mut accepted.prepared, starts, &mut written.entries)?;
+            written
+                .commands
+                .push((receipt.command_id, receipt.first_position));
+            written.receipts.push(receipt);
+        }
+        written.head = chain.head;
+    }
+    if let Some(asked) = group.asked {
+        written.answered_to = written.answered_to.max(asked);
+    }
+    rows::move_head(log, &written.head, written.answered_to)?;
+    for job in group.consumers.drain(..) {
+        written.consumers.push(job.apply(log, now)?);
+    }
+    Ok(())
+}
+
+/// The end of the log while a group is written.
+struct Chain<'a> {
+    head: Head,
+    insert: CachedStatement<'a>,
+}
+
+impl Chain<'_> {
+    fn put_batch(
+        &mut self,
+        prepared: &mut Prepared,
+        starts: &[Version],
+        entries: &mut Vec<Entry>,
+    ) -> rusqlite::Result<Receipt> {
+        let batch = &mut prepared.batch;
+        let first_position = self.head.position + 1;
+        let mut leaves = prepared.leaves.iter();
+        let mut streams = Vec::with_capacity(batch.writes.len());
+        let mut fingerprint = Some(&batch.fingerprint);
+        for ((write, &key), &start) in batch.writes.iter_mut().zip(&prepared.keys).zip(starts) {
+            for (event, version) in write.events.iter().zip(start..) {
+                let covered = Leaf {
+                    stream: &write.stream,
+                    version,
+                    event_id: event.event_id,
+                    kind: &event.kind,
+                    schema_version: event.schema_version,
+                    metadata: &event.metadata,
+                    data: &event.data,
+                };
+                let ready = if write.expected == Expectation::Any {
+                    None
+                } else {
+                    leaves.next()
+                };
+                let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
+                self.put(&covered, &leaf, batch.command_id, fingerprint.take())?;
+                entries.push(Entry {
+                    key,
+                    version,
+                    event_id: event.event_id,
+                });
+            }
+            if !write.events.is_empty() {
+                let last_version = start + write.events.len() as u64 - 1;
+                streams.push(StreamReceipt {
+                    stream: write.stream.clone(),
+                    first_version: start,
+                    last_version,
+                });
+            }
+        }
+        Ok(Receipt {
+            command_id: batch.command_id,
+            fingerprint: batch.fingerprint,
+            first_position,
+            last_position: self.head.position,
+            recorded_at: self.head.recorded_at,
+            streams,
+        })
+    }
+
+    fn put(
+        &mut self,
+        event: &Leaf<'_>,
+        leaf: &Hash,
+        id: Uuid,
+        fingerprint: Option<&[u8; 32]>,
+    ) -> rusqlite::Result<()> {
+        let Head {
+            position,
+            hash,
+            recorded_at,
+        } = &mut self.head;
+        *position += 1;
+        *hash = hash::chain(hash, *position, *recorded_at, leaf);
+        let insert = &mut self.insert;
+        insert.raw_bind_parameter(1, *position as i64)?;
+        insert.raw_bind_parameter(2, *recorded_at)?;
+        insert.raw_bind_parameter(3, &*event.stream.tenant)?;
+        insert.raw_bind_parameter(4, &*event.stream.category)?;
+        insert.raw_bind_parameter(5, &*event.stream.id)?;
+        insert.raw_bind_parameter(6, event.version as i64)?;
+        insert.raw_bind_parameter(7, &event.event_id.as_bytes()[..])?;
+        insert.raw_bind_parameter(8, event.kind)?;
+        insert.raw_bind_parameter(9, event.schema_version)?;
+        insert.raw_bind_parameter(10, &id.as_bytes()[..])?;
+        insert.raw_bind_parameter(11, &hash[..])?;
+        insert.raw_bind_parameter(12, fingerprint.map(|bytes| &bytes[..]))?;
+        insert.raw_bind_parameter(13, event.metadata)?;
+        insert.raw_bind_parameter(14, event.data)?;
+        insert.raw_execute().map(drop)
+    }
+}

@@ -1,0 +1,253 @@
+//! Judging the batches of one group, in their order, each against the heads that those before it leave behind. A batch that
+//! is refused must leave no trace for those after it.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::consumers::ConsumerJob;
+use super::filter::Filter;
+use super::heads::{Heads, Known, StreamHead};
+use super::queue::{Job, Prepared, Reply};
+use super::tail::{Entry, Run, Tail};
+use super::{index, rows};
+use crate::append::{Batch, Expectation, Outcome};
+use crate::record::{Micros, Version};
+use crate::store::{Error, Head};
+
+/// What has been judged together and becomes durable together.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) accepted: Vec<Accepted>,
+    /// The first versions of all writes of all accepted batches, in their order.
+    pub(super) starts: Vec<Version>,
+    /// The accepted commands, with their place in `accepted`.
+    commands: HashMap<Uuid, usize>,
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+    /// Decided by what is durable already: told as it is, whatever becomes of the group.
+    pub(super) settled: Vec<(Reply, Result<Outcome, Error>)>,
+    /// Decided by heads of this group: told only once the group is durable.
+    pub(super) resting: Vec<(Reply, Outcome)>,
+    /// Repetitions of an accepted command: which one, and the fingerprint that they came with.
+    pub(super) repeated: Vec<(Reply, usize, [u8; 32])>,
+    pub(super) barriers: Vec<oneshot::Sender<Result<Head, Error>>>,
+    /// The latest instant that a barrier asked about; never later than the clock was then.
+    pub(super) asked: Option<Micros>,
+    pub(super) consumers: Vec<ConsumerJob>,
+}
+
+/// A batch that goes in.
+pub(super) struct Accepted {
+    pub(super) prepared: Prepared,
+    /// Where its versions begin in [`Group::starts`].
+    pub(super) starts_at: usize,
+}
+
+/// What is known and what can be looked up.
+pub(super) struct Judge {
+    pub(super) heads: Heads,
+    pub(super) streams: Filter,
+    pub(super) commands: Filter,
+    pub(super) index: Connection,
+    /// When the store was opened, in milliseconds: a version 7 id that is younger cannot be in what was there then.
+    pub(super) opened_at: u64,
+}
+
+impl Judge {
+    /// Takes note of what is durable and not yet in the index.
+    pub(super) fn learn(&mut self, run: &Run) {
+        for &Entry {
+            key,
+            version,
+            event_id,
+        } in &run.entries
+        {
+            self.heads.keep(key, StreamHead { version, event_id });
+            self.streams.insert(key);
+        }
+        for (id, _) in &run.commands {
+            self.commands.insert(id.as_u128());
+        }
+    }
+
+    /// Judges one job after all that were judged before it.
+    pub(super) fn judge(&mut self, job: Job, group: &mut Group, tail: &Tail, log: &Connection) {
+        match job {
+            Job::Append(prepared) => self.judge_batch(prepared, group, tail, log),
+            Job::Barrier { floor, reply } => {
+                group.asked = group.asked.max(floor);
+                group.barriers.push(reply);
+            }
+            Job::Consumer(job) => group.consumers.push(job),
+        }
+    }
+
+    fn judge_batch(
+        &mut self,
+        prepared: Prepared,
+        group: &mut Group,
+        tail: &Tail,
+        log: &Connection,
+    ) {
+        let id = prepared.batch.command_id;
+        if self.commands.maybe(id.as_u128(), self.is_fresh(id)) {
+            if let Some(&earlier) = group.commands.get(&id) {
+                group
+                    .repeated
+                    .push((prepared.reply, earlier, prepared.batch.fingerprint));
+                return;
+            }
+            match self.earlier(id, tail, log) {
+                Ok(None) => {}
+                Ok(Some(receipt)) => {
+                    let outcome = repeated(receipt, &prepared.batch.fingerprint);
+                    group.settled.push((prepared.reply, Ok(outcome)));
+                    return;
+                }
+                Err(error) => {
+                    group
+                        .settled
+                        .push((prepared.reply, Err(not_judged(&error))));
+                    return;
+                }
+            }
+        }
+        let starts_at = group.starts.len();
+        match self.conflict(&prepared, group, tail) {
+            Ok(None) => self.accept(prepared, starts_at, group),
+            Ok(Some(conflict)) => {
+                group.starts.truncate(starts_at);
+                group.resting.push((prepared.reply, conflict));
+            }
+            Err(error) => {
+                group.starts.truncate(starts_at);
+                group
+                    .settled
+                    .push((prepared.reply, Err(not_judged(&error))));
+            }
+        }
+    }
+
+    /// The receipt of a command that is durable.
+    fn earlier(
+        &self,
+        id: Uuid,
+        tail: &Tail,
+        log: &Connection,
+    ) -> Result<Option<crate::append::Receipt>, Error> {
+        let first = match tail.command(id) {
+            Some(first) => Some(first),
+            None => index::command(&self.index, id).map_err(rows::read_error)?,
+        };
+        first.map(|first| rows::receipt(log, id, first)).transpose()
+    }
+
+    /// The first stream that is not as expected; notes the first versions of those that are.
+    fn conflict(
+        &mut self,
+        prepared: &Prepared,
+        group: &mut Group,
+        tail: &Tail,
+    ) -> Result<Option<Outcome>, Error> {
+        for (write, &key) in prepared.batch.writes.iter().zip(&prepared.keys) {
+            let head = self.head(key, tail)?;
+            let fits = match write.expected {
+                Expectation::Any => true,
+                Expectation::NoStream => head.is_none(),
+                Expectation::At { version, event_id } => {
+                    head == Some(StreamHead { version, event_id })
+                }
+            };
+            if !fits {
+                return Ok(Some(Outcome::Conflict {
+                    stream: write.stream.clone(),
+                    expected: write.expected,
+                    actual: head.map(|head| (head.version, head.event_id)),
+                }));
+            }
+            group.starts.push(head.map_or(1, |head| head.version + 1));
+        }
+        Ok(None)
+    }
+
+    fn accept(&mut self, prepared: Prepared, starts_at: usize, group: &mut Group) {
+        let Batch {
+            command_id, writes, ..
+        } = &prepared.batch;
+        for ((write, &key), &start) in writes
+            .iter()
+            .zip(&prepared.keys)
+            .zip(&group.starts[starts_at..])
+        {
+            let Some(last) = write.events.last() else {
+                continue;
+            };
+            let version = start + write.events.len() as u64 - 1;
+            self.heads.advance(
+                key,
+                StreamHead {
+                    version,
+                    event_id: last.event_id,
+                },
+            );
+            if start == 1 {
+                self.streams.insert(key);
+            }
+            group.events += write.events.len();
+            group.bytes += write
+                .events
+                .iter()
+                .map(|event| event.data.len() + event.metadata.len())
+                .sum::<usize>();
+        }
+        self.commands.insert(command_id.as_u128());
+        group.commands.insert(*command_id, group.accepted.len());
+        group.accepted.push(Accepted {
+            prepared,
+            starts_at,
+        });
+    }
+
+    /// The last event of a stream, batches of the group in hand included.
+    fn head(&mut self, key: u128, tail: &Tail) -> Result<Option<StreamHead>, Error> {
+        match self.heads.get(key) {
+            Known::Head(head) => return Ok(Some(head)),
+            Known::Absent => return Ok(None),
+            Known::Unknown => {}
+        }
+        if !self.streams.maybe(key, false) {
+            return Ok(None);
+        }
+        // The tail first: what leaves it is in the index by then.
+        let found = match tail.head(key) {
+            Some(head) => Some(head),
+            None => index::head(&self.index, key).map_err(rows::read_error)?,
+        };
+        metrics::counter!("daybook_store_head_lookups_total").increment(1);
+        if let Some(head) = found {
+            self.heads.keep(key, head);
+        }
+        Ok(found)
+    }
+
+    fn is_fresh(&self, id: Uuid) -> bool {
+        id.get_version_num() == 7 && (id.as_u128() >> 80) as u64 > self.opened_at
+    }
+}
+
+/// What a repetition of an appended command is told.
+pub(super) fn repeated(receipt: crate::append::Receipt, fingerprint: &[u8; 32]) -> Outcome {
+    if receipt.fingerprint == *fingerprint {
+        Outcome::AlreadyAppended(receipt)
+    } else {
+        Outcome::CommandIdReused(receipt)
+    }
+}
+
+/// A look-up failed before anything was written: that is a definite no.
+fn not_judged(error: &Error) -> Error {
+    Error::No(format!("the batch could not be judged: {error}"))
+}

@@ -1,0 +1,151 @@
+//! Stream heads in memory, for the writer alone. A head that is not here is looked up elsewhere; one that is here is right.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use uuid::Uuid;
+
+use crate::record::Version;
+
+/// The last event of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StreamHead {
+    pub(super) version: Version,
+    pub(super) event_id: Uuid,
+}
+
+/// What is known of a stream without looking further.
+pub(super) enum Known {
+    Head(StreamHead),
+    Absent,
+    Unknown,
+}
+
+/// Keys are cut from a SHA-256, so any 64 bits of them are a hash.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+pub(super) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
+
+/// Two generations: when the young one is full it becomes the old one, and what was not asked for since is forgotten.
+pub(super) struct Heads {
+    young: KeyMap<StreamHead>,
+    old: KeyMap<StreamHead>,
+    generation: usize,
+    /// Every stream of the log is here, so one that is not here has no event.
+    complete: bool,
+    /// What the group in hand changed and what was there before.
+    undo: Vec<(u128, Option<StreamHead>)>,
+}
+
+impl Heads {
+    pub(super) fn new(capacity: usize, complete: bool) -> Self {
+        Self {
+            young: KeyMap::default(),
+            old: KeyMap::default(),
+            generation: (capacity / 2).max(1),
+            complete,
+            undo: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: u128) -> Known {
+        if let Some(head) = self.young.get(&key) {
+            return Known::Head(*head);
+        }
+        if let Some(head) = self.old.get(&key).copied() {
+            self.young.insert(key, head);
+            return Known::Head(head);
+        }
+        if self.complete {
+            Known::Absent
+        } else {
+            Known::Unknown
+        }
+    }
+
+    /// Keeps what was looked up or read at start.
+    pub(super) fn keep(&mut self, key: u128, head: StreamHead) {
+        self.young.insert(key, head);
+    }
+
+    /// Moves a head for a batch of the group in hand.
+    pub(super) fn advance(&mut self, key: u128, head: StreamHead) {
+        let before = self.young.insert(key, head);
+        self.undo.push((key, before));
+    }
+
+    /// The group is durable: nothing of it will be undone, and what is old may be forgotten.
+    pub(super) fn commit(&mut self) {
+        self.undo.clear();
+        self.turn();
+    }
+
+    /// The group failed: every head is again what it was.
+    pub(super) fn roll_back(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(head) => drop(self.young.insert(key, head)),
+                None => drop(self.young.remove(&key)),
+            }
+        }
+    }
+
+    fn turn(&mut self) {
+        if self.young.len() < self.generation {
+            return;
+        }
+        self.complete &= self.old.is_empty();
+        self.old = std::mem::take(&mut self.young);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: Version) -> StreamHead {
+        StreamHead {
+            version,
+            event_id: Uuid::from_u128(u128::from(version)),
+        }
+    }
+
+    #[test]
+    fn a_group_that_fails_leaves_nothing() {
+        let mut heads = Heads::new(8, true);
+        heads.keep(1, head(3));
+        heads.advance(1, head(4));
+        heads.advance(2, head(1));
+        heads.advance(1, head(5));
+        heads.roll_back();
+        assert!(matches!(heads.get(1), Known::Head(found) if found == head(3)));
+        assert!(matches!(heads.get(2), Known::Absent));
+    }
+
+    #[test]
+    fn a_forgotten_head_is_unknown_and_not_absent() {
+        let mut heads = Heads::new(4, true);
+        for key in 0..6 {
+            heads.advance(key, head(1));
+            heads.commit();
+        }
+        assert!(matches!(heads.get(0), Known::Unknown));
+        assert!(matches!(heads.get(5), Known::Head(_)));
+        assert!(matches!(heads.get(99), Known::Unknown));
+    }
+}

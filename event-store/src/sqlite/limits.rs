@@ -1,0 +1,127 @@
+//! What a batch may be. Judged on the caller's task, before the queue: what is too large must never reach the writer.
+
+use std::collections::HashSet;
+
+use crate::append::{Batch, StreamWrite};
+use crate::record::StreamId;
+use crate::store::Error;
+
+/// The largest event: payload and metadata together.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+/// The largest batch.
+pub const MAX_BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// The most events in a batch, and the most streams.
+pub const MAX_BATCH_EVENTS: usize = 8_192;
+
+const MAX_TENANT: usize = 255;
+const MAX_CATEGORY: usize = 255;
+const MAX_STREAM_ID: usize = 2_048;
+const MAX_KIND: usize = 255;
+
+/// How much a batch weighs on the queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weight {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+/// What a batch weighs, if it is one that the log can take.
+pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
+    if batch.writes.len() > MAX_BATCH_EVENTS {
+        return no(format!(
+            "{} streams in one batch, {MAX_BATCH_EVENTS} at most",
+            batch.writes.len()
+        ));
+    }
+    let mut weight = Weight::default();
+    for write in &batch.writes {
+        name(&write.stream)?;
+        weigh_events(write, &mut weight)?;
+    }
+    if weight.events == 0 {
+        return no("a batch writes at least one event");
+    }
+    if weight.events > MAX_BATCH_EVENTS {
+        return no(format!(
+            "{} events in one batch, {MAX_BATCH_EVENTS} at most",
+            weight.events
+        ));
+    }
+    if weight.bytes > MAX_BATCH_BYTES {
+        return no(format!(
+            "a batch of {} bytes, {MAX_BATCH_BYTES} at most",
+            weight.bytes
+        ));
+    }
+    distinct(batch)?;
+    Ok(weight)
+}
+
+/// Whether a name is one that the log can take.
+fn name(stream: &StreamId) -> Result<(), Error> {
+    for (what, part, most) in [
+        ("tenant", &stream.tenant, MAX_TENANT),
+        ("category", &stream.category, MAX_CATEGORY),
+        ("stream id", &stream.id, MAX_STREAM_ID),
+    ] {
+        if part.is_empty() {
+            return no(format!("the {what} of a stream is empty"));
+        }
+        if part.len() > most {
+            return no(format!("a {what} of {} bytes, {most} at most", part.len()));
+        }
+    }
+    Ok(())
+}
+
+fn weigh_events(write: &StreamWrite, weight: &mut Weight) -> Result<(), Error> {
+    for event in &write.events {
+        let bytes = event.data.len() + event.metadata.len();
+        if bytes > MAX_EVENT_BYTES {
+            return no(format!(
+                "an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"
+            ));
+        }
+        if event.kind.is_empty() || event.kind.len() > MAX_KIND {
+            return no(format!(
+                "an event type of {} bytes, 1 to {MAX_KIND} are allowed",
+                event.kind.len()
+            ));
+        }
+        weight.events += 1;
+        weight.bytes += bytes + write.stream.id.len() + 160;
+    }
+    Ok(())
+}
+
+fn distinct(batch: &Batch) -> Result<(), Error> {
+    if batch.writes.len() > 1 {
+        let mut seen = HashSet::with_capacity(batch.writes.len());
+        if let Some(twice) = batch
+            .writes
+            .iter()
+            .find(|write| !seen.insert(&write.stream))
+        {
+            return no(format!(
+                "stream {:?} occurs twice in one batch",
+                twice.stream
+            ));
+        }
+    }
+    let mut seen = HashSet::new();
+    let mut events = batch.writes.iter().flat_map(|write| &write.events);
+    if batch.writes.len() == 1 && batch.writes[0].events.len() == 1 {
+        return Ok(());
+    }
+    match events.find(|event| !seen.insert(event.event_id)) {
+        Some(twice) => no(format!(
+            "event id {} occurs twice in one batch",
+            twice.event_id
+        )),
+        None => Ok(()),
+    }
+}
+
+fn no<T>(text: impl Into<String>) -> Result<T, Error> {
+    Err(Error::No(text.into()))
+}

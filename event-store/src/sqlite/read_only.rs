@@ -1,0 +1,230 @@
+//! A store opened for reading by a process that does not write, beside one that may. It takes no lock and writes nothing;
+//! what the index has not yet, it searches the log for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::index::{self, key_of};
+use super::open::{OpenError, reader_beside};
+use super::options::{Clock, system_clock};
+use super::reader::Part;
+use super::readers::Readers;
+use super::rows::{self, read_error};
+use super::store::Store;
+use super::{consumers, schema, snapshots};
+use crate::append::{Batch, Pending, Receipt};
+use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::snapshot::Snapshot;
+use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
+
+/// How often the head is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// Readers in a process that reads for one person.
+const READERS: usize = 2;
+
+/// An event store on SQLite, open for reading only: appends and changes of consumer rows are refused.
+pub struct ReadOnly {
+    dir: PathBuf,
+    readers: Readers,
+    head: watch::Sender<Head>,
+    incarnation: Uuid,
+    clock: Clock,
+}
+
+impl Store {
+    /// Opens the store in a directory for reading, beside a process that may be writing it.
+    ///
+    /// # Errors
+    /// [`OpenError::Absent`] if there is no store.
+    pub fn open_read_only(dir: impl Into<PathBuf>) -> Result<Arc<ReadOnly>, OpenError> {
+        let dir = dir.into();
+        let reader = reader_beside(&dir)?;
+        let (head, _) = rows::head(&reader.log)?;
+        let store = Arc::new(ReadOnly {
+            readers: Readers::new(dir.clone(), READERS, reader_beside),
+            head: watch::Sender::new(head),
+            incarnation: schema::incarnation(&reader.log)?,
+            clock: system_clock(),
+            dir,
+        });
+        let watched = Arc::downgrade(&store);
+        let poll = move || {
+            while let Some(store) = watched.upgrade() {
+                if let Ok((head, _)) = rows::head(&reader.log) {
+                    store
+                        .head
+                        .send_if_modified(|known| std::mem::replace(known, head) != head);
+                }
+                drop(store);
+                std::thread::sleep(POLL);
+            }
+        };
+        std::thread::Builder::new()
+            .name("store-head".into())
+            .spawn(poll)?;
+        Ok(store)
+    }
+}
+
+impl ReadOnly {
+    /// The store's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn refuse<T>() -> Result<T, Error> {
+        Err(Error::No("the store is open for reading only".into()))
+    }
+}
+
+#[async_trait]
+impl EventStore for ReadOnly {
+    fn append(&self, _batch: Batch) -> Pending {
+        Pending::ready(Self::refuse())
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.readers
+            .with(move |reader| {
+                let (first, indexed_to) = match &reader.index {
+                    Some(index) => {
+                        let indexed_to = index::indexed(index).map_err(read_error)?.position;
+                        (
+                            index::command(index, command_id).map_err(read_error)?,
+                            indexed_to,
+                        )
+                    }
+                    None => (None, 0),
+                };
+                let first = match first {
+                    Some(first) => Some(first),
+                    None => rows::find_command(&reader.log, command_id, indexed_to)
+                        .map_err(read_error)?,
+                };
+                first
+                    .map(|first| rows::receipt(&reader.log, command_id, first))
+                    .transpose()
+            })
+            .await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let stream = stream.clone();
+        let part = Part {
+            from,
+            direction,
+            limit,
+        };
+        self.readers
+            .with(move |reader| {
+                let tail = reader.search_tail(&stream)?;
+                reader.stream(&stream, key_of(&stream), part, &tail)
+            })
+            .await
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        let last = self
+            .read_stream(stream, Version::MAX, Direction::Backwards, 1)
+            .await?;
+        Ok(last.first().map(|record| (record.version, record.event_id)))
+    }
+
+    async fn read_log(
+        &self,
+        after: Position,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let filter = filter.clone();
+        self.readers
+            .with(move |reader| {
+                let (head, _) = rows::head(&reader.log).map_err(read_error)?;
+                reader.page(after, &filter, limit, head.position)
+            })
+            .await
+    }
+
+    /// For an instant at or after the last record this is the head as it is now: only the writer can hold it there.
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        self.readers
+            .with(move |reader| {
+                let (head, _) = rows::head(&reader.log).map_err(read_error)?;
+                reader.position_at(instant, head.position)
+            })
+            .await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.head.subscribe()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    fn now(&self) -> Micros {
+        (self.clock)()
+    }
+
+    async fn acquire(
+        &self,
+        _key: &ConsumerKey,
+        _owner: &str,
+        _lease_us: Micros,
+    ) -> Result<Option<ConsumerRow>, Error> {
+        Self::refuse()
+    }
+
+    async fn release(&self, _lease: &Lease) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn save(&self, _lease: &Lease, _checkpoint: Checkpoint) -> Result<(), Error> {
+        Self::refuse()
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        let key = key.clone();
+        self.readers
+            .with(move |reader| consumers::row(&reader.log, &key))
+            .await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        let key = key_of(stream);
+        self.readers
+            .with(move |reader| match &reader.index {
+                Some(index) => snapshots::stored(index, key, fold).map_err(read_error),
+                None => Ok(None),
+            })
+            .await
+    }
+
+    fn keep_snapshot(&self, _stream: StreamId, _snapshot: Snapshot) {}
+
+    async fn close(&self) -> Result<(), Error> {
+        self.readers.close().await;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOnly")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! What the store's handle and its threads share. Locks here are held for moments, never across a system call that may wait.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::lock::Lock;
+use super::options::Options;
+use super::queue::Queue;
+use super::readers::Readers;
+use super::snapshots::Kept;
+use super::tail::Tail;
+use crate::store::{Error, Head};
+
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) incarnation: Uuid,
+    pub(super) queue: Queue,
+    pub(super) tail: Tail,
+    pub(super) head: watch::Sender<Head>,
+    /// Why the writer stopped, once it did by itself.
+    pub(super) failed: watch::Sender<Option<String>>,
+    pub(super) readers: Readers,
+    pub(super) snapshots: Kept,
+    pub(super) lock: Mutex<Option<Lock>>,
+}
+
+impl Shared {
+    pub(super) fn dir(&self) -> &PathBuf {
+        &self.options.dir
+    }
+
+    /// The writer ends by itself: nobody may believe in it any more.
+    pub(super) fn fail(&self, reason: &str) {
+        tracing::error!(store.dir = %self.dir().display(), reason, "the event store stopped");
+        self.failed.send_replace(Some(reason.to_owned()));
+        for job in self.queue.abandon() {
+            job.refuse(&Error::Closed);
+        }
+        self.tail.stop();
+    }
+}

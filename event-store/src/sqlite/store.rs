@@ -1,0 +1,392 @@
+//! The handle of a store that is open for writing: puts work on the writer's queue and reads. It must not touch the files
+//! itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
+
+use super::consumers::{self, ConsumerJob};
+use super::index::{self, key_of};
+use super::limits::{self, Weight};
+use super::queue::{Job, Prepared};
+use super::reader::Part;
+use super::rows::{self, read_error};
+use super::shared::Shared;
+use super::snapshots;
+use crate::append::{Batch, Expectation, Pending, Receipt};
+use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::hash::{self, Hash, Leaf};
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::snapshot::Snapshot;
+use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
+
+/// An event store on SQLite, open for writing.
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    indexer: JoinHandle<()>,
+}
+
+impl Threads {
+    /// Waits for the writer, then lets the indexer finish.
+    fn join(self, shared: &Shared) {
+        let _ = self.writer.join();
+        shared.tail.stop();
+        let _ = self.indexer.join();
+        shared
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+impl Store {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        writer: JoinHandle<()>,
+        indexer: JoinHandle<()>,
+    ) -> Self {
+        Self {
+            shared,
+            threads: Mutex::new(Some(Threads { writer, indexer })),
+        }
+    }
+
+    /// Says in the lock file where this process can be asked to do another's work.
+    ///
+    /// # Errors
+    /// If the lock file cannot be written.
+    pub fn set_url(&self, url: impl Into<String>) -> std::io::Result<()> {
+        let mut lock = self
+            .shared
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lock.as_mut()
+            .map_or(Ok(()), |lock| lock.describe(Some(url.into())))
+    }
+
+    /// Becomes the reason once the writer has stopped by itself: the outcome of its last group is unknown then, and only a
+    /// new process, which reads what is on disk, can go on.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failed.subscribe()
+    }
+
+    /// The last position that the index has.
+    pub fn indexed_to(&self) -> Position {
+        self.shared.tail.indexed_to()
+    }
+
+    /// Waits, on the calling thread, until the index has everything up to `position`; false if that takes longer than `limit`.
+    pub fn wait_indexed(&self, position: Position, limit: Duration) -> bool {
+        self.shared.tail.wait_indexed(position, limit)
+    }
+
+    fn enqueue(&self, batch: Batch) -> Pending {
+        let weight = match limits::weigh(&batch) {
+            Ok(weight) => weight,
+            Err(error) => return Pending::ready(Err(error)),
+        };
+        let (reply, receiver) = oneshot::channel();
+        let keys = batch
+            .writes
+            .iter()
+            .map(|write| key_of(&write.stream))
+            .collect();
+        let leaves = leaves(&batch, weight.events);
+        match self.shared.queue.push(
+            Job::Append(Prepared {
+                batch,
+                keys,
+                leaves,
+                reply,
+            }),
+            weight,
+        ) {
+            Ok(()) => Pending::waiting(receiver),
+            Err(error) => {
+                metrics::counter!("daybook_store_refused_total").increment(1);
+                Pending::ready(Err(error))
+            }
+        }
+    }
+
+    /// Waits until all that is on the queue now is durable.
+    async fn barrier(&self, floor: Option<Micros>) -> Result<Head, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Barrier { floor, reply }, answer).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: Job,
+        answer: oneshot::Receiver<Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.shared.queue.push(job, Weight::default())?;
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::Unknown(
+                "the writer stopped before it answered".into(),
+            ))
+        })
+    }
+}
+
+/// The leaves of the events whose versions the expectation tells.
+fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
+    let mut leaves = Vec::with_capacity(events);
+    for write in &batch.writes {
+        let before = match write.expected {
+            Expectation::Any => continue,
+            Expectation::NoStream => 0,
+            Expectation::At { version, .. } => version,
+        };
+        for (event, offset) in write.events.iter().zip(1..) {
+            leaves.push(hash::leaf(&Leaf {
+                stream: &write.stream,
+                // A version that no stream can have is refused when it is compared.
+                version: before.wrapping_add(offset),
+                event_id: event.event_id,
+                kind: &event.kind,
+                schema_version: event.schema_version,
+                metadata: &event.metadata,
+                data: &event.data,
+            }));
+        }
+    }
+    leaves
+}
+
+#[async_trait]
+impl EventStore for Store {
+    fn append(&self, batch: Batch) -> Pending {
+        self.enqueue(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.barrier(None).await?;
+        let shared = Arc::clone(&self.shared);
+        self.shared
+            .readers
+            .with(move |reader| {
+                // The tail first: what leaves it is in the index by then.
+                let first = match (shared.tail.command(command_id), &reader.index) {
+                    (Some(first), _) => Some(first),
+                    (None, Some(index)) => index::command(index, command_id).map_err(read_error)?,
+                    (None, None) => None,
+                };
+                first
+                    .map(|first| rows::receipt(&reader.log, command_id, first))
+                    .transpose()
+            })
+            .await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
+        let part = Part {
+            from,
+            direction,
+            limit,
+        };
+        self.shared
+            .readers
+            .with(move |reader| {
+                let key = key_of(&stream);
+                let tail = shared.tail.stream(key);
+                reader.stream(&stream, key, part, &tail)
+            })
+            .await
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        let key = key_of(stream);
+        if let Some(head) = self.shared.tail.head(key) {
+            return Ok(Some((head.version, head.event_id)));
+        }
+        let shared = Arc::clone(&self.shared);
+        self.shared
+            .readers
+            .with(move |reader| {
+                let head = match (shared.tail.head(key), &reader.index) {
+                    (None, Some(index)) => index::head(index, key).map_err(read_error)?,
+                    (head, _) => head,
+                };
+                Ok(head.map(|head| (head.version, head.event_id)))
+            })
+            .await
+    }
+
+    async fn read_log(
+        &self,
+        after: Position,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let head = self.shared.head.borrow().position;
+        if limit == 0 || after >= head {
+            return Ok(Page {
+                records: Vec::new(),
+                next: after,
+                head,
+            });
+        }
+        let filter = filter.clone();
+        self.shared
+            .readers
+            .with(move |reader| reader.page(after, &filter, limit, head))
+            .await
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        let mut head = *self.shared.head.borrow();
+        if instant >= head.recorded_at {
+            // A commit under way may belong before the instant: wait for it, and let none later do.
+            head = self.barrier(Some(instant.min(self.now()))).await?;
+            if instant >= head.recorded_at {
+                return Ok(head.position);
+            }
+        }
+        self.shared
+            .readers
+            .with(move |reader| reader.position_at(instant, head.position))
+            .await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.shared.incarnation
+    }
+
+    fn now(&self) -> Micros {
+        (self.shared.options.clock)()
+    }
+
+    async fn acquire(
+        &self,
+        key: &ConsumerKey,
+        owner: &str,
+        lease_us: Micros,
+    ) -> Result<Option<ConsumerRow>, Error> {
+        consumers::check_key(key, owner)?;
+        let (reply, answer) = oneshot::channel();
+        let job = ConsumerJob::Acquire {
+            key: key.clone(),
+            owner: owner.into(),
+            lease_us,
+            reply,
+        };
+        self.ask(Job::Consumer(job), answer).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(
+            Job::Consumer(ConsumerJob::Release {
+                lease: lease.clone(),
+                reply,
+            }),
+            answer,
+        )
+        .await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        consumers::check_size(&checkpoint)?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(
+            Job::Consumer(ConsumerJob::Save {
+                lease: lease.clone(),
+                checkpoint,
+                reply,
+            }),
+            answer,
+        )
+        .await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        let key = key.clone();
+        self.shared
+            .readers
+            .with(move |reader| consumers::row(&reader.log, &key))
+            .await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        let key = key_of(stream);
+        if let Some(snapshot) = self.shared.snapshots.get(key, fold) {
+            return Ok(Some(snapshot));
+        }
+        self.shared
+            .readers
+            .with(move |reader| match &reader.index {
+                Some(index) => snapshots::stored(index, key, fold).map_err(read_error),
+                None => Ok(None),
+            })
+            .await
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.shared.snapshots.keep(key_of(&stream), snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.shared.queue.close();
+        let threads = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(threads) = threads {
+            let shared = Arc::clone(&self.shared);
+            let joined = tokio::task::spawn_blocking(move || threads.join(&shared)).await;
+            joined.map_err(|error| Error::Read(error.to_string()))?;
+        }
+        self.shared.readers.close().await;
+        match &*self.shared.failed.borrow() {
+            Some(reason) => Err(Error::Unknown(reason.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let threads = self
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // What is on the queue is written first: its callers may be waiting still.
+        if let Some(threads) = threads {
+            threads.join(&self.shared);
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("dir", self.shared.dir())
+            .finish_non_exhaustive()
+    }
+}

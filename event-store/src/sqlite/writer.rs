@@ -1,0 +1,184 @@
+//! The one thread that writes the log: takes what waits, judges it, writes it in one transaction, and only when that is synced
+//! shows it and answers.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use super::commit::{Failure, Written, commit};
+use super::group::{Group, Judge, repeated};
+use super::limits::Weight;
+use super::open::OpenError;
+use super::options::Step;
+use super::queue::Job;
+use super::shared::Shared;
+use crate::append::Outcome;
+use crate::record::Micros;
+use crate::store::{Error, Head};
+
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Connection,
+    pub(super) judge: Judge,
+    pub(super) head: Head,
+    /// The latest instant for which a position was given: nothing more is recorded at or before it.
+    pub(super) answered_to: Micros,
+}
+
+pub(super) fn start(writer: Writer) -> Result<thread::JoinHandle<()>, OpenError> {
+    Ok(thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || writer.run())?)
+}
+
+/// However the writer ends, nobody waits for it for ever.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail("the writer panicked");
+        }
+    }
+}
+
+impl Writer {
+    fn run(mut self) {
+        let _ends = Ends(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
+        let bound = Weight {
+            events: shared.options.group_events,
+            bytes: shared.options.group_bytes,
+        };
+        let mut jobs = Vec::new();
+        while shared.queue.take(bound, &mut jobs) {
+            if let Err(reason) = self.write_group(&mut jobs) {
+                shared.fail(&reason);
+                return;
+            }
+            shared.tail.wait_for_room(shared.options.tail);
+        }
+        // So that what follows begins with an empty write-ahead log; the records are durable either way.
+        if let Err(error) = self
+            .log
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        {
+            tracing::debug!(%error, "the log's write-ahead log stays");
+        }
+    }
+
+    /// Judges, writes and answers. An error: the outcome is unknown and this thread must stop.
+    fn write_group(&mut self, jobs: &mut Vec<Job>) -> Result<(), String> {
+        let shared = Arc::clone(&self.shared);
+        let mut group = Group::default();
+        for job in jobs.drain(..) {
+            self.judge.judge(job, &mut group, &shared.tail, &self.log);
+        }
+        shared.options.step(Step::Judged);
+        let mut written = Written {
+            head: self.head,
+            answered_to: self.answered_to,
+            ..Written::default()
+        };
+        let now = (shared.options.clock)();
+        // Nothing will be recorded at an instant that has been answered, also not after a restart with a clock set back.
+        let asked_anew = group.asked.is_some_and(|asked| asked > self.answered_to);
+        if !group.accepted.is_empty() || !group.consumers.is_empty() || asked_anew {
+            let began = Instant::now();
+            if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options)
+            {
+                return self.fail_group(group, written, failure);
+            }
+            shared.options.step(Step::LogCommitted);
+            measure(&group, began, shared.queue.len());
+        }
+        self.judge.heads.commit();
+        self.publish(&written);
+        shared.options.step(Step::Answering);
+        answer(group, written);
+        Ok(())
+    }
+
+    /// Shows what is durable: to readers first, then to those who wait for the head to move.
+    fn publish(&mut self, written: &Written) {
+        self.answered_to = written.answered_to;
+        if written.entries.is_empty() {
+            return;
+        }
+        self.head = written.head;
+        self.shared
+            .tail
+            .publish(&written.entries, &written.commands);
+        self.shared.head.send_replace(written.head);
+        metrics::gauge!("daybook_store_head_position").set(written.head.position as f64);
+    }
+
+    /// Takes the heads back and tells everybody who rested on the group.
+    fn fail_group(
+        &mut self,
+        group: Group,
+        written: Written,
+        failure: Failure,
+    ) -> Result<(), String> {
+        self.judge.heads.roll_back();
+        let (error, stop) = match failure {
+            Failure::No(why) => (Error::No(why), None),
+            Failure::Unknown(why) => (Error::Unknown(why.clone()), Some(why)),
+        };
+        tracing::warn!(%error, group.batches = group.accepted.len(), "a group was not committed");
+        metrics::counter!("daybook_store_group_failures_total").increment(1);
+        for accepted in group.accepted {
+            let _ = accepted.prepared.reply.send(Err(error.clone()));
+        }
+        let resting = group.resting.into_iter().map(|(reply, _)| reply);
+        for reply in resting.chain(group.repeated.into_iter().map(|(reply, ..)| reply)) {
+            let _ = reply.send(Err(error.clone()));
+        }
+        for (reply, outcome) in group.settled {
+            let _ = reply.send(outcome);
+        }
+        for barrier in group.barriers {
+            let _ = barrier.send(Err(error.clone()));
+        }
+        for job in group.consumers {
+            job.refuse(&error);
+        }
+        for answer in written.consumers {
+            answer.tell_instead(&error);
+        }
+        stop.map_or(Ok(()), Err)
+    }
+}
+
+fn answer(group: Group, written: Written) {
+    for (reply, place, fingerprint) in group.repeated {
+        let _ = reply.send(Ok(repeated(written.receipts[place].clone(), &fingerprint)));
+    }
+    for (accepted, receipt) in group.accepted.into_iter().zip(written.receipts) {
+        let _ = accepted.prepared.reply.send(Ok(Outcome::Appended(receipt)));
+    }
+    for (reply, outcome) in group.resting {
+        metrics::counter!("daybook_store_conflicts_total").increment(1);
+        let _ = reply.send(Ok(outcome));
+    }
+    for (reply, outcome) in group.settled {
+        let _ = reply.send(outcome);
+    }
+    for barrier in group.barriers {
+        let _ = barrier.send(Ok(written.head));
+    }
+    for answer in written.consumers {
+        answer.tell();
+    }
+}
+
+fn measure(group: &Group, began: Instant, queued: usize) {
+    metrics::counter!("daybook_store_group_commits_total").increment(1);
+    metrics::counter!("daybook_store_events_total").increment(group.events as u64);
+    metrics::counter!("daybook_store_bytes_total").increment(group.bytes as u64);
+    metrics::histogram!("daybook_store_group_events").record(group.events as f64);
+    metrics::histogram!("daybook_store_commit_seconds").record(began.elapsed().as_secs_f64());
+    metrics::gauge!("daybook_store_queue_depth").set(queued as f64);
+}
