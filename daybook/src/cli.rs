@@ -1,0 +1,228 @@
+//! The command line: what can be asked of the program. It parses; each command's own file does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Error, Sources};
+use crate::console::Output;
+
+/// An order platform whose log of events is the truth.
+#[derive(Debug, Parser)]
+#[command(name = "daybook", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What is common to all commands.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do; `serve` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or found what must not be; 2 wrong arguments or configuration; \
+3 the store is in use by another process.";
+
+/// What is common to all commands.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// A configuration file; every key is in daybook.default.toml.
+    #[arg(long, global = true, env = "DAYBOOK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder of the store (store.data).
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// A key of the configuration: --set http.listen=127.0.0.1:9000. Wins over file and environment.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How results are printed.
+    #[arg(long, global = true, env = "DAYBOOK_OUTPUT", default_value = "text")]
+    pub output: Output,
+}
+
+/// What can be asked of the program.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the store that is there, or a new one.
+    Serve(Serve),
+    /// Feed real orders to a new store, say what came of it, and serve it.
+    Demo(Demo),
+    /// Load orders from a file. Running it again adds nothing.
+    Import(Import),
+    /// Tell the history of an order: who did what, when and why; its state at any point; the difference of two.
+    History(History),
+    /// Build a read model anew, from the first event on.
+    Rebuild(Rebuild),
+    /// Read the whole log and prove it: the chain, versions, positions, the laws, every read model. Works beside a running server.
+    Verify,
+    /// Place orders over HTTP as fast as it goes, and tell how fast that is.
+    Bench(Bench),
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print the configuration that is in force; with --check only say whether it can be used.
+    Config {
+        /// Say whether it can be used, and nothing else.
+        #[arg(long)]
+        check: bool,
+        /// Print the defaults of every key, with what they mean.
+        #[arg(long)]
+        default: bool,
+    },
+}
+
+/// `serve`
+#[derive(Clone, Debug, Default, Args)]
+pub struct Serve {
+    /// Address and port (http.listen); loopback only.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// `demo`
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Address and port (http.listen); loopback only.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Go on with a store that is not empty.
+    #[arg(long)]
+    pub resume: bool,
+    /// The seed of the gateway's faults.
+    #[arg(long, default_value_t = 20_101_201)]
+    pub seed: u64,
+    /// End after the summary instead of serving.
+    #[arg(long)]
+    pub no_serve: bool,
+    /// Only the first so many invoices of the sample.
+    #[arg(long, value_name = "COUNT")]
+    pub invoices: Option<usize>,
+}
+
+/// What an import does with bad rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Policy {
+    /// One bad row and nothing is done.
+    All,
+    /// The other rows are done.
+    #[default]
+    Rows,
+    /// As `rows`, and orders that are there already are passed over.
+    Skip,
+}
+
+/// How a file is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// Invoice lines of the Online Retail data set.
+    Retail,
+    /// Our own layout, CSV or NDJSON (docs/import.md).
+    Orders,
+}
+
+/// `import`
+#[derive(Clone, Debug, Args)]
+pub struct Import {
+    /// The file: .csv, .ndjson, or either packed by gzip.
+    pub file: PathBuf,
+    /// How it is laid out; its first line tells if nothing is said.
+    #[arg(long)]
+    pub layout: Option<Layout>,
+    /// What to do with bad rows.
+    #[arg(long, default_value = "rows")]
+    pub policy: Policy,
+    /// The channel that the orders come from (imports.channel).
+    #[arg(long)]
+    pub channel: Option<String>,
+    /// Through the server that runs there, instead of taking the store's lock.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Say what the file holds, and do nothing.
+    #[arg(long)]
+    pub count_only: bool,
+}
+
+/// `history`
+#[derive(Clone, Debug, Args)]
+pub struct History {
+    /// The order's id, or its external reference.
+    pub order: String,
+    /// The order as it was at a version of its stream.
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["as_of_position", "as_of_time", "diff"])]
+    pub as_of_version: Option<u64>,
+    /// The order as it was at a position of the log.
+    #[arg(long, value_name = "POSITION", conflicts_with_all = ["as_of_time", "diff"])]
+    pub as_of_position: Option<u64>,
+    /// The order as it was at an instant, RFC 3339.
+    #[arg(long, value_name = "INSTANT", conflicts_with = "diff")]
+    pub as_of_time: Option<String>,
+    /// What changed between two versions.
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+    pub diff: Option<Vec<u64>>,
+}
+
+/// `rebuild`
+#[derive(Clone, Debug, Args)]
+pub struct Rebuild {
+    /// The read model; `all` for every one.
+    pub name: String,
+    /// Through the server that runs there, instead of taking the store's lock.
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+/// `bench`
+#[derive(Clone, Debug, Args)]
+pub struct Bench {
+    /// The server; a new one on a temporary store if nothing is said.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Connections at once, one run for each number.
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
+    pub connections: Vec<usize>,
+    /// How long each run takes.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Lines of an order.
+    #[arg(long, default_value_t = 3)]
+    pub lines: usize,
+    /// Measure a server of the same framework beside it, which parses the same body and stores nothing.
+    #[arg(long)]
+    pub baseline: bool,
+}
+
+impl Common {
+    /// The configuration that file, environment and flags come to.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub fn load(&self, listen: Option<SocketAddr>) -> Result<Config, Error> {
+        let mut flags = Vec::new();
+        for pair in &self.set {
+            let Some((key, value)) = pair.split_once('=') else {
+                return Err(Error::Value {
+                    key: "--set",
+                    why: format!("`{pair}` is not KEY=VALUE"),
+                });
+            };
+            flags.push((key.trim().to_owned(), value.trim().to_owned()));
+        }
+        if let Some(data) = &self.data {
+            flags.push(("store.data".to_owned(), data.display().to_string()));
+        }
+        if let Some(listen) = listen {
+            flags.push(("http.listen".to_owned(), listen.to_string()));
+        }
+        Sources::of_process(self.config.as_deref(), flags).load()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,101 @@
+//! The server's own routes: whether it lives, whether it is ready, what it measures, and what there is to ask. They tell about the
+//! process, never about an order.
+
+pub mod health;
+pub mod layers;
+pub mod listen;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use health::{Health, Readiness};
+
+/// What the service's own routes need.
+#[derive(Clone)]
+pub struct Service {
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// What runs in this process, and how it is.
+    pub health: Arc<Health>,
+}
+
+/// The service's own routes.
+pub fn router() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(index))
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(render))
+}
+
+/// What there is to ask.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Index {
+    /// The program.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Where to go on, by what it is.
+    pub links: std::collections::BTreeMap<&'static str, &'static str>,
+}
+
+/// What there is to ask.
+#[utoipa::path(get, path = "/", tag = "service", responses((status = 200, body = Index)))]
+async fn index() -> Json<Index> {
+    Json(Index {
+        name: "Daybook",
+        version: env!("CARGO_PKG_VERSION"),
+        links: [
+            ("docs", "/docs"),
+            ("openapi", "/openapi.json"),
+            ("orders", "/v1/orders"),
+            ("stock", "/v1/stock"),
+            ("live", "/livez"),
+            ("ready", "/readyz"),
+            ("metrics", "/metrics"),
+        ]
+        .into(),
+    })
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "It lives", body = String)))]
+async fn live() -> &'static str {
+    "live\n"
+}
+
+/// Whether the process can do its work, part by part.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses(
+    (status = 200, description = "It can", body = Readiness),
+    (status = 503, description = "It cannot, or is stopping", body = Readiness),
+))]
+async fn ready(State(service): State<Service>) -> Response {
+    let readiness = service.health.readiness();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness)).into_response()
+}
+
+/// What the process measures, as Prometheus reads it.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
+async fn render(State(service): State<Service>) -> Response {
+    service.health.measure();
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        service.metrics.render(),
+    )
+        .into_response()
+}
