@@ -9,7 +9,6 @@ pub(crate) trait Named {
 }
 
 /// An aggregate with a history.
-#[must_use]
 pub(crate) struct Given<A>(A);
 
 /// An aggregate that is asked for something.
@@ -54,8 +53,8 @@ impl<A: Aggregate> Given<A> {
     }
 
     /// The state itself, to look at.
-    pub(crate) fn state(self) -> A {
-        self.0
+    pub(crate) fn peek(&self) -> &A {
+        &self.0
     }
 }
 

@@ -1,0 +1,351 @@
+//! The laws of an order (DOMAIN part 5, laws 1, 4, 5 and 6): what must hold after every event of its stream.
+//! Read from the state alone; no law asks the rule book whether it is right.
+
+use super::Violation;
+use crate::ids::LineId;
+use crate::money::Minor;
+use crate::order::Order;
+use crate::order::event::Capture;
+use crate::order::state::{LineState, Placed, ShipmentLine, ShipmentStatus, Status};
+
+type Verdict = Result<(), Violation>;
+
+/// Whether every law of an order holds.
+///
+/// # Errors
+/// The first law that does not.
+pub fn check(order: &Order) -> Verdict {
+    let Order::Placed(order) = order else {
+        return Ok(());
+    };
+    for (id, line) in &order.lines {
+        counters(*id, line)?;
+        arithmetic(*id, line)?;
+        values(*id, line)?;
+    }
+    totals(order)?;
+    shipments(order)?;
+    returns_and_cancellations(order)?;
+    money(order)?;
+    ends(order)
+}
+
+/// Whether an order may become this one by one event: what ended stays ended, what left, was cancelled, came back or was taken is
+/// never fewer.
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn check_step(before: &Order, after: &Order) -> Verdict {
+    let Order::Placed(before) = before else {
+        return Ok(());
+    };
+    let Order::Placed(after) = after else {
+        return broken("an order stays", "it was placed and is absent".to_owned());
+    };
+    let allowed = match before.status {
+        Status::Pending => after.status != Status::Completed,
+        Status::Confirmed => !matches!(after.status, Status::Pending | Status::Rejected),
+        ended => after.status == ended,
+    };
+    law(allowed, "terminal statuses have no successors", || {
+        format!("{} became {}", before.status.name(), after.status.name())
+    })?;
+    law(
+        after.payment.captured >= before.payment.captured,
+        "captured money is never less",
+        || {
+            let (before, after) = (before.payment.captured, after.payment.captured);
+            format!("captured {before} became {after}")
+        },
+    )?;
+    for (id, one) in &before.lines {
+        let Some(other) = after.lines.get(id) else {
+            return broken("lines stay", format!("line {id} is gone"));
+        };
+        let grows = one.cancelled <= other.cancelled
+            && one.shipped <= other.shipped
+            && one.delivered <= other.delivered
+            && one.returned <= other.returned;
+        law(grows, "what happened to units stays", || {
+            format!("line {id}: {one:?} became {other:?}")
+        })?;
+    }
+    Ok(())
+}
+
+fn counters(id: LineId, line: &LineState) -> Verdict {
+    let sum = |counters: &[u32]| counters.iter().copied().map(u64::from).sum::<u64>();
+    let ordered = u64::from(line.line.qty);
+    let assigned = [
+        line.cancelled,
+        line.reserved,
+        line.backordered,
+        line.unassigned(),
+        line.shipped,
+    ];
+    law(
+        ordered == sum(&assigned),
+        "ordered = cancelled + reserved + backordered + unassigned + shipped",
+        || format!("line {id}: {ordered} = Σ{assigned:?}"),
+    )?;
+    law(
+        line.shipping <= line.reserved,
+        "none beyond reserved ships",
+        || format!("line {id}: {} of {}", line.shipping, line.reserved),
+    )?;
+    law(
+        sum(&[line.delivered, line.lost]) <= sum(&[line.shipped]),
+        "delivered + lost ≤ shipped",
+        || {
+            let (delivered, lost, shipped) = (line.delivered, line.lost, line.shipped);
+            format!("line {id}: {delivered} + {lost} of {shipped}")
+        },
+    )?;
+    law(
+        sum(&[line.returned, line.return_requested]) <= sum(&[line.shipped]),
+        "returned + announced ≤ shipped",
+        || {
+            let (returned, announced) = (line.returned, line.return_requested);
+            format!("line {id}: {returned} + {announced} of {}", line.shipped)
+        },
+    )?;
+    law(
+        sum(&[line.restocked, line.written_off]) == sum(&[line.returned]),
+        "restocked + written off = returned",
+        || {
+            let (restocked, written_off) = (line.restocked, line.written_off);
+            format!(
+                "line {id}: {restocked} + {written_off} of {}",
+                line.returned
+            )
+        },
+    )
+}
+
+fn arithmetic(id: LineId, state: &LineState) -> Verdict {
+    let line = &state.line;
+    let net = line.subtotal - line.discount - line.order_discount;
+    let total = if line.tax_included {
+        net
+    } else {
+        net + line.tax
+    };
+    let parts = [
+        line.subtotal,
+        line.discount,
+        line.order_discount,
+        line.tax,
+        net,
+    ];
+    law(
+        line.total == total && parts.iter().all(|amount| *amount >= 0),
+        "line total = subtotal − discounts + tax",
+        || format!("line {id}: {} = {parts:?}", line.total),
+    )
+}
+
+fn values(id: LineId, line: &LineState) -> Verdict {
+    let parts = [
+        (line.cancelled, line.cancelled_value),
+        (line.shipping, line.shipping_value),
+        (line.shipped, line.shipped_value),
+    ];
+    let given: Minor = parts.iter().map(|(_, value)| value).sum();
+    let numbers = || format!("line {id}: {given} of {}, {parts:?}", line.line.total);
+    law(
+        parts
+            .iter()
+            .all(|(units, value)| *value >= 0 && (*units > 0 || *value == 0)),
+        "only units have a value",
+        numbers,
+    )?;
+    law(
+        given <= line.line.total,
+        "the parts of a line are not worth more than it",
+        numbers,
+    )?;
+    law(
+        line.free() > 0 || given == line.line.total,
+        "the last unit takes the rest of its line",
+        numbers,
+    )?;
+    let back = line.returned_value;
+    law(
+        (0..=line.shipped_value).contains(&back)
+            && (line.returned < line.shipped || back == line.shipped_value)
+            && (line.returned > 0 || back == 0),
+        "what came back is worth what it was shipped for",
+        || {
+            let (returned, shipped) = (line.returned, line.shipped);
+            let value = line.shipped_value;
+            format!("line {id}: {returned} of {shipped} for {back} of {value}")
+        },
+    )
+}
+
+fn totals(order: &Placed) -> Verdict {
+    let lines = || order.lines.values().map(|l| &l.line);
+    let shipping: Minor = order.shipping.iter().map(|s| s.total).sum();
+    let shipping_tax: Minor = order.shipping.iter().map(|s| s.tax).sum();
+    let sums = [
+        lines().map(|l| l.subtotal).sum::<Minor>(),
+        lines().map(|l| l.discount + l.order_discount).sum(),
+        shipping,
+        lines().map(|l| l.tax).sum::<Minor>() + shipping_tax,
+        lines().map(|l| l.total).sum::<Minor>() + shipping,
+    ];
+    let t = &order.totals;
+    let told = [t.subtotal, t.discount, t.shipping, t.tax, t.total];
+    law(told == sums, "totals = Σ lines and charges", || {
+        format!("subtotal, discount, shipping, tax, total are {told:?}, the sums {sums:?}")
+    })?;
+    let (shipped, cancelled) = (order.shipping_shipped, order.shipping_cancelled);
+    law(
+        shipped >= 0 && cancelled >= 0 && shipped + cancelled <= shipping,
+        "shipping charges are due once",
+        || format!("{shipped} with shipments and {cancelled} cancelled of {shipping}"),
+    )
+}
+
+fn shipments(order: &Placed) -> Verdict {
+    for (id, line) in &order.lines {
+        let sum = |stages: fn(ShipmentStatus) -> bool, of: fn(&ShipmentLine) -> i64| -> i64 {
+            let shipments = order.shipments.values().filter(|s| stages(s.status));
+            shipments.filter_map(|s| s.lines.get(id)).map(of).sum()
+        };
+        let requested = |status| status == ShipmentStatus::Requested;
+        let left = |status| !matches!(status, ShipmentStatus::Requested | ShipmentStatus::Refused);
+        let told = [
+            sum(requested, |l| i64::from(l.qty)),
+            sum(requested, |l| l.amount),
+            sum(left, |l| i64::from(l.qty)),
+            sum(left, |l| l.amount),
+            sum(left, |l| i64::from(l.delivered)),
+            sum(left, |l| i64::from(l.lost)),
+        ];
+        let counted = [
+            i64::from(line.shipping),
+            line.shipping_value,
+            i64::from(line.shipped),
+            line.shipped_value,
+            i64::from(line.delivered),
+            i64::from(line.lost),
+        ];
+        law(told == counted, "Σ shipments = lines", || {
+            format!("line {id}: {told:?} and {counted:?}")
+        })?;
+    }
+    let live = order.shipments.values();
+    let charges: Minor = live
+        .filter(|s| s.status != ShipmentStatus::Refused)
+        .map(|s| s.shipping)
+        .sum();
+    law(
+        charges == order.shipping_shipped,
+        "Σ shipping charges of shipments = what is due with them",
+        || format!("{charges} and {}", order.shipping_shipped),
+    )
+}
+
+fn returns_and_cancellations(order: &Placed) -> Verdict {
+    for (id, line) in &order.lines {
+        let announced: u64 = order
+            .returns
+            .values()
+            .filter_map(|r| r.open.get(id))
+            .map(|qty| u64::from(*qty))
+            .sum();
+        law(
+            announced == u64::from(line.return_requested),
+            "Σ announced returns = lines",
+            || format!("line {id}: {announced} and {}", line.return_requested),
+        )?;
+    }
+    let owed: Minor = order.returns.values().map(|r| r.refund).sum();
+    let back: Minor = order.lines.values().map(|l| l.returned_value).sum();
+    law(owed == back, "Σ returns = value that came back", || {
+        format!("{owed} and {back}")
+    })?;
+    let told: Minor = order.cancellations.values().map(|c| c.amount).sum();
+    let lines: Minor = order.lines.values().map(|l| l.cancelled_value).sum();
+    let cancelled = lines + order.shipping_cancelled;
+    law(
+        told == cancelled,
+        "Σ cancellations = value cancelled",
+        || format!("{told} and {cancelled}"),
+    )
+}
+
+fn money(order: &Placed) -> Verdict {
+    let p = &order.payment;
+    law(
+        p.captured <= p.authorised,
+        "captured ≤ authorised",
+        || format!("{} of {}", p.captured, p.authorised),
+    )?;
+    law(
+        p.refunded + p.refund_pending <= p.captured,
+        "refunded + refund pending ≤ captured",
+        || {
+            let (refunded, pending, captured) = (p.refunded, p.refund_pending, p.captured);
+            format!("{refunded} + {pending} of {captured}")
+        },
+    )?;
+    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
+    law(granted <= p.captured, "Σ granted ≤ captured", || {
+        format!("{granted} of {}", p.captured)
+    })?;
+    law(
+        order.refunds.values().all(|r| r.amount > 0),
+        "a refund is more than nothing",
+        || format!("{:?}", order.refunds),
+    )?;
+    if order.payment_terms.capture == Capture::PayLater {
+        return Ok(());
+    }
+    let left = |status| !matches!(status, ShipmentStatus::Requested | ShipmentStatus::Refused);
+    let shipped = order.shipments.values().filter(|s| left(s.status));
+    let value: Minor = shipped
+        .map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>())
+        .sum();
+    law(
+        value <= p.captured,
+        "nothing ships before it is captured",
+        || format!("{value} shipped, {} captured", p.captured),
+    )
+}
+
+fn ends(order: &Placed) -> Verdict {
+    let sum = |of: fn(&LineState) -> u32| order.lines.values().map(of).map(u64::from).sum::<u64>();
+    let open = sum(LineState::open);
+    let shipped = sum(|l| l.shipped);
+    let held = sum(|l| l.reserved) + sum(|l| l.backordered);
+    let closed = order.cancellations.values().all(|c| c.closed);
+    let (fits, law_name) = match order.status {
+        Status::Pending => (shipped == 0, "nothing ships before confirmation"),
+        Status::Confirmed => (true, ""),
+        Status::Completed => (
+            open == 0 && shipped > 0,
+            "completed means shipped, and nothing open",
+        ),
+        Status::Rejected => (
+            held == 0 && shipped == 0,
+            "rejected means nothing held and nothing shipped",
+        ),
+        Status::Cancelled => (
+            open == 0 && shipped == 0 && closed,
+            "cancelled means all of it, and nothing shipped",
+        ),
+    };
+    law(fits, law_name, || {
+        format!("{open} open, {shipped} shipped, {held} held, cancellations closed: {closed}")
+    })
+}
+
+fn law(holds: bool, law: &'static str, detail: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { broken(law, detail()) }
+}
+
+fn broken(law: &'static str, detail: String) -> Verdict {
+    Err(Violation { law, detail })
+}

@@ -1,0 +1,383 @@
+//! Random histories: whatever is asked in whatever order, every law holds after every event, and a command that names what it makes
+//! adds nothing the second time.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::{CancellationId, HoldId, RefundId, ReturnId, ShipmentId};
+use crate::order::event::RejectReason;
+use crate::order::state::{ReturnStage, ShipmentStatus};
+
+/// What one step of a history is made of: which command, and numbers to choose its content by.
+type Step = (u8, u32, u32, u32);
+
+const KINDS: u8 = 25;
+
+/// What was asked, and how often it made something happen.
+#[derive(Default)]
+struct Seen {
+    accepted: BTreeMap<u8, u32>,
+    refused: BTreeMap<&'static str, u32>,
+}
+
+struct History {
+    order: Order,
+    step: u128,
+    payment_version: u64,
+}
+
+impl History {
+    fn start(place: Place) -> Self {
+        let mut history = Self {
+            order: Order::Absent,
+            step: 1_000,
+            payment_version: 0,
+        };
+        history.ask(&placing(place)).unwrap();
+        history
+    }
+
+    fn placed(&self) -> &Placed {
+        self.order.placed().unwrap()
+    }
+
+    /// Decides, moves past each event, checks every law after each, decides again.
+    fn ask(&mut self, command: &Command) -> Result<usize, crate::order::Refusal> {
+        let events = self.order.decide(command)?;
+        for event in &events {
+            let before = self.order.clone();
+            self.order.evolve(event);
+            let laws = laws::order::check(&self.order)
+                .and_then(|()| laws::order::check_step(&before, &self.order));
+            if let Err(violation) = laws {
+                panic!("{violation:?}\nafter {event:?}\nof {command:?}\non {before:#?}");
+            }
+        }
+        if command.names_what_it_makes() {
+            assert_eq!(self.order.decide(command), Ok(vec![]), "again: {command:?}");
+        }
+        Ok(events.len())
+    }
+
+    fn take(&mut self, step: Step, seen: &mut Seen) {
+        self.step += 1;
+        let Some(command) = self.command(step) else {
+            return;
+        };
+        match self.ask(&command) {
+            Ok(0) => {}
+            Ok(_) => *seen.accepted.entry(step.0 % KINDS).or_default() += 1,
+            Err(refusal) => {
+                let code = crate::Refusal::code(&refusal);
+                *seen.refused.entry(code).or_default() += 1;
+            }
+        }
+    }
+
+    fn line(&self, number: u32) -> LineId {
+        let lines = &self.placed().lines;
+        let index = number as usize % lines.len();
+        lines.keys().nth(index).copied().unwrap_or(L1)
+    }
+
+    fn shipment(&self, number: u32, status: ShipmentStatus) -> Option<ShipmentId> {
+        let found = self.placed().shipments.iter();
+        let found: Vec<_> = found.filter(|(_, s)| s.status == status).collect();
+        let index = number as usize % found.len().max(1);
+        found.get(index).map(|(id, _)| **id)
+    }
+
+    fn open_return(&self, number: u32) -> Option<ReturnId> {
+        let open = |stage| matches!(stage, ReturnStage::Requested | ReturnStage::PartReceived);
+        let found = self.placed().returns.iter();
+        let found: Vec<_> = found.filter(|(_, r)| open(r.stage)).collect();
+        let index = number as usize % found.len().max(1);
+        found.get(index).map(|(id, _)| **id)
+    }
+
+    fn command(&mut self, (kind, a, b, c): Step) -> Option<Command> {
+        let line = self.line(a);
+        let some = |most: u32| b % most.max(1) + 1;
+        Some(match kind % KINDS {
+            0 => confirm(self.placed().totals.total),
+            1 => record_reserved(&[(line, some(4)), (self.line(c), c % 3)], &[(line, c % 3)]),
+            2 => {
+                let all = self.placed().lines.values();
+                let all: Vec<_> = all.map(|l| (l.line.line_id, l.unassigned())).collect();
+                match b % 3 {
+                    0 => record_reserved(&[], &all),
+                    _ => record_reserved(&all, &[]),
+                }
+            }
+            3 => Command::RecordAllocated {
+                reservation_id: reservation_id(),
+                lines: vec![at_main(line, some(3))],
+            },
+            4 => Command::RecordUnreserved {
+                reservation_id: reservation_id(),
+                lines: vec![at_main(line, some(2))],
+                reason: "lost".to_owned(),
+            },
+            5 => cancel(self.step, Some(vec![units(line, some(2))])),
+            6 if c % 4 == 0 => cancel(self.step, None),
+            7 => {
+                let open = self.placed().cancellations.iter().find(|(_, c)| !c.closed);
+                let cancellation_id = open.map_or(CancellationId(id(7)), |(id, _)| *id);
+                Command::CloseCancellation { cancellation_id }
+            }
+            8 if c % 4 == 0 => Command::PlaceHold {
+                hold_id: HoldId(id(self.step)),
+                reason: "look".to_owned(),
+                note: None,
+                until: None,
+            },
+            9 => Command::ReleaseHold {
+                hold_id: *self.placed().holds.keys().next()?,
+                resolution: "fine".to_owned(),
+            },
+            10 => request_shipment(self.step, Some(vec![units(line, some(2))])),
+            11 => request_shipment(self.step, None),
+            12 | 13 => self.capture(a),
+            14 | 15 => Command::Dispatch {
+                shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
+            },
+            16 => Command::RefuseShipment {
+                shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
+                reason: "declined".to_owned(),
+            },
+            17 => Command::ConfirmDelivery {
+                shipment_id: self.shipment(a, ShipmentStatus::Dispatched)?,
+                lines: (c % 2 == 0).then(|| vec![units(line, some(2))]),
+                at: None,
+            },
+            18 => Command::ReportLost {
+                shipment_id: self.shipment(a, ShipmentStatus::Dispatched)?,
+                lines: Some(vec![units(line, 1)]),
+            },
+            19 => request_return(self.step, &[(line, some(3))]),
+            20 => self.receive_some(a, b, c)?,
+            21 => Command::DeclineReturn {
+                return_id: self.open_return(a)?,
+                reason: "late".to_owned(),
+            },
+            22 => {
+                let mut refund = grant(self.step, Some(i64::from(b % 900)));
+                refund.refund_id = RefundId(id(self.step));
+                refund.cancellation_id = self.placed().cancellations.keys().next().copied();
+                Command::GrantRefund(refund)
+            }
+            23 => edit(self.step, self.changes(a, b, c)),
+            24 if c % 8 == 0 => Command::Reject {
+                reason: RejectReason::Expired,
+                detail: None,
+                shortfalls: vec![],
+            },
+            _ => Command::Complete,
+        })
+    }
+
+    /// Payments takes what the requested shipments ask for, or more, or gives some back; never what the provider cannot.
+    fn capture(&mut self, number: u32) -> Command {
+        self.payment_version += 1;
+        let order = self.placed();
+        let authorised = order.payment.authorised.max(order.totals.total);
+        let asked: Minor = order
+            .shipments
+            .values()
+            .filter(|s| s.status == ShipmentStatus::Requested)
+            .map(|s| s.to_capture)
+            .sum();
+        let more = if number.is_multiple_of(5) {
+            authorised
+        } else {
+            asked
+        };
+        let captured = (order.payment.captured + more).min(authorised);
+        let refunded = order.granted().min(captured);
+        let status = match (captured, number % 9) {
+            (_, 0) => PaymentStatus::Unknown,
+            (0, _) => PaymentStatus::Authorised,
+            (captured, _) if captured == authorised => PaymentStatus::Captured,
+            _ => PaymentStatus::PartCaptured,
+        };
+        payment(
+            status,
+            self.payment_version,
+            [authorised, captured, refunded],
+        )
+    }
+
+    fn receive_some(&self, a: u32, b: u32, c: u32) -> Option<Command> {
+        let return_id = self.open_return(a)?;
+        let open = &self.placed().returns.get(&return_id)?.open;
+        let (line, qty) = open.iter().nth(b as usize % open.len().max(1))?;
+        let disposition = [
+            Disposition::Restock,
+            Disposition::Damaged,
+            Disposition::Missing,
+        ];
+        let disposition = *disposition.get(c as usize % 3)?;
+        let receipts = self.placed().returns.get(&return_id)?.receipts;
+        Some(receive(
+            return_id.0.as_u128(),
+            receipts + 1,
+            &[(*line, b % qty + 1, disposition)],
+        ))
+    }
+
+    fn changes(&self, a: u32, b: u32, c: u32) -> Vec<Change> {
+        let line_id = self.line(a);
+        let cents = |n: u32| price(&format!("{}.{:02}", n / 100, n % 100));
+        let change = match c % 4 {
+            0 => {
+                let next = LineId(100 + u32::try_from(self.step % 1_000).unwrap_or(0));
+                let mut line = new_line(next, b % 5 + 1, "1.37");
+                line.stocked = b.is_multiple_of(2);
+                line.tax_bp = b % 3_000;
+                Change::Add(line)
+            }
+            1 => Change::Reprice {
+                line_id,
+                unit_price: cents(b % 2_000),
+            },
+            2 => Change::Discount {
+                line_id,
+                discount: i64::from(b % 200),
+            },
+            _ => Change::SetQty {
+                line_id,
+                qty: b % 9 + 1,
+            },
+        };
+        vec![change]
+    }
+}
+
+prop_compose! {
+    fn some_line()(
+        qty in 1..8_u32,
+        cents in 0..30_000_u32,
+        percent in prop_oneof![Just(0_u32), 1..100_u32],
+        tax_bp in prop_oneof![Just(0_u32), Just(2_000), 1..2_500_u32],
+        tax_included in any::<bool>(),
+        stocked in prop::bool::weighted(0.8),
+    ) -> (u32, u32, u32, u32, bool, bool) {
+        (qty, cents, percent, tax_bp, tax_included, stocked)
+    }
+}
+
+prop_compose! {
+    /// Discounts are percentages, as in Northwind's orders, on the line and on the whole.
+    fn some_order()(
+        lines in prop::collection::vec(some_line(), 1..5),
+        currency in prop::sample::select(vec![Currency::GBP, Currency::JPY, Currency::KWD]),
+        rounding in prop::sample::select(vec![Rounding::HalfEven, Rounding::HalfUp]),
+        capture in prop::sample::select(vec![
+            Capture::AtShipment, Capture::AtShipment, Capture::AtConfirmation, Capture::PayLater,
+        ]),
+        shipping in 0..1_000_i64,
+        percent in prop_oneof![Just(0_i64), 1..40_i64],
+    ) -> Place {
+        let lines = lines.into_iter().zip(1..);
+        let lines = lines.map(|((qty, cents, percent, tax_bp, tax_included, stocked), number)| {
+            let unit_price = format!("{}.{:04}", cents / 10_000, cents % 10_000);
+            let mut line = new_line(LineId(number), qty, &unit_price);
+            let subtotal = i64::from(cents) * 10_i64.pow(currency.exponent()) * i64::from(qty) / 10_000;
+            // Below the subtotal, however that is rounded.
+            let discount = subtotal * i64::from(percent) * 9 / 1_000;
+            line.discount = discount;
+            (line.tax_bp, line.tax_included, line.stocked) = (tax_bp, tax_included, stocked);
+            line
+        });
+        let mut place = place_of(lines.collect());
+        (place.currency, place.rounding) = (currency, rounding);
+        place.payment.capture = capture;
+        place.shipping[0].price = shipping;
+        let mut bare = place.clone();
+        bare.discount = 0;
+        // A subtotal of nothing leaves nothing to discount.
+        let totals = given::<Order>([]).after([placing(bare)]).look().totals;
+        place.discount = (totals.subtotal - totals.discount) * percent / 100;
+        place
+    }
+}
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(
+        (0..KINDS, any::<u32>(), any::<u32>(), any::<u32>()),
+        1..most,
+    )
+}
+
+/// The usual way up to confirmation, so that histories get somewhere.
+fn usual(stock: u32) -> [Step; 2] {
+    [(2, 0, stock, 0), (0, 0, 0, 0)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_law_holds_after_every_event(place in some_order(), steps in steps(90), usually in prop::option::weighted(0.85, any::<u32>())) {
+        let mut history = History::start(place);
+        let mut seen = Seen::default();
+        let first = usually.map(usual);
+        for step in first.into_iter().flatten().chain(steps) {
+            history.take(step, &mut seen);
+        }
+    }
+
+    #[test]
+    fn the_state_survives_being_written_down(place in some_order(), steps in steps(40)) {
+        let mut history = History::start(place);
+        let mut seen = Seen::default();
+        for step in usual(1).into_iter().chain(steps) {
+            history.take(step, &mut seen);
+        }
+        let written = serde_json::to_string(&history.order).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Order>(&written).unwrap(), history.order);
+    }
+}
+
+#[test]
+fn random_histories_reach_every_command_and_most_refusals() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen = Seen::default();
+    for number in 0..120 {
+        use proptest::strategy::ValueTree;
+        let history = (some_order(), steps(90)).new_tree(&mut runner).unwrap();
+        let (place, steps) = history.current();
+        let mut history = History::start(place);
+        for step in usual(number).into_iter().chain(steps) {
+            history.take(step, &mut seen);
+        }
+    }
+    for kind in 0..KINDS {
+        assert!(
+            seen.accepted.contains_key(&kind),
+            "no command {kind} was accepted"
+        );
+    }
+    let codes = [
+        "order-state",
+        "not-paid",
+        "not-reserved",
+        "on-hold",
+        "already-shipped",
+        "quantity-exceeds-open",
+        "quantity-exceeds-shipped",
+        "exceeds-refundable",
+        "payment-unknown",
+        "invalid-edit",
+        "invalid-line",
+        "cancellation-not-found",
+    ];
+    for code in codes {
+        assert!(
+            seen.refused.contains_key(code),
+            "nothing was refused as {code}"
+        );
+    }
+}
