@@ -1,5 +1,25 @@
-//! Long processes: their events, their state, and what they ask for next. Pure: `sagas/` runs them.
+//! Long processes: their events, their state, and what they ask for next. Pure: `sagas/` runs them. Nothing here may guess at an
+//! outcome: *unknown* waits for evidence, and only a proven *not done* is undone or tried again.
 
+pub mod allocation;
+pub mod amendment;
+pub mod cancellation;
+pub mod checkout;
+mod engine;
 pub mod event;
+pub mod fulfilment;
+mod goods;
+mod kinds;
+mod money;
+pub mod process;
+pub mod refund;
+pub mod reservation;
+pub mod returns;
+pub mod state;
+pub mod step;
 
-pub use event::Event;
+pub use engine::Saga;
+pub use event::{Direction, Event};
+pub use kinds::{Needs, Unloadable, may_start, start};
+pub use process::{Batch, Origin, PaymentSeen, Process, Recorded, Trigger};
+pub use state::State;

@@ -104,6 +104,9 @@ pub struct StepAnswered {
     pub direction: Direction,
     /// Which attempt.
     pub attempt: u32,
+    /// For evidence out of another stream: that stream's version there, so that older evidence is not taken for newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: StepOutcome,

@@ -1,0 +1,233 @@
+//! An edit of a confirmed order, as far as stock goes: what is no longer ordered is let go, and what was added is held. If inventory
+//! has not got it, the added units are cancelled again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::event::{Direction, Started, Unwinding};
+use super::goods::{self, Part};
+use super::process::{Answered, Batch, Origin, Process, Refused};
+use super::state::State;
+use super::step::{Ask, Output, Step, Then, When};
+use crate::ids::{CancellationId, EditId, OrderId, ReservationId, derived};
+use crate::order::command::Units;
+use crate::order::line::LineQty;
+use crate::order::state::Placed;
+use crate::{Command, Event, order, stock};
+
+/// Its kind.
+pub const KIND: &str = "amendment";
+/// The version of its steps.
+pub const DEFINITION: u32 = 1;
+
+const BACKORDERED: &str = "backordered";
+const OUT_OF_STOCK: &str = "out_of_stock";
+const EXCESS: &str = "excess";
+
+/// What an amendment needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The order.
+    pub order_id: OrderId,
+    /// The edit.
+    pub edit_id: EditId,
+    /// The order's reservation, that units are let go of.
+    pub reservation_id: Option<ReservationId>,
+    /// What inventory is asked to hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reserve: Vec<Part>,
+    /// What inventory lets go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<Part>,
+}
+
+/// An edit that inventory has to know of starts one.
+#[must_use]
+pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
+    let Event::Order(order::Event::Edited(edited)) = origin.event else {
+        return None;
+    };
+    let parts = |lines: &[LineQty]| {
+        let units = lines
+            .iter()
+            .map(|line| (line.line_id, line.qty, &line.location));
+        goods::parts_of(order, units)
+    };
+    let input = Input {
+        order_id: order.order_id,
+        edit_id: edited.edit_id,
+        reservation_id: order.reservation_id,
+        reserve: parts(&edited.reserve),
+        release: parts(&edited.release),
+    };
+    if input.reserve.is_empty() && input.release.is_empty() {
+        return None;
+    }
+    Some(Started {
+        kind: KIND.into(),
+        definition: DEFINITION,
+        subject: edited.edit_id.0,
+        correlation: order.order_id.0,
+        input: serde_json::to_value(input).ok()?,
+    })
+}
+
+impl Input {
+    /// A line's further units need a reservation of their own.
+    fn added(&self) -> ReservationId {
+        ReservationId(derived(self.edit_id.0, "reservation"))
+    }
+
+    fn backordered(&self, state: &State) -> Vec<LineQty> {
+        goods::noted(state, "reserve", BACKORDERED)
+    }
+
+    /// What inventory holds for it and the order wants no more: it was cancelled while inventory was asked.
+    fn excess(&self, state: &State) -> Vec<Part> {
+        let lines: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS);
+        let units = |part: &Part, line_id| {
+            let same = |line: &&LineQty| line.line_id == line_id && line.location == part.location;
+            lines.iter().filter(same).map(|line| line.qty).sum()
+        };
+        goods::parts(self.reserve.iter().flat_map(|part| {
+            part.lines.iter().map(move |share| goods::Wanted {
+                line_id: share.line_id,
+                sku: &part.sku,
+                location: &part.location,
+                qty: units(part, share.line_id),
+                backorder_ok: false,
+            })
+        }))
+    }
+
+    fn let_go(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
+        let release_id = derived(self.edit_id.0, reason);
+        goods::each(parts, |part| stock::Command::Release {
+            reservation_id,
+            order_id: Some(self.order_id),
+            qty: None,
+            lines: part.lines.clone(),
+            release_id,
+            expires_at: None,
+            reason: reason.to_owned(),
+        })
+    }
+}
+
+/// What the order says that it holds or waits for now.
+fn told(batch: &Batch) -> Vec<LineQty> {
+    let lines = |event: &Event| match event {
+        Event::Order(order::Event::LinesReserved(told)) => told.lines.clone(),
+        Event::Order(order::Event::LinesBackordered(told)) => told.lines.clone(),
+        _ => Vec::new(),
+    };
+    let events = batch.events.iter();
+    events.flat_map(|recorded| lines(&recorded.event)).collect()
+}
+
+impl Process for Input {
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(5);
+        if !self.release.is_empty() {
+            steps.push(Step::new("release", &[]).patient());
+        }
+        if !self.reserve.is_empty() {
+            steps.push(Step::new("reserve", &["release"]).undoable());
+            steps.push(Step::new("tell_reserved", &["reserve"]).pivot());
+            if !self.excess(state).is_empty() {
+                steps.push(Step::new("release_excess", &["tell_reserved"]).patient());
+            }
+            let short = |unwinding: &Unwinding| unwinding.reason == OUT_OF_STOCK;
+            if state.unwinding.as_ref().is_some_and(short) {
+                steps.push(Step::new("cancel", &[]).when(When::Closing).patient());
+            }
+        }
+        steps
+    }
+
+    fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
+        let order = |command| {
+            Some(Command::Order {
+                order_id: self.order_id,
+                command,
+            })
+        };
+        match (ask.step, ask.direction) {
+            ("release", Direction::Do) => {
+                Some(self.let_go(&self.release, self.reservation_id?, "edited"))
+            }
+            ("reserve", Direction::Do) => Some(goods::reserve(
+                &self.reserve,
+                self.added(),
+                self.order_id,
+                None,
+                ask.asked_at,
+            )),
+            ("reserve", Direction::Undo) => {
+                let reason = &state.unwinding.as_ref()?.reason;
+                Some(self.let_go(&self.reserve, self.added(), reason))
+            }
+            ("release_excess", Direction::Do) => {
+                Some(self.let_go(&self.excess(state), self.added(), "cancelled"))
+            }
+            ("tell_reserved", Direction::Do) => {
+                let backordered = self.backordered(state);
+                order(order::Command::RecordReserved {
+                    reservation_id: self.added(),
+                    reserved: goods::without(goods::line_qtys(&self.reserve), &backordered),
+                    backordered,
+                })
+            }
+            ("cancel", Direction::Do) => order(order::Command::Cancel {
+                cancellation_id: CancellationId(derived(self.edit_id.0, "cancellation")),
+                lines: Some(
+                    goods::line_qtys(&self.reserve)
+                        .into_iter()
+                        .map(|line| Units {
+                            line_id: line.line_id,
+                            qty: line.qty,
+                        })
+                        .collect(),
+                ),
+                reason: state.unwinding.as_ref()?.reason.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn answered(&self, _state: &State, answered: Answered<'_>) -> Then {
+        let mut output = Output::new();
+        match (answered.step, answered.direction) {
+            ("reserve", Direction::Do) => {
+                let promised = goods::promised(answered.batch, self.added());
+                if !promised.is_empty() {
+                    output.insert(BACKORDERED.into(), json!(promised));
+                }
+            }
+            ("tell_reserved", Direction::Do) => {
+                let told = told(answered.batch);
+                let excess = goods::without(goods::line_qtys(&self.reserve), &told);
+                if !excess.is_empty() {
+                    output.insert(EXCESS.into(), json!(excess));
+                }
+            }
+            _ => {}
+        }
+        Then::Done(output)
+    }
+
+    fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
+        let unwind = |reason: &str| Then::Unwind {
+            reason: reason.to_owned(),
+            details: Some(json!({ "code": refused.code, "details": refused.details })),
+        };
+        match (refused.step, refused.direction) {
+            ("reserve", Direction::Do) => unwind(OUT_OF_STOCK),
+            ("tell_reserved", Direction::Do) => unwind("order_changed"),
+            ("cancel", Direction::Do) => Then::Park {
+                reason: "cancellation_refused".into(),
+            },
+            _ => Then::Retry,
+        }
+    }
+}

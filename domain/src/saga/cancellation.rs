@@ -1,0 +1,204 @@
+//! Cancellation of units of a confirmed order: stock is let go, money is let go or given back, and then the cancellation is closed.
+//! Forwards only. A pending order is called off by its checkout, never here.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Direction, Started};
+use super::goods::{self, Part};
+use super::money::{self, Waits};
+use super::process::{Batch, Origin, Process, Refused};
+use super::state::State;
+use super::step::{Ask, Notice, Step, Then, When};
+use crate::ids::{CancellationId, OrderId, PaymentId, RefundId, ReservationId, derived};
+use crate::money::Minor;
+use crate::order::event::Capture;
+use crate::order::state::{Placed, Status};
+use crate::{Command, Event, order, payment, stock, stream};
+
+/// Its kind.
+pub const KIND: &str = "cancellation";
+/// The version of its steps.
+pub const DEFINITION: u32 = 1;
+
+/// What a cancellation needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The order.
+    pub order_id: OrderId,
+    /// The cancellation.
+    pub cancellation_id: CancellationId,
+    /// Why.
+    pub reason: String,
+    /// The order's reservation.
+    pub reservation_id: Option<ReservationId>,
+    /// What inventory lets go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The order's payment.
+    pub payment_id: Option<PaymentId>,
+    /// Whether all that is held and not taken is let go, and all that was taken is given back.
+    pub all_money: bool,
+    /// What is given back, unless all is.
+    pub refund: Minor,
+    /// What was granted as refunds before.
+    pub granted: Minor,
+}
+
+/// Cancelled lines of a confirmed order start one.
+#[must_use]
+pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
+    let Event::Order(order::Event::LinesCancelled(cancelled)) = origin.event else {
+        return None;
+    };
+    if !matches!(order.status, Status::Confirmed | Status::Completed) {
+        return None;
+    }
+    let units = cancelled
+        .release
+        .iter()
+        .map(|line| (line.line_id, line.qty, &line.location));
+    let input = Input {
+        order_id: order.order_id,
+        cancellation_id: cancelled.cancellation_id,
+        reason: cancelled.reason.clone(),
+        reservation_id: order.reservation_id,
+        parts: goods::parts_of(order, units),
+        payment_id: order.payment.payment_id,
+        all_money: cancelled.whole,
+        refund: too_much(order).min(cancelled.amount),
+        granted: order.granted(),
+    };
+    Some(Started {
+        kind: KIND.into(),
+        definition: DEFINITION,
+        subject: cancelled.cancellation_id.0,
+        correlation: order.order_id.0,
+        input: serde_json::to_value(input).ok()?,
+    })
+}
+
+/// What was taken, or is just being taken since the order is captured at confirmation, beyond what is owed.
+fn too_much(order: &Placed) -> Minor {
+    let taken = match order.payment_terms.capture {
+        Capture::AtConfirmation => order.payment.captured.max(order.payment.authorised),
+        Capture::AtShipment | Capture::PayLater => order.payment.captured,
+    };
+    (taken - order.granted() - order.owed()).max(0)
+}
+
+impl Input {
+    fn refund_id(&self) -> RefundId {
+        RefundId(derived(self.cancellation_id.0, "refund"))
+    }
+
+    /// How much is given back, once that is known.
+    fn to_refund(&self, state: &State) -> Minor {
+        if !self.all_money {
+            return self.refund;
+        }
+        let told = state.output("void").and_then(|_| money::newest(state));
+        told.map_or(0, |told| (told.captured - self.granted).max(0))
+    }
+}
+
+impl Process for Input {
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(9);
+        if !self.parts.is_empty() {
+            steps.push(Step::new("release", &[]).patient());
+        }
+        if let Some(payment_id) = self.payment_id {
+            let paid = stream::payment(payment_id);
+            if self.all_money {
+                steps.push(Step::new("void", &[]).patient().by_evidence(paid.clone()));
+                steps.push(Step::new("tell_void_unknown", &[]).when(When::Unknown("void")));
+                steps.push(Step::new("tell_voided", &["void"]).patient());
+            }
+            if self.to_refund(state) > 0 {
+                steps.push(Step::new("grant", &["tell_voided"]).patient());
+                steps.push(Step::new("refund", &["grant"]).patient().by_evidence(paid));
+                steps.push(Step::new("tell_refund_unknown", &[]).when(When::Unknown("refund")));
+                steps.push(Step::new("tell_refunded", &["refund"]).patient());
+            }
+        }
+        let before = &["release", "tell_voided", "tell_refunded"];
+        steps.push(Step::new("close", before).patient());
+        steps
+    }
+
+    fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
+        let order = |command| {
+            Some(Command::Order {
+                order_id: self.order_id,
+                command,
+            })
+        };
+        match ask.step {
+            "release" => {
+                let reservation_id = self.reservation_id?;
+                Some(goods::each(&self.parts, |part| stock::Command::Release {
+                    reservation_id,
+                    order_id: Some(self.order_id),
+                    qty: None,
+                    lines: part.lines.clone(),
+                    release_id: self.cancellation_id.0,
+                    expires_at: None,
+                    reason: self.reason.clone(),
+                }))
+            }
+            "void" => Some(Command::Payment {
+                payment_id: self.payment_id?,
+                command: payment::Command::Void,
+            }),
+            "grant" => order(order::Command::GrantRefund(order::command::GrantRefund {
+                refund_id: self.refund_id(),
+                amount: Some(self.to_refund(state)),
+                lines: Vec::new(),
+                return_id: None,
+                cancellation_id: Some(self.cancellation_id),
+                reason: self.reason.clone(),
+            })),
+            "refund" => Some(Command::Payment {
+                payment_id: self.payment_id?,
+                command: payment::Command::Refund {
+                    refund_id: self.refund_id(),
+                    amount: self.to_refund(state),
+                    reason: self.reason.clone(),
+                },
+            }),
+            "close" => order(order::Command::CloseCancellation {
+                cancellation_id: self.cancellation_id,
+            }),
+            step if step.starts_with("tell_") => money::record(state, self.order_id),
+            _ => None,
+        }
+    }
+
+    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        let Some(payment_id) = self.payment_id else {
+            return;
+        };
+        let refund = Waits::Refund(self.refund_id());
+        money::hear(
+            batch,
+            payment_id,
+            ("void", Direction::Do, Waits::Void),
+            notices,
+        );
+        money::hear(
+            batch,
+            payment_id,
+            ("refund", Direction::Do, refund),
+            notices,
+        );
+        // What the order was told of the payment may be what a grant waits for.
+        let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
+        if batch.events.iter().any(|recorded| told(&recorded.event)) {
+            notices.push(Notice::Nudge { step: "grant" });
+        }
+    }
+
+    fn refused(&self, _state: &State, _refused: Refused<'_>) -> Then {
+        Then::Retry
+    }
+}

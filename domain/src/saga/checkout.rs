@@ -1,0 +1,326 @@
+//! Checkout: from a placed order to a confirmed or a rejected one. Stock is held, then money, then the order is confirmed (the pivot).
+//! What fails before that is undone. It never confirms an order without stock and money, and never lets go of either unasked.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::event::{Direction, Started};
+use super::goods::{self, Part};
+use super::money::{self, Waits};
+use super::process::{Answered, Batch, Origin, Process, Refused};
+use super::state::{Progress, State};
+use super::step::{Ask, Notice, Output, Step, Then, When};
+use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
+use crate::money::Money;
+use crate::order::event::{Capture, RejectReason};
+use crate::order::line::LineQty;
+use crate::stock::Shortfall;
+use crate::time::Timestamp;
+use crate::{Command, Event, order, payment, stock, stream};
+
+/// Its kind.
+pub const KIND: &str = "checkout";
+/// The version of its steps.
+pub const DEFINITION: u32 = 1;
+
+/// The timer that ends it if it is not confirmed in time.
+const RESERVATION_ENDS: &str = "reservation";
+const CANCELLATION: &str = "cancellation";
+const BACKORDERED: &str = "backordered";
+
+/// What a checkout needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The order.
+    pub order_id: OrderId,
+    /// What inventory is asked to hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// What payments is asked to hold; `None` for a free order and for one that is paid later.
+    pub amount: Option<Money>,
+    /// The means of payment.
+    pub instrument: String,
+    /// Whether the money is taken as soon as the order is confirmed.
+    pub capture: bool,
+    /// When the hold on stock is meant to end.
+    pub expires_at: Timestamp,
+}
+
+/// The reservation of an order.
+#[must_use]
+pub fn reservation_of(order_id: OrderId) -> ReservationId {
+    ReservationId(derived(order_id.0, "reservation"))
+}
+
+/// A placed order starts one.
+#[must_use]
+pub fn start(origin: &Origin<'_>) -> Option<Started> {
+    let Event::Order(order::Event::Placed(placed)) = origin.event else {
+        return None;
+    };
+    let pays = placed.payment.capture != Capture::PayLater && placed.totals.total > 0;
+    let stocked = placed.lines.iter().filter(|line| line.stocked);
+    let input = Input {
+        order_id: placed.order_id,
+        parts: goods::parts(stocked.map(|line| goods::Wanted {
+            line_id: line.line_id,
+            sku: &line.sku,
+            location: &placed.location,
+            qty: line.qty,
+            backorder_ok: line.backorder_ok,
+        })),
+        amount: pays.then_some(Money {
+            amount: placed.totals.total,
+            currency: placed.currency,
+        }),
+        instrument: placed.payment.instrument.clone(),
+        capture: placed.payment.capture == Capture::AtConfirmation,
+        expires_at: origin.recorded_at.plus_seconds(placed.reserve_for_s),
+    };
+    Some(Started {
+        kind: KIND.into(),
+        definition: DEFINITION,
+        subject: placed.order_id.0,
+        correlation: placed.order_id.0,
+        input: serde_json::to_value(input).ok()?,
+    })
+}
+
+impl Input {
+    fn payment_id(&self) -> PaymentId {
+        money::payment_of(self.order_id)
+    }
+
+    fn reservation_id(&self) -> ReservationId {
+        reservation_of(self.order_id)
+    }
+
+    fn capture_id(&self) -> CaptureId {
+        CaptureId(derived(self.order_id.0, "capture"))
+    }
+
+    fn backordered(&self, state: &State) -> Vec<LineQty> {
+        goods::noted(state, "reserve", BACKORDERED)
+    }
+
+    fn order(&self, command: order::Command) -> Option<Command> {
+        Some(Command::Order {
+            order_id: self.order_id,
+            command,
+        })
+    }
+
+    fn payment(&self, command: payment::Command) -> Option<Command> {
+        Some(Command::Payment {
+            payment_id: self.payment_id(),
+            command,
+        })
+    }
+
+    /// Calls the order off if somebody asked for that, and rejects it otherwise.
+    fn verdict(&self, state: &State) -> Option<Command> {
+        if let Some(cancellation_id) = cancellation(state) {
+            return self.order(order::Command::CloseCancellation { cancellation_id });
+        }
+        let unwinding = state.unwinding.as_ref()?;
+        let details = unwinding.details.as_ref();
+        let code = details.and_then(|details| details.get("code")?.as_str());
+        let reason = match unwinding.reason.as_str() {
+            "out_of_stock" => RejectReason::OutOfStock,
+            "payment_declined" => RejectReason::PaymentDeclined,
+            _ => RejectReason::Expired,
+        };
+        self.order(order::Command::Reject {
+            reason,
+            detail: code.map(str::to_owned),
+            shortfalls: details.map(shortfalls).unwrap_or_default(),
+        })
+    }
+}
+
+fn cancellation(state: &State) -> Option<CancellationId> {
+    serde_json::from_value(state.notes.get(CANCELLATION)?.clone()).ok()
+}
+
+/// The shortfalls that a refusal of inventory names: one, or a list of them.
+fn shortfalls(details: &Value) -> Vec<Shortfall> {
+    if let Some(list) = details.get("shortfalls") {
+        return serde_json::from_value(list.clone()).unwrap_or_default();
+    }
+    serde_json::from_value(details.clone()).map_or_else(|_| Vec::new(), |one| vec![one])
+}
+
+impl Process for Input {
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let paid = stream::payment(self.payment_id());
+        let unknown_told = state.steps.contains_key("tell_unknown");
+        let mut steps = Vec::with_capacity(8);
+        if !self.parts.is_empty() {
+            steps.push(Step::new("reserve", &[]).undoable());
+            steps.push(Step::new("tell_reserved", &["reserve"]));
+        }
+        if self.amount.is_some() {
+            let authorise = Step::new("authorise", &["reserve"]).undoable();
+            steps.push(authorise.by_evidence(paid.clone()));
+            steps.push(Step::new("tell_unknown", &[]).when(When::Unknown("authorise")));
+            if unknown_told {
+                steps.push(Step::new("tell_authorised", &["authorise"]));
+            }
+        }
+        let before = &["reserve", "tell_reserved", "authorise", "tell_authorised"];
+        steps.push(Step::new("confirm", before).pivot());
+        if self.amount.is_some() && self.capture {
+            steps.push(
+                Step::new("capture", &["confirm"])
+                    .patient()
+                    .by_evidence(paid),
+            );
+            steps.push(Step::new("tell_capture_unknown", &[]).when(When::Unknown("capture")));
+            steps.push(Step::new("tell_captured", &["capture"]).patient());
+        }
+        let asked_for_money = *state.progress("authorise") != Progress::Idle;
+        if asked_for_money {
+            steps.push(Step::new("tell_undone", &[]).when(When::Closing).patient());
+        }
+        let verdict = Step::new("verdict", &["tell_undone"]).when(When::Closing);
+        steps.push(verdict.patient());
+        steps
+    }
+
+    fn timers(&self) -> Vec<(&'static str, Timestamp)> {
+        if self.parts.is_empty() {
+            Vec::new()
+        } else {
+            vec![(RESERVATION_ENDS, self.expires_at)]
+        }
+    }
+
+    fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
+        let (reservation_id, order_id) = (self.reservation_id(), self.order_id);
+        match (ask.step, ask.direction) {
+            ("reserve", Direction::Do) => Some(goods::reserve(
+                &self.parts,
+                reservation_id,
+                order_id,
+                Some(self.expires_at),
+                ask.asked_at,
+            )),
+            ("reserve", Direction::Undo) => {
+                let reason = state.unwinding.as_ref()?.reason.clone();
+                Some(goods::each(&self.parts, |_| stock::Command::Release {
+                    reservation_id,
+                    order_id: Some(order_id),
+                    qty: None,
+                    lines: Vec::new(),
+                    release_id: reservation_id.0,
+                    expires_at: Some(self.expires_at),
+                    reason: reason.clone(),
+                }))
+            }
+            ("tell_reserved", Direction::Do) => {
+                let backordered = self.backordered(state);
+                self.order(order::Command::RecordReserved {
+                    reservation_id,
+                    reserved: goods::without(goods::line_qtys(&self.parts), &backordered),
+                    backordered,
+                })
+            }
+            ("authorise", Direction::Do) => self.payment(payment::Command::RequestAuthorisation {
+                payment_id: self.payment_id(),
+                order_id,
+                amount: self.amount?,
+                instrument: self.instrument.clone(),
+                attempt: ask.attempt,
+            }),
+            ("authorise", Direction::Undo) => self.payment(payment::Command::Void),
+            ("confirm", Direction::Do) => {
+                self.order(order::Command::Confirm(order::command::Confirm {
+                    payment_id: self.amount.map(|_| self.payment_id()),
+                    reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
+                    authorised: self.amount.map_or(0, |amount| amount.amount),
+                }))
+            }
+            ("capture", Direction::Do) => self.payment(payment::Command::Capture {
+                capture_id: self.capture_id(),
+                amount: self.amount?.amount,
+            }),
+            ("verdict", Direction::Do) => self.verdict(state),
+            (step, Direction::Do) if step.starts_with("tell_") => money::record(state, order_id),
+            _ => None,
+        }
+    }
+
+    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        use Direction::{Do, Undo};
+        let payment_id = self.payment_id();
+        let capture = Waits::Capture(self.capture_id());
+        money::hear(
+            batch,
+            payment_id,
+            ("authorise", Do, Waits::Authorise),
+            notices,
+        );
+        money::hear(batch, payment_id, ("authorise", Undo, Waits::Void), notices);
+        money::hear(batch, payment_id, ("capture", Do, capture), notices);
+        for recorded in &batch.events {
+            if let Event::Order(order::Event::LinesCancelled(cancelled)) = &recorded.event
+                && cancelled.whole
+            {
+                let id = json!(cancelled.cancellation_id);
+                notices.push(Notice::Note {
+                    note: CANCELLATION,
+                    value: id,
+                });
+                notices.push(Notice::Unwind {
+                    reason: "cancelled",
+                    details: None,
+                });
+                notices.push(Notice::Nudge { step: "verdict" });
+            }
+        }
+    }
+
+    fn answered(&self, _state: &State, answered: Answered<'_>) -> Then {
+        let mut output = Output::new();
+        if (answered.step, answered.direction) == ("reserve", Direction::Do) {
+            let promised = goods::promised(answered.batch, self.reservation_id());
+            if !promised.is_empty() {
+                output.insert(BACKORDERED.into(), json!(promised));
+            }
+        }
+        Then::Done(output)
+    }
+
+    fn refused(&self, state: &State, refused: Refused<'_>) -> Then {
+        let mut details = refused.details.clone();
+        if let Some(details) = details.as_object_mut() {
+            details.insert("code".into(), json!(refused.code));
+        }
+        let unwind = |reason: &str| Then::Unwind {
+            reason: reason.to_owned(),
+            details: Some(details.clone()),
+        };
+        match (refused.step, refused.direction) {
+            ("reserve", Direction::Do) if refused.code == "reservation-ended" => unwind("expired"),
+            ("reserve", Direction::Do) => unwind("out_of_stock"),
+            ("authorise", Direction::Do) => unwind("payment_declined"),
+            ("confirm" | "tell_reserved" | "tell_authorised", Direction::Do) => {
+                match cancellation(state) {
+                    Some(_) => unwind("cancelled"),
+                    None => unwind("expired"),
+                }
+            }
+            ("tell_undone", Direction::Do) => Then::Done(Output::new()),
+            _ => Then::Retry,
+        }
+    }
+
+    fn fired(&self, _state: &State, timer: &str, notices: &mut Vec<Notice>) {
+        if timer == RESERVATION_ENDS {
+            notices.push(Notice::Unwind {
+                reason: "expired",
+                details: None,
+            });
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The engine that all kinds share: what follows from a trigger, as events. It undoes in reverse order and only what ran, waits for
+//! what is in flight, goes forwards only past the pivot, and tells a person where it cannot go on. It must never act on a guess.
+
+mod advance;
+mod answers;
+mod draft;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use self::draft::{Draft, find};
+use super::event::{Direction, Event, Started};
+use super::kinds::{Unloadable, process};
+use super::process::{Process, Trigger};
+use super::state::{State, TimerFor, parse_timer};
+use super::step::{Ask, Settles};
+use crate::Command;
+use crate::ids::{Tenant, derived};
+use crate::stream::StreamName;
+use crate::time::Timestamp;
+
+/// A saga: its process and where it stands.
+#[derive(Clone, Debug)]
+pub struct Saga {
+    id: Uuid,
+    process: Arc<dyn Process>,
+    state: State,
+}
+
+impl Saga {
+    /// The id that a saga's commands and appends are derived from.
+    #[must_use]
+    pub fn id_of(tenant: &Tenant, kind: &str, subject: Uuid) -> Uuid {
+        derived(subject, &format!("saga/{tenant}/{kind}"))
+    }
+
+    /// Starts one; `at` is when the event that starts it was recorded.
+    ///
+    /// # Errors
+    /// If its kind, definition or input is not known here.
+    pub fn begin(
+        tenant: &Tenant,
+        started: Started,
+        at: Timestamp,
+    ) -> Result<(Self, Vec<Event>), Unloadable> {
+        let process = process(&started)?;
+        let mut saga = Self {
+            id: Self::id_of(tenant, &started.kind, started.subject),
+            process,
+            state: State::default(),
+        };
+        let mut draft = Draft::new(&saga, at);
+        draft.push(Event::Started(started));
+        for (timer, due_at) in saga.process.timers() {
+            draft.set_timer(timer.to_owned(), due_at);
+        }
+        draft.advance();
+        let events = draft.events;
+        saga.evolve_all(&events);
+        Ok((saga, events))
+    }
+
+    /// Loads one from its events; `None` if there are none.
+    ///
+    /// # Errors
+    /// If its kind, definition or input is not known here.
+    pub fn load<'a>(
+        tenant: &Tenant,
+        events: impl IntoIterator<Item = &'a Event>,
+    ) -> Result<Option<Self>, Unloadable> {
+        let mut events = events.into_iter();
+        let Some(first) = events.next() else {
+            return Ok(None);
+        };
+        let Event::Started(started) = first else {
+            return Err(Unloadable::NotStarted);
+        };
+        let mut saga = Self {
+            id: Self::id_of(tenant, &started.kind, started.subject),
+            process: process(started)?,
+            state: State::default(),
+        };
+        saga.state.evolve(first);
+        for event in events {
+            saga.state.evolve(event);
+        }
+        Ok(Some(saga))
+    }
+
+    /// Moves past facts.
+    pub fn evolve_all(&mut self, events: &[Event]) {
+        for event in events {
+            self.state.evolve(event);
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What follows from a trigger. The same trigger again: nothing.
+    #[must_use]
+    pub fn react(&self, trigger: Trigger<'_>, at: Timestamp) -> Vec<Event> {
+        if self.state.about.is_none() || self.state.ended.is_some() {
+            return Vec::new();
+        }
+        let mut draft = Draft::new(self, at);
+        match trigger {
+            Trigger::Recorded(batch) => draft.recorded(batch),
+            Trigger::Due {
+                timer,
+                due_at,
+                evidence,
+            } => draft.due(timer, due_at, evidence),
+            Trigger::Undeliverable { command_id, detail } => {
+                draft.undeliverable(command_id, detail);
+            }
+        }
+        draft.advance();
+        draft.events
+    }
+
+    /// What was asked for and not answered yet, in the order in which it was asked. Sent again after a crash, with the same ids.
+    #[must_use]
+    pub fn pending(&self) -> Vec<(Uuid, Command)> {
+        let mut asked: Vec<_> = self
+            .state
+            .steps
+            .iter()
+            .flat_map(|(name, step)| {
+                [Direction::Do, Direction::Undo]
+                    .map(|direction| (name.as_str(), direction, step.side(direction)))
+            })
+            .filter(|(_, _, side)| side.progress.is_open())
+            .collect();
+        asked.sort_by_key(|(_, _, side)| side.asked_at);
+        asked
+            .into_iter()
+            .filter_map(|(step, direction, side)| {
+                let ask = Ask {
+                    step,
+                    direction,
+                    attempt: side.attempt,
+                    asked_at: side.asked_at,
+                };
+                Some((side.command_id, self.process.command(&self.state, ask)?))
+            })
+            .collect()
+    }
+
+    /// Where to look when this timer fires, if it waits for an answer that another stream has.
+    #[must_use]
+    pub fn evidence(&self, timer: &str) -> Option<StreamName> {
+        let (TimerFor::Answer, _, step) = parse_timer(timer)? else {
+            return None;
+        };
+        let step = find(&self.process.steps(&self.state), step)?.clone();
+        match step.settles {
+            Settles::ByEvidence { stream, .. } => Some(stream),
+            Settles::ByCommand => None,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Lines of orders as inventory sees them: one part for each location and SKU, in key order. Lines that are not kept in stock are
+//! never sent to inventory.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::StockCommand;
+use crate::ids::{LineId, LocationId, OrderId, ReservationId, Sku};
+use crate::order::line::LineQty;
+use crate::order::state::Placed;
+use crate::stock::event::LineShare;
+use crate::{Command, stock};
+
+/// Units of a SKU at a location, by line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The SKU.
+    pub sku: Sku,
+    /// Where.
+    pub location: LocationId,
+    /// The lines that want it; each once.
+    pub lines: Vec<LineShare>,
+    /// Those of them that may wait for stock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backorder_ok: Vec<LineId>,
+}
+
+/// A line that inventory is asked about.
+pub(super) struct Wanted<'a> {
+    pub(super) line_id: LineId,
+    pub(super) sku: &'a Sku,
+    pub(super) location: &'a LocationId,
+    pub(super) qty: u32,
+    pub(super) backorder_ok: bool,
+}
+
+/// Groups lines by location and SKU.
+pub(super) fn parts<'a>(wanted: impl IntoIterator<Item = Wanted<'a>>) -> Vec<Part> {
+    let mut grouped: BTreeMap<(&LocationId, &Sku), Part> = BTreeMap::new();
+    for line in wanted.into_iter().filter(|line| line.qty > 0) {
+        let part = grouped
+            .entry((line.location, line.sku))
+            .or_insert_with(|| Part {
+                sku: line.sku.clone(),
+                location: line.location.clone(),
+                lines: Vec::new(),
+                backorder_ok: Vec::new(),
+            });
+        match part
+            .lines
+            .iter_mut()
+            .find(|share| share.line_id == line.line_id)
+        {
+            Some(share) => share.qty += line.qty,
+            None => part.lines.push(LineShare {
+                line_id: line.line_id,
+                qty: line.qty,
+            }),
+        }
+        if line.backorder_ok && !part.backorder_ok.contains(&line.line_id) {
+            part.backorder_ok.push(line.line_id);
+        }
+    }
+    grouped.into_values().collect()
+}
+
+/// Groups units of an order's lines; those of lines that are not kept in stock are left out.
+pub(super) fn parts_of<'a>(
+    order: &'a Placed,
+    units: impl IntoIterator<Item = (LineId, u32, &'a LocationId)>,
+) -> Vec<Part> {
+    parts(units.into_iter().filter_map(|(line_id, qty, location)| {
+        let line = &order.lines.get(&line_id)?.line;
+        line.stocked.then_some(Wanted {
+            line_id,
+            sku: &line.sku,
+            location,
+            qty,
+            backorder_ok: line.backorder_ok,
+        })
+    }))
+}
+
+/// The parts, line by line as the order writes them.
+pub(super) fn line_qtys(parts: &[Part]) -> Vec<LineQty> {
+    let mut lines: Vec<_> = parts
+        .iter()
+        .flat_map(|part| {
+            part.lines.iter().map(|share| LineQty {
+                line_id: share.line_id,
+                qty: share.qty,
+                location: part.location.clone(),
+            })
+        })
+        .collect();
+    lines.sort_by_key(|line| line.line_id);
+    lines
+}
+
+/// One command to inventory: the same of each part.
+pub(super) fn each(parts: &[Part], command: impl Fn(&Part) -> stock::Command) -> Command {
+    Command::Inventory {
+        reservation: None,
+        stock: parts
+            .iter()
+            .map(|part| StockCommand {
+                location: part.location.clone(),
+                sku: part.sku.clone(),
+                command: command(part),
+            })
+            .collect(),
+    }
+}
+
+/// Asks inventory to hold the parts.
+pub(super) fn reserve(
+    parts: &[Part],
+    reservation_id: ReservationId,
+    order_id: OrderId,
+    expires_at: Option<crate::time::Timestamp>,
+    now: crate::time::Timestamp,
+) -> Command {
+    each(parts, |part| {
+        stock::Command::Reserve(stock::command::Reserve {
+            reservation_id,
+            sku: part.sku.clone(),
+            location: part.location.clone(),
+            order_id: Some(order_id),
+            lines: part.lines.clone(),
+            backorder_ok: part.backorder_ok.clone(),
+            allow_partial: false,
+            expires_at,
+            now,
+        })
+    })
+}
+
+/// What a reservation holds and what it was promised, as its events tell.
+pub(super) fn promised(batch: &super::Batch, reservation_id: ReservationId) -> Vec<LineQty> {
+    let mut lines = Vec::new();
+    for recorded in &batch.events {
+        if let crate::Event::Stock(stock::Event::Backordered(promise)) = &recorded.event
+            && promise.reservation_id == reservation_id
+            && let Some((location, _)) = crate::stream::parse_stock(&recorded.stream)
+        {
+            lines.extend(promise.lines.iter().map(|share| LineQty {
+                line_id: share.line_id,
+                qty: share.qty,
+                location: location.clone(),
+            }));
+        }
+    }
+    lines.sort_by_key(|line| line.line_id);
+    lines
+}
+
+/// Lines that a step left for later ones.
+pub(super) fn noted(state: &super::State, step: &str, name: &str) -> Vec<LineQty> {
+    state
+        .output(step)
+        .and_then(|output| output.get(name))
+        .and_then(|lines| serde_json::from_value(lines.clone()).ok())
+        .unwrap_or_default()
+}
+
+/// `lines` without `others`.
+pub(super) fn without(lines: Vec<LineQty>, others: &[LineQty]) -> Vec<LineQty> {
+    lines
+        .into_iter()
+        .filter_map(|line| {
+            let gone: u32 = others
+                .iter()
+                .filter(|other| other.line_id == line.line_id && other.location == line.location)
+                .map(|other| other.qty)
+                .sum();
+            let qty = line.qty.saturating_sub(gone);
+            (qty > 0).then_some(LineQty { qty, ..line })
+        })
+        .collect()
+}

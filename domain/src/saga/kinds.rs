@@ -1,0 +1,117 @@
+//! The kinds there are: which event starts one of which kind, and how a started one is read again. A definition that is not known here
+//! is left alone.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::event::Started;
+use super::process::{Origin, Process};
+use super::{
+    allocation, amendment, cancellation, checkout, fulfilment, refund, reservation, returns,
+};
+use crate::Event;
+use crate::ids::OrderId;
+use crate::order;
+use crate::order::state::Placed;
+
+/// Why a saga cannot be read here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unloadable {
+    /// Its first event is not its start.
+    #[error("the saga's first event is not its start")]
+    NotStarted,
+    /// A process of another version of this program.
+    #[error("the saga is a {kind} of definition {definition}, which this program does not know")]
+    Unknown {
+        /// Which process.
+        kind: String,
+        /// Which version of it.
+        definition: u32,
+    },
+    /// An input that does not fit.
+    #[error("the input of the {kind} cannot be read: {problem}")]
+    Input {
+        /// Which process.
+        kind: String,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// The process of a started saga.
+pub(super) fn process(started: &Started) -> Result<Arc<dyn Process>, Unloadable> {
+    match (started.kind.as_str(), started.definition) {
+        (checkout::KIND, checkout::DEFINITION) => read::<checkout::Input>(started),
+        (fulfilment::KIND, fulfilment::DEFINITION) => read::<fulfilment::Input>(started),
+        (cancellation::KIND, cancellation::DEFINITION) => read::<cancellation::Input>(started),
+        (returns::KIND, returns::DEFINITION) => read::<returns::Input>(started),
+        (refund::KIND, refund::DEFINITION) => read::<refund::Input>(started),
+        (allocation::KIND, allocation::DEFINITION) => read::<allocation::Input>(started),
+        (amendment::KIND, amendment::DEFINITION) => read::<amendment::Input>(started),
+        (reservation::KIND, reservation::DEFINITION) => read::<reservation::Input>(started),
+        _ => Err(Unloadable::Unknown {
+            kind: started.kind.clone(),
+            definition: started.definition,
+        }),
+    }
+}
+
+fn read<P: Process + DeserializeOwned + 'static>(
+    started: &Started,
+) -> Result<Arc<dyn Process>, Unloadable> {
+    match P::deserialize(&started.input) {
+        Ok(process) => Ok(Arc::new(process)),
+        Err(error) => Err(Unloadable::Input {
+            kind: started.kind.clone(),
+            problem: error.to_string(),
+        }),
+    }
+}
+
+/// What has to be known to start a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The event says all.
+    Nothing,
+    /// The order of the event, right after it.
+    Order(OrderId),
+}
+
+/// Whether an event may start a saga, and what has to be known for that. `stream` is the id of the event's stream.
+#[must_use]
+pub fn may_start(stream: &str, event: &Event) -> Option<Needs> {
+    match event {
+        Event::Order(event) => match event {
+            order::Event::Placed(_) => Some(Needs::Nothing),
+            order::Event::ShipmentRequested(_)
+            | order::Event::LinesCancelled(_)
+            | order::Event::ReturnReceived(_)
+            | order::Event::RefundGranted(_)
+            | order::Event::Edited(_) => stream.parse().ok().map(Needs::Order),
+            _ => None,
+        },
+        Event::Stock(crate::stock::Event::BackorderAllocated(_))
+        | Event::Reservation(crate::reservation::Event::Opened(_)) => Some(Needs::Nothing),
+        _ => None,
+    }
+}
+
+/// The saga that an event starts, if it does. `order` is the order right after the event.
+#[must_use]
+pub fn start(origin: &Origin<'_>, order: Option<&Placed>) -> Option<Started> {
+    match origin.event {
+        Event::Order(event) => match event {
+            order::Event::Placed(_) => checkout::start(origin),
+            order::Event::ShipmentRequested(_) => fulfilment::start(origin, order?),
+            order::Event::LinesCancelled(_) => cancellation::start(origin, order?),
+            order::Event::ReturnReceived(_) => returns::start(origin, order?),
+            order::Event::RefundGranted(_) => refund::start(origin, order?),
+            order::Event::Edited(_) => amendment::start(origin, order?),
+            _ => None,
+        },
+        Event::Stock(_) => allocation::start(origin),
+        Event::Reservation(_) => reservation::start(origin),
+        _ => None,
+    }
+}

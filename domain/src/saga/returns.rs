@@ -1,0 +1,163 @@
+//! A parcel of a return: what came back is put on the shelf or written off, and what is owed for it is granted. Forwards only.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Started;
+use super::goods::{self, Part};
+use super::process::{Batch, Origin, Process};
+use super::state::State;
+use super::step::{Ask, Notice, Step};
+use crate::ids::{LineId, OrderId, RefundId, ReturnId, derived};
+use crate::money::Minor;
+use crate::order::event::{Capture, Disposition, LineValue};
+use crate::order::state::Placed;
+use crate::{Command, Event, order, stock};
+
+/// Its kind.
+pub const KIND: &str = "return";
+/// The version of its steps.
+pub const DEFINITION: u32 = 1;
+
+/// What it needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The order.
+    pub order_id: OrderId,
+    /// The return.
+    pub return_id: ReturnId,
+    /// Which parcel of it.
+    pub receipt: u32,
+    /// What goes back on the shelf.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restock: Vec<Part>,
+    /// What cannot be sold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Part>,
+    /// What is owed for it, by line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refund: Vec<LineValue>,
+}
+
+/// A received return starts one, for each parcel.
+#[must_use]
+pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
+    let Event::Order(order::Event::ReturnReceived(received)) = origin.event else {
+        return None;
+    };
+    let parts = |disposition: Disposition| {
+        let lines = received.lines.iter();
+        let lines = lines.filter(move |line| line.disposition == disposition);
+        goods::parts_of(
+            order,
+            lines.map(|line| (line.line_id, line.qty, &line.location)),
+        )
+    };
+    let pays = order.payment_terms.capture != Capture::PayLater;
+    let input = Input {
+        order_id: order.order_id,
+        return_id: received.return_id,
+        receipt: received.receipt,
+        restock: parts(Disposition::Restock),
+        damaged: parts(Disposition::Damaged),
+        refund: if pays {
+            received.refund.clone()
+        } else {
+            Vec::new()
+        },
+    };
+    Some(Started {
+        kind: KIND.into(),
+        definition: DEFINITION,
+        subject: derived(
+            received.return_id.0,
+            &format!("receipt/{}", received.receipt),
+        ),
+        correlation: order.order_id.0,
+        input: serde_json::to_value(input).ok()?,
+    })
+}
+
+impl Input {
+    fn owed(&self) -> Minor {
+        self.refund.iter().map(|line| line.amount).sum()
+    }
+
+    fn refund_id(&self) -> RefundId {
+        let name = format!("refund/{}", self.receipt);
+        RefundId(derived(self.return_id.0, &name))
+    }
+
+    fn has_stock(&self) -> bool {
+        !self.restock.is_empty() || !self.damaged.is_empty()
+    }
+
+    fn all_parts(&self) -> Vec<Part> {
+        let lines = self.restock.iter().chain(&self.damaged);
+        goods::parts(lines.map(|part| goods::Wanted {
+            line_id: LineId(0),
+            sku: &part.sku,
+            location: &part.location,
+            qty: units(part),
+            backorder_ok: false,
+        }))
+    }
+}
+
+fn units(part: &Part) -> u32 {
+    part.lines.iter().map(|share| share.qty).sum()
+}
+
+/// Units of the same SKU at the same location.
+fn units_like(parts: &[Part], like: &Part) -> u32 {
+    let same = |part: &&Part| part.sku == like.sku && part.location == like.location;
+    parts.iter().filter(same).map(units).sum()
+}
+
+impl Process for Input {
+    fn steps(&self, _state: &State) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(2);
+        if self.has_stock() {
+            steps.push(Step::new("restock", &[]).patient());
+        }
+        if self.owed() > 0 {
+            steps.push(Step::new("grant", &["restock"]).patient());
+        }
+        steps
+    }
+
+    fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
+        match ask.step {
+            "restock" => Some(goods::each(&self.all_parts(), |part| {
+                stock::Command::Return {
+                    sku: part.sku.clone(),
+                    location: part.location.clone(),
+                    return_id: self.return_id,
+                    receipt: self.receipt,
+                    order_id: Some(self.order_id),
+                    restock: units_like(&self.restock, part),
+                    damaged: units_like(&self.damaged, part),
+                }
+            })),
+            "grant" => Some(Command::Order {
+                order_id: self.order_id,
+                command: order::Command::GrantRefund(order::command::GrantRefund {
+                    refund_id: self.refund_id(),
+                    amount: Some(self.owed()),
+                    lines: self.refund.clone(),
+                    return_id: Some(self.return_id),
+                    cancellation_id: None,
+                    reason: "return".into(),
+                }),
+            }),
+            _ => None,
+        }
+    }
+
+    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        // What the order was told of the payment may be what a grant waits for.
+        let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
+        if batch.events.iter().any(|recorded| told(&recorded.event)) {
+            notices.push(Notice::Nudge { step: "grant" });
+        }
+    }
+}
