@@ -73,6 +73,50 @@ pub fn check_step(before: &Order, after: &Order) -> Verdict {
     Ok(())
 }
 
+/// Whether an order that ended has been settled: what was taken and not given back is the value of the units kept, and no more was given
+/// back than was granted. Holds whenever no process of the order is on its way. An order that ships unpaid owes elsewhere; one that was
+/// edited after it was paid may have been paid too much, which its balance shows.
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn check_settled(order: &Order) -> Verdict {
+    let Order::Placed(order) = order else {
+        return Ok(());
+    };
+    if !order.status.is_terminal() || order.payment_terms.capture == Capture::PayLater {
+        return Ok(());
+    }
+    let p = &order.payment;
+    let given_back = p.refunded + p.refund_pending;
+    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
+    law(
+        given_back <= granted,
+        "what is given back was granted",
+        || format!("{given_back} given back, {granted} granted"),
+    )?;
+    let units = order.lines.values();
+    let units: Minor = units.map(|l| l.shipped_value - l.returned_value).sum();
+    let kept = match order.status {
+        Status::Completed => units + order.shipping_shipped,
+        _ => 0,
+    };
+    let taken = p.captured - given_back;
+    let besides_cancellations: Minor = order
+        .refunds
+        .values()
+        .filter(|r| r.cancellation_id.is_none())
+        .map(|r| r.amount)
+        .sum();
+    let returned: Minor = order.lines.values().map(|l| l.returned_value).sum();
+    // Somebody may have granted more than came back.
+    let gift = (besides_cancellations - returned).max(0);
+    law(
+        kept <= taken + gift && (taken <= kept || !order.edits.is_empty()),
+        "captured − refunded = value of units kept",
+        || format!("{taken} of the money, {kept} of the goods, {gift} granted besides"),
+    )
+}
+
 fn counters(id: LineId, line: &LineState) -> Verdict {
     let sum = |counters: &[u32]| counters.iter().copied().map(u64::from).sum::<u64>();
     let ordered = u64::from(line.line.qty);

@@ -176,3 +176,52 @@ fn steps_backwards_are_seen() {
     let violation = laws::order::check_step(&completed, &before).unwrap_err();
     assert_eq!(violation.law, ended);
 }
+
+/// Shipped, one unit back and refunded, completed.
+fn settled() -> Order {
+    let mut refund = grant(4, None);
+    refund.return_id = Some(ReturnId(id(3)));
+    let order = shipped(three_lines()).after([
+        Command::Complete,
+        request_return(3, &[(L1, 1)]),
+        receive(3, 1, &[(L1, 1, Disposition::Restock)]),
+        Command::GrantRefund(refund),
+        payment(PaymentStatus::PartRefunded, 20, [4_900, 4_900, 1_000]),
+    ]);
+    order.look();
+    order.peek().clone()
+}
+
+#[test]
+fn an_order_that_ended_kept_the_money_of_the_goods_that_were_kept() {
+    assert_eq!(laws::order::check_settled(&settled()), Ok(()));
+    assert_eq!(laws::order::check_settled(&eventful()), Ok(()));
+    let tampered = |law: &str, tamper: fn(&mut Placed)| {
+        let mut order = settled();
+        if let Order::Placed(placed) = &mut order {
+            tamper(placed);
+        }
+        assert_eq!(laws::order::check_settled(&order).unwrap_err().law, law);
+    };
+    let kept = "captured − refunded = value of units kept";
+    tampered(kept, |order| order.payment.refunded = 999);
+    tampered(kept, |order| order.payment.captured = 4_899);
+    tampered(kept, |order| order.status = Status::Cancelled);
+    let granted = "what is given back was granted";
+    tampered(granted, |order| order.payment.refund_pending = 1);
+}
+
+#[test]
+fn a_gift_and_an_uncaptured_cancellation_are_settled() {
+    let order = confirmed(three_lines()).after([
+        request_shipment(1, Some(vec![units(L1, 3)])),
+        payment(PaymentStatus::PartCaptured, 3, [4_900, 3_500, 0]),
+        dispatch(1),
+        cancel(2, None),
+        close(2),
+        Command::GrantRefund(grant(3, Some(5))),
+        payment(PaymentStatus::PartRefunded, 4, [4_900, 3_500, 5]),
+    ]);
+    assert_eq!(order.look().status, Status::Completed);
+    assert_eq!(laws::order::check_settled(order.peek()), Ok(()));
+}
