@@ -5,8 +5,12 @@ mod decide;
 pub mod event;
 mod evolve;
 mod outcome;
+#[cfg(test)]
+mod properties;
 pub mod refusal;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use command::Command;
 pub use event::Event;

@@ -6,11 +6,15 @@ pub mod command;
 mod decide;
 pub mod event;
 mod evolve;
+#[cfg(test)]
+mod properties;
 pub mod recent;
 pub mod refusal;
 mod reserve;
 pub mod state;
 mod take;
+#[cfg(test)]
+mod tests;
 
 pub use command::Command;
 pub use event::Event;

@@ -1,8 +1,6 @@
 //! What stock answers to those who bring, count and return units. Whatever makes units free gives them to those who were promised some
 //! first: nobody who comes later is served before them.
 
-use uuid::Uuid;
-
 use super::command::Command;
 use super::event::{
     Adjusted, Counted, Event, Received, Registered, ReservationExpired, ReservationExtended,
@@ -246,11 +244,6 @@ impl Stock {
 
     fn room_for(&self, qty: u32) -> Result<(), Refusal> {
         at_most(i64::from(self.on_hand) + i64::from(qty))
-    }
-
-    /// Whether this let go took effect already.
-    pub(super) fn let_go(&self, reservation_id: ReservationId, release_id: Uuid) -> bool {
-        self.releases.holds(&(reservation_id, release_id))
     }
 }
 

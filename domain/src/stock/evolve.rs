@@ -6,7 +6,7 @@ use super::event::{
     BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased,
     Reserved, Shipped,
 };
-use super::state::{End, Held, HeldLine, Stock};
+use super::state::{End, Held, HeldLine, Release, Stock};
 use crate::ids::{LineId, OrderId, ReservationId};
 use crate::time::Timestamp;
 
@@ -52,7 +52,10 @@ impl Stock {
             }
             Event::BackorderAllocated(allocated) => self.allocated(allocated),
         }
-        self.settle_bounds(matches!(event, Event::Adjusted(_) | Event::Counted(_)));
+        self.settle_bounds(matches!(
+            event,
+            Event::Adjusted(_) | Event::Counted(_) | Event::WrittenOff(_)
+        ));
     }
 
     /// What is accepted beyond the rules never grows back once it has shrunk, except where it is accepted again.
@@ -130,7 +133,11 @@ impl Stock {
 
     fn released(&mut self, released: &ReservationReleased) {
         let id = released.reservation_id;
-        self.releases.remember((id, released.release_id));
+        self.releases.remember(Release {
+            release_id: released.release_id,
+            reservation_id: id,
+            order_id: released.order_id,
+        });
         self.reserved = self.reserved.saturating_sub(released.qty);
         self.backordered = self.backordered.saturating_sub(released.backordered);
         let Some(held) = self.reservations.get_mut(&id) else {

@@ -33,7 +33,7 @@ pub struct Stock {
     pub reserved: u32,
     /// Units promised once stock comes (Σ over `reservations`).
     pub backordered: u32,
-    /// How many held units an accepted count or adjustment left without stock, as far as they are still.
+    /// How many held units an accepted count or adjustment, or a write-off, left without stock, as far as they are still.
     pub short_accepted: u32,
     /// Reservations that hold or are promised units here.
     pub reservations: BTreeMap<ReservationId, Held>,
@@ -41,8 +41,8 @@ pub struct Stock {
     pub tombstones: BTreeMap<ReservationId, Option<Timestamp>>,
     /// Reservations that ended here, and how.
     pub ended: Recent<(ReservationId, End), REMEMBERED>,
-    /// Releases that took effect, by what let go.
-    pub releases: Recent<(ReservationId, Uuid), REMEMBERED>,
+    /// Releases that took effect.
+    pub releases: Recent<Release, REMEMBERED>,
     /// Shipments that took effect.
     pub shipments: Recent<ShipmentId, REMEMBERED>,
     /// Receipts of returns that took effect.
@@ -53,6 +53,17 @@ pub struct Stock {
     pub promises: u64,
     /// The sums that `on_hand` is made of.
     pub book: Book,
+}
+
+/// A release that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// What it was that let go.
+    pub release_id: Uuid,
+    /// The reservation that it took units from.
+    pub reservation_id: ReservationId,
+    /// The order that this was for.
+    pub order_id: Option<OrderId>,
 }
 
 /// How a reservation ended.

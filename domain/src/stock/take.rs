@@ -28,7 +28,13 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
         return Ok(vec![]);
     };
     let reservation_id = *reservation_id;
-    if stock.let_go(reservation_id, *release_id) || stock.tombstones.contains_key(&reservation_id) {
+    let whole = qty.is_none() && lines.is_empty();
+    // A release of some units may have taken them from any reservation of the order.
+    let again = stock.releases.iter().any(|known| {
+        let same_order = !whole && order_id.is_some() && known.order_id == *order_id;
+        known.release_id == *release_id && (known.reservation_id == reservation_id || same_order)
+    });
+    if again || stock.tombstones.contains_key(&reservation_id) {
         return Ok(vec![]);
     }
     let event = |id: ReservationId, held: Option<&Held>, taken: &Taken, whole: bool| {
@@ -45,7 +51,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
         })
     };
     let held = stock.reservations.get(&reservation_id);
-    if qty.is_none() && lines.is_empty() {
+    if whole {
         return match (held, stock.end_of(reservation_id)) {
             (Some(held), _) => Ok(stock.with_allocations(vec![event(
                 reservation_id,

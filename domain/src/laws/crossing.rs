@@ -1,0 +1,319 @@
+//! The laws that cross streams (DOMAIN part 5, laws 3, 4, 5 and 9; I16–I21): per order, against its payment and what stock did for it, so
+//! that a check of a whole log needs memory per order and no more. Read from what is folded; no law asks a rule book.
+
+use std::collections::BTreeMap;
+
+use super::{Law, Verdict, hold};
+use crate::ids::{LocationId, OrderId, ReservationId, Sku};
+use crate::money::Minor;
+use crate::order::Order;
+use crate::order::event::Capture;
+use crate::order::state::{Placed, Status};
+use crate::payment::Payment;
+use crate::payment::state::Requested;
+use crate::reservation::Reservation;
+use crate::stock;
+
+/// Law 3.
+pub const UNITS: Law = (
+    "order-and-stock-agree",
+    "for each SKU of an order, stock holds, promises and has shipped what the order says",
+);
+/// Law 3, returns.
+pub const RETURNED: Law = (
+    "order-and-stock-agree-on-returns",
+    "for each SKU of an order, as many units came back into stock as the order received, never more",
+);
+/// I16.
+pub const LET_GO: Law = (
+    "nothing-held-for-what-ended",
+    "stock holds and promises nothing for an order or a reservation that has ended",
+);
+/// Law 5.
+pub const GOODS_AFTER_DISPATCH: Law = (
+    "stock-ships-what-was-dispatched",
+    "no unit leaves stock for an order before the order dispatched it",
+);
+/// I21.
+pub const PAID: Law = (
+    "paid-before-shipped",
+    "what left is captured before, unless the terms say pay later",
+);
+/// I17.
+pub const OWNED: Law = (
+    "captured-money-belongs-to-an-order",
+    "money is captured only for an order that was confirmed; of one that was not to be, all is given back and nothing is held",
+);
+/// I20.
+pub const END: Law = (
+    "money-at-the-end",
+    "what is captured and not given back is the value of what left, less what was granted back",
+);
+/// The order's view.
+pub const TOLD: Law = (
+    "order-knows-its-money",
+    "an order never believes that more was captured or given back than was, and knows it all once nothing is on its way",
+);
+/// Reservations that no order asked for.
+pub const RESERVED: Law = (
+    "reservation-and-stock-agree",
+    "stock never holds more for a reservation than it asked for",
+);
+
+/// Whose units stock moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// An order.
+    Order(OrderId),
+    /// A reservation that no order asked for.
+    Reservation(ReservationId),
+}
+
+/// What stock holds and did for an owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Units held.
+    pub reserved: i64,
+    /// Units promised.
+    pub backordered: i64,
+    /// Units that left.
+    pub shipped: i64,
+    /// Units that came back.
+    pub returned: i64,
+}
+
+/// What stock holds and did for an owner, by where and what.
+pub type Holdings = BTreeMap<(LocationId, Sku), Units>;
+
+/// Whose units an event of stock moves, and how many of which kind. `None` if it moves nobody's.
+#[must_use]
+pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
+    let of = |order_id: Option<OrderId>, reservation_id: ReservationId| match order_id {
+        Some(order_id) => Owner::Order(order_id),
+        None => Owner::Reservation(reservation_id),
+    };
+    let none = Units::default();
+    match event {
+        stock::Event::Reserved(e) => {
+            let reserved = i64::from(e.qty);
+            Some((of(e.order_id, e.reservation_id), Units { reserved, ..none }))
+        }
+        stock::Event::Backordered(e) => {
+            let backordered = i64::from(e.qty);
+            let units = Units {
+                backordered,
+                ..none
+            };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::ReservationReleased(e) => {
+            let units = Units {
+                reserved: -i64::from(e.qty),
+                backordered: -i64::from(e.backordered),
+                ..none
+            };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::ReservationExpired(e) => {
+            let units = Units {
+                reserved: -i64::from(e.qty),
+                backordered: -i64::from(e.backordered),
+                ..none
+            };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::Shipped(e) => {
+            let units = Units {
+                reserved: -i64::from(e.qty),
+                shipped: i64::from(e.qty),
+                ..none
+            };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::BackorderAllocated(e) => {
+            let units = Units {
+                reserved: i64::from(e.qty),
+                backordered: -i64::from(e.qty),
+                ..none
+            };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::Returned(e) => {
+            let returned = i64::from(e.qty);
+            let owner = Owner::Order(e.order_id?);
+            Some((owner, Units { returned, ..none }))
+        }
+        stock::Event::Registered(_)
+        | stock::Event::Received(_)
+        | stock::Event::ReservationExtended(_)
+        | stock::Event::WrittenOff(_)
+        | stock::Event::Adjusted(_)
+        | stock::Event::Counted(_) => None,
+    }
+}
+
+impl std::ops::AddAssign for Units {
+    fn add_assign(&mut self, more: Self) {
+        self.reserved += more.reserved;
+        self.backordered += more.backordered;
+        self.shipped += more.shipped;
+        self.returned += more.returned;
+    }
+}
+
+/// Whether the laws that cross streams hold of an order, its payment, and what stock holds and did for it. `on_its_way`: a saga of the
+/// order is running or parked, so that one side may know what the other has not been told yet.
+///
+/// # Errors
+/// The first law that does not.
+pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: bool) -> Verdict {
+    let paid = payment.requested();
+    let Order::Placed(order) = order else {
+        let nothing = stock.values().all(|units| *units == Units::default());
+        hold(UNITS, nothing, || format!("no order, and stock: {stock:?}"))?;
+        return hold(OWNED, paid.is_none_or(|paid| paid.captured == 0), || {
+            format!("no order, and captured: {paid:?}")
+        });
+    };
+    units(order, stock, on_its_way)?;
+    match paid {
+        Some(paid) => money(order, paid, on_its_way),
+        None => unpaid(order),
+    }
+}
+
+fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
+    let mut by_sku: BTreeMap<&Sku, (Units, Units)> = BTreeMap::new();
+    for line in order.lines.values().filter(|line| line.line.stocked) {
+        let (said, _) = by_sku.entry(&line.line.sku).or_default();
+        *said += Units {
+            reserved: i64::from(line.reserved),
+            backordered: i64::from(line.backordered),
+            shipped: i64::from(line.shipped),
+            returned: i64::from(line.restocked) + i64::from(line.written_off),
+        };
+    }
+    for ((_, sku), done) in stock {
+        by_sku.entry(sku).or_default().1 += *done;
+    }
+    for (sku, (said, done)) in by_sku {
+        let detail = || {
+            let id = order.order_id;
+            format!("order {id}, {sku}: the order says {said:?}, stock {done:?}")
+        };
+        hold(GOODS_AFTER_DISPATCH, done.shipped <= said.shipped, detail)?;
+        hold(RETURNED, done.returned <= said.returned, detail)?;
+        if on_its_way {
+            continue;
+        }
+        let held = done.reserved + done.backordered;
+        hold(LET_GO, !order.status.is_terminal() || held == 0, detail)?;
+        let agree = said.reserved == done.reserved
+            && said.backordered == done.backordered
+            && said.shipped == done.shipped;
+        // A rejected or cancelled order remembers what it was told at last; that nothing is held is the law above.
+        let ended = matches!(order.status, Status::Rejected | Status::Cancelled);
+        hold(UNITS, agree || ended, detail)?;
+        hold(RETURNED, said.returned == done.returned, detail)?;
+    }
+    Ok(())
+}
+
+/// The value of what left, shipping charges included.
+fn left(order: &Placed) -> Minor {
+    let shipments = order.shipments.values();
+    let left = shipments.filter(|shipment| shipment.status.has_left());
+    left.map(|shipment| {
+        let lines = shipment.lines.values().map(|line| line.amount);
+        shipment.shipping + lines.sum::<Minor>()
+    })
+    .sum()
+}
+
+fn pays_later(order: &Placed) -> bool {
+    order.payment_terms.capture == Capture::PayLater
+}
+
+fn unpaid(order: &Placed) -> Verdict {
+    let due = left(order);
+    hold(PAID, due == 0 || pays_later(order), || {
+        format!("order {}: {due} left without a payment", order.order_id)
+    })?;
+    let told = &order.payment;
+    hold(TOLD, told.captured == 0 && told.refunded == 0, || {
+        format!("order {}: {told:?} without a payment", order.order_id)
+    })
+}
+
+fn money(order: &Placed, paid: &Requested, on_its_way: bool) -> Verdict {
+    let detail = || {
+        let (id, status, told) = (order.order_id, order.status.name(), &order.payment);
+        let granted: Minor = order.refunds.values().map(|refund| refund.amount).sum();
+        let due = left(order);
+        format!(
+            "order {id} is {status}, {due} left, {granted} granted; it was told {told:?}; {paid:?}"
+        )
+    };
+    hold(OWNED, paid.order_id == order.order_id, detail)?;
+    hold(
+        PAID,
+        pays_later(order) || left(order) <= paid.captured,
+        detail,
+    )?;
+    let told = &order.payment;
+    let not_more = told.captured <= paid.captured && told.refunded <= paid.refunded;
+    hold(TOLD, not_more, detail)?;
+    if on_its_way {
+        return Ok(());
+    }
+    let all = told.captured == paid.captured && told.refunded == paid.refunded;
+    match order.status {
+        Status::Pending => hold(OWNED, paid.captured == paid.refunded, detail),
+        Status::Rejected | Status::Cancelled => {
+            let undone = paid.captured == paid.refunded && paid.held() == 0;
+            hold(OWNED, undone && paid.live.is_empty(), detail)
+        }
+        Status::Confirmed => hold(TOLD, all, detail),
+        Status::Completed => {
+            hold(TOLD, all, detail)?;
+            let refunds = order.refunds.values();
+            let given = refunds.filter(|refund| refund.cancellation_id.is_none());
+            let given: Minor = given.map(|refund| refund.amount).sum();
+            let kept = left(order) - given;
+            let holds = pays_later(order) || paid.captured - paid.refunded == kept;
+            hold(END, holds, detail)
+        }
+    }
+}
+
+/// Whether the laws that cross streams hold of a reservation that no order asked for, and what stock holds for it.
+///
+/// # Errors
+/// The first law that does not.
+pub fn check_reservation(reservation: &Reservation, stock: &Holdings, on_its_way: bool) -> Verdict {
+    let held = |units: &Units| units.reserved + units.backordered;
+    match reservation {
+        Reservation::Absent => hold(RESERVED, stock.values().all(|u| held(u) == 0), || {
+            format!("no reservation, and stock: {stock:?}")
+        }),
+        Reservation::Ended { opened, .. } => {
+            let nothing = on_its_way || stock.values().all(|units| held(units) == 0);
+            let id = opened.reservation_id;
+            hold(LET_GO, nothing, || {
+                format!("reservation {id} has ended, and stock: {stock:?}")
+            })
+        }
+        Reservation::Open(opened) => {
+            for ((location, sku), units) in stock {
+                let mut items = opened.items.iter();
+                let item = items.find(|item| item.sku == *sku && item.location == *location);
+                let asked = item.map_or(0, |item| i64::from(item.qty));
+                let id = opened.reservation_id;
+                hold(RESERVED, held(units) <= asked, || {
+                    format!("reservation {id} asked for {asked} of {sku} and has {units:?}")
+                })?;
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Whatever is asked of a payment and whatever the provider says, the laws hold after every event and nothing happens twice.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::command::{Command, Outcome, RecordOutcome};
+use super::event::{Event, Verb, Verdict};
+use super::state::Payment;
+use crate::Aggregate;
+use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::laws;
+use crate::money::{Currency, Money};
+
+fn verb() -> impl Strategy<Value = Verb> {
+    prop_oneof![
+        Just(Verb::Authorise),
+        (0..4_u128).prop_map(|n| Verb::Capture {
+            capture_id: CaptureId(Uuid::from_u128(n))
+        }),
+        Just(Verb::Void),
+        (0..4_u128).prop_map(|n| Verb::Refund {
+            refund_id: RefundId(Uuid::from_u128(n))
+        }),
+    ]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let done = |amount| Outcome::Done {
+        provider_ref: "ref".into(),
+        amount,
+        capture_before: None,
+        fee: None,
+    };
+    prop_oneof![
+        // 0 stands for the amount that was asked for.
+        6 => Just(done(0)),
+        1 => (1..2_000_i64).prop_map(done),
+        3 => Just(Outcome::NotDone { code: "no".into() }),
+        3 => Just(Outcome::Unknown { detail: "timeout".into() }),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        2 => (1..4_u32, prop_oneof![Just(1000_i64), Just(900)]).prop_map(|(attempt, amount)| {
+            Command::RequestAuthorisation {
+                payment_id: PaymentId(Uuid::from_u128(1)),
+                order_id: OrderId(Uuid::from_u128(2)),
+                amount: Money {
+                    amount,
+                    currency: Currency::GBP,
+                },
+                instrument: "tok".into(),
+                attempt,
+            }
+        }),
+        3 => (0..4_u128, -1..700_i64).prop_map(|(n, amount)| Command::Capture {
+            capture_id: CaptureId(Uuid::from_u128(n)),
+            amount,
+        }),
+        1 => Just(Command::Void),
+        3 => (0..4_u128, -1..500_i64).prop_map(|(n, amount)| Command::Refund {
+            refund_id: RefundId(Uuid::from_u128(n)),
+            amount,
+            reason: "returned".into(),
+        }),
+        9 => (verb(), 1..4_u32, outcome()).prop_map(|(verb, attempt, outcome)| {
+            Command::RecordOutcome(RecordOutcome { verb, attempt, outcome, evidence: None })
+        }),
+        2 => (verb(), any::<bool>()).prop_map(|(verb, done)| Command::ResolveOutcome {
+            verb,
+            verdict: if done { Verdict::Done } else { Verdict::NotDone },
+            evidence: "seen".into(),
+            provider_ref: Some("ref".into()),
+        }),
+        1 => Just(Command::ExpireAuthorisation),
+    ]
+}
+
+/// Lets an outcome speak of the request that is at the provider, most of the time.
+fn aimed(payment: &Payment, command: Command, at_live: bool) -> Command {
+    let (Command::RecordOutcome(mut told), Some(known)) = (command.clone(), payment.requested())
+    else {
+        return command;
+    };
+    if let (true, Some(live)) = (at_live, known.live.first()) {
+        (told.verb, told.attempt) = (live.verb, live.attempt);
+    }
+    if let (Outcome::Done { amount, .. }, Some(live)) =
+        (&mut told.outcome, known.at_provider(told.verb))
+        && *amount == 0
+    {
+        *amount = live.amount;
+    }
+    Command::RecordOutcome(told)
+}
+
+fn carry_out(payment: &mut Payment, command: &Command) -> Result<usize, TestCaseError> {
+    let Ok(events) = payment.decide(command) else {
+        return Ok(0);
+    };
+    let mut earlier: Option<&Event> = None;
+    for event in &events {
+        let before = payment.clone();
+        payment.evolve(event);
+        let step = laws::payment::check_step(&before, earlier, event, payment);
+        prop_assert_eq!(step, Ok(()));
+        prop_assert!(payment.requested().is_some());
+        earlier = Some(event);
+    }
+    prop_assert_eq!(laws::payment::check(payment), Ok(()));
+    if let Ok(more) = payment.decide(command) {
+        prop_assert_eq!(more, vec![], "again: {:?}", command);
+    }
+    let written = serde_json::to_string(payment).unwrap();
+    let read: Payment = serde_json::from_str(&written).unwrap();
+    prop_assert_eq!(&read, payment);
+    Ok(events.len())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_laws_hold_after_every_event(
+        wishes in prop::collection::vec((command(), prop::bool::weighted(0.7)), 1..60),
+    ) {
+        let mut payment = Payment::default();
+        for (command, at_live) in wishes {
+            let command = aimed(&payment, command, at_live);
+            carry_out(&mut payment, &command)?;
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_a_void_ends_with_nothing_held(
+        wishes in prop::collection::vec((command(), prop::bool::weighted(0.7)), 1..40),
+        answers in prop::collection::vec(any::<bool>(), 16),
+    ) {
+        let mut payment = Payment::default();
+        for (command, at_live) in wishes {
+            let command = aimed(&payment, command, at_live);
+            carry_out(&mut payment, &command)?;
+        }
+        prop_assert!(payment.decide(&Command::Void).is_ok(), "a void is never refused");
+        carry_out(&mut payment, &Command::Void)?;
+        let mut answers = answers.into_iter();
+        // The provider answers whatever is there; a void that it refuses is asked for again.
+        for _ in 0..32 {
+            let Some(live) = payment.requested().and_then(|p| p.moving_held().cloned()) else {
+                break;
+            };
+            let done = live.verb == Verb::Void || answers.next().unwrap_or(true);
+            let outcome = if done {
+                Outcome::Done {
+                    provider_ref: "ref".into(),
+                    amount: live.amount,
+                    capture_before: None,
+                    fee: None,
+                }
+            } else {
+                Outcome::NotDone { code: "no".into() }
+            };
+            let told = RecordOutcome { verb: live.verb, attempt: live.attempt, outcome, evidence: None };
+            prop_assert!(carry_out(&mut payment, &Command::RecordOutcome(told))? > 0);
+        }
+        prop_assert_eq!(payment.requested().map_or(0, |p| p.held()), 0);
+    }
+}
