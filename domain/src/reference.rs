@@ -1,4 +1,5 @@
-//! An external reference, taken once per channel, for ever: the stream exists or it does not.
+//! A name that leads to an order and is taken once, for ever: its number in a channel, the id of a shipment or of a return. The stream
+//! exists or it does not; it is never given to another order.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,65 +15,135 @@ pub struct Claimed {
     pub order_id: OrderId,
 }
 
-/// A fact about an external reference.
+/// A fact about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Event {
     Claimed(Claimed),
 }
 
-/// Take it for this order.
+/// What kind of name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// The order.
-    pub order_id: OrderId,
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The order's number in a channel.
+    ExternalRef,
+    /// The id of a shipment.
+    Shipment,
+    /// The id of a return.
+    Return,
+}
+
+/// A wish about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Take it for this order.
+    Claim {
+        /// The order.
+        order_id: OrderId,
+        /// What kind of name it is.
+        kind: Kind,
+    },
+    /// Say whether anything has it: refused if nothing does.
+    Find,
 }
 
 /// Why it cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Refusal {
-    /// Another order has it.
+    /// Nothing has it.
+    #[error("there is nothing of that id")]
+    NotFound,
+    /// Another order has the external reference.
     #[error("the external reference belongs to order {order_id}")]
     DuplicateExternalRef {
         /// That order.
         order_id: OrderId,
     },
+    /// Another order has the id.
+    #[error("the id is taken: make another")]
+    IdTaken,
 }
 
 impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
-        "duplicate-external-ref"
+        match self {
+            Self::NotFound => "not-found",
+            Self::DuplicateExternalRef { .. } => "duplicate-external-ref",
+            Self::IdTaken => "id-taken",
+        }
     }
 
     fn class(&self) -> Class {
-        Class::Conflict
+        match self {
+            Self::NotFound => Class::Absent,
+            Self::DuplicateExternalRef { .. } | Self::IdTaken => Class::Conflict,
+        }
     }
 }
 
-/// An external reference, and whose it is.
+/// A name, and whose it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reference(pub Option<OrderId>);
 
 impl Aggregate for Reference {
     const CATEGORY: &'static str = stream::REFERENCE;
     const FOLD: u32 = 1;
-    type Command = Claim;
+    type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
 
-    fn decide(&self, command: &Claim) -> Result<Vec<Event>, Refusal> {
-        match self.0 {
-            None => Ok(vec![Event::Claimed(Claimed {
-                order_id: command.order_id,
-            })]),
-            Some(order_id) if order_id == command.order_id => Ok(vec![]),
-            Some(order_id) => Err(Refusal::DuplicateExternalRef { order_id }),
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        match (self.0, *command) {
+            (None, Command::Claim { order_id, .. }) => {
+                Ok(vec![Event::Claimed(Claimed { order_id })])
+            }
+            (None, Command::Find) => Err(Refusal::NotFound),
+
+            (Some(_), Command::Find) => Ok(vec![]),
+            (Some(owner), Command::Claim { order_id, .. }) if owner == order_id => Ok(vec![]),
+            (Some(order_id), Command::Claim { kind, .. }) => Err(match kind {
+                Kind::ExternalRef => Refusal::DuplicateExternalRef { order_id },
+                Kind::Shipment | Kind::Return => Refusal::IdTaken,
+            }),
         }
     }
 
     fn evolve(&mut self, event: &Event) {
         let Event::Claimed(claimed) = event;
         self.0 = Some(claimed.order_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: OrderId = OrderId(uuid::Uuid::from_u128(1));
+    const OTHER: OrderId = OrderId(uuid::Uuid::from_u128(2));
+
+    fn claim(order_id: OrderId, kind: Kind) -> Command {
+        Command::Claim { order_id, kind }
+    }
+
+    #[test]
+    fn a_name_is_taken_once_and_for_one_order() {
+        let mut name = Reference::default();
+        assert_eq!(name.decide(&Command::Find), Err(Refusal::NotFound));
+        for event in name.decide(&claim(ONE, Kind::Shipment)).expect("free") {
+            name.evolve(&event);
+        }
+        assert_eq!(name, Reference(Some(ONE)));
+        assert_eq!(name.decide(&claim(ONE, Kind::Shipment)), Ok(vec![]));
+        assert_eq!(name.decide(&Command::Find), Ok(vec![]));
+        assert_eq!(
+            name.decide(&claim(OTHER, Kind::Shipment)),
+            Err(Refusal::IdTaken)
+        );
+        assert_eq!(
+            name.decide(&claim(OTHER, Kind::ExternalRef)),
+            Err(Refusal::DuplicateExternalRef { order_id: ONE })
+        );
     }
 }

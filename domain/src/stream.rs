@@ -3,7 +3,8 @@
 use uuid::Uuid;
 
 use crate::ids::{
-    Channel, ExternalRef, ImportId, LocationId, OrderId, PaymentId, ReservationId, Sku,
+    Channel, ExternalRef, ImportId, LocationId, OrderId, PaymentId, ReservationId, ReturnId,
+    ShipmentId, Sku,
 };
 
 /// A stream's name within its tenant.
@@ -25,7 +26,7 @@ pub const STOCK: &str = "stock";
 pub const RESERVATION: &str = "reservation";
 /// Long processes.
 pub const SAGA: &str = "saga";
-/// External references taken.
+/// Names that lead to an order: external references, ids of shipments and returns.
 pub const REFERENCE: &str = "ref";
 /// Outcomes of commands that changed nothing.
 pub const OUTCOME: &str = "outcome";
@@ -97,6 +98,24 @@ pub fn reference(channel: &Channel, external_ref: &ExternalRef) -> StreamName {
             escape(channel.as_str()),
             escape(external_ref.as_str())
         ),
+    }
+}
+
+/// The stream that leads from a shipment to its order. The slash, which is escaped in every channel, keeps it apart from external references.
+#[must_use]
+pub fn shipment(id: ShipmentId) -> StreamName {
+    StreamName {
+        category: REFERENCE,
+        id: format!("shipment/{id}"),
+    }
+}
+
+/// The stream that leads from a return to its order.
+#[must_use]
+pub fn returned(id: ReturnId) -> StreamName {
+    StreamName {
+        category: REFERENCE,
+        id: format!("return/{id}"),
     }
 }
 

@@ -21,7 +21,6 @@ pub mod refund;
 pub mod reservation;
 pub mod returns;
 pub mod shipment;
-mod standing;
 pub mod status;
 pub mod stock;
 

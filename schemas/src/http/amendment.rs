@@ -12,6 +12,9 @@ use super::check::{Check, Invalid};
 use super::line::NewLine;
 use super::money::Money;
 
+/// The most changes of one edit: the event tells each changed line in full, and an event has its limit.
+const MOST_CHANGES: usize = 500;
+
 /// Changes to an order's lines, made together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,7 +24,7 @@ pub struct EditLines {
     #[schema(value_type = Option<uuid::Uuid>)]
     pub edit_id: Option<EditId>,
     /// What to change, in this order.
-    #[schema(min_items = 1, max_items = 2000)]
+    #[schema(min_items = 1, max_items = 500)]
     pub changes: Vec<Change>,
     /// Why.
     #[schema(min_length = 1, max_length = 500, example = "the customer rang")]
@@ -78,6 +81,16 @@ pub struct SetDiscount {
 }
 
 impl EditLines {
+    /// The currency that its amounts are in, if it names one.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Add(line) => line.discount.map(|discount| discount.currency),
+            Change::Discount(set) => Some(set.discount.currency),
+            Change::SetQty(_) | Change::Reprice(_) => None,
+        })
+    }
+
     /// The command to edit an order whose amounts are in `currency`.
     ///
     /// # Errors
@@ -90,7 +103,12 @@ impl EditLines {
         let mut check = Check::new();
         check.text("/reason", &self.reason, 500);
         let mut changes = Vec::new();
-        if check.list("/changes", &self.changes, 1) {
+        if self.changes.is_empty() || self.changes.len() > MOST_CHANGES {
+            check.fault(
+                "/changes",
+                format_args!("must have 1 to {MOST_CHANGES} entries"),
+            );
+        } else {
             for (i, change) in self.changes.into_iter().enumerate() {
                 changes.push(change.check(&mut check, i, currency));
             }

@@ -18,8 +18,8 @@ pub struct CommandBody {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalBody>,
-    /// What it wrote.
-    pub streams: Vec<WrittenStream>,
+    /// What it wrote; what it was decided on if it wrote nothing.
+    pub streams: Vec<CommandStream>,
     /// The position of its last event.
     #[schema(example = 4711)]
     pub position: u64,
@@ -53,14 +53,12 @@ pub struct RefusalBody {
     pub details: Map<String, Value>,
 }
 
-/// A stream that a command wrote to.
+/// A stream that a command wrote to, or was decided on if it wrote nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct WrittenStream {
+pub struct CommandStream {
     /// The stream.
     #[schema(example = "order-0198c1a2-7b1e-7c44-9d4e-0b8f6a1c2d3e")]
     pub stream: String,
-    /// The version of the first event.
-    pub first_version: u64,
-    /// The version of the last event.
-    pub last_version: u64,
+    /// Its version then.
+    pub version: u64,
 }

@@ -20,7 +20,6 @@ use super::note::NoteBody;
 use super::refund::RefundBody;
 use super::returns::ReturnBody;
 use super::shipment::ShipmentBody;
-use super::standing;
 use super::status::{
     Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding,
     StockStatus,
@@ -216,10 +215,10 @@ impl OrderBody {
             status: order.status.into(),
             rejection: order.rejection.as_ref().map(RejectionBody::new),
             cancel_reason: order.cancel_reason.clone(),
-            stock_status: standing::stock_status(order).into(),
+            stock_status: order.stock_status().into(),
             payment_status: order.payment.status.into(),
-            fulfilment_status: standing::fulfilment_status(order).into(),
-            return_status: standing::return_status(order).into(),
+            fulfilment_status: order.fulfilment_status().into(),
+            return_status: order.return_status().into(),
             totals: TotalsBody::new(&order.totals, currency),
             payment: OrderPaymentBody::new(order),
             lines: each(&order.lines, |(_, line)| LineBody::new(line, currency)),
@@ -305,7 +304,7 @@ impl OrderPaymentBody {
             captured: money(payment.captured),
             refunded: money(payment.refunded),
             refund_pending: money(payment.refund_pending),
-            balance: money(standing::balance(order)),
+            balance: money(order.balance()),
         }
     }
 }

@@ -26,6 +26,11 @@ pub struct CapturePayment {
     pub amount: Money,
 }
 
+/// What is held and not taken shall be let go: nothing more is to be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoidPayment {}
+
 /// What evidence says of an outcome that the provider did not tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -66,6 +66,13 @@ pub struct RefundBody {
 }
 
 impl GrantRefund {
+    /// The currency that its amounts are in, if it names one.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        let line = || self.lines.first().map(|line| line.amount);
+        self.amount.or_else(line).map(|amount| amount.currency)
+    }
+
     /// The refund's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn refund_id(&self, names: Names) -> RefundId {
