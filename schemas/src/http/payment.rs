@@ -111,9 +111,8 @@ pub struct PaymentBody {
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decline_code: Option<String>,
-    /// The request that is at the provider now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub live: Option<LiveBody>,
+    /// The requests that are at the provider now, or wait for their turn.
+    pub live: Vec<LiveBody>,
     /// Its captures.
     pub captures: Vec<CaptureBody>,
     /// Its refunds.
@@ -250,8 +249,9 @@ impl PaymentBody {
             decline_code: payment.decline_code.clone(),
             live: payment
                 .live
-                .as_ref()
-                .map(|live| LiveBody::new(live, payment.currency)),
+                .iter()
+                .map(|live| LiveBody::new(live, payment.currency))
+                .collect(),
             captures: payment
                 .captures
                 .iter()
