@@ -1,0 +1,299 @@
+//! The executor: load, fold, decide, append, answer. It never answers before what the answer rests on is durable, and never lets a
+//! caller who goes away cancel a write.
+
+mod afloat;
+mod attempt;
+mod batch;
+mod cache;
+mod calls;
+mod done;
+mod error;
+mod fold;
+mod load;
+mod meter;
+mod plan;
+mod refuse;
+mod replay;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::ids::{self, Tenant};
+use domain::stream::StreamName;
+use event_store::EventStore;
+use event_store::record::StreamId;
+use schemas::{Metadata, Stored};
+use sha2::{Digest, Sha256};
+use tokio::time::{sleep, timeout_at};
+use tokio_util::task::TaskTracker;
+use uuid::{Uuid, uuid};
+
+pub use done::{Done, Refused, Verdict};
+pub use error::Error;
+pub use plan::{Plan, Planned};
+
+use attempt::{Attempt, Work};
+use cache::Cache;
+use calls::{Calls, Entered, Turn};
+use fold::Type;
+use meter::Meter;
+
+/// The name space of command ids that are made from idempotency keys. Never changed: the ids are in the log.
+const KEYS: Uuid = uuid!("6f1c2d0e-6f5b-4f3c-9a53-6b1d7a1f0c1e");
+
+/// The bounds of an executor.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many folded aggregates are kept. An order of a dozen lines takes some kilobytes.
+    pub cached: usize,
+    /// How often a command is decided anew because its streams had moved on or an event that it rested on failed. Within one process
+    /// a retry follows a failed write; more than a few mean that another process writes the same streams all the time.
+    pub retries: u32,
+    /// How long an equal request waits for the first one.
+    pub equal_wait: Duration,
+    /// How many events apart the snapshots of a stream are: about what is read and folded in the time of one round trip.
+    pub snapshot_every: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cached: 32_768,
+            retries: 24,
+            equal_wait: Duration::from_secs(10),
+            snapshot_every: 200,
+        }
+    }
+}
+
+/// A command's envelope.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Whose streams.
+    pub tenant: Tenant,
+    /// The command's id: [`command_id`] of the idempotency key or another version 5 id where an equal request can come again;
+    /// [`fresh_command_id`] where none can.
+    pub command_id: Uuid,
+    /// What equal requests have in common, see [`fingerprint`].
+    pub fingerprint: [u8; 32],
+    /// Who asks, and what the work belongs to.
+    pub metadata: Metadata,
+    /// The version that the caller knows of one of the plan's streams: with another one the command is refused.
+    pub if_match: Option<(StreamName, u64)>,
+    /// Decide, and write nothing.
+    pub dry_run: bool,
+}
+
+impl Request {
+    fn stream_id(&self, name: &StreamName) -> StreamId {
+        stream_id(&self.tenant, name)
+    }
+}
+
+/// The stored name of a stream.
+#[must_use]
+pub fn stream_id(tenant: &Tenant, name: &StreamName) -> StreamId {
+    StreamId::new(tenant.as_str(), name.category, name.id.as_str())
+}
+
+/// The command id that an idempotency key stands for.
+#[must_use]
+pub fn command_id(tenant: &Tenant, key: &str) -> Uuid {
+    ids::derived(ids::derived(KEYS, tenant.as_str()), key)
+}
+
+/// The id of a command that no other request can be equal to.
+#[must_use]
+pub fn fresh_command_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// SHA-256 over what equal requests have in common, each part with its length: method, path, `If-Match`, raw body.
+#[must_use]
+pub fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// Runs commands. Clones share everything.
+#[derive(Clone)]
+pub struct Executor(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn EventStore>,
+    tracker: TaskTracker,
+    options: Options,
+    cache: Cache,
+    calls: Calls,
+    metrics: Meter,
+}
+
+impl Executor {
+    /// Writes run in tasks of `tracker`: who closes the store waits for it first.
+    #[must_use]
+    pub fn new(store: Arc<dyn EventStore>, tracker: TaskTracker, options: Options) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            tracker,
+            cache: Cache::new(options.cached),
+            options,
+            calls: Calls::default(),
+            metrics: Meter::new(),
+        }))
+    }
+
+    /// The store that it writes to.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.0.store
+    }
+
+    /// Runs a command: all of the plan or nothing. The answer is durable, a refusal as well. Dropping the future cancels nothing.
+    ///
+    /// # Errors
+    /// If there is no outcome (yet); see [`Error`].
+    pub async fn execute(&self, request: Request, plan: Plan) -> Result<Done, Error> {
+        let began = Instant::now();
+        let dry_run = request.dry_run;
+        let answer = if dry_run || request.command_id.get_version_num() == 7 {
+            self.spawn(request, plan, None).await
+        } else {
+            self.once(request, plan).await
+        };
+        let inner = &self.0;
+        inner
+            .metrics
+            .answered(&answer, began.elapsed(), dry_run, inner.cache.len());
+        answer
+    }
+
+    /// An aggregate as it is: its durable state and version, version 0 if there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or what is stored cannot be understood.
+    pub async fn load<A: Stored>(
+        &self,
+        tenant: &Tenant,
+        stream: &StreamName,
+    ) -> Result<(Arc<A>, u64), Error> {
+        let inner = &self.0;
+        let id = stream_id(tenant, stream);
+        for _ in 0..=inner.options.retries {
+            let slot = inner.cache.slot(&id, Type::of::<A>());
+            slot.load(&*inner.store).await?;
+            let (state, version) = {
+                let held = slot.lock().await;
+                (held.fold.shown(), held.version)
+            };
+            if slot.wait_durable(version).await {
+                return match state.downcast() {
+                    Ok(state) => Ok((state, version)),
+                    Err(_) => Err(Error::Plan(format!("{id} is folded as another type"))),
+                };
+            }
+        }
+        Err(busy())
+    }
+
+    /// What came of a command, without states; `None` if it has not been accepted so far. Asked behind everything in flight.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or what is stored cannot be understood.
+    pub async fn outcome(&self, tenant: &Tenant, command_id: Uuid) -> Result<Option<Done>, Error> {
+        let inner = &self.0;
+        match inner.store.command(command_id).await? {
+            Some(receipt)
+                if receipt
+                    .streams
+                    .iter()
+                    .all(|written| &*written.stream.tenant == tenant.as_str()) =>
+            {
+                inner.replay(tenant, None, &receipt).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Runs a command that another request could be equal to: the first one runs, the others wait for it.
+    async fn once(&self, request: Request, plan: Plan) -> Result<Done, Error> {
+        let inner = &self.0;
+        let until = tokio::time::Instant::now() + inner.options.equal_wait;
+        loop {
+            match inner.calls.enter(request.command_id, request.fingerprint) {
+                Entered::First(turn) => return self.spawn(request, plan, Some(turn)).await,
+                Entered::Later { equal, mut answer } => {
+                    let told = match timeout_at(until, answer.wait_for(Option::is_some)).await {
+                        Ok(Ok(told)) => told.clone(),
+                        Ok(Err(_)) => None,
+                        Err(_) => return Err(Error::InProgress),
+                    };
+                    match told {
+                        Some(answer) if equal => {
+                            return answer.map(|done| Done {
+                                replayed: true,
+                                ..done
+                            });
+                        }
+                        Some(Ok(_)) => return Err(Error::KeyReused),
+                        // The first one left nothing behind that the key could stand for: it is as if it had not been there.
+                        Some(Err(_)) | None => tokio::task::yield_now().await,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn spawn(&self, request: Request, plan: Plan, turn: Option<Turn>) -> Result<Done, Error> {
+        let inner = Arc::clone(&self.0);
+        let task = self.0.tracker.spawn(async move {
+            let answer = inner.run(&request, &plan).await;
+            if let Some(turn) = turn {
+                turn.end(answer.clone());
+            }
+            answer
+        });
+        task.await.unwrap_or(Err(Error::Lost))
+    }
+}
+
+impl Inner {
+    async fn run(&self, request: &Request, plan: &Plan) -> Result<Done, Error> {
+        let work = Work::try_new(request, plan)?;
+        for tries in 0..=self.options.retries {
+            if tries > 0 {
+                self.metrics.retry();
+                self.back_off(request.command_id, tries).await;
+            }
+            if let Attempt::Done(done) = self.attempt(&work).await? {
+                return Ok(done);
+            }
+        }
+        Err(busy())
+    }
+
+    /// The first retry comes at once: in one process the state is right then. Later ones spread out, so that processes that write the
+    /// same streams do not meet again and again.
+    async fn back_off(&self, command_id: Uuid, tries: u32) {
+        if tries > 1 {
+            let spread = (command_id.as_u128() >> (tries % 64)) % 1_000;
+            let spread = u64::try_from(spread).unwrap_or_default();
+            sleep(Duration::from_micros(
+                u64::from(tries.min(10)) * (500 + spread),
+            ))
+            .await;
+        }
+    }
+}
+
+fn busy() -> Error {
+    Error::Busy {
+        retry_after: Duration::from_secs(1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

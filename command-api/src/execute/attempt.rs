@@ -1,0 +1,405 @@
+//! One try: lock, decide, put the batch on the store's queue, fold, unlock, wait until it is durable. No answer leaves here before what
+//! it rests on is durable.
+
+use std::sync::Arc;
+
+use domain::outcome;
+use domain::time::Timestamp;
+use event_store::append::{Batch, Outcome, Pending, Receipt};
+use event_store::record::StreamId;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use tokio::sync::MutexGuard;
+
+use super::afloat::Afloat;
+use super::batch::{self, Decided};
+use super::cache::Slot;
+use super::done::{Done, Verdict};
+use super::error::Error;
+use super::load::Held;
+use super::plan::{Answer, Facts, Plan, Planned, Step};
+use super::{Inner, Request, refuse};
+
+/// How many streams are read at a time for one command: more would keep other commands from reading.
+const READS: usize = 8;
+
+/// A command, with its streams in the order in which they are locked.
+pub(super) struct Work<'a> {
+    pub(super) request: &'a Request,
+    pub(super) plan: &'a Plan,
+    parts: Vec<Part<'a>>,
+}
+
+struct Part<'a> {
+    step: &'a Step,
+    stream: StreamId,
+}
+
+impl<'a> Work<'a> {
+    /// # Errors
+    /// If the plan asks nothing, or a stream twice, or not what the stream understands.
+    pub(super) fn try_new(request: &'a Request, plan: &'a Plan) -> Result<Self, Error> {
+        if let Some(wrong) = &plan.wrong {
+            return Err(Error::Plan(wrong.clone()));
+        }
+        let mut parts: Vec<Part<'a>> = plan
+            .steps
+            .iter()
+            .map(|step| Part {
+                step,
+                stream: request.stream_id(&step.stream),
+            })
+            .collect();
+        parts.sort_by(|a, b| a.stream.cmp(&b.stream));
+        if parts.is_empty() {
+            return Err(Error::Plan("it asks nothing".to_owned()));
+        }
+        if let Some(twice) = parts
+            .windows(2)
+            .find(|pair| pair[0].stream == pair[1].stream)
+        {
+            let stream = &twice[0].stream;
+            return Err(Error::Plan(format!("it asks {stream} twice")));
+        }
+        if let Some((stream, _)) = &request.if_match
+            && !plan.steps.iter().any(|step| step.stream == *stream)
+        {
+            return Err(Error::Plan(
+                "it names the version of a stream that it asks nothing of".to_owned(),
+            ));
+        }
+        Ok(Self {
+            request,
+            plan,
+            parts,
+        })
+    }
+
+    fn decide(&self, held: &[MutexGuard<'_, Held>]) -> Result<Decision, Error> {
+        if let Some((stream, expected)) = &self.request.if_match {
+            let actual = self
+                .parts
+                .iter()
+                .zip(held)
+                .find(|(part, _)| part.step.stream == *stream)
+                .map_or(0, |(_, held)| held.version);
+            // What is not there at all is for the aggregate to say.
+            if actual != 0 && actual != *expected {
+                return Ok(Decision::Settle(refuse::stale(*expected, actual).into()));
+            }
+        }
+        let mut facts = Vec::with_capacity(held.len());
+        let mut refused = Vec::new();
+        for (part, held) in self.parts.iter().zip(held) {
+            match part.step.ask.decide(&*held.fold)? {
+                Answer::Facts(happened) => facts.push(Some(happened)),
+                Answer::Nothing => facts.push(None),
+                Answer::Refused(refusal) => refused.push(refusal),
+            }
+        }
+        Ok(match refuse::combine(refused) {
+            Some(refusal) => Decision::Settle(refusal.into()),
+            None if facts.iter().all(Option::is_none) => {
+                Decision::Settle(outcome::Verdict::NothingToDo)
+            }
+            None => Decision::Apply(facts),
+        })
+    }
+}
+
+enum Decision {
+    /// This happens, stream by stream.
+    Apply(Vec<Option<Box<dyn Facts>>>),
+    /// Nothing happens.
+    Settle(outcome::Verdict),
+}
+
+/// What came of a try.
+pub(super) enum Attempt {
+    /// It is done.
+    Done(Done),
+    /// It was decided on what is not the log's: once more.
+    Again,
+}
+
+/// What came of a batch.
+enum Landed {
+    /// It is in the log.
+    Now(Receipt),
+    /// It had been in the log before; `true` if that was an earlier request and not this one.
+    Before(Receipt, bool),
+    /// It is not.
+    Not,
+}
+
+impl Inner {
+    pub(super) async fn attempt(&self, work: &Work<'_>) -> Result<Attempt, Error> {
+        let slots = self.slots(work).await?;
+        let mut held = Vec::with_capacity(slots.len());
+        for slot in &slots {
+            held.push(slot.lock().await);
+        }
+        if slots.iter().any(|slot| slot.is_discarded()) {
+            return Ok(Attempt::Again);
+        }
+        let decision = work.decide(&held)?;
+        if work.request.dry_run {
+            return self.rehearse(work, &slots, held, decision).await;
+        }
+        match decision {
+            Decision::Apply(facts) => self.apply(work, &slots, held, facts).await,
+            Decision::Settle(verdict) => self.settle(work, &slots, held, verdict).await,
+        }
+    }
+
+    /// The slots of a command's streams, loaded.
+    async fn slots(&self, work: &Work<'_>) -> Result<Vec<Arc<Slot>>, Error> {
+        let slots: Vec<Arc<Slot>> = work
+            .parts
+            .iter()
+            .map(|part| self.cache.slot(&part.stream, part.step.of))
+            .collect();
+        let absent: Vec<Arc<Slot>> = slots
+            .iter()
+            .filter(|slot| !slot.is_loaded())
+            .cloned()
+            .collect();
+        self.metrics.looked_up(slots.len(), absent.len());
+        stream::iter(absent)
+            .map(|slot| async move { slot.load(&*self.store).await })
+            .buffer_unordered(READS)
+            .try_collect::<()>()
+            .await?;
+        Ok(slots)
+    }
+
+    async fn apply(
+        &self,
+        work: &Work<'_>,
+        slots: &[Arc<Slot>],
+        mut held: Vec<MutexGuard<'_, Held>>,
+        facts: Vec<Option<Box<dyn Facts>>>,
+    ) -> Result<Attempt, Error> {
+        let mut decided = Vec::with_capacity(held.len());
+        for ((part, held), facts) in work.parts.iter().zip(&held).zip(&facts) {
+            decided.push(Decided {
+                stream: &part.stream,
+                held,
+                events: match facts {
+                    Some(facts) => facts.stored()?,
+                    None => Vec::new(),
+                },
+            });
+        }
+        let batch = batch::applied(work.request, decided);
+        let last: Vec<_> = batch
+            .writes
+            .iter()
+            .map(|write| (write.events.len(), write.events.last().map(|e| e.event_id)))
+            .collect();
+        let (pending, early) = self.send(batch);
+        let mut afloat = Afloat::new(self);
+        if matches!(early, None | Some(Ok(Outcome::Appended(_)))) {
+            for (at, facts) in facts.iter().enumerate() {
+                if let (Some(facts), (count, Some(last))) = (facts, last[at]) {
+                    afloat.fold(&slots[at], &mut held[at], &**facts, (count, last));
+                }
+            }
+        }
+        let mut streams = Vec::new();
+        let mut states = Vec::new();
+        for ((part, held), facts) in work.parts.iter().zip(&held).zip(&facts) {
+            if facts.is_some() || (part.step.shown && held.version > 0) {
+                streams.push((part.step.stream.clone(), held.version));
+                if part.step.shown {
+                    states.push((part.step.stream.clone(), held.fold.shown()));
+                }
+            }
+        }
+        drop(held);
+        match self.land(work, slots, pending, early, Some(afloat)).await? {
+            Landed::Now(receipt) => Ok(Attempt::Done(Done {
+                verdict: Verdict::Applied,
+                command_id: receipt.command_id,
+                position: receipt.last_position,
+                recorded_at: Timestamp::from_micros(receipt.recorded_at),
+                replayed: false,
+                streams: sorted(streams),
+                events: Vec::new(),
+                states,
+            })),
+            Landed::Before(receipt, replayed) => self.again(work, &receipt, replayed).await,
+            Landed::Not => Ok(Attempt::Again),
+        }
+    }
+
+    async fn settle(
+        &self,
+        work: &Work<'_>,
+        slots: &[Arc<Slot>],
+        held: Vec<MutexGuard<'_, Held>>,
+        verdict: outcome::Verdict,
+    ) -> Result<Attempt, Error> {
+        let looked_at: Vec<_> = work
+            .parts
+            .iter()
+            .zip(&held)
+            .map(|(part, held)| (&part.step.stream, &part.stream, &**held))
+            .collect();
+        let batch = batch::settled(work.request, verdict.clone(), &looked_at)?;
+        let (pending, early) = self.send(batch);
+        let mut streams = Vec::with_capacity(held.len());
+        let mut states = Vec::new();
+        for (part, held) in work.parts.iter().zip(&held) {
+            streams.push((part.step.stream.clone(), held.version));
+            if part.step.shown {
+                states.push((part.step.stream.clone(), held.fold.shown()));
+            }
+        }
+        drop(held);
+        match self.land(work, slots, pending, early, None).await? {
+            Landed::Now(receipt) => Ok(Attempt::Done(Done {
+                verdict: verdict.into(),
+                command_id: receipt.command_id,
+                position: receipt.last_position,
+                recorded_at: Timestamp::from_micros(receipt.recorded_at),
+                replayed: false,
+                streams: sorted(streams),
+                events: Vec::new(),
+                states,
+            })),
+            Landed::Before(receipt, replayed) => self.again(work, &receipt, replayed).await,
+            Landed::Not => Ok(Attempt::Again),
+        }
+    }
+
+    async fn again(
+        &self,
+        work: &Work<'_>,
+        receipt: &Receipt,
+        replayed: bool,
+    ) -> Result<Attempt, Error> {
+        let mut done = self
+            .replay(&work.request.tenant, Some(work.plan), receipt)
+            .await?;
+        done.replayed = replayed;
+        Ok(Attempt::Done(done))
+    }
+
+    /// Takes the batch's place on the queue. What the store has refused already is not folded.
+    fn send(&self, batch: Batch) -> (Pending, Option<Result<Outcome, event_store::Error>>) {
+        let mut pending = self.store.append(batch);
+        let early = (&mut pending).now_or_never();
+        (pending, early)
+    }
+
+    /// Waits for the batch. Unless it landed, what was folded ahead of it is thrown away.
+    async fn land(
+        &self,
+        work: &Work<'_>,
+        slots: &[Arc<Slot>],
+        pending: Pending,
+        early: Option<Result<Outcome, event_store::Error>>,
+        afloat: Option<Afloat<'_>>,
+    ) -> Result<Landed, Error> {
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => pending.await,
+        };
+        if let Ok(Outcome::Appended(receipt)) = outcome {
+            if let Some(afloat) = afloat {
+                afloat.landed();
+            }
+            return Ok(Landed::Now(receipt));
+        }
+        drop(afloat);
+        match outcome {
+            Ok(Outcome::Appended(receipt)) => Ok(Landed::Now(receipt)),
+            Ok(Outcome::AlreadyAppended(receipt)) => Ok(Landed::Before(receipt, true)),
+            Ok(Outcome::CommandIdReused(_)) => Err(Error::KeyReused),
+            Ok(Outcome::Conflict { stream, .. }) => {
+                self.metrics.conflict();
+                for slot in slots.iter().filter(|slot| slot.stream == stream) {
+                    self.cache.discard(slot);
+                }
+                Ok(Landed::Not)
+            }
+            Err(event_store::Error::Unknown(why)) => self.resolve(work, why).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the store what became of a batch whose outcome it did not tell. The answer comes from behind everything in flight.
+    async fn resolve(&self, work: &Work<'_>, why: String) -> Result<Landed, Error> {
+        match self.store.command(work.request.command_id).await {
+            Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => {
+                Ok(Landed::Before(receipt, false))
+            }
+            Ok(Some(_)) => Err(Error::KeyReused),
+            Ok(None) => Ok(Landed::Not),
+            Err(_) => Err(Error::Unknown(why)),
+        }
+    }
+
+    /// What the command would do. Nothing is written, and yet the answer waits for what it rests on.
+    async fn rehearse(
+        &self,
+        work: &Work<'_>,
+        slots: &[Arc<Slot>],
+        held: Vec<MutexGuard<'_, Held>>,
+        decision: Decision,
+    ) -> Result<Attempt, Error> {
+        let (verdict, facts) = match decision {
+            Decision::Apply(facts) => (Verdict::Applied, facts),
+            Decision::Settle(verdict) => (verdict.into(), Vec::new()),
+        };
+        let rests_on: Vec<_> = held.iter().map(|held| held.version).collect();
+        let mut events = Vec::new();
+        let mut streams = Vec::with_capacity(held.len());
+        let mut states = Vec::new();
+        for (at, (part, held)) in work.parts.iter().zip(&held).enumerate() {
+            let name = &part.step.stream;
+            let mut fold = held.fold.branch();
+            let mut version = held.version;
+            if let Some(Some(facts)) = facts.get(at) {
+                facts.fold(&mut *fold);
+                for (encoded, _) in facts.stored()? {
+                    version += 1;
+                    events.push(Planned {
+                        stream: name.clone(),
+                        version,
+                        kind: encoded.kind,
+                        schema_version: encoded.schema_version,
+                        data: encoded.data,
+                    });
+                }
+            }
+            streams.push((name.clone(), version));
+            if part.step.shown {
+                states.push((name.clone(), fold.shown()));
+            }
+        }
+        drop(held);
+        for (slot, version) in slots.iter().zip(rests_on) {
+            if !slot.wait_durable(version).await {
+                return Ok(Attempt::Again);
+            }
+        }
+        let head = *self.store.head().borrow();
+        Ok(Attempt::Done(Done {
+            verdict,
+            command_id: work.request.command_id,
+            position: head.position,
+            recorded_at: Timestamp::from_micros(head.recorded_at),
+            replayed: false,
+            streams: sorted(streams),
+            events,
+            states,
+        }))
+    }
+}
+
+/// In order of category and id, as a replay finds them too.
+pub(super) fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list
+}

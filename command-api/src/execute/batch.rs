@@ -1,0 +1,153 @@
+//! The batch that a decision becomes. Every stream that the decision looked at is in it, with the event that it looked at last: what was
+//! decided on another state than the log's is never written.
+
+use bytes::Bytes;
+use domain::outcome::{self, RestsOn};
+use domain::stream::{self, StreamName};
+use event_store::append::{Batch, Expectation, NewEvent, StreamWrite};
+use event_store::record::StreamId;
+use schemas::{Encoded, Metadata, StoredEvent};
+use uuid::Uuid;
+
+use super::Request;
+use super::done::Verdict;
+use super::error::Error;
+use super::load::Held;
+
+/// The metadata of a batch's events.
+struct Envelope<'a> {
+    metadata: &'a Metadata,
+    bytes: Bytes,
+}
+
+impl Envelope<'_> {
+    fn event(&self, encoded: Encoded, correlation: Option<Uuid>) -> NewEvent {
+        let metadata = match correlation {
+            Some(correlation) if correlation != self.metadata.correlation => Metadata {
+                correlation,
+                ..self.metadata.clone()
+            }
+            .encode(),
+            _ => self.bytes.clone(),
+        };
+        NewEvent {
+            event_id: Uuid::now_v7(),
+            kind: encoded.kind,
+            schema_version: encoded.schema_version,
+            data: encoded.data,
+            metadata,
+        }
+    }
+}
+
+/// What is expected of a stream that was looked at.
+fn expected(held: &Held) -> Expectation {
+    match held.last {
+        Some(event_id) => Expectation::At {
+            version: held.version,
+            event_id,
+        },
+        None => Expectation::NoStream,
+    }
+}
+
+/// One stream of a decision: where it stood, and what happens to it.
+pub(super) struct Decided<'a> {
+    pub(super) stream: &'a StreamId,
+    pub(super) held: &'a Held,
+    pub(super) events: Vec<(Encoded, Option<Uuid>)>,
+}
+
+/// The batch of a command that takes effect.
+pub(super) fn applied(request: &Request, decided: Vec<Decided<'_>>) -> Batch {
+    let envelope = Envelope {
+        metadata: &request.metadata,
+        bytes: request.metadata.encode(),
+    };
+    let writes = decided
+        .into_iter()
+        .map(|part| StreamWrite {
+            stream: part.stream.clone(),
+            expected: expected(part.held),
+            events: part
+                .events
+                .into_iter()
+                .map(|(encoded, correlation)| envelope.event(encoded, correlation))
+                .collect(),
+        })
+        .collect();
+    batch(request, writes)
+}
+
+/// The batch of a command that changes nothing: its outcome alone, checked against all that it was decided on.
+pub(super) fn settled(
+    request: &Request,
+    verdict: outcome::Verdict,
+    looked_at: &[(&StreamName, &StreamId, &Held)],
+) -> Result<Batch, Error> {
+    let event = outcome::Event::Settled(outcome::Settled {
+        verdict,
+        rests_on: looked_at
+            .iter()
+            .map(|(name, _, held)| RestsOn {
+                category: name.category.to_owned(),
+                id: name.id.clone(),
+                version: held.version,
+            })
+            .collect(),
+    });
+    let encoded = event
+        .encode()
+        .map_err(|error| Error::Plan(error.to_string()))?;
+    let envelope = Envelope {
+        metadata: &request.metadata,
+        bytes: request.metadata.encode(),
+    };
+    let mut writes: Vec<StreamWrite> = looked_at
+        .iter()
+        .map(|(_, stream, held)| StreamWrite {
+            stream: (*stream).clone(),
+            expected: expected(held),
+            events: Vec::new(),
+        })
+        .collect();
+    writes.push(StreamWrite {
+        stream: request.stream_id(&stream::outcome(request.command_id)),
+        expected: Expectation::NoStream,
+        events: vec![envelope.event(encoded, None)],
+    });
+    Ok(batch(request, writes))
+}
+
+fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {
+    Batch {
+        command_id: request.command_id,
+        fingerprint: request.fingerprint,
+        writes,
+    }
+}
+
+/// What a receipt's outcome stream says; the streams that it rests on come with it.
+pub(super) fn read_settled(
+    stream: &StreamId,
+    record: &event_store::record::Record,
+) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
+    let unreadable = |reason: String| Error::Unreadable {
+        stream: stream.to_string(),
+        version: record.version,
+        reason,
+    };
+    let outcome::Event::Settled(settled) =
+        outcome::Event::decode(&record.kind, record.schema_version, &record.data)
+            .map_err(|error| unreadable(super::load::chain(&error)))?;
+    let streams = settled
+        .rests_on
+        .iter()
+        .map(|on| {
+            let name = schemas::stream::name(&on.category, &on.id)
+                .ok_or_else(|| unreadable(format!("there is no category {}", on.category)))?;
+            Ok((name, on.version))
+        })
+        .collect::<Result<_, Error>>()?;
+    Ok((settled.verdict.into(), streams))
+}

@@ -1,0 +1,173 @@
+//! The outcome of a command, as it was first or as it is told again. Everything in here is durable, but for dry runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::stream::StreamName;
+use domain::time::Timestamp;
+use domain::{Class, outcome};
+use schemas::Stored;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::fold::State;
+use super::plan::Planned;
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It took effect.
+    Applied,
+    /// It was already so.
+    NothingToDo,
+    /// It was refused.
+    Refused(Refused),
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What kind of no it is.
+    pub class: Class,
+    /// The stable kebab-case code.
+    pub code: String,
+    /// What a person reads.
+    pub message: String,
+    /// Its numbers.
+    pub details: Map<String, Value>,
+}
+
+impl Refused {
+    /// A refusal with the numbers of what serialises as an object; a `code` among them is left out.
+    pub(super) fn new(class: Class, code: &str, message: String, numbers: &impl Serialize) -> Self {
+        let mut details = match serde_json::to_value(numbers) {
+            Ok(Value::Object(details)) => details,
+            _ => Map::new(),
+        };
+        details.remove("code");
+        Self {
+            class,
+            code: code.to_owned(),
+            message,
+            details,
+        }
+    }
+}
+
+impl From<Refused> for outcome::Verdict {
+    fn from(refused: Refused) -> Self {
+        let Refused {
+            class,
+            code,
+            message,
+            details,
+        } = refused;
+        Self::Refused {
+            class,
+            code,
+            message,
+            details,
+        }
+    }
+}
+
+impl From<outcome::Verdict> for Verdict {
+    fn from(verdict: outcome::Verdict) -> Self {
+        match verdict {
+            outcome::Verdict::NothingToDo => Self::NothingToDo,
+            outcome::Verdict::Refused {
+                class,
+                code,
+                message,
+                details,
+            } => Self::Refused(Refused {
+                class,
+                code,
+                message,
+                details,
+            }),
+        }
+    }
+}
+
+/// The outcome of a command.
+#[derive(Clone)]
+pub struct Done {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// The command.
+    pub command_id: Uuid,
+    /// The last position that it wrote; of a dry run, the end of the log.
+    pub position: u64,
+    /// When that was recorded.
+    pub recorded_at: Timestamp,
+    /// Whether this was answered before: to an earlier request, or to an equal one at the same time.
+    pub replayed: bool,
+    /// If it took effect: the streams that it wrote, and those that it only looked at for the caller to see, as they were then.
+    /// If it did not: the streams that it was decided on. In order of category and id.
+    pub streams: Vec<(StreamName, u64)>,
+    /// Of a dry run: what it would write.
+    pub events: Vec<Planned>,
+    pub(super) states: Vec<(StreamName, State)>,
+}
+
+impl Done {
+    /// The version at which a stream is answered for.
+    #[must_use]
+    pub fn version(&self, stream: &StreamName) -> Option<u64> {
+        self.streams
+            .iter()
+            .find(|(name, _)| name == stream)
+            .map(|(_, version)| *version)
+    }
+
+    /// An aggregate's state at that version, if the plan asked to see it.
+    #[must_use]
+    pub fn state<A: Stored>(&self, stream: &StreamName) -> Option<Arc<A>> {
+        let (_, state) = self.states.iter().find(|(name, _)| name == stream)?;
+        Arc::clone(state).downcast().ok()
+    }
+
+    /// The first stream of an aggregate's category, with its version and state. A replayed placing tells the id of its order this way.
+    #[must_use]
+    pub fn first<A: Stored>(&self) -> Option<(&StreamName, u64, Arc<A>)> {
+        let (name, version) = self
+            .streams
+            .iter()
+            .find(|(name, _)| name.category == A::CATEGORY)?;
+        Some((name, *version, self.state::<A>(name)?))
+    }
+
+    /// The refusal, if it was refused.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Refused> {
+        match &self.verdict {
+            Verdict::Refused(refused) => Some(refused),
+            _ => None,
+        }
+    }
+
+    /// How it is counted.
+    pub(super) fn label(&self) -> &'static str {
+        match &self.verdict {
+            _ if self.replayed => "replayed",
+            Verdict::Applied => "applied",
+            Verdict::NothingToDo => "nothing_to_do",
+            Verdict::Refused(_) => "refused",
+        }
+    }
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Done")
+            .field("verdict", &self.verdict)
+            .field("command_id", &self.command_id)
+            .field("position", &self.position)
+            .field("replayed", &self.replayed)
+            .field("streams", &self.streams)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! Folded aggregates of any type behind one face, so that a batch can go over several types. What is behind the face is changed only
+//! by the aggregate's own `evolve`.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::Aggregate;
+use schemas::{Stored, StoredEvent, registry};
+
+/// A state that is shown to whoever asked.
+pub(super) type State = Arc<dyn Any + Send + Sync>;
+
+/// A state that can be moved on.
+pub(super) trait Fold: Any + Send + Sync {
+    /// Moves past a stored event.
+    fn apply(
+        &mut self,
+        kind: &str,
+        schema_version: u32,
+        data: &[u8],
+    ) -> Result<(), registry::Error>;
+
+    /// The state as it is now. It is not copied, unless this fold moves on while somebody still looks at it.
+    fn shown(&self) -> State;
+
+    /// A fold that stands here and goes its own way.
+    fn branch(&self) -> Box<dyn Fold>;
+
+    /// The state's bytes.
+    fn write(&self) -> Result<Bytes, serde_json::Error>;
+
+    fn as_any(&self) -> &dyn Any;
+
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+struct Folded<A>(Arc<A>);
+
+impl<A: Stored> Fold for Folded<A> {
+    fn apply(
+        &mut self,
+        kind: &str,
+        schema_version: u32,
+        data: &[u8],
+    ) -> Result<(), registry::Error> {
+        let event = <A as Aggregate>::Event::decode(kind, schema_version, data)?;
+        Arc::make_mut(&mut self.0).evolve(&event);
+        Ok(())
+    }
+
+    fn shown(&self) -> State {
+        self.0.clone()
+    }
+
+    fn branch(&self) -> Box<dyn Fold> {
+        Box::new(Self(self.0.clone()))
+    }
+
+    fn write(&self) -> Result<Bytes, serde_json::Error> {
+        serde_json::to_vec(&*self.0).map(Into::into)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// The state, if it is of this type.
+pub(super) fn state<A: Stored>(fold: &dyn Fold) -> Option<&A> {
+    fold.as_any()
+        .downcast_ref::<Folded<A>>()
+        .map(|folded| &*folded.0)
+}
+
+/// The state to be moved on, if it is of this type.
+pub(super) fn state_mut<A: Stored>(fold: &mut dyn Fold) -> Option<&mut A> {
+    fold.as_any_mut()
+        .downcast_mut::<Folded<A>>()
+        .map(|folded| Arc::make_mut(&mut folded.0))
+}
+
+/// What an aggregate's folds begin with.
+#[derive(Clone, Copy)]
+pub(super) struct Type {
+    /// The category of its streams.
+    pub(super) category: &'static str,
+    /// The version of its fold.
+    pub(super) fold: u32,
+    /// A fold of no event.
+    pub(super) fresh: fn() -> Box<dyn Fold>,
+    /// A fold from its bytes.
+    pub(super) read: fn(&[u8]) -> Result<Box<dyn Fold>, serde_json::Error>,
+}
+
+impl Type {
+    pub(super) fn of<A: Stored>() -> Self {
+        Self {
+            category: A::CATEGORY,
+            fold: A::FOLD,
+            fresh: || Box::new(Folded(Arc::new(A::default()))),
+            read: |bytes| {
+                let state: A = serde_json::from_slice(bytes)?;
+                Ok(Box::new(Folded(Arc::new(state))))
+            },
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the executor counts. The handles are taken when the executor is made, so the recorder has to be installed before.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::done::Done;
+use super::error::Error;
+
+pub(super) struct Meter {
+    conflicts: Counter,
+    retries: Counter,
+    cached: Gauge,
+    hits: Counter,
+    misses: Counter,
+    duration: Histogram,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self {
+            conflicts: counter!("daybook_command_conflicts_total"),
+            retries: counter!("daybook_command_retries_total"),
+            cached: gauge!("daybook_aggregates_cached"),
+            hits: counter!("daybook_aggregate_lookups_total", "found" => "cached"),
+            misses: counter!("daybook_aggregate_lookups_total", "found" => "loaded"),
+            duration: histogram!("daybook_command_duration_seconds"),
+        }
+    }
+
+    pub(super) fn conflict(&self) {
+        self.conflicts.increment(1);
+    }
+
+    pub(super) fn retry(&self) {
+        self.retries.increment(1);
+    }
+
+    pub(super) fn looked_up(&self, all: usize, absent: usize) {
+        self.hits.increment((all - absent) as u64);
+        self.misses.increment(absent as u64);
+    }
+
+    pub(super) fn answered(
+        &self,
+        answer: &Result<Done, Error>,
+        took: Duration,
+        dry_run: bool,
+        cached: usize,
+    ) {
+        let outcome = match answer {
+            Ok(_) if dry_run => "dry_run",
+            Ok(done) => done.label(),
+            Err(error) => error.label(),
+        };
+        counter!("daybook_commands_total", "outcome" => outcome).increment(1);
+        self.duration.record(took.as_secs_f64());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a gauge; the bound is far below 2^52"
+        )]
+        self.cached.set(cached as f64);
+    }
+}
