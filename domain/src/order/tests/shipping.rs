@@ -97,6 +97,23 @@ fn the_value_of_units_is_not_negative_after_a_refusal() {
 }
 
 #[test]
+fn what_a_refused_shipment_gives_back_is_shared_among_all_units_that_are_left() {
+    let reprice = Change::Reprice {
+        line_id: L2,
+        unit_price: price("4"),
+    };
+    let of_line_2 = |n, qty| request_shipment(n, Some(vec![units(L2, qty)]));
+    let order = confirmed(three_lines())
+        .after([of_line_2(1, 2), edit(1, vec![reprice])])
+        .after([of_line_2(2, 1), refuse(1)]);
+    let line = &order.look().lines[&L2];
+    // 20.00 for five units now, of which one is on its way for a third of the 16.00 that were left then.
+    assert_eq!(line.taken().value, 533);
+    assert_eq!(line.value_of_next(3, Rounding::HalfEven), 1_100);
+    assert_eq!(line.value_of_next(4, Rounding::HalfEven), 1_467);
+}
+
+#[test]
 fn only_what_is_reserved_here_ships() {
     let order = pending(three_lines()).after([record_reserved(&[(L1, 2)], &[]), confirm(4_900)]);
     order
