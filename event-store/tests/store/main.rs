@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod contract;
+mod damage;
+mod failures;
+mod model;
 mod sqlite;

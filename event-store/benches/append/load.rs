@@ -1,0 +1,226 @@
+//! What is written: new streams, or random ones of many that are there. Every writer keeps to its own share of the streams,
+//! so that what it expects of them is right.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use event_store::EventStore;
+use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
+use event_store::record::StreamId;
+use event_store::sqlite::{Options, Store};
+use hdrhistogram::Histogram;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use uuid::Uuid;
+
+use crate::{EVENTS_EACH, STREAMS};
+
+/// No two writers of any two runs draw the same command ids.
+static RUNS: AtomicU64 = AtomicU64::new(100);
+
+/// Which streams are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Each event begins a stream.
+    New,
+    /// Each event goes to a random one of the streams that are there.
+    Random,
+}
+
+impl Load {
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "new" => Self::New,
+            "random" => Self::Random,
+            other => panic!("there is no load {other}"),
+        }
+    }
+}
+
+/// A stream's number and the last event that it has.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) number: u64,
+    pub(crate) version: u64,
+    pub(crate) event_id: Uuid,
+}
+
+/// The streams that are there, with their heads.
+#[derive(Clone, Default)]
+pub(crate) struct Streams {
+    pub(crate) heads: Vec<Head>,
+}
+
+/// One writer's part of them.
+pub(crate) struct Share {
+    heads: Vec<Head>,
+    random: SmallRng,
+}
+
+impl Streams {
+    pub(crate) fn share(&mut self, writers: usize) -> Vec<Share> {
+        let mut shares: Vec<Share> = (0..writers)
+            .map(|_| Share {
+                heads: Vec::new(),
+                random: SmallRng::seed_from_u64(RUNS.fetch_add(1, Ordering::Relaxed)),
+            })
+            .collect();
+        for (n, head) in self.heads.drain(..).enumerate() {
+            shares[n % writers].heads.push(head);
+        }
+        shares
+    }
+
+    pub(crate) fn take_back(&mut self, shares: Vec<Share>) {
+        self.heads = shares.into_iter().flat_map(|share| share.heads).collect();
+    }
+}
+
+pub(crate) fn stream(number: u64) -> StreamId {
+    StreamId::new("acme", "stock", format!("main/sku-{number:016x}"))
+}
+
+pub(crate) fn new_stream() -> StreamId {
+    StreamId::new("acme", "order", Uuid::now_v7().to_string())
+}
+
+/// About 500 bytes altogether, as an order event has.
+pub(crate) fn data() -> Bytes {
+    Bytes::from_static(&[b'd'; 380])
+}
+
+pub(crate) fn metadata() -> Bytes {
+    Bytes::from_static(&[b'm'; 120])
+}
+
+/// Client keys are random, which is the dearer kind.
+pub(crate) fn command_id(random: &mut SmallRng) -> Uuid {
+    uuid::Builder::from_random_bytes(random.random()).into_uuid()
+}
+
+fn batch(
+    stream: StreamId,
+    expected: Expectation,
+    event_id: Uuid,
+    command_id: Uuid,
+    kind: &Arc<str>,
+) -> Batch {
+    let event = NewEvent {
+        event_id,
+        kind: Arc::clone(kind),
+        schema_version: 1,
+        data: data(),
+        metadata: metadata(),
+    };
+    Batch {
+        command_id,
+        fingerprint: [5; 32],
+        writes: vec![StreamWrite {
+            stream,
+            expected,
+            events: vec![event],
+        }],
+    }
+}
+
+/// One writer: appends one event after the other, each when the one before is answered.
+pub(crate) async fn write(
+    store: Arc<Store>,
+    load: Load,
+    mut share: Share,
+    events: usize,
+) -> (Share, Histogram<u64>) {
+    let mut latencies = Histogram::new(3).unwrap();
+    let kind: Arc<str> = "StockReserved".into();
+    for _ in 0..events {
+        let event_id = Uuid::now_v7();
+        let command_id = command_id(&mut share.random);
+        let (stream, expected) = match load {
+            Load::New => (new_stream(), Expectation::NoStream),
+            Load::Random => {
+                let place = share.random.random_range(0..share.heads.len());
+                let head = &mut share.heads[place];
+                let expected = Expectation::At {
+                    version: head.version,
+                    event_id: head.event_id,
+                };
+                (head.version, head.event_id) = (head.version + 1, event_id);
+                (stream(head.number), expected)
+            }
+        };
+        let began = Instant::now();
+        let outcome = store
+            .append(batch(stream, expected, event_id, command_id, &kind))
+            .await
+            .unwrap();
+        latencies
+            .record(began.elapsed().as_micros() as u64)
+            .unwrap();
+        assert!(matches!(outcome, Outcome::Appended(_)), "{outcome:?}");
+    }
+    (share, latencies)
+}
+
+/// Makes the store that a load begins with.
+pub(crate) async fn prepare(load: Load, dir: &Path, scale: f64) -> Streams {
+    std::fs::remove_dir_all(dir).ok();
+    let store = Store::open(Options::new(dir)).unwrap();
+    let mut streams = Streams::default();
+    if load == Load::Random {
+        let count = (STREAMS as f64 * scale) as usize;
+        let mut random = SmallRng::seed_from_u64(1);
+        let kind: Arc<str> = "StockReceived".into();
+        streams.heads = (0..count)
+            .map(|_| Head {
+                number: random.random(),
+                version: 0,
+                event_id: Uuid::nil(),
+            })
+            .collect();
+        for version in 1..=EVENTS_EACH as u64 {
+            for part in streams.heads.chunks_mut(10_000) {
+                let pending: Vec<_> = part
+                    .iter_mut()
+                    .map(|head| {
+                        let expected = match head.version {
+                            0 => Expectation::NoStream,
+                            version => Expectation::At {
+                                version,
+                                event_id: head.event_id,
+                            },
+                        };
+                        (head.version, head.event_id) = (version, Uuid::now_v7());
+                        let id = command_id(&mut random);
+                        store.append(batch(
+                            stream(head.number),
+                            expected,
+                            head.event_id,
+                            id,
+                            &kind,
+                        ))
+                    })
+                    .collect();
+                for pending in pending {
+                    assert!(matches!(pending.await, Ok(Outcome::Appended(_))));
+                }
+            }
+        }
+    }
+    store.close().await.unwrap();
+    streams
+}
+
+/// Copies a store's files and waits until they are on disk, so that their writing is nobody's burden.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::remove_dir_all(to).ok();
+    std::fs::create_dir_all(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        let copy = to.join(file.file_name());
+        std::fs::copy(file.path(), &copy).unwrap();
+        std::fs::File::open(&copy).unwrap().sync_all().unwrap();
+    }
+}
