@@ -1,0 +1,107 @@
+//! Where each read model stands, for whoever waits for a position or asks about lag. It says what was committed, never what is hoped.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use event_store::record::Position;
+use tokio::sync::watch;
+
+use crate::store::Error;
+
+/// Why a read model stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The position of the record that it could not apply; its rows show everything before it.
+    pub position: Position,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// Where a read model stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The last position that its rows show.
+    pub position: Position,
+    /// It is being built for the first time until here, and not to be read before.
+    pub building_to: Position,
+    /// How far the tables are that are built beside it, if they are.
+    pub rebuild: Option<Position>,
+    /// Why it stopped, if it did.
+    pub stopped: Option<Stop>,
+}
+
+/// Where all of them stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    statuses: watch::Sender<BTreeMap<&'static str, Status>>,
+    /// Counts take-overs: a worker looks at its checkpoints again when it changes.
+    takeovers: watch::Sender<u64>,
+}
+
+impl Board {
+    pub(crate) fn new(statuses: BTreeMap<&'static str, Status>) -> Self {
+        Self {
+            statuses: watch::Sender::new(statuses),
+            takeovers: watch::Sender::new(0),
+        }
+    }
+
+    pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Status)) {
+        self.statuses.send_modify(|statuses| {
+            if let Some(status) = statuses.get_mut(name) {
+                change(status);
+            }
+        });
+    }
+
+    pub(crate) fn all(&self) -> BTreeMap<&'static str, Status> {
+        self.statuses.borrow().clone()
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Option<Status> {
+        self.statuses.borrow().get(name).cloned()
+    }
+
+    pub(crate) fn taken_over(&self) {
+        self.takeovers.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn takeovers(&self) -> watch::Receiver<u64> {
+        self.takeovers.subscribe()
+    }
+
+    /// Waits until the named models (all, if none is named) show a position; the lowest of theirs.
+    pub(crate) async fn wait_for(
+        &self,
+        names: &[&str],
+        wanted: Position,
+        timeout: Duration,
+    ) -> Result<Position, Error> {
+        let lowest = |statuses: &BTreeMap<&'static str, Status>| {
+            let of = statuses
+                .iter()
+                .filter(|(name, _)| names.is_empty() || names.contains(name));
+            of.map(|(_, status)| status.position).min().unwrap_or(0)
+        };
+        // One that has stopped will not come any further: nothing to wait for.
+        let hopeless = |statuses: &BTreeMap<&'static str, Status>| {
+            statuses.iter().any(|(name, status)| {
+                (names.is_empty() || names.contains(name))
+                    && status.stopped.is_some()
+                    && status.position < wanted
+            })
+        };
+        let mut statuses = self.statuses.subscribe();
+        let reached =
+            statuses.wait_for(|statuses| lowest(statuses) >= wanted || hopeless(statuses));
+        let at = match tokio::time::timeout(timeout, reached).await {
+            Ok(Ok(statuses)) => lowest(&statuses),
+            _ => lowest(&self.statuses.borrow()),
+        };
+        if at >= wanted {
+            Ok(at)
+        } else {
+            Err(Error::Stale { wanted, at })
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The list of orders: one row an order, with what lists are filtered and sorted by; its labels (SKUs, tags) and its counters.
+//! A page costs what it shows, however many orders there are: no offset, and no count over the table.
+
+mod cursor;
+mod filter;
+mod page;
+
+use std::collections::BTreeSet;
+
+use domain::ids::OrderId;
+use domain::order::{Order, state};
+use domain::{Aggregate, stream};
+use event_store::record::{Micros, Position, Version};
+
+use crate::models::word;
+use crate::projection::{Projection, Rows, Shown};
+use crate::value::{Index, Shape, Spec, Spread, Table, Value, int, text};
+
+pub use filter::{BadFilter, Filter, Op, Sort};
+pub use page::{BadCursor, Count, Page, PageError, Query, page};
+
+/// The read model.
+#[derive(Debug)]
+pub struct OrderList;
+
+static ORDERS: Table = Table {
+    name: "order_list",
+    shape: Shape::Rows,
+    columns: &[
+        text("tenant"),
+        text("order_id"),
+        int("placed_at"),
+        int("first_at"),
+        int("updated_at"),
+        int("version"),
+        int("position"),
+        text("status"),
+        text("stock_status"),
+        text("payment_status"),
+        text("fulfilment_status"),
+        text("return_status"),
+        int("on_hold"),
+        text("channel"),
+        text("external_ref").or_null(),
+        text("customer").or_null(),
+        text("currency"),
+        int("total"),
+        int("owed"),
+        int("captured"),
+        int("refunded"),
+        int("lines"),
+        int("units"),
+        text("tags"),
+        text("reject_reason").or_null(),
+    ],
+    key: 2,
+    indexes: &[
+        Index {
+            name: "by_placed",
+            columns: "tenant, placed_at, order_id",
+        },
+        Index {
+            name: "by_status",
+            columns: "tenant, status, placed_at, order_id",
+        },
+        Index {
+            name: "by_customer",
+            columns: "tenant, customer, placed_at, order_id",
+        },
+        Index {
+            name: "by_reference",
+            columns: "tenant, external_ref, placed_at, order_id",
+        },
+        Index {
+            name: "by_total",
+            columns: "tenant, total, order_id",
+        },
+        Index {
+            name: "by_update",
+            columns: "tenant, updated_at, order_id",
+        },
+    ],
+};
+
+static LABELS: Table = Table {
+    name: "order_list_label",
+    shape: Shape::Rows,
+    columns: &[
+        text("tenant"),
+        text("kind"),
+        text("label"),
+        int("placed_at"),
+        text("order_id"),
+    ],
+    key: 5,
+    indexes: &[],
+};
+
+/// Kept per partition, since two workers may not add to one row; a query sums them.
+static TALLIES: Table = Table {
+    name: "order_list_tally",
+    shape: Shape::Tally,
+    columns: &[
+        text("tenant"),
+        text("field"),
+        text("value"),
+        int("partition"),
+        int("orders"),
+    ],
+    key: 4,
+    indexes: &[],
+};
+
+static SPEC: Spec = Spec {
+    name: "order_list",
+    version: 1_000 + Order::FOLD,
+    spread: Spread::ByStream,
+    tables: &[&ORDERS, &LABELS, &TALLIES],
+};
+
+/// One order of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The order.
+    pub order_id: OrderId,
+    /// When it was placed, in the business's own time.
+    pub placed_at: Micros,
+    /// When that was recorded.
+    pub recorded_at: Micros,
+    /// When its last event was recorded.
+    pub updated_at: Micros,
+    /// Its stream's version.
+    pub version: Version,
+    /// The position of the event that has that version.
+    pub changed_at_position: Position,
+    /// How far it is.
+    pub status: String,
+    /// Where its stock stands.
+    pub stock_status: String,
+    /// Where its money stands.
+    pub payment_status: String,
+    /// Where its goods stand.
+    pub fulfilment_status: String,
+    /// Where its returns stand.
+    pub return_status: String,
+    /// Whether a hold is open.
+    pub on_hold: bool,
+    /// Where it comes from.
+    pub channel: String,
+    /// Its number there.
+    pub external_ref: Option<String>,
+    /// Who ordered.
+    pub customer: Option<String>,
+    /// The currency of every amount.
+    pub currency: String,
+    /// What was ordered, in minor units, edits included.
+    pub total: i64,
+    /// What is owed for it in all.
+    pub owed: i64,
+    /// What was taken.
+    pub captured: i64,
+    /// What was given back.
+    pub refunded: i64,
+    /// How many lines it has.
+    pub lines: u64,
+    /// How many units were ordered.
+    pub units: u64,
+    /// Its labels.
+    pub tags: Vec<String>,
+    /// Why it was rejected, if it was.
+    pub reject_reason: Option<String>,
+}
+
+impl Projection for OrderList {
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn wants(&self, category: &str) -> bool {
+        category == stream::ORDER
+    }
+
+    fn order(&self, order: &Shown<Order>, rows: &mut Rows) {
+        let Order::Placed(placed) = &order.state else {
+            return;
+        };
+        let placed_at = placed_at(order, placed);
+        let row = summary_row(order, placed, placed_at);
+        for (field, at) in TALLIED {
+            rows.put(&TALLIES, tally(&order.tenant, field, row[*at].clone()));
+        }
+        rows.put(&TALLIES, tally(&order.tenant, "", "".into()));
+        rows.put(&ORDERS, row);
+        let skus: BTreeSet<_> = placed
+            .lines
+            .values()
+            .map(|line| line.line.sku.as_str())
+            .collect();
+        let tags: BTreeSet<_> = placed.tags.iter().map(String::as_str).collect();
+        let labels = skus
+            .into_iter()
+            .map(|sku| ("sku", sku))
+            .chain(tags.into_iter().map(|tag| ("tag", tag)));
+        for (kind, label) in labels {
+            let row = vec![
+                (&*order.tenant).into(),
+                kind.into(),
+                label.into(),
+                placed_at.into(),
+                (&*order.id).into(),
+            ];
+            rows.put(&LABELS, row);
+        }
+    }
+}
+
+/// The fields that orders are counted by, with their columns.
+const TALLIED: &[(&str, usize)] = &[
+    ("status", 7),
+    ("stock_status", 8),
+    ("payment_status", 9),
+    ("fulfilment_status", 10),
+    ("return_status", 11),
+    ("on_hold", 12),
+    ("channel", 13),
+    ("currency", 16),
+];
+
+fn tally(tenant: &str, field: &str, value: Value) -> Vec<Value> {
+    let value = match value {
+        Value::Int(number) => Value::Text(number.to_string()),
+        text => text,
+    };
+    vec![
+        tenant.into(),
+        field.into(),
+        value,
+        Value::Int(0),
+        Value::Int(1),
+    ]
+}
+
+/// When an order was placed in the business's own time.
+pub(crate) fn placed_at(order: &Shown<Order>, placed: &state::Placed) -> Micros {
+    placed
+        .occurred_at
+        .map_or(order.first_at, domain::time::Timestamp::micros)
+}
+
+fn summary_row(order: &Shown<Order>, placed: &state::Placed, placed_at: Micros) -> Vec<Value> {
+    let units: u64 = placed
+        .lines
+        .values()
+        .map(|line| u64::from(line.line.qty))
+        .sum();
+    vec![
+        (&*order.tenant).into(),
+        (&*order.id).into(),
+        placed_at.into(),
+        order.first_at.into(),
+        order.last_at.into(),
+        order.version.into(),
+        order.position.into(),
+        word(&placed.status).into(),
+        word(&placed.stock_status()).into(),
+        word(&placed.payment_status()).into(),
+        word(&placed.fulfilment_status()).into(),
+        word(&placed.return_status()).into(),
+        (!placed.holds.is_empty()).into(),
+        placed.channel.as_str().into(),
+        placed
+            .external_ref
+            .as_ref()
+            .map(|reference| reference.as_str())
+            .into(),
+        placed
+            .customer
+            .as_ref()
+            .map(|customer| customer.as_str())
+            .into(),
+        placed.currency.code().into(),
+        placed.totals.total.into(),
+        placed.owed().into(),
+        placed.payment.captured.into(),
+        placed.payment.refunded.into(),
+        (placed.lines.len() as u64).into(),
+        units.into(),
+        serde_json::to_string(&placed.tags)
+            .unwrap_or_default()
+            .into(),
+        placed
+            .rejection
+            .as_ref()
+            .map(|rejection| word(&rejection.reason))
+            .into(),
+    ]
+}

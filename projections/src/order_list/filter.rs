@@ -1,0 +1,277 @@
+//! What the list of orders can be narrowed to and sorted by: `field[op]=value`. What does not parse is refused, never passed over.
+
+use domain::order::event::PaymentStatus;
+use domain::order::state::{FulfilmentStatus, ReturnStatus, Status, StockStatus};
+use domain::time::Timestamp;
+
+use crate::models::from_word;
+use crate::value::Value;
+
+/// The most values that `in` may name.
+const MOST_VALUES: usize = 50;
+/// The longest text that a filter may hold, in bytes.
+const LONGEST: usize = 512;
+
+/// How a field is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// It is this.
+    Eq,
+    /// It is one of these.
+    In,
+    /// It is this or more.
+    Gte,
+    /// It is less.
+    Lt,
+    /// It begins with this.
+    Prefix,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub(super) field: &'static Field,
+    pub(super) op: Op,
+    pub(super) values: Vec<Value>,
+}
+
+/// A filter or a sort that the list does not have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter}: {what}")]
+pub struct BadFilter {
+    /// The parameter, as it was given.
+    pub parameter: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// How a field's values are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reading {
+    /// One word of a closed set.
+    Word(fn(&str) -> bool),
+    /// Any text.
+    Text,
+    /// An instant.
+    Instant,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// A label of the order, of this kind.
+    Label,
+}
+
+/// A field of the list.
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) reading: Reading,
+}
+
+const FIELDS: &[Field] = &[
+    Field {
+        name: "status",
+        reading: Reading::Word(|text| from_word::<Status>(text).is_some()),
+    },
+    Field {
+        name: "stock_status",
+        reading: Reading::Word(|text| from_word::<StockStatus>(text).is_some()),
+    },
+    Field {
+        name: "payment_status",
+        reading: Reading::Word(|text| from_word::<PaymentStatus>(text).is_some()),
+    },
+    Field {
+        name: "fulfilment_status",
+        reading: Reading::Word(|text| from_word::<FulfilmentStatus>(text).is_some()),
+    },
+    Field {
+        name: "return_status",
+        reading: Reading::Word(|text| from_word::<ReturnStatus>(text).is_some()),
+    },
+    Field {
+        name: "on_hold",
+        reading: Reading::Flag,
+    },
+    Field {
+        name: "channel",
+        reading: Reading::Text,
+    },
+    Field {
+        name: "external_ref",
+        reading: Reading::Text,
+    },
+    Field {
+        name: "customer",
+        reading: Reading::Text,
+    },
+    Field {
+        name: "currency",
+        reading: Reading::Text,
+    },
+    Field {
+        name: "placed_at",
+        reading: Reading::Instant,
+    },
+    Field {
+        name: "updated_at",
+        reading: Reading::Instant,
+    },
+    Field {
+        name: "total",
+        reading: Reading::Number,
+    },
+    Field {
+        name: "sku",
+        reading: Reading::Label,
+    },
+    Field {
+        name: "tag",
+        reading: Reading::Label,
+    },
+];
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Field {}
+
+impl Filter {
+    /// The names of the fields that the list can be narrowed by.
+    pub fn fields() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|field| field.name)
+    }
+
+    /// A condition from a query parameter, `status` or `placed_at[gte]` say.
+    ///
+    /// # Errors
+    /// If there is no such field, the field cannot be compared so, or the value does not fit.
+    pub fn parse(parameter: &str, value: &str) -> Result<Self, BadFilter> {
+        let bad = |what: String| BadFilter {
+            parameter: parameter.chars().take(80).collect(),
+            what,
+        };
+        let (name, op) = match parameter
+            .strip_suffix(']')
+            .and_then(|text| text.split_once('['))
+        {
+            Some((name, op)) => (name, op),
+            None => (parameter, "eq"),
+        };
+        let op = match op {
+            "eq" => Op::Eq,
+            "in" => Op::In,
+            "gte" => Op::Gte,
+            "lt" => Op::Lt,
+            "prefix" => Op::Prefix,
+            _ => return Err(bad("is compared by eq, in, gte, lt or prefix".into())),
+        };
+        let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
+            return Err(bad(format!(
+                "the list has {}",
+                Self::fields().collect::<Vec<_>>().join(", ")
+            )));
+        };
+        if !field.reading.allows(op) {
+            return Err(bad(format!("{name} cannot be compared so")));
+        }
+        if value.len() > LONGEST * MOST_VALUES {
+            return Err(bad("is too long".into()));
+        }
+        let texts: Vec<_> = if op == Op::In {
+            value.split(',').collect()
+        } else {
+            vec![value]
+        };
+        if texts.len() > MOST_VALUES {
+            return Err(bad(format!("names more than {MOST_VALUES} values")));
+        }
+        let mut values = texts
+            .into_iter()
+            .map(|text| field.read(text).map_err(bad))
+            .collect::<Result<Vec<_>, _>>()?;
+        values.sort();
+        values.dedup();
+        Ok(Self { field, op, values })
+    }
+}
+
+impl Reading {
+    fn allows(self, op: Op) -> bool {
+        match self {
+            Self::Word(_) | Self::Label => matches!(op, Op::Eq | Op::In),
+            Self::Text => matches!(op, Op::Eq | Op::In | Op::Prefix),
+            Self::Instant | Self::Number => matches!(op, Op::Eq | Op::In | Op::Gte | Op::Lt),
+            Self::Flag => op == Op::Eq,
+        }
+    }
+}
+
+impl Field {
+    fn read(&self, text: &str) -> Result<Value, String> {
+        if text.is_empty() || text.len() > LONGEST || text.chars().any(char::is_control) {
+            return Err("holds a value that is empty, too long or not printable".into());
+        }
+        match self.reading {
+            Reading::Word(known) if known(text) => Ok(text.into()),
+            Reading::Word(_) => Err(format!("there is no {} `{text}`", self.name)),
+            Reading::Text => Ok(text.into()),
+            Reading::Label if self.name == "sku" => Ok(text.to_uppercase().into()),
+            Reading::Label => Ok(text.into()),
+            Reading::Instant => text
+                .parse::<Timestamp>()
+                .map(|at| at.micros().into())
+                .map_err(|bad| bad.to_string()),
+            Reading::Number => text
+                .parse::<i64>()
+                .map(Value::Int)
+                .map_err(|_| format!("`{text}` is no whole number")),
+            Reading::Flag => match text {
+                "true" => Ok(true.into()),
+                "false" => Ok(false.into()),
+                _ => Err("is true or false".into()),
+            },
+        }
+    }
+}
+
+/// What the list is sorted by; the order's id breaks ties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    pub(super) column: &'static str,
+    pub(super) falling: bool,
+}
+
+impl Default for Sort {
+    fn default() -> Self {
+        Self {
+            column: "placed_at",
+            falling: true,
+        }
+    }
+}
+
+impl Sort {
+    /// A sort from a query parameter, `-placed_at` say.
+    ///
+    /// # Errors
+    /// If the list cannot be sorted so.
+    pub fn parse(value: &str) -> Result<Self, BadFilter> {
+        let (name, falling) = value
+            .strip_prefix('-')
+            .map_or((value, false), |name| (name, true));
+        let column = ["placed_at", "updated_at", "total"]
+            .into_iter()
+            .find(|known| *known == name);
+        column
+            .map(|column| Self { column, falling })
+            .ok_or_else(|| BadFilter {
+                parameter: "sort".into(),
+                what: "is placed_at, updated_at or total, with - before it for falling".into(),
+            })
+    }
+}

@@ -1,0 +1,235 @@
+//! What happened to an order, wherever it was recorded: its own events, and those of its payment, its stock, its sagas and the commands
+//! that were refused. Each with who, what, why and what it follows from. Rows are added and never changed.
+
+mod summary;
+
+use domain::ids::OrderId;
+use domain::{Event, order, stock};
+use event_store::record::{Micros, Position, Version};
+use uuid::Uuid;
+
+use crate::fact::Fact;
+use crate::level::Level;
+use crate::projection::{Projection, Rows, Shown};
+use crate::reads::{Answer, Reads};
+use crate::store::{Error, Statement};
+use crate::value::{Row, Shape, Spec, Spread, Table, int, text};
+
+pub use summary::{reason, summary};
+
+/// The read model.
+#[derive(Debug)]
+pub struct OrderTimeline;
+
+static ENTRIES: Table = Table {
+    name: "order_timeline",
+    shape: Shape::Rows,
+    columns: &[
+        text("tenant"),
+        text("subject"),
+        int("position"),
+        text("category"),
+        text("stream"),
+        int("version"),
+        text("kind"),
+        text("summary"),
+        text("reason").or_null(),
+        text("actor"),
+        text("via"),
+        text("on_behalf_of").or_null(),
+        int("recorded_at"),
+        int("occurred_at"),
+        text("event_id"),
+        text("command_id"),
+        text("causation").or_null(),
+    ],
+    key: 3,
+    indexes: &[],
+};
+
+/// What else belongs to an order: work on its returns goes under the return.
+static LINKS: Table = Table {
+    name: "order_timeline_link",
+    shape: Shape::Rows,
+    columns: &[text("tenant"), text("order_id"), text("subject")],
+    key: 3,
+    indexes: &[],
+};
+
+static SPEC: Spec = Spec {
+    name: "order_timeline",
+    version: 1,
+    spread: Spread::Single,
+    tables: &[&ENTRIES, &LINKS],
+};
+
+const PAGE: &str = "
+SELECT position, category, stream, version, kind, summary, reason, actor, via, on_behalf_of, recorded_at, occurred_at, event_id,
+    command_id, causation
+FROM order_timeline
+WHERE tenant = $1 AND position > $2 AND (subject = $3
+    OR subject IN (SELECT subject FROM order_timeline_link WHERE tenant = $4 AND order_id = $5))
+ORDER BY position LIMIT $6";
+
+/// An entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The event's position.
+    pub position: Position,
+    /// The kind of stream that it is in.
+    pub category: String,
+    /// The stream's id.
+    pub stream: String,
+    /// Its version there.
+    pub version: Version,
+    /// The stored type name.
+    pub kind: String,
+    /// What happened, for people.
+    pub summary: String,
+    /// Why, where the event says so.
+    pub reason: Option<String>,
+    /// Who did it.
+    pub actor: String,
+    /// How it came in.
+    pub via: String,
+    /// For whom.
+    pub on_behalf_of: Option<String>,
+    /// When it was recorded.
+    pub recorded_at: Micros,
+    /// When it happened in the business's own time.
+    pub occurred_at: Micros,
+    /// The event.
+    pub event_id: Uuid,
+    /// The command whose batch wrote it.
+    pub command_id: Uuid,
+    /// The event or the command that led to it.
+    pub causation: Option<Uuid>,
+}
+
+impl Projection for OrderTimeline {
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn wants(&self, _category: &str) -> bool {
+        true
+    }
+
+    fn record(&self, fact: &Fact, _level: Option<&Shown<Level>>, rows: &mut Rows) {
+        let (record, metadata) = (&fact.record, &fact.metadata);
+        let tenant = || (&*record.stream.tenant).into();
+        rows.put(
+            &ENTRIES,
+            vec![
+                tenant(),
+                subject(fact).into(),
+                record.position.into(),
+                (&*record.stream.category).into(),
+                (&*record.stream.id).into(),
+                record.version.into(),
+                (&*record.kind).into(),
+                summary(&fact.event).into(),
+                reason(&fact.event).into(),
+                metadata.actor.id.as_str().into(),
+                metadata.actor.via.as_str().into(),
+                metadata.actor.on_behalf_of.as_deref().into(),
+                record.recorded_at.into(),
+                fact.occurred_at().into(),
+                record.event_id.to_string().into(),
+                record.command_id.to_string().into(),
+                metadata.causation.map(|id| id.to_string()).into(),
+            ],
+        );
+        if let Event::Order(order::Event::ReturnRequested(it)) = &fact.event {
+            rows.put(
+                &LINKS,
+                vec![
+                    tenant(),
+                    (&*record.stream.id).into(),
+                    it.return_id.to_string().into(),
+                ],
+            );
+        }
+    }
+}
+
+/// Under what an event goes: its order where it names one, else what its work belongs to.
+fn subject(fact: &Fact) -> String {
+    let order = match &fact.event {
+        Event::Order(_) => return fact.record.stream.id.to_string(),
+        Event::Payment(domain::payment::Event::AuthorisationRequested(it)) => Some(it.order_id),
+        Event::Reference(domain::reference::Event::Claimed(it)) => Some(it.order_id),
+        Event::Stock(event) => order_of_stock(event),
+        Event::Payment(_)
+        | Event::Reservation(_)
+        | Event::Outcome(_)
+        | Event::Import(_)
+        | Event::Saga(_) => None,
+    };
+    order.map_or_else(
+        || fact.metadata.correlation.to_string(),
+        |order| order.to_string(),
+    )
+}
+
+fn order_of_stock(event: &stock::Event) -> Option<OrderId> {
+    match event {
+        stock::Event::Reserved(it) => it.order_id,
+        stock::Event::Backordered(it) => it.order_id,
+        stock::Event::ReservationReleased(it) => it.order_id,
+        stock::Event::ReservationExpired(it) => it.order_id,
+        stock::Event::Shipped(it) => it.order_id,
+        stock::Event::Returned(it) => it.order_id,
+        stock::Event::BackorderAllocated(it) => it.order_id,
+        stock::Event::Registered(_)
+        | stock::Event::Received(_)
+        | stock::Event::ReservationExtended(_)
+        | stock::Event::WrittenOff(_)
+        | stock::Event::Adjusted(_)
+        | stock::Event::Counted(_) => None,
+    }
+}
+
+/// What happened to an order (or a return, a reservation, a run) after a position, oldest first.
+///
+/// # Errors
+/// If the rows cannot be read.
+pub async fn page(
+    reads: &Reads,
+    tenant: &str,
+    subject: Uuid,
+    after: Position,
+    limit: u32,
+) -> Result<Answer<Vec<Entry>>, Error> {
+    let id = subject.to_string();
+    let values = vec![
+        tenant.into(),
+        after.into(),
+        id.as_str().into(),
+        tenant.into(),
+        id.as_str().into(),
+        limit.into(),
+    ];
+    let answer = reads.rows(SPEC.name, Statement::new(PAGE, values)).await?;
+    answer.try_map(|rows| rows.iter().map(entry).collect())
+}
+
+fn entry(row: &Row) -> Result<Entry, Error> {
+    Ok(Entry {
+        position: row.count(0)?,
+        category: row.text(1)?.to_owned(),
+        stream: row.text(2)?.to_owned(),
+        version: row.count(3)?,
+        kind: row.text(4)?.to_owned(),
+        summary: row.text(5)?.to_owned(),
+        reason: row.maybe_text(6)?.map(str::to_owned),
+        actor: row.text(7)?.to_owned(),
+        via: row.text(8)?.to_owned(),
+        on_behalf_of: row.maybe_text(9)?.map(str::to_owned),
+        recorded_at: row.int(10)?,
+        occurred_at: row.int(11)?,
+        event_id: row.parsed(12)?,
+        command_id: row.parsed(13)?,
+        causation: row.maybe_parsed(14)?,
+    })
+}

@@ -1,0 +1,159 @@
+//! What SQLite is told of tables and checkpoints. The one place with SQLite's own dialect; it reads and writes no rows.
+
+use std::fmt::Write as _;
+
+use crate::store::Slot;
+use crate::value::{Kind, Shape, Spec, Table};
+
+/// The version of the file's own layout, in `PRAGMA user_version`.
+pub(super) const LAYOUT: i64 = 1;
+
+/// One row for each model and slot. `partition` is 0 until models are spread over workers.
+pub(super) const CHECKPOINT: &str = "
+CREATE TABLE IF NOT EXISTS checkpoint (
+    name TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    CONSTRAINT checkpoint_pk PRIMARY KEY (name, slot, partition)
+) STRICT, WITHOUT ROWID;";
+
+/// What every connection is told first. The log is the truth and can be posted again, so a commit need not be synced:
+/// what a power cut takes is noticed at the next start and posted again.
+pub(super) const WRITER: &str = "
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 8000;
+PRAGMA cache_size = -65536;
+PRAGMA temp_store = MEMORY;
+PRAGMA busy_timeout = 10000;";
+
+/// What a reading connection is told.
+pub(super) const READER: &str = "
+PRAGMA query_only = ON;
+PRAGMA cache_size = -16384;
+PRAGMA mmap_size = 268435456;
+PRAGMA temp_store = MEMORY;
+PRAGMA busy_timeout = 10000;";
+
+/// Makes a model's tables and their indexes. Index names carry the generation, since they outlive the renaming of their table.
+pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
+    let mut sql = String::new();
+    for table in spec.tables {
+        let name = physical(table, slot);
+        let _ = write!(sql, "DROP TABLE IF EXISTS {name}; CREATE TABLE {name} (");
+        for column in table.columns {
+            let kind = match column.kind {
+                Kind::Int => "INTEGER",
+                Kind::Text => "TEXT",
+            };
+            let null = if column.null { "" } else { " NOT NULL" };
+            let _ = write!(sql, "{} {kind}{null}, ", column.name);
+        }
+        let key: Vec<_> = table
+            .columns
+            .iter()
+            .take(table.key)
+            .map(|c| c.name)
+            .collect();
+        let _ = write!(
+            sql,
+            "CONSTRAINT {}_pk PRIMARY KEY ({})) STRICT, WITHOUT ROWID;",
+            table.name,
+            key.join(", ")
+        );
+        for index in table.indexes {
+            let _ = write!(
+                sql,
+                "CREATE INDEX {}_{}_{generation} ON {name} ({});",
+                table.name, index.name, index.columns
+            );
+        }
+    }
+    sql
+}
+
+/// Drops a model's tables.
+pub(super) fn drop(spec: &Spec, slot: Slot) -> String {
+    spec.tables.iter().fold(String::new(), |mut sql, table| {
+        let _ = write!(sql, "DROP TABLE IF EXISTS {};", physical(table, slot));
+        sql
+    })
+}
+
+/// Puts the tables of the next slot in the place of the live ones.
+pub(super) fn take_over(spec: &Spec) -> String {
+    spec.tables.iter().fold(String::new(), |mut sql, table| {
+        let (live, next) = (physical(table, Slot::Live), physical(table, Slot::Next));
+        let _ = write!(
+            sql,
+            "DROP TABLE IF EXISTS {live}; ALTER TABLE {next} RENAME TO {live};"
+        );
+        sql
+    })
+}
+
+/// A table's name in the file.
+pub(super) fn physical(table: &Table, slot: Slot) -> String {
+    format!("{}{}", table.name, slot.suffix())
+}
+
+/// Writes a row, or adds to it.
+pub(super) fn put(table: &Table, slot: Slot) -> String {
+    let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
+    let marks: Vec<_> = (1..=names.len()).map(|n| format!("${n}")).collect();
+    let key = names[..table.key].join(", ");
+    let name = physical(table, slot);
+    let set: Vec<_> = names[table.key..]
+        .iter()
+        .map(|column| match table.shape {
+            Shape::Rows => format!("{column} = excluded.{column}"),
+            Shape::Tally => format!("{column} = {name}.{column} + excluded.{column}"),
+        })
+        .collect();
+    let clash = if set.is_empty() {
+        "NOTHING".to_owned()
+    } else {
+        format!("UPDATE SET {}", set.join(", "))
+    };
+    format!(
+        "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({key}) DO {clash}",
+        names.join(", "),
+        marks.join(", ")
+    )
+}
+
+/// Removes a row by its key.
+pub(super) fn remove(table: &Table, slot: Slot) -> String {
+    let by: Vec<_> = table.columns[..table.key]
+        .iter()
+        .enumerate()
+        .map(|(n, column)| format!("{} = ${}", column.name, n + 1))
+        .collect();
+    format!(
+        "DELETE FROM {} WHERE {}",
+        physical(table, slot),
+        by.join(" AND ")
+    )
+}
+
+/// Every row of a table by key: the canonical order of a dump. A tally that stands at 0 is as good as absent.
+pub(super) fn dump(table: &Table) -> String {
+    let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
+    let wanted = match table.shape {
+        Shape::Rows => String::new(),
+        Shape::Tally => format!(" WHERE {} <> 0", names[names.len() - 1]),
+    };
+    format!(
+        "SELECT {} FROM {}{wanted} ORDER BY {}",
+        names.join(", "),
+        table.name,
+        names[..table.key].join(", ")
+    )
+}

@@ -1,0 +1,189 @@
+//! The contract of a database for read models: rows and checkpoint change in one transaction, by compare-and-set.
+//! It must never move a checkpoint without the rows, nor let a reader see half a model.
+
+use async_trait::async_trait;
+use event_store::record::Position;
+use uuid::Uuid;
+
+use crate::value::{Row, Spec, Table, Value};
+
+/// What can go wrong with a read model's database.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// A read failed, or what was read is not what was written.
+    #[error("the read model cannot be read: {0}")]
+    Read(String),
+    /// A write failed; nothing of it is there.
+    #[error("the read model cannot be written: {0}")]
+    Write(String),
+    /// The checkpoint is not where this worker left it: another one moved it. Nothing was written.
+    #[error("the checkpoint of {0} was moved by another worker")]
+    Lost(String),
+    /// The database is closed.
+    #[error("the read models are closed")]
+    Closed,
+    /// There is no read model of that name.
+    #[error("there is no read model `{0}`")]
+    Unknown(String),
+    /// It is being built from the log and has not caught up yet.
+    #[error("the read model {0} is being built and has not caught up yet")]
+    Building(String),
+    /// It is being rebuilt already.
+    #[error("the read model {0} is being rebuilt already")]
+    AlreadyRebuilding(String),
+    /// It did not reach the position that was asked for in time.
+    #[error("the read models are at position {at} and did not reach {wanted} in time")]
+    Stale {
+        /// The position that was asked for.
+        wanted: Position,
+        /// Where they are.
+        at: Position,
+    },
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] event_store::Error),
+}
+
+/// Which tables of a model: the ones that queries read, or the ones that are built beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// What queries read.
+    Live,
+    /// What is built to take over.
+    Next,
+}
+
+impl Slot {
+    /// What its tables' names end with.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Next => "__next",
+        }
+    }
+
+    /// Its name in the checkpoint's key.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Next => "next",
+        }
+    }
+}
+
+/// How far a model's tables are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The model.
+    pub name: String,
+    /// The version of its tables and its apply.
+    pub version: u32,
+    /// The last position that its rows show.
+    pub position: Position,
+    /// The hash of the record there, all zero at position 0.
+    pub hash: [u8; 32],
+    /// Grows with each change of hands; a commit with an older one is refused.
+    pub epoch: u64,
+    /// Who holds it.
+    pub owner: Uuid,
+    /// The store that its rows come from.
+    pub incarnation: Uuid,
+}
+
+/// What is done to one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The row is this.
+    Put(&'static Table, Vec<Value>),
+    /// The row with this key is gone.
+    Remove(&'static Table, Vec<Value>),
+}
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Table {}
+
+/// One model's part in a commit.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The model.
+    pub name: &'static str,
+    /// Where its checkpoint has to be.
+    pub from: Position,
+    /// Which epoch its checkpoint has to have.
+    pub epoch: u64,
+    /// Where its checkpoint goes.
+    pub to: Position,
+    /// The hash of the record there.
+    pub hash: [u8; 32],
+    /// What is done to its rows.
+    pub changes: Vec<Change>,
+}
+
+/// A query: SQL that both dialects read, with `$1`, `$2` … numbered in order of first use.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The SQL.
+    pub sql: String,
+    /// What stands for `$1`, `$2` …
+    pub values: Vec<Value>,
+}
+
+impl Statement {
+    /// A query.
+    pub fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
+        Self {
+            sql: sql.into(),
+            values,
+        }
+    }
+}
+
+/// What became of a take-over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// The new tables are live; their checkpoint.
+    Done(Checkpoint),
+    /// The live tables are ahead, at this position; nothing was done.
+    Behind(Position),
+}
+
+/// A database for read models.
+#[async_trait]
+pub trait ReadStore: Send + Sync + 'static {
+    /// The checkpoint of a model's tables, `None` if they were never made.
+    async fn checkpoint(&self, name: &str, slot: Slot) -> Result<Option<Checkpoint>, Error>;
+
+    /// Makes a model's tables anew and empty, with a checkpoint at position 0, held by `owner`.
+    async fn create(
+        &self,
+        spec: &'static Spec,
+        slot: Slot,
+        owner: Uuid,
+        incarnation: Uuid,
+    ) -> Result<Checkpoint, Error>;
+
+    /// Takes a model's checkpoint over: whoever held it cannot commit any more.
+    async fn acquire(&self, name: &str, slot: Slot, owner: Uuid) -> Result<Checkpoint, Error>;
+
+    /// Writes the rows of all parts and moves their checkpoints, or does nothing at all.
+    async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error>;
+
+    /// Puts the tables built beside the live ones in their place, unless the live ones are ahead.
+    async fn take_over(&self, spec: &'static Spec, owner: Uuid) -> Result<Takeover, Error>;
+
+    /// Drops the tables that were being built.
+    async fn discard(&self, spec: &'static Spec) -> Result<(), Error>;
+
+    /// Answers queries, all on one state of the database.
+    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error>;
+
+    /// Finishes what is on the way and closes the database.
+    async fn close(&self) -> Result<(), Error>;
+}

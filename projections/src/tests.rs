@@ -1,0 +1,7 @@
+//! What the read models promise, on the real store: given events, then rows; the same bytes whatever the batch size, a crash, a rebuild
+//! or a second worker; a poison event that stops whom it concerns and nobody else.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod rows;
+mod shop;
+mod workers;

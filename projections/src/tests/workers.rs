@@ -1,0 +1,427 @@
+//! What workers promise: the same bytes whatever happens on the way, and one consumer's trouble is nobody else's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::shop::{Shop, TENANT};
+use crate::models;
+use crate::order_list::{self, Query};
+use crate::sqlite::{Snapshot, Sqlite};
+use crate::store::{Part, ReadStore, Slot};
+use crate::{Error, Options, Projections, verify};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
+    let options = Options {
+        batch,
+        ..Options::new(shop.folder.path().join(name))
+    };
+    Projections::open(options, shop.log()).await.unwrap()
+}
+
+/// Every row of every model.
+fn dump(folder: &Path) -> BTreeMap<&'static str, Vec<String>> {
+    let snapshot = Snapshot::open(folder).unwrap();
+    models::all()
+        .into_iter()
+        .map(|model| {
+            let mut lines = Vec::new();
+            snapshot
+                .dump(model.spec(), |line| lines.push(line.to_owned()))
+                .unwrap();
+            (model.spec().name, lines)
+        })
+        .collect()
+}
+
+async fn fresh(shop: &Shop, name: &str) -> BTreeMap<&'static str, Vec<String>> {
+    let projections = open(shop, name, 1_000).await;
+    projections.catch_up(None).await.unwrap();
+    projections.close().await.unwrap();
+    dump(&shop.folder.path().join(name))
+}
+
+#[tokio::test]
+async fn the_batch_size_does_not_show_in_the_rows() {
+    let mut shop = Shop::open();
+    shop.trade(60).await;
+    let expected = fresh(&shop, "1000").await;
+    assert!(
+        expected.values().all(|lines| !lines.is_empty()),
+        "every model has rows"
+    );
+    for batch in [1, 7, 64] {
+        let name = batch.to_string();
+        let projections = open(&shop, &name, batch).await;
+        projections.catch_up(None).await.unwrap();
+        projections.close().await.unwrap();
+        assert_eq!(
+            dump(&shop.folder.path().join(&name)),
+            expected,
+            "batches of {batch}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_cut_off_anywhere_goes_on_where_its_rows_are() {
+    let mut shop = Shop::open();
+    shop.trade(30).await;
+    let expected = fresh(&shop, "whole").await;
+    let folder = shop.folder.path().join("cut");
+    let mut at = 0;
+    while at < shop.head() {
+        at += 1 + shop.pick(23);
+        let until: BTreeMap<_, _> = Projections::names()
+            .into_iter()
+            .map(|name| (name, at.min(shop.head())))
+            .collect();
+        let rows = Sqlite::open(&folder, 2).await.unwrap();
+        let projections = Projections::with(rows, shop.log(), 5, models::all(), Some(&until))
+            .await
+            .unwrap();
+        projections.catch_up(None).await.unwrap();
+        // Dropped without a word, as by a crash: nothing is kept but what was committed.
+        drop(projections);
+    }
+    assert_eq!(dump(&folder), expected);
+}
+
+#[tokio::test]
+async fn models_at_different_positions_come_together_and_show_the_same() {
+    let mut shop = Shop::open();
+    shop.trade(30).await;
+    let expected = fresh(&shop, "whole").await;
+    let folder = shop.folder.path().join("apart");
+    let until: BTreeMap<_, _> = Projections::names()
+        .into_iter()
+        .zip((1..).map(|n| n * shop.head() / 9))
+        .collect();
+    let rows = Sqlite::open(&folder, 2).await.unwrap();
+    let projections = Projections::with(rows, shop.log(), 50, models::all(), Some(&until))
+        .await
+        .unwrap();
+    projections.catch_up(None).await.unwrap();
+    projections.close().await.unwrap();
+    let projections = open(&shop, "apart", 50).await;
+    let apart: std::collections::BTreeSet<_> = projections
+        .positions()
+        .iter()
+        .map(|standing| standing.position)
+        .collect();
+    assert_eq!(apart.len(), Projections::names().len());
+    projections.catch_up(None).await.unwrap();
+    projections.close().await.unwrap();
+    assert_eq!(dump(&folder), expected);
+}
+
+#[tokio::test]
+async fn of_two_workers_on_one_checkpoint_the_older_rolls_back_and_stops() {
+    let mut shop = Shop::open();
+    shop.trade(10).await;
+    let first = open(&shop, "read", 1_000).await;
+    let second = open(&shop, "read", 1_000).await;
+    first.catch_up(None).await.unwrap_err();
+    assert!(
+        first
+            .positions()
+            .iter()
+            .all(|standing| standing.stopped.is_some() && standing.position == 0)
+    );
+    second.catch_up(None).await.unwrap();
+    assert!(second.positions().iter().all(|standing| standing.lag == 0));
+    second.close().await.unwrap();
+    assert_eq!(
+        dump(&shop.folder.path().join("read")),
+        fresh(&shop, "fresh").await
+    );
+}
+
+#[tokio::test]
+async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
+    let shop = Shop::open();
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2)
+        .await
+        .unwrap();
+    let (owner, store) = (Uuid::now_v7(), Uuid::now_v7());
+    let spec = models::by_name("stock_levels").unwrap().spec();
+    let other = models::by_name("open_quantity").unwrap().spec();
+    let held = rows.create(spec, Slot::Live, owner, store).await.unwrap();
+    rows.create(other, Slot::Live, owner, store).await.unwrap();
+    let row = spec.tables[0]
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, _)| if at < 3 { "x".into() } else { 1_i64.into() });
+    let good = Part {
+        name: spec.name,
+        from: 0,
+        epoch: held.epoch,
+        to: 5,
+        hash: [1; 32],
+        changes: vec![crate::store::Change::Put(spec.tables[0], row.collect())],
+    };
+    let stale = Part {
+        name: other.name,
+        epoch: held.epoch + 7,
+        changes: vec![],
+        ..good.clone()
+    };
+    let lost = rows.commit(Slot::Live, vec![good.clone(), stale]).await;
+    assert!(matches!(lost, Err(Error::Lost(name)) if name == other.name));
+    assert_eq!(
+        rows.checkpoint(spec.name, Slot::Live)
+            .await
+            .unwrap()
+            .unwrap()
+            .position,
+        0
+    );
+    rows.commit(Slot::Live, vec![good]).await.unwrap();
+    assert_eq!(
+        rows.checkpoint(spec.name, Slot::Live)
+            .await
+            .unwrap()
+            .unwrap()
+            .position,
+        5
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_takes_over_while_events_arrive_and_readers_never_see_half_of_it() {
+    let mut shop = Shop::open();
+    shop.trade(40).await;
+    let projections = open(&shop, "read", 50).await;
+    let token = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&projections).run(token.clone()));
+    projections.wait_for(shop.head(), SOON).await.unwrap();
+    let reads = projections.reads();
+    let watching = tokio::spawn({
+        let (reads, token) = (reads.clone(), token.clone());
+        async move {
+            let (mut most, mut seen) = (0, 0);
+            while !token.is_cancelled() {
+                let query = Query {
+                    tenant: TENANT.into(),
+                    limit: 200,
+                    count: true,
+                    ..Query::default()
+                };
+                let answer = order_list::page(&reads, &query).await.unwrap();
+                let count = answer.value.count.unwrap().value;
+                assert!(count >= 40 && count >= most, "{count} after {most}");
+                assert!(answer.position >= seen, "never back");
+                (most, seen) = (count, answer.position);
+            }
+        }
+    });
+    for round in 0..3 {
+        let rebuilding = tokio::spawn({
+            let projections = Arc::clone(&projections);
+            async move {
+                for name in Projections::names() {
+                    projections.rebuild(name, None).await.unwrap();
+                }
+            }
+        });
+        for n in 0..30 {
+            let id = shop
+                .place("late", &[("MUG", 2)], 50_000_000 + round * 100 + n)
+                .await;
+            shop.confirm(id).await;
+        }
+        rebuilding.await.unwrap();
+    }
+    let last = shop.place("last", &[("MUG", 2)], 1).await;
+    projections.wait_for(shop.head(), SOON).await.unwrap();
+    assert!(
+        crate::order_detail::by_id(&reads, TENANT, last)
+            .await
+            .unwrap()
+            .value
+            .is_some()
+    );
+    token.cancel();
+    running.await.unwrap();
+    watching.await.unwrap();
+    assert!(
+        projections
+            .positions()
+            .iter()
+            .all(|standing| standing.stopped.is_none() && standing.rebuild.is_none())
+    );
+    projections.close().await.unwrap();
+    assert_eq!(
+        dump(&shop.folder.path().join("read")),
+        fresh(&shop, "fresh").await
+    );
+}
+
+#[tokio::test]
+async fn a_poison_event_stops_those_it_concerns_just_before_it_and_nobody_else() {
+    let mut shop = Shop::open();
+    shop.trade(10).await;
+    let poison = shop.poison("stock", "main/POISON").await;
+    shop.trade(10).await;
+    let projections = open(&shop, "read", 1_000).await;
+    let token = CancellationToken::new();
+    let running = tokio::spawn(Arc::clone(&projections).run(token.clone()));
+    projections
+        .reads()
+        .wait_for("order_list", shop.head(), SOON)
+        .await
+        .unwrap();
+    projections
+        .reads()
+        .wait_for("payments", shop.head(), SOON)
+        .await
+        .unwrap();
+    let late = projections
+        .reads()
+        .wait_for("stock_levels", shop.head(), SOON)
+        .await;
+    assert!(
+        matches!(late, Err(Error::Stale { .. })),
+        "who waits for a stopped model is told so"
+    );
+    for standing in projections.positions() {
+        let concerned = ["stock_levels", "stock_ledger", "order_timeline"].contains(&standing.name);
+        assert_eq!(standing.stopped.is_some(), concerned, "{standing:?}");
+        if let Some(stop) = standing.stopped {
+            assert_eq!((stop.position, standing.position), (poison, poison - 1));
+            assert!(stop.reason.contains("NeverHeardOf"), "{}", stop.reason);
+        } else {
+            assert_eq!(standing.position, shop.head());
+        }
+    }
+    let answer = crate::stock_levels::page(&projections.reads(), TENANT, None, 10)
+        .await
+        .unwrap();
+    assert!(
+        answer.stale && !answer.value.is_empty(),
+        "it goes on serving what it has, and says so"
+    );
+    let rebuilt = projections.rebuild("stock_levels", None).await;
+    assert!(rebuilt.is_err(), "the poison is there still");
+    assert!(
+        !crate::stock_levels::page(&projections.reads(), TENANT, None, 10)
+            .await
+            .unwrap()
+            .value
+            .is_empty()
+    );
+    token.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_of_another_history_are_built_anew() {
+    let mut shop = Shop::open();
+    shop.trade(5).await;
+    let folder = shop.folder.path().join("read");
+    fresh(&shop, "read").await;
+    // The same rows beside another store: shorter, and with another incarnation.
+    let mut other = Shop::open();
+    other.trade(2).await;
+    std::fs::create_dir_all(other.folder.path().join("read")).unwrap();
+    std::fs::copy(
+        folder.join(crate::FILE),
+        other.folder.path().join("read").join(crate::FILE),
+    )
+    .unwrap();
+    let projections = open(&other, "read", 1_000).await;
+    assert!(
+        projections
+            .positions()
+            .iter()
+            .all(|standing| standing.position == 0 && standing.building)
+    );
+    let early = order_list::page(
+        &projections.reads(),
+        &Query {
+            tenant: TENANT.into(),
+            ..Query::default()
+        },
+    )
+    .await;
+    assert!(matches!(
+        early,
+        Err(order_list::PageError::Store(Error::Building(_)))
+    ));
+    projections.catch_up(None).await.unwrap();
+    projections.close().await.unwrap();
+    assert_eq!(
+        dump(&other.folder.path().join("read")),
+        fresh(&other, "fresh").await
+    );
+
+    // The right store, and a hash that its log does not have: the rows saw a future that was lost.
+    let connection = rusqlite::Connection::open(folder.join(crate::FILE)).unwrap();
+    connection
+        .execute(
+            "UPDATE checkpoint SET hash = zeroblob(32) WHERE name = 'payments'",
+            [],
+        )
+        .unwrap();
+    connection
+        .execute(
+            "UPDATE checkpoint SET position = position + 1 WHERE name = 'order_list'",
+            [],
+        )
+        .unwrap();
+    drop(connection);
+    let projections = open(&shop, "read", 1_000).await;
+    for standing in projections.positions() {
+        let wrong = ["payments", "order_list"].contains(&standing.name);
+        assert_eq!(standing.position == 0, wrong, "{standing:?}");
+    }
+}
+
+#[tokio::test]
+async fn verify_tells_a_row_that_is_not_what_the_log_says() {
+    let mut shop = Shop::open();
+    shop.trade(20).await;
+    fresh(&shop, "read").await;
+    let folder = shop.folder.path().join("read");
+    shop.trade(5).await;
+    let verdicts = verify(&folder, &shop.folder.path().join("a"), shop.log(), None)
+        .await
+        .unwrap();
+    assert_eq!(verdicts.len(), Projections::names().len());
+    assert!(
+        verdicts.iter().all(|verdict| verdict.fault.is_none()),
+        "{verdicts:?}"
+    );
+    assert!(
+        verdicts
+            .iter()
+            .all(|verdict| verdict.comparison.as_ref().unwrap().rows > 0)
+    );
+    let connection = rusqlite::Connection::open(folder.join(crate::FILE)).unwrap();
+    connection
+        .execute(
+            "UPDATE stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'",
+            [],
+        )
+        .unwrap();
+    connection
+        .execute("DELETE FROM order_list_label WHERE kind = 'tag'", [])
+        .unwrap();
+    drop(connection);
+    let verdicts = verify(&folder, &shop.folder.path().join("b"), shop.log(), None)
+        .await
+        .unwrap();
+    let wrong: Vec<_> = verdicts
+        .iter()
+        .filter(|verdict| verdict.fault.is_some())
+        .map(|verdict| verdict.name)
+        .collect();
+    assert_eq!(wrong, ["order_list", "stock_levels"]);
+}

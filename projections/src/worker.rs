@@ -1,0 +1,511 @@
+//! The loop that posts the log to read models: reads all that waits, bounded, decodes each record once, hands it to every model that
+//! stands there, and commits rows and checkpoints together. A record that cannot be applied stops the models that need it, loudly,
+//! and nothing else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_store::record::{Position, Record};
+use event_store::{EventStore, Filter};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::board::{Board, Stop};
+use crate::fact::Fact;
+use crate::projection::Projection;
+use crate::step::{Engine, Failure};
+use crate::store::{Checkpoint, Error, Part, ReadStore, Slot};
+
+/// How long an idle worker waits before it looks without having been woken.
+const POLL: Duration = Duration::from_secs(1);
+/// How long the first wait after an error is, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Fewer facts than this are not worth another thread.
+const SMALL: usize = 48;
+
+/// Told how far a worker is: its position and the head.
+pub type Progress = Arc<dyn Fn(Position, Position) + Send + Sync>;
+
+/// What a worker needs to have.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) log: Arc<dyn EventStore>,
+    pub(crate) rows: Arc<dyn ReadStore>,
+    pub(crate) board: Board,
+    pub(crate) owner: Uuid,
+    pub(crate) batch: usize,
+}
+
+/// A model that the worker posts to.
+pub(crate) struct Member {
+    model: Arc<dyn Projection>,
+    position: Position,
+    epoch: u64,
+    /// Where it shall end, if not with the log.
+    until: Option<Position>,
+    stopped: Option<Stop>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        model: Arc<dyn Projection>,
+        checkpoint: &Checkpoint,
+        until: Option<Position>,
+    ) -> Self {
+        Self {
+            model,
+            position: checkpoint.position,
+            epoch: checkpoint.epoch,
+            until,
+            stopped: None,
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.stopped.is_none() && self.until.is_none_or(|until| self.position < until)
+    }
+}
+
+/// Posts the log to some models.
+pub(crate) struct Worker {
+    parts: Parts,
+    slot: Slot,
+    members: Vec<Member>,
+    engine: Engine,
+    /// Where the engine's folds stand, and for which members.
+    engine_at: (Position, Vec<usize>),
+    /// Up to here records are taken one by one, to find the one that cannot be applied.
+    careful_to: Position,
+    progress: Option<Progress>,
+}
+
+/// A batch that is ready to be committed.
+struct Prepared {
+    from: Position,
+    to: Position,
+    hash: [u8; 32],
+    head: Position,
+    records: usize,
+    changes: Vec<Vec<crate::store::Change>>,
+}
+
+/// Why no batch could be made ready.
+enum Fault {
+    /// It may go better later.
+    Transient(Error),
+    /// These records cannot be applied, from the first to the last position.
+    Unfit {
+        first: Position,
+        last: Position,
+        failure: Failure,
+    },
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Transient(error)
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(
+        parts: Parts,
+        slot: Slot,
+        members: Vec<Member>,
+        progress: Option<Progress>,
+    ) -> Self {
+        Self {
+            parts,
+            slot,
+            members,
+            engine: Engine::new(),
+            engine_at: (0, Vec::new()),
+            careful_to: 0,
+            progress,
+        }
+    }
+
+    /// Posts until told to stop.
+    pub(crate) async fn run(mut self, token: CancellationToken) {
+        let mut head = self.parts.log.head();
+        let mut takeovers = self.parts.board.takeovers();
+        let mut pause = BACKOFF.0;
+        while !token.is_cancelled() {
+            // Armed before looking, so that what comes in between is not slept through.
+            head.borrow_and_update();
+            if takeovers.has_changed().unwrap_or(false) {
+                takeovers.borrow_and_update();
+                if let Err(error) = self.reload().await {
+                    tracing::error!(error = %error, "the checkpoints of the read models cannot be read");
+                }
+            }
+            let wait = match self.drive(&token).await {
+                Ok(()) => {
+                    pause = BACKOFF.0;
+                    POLL
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, pause_ms = pause.as_millis(), "a batch could not be posted; trying again");
+                    metrics::counter!("projection_errors_total").increment(1);
+                    let wait = pause;
+                    pause = (pause * 2).min(BACKOFF.1);
+                    tokio::select! {
+                        () = token.cancelled() => break,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                    continue;
+                }
+            };
+            tokio::select! {
+                () = token.cancelled() => break,
+                _ = head.changed() => {}
+                _ = takeovers.changed() => takeovers.mark_changed(),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Posts all that waits.
+    pub(crate) async fn drive(&mut self, token: &CancellationToken) -> Result<(), Error> {
+        while !token.is_cancelled() && self.run_lowest(token).await? {}
+        Ok(())
+    }
+
+    /// Tells somebody how far it is, from now on.
+    pub(crate) fn report_to(&mut self, progress: Option<Progress>) {
+        self.progress = progress;
+    }
+
+    /// Why the first member stopped, if it did.
+    pub(crate) fn stopped(&self) -> Option<&Stop> {
+        self.members
+            .iter()
+            .find_map(|member| member.stopped.as_ref())
+    }
+
+    /// Posts to the members that are the furthest behind, until they meet another or nothing waits. Answers whether to go on.
+    async fn run_lowest(&mut self, token: &CancellationToken) -> Result<bool, Error> {
+        let Some(from) = self
+            .members
+            .iter()
+            .filter(|m| m.wants_more())
+            .map(|m| m.position)
+            .min()
+        else {
+            return Ok(false);
+        };
+        let set: Vec<_> = (0..self.members.len())
+            .filter(|at| self.members[*at].wants_more() && self.members[*at].position == from)
+            .collect();
+        let others = self
+            .members
+            .iter()
+            .filter(|m| m.wants_more() && m.position > from)
+            .map(|m| m.position);
+        let ends = set.iter().filter_map(|at| self.members[*at].until);
+        let bound = others.chain(ends).min().unwrap_or(Position::MAX);
+        if self.engine_at != (from, set.clone()) {
+            self.engine = Engine::new();
+            self.engine_at = (from, set.clone());
+        }
+        let models: Vec<_> = set
+            .iter()
+            .map(|at| Arc::clone(&self.members[*at].model))
+            .collect();
+        let reach = Reach {
+            models: &models,
+            slot: self.slot,
+            bound,
+        };
+        let mut next = prepare(&self.parts, &mut self.engine, &reach, from, self.careful_to).await;
+        loop {
+            let prepared = match next {
+                Ok(Some(prepared)) => prepared,
+                Ok(None) => return Ok(false),
+                Err(fault) => return self.falter(fault, &set).map(|()| true),
+            };
+            let more = prepared.to < prepared.head.min(bound) && !token.is_cancelled();
+            let (to, head) = (prepared.to, prepared.head);
+            let parts = self.parts.clone();
+            let committing = commit(&parts, self.slot, &self.members, &set, prepared);
+            let preparing = async {
+                if more {
+                    prepare(&parts, &mut self.engine, &reach, to, self.careful_to).await
+                } else {
+                    Ok(None)
+                }
+            };
+            let (committed, following) = tokio::join!(committing, preparing);
+            if let Err(error) = committed {
+                self.engine_at = (0, Vec::new());
+                if let Error::Lost(name) = &error {
+                    self.lost(name).await?;
+                    return Ok(true);
+                }
+                return Err(error);
+            }
+            for at in &set {
+                self.members[*at].position = to;
+            }
+            self.engine_at.0 = to;
+            if let Some(progress) = &self.progress {
+                progress(to, head);
+            }
+            if !more {
+                return Ok(true);
+            }
+            next = following;
+        }
+    }
+
+    /// Records that cannot be applied: several are taken one by one; one stops the members that need it.
+    fn falter(&mut self, fault: Fault, set: &[usize]) -> Result<(), Error> {
+        self.engine_at = (0, Vec::new());
+        let (first, last, failure) = match fault {
+            Fault::Transient(error) => return Err(error),
+            Fault::Unfit {
+                first,
+                last,
+                failure,
+            } => (first, last, failure),
+        };
+        if first < last {
+            self.careful_to = last;
+            return Ok(());
+        }
+        for at in set {
+            let member = &mut self.members[*at];
+            let name = member.model.spec().name;
+            let concerned = match failure.model {
+                Some(model) => model == name,
+                None => failure.category.is_empty() || member.model.wants(&failure.category),
+            };
+            if concerned {
+                tracing::error!(
+                    projection.name = name,
+                    projection.stopped_at = first,
+                    reason = %failure.reason,
+                    "a read model stopped at a record that it cannot apply; the others go on"
+                );
+                metrics::counter!("projection_stopped_total", "projection" => name).increment(1);
+                metrics::gauge!("projection_stopped", "projection" => name).set(1.0);
+                let stop = Stop {
+                    position: first,
+                    reason: failure.reason.clone(),
+                };
+                if self.slot == Slot::Live {
+                    self.parts
+                        .board
+                        .change(name, |status| status.stopped = Some(stop.clone()));
+                }
+                member.stopped = Some(stop);
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint was moved by another: if it was a take-over by this process, go on from there; else leave the model to the other.
+    async fn lost(&mut self, name: &str) -> Result<(), Error> {
+        let found = self.parts.rows.checkpoint(name, self.slot).await?;
+        let (slot, owner) = (self.slot, self.parts.owner);
+        let Some(member) = self
+            .members
+            .iter_mut()
+            .find(|member| member.model.spec().name == name)
+        else {
+            return Ok(());
+        };
+        match found {
+            Some(checkpoint) if checkpoint.owner == owner => {
+                member.position = checkpoint.position;
+                member.epoch = checkpoint.epoch;
+            }
+            _ => {
+                tracing::error!(
+                    projection.name = name,
+                    "another worker has taken this read model over; this one leaves it"
+                );
+                let stop = Stop {
+                    position: member.position + 1,
+                    reason: "another worker has taken it over".into(),
+                };
+                if slot == Slot::Live {
+                    self.parts
+                        .board
+                        .change(name, |status| status.stopped = Some(stop.clone()));
+                }
+                member.stopped = Some(stop);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at all checkpoints again, after a take-over.
+    async fn reload(&mut self) -> Result<(), Error> {
+        for member in &mut self.members {
+            let name = member.model.spec().name;
+            let Some(checkpoint) = self.parts.rows.checkpoint(name, self.slot).await? else {
+                continue;
+            };
+            if checkpoint.owner == self.parts.owner && checkpoint.epoch != member.epoch {
+                member.position = checkpoint.position;
+                member.epoch = checkpoint.epoch;
+                member.stopped = None;
+                self.engine_at = (0, Vec::new());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a batch is made for.
+struct Reach<'a> {
+    models: &'a [Arc<dyn Projection>],
+    slot: Slot,
+    bound: Position,
+}
+
+/// Reads what waits after `from` and makes the changes; `None` if nothing waits.
+async fn prepare(
+    parts: &Parts,
+    engine: &mut Engine,
+    reach: &Reach<'_>,
+    from: Position,
+    careful_to: Position,
+) -> Result<Option<Prepared>, Fault> {
+    let careful = from < careful_to;
+    let limit = if careful { 1 } else { parts.batch };
+    let page = parts
+        .log
+        .read_log(from, &Filter::default(), limit)
+        .await
+        .map_err(Error::from)?;
+    let mut records = page.records;
+    if careful {
+        records.truncate(1);
+    }
+    records.retain(|record| record.position <= reach.bound);
+    let Some((to, hash)) = records.last().map(|last| (last.position, last.hash)) else {
+        return Ok(None);
+    };
+    contiguous(from, &records)?;
+    let started = Instant::now();
+    let count = records.len();
+    let unfit = |failure| Fault::Unfit {
+        first: from + 1,
+        last: to,
+        failure,
+    };
+    let models = reach.models.to_vec();
+    let facts = offload(count, move || decode(records, &models))
+        .await?
+        .map_err(unfit)?;
+    let absent = engine.folds.absent(&facts);
+    let batch = engine.batch + 1;
+    engine
+        .folds
+        .bring(
+            absent,
+            &*parts.log,
+            &*parts.rows,
+            reach.models,
+            reach.slot.suffix(),
+            batch,
+        )
+        .await?;
+    let models = reach.models.to_vec();
+    let mut taken = std::mem::replace(engine, Engine::new());
+    let (back, changes) = offload(count, move || {
+        let changes = taken.apply(&facts, &models);
+        (taken, changes)
+    })
+    .await?;
+    *engine = back;
+    metrics::histogram!("projection_apply_seconds").record(started.elapsed().as_secs_f64());
+    Ok(Some(Prepared {
+        from,
+        to,
+        hash,
+        head: page.head,
+        records: count,
+        changes: changes.map_err(unfit)?,
+    }))
+}
+
+/// Runs what takes a while on a thread where it holds nobody up.
+async fn offload<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    if size < SMALL {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::Read(error.to_string()))
+}
+
+fn contiguous(from: Position, records: &[Record]) -> Result<(), Error> {
+    for (expected, record) in (from + 1..).zip(records) {
+        if record.position != expected {
+            return Err(Error::Log(event_store::Error::Damaged {
+                position: expected,
+                what: format!("the next record has position {}", record.position),
+            }));
+        }
+    }
+    Ok(())
+}
+
+fn decode(records: Vec<Record>, models: &[Arc<dyn Projection>]) -> Result<Vec<Fact>, Failure> {
+    records
+        .into_iter()
+        .filter(|record| {
+            models
+                .iter()
+                .any(|model| model.wants(&record.stream.category))
+        })
+        .map(|record| {
+            Fact::decode(record).map_err(|poison| Failure {
+                model: None,
+                category: poison.category,
+                reason: poison.reason,
+            })
+        })
+        .collect()
+}
+
+async fn commit(
+    parts: &Parts,
+    slot: Slot,
+    members: &[Member],
+    set: &[usize],
+    batch: Prepared,
+) -> Result<(), Error> {
+    let started = Instant::now();
+    let commits = set.iter().zip(batch.changes).map(|(at, changes)| Part {
+        name: members[*at].model.spec().name,
+        from: batch.from,
+        epoch: members[*at].epoch,
+        to: batch.to,
+        hash: batch.hash,
+        changes,
+    });
+    parts.rows.commit(slot, commits.collect()).await?;
+    metrics::histogram!("projection_commit_seconds").record(started.elapsed().as_secs_f64());
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    for at in set {
+        let name = members[*at].model.spec().name;
+        metrics::histogram!("projection_batch_events", "projection" => name)
+            .record(batch.records as f64);
+        if slot == Slot::Live {
+            let lag = batch.head.saturating_sub(batch.to);
+            metrics::gauge!("projection_lag_events", "projection" => name).set(lag as f64);
+            metrics::gauge!("projection_position", "projection" => name).set(batch.to as f64);
+            parts
+                .board
+                .change(name, |status| status.position = batch.to);
+        }
+    }
+    Ok(())
+}
