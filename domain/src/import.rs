@@ -242,3 +242,112 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::testing::{Named, given};
+    use uuid::Uuid;
+
+    impl Named for Command {
+        fn names_what_it_makes(&self) -> bool {
+            true
+        }
+    }
+
+    fn started() -> Started {
+        Started {
+            import_id: ImportId(Uuid::from_u128(1)),
+            layout: "retail".into(),
+            sha256: "00ff".into(),
+            source: "december.csv".into(),
+            policy: Policy::Rows,
+        }
+    }
+
+    fn rows(part: u32) -> RowsRefused {
+        RowsRefused {
+            part,
+            rows: vec![RowRefusal {
+                line: 7,
+                code: "bad-quantity".into(),
+                reason: "`x` is no quantity".into(),
+            }],
+        }
+    }
+
+    fn credit(row_key: &str) -> CreditRecorded {
+        CreditRecorded {
+            row_key: row_key.into(),
+            invoice: "C536379".into(),
+            sku: Sku::try_new("D").unwrap(),
+            customer: None,
+            qty: 1,
+            amount: 2750,
+        }
+    }
+
+    fn counts(orders: i64) -> Finished {
+        Finished {
+            counts: BTreeMap::from([("orders".to_owned(), orders)]),
+        }
+    }
+
+    #[test]
+    fn the_same_file_is_the_same_run() {
+        let other = Started {
+            policy: Policy::All,
+            ..started()
+        };
+        let renamed = Started {
+            source: "again.csv".into(),
+            ..started()
+        };
+        given::<Import>([])
+            .when(Command::Start(started()))
+            .then([Event::Started(started())])
+            .when(Command::Start(renamed))
+            .then_nothing()
+            .when(Command::Start(other))
+            .then_refused(Refusal::ImportChanged);
+        given::<Import>([])
+            .when(Command::Finish(counts(1)))
+            .then_refused(Refusal::NotFound);
+    }
+
+    #[test]
+    fn each_part_and_each_credit_is_recorded_once() {
+        let run = given::<Import>([Event::Started(started())])
+            .when(Command::RefuseRows(rows(1)))
+            .then([Event::RowsRefused(rows(1))])
+            .when(Command::RefuseRows(rows(2)))
+            .then([Event::RowsRefused(rows(2))])
+            .when(Command::RecordCredit(credit("C536379/1")))
+            .then([Event::CreditRecorded(credit("C536379/1"))])
+            .when(Command::RecordCredit(credit("C536379/1")))
+            .then_nothing();
+        let Import::Started(run) = run.peek() else {
+            panic!("it is started")
+        };
+        assert_eq!((run.rows_refused, run.credited), (2, 2750));
+    }
+
+    #[test]
+    fn a_finished_run_takes_nothing_new() {
+        let finished = || {
+            given::<Import>([Event::Started(started()), Event::RowsRefused(rows(1))])
+                .when(Command::Finish(counts(3)))
+                .then([Event::Finished(counts(3))])
+                .when(Command::RefuseRows(rows(1)))
+                .then_nothing()
+        };
+        finished()
+            .when(Command::Finish(counts(4)))
+            .then_refused(Refusal::ImportFinished);
+        finished()
+            .when(Command::RecordCredit(credit("C1/1")))
+            .then_refused(Refusal::ImportFinished);
+    }
+}

@@ -143,6 +143,14 @@ pub const ALL: &[Law] = &[
         "of an order, after every event of its stream",
     ),
     ("lines stay", "of an order, after every event of its stream"),
+    (
+        "what is given back was granted",
+        "of an order that ended, once nothing of it is on its way",
+    ),
+    (
+        "captured − refunded = value of units kept",
+        "of an order that ended, once nothing of it is on its way",
+    ),
     payment::HELD,
     payment::REFUNDED,
     payment::SUMS,
@@ -163,7 +171,6 @@ pub const ALL: &[Law] = &[
     crossing::GOODS_AFTER_DISPATCH,
     crossing::PAID,
     crossing::OWNED,
-    crossing::END,
     crossing::TOLD,
     crossing::RESERVED,
 ];

@@ -242,3 +242,108 @@ fn open(opened: Opened) -> Result<Vec<Event>, Refusal> {
         Err(Refusal::InvalidItems)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::testing::{Named, given};
+    use uuid::Uuid;
+
+    impl Named for Command {
+        fn names_what_it_makes(&self) -> bool {
+            true
+        }
+    }
+
+    const NOON: Timestamp = Timestamp::from_micros(1_000_000);
+    const LATER: Timestamp = NOON.plus_seconds(60);
+
+    fn item(sku: &str, qty: u32) -> Item {
+        Item {
+            sku: Sku::try_new(sku).unwrap(),
+            location: LocationId::try_new("main").unwrap(),
+            qty,
+        }
+    }
+
+    fn opened() -> Opened {
+        Opened {
+            reservation_id: ReservationId(Uuid::from_u128(1)),
+            items: vec![item("A", 1), item("B", 2)],
+            expires_at: NOON,
+            reference: Some("cart 7".into()),
+        }
+    }
+
+    fn open_with(items: Vec<Item>) -> Command {
+        let Opened {
+            reservation_id,
+            expires_at,
+            reference,
+            ..
+        } = opened();
+        Command::Open {
+            reservation_id,
+            items,
+            expires_at,
+            reference,
+        }
+    }
+
+    const fn close(end: End) -> Command {
+        Command::Close { end }
+    }
+
+    const fn prolong(expires_at: Timestamp) -> Command {
+        Command::Prolong { expires_at }
+    }
+
+    #[test]
+    fn a_reservation_is_opened_once() {
+        given::<Reservation>([])
+            .when(open_with(opened().items))
+            .then([Event::Opened(opened())])
+            .when(open_with(vec![item("A", 9)]))
+            .then_refused(Refusal::ReservationExists);
+        for items in [vec![], vec![item("A", 0)], vec![item("A", 1), item("A", 1)]] {
+            given::<Reservation>([])
+                .when(open_with(items))
+                .then_refused(Refusal::InvalidItems);
+        }
+        given::<Reservation>([])
+            .when(prolong(LATER))
+            .then_refused(Refusal::NotFound);
+    }
+
+    #[test]
+    fn a_reservation_is_prolonged_and_never_shortened() {
+        given::<Reservation>([Event::Opened(opened())])
+            .when(prolong(LATER))
+            .then([Event::Prolonged(Prolonged { expires_at: LATER })])
+            .when(prolong(NOON))
+            .then_refused(Refusal::NotLater { expires_at: LATER });
+    }
+
+    #[test]
+    fn a_reservation_ends_once() {
+        let ended = |end| {
+            given::<Reservation>([Event::Opened(opened())])
+                .when(close(end))
+                .then([Event::Closed(Closed { end })])
+        };
+        ended(End::Released)
+            .when(close(End::Expired))
+            .then_nothing();
+        for command in [
+            close(End::Released),
+            prolong(LATER),
+            open_with(opened().items),
+        ] {
+            ended(End::Expired)
+                .when(command)
+                .then_refused(Refusal::ReservationEnded { end: End::Expired });
+        }
+    }
+}

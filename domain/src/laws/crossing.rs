@@ -44,11 +44,6 @@ pub const OWNED: Law = (
     "captured-money-belongs-to-an-order",
     "money is captured only for an order that was confirmed; of one that was not to be, all is given back and nothing is held",
 );
-/// I20.
-pub const END: Law = (
-    "money-at-the-end",
-    "what is captured and not given back is the value of what left, less what was granted back",
-);
 /// The order's view.
 pub const TOLD: Law = (
     "order-knows-its-money",
@@ -168,6 +163,7 @@ impl std::ops::AddAssign for Units {
 /// The first law that does not.
 pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: bool) -> Verdict {
     let paid = payment.requested();
+    let whole = order;
     let Order::Placed(order) = order else {
         let nothing = stock.values().all(|units| *units == Units::default());
         hold(UNITS, nothing, || format!("no order, and stock: {stock:?}"))?;
@@ -177,8 +173,14 @@ pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: boo
     };
     units(order, stock, on_its_way)?;
     match paid {
-        Some(paid) => money(order, paid, on_its_way),
-        None => unpaid(order),
+        Some(paid) => money(order, paid, on_its_way)?,
+        None => unpaid(order)?,
+    }
+    // The order knows all its money by now, so that its own law at the end (I20) speaks of what was really moved.
+    if on_its_way {
+        Ok(())
+    } else {
+        super::order::check_settled(whole)
     }
 }
 
@@ -273,16 +275,7 @@ fn money(order: &Placed, paid: &Requested, on_its_way: bool) -> Verdict {
             let undone = paid.captured == paid.refunded && paid.held() == 0;
             hold(OWNED, undone && paid.live.is_empty(), detail)
         }
-        Status::Confirmed => hold(TOLD, all, detail),
-        Status::Completed => {
-            hold(TOLD, all, detail)?;
-            let refunds = order.refunds.values();
-            let given = refunds.filter(|refund| refund.cancellation_id.is_none());
-            let given: Minor = given.map(|refund| refund.amount).sum();
-            let kept = left(order) - given;
-            let holds = pays_later(order) || paid.captured - paid.refunded == kept;
-            hold(END, holds, detail)
-        }
+        Status::Confirmed | Status::Completed => hold(TOLD, all, detail),
     }
 }
 

@@ -114,6 +114,13 @@ impl Input {
     }
 }
 
+fn without_lines(part: &Part) -> Part {
+    Part {
+        lines: Vec::new(),
+        ..part.clone()
+    }
+}
+
 /// What the order says that it holds or waits for now.
 fn told(batch: &Batch) -> Vec<LineQty> {
     let lines = |event: &Event| match event {
@@ -163,9 +170,12 @@ impl Process for Input {
                 None,
                 ask.asked_at,
             )),
+            // All of its own reservation, and of no other: units by line would be taken from the order's other reservations if this
+            // one never came to be.
             ("reserve", Direction::Undo) => {
                 let reason = &state.unwinding.as_ref()?.reason;
-                Some(self.let_go(&self.reserve, self.added(), reason))
+                let whole: Vec<Part> = self.reserve.iter().map(without_lines).collect();
+                Some(self.let_go(&whole, self.added(), reason))
             }
             ("release_excess", Direction::Do) => {
                 Some(self.let_go(&self.excess(state), self.added(), "cancelled"))
