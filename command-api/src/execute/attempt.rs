@@ -30,6 +30,8 @@ pub(super) struct Work<'a> {
 }
 
 struct Part<'a> {
+    /// Its place in the plan.
+    at: usize,
     step: &'a Step,
     stream: StreamId,
 }
@@ -44,7 +46,9 @@ impl<'a> Work<'a> {
         let mut parts: Vec<Part<'a>> = plan
             .steps
             .iter()
-            .map(|step| Part {
+            .enumerate()
+            .map(|(at, step)| Part {
+                at,
                 step,
                 stream: request.stream_id(&step.stream),
             })
@@ -93,9 +97,11 @@ impl<'a> Work<'a> {
             match part.step.ask.decide(&*held.fold)? {
                 Answer::Facts(happened) => facts.push(Some(happened)),
                 Answer::Nothing => facts.push(None),
-                Answer::Refused(refusal) => refused.push(refusal),
+                Answer::Refused(refusal) => refused.push((part.at, refusal)),
             }
         }
+        refused.sort_by_key(|(at, _)| *at);
+        let refused = refused.into_iter().map(|(_, refusal)| refusal).collect();
         Ok(match refuse::combine(refused) {
             Some(refusal) => Decision::Settle(refusal.into()),
             None if facts.iter().all(Option::is_none) => {

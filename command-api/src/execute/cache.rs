@@ -78,6 +78,12 @@ impl Slot {
         self.held.lock().await
     }
 
+    /// The version of the fold, if nobody works on it right now.
+    #[cfg(test)]
+    pub(super) fn try_peek(&self) -> Option<Version> {
+        self.held.try_lock().ok().map(|held| held.version)
+    }
+
     pub(super) fn is_discarded(&self) -> bool {
         self.progress.borrow().discarded
     }

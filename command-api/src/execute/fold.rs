@@ -84,6 +84,8 @@ pub(super) fn state_mut<A: Stored>(fold: &mut dyn Fold) -> Option<&mut A> {
         .map(|folded| Arc::make_mut(&mut folded.0))
 }
 
+type Read = fn(&[u8]) -> Result<Box<dyn Fold>, serde_json::Error>;
+
 /// What an aggregate's folds begin with.
 #[derive(Clone, Copy)]
 pub(super) struct Type {
@@ -94,7 +96,7 @@ pub(super) struct Type {
     /// A fold of no event.
     pub(super) fresh: fn() -> Box<dyn Fold>,
     /// A fold from its bytes.
-    pub(super) read: fn(&[u8]) -> Result<Box<dyn Fold>, serde_json::Error>,
+    pub(super) read: Read,
 }
 
 impl Type {
