@@ -9,6 +9,8 @@ pub mod orders;
 pub mod plan;
 pub mod price;
 pub mod retail;
+pub mod run;
+pub mod service;
 pub mod tally;
 
 pub use content::{Content, Layout};

@@ -1,10 +1,13 @@
 //! The ids of what an import makes: all of them follow from the content, so that running it again makes the same ones.
 //! Nothing here may depend on the clock, on chance, or on how far an earlier run got.
 
-use domain::ids::{Channel, ExternalRef, ImportId, OrderId, Tenant, derived};
+use domain::ids::{Channel, ExternalRef, ImportId, OrderId, Tenant};
+use domain::import::Policy;
 use domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
+
+use crate::execute;
 
 /// A row of a file: the invoice that it belongs to and its place in it, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,14 +35,12 @@ impl Origin {
         OrderId(version_7(at, &digest))
     }
 
-    /// The id of the run that loads this content.
+    /// The id of the run that loads this content in this way.
     #[must_use]
-    pub fn import_id(&self, layout: &str, content: &[u8; 32]) -> ImportId {
-        let text = hex(content);
-        ImportId(derived(
-            self.namespace(),
-            &format!("import\n{layout}\n{text}"),
-        ))
+    pub fn import_id(&self, layout: &str, policy: Policy, content: &[u8; 32]) -> ImportId {
+        let channel = self.channel.as_str();
+        let text = format!("import/{channel}/{layout}/{policy:?}/{}", hex(content));
+        ImportId(self.command_id(&text))
     }
 
     /// The idempotency key of a row's command. A row that leads to several has one for each, told apart by `part`.
@@ -54,17 +55,10 @@ impl Origin {
         }
     }
 
-    /// The id of the command with an idempotency key.
+    /// The id of the command with an idempotency key: the same one that a request with this key would have.
     #[must_use]
     pub fn command_id(&self, key: &str) -> Uuid {
-        derived(self.namespace(), key)
-    }
-
-    fn namespace(&self) -> Uuid {
-        let digest = self.digest(&["namespace"]);
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Builder::from_sha1_bytes(bytes).into_uuid()
+        execute::command_id(&self.tenant, key)
     }
 
     fn digest(&self, parts: &[&str]) -> [u8; 32] {
@@ -140,9 +134,8 @@ mod tests {
         let two = origin.command_id(&origin.row_key(&row, "1"));
         assert_ne!(one, two);
         assert_eq!(one.get_version_num(), 5);
-        assert_ne!(
-            origin.import_id("retail", &[0; 32]),
-            origin.import_id("retail", &[1; 32])
-        );
+        let import = |policy, byte| origin.import_id("retail", policy, &[byte; 32]);
+        assert_ne!(import(Policy::Rows, 0), import(Policy::Rows, 1));
+        assert_ne!(import(Policy::Rows, 0), import(Policy::All, 0));
     }
 }

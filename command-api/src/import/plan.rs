@@ -95,6 +95,8 @@ pub struct OrderPlan {
 pub struct Placing {
     /// The command's idempotency key.
     pub key: String,
+    /// What the content says of it: an order of that number with another print is another order.
+    pub print: [u8; 32],
     /// The command.
     pub command: Box<Place>,
 }
@@ -145,7 +147,9 @@ impl Plan {
     pub fn new(layout: Layout, sha256: [u8; 32], content: Content, options: &Options) -> Self {
         let simulated = layout == Layout::Retail;
         let started = Started {
-            import_id: options.origin.import_id(layout.name(), &sha256),
+            import_id: options
+                .origin
+                .import_id(layout.name(), options.policy, &sha256),
             layout: layout.name().to_owned(),
             sha256: keys::hex(&sha256),
             source: options.source.clone(),
@@ -187,6 +191,29 @@ pub fn parts(rows: &[RowRefusal], first_part: u32) -> Vec<RowsRefused> {
             rows: rows.to_vec(),
         })
         .collect()
+}
+
+/// What the content says of a sale. What the import adds by itself has no part in it.
+fn print(sale: &Sale) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let said = (
+        &sale.external_ref,
+        sale.at,
+        &sale.customer,
+        sale.currency,
+        &sale.lines,
+        sale.discount,
+    );
+    let more = (
+        &sale.shipping,
+        &sale.ship_to,
+        &sale.payment,
+        &sale.location,
+        &sale.tags,
+        sale.expected_total,
+    );
+    hash.update(serde_json::to_vec(&(said, more)).unwrap_or_default());
+    hash.finalize().into()
 }
 
 /// The command that places a sale.

@@ -1,6 +1,6 @@
 //! Unit prices as files write them: decimals that may be negative on corrections. Exact, never a float.
 
-use domain::money::{Currency, Minor};
+use domain::money::{self, Currency, LARGEST, Minor, Rounding, Shared};
 use domain::order::line::UnitPrice;
 
 /// How many decimals beyond the minor unit are kept.
@@ -70,23 +70,32 @@ impl Price {
 /// Ten-thousandths of a minor unit as minor units, halves to the even neighbour: how every line of an import is rounded.
 #[must_use]
 pub fn round(raw: i64) -> Minor {
-    let (whole, rest) = (raw.div_euclid(10_000), raw.rem_euclid(10_000));
-    match rest.cmp(&5_000) {
-        std::cmp::Ordering::Less => whole,
-        std::cmp::Ordering::Greater => whole + 1,
-        std::cmp::Ordering::Equal => whole + (whole & 1),
-    }
+    let currency = Currency::GBP;
+    let scale = currency.exponent() + BEYOND;
+    money::from_decimal(raw.into(), scale, currency, Rounding::HalfEven).unwrap_or(LARGEST)
 }
 
 /// The value of `units` out of `of` units that are worth `amount` together, when `before` of them have been valued already:
 /// cumulative, so that the parts sum to the whole.
 #[must_use]
 pub fn share(amount: Minor, before: u32, units: u32, of: u32) -> Minor {
-    let up_to = |count: u32| {
-        let exact = i128::from(amount) * i128::from(count) * 10_000 / i128::from(of.max(1));
-        round(i64::try_from(exact).unwrap_or(i64::MAX))
+    let whole = Shared {
+        total: amount,
+        units: of,
+        given: 0,
+        done: 0,
     };
-    up_to(before + units) - up_to(before)
+    let given = if before == 0 {
+        0
+    } else {
+        whole.next(before, Rounding::HalfEven)
+    };
+    Shared {
+        given,
+        done: before,
+        ..whole
+    }
+    .next(units, Rounding::HalfEven)
 }
 
 /// The unit price as an order keeps it.

@@ -66,6 +66,7 @@ fn order(sale: Sale, options: &Options, simulated: bool) -> OrderPlan {
         line: sale.line,
         place: Some(Placing {
             key: options.origin.row_key(&row, ""),
+            print: super::print(&sale),
             command: Box::new(super::place(sale, order_id, options, simulated)),
         }),
         actions: vec![],

@@ -1,0 +1,321 @@
+//! What happens to one order: placed, then cancelled in part, shipped, sent back in part, in business-time order. Each step waits until
+//! the process that it started has answered.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{CancellationId, OrderId, ReturnId, ShipmentId, derived};
+use domain::import::RowRefusal;
+use domain::order::Order;
+use domain::order::command::{Command as Ask, ReceivedUnits, ReturnUnits, Units};
+use domain::order::event::Disposition;
+use domain::order::state::{Placed, ShipmentStatus, Status};
+use domain::reference::{self, Kind, Reference};
+use domain::stream;
+use domain::time::Timestamp;
+
+use super::send::{Command, Sender};
+use super::{Error, credits, wait};
+use crate::execute::{Plan, Refused};
+use crate::import::content::refusal;
+use crate::import::plan::{Action, OrderPlan, Placing, Portion};
+
+/// What came of an order.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// How many of what.
+    pub(super) counted: BTreeMap<String, i64>,
+    /// What of it was refused.
+    pub(super) refused: Vec<RowRefusal>,
+}
+
+impl Outcome {
+    fn count(&mut self, name: impl Into<String>, count: impl Into<i64>) {
+        *self.counted.entry(name.into()).or_default() += count.into();
+    }
+}
+
+pub(super) async fn run(plan: OrderPlan, sender: &Sender, skip: bool) -> Result<Outcome, Error> {
+    let of = Of {
+        plan: &plan,
+        sender,
+    };
+    let mut outcome = Outcome::default();
+    let mut stands = true;
+    if let Some(placing) = &plan.place {
+        stands = of.place(placing, skip, &mut outcome).await?;
+    }
+    for action in &plan.actions {
+        let taken = match action {
+            _ if !stands => false,
+            Action::Cancel(portion) => of.cancel(portion).await?,
+            Action::Ship { key, at } => of.ship(key, *at, &mut outcome).await?,
+            Action::Return(portion) => of.take_back(portion).await?,
+        };
+        match action {
+            Action::Ship { .. } => outcome.count("orders.shipped", i64::from(taken)),
+            Action::Cancel(portion) if taken => {
+                outcome.count("credits.cancelled_units", portion.qty)
+            }
+            Action::Return(portion) if taken => {
+                outcome.count("credits.returned_units", portion.qty)
+            }
+            Action::Cancel(portion) | Action::Return(portion) => {
+                credits::one(&portion.otherwise, portion.at, sender).await?;
+                credits::count(&portion.otherwise, &mut outcome.counted);
+            }
+        }
+    }
+    if plan.place.is_some() && stands {
+        let (_, status) = of.status().await?;
+        outcome.count("orders.placed", 1);
+        outcome.count(format!("orders.{status}"), 1);
+    }
+    Ok(outcome)
+}
+
+struct Of<'a> {
+    plan: &'a OrderPlan,
+    sender: &'a Sender,
+}
+
+impl Of<'_> {
+    /// Places the order and waits for checkout's verdict. True if there is an order to go on with.
+    async fn place(
+        &self,
+        placing: &Placing,
+        skip: bool,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Error> {
+        let place = &placing.command;
+        let command = self.command(&placing.key, placing.print.to_vec(), place.occurred_at);
+        let plan = || asks(self.plan.order_id, Ask::Place(place.clone()));
+        let done = self.sender.send(&command, plan).await?;
+        let there = matches!(
+            &*wait::order(self.sender, self.plan.order_id).await?,
+            Order::Placed(_)
+        );
+        match &done {
+            None if !skip => {
+                let reason = format!("order {} is there already, and is another", self.plan.name);
+                outcome
+                    .refused
+                    .push(refusal(self.plan.line, "differs-from-stored", reason));
+            }
+            None => {}
+            Some(done) => match done.refused() {
+                Some(refused) if !(skip && refused.code == "duplicate-external-ref") => {
+                    outcome.refused.push(self.refused(refused));
+                }
+                _ => {}
+            },
+        }
+        if there {
+            self.until("checkout", |order| {
+                (order.status != Status::Pending).then_some(())
+            })
+            .await?;
+        }
+        Ok(there)
+    }
+
+    async fn status(&self) -> Result<(bool, String), Error> {
+        let Order::Placed(placed) = &*wait::order(self.sender, self.plan.order_id).await? else {
+            return Ok((false, "absent".into()));
+        };
+        let goes_on = matches!(placed.status, Status::Confirmed | Status::Completed);
+        Ok((goes_on, format!("{:?}", placed.status).to_lowercase()))
+    }
+
+    async fn cancel(&self, portion: &Portion) -> Result<bool, Error> {
+        if !self.status().await?.0 {
+            return Ok(false);
+        }
+        let cancellation_id = CancellationId(derived(
+            self.sender.command_id(&portion.key),
+            "cancellation",
+        ));
+        let ask = Ask::Cancel {
+            cancellation_id,
+            lines: Some(vec![Units {
+                line_id: portion.line_id,
+                qty: portion.qty,
+            }]),
+            reason: reason(portion),
+        };
+        if !self.ask(&portion.key, portion.at, ask).await? {
+            return Ok(false);
+        }
+        self.until("the cancellation", |order| {
+            order
+                .cancellations
+                .get(&cancellation_id)
+                .filter(|cancellation| cancellation.closed)
+                .map(drop)
+        })
+        .await?;
+        Ok(true)
+    }
+
+    async fn ship(&self, key: &str, at: Timestamp, outcome: &mut Outcome) -> Result<bool, Error> {
+        if !self.status().await?.0 {
+            return Ok(false);
+        }
+        let shipment_id = ShipmentId(derived(self.sender.command_id(key), "shipment"));
+        let ask = Ask::RequestShipment {
+            shipment_id,
+            lines: None,
+            location: None,
+            carrier: Some("simulated".into()),
+            tracking: None,
+        };
+        if !self.ask(key, at, ask).await? {
+            let reason = format!(
+                "the simulated shipment of order {} was refused",
+                self.plan.name
+            );
+            outcome
+                .refused
+                .push(refusal(self.plan.line, "not-shipped", reason));
+            return Ok(false);
+        }
+        let left = self.until("the shipment", |order| {
+            let shipment = order.shipments.get(&shipment_id)?;
+            match shipment.status {
+                ShipmentStatus::Requested => None,
+                ShipmentStatus::Refused => Some(false),
+                // Completing is the last thing that the process does, after stock is settled.
+                _ => (order.status == Status::Completed).then_some(true),
+            }
+        });
+        let left = left.await?;
+        if !left {
+            let reason = format!(
+                "the simulated shipment of order {} could not be paid for",
+                self.plan.name
+            );
+            outcome
+                .refused
+                .push(refusal(self.plan.line, "not-shipped", reason));
+        }
+        Ok(left)
+    }
+
+    async fn take_back(&self, portion: &Portion) -> Result<bool, Error> {
+        if !self.status().await?.0 {
+            return Ok(false);
+        }
+        let return_id = ReturnId(derived(self.sender.command_id(&portion.key), "return"));
+        let (line_id, qty) = (portion.line_id, portion.qty);
+        let request = Ask::RequestReturn {
+            return_id,
+            lines: vec![ReturnUnits {
+                line_id,
+                qty,
+                reason: reason(portion),
+            }],
+        };
+        if !self.ask(&portion.key, portion.at, request).await? {
+            return Ok(false);
+        }
+        let receive = Ask::ReceiveReturn {
+            return_id,
+            receipt: Some(1),
+            lines: vec![ReceivedUnits {
+                line_id,
+                qty,
+                disposition: Disposition::Restock,
+                location: None,
+            }],
+        };
+        if !self
+            .ask(&format!("{}/received", portion.key), portion.at, receive)
+            .await?
+        {
+            return Ok(false);
+        }
+        self.until("the refund", |order| refunded(order, return_id))
+            .await?;
+        Ok(true)
+    }
+
+    /// Asks something of the order. True if it took effect, now or before.
+    async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<bool, Error> {
+        let print = serde_json::to_vec(&ask).unwrap_or_default();
+        let command = self.command(key, print, Some(at));
+        let done = self
+            .sender
+            .send(&command, || asks(self.plan.order_id, ask.clone()))
+            .await?;
+        Ok(done.is_none_or(|done| super::applied(&done.verdict)))
+    }
+
+    async fn until<T>(
+        &self,
+        what: &'static str,
+        found: impl Fn(&Placed) -> Option<T>,
+    ) -> Result<T, Error> {
+        wait::until(
+            self.sender,
+            (self.plan.order_id, &self.plan.name),
+            what,
+            found,
+        )
+        .await
+    }
+
+    fn command(&self, key: &str, print: Vec<u8>, at: Option<Timestamp>) -> Command {
+        Command {
+            key: key.to_owned(),
+            print,
+            correlation: self.plan.order_id.0,
+            at,
+        }
+    }
+
+    fn refused(&self, refused: &Refused) -> RowRefusal {
+        refusal(
+            self.plan.line,
+            &refused.code,
+            format!("order {}: {}", self.plan.name, refused.message),
+        )
+    }
+}
+
+/// The plan of a command to an order, with the name that it takes: each leads to one order, for ever.
+fn asks(order_id: OrderId, command: Ask) -> Plan {
+    let name = match &command {
+        Ask::Place(place) => {
+            let name = place.external_ref.as_ref();
+            name.map(|name| (stream::reference(&place.channel, name), Kind::ExternalRef))
+        }
+        Ask::RequestShipment { shipment_id, .. } => {
+            Some((stream::shipment(*shipment_id), Kind::Shipment))
+        }
+        Ask::RequestReturn { return_id, .. } => Some((stream::returned(*return_id), Kind::Return)),
+        _ => None,
+    };
+    let plan = Plan::new().and_unseen::<Order>(stream::order(order_id), command);
+    match name {
+        Some((name, kind)) => {
+            plan.and_unseen::<Reference>(name, reference::Command::Claim { order_id, kind })
+        }
+        None => plan,
+    }
+}
+
+fn reason(portion: &Portion) -> String {
+    format!("credit note {}", portion.otherwise.invoice)
+}
+
+/// Something, once what a return came to has been given back.
+fn refunded(order: &Placed, return_id: ReturnId) -> Option<()> {
+    let owed = order.returns.get(&return_id)?.refund;
+    let granted: i64 = order
+        .refunds
+        .values()
+        .filter(|refund| refund.return_id == Some(return_id))
+        .map(|refund| refund.amount)
+        .sum();
+    let all: i64 = order.refunds.values().map(|refund| refund.amount).sum();
+    (granted >= owed && order.payment.refunded >= all).then_some(())
+}

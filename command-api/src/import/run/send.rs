@@ -1,0 +1,133 @@
+//! Sending the commands of a run: each under the id that its place in the content gives it, again as long as its outcome is not known.
+
+use std::time::{Duration, Instant};
+
+use domain::ids::{ImportId, Tenant};
+use domain::import::{self, Import};
+use domain::stream;
+use domain::time::Timestamp;
+use schemas::{Actor, Metadata};
+use uuid::Uuid;
+
+use super::{Error, Importer, Observed, Observer};
+use crate::execute::{self, Done, Executor, Plan, Request};
+use crate::import::keys::Origin;
+use crate::import::plan::{Options, Plan as ImportPlan};
+
+/// How often a command is sent that the executor is too busy for, or whose outcome is unknown.
+const TRIES: u32 = 60;
+/// How long the first wait between two tries is; each is twice the one before, up to a second.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Sends the commands of one run.
+pub(super) struct Sender {
+    pub(super) executor: Executor,
+    pub(super) origin: Origin,
+    pub(super) import_id: ImportId,
+    pub(super) patience: Duration,
+    actor: String,
+    observer: Observer,
+}
+
+/// One command.
+pub(super) struct Command {
+    /// Its idempotency key.
+    pub(super) key: String,
+    /// What equal commands have in common.
+    pub(super) print: Vec<u8>,
+    /// What the work belongs to.
+    pub(super) correlation: Uuid,
+    /// When it happened, in business time.
+    pub(super) at: Option<Timestamp>,
+}
+
+impl Sender {
+    pub(super) fn new(importer: &Importer, plan: &ImportPlan, options: &Options) -> Self {
+        Self {
+            executor: importer.executor.clone(),
+            origin: options.origin.clone(),
+            import_id: plan.started.import_id,
+            patience: importer.patience,
+            actor: importer.actor.clone(),
+            observer: importer.observer.clone(),
+        }
+    }
+
+    pub(super) fn tenant(&self) -> &Tenant {
+        &self.origin.tenant
+    }
+
+    pub(super) fn command_id(&self, key: &str) -> Uuid {
+        self.origin.command_id(key)
+    }
+
+    /// Sends a command; `None` if its key stands for another one, which an import of other content sent.
+    pub(super) async fn send(
+        &self,
+        command: &Command,
+        plan: impl Fn() -> Plan,
+    ) -> Result<Option<Done>, Error> {
+        let mut pause = PAUSE;
+        for attempt in 1.. {
+            let begun = Instant::now();
+            match self.executor.execute(self.request(command), plan()).await {
+                Ok(done) => {
+                    (self.observer)(Observed::Command(begun.elapsed()));
+                    return Ok(Some(done));
+                }
+                Err(execute::Error::KeyReused) => return Ok(None),
+                Err(
+                    execute::Error::Busy { .. }
+                    | execute::Error::InProgress
+                    | execute::Error::Unknown(_)
+                    | execute::Error::Lost,
+                ) if attempt < TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+        Err(Error::Stopped)
+    }
+
+    /// Records something on the run's own stream.
+    pub(super) async fn import(&self, name: &str, command: import::Command) -> Result<Done, Error> {
+        let sent = Command {
+            key: format!("import/{}/{name}", self.import_id),
+            print: vec![],
+            correlation: self.import_id.0,
+            at: None,
+        };
+        let name = stream::import(self.import_id);
+        let done = self
+            .send(&sent, || {
+                Plan::new().and_unseen::<Import>(name.clone(), command.clone())
+            })
+            .await?;
+        let done =
+            done.ok_or_else(|| Error::Refused("its key stands for another command".into()))?;
+        match done.refused() {
+            Some(refused) => Err(Error::Refused(refused.message.clone())),
+            None => Ok(done),
+        }
+    }
+
+    fn request(&self, command: &Command) -> Request {
+        let actor = Actor {
+            id: self.actor.clone(),
+            via: "import".into(),
+            on_behalf_of: None,
+        };
+        let mut metadata = Metadata::new(actor, command.correlation);
+        metadata.causation = Some(self.import_id.0);
+        metadata.occurred_at = command.at;
+        Request {
+            tenant: self.origin.tenant.clone(),
+            command_id: self.command_id(&command.key),
+            fingerprint: execute::fingerprint(&[b"import", command.key.as_bytes(), &command.print]),
+            metadata,
+            if_match: None,
+            dry_run: false,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What happens to the stock of a SKU: receipts first, then corrections in business-time order.
+
+use domain::ids::derived;
+use domain::import::RowRefusal;
+use domain::stock::{self, Stock};
+use domain::stream::{self, StreamName};
+use domain::time::Timestamp;
+
+use super::send::{Command, Sender};
+use super::{Error, applied};
+use crate::execute::{Done, Plan};
+use crate::import::content::refusal;
+use crate::import::plan::{StockPlan, StockStep};
+
+/// How often a correction is sent that found the stock changed by somebody else.
+const TRIES: u32 = 16;
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) received: i64,
+    pub(super) corrections: i64,
+    pub(super) refused: Vec<RowRefusal>,
+}
+
+struct Of<'a> {
+    plan: &'a StockPlan,
+    name: StreamName,
+    sender: &'a Sender,
+}
+
+pub(super) async fn run(plan: &StockPlan, sender: &Sender) -> Result<Settled, Error> {
+    let of = Of {
+        plan,
+        name: stream::stock(&plan.location, &plan.sku),
+        sender,
+    };
+    let mut done = Settled::default();
+    for step in &plan.steps {
+        match step {
+            StockStep::Receive {
+                key,
+                at,
+                qty,
+                source_ref,
+            } => {
+                let command = stock::Command::Receive {
+                    sku: plan.sku.clone(),
+                    location: plan.location.clone(),
+                    qty: *qty,
+                    source_ref: source_ref.clone(),
+                };
+                of.send(key.clone(), *at, qty.to_be_bytes().to_vec(), command)
+                    .await?;
+                done.received += i64::from(*qty);
+            }
+            StockStep::Adjust {
+                key,
+                line,
+                at,
+                delta,
+                reason,
+            } => match of.adjust(key, *at, *delta, reason).await? {
+                None => done.corrections += 1,
+                Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
+            },
+        }
+    }
+    Ok(done)
+}
+
+impl Of<'_> {
+    async fn send(
+        &self,
+        key: String,
+        at: Option<Timestamp>,
+        print: Vec<u8>,
+        command: stock::Command,
+    ) -> Result<Option<Done>, Error> {
+        let sent = Command {
+            key,
+            print,
+            correlation: self.sender.import_id.0,
+            at,
+        };
+        self.sender
+            .send(&sent, || {
+                Plan::new().and_unseen::<Stock>(self.name.clone(), command.clone())
+            })
+            .await
+    }
+
+    /// Corrects the book. A refusal is kept for ever under the command's id, so a try that found the stock changed is followed by one of
+    /// another id; the id of the adjustment stays and takes effect once.
+    async fn adjust(
+        &self,
+        key: &str,
+        at: Timestamp,
+        delta: i64,
+        reason: &str,
+    ) -> Result<Option<(String, String)>, Error> {
+        let adjustment_id = derived(self.sender.command_id(key), "adjustment");
+        let print: Vec<u8> = delta
+            .to_be_bytes()
+            .iter()
+            .chain(reason.as_bytes())
+            .copied()
+            .collect();
+        let mut last = None;
+        for attempt in 1..=TRIES {
+            let key = if attempt == 1 {
+                key.to_owned()
+            } else {
+                format!("{key}/{attempt}")
+            };
+            let (state, _) = self
+                .sender
+                .executor
+                .load::<Stock>(self.sender.tenant(), &self.name)
+                .await?;
+            if state.of.is_none() {
+                self.register(&key, at).await?;
+            }
+            let command = stock::Command::Adjust {
+                delta,
+                reason: reason.to_owned(),
+                expected: state.on_hand,
+                accept_shortage: false,
+                adjustment_id,
+            };
+            let Some(done) = self.send(key, Some(at), print.clone(), command).await? else {
+                return Ok(None);
+            };
+            let Some(refused) = done.refused().filter(|_| !applied(&done.verdict)) else {
+                return Ok(None);
+            };
+            let again = refused.code == "stock-changed";
+            last = Some((refused.code.clone(), refused.message.clone()));
+            if !again {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    async fn register(&self, key: &str, at: Timestamp) -> Result<(), Error> {
+        let command = stock::Command::Register {
+            sku: self.plan.sku.clone(),
+            location: self.plan.location.clone(),
+            safety_stock: 0,
+            backorder_limit: 0,
+        };
+        self.send(format!("{key}/register"), Some(at), vec![], command)
+            .await
+            .map(drop)
+    }
+}

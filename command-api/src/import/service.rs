@@ -1,0 +1,163 @@
+//! Imports in a server: content comes in, the run goes on behind the answer. One run of the same content at a time, and a few in all; what
+//! a stopped server leaves unfinished goes on when the same content is sent again.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use domain::ids::{Channel, ImportId, LocationId, Tenant};
+use domain::import::Policy;
+use tokio_util::task::TaskTracker;
+
+use super::content::{self, Layout, Unreadable};
+use super::keys::{self, Origin};
+use super::plan::{Options, Plan};
+use super::run::{self, Importer};
+
+/// Runs at once. Each works on hundreds of orders at a time, so more would only share the same writer.
+const AT_ONCE: usize = 2;
+
+/// Takes imports in. Clones share everything.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    importer: Importer,
+    tracker: TaskTracker,
+    channel: Channel,
+    location: LocationId,
+    running: Mutex<BTreeSet<ImportId>>,
+}
+
+/// Content to import.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whose data it is.
+    pub tenant: Tenant,
+    /// Who imports.
+    pub actor: String,
+    /// How it is laid out; its first line tells if nothing is said.
+    pub layout: Option<Layout>,
+    /// What to do with bad rows.
+    pub policy: Policy,
+    /// What the caller calls it.
+    pub source: String,
+    /// The content.
+    pub content: Bytes,
+}
+
+/// Why content is not taken in.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Rejected {
+    /// Nothing tells how it is laid out.
+    #[error("the first line does not tell how the content is laid out: say it with `layout`")]
+    NoLayout,
+    /// It cannot be read at all.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// Enough imports are running.
+    #[error("{AT_ONCE} imports are running already: come back when one of them is done")]
+    Busy,
+    /// It could not be started.
+    #[error(transparent)]
+    NotStarted(#[from] run::Error),
+}
+
+impl Service {
+    /// Runs go on in tasks of `tracker`; `importer` says when they stop.
+    #[must_use]
+    pub fn new(
+        importer: Importer,
+        tracker: TaskTracker,
+        channel: Channel,
+        location: LocationId,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            importer,
+            tracker,
+            channel,
+            location,
+            running: Mutex::default(),
+        }))
+    }
+
+    /// Takes content in: when this comes back, the run is recorded as started and goes on by itself.
+    ///
+    /// # Errors
+    /// If it is not taken in; nothing is done then.
+    pub async fn submit(&self, submission: Submission) -> Result<ImportId, Rejected> {
+        let layout = submission
+            .layout
+            .or_else(|| Layout::detect(&submission.content))
+            .ok_or(Rejected::NoLayout)?;
+        let options = Options {
+            origin: Origin {
+                tenant: submission.tenant,
+                channel: self.0.channel.clone(),
+            },
+            source: submission.source,
+            policy: submission.policy,
+            location: self.0.location.clone(),
+            faults: None,
+        };
+        let sha256 = keys::sha256(&submission.content);
+        let import_id = options
+            .origin
+            .import_id(layout.name(), options.policy, &sha256);
+        let Some(turn) = self.enter(import_id)? else {
+            return Ok(import_id);
+        };
+        let content = submission.content;
+        let plan = self
+            .0
+            .tracker
+            .spawn_blocking(move || -> Result<(Plan, Options), Unreadable> {
+                let parsed = content::parse(layout, &content)?;
+                Ok((Plan::new(layout, sha256, parsed, &options), options))
+            });
+        let (plan, options) = plan.await.map_err(|_| run::Error::Stopped)??;
+        let importer = Importer {
+            actor: submission.actor,
+            ..self.0.importer.clone()
+        };
+        let started = importer.start(&plan, &options).await?;
+        self.0.tracker.spawn(async move {
+            let _turn = turn;
+            match importer.run(plan, &options, started).await {
+                Ok(report) => tracing::info!(import.id = %report.import_id, import.refused = report.refused.len(), "an import is done"),
+                Err(error) => tracing::warn!(import.id = %import_id, error = &error as &dyn std::error::Error, "an import ended early"),
+            }
+        });
+        Ok(import_id)
+    }
+
+    /// A turn to run, `None` if that import is running already.
+    fn enter(&self, import_id: ImportId) -> Result<Option<Turn>, Rejected> {
+        let mut running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if running.contains(&import_id) {
+            return Ok(None);
+        }
+        if running.len() >= AT_ONCE {
+            return Err(Rejected::Busy);
+        }
+        running.insert(import_id);
+        Ok(Some(Turn(Arc::clone(&self.0), import_id)))
+    }
+}
+
+/// A place among the running imports, given up when it is dropped.
+struct Turn(Arc<Inner>, ImportId);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.1);
+    }
+}
