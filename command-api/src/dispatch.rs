@@ -1,7 +1,6 @@
 //! A command of the domain, as a saga sends it, becomes a plan. The saga's id for it is all that tells two of them apart.
 
 use domain::ids::Tenant;
-use domain::order::Order;
 use domain::payment::Payment;
 use domain::reservation::Reservation;
 use domain::stock::Stock;
@@ -9,6 +8,7 @@ use domain::{Command, stream};
 use schemas::Metadata;
 use uuid::Uuid;
 
+use crate::claims;
 use crate::execute::{Done, Error, Executor, Plan, Request, fingerprint};
 
 impl Executor {
@@ -39,9 +39,7 @@ impl Executor {
 
 fn plan(command: Command) -> Plan {
     match command {
-        Command::Order { order_id, command } => {
-            Plan::new().and_unseen::<Order>(stream::order(order_id), command)
-        }
+        Command::Order { order_id, command } => claims::order_unseen(order_id, command),
         Command::Payment {
             payment_id,
             command,

@@ -1,5 +1,8 @@
 //! The write side: HTTP in front, the executor behind. Rules are in `domain`; nothing here decides what may happen to an order.
 
+pub mod claims;
 mod dispatch;
 pub mod execute;
+pub mod http;
 pub mod import;
+pub mod verdict;

@@ -1,0 +1,323 @@
+//! The write side's HTTP: one list of all routes, and what they share. It decides nothing: a request becomes a command, its outcome an
+//! answer.
+
+mod answer;
+mod body;
+mod commands;
+mod describe;
+mod extract;
+mod headers;
+mod orders;
+mod payments;
+pub mod problem;
+mod reservations;
+mod returns;
+mod shipments;
+mod stock;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::error_handling::HandleErrorLayer;
+use axum::http::StatusCode;
+use domain::Class;
+use domain::ids::OrderId;
+use domain::order::{self, Order};
+use domain::stream::{self, StreamName};
+use domain::time::Timestamp;
+use schemas::http::Defaults;
+use schemas::http::order::OrderBody;
+use serde::Serialize;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+pub use answer::{POSITION, PREFERENCE_APPLIED, REPLAYED};
+pub use body::{LARGEST, LARGEST_ORDER};
+pub use extract::Caller;
+pub use headers::{IDEMPOTENCY_KEY, LONGEST_WAIT_S};
+pub use problem::{CODES, Code, Failure};
+
+use answer::{Answer, Place, events_since};
+use extract::How;
+
+use crate::claims;
+use crate::execute::{Done, Executor, Plan, Request};
+use crate::verdict::{self, Awaited, Verdicts};
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What bodies leave out.
+    pub defaults: Defaults,
+    /// Whether every command must bear an `Idempotency-Key`.
+    pub key_required: bool,
+    /// The most requests at a time, those that wait for a verdict included; the next one is turned away at once with 503. Each takes a few
+    /// kilobytes, so this bounds memory, not work: the executor's own queue bounds that.
+    pub most_requests: usize,
+}
+
+/// What the routes share. Clones share everything.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    executor: Executor,
+    verdicts: Verdicts,
+    settings: Settings,
+}
+
+/// All routes of the write side, with their description.
+pub fn router(api: Api) -> OpenApiRouter {
+    let limit = ServiceBuilder::new()
+        .layer(HandleErrorLayer::new(turned_away))
+        .load_shed()
+        .concurrency_limit(api.settings().most_requests);
+    OpenApiRouter::with_openapi(describe::Bodies::openapi())
+        .routes(routes!(orders::place))
+        .routes(routes!(orders::edit_lines))
+        .routes(routes!(orders::cancel))
+        .routes(routes!(orders::place_hold))
+        .routes(routes!(orders::release_hold))
+        .routes(routes!(orders::change_address))
+        .routes(routes!(orders::add_note))
+        .routes(routes!(orders::set_tags))
+        .routes(routes!(orders::refund))
+        .routes(routes!(shipments::request))
+        .routes(routes!(shipments::update_tracking))
+        .routes(routes!(shipments::confirm_delivery))
+        .routes(routes!(shipments::report_loss))
+        .routes(routes!(returns::request))
+        .routes(routes!(returns::receive))
+        .routes(routes!(returns::decline))
+        .routes(routes!(payments::capture))
+        .routes(routes!(payments::void))
+        .routes(routes!(payments::resolve))
+        .routes(routes!(stock::register))
+        .routes(routes!(stock::receive))
+        .routes(routes!(stock::adjust))
+        .routes(routes!(stock::count))
+        .routes(routes!(reservations::open))
+        .routes(routes!(reservations::extend, reservations::release))
+        .routes(routes!(commands::outcome))
+        .with_state(api)
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(limit)
+}
+
+async fn turned_away(_: tower::BoxError) -> Failure {
+    Failure::new(
+        "overloaded",
+        "nothing was written: send the same request again",
+    )
+    .retry_after(Duration::from_secs(1))
+}
+
+/// How an order command is answered.
+struct Told {
+    /// The status at once, or while what it started is under way.
+    status: StatusCode,
+    /// The status once what it started is over.
+    over: StatusCode,
+    /// Whether to say where the order is.
+    located: bool,
+    /// What it starts.
+    awaited: Option<Awaited>,
+    /// When it happened in the business's own time.
+    occurred_at: Option<Timestamp>,
+    /// Whether a rejected order is answered with a problem, once that is known.
+    rejection_is_problem: bool,
+}
+
+impl Told {
+    /// At once.
+    fn at_once(status: StatusCode) -> Self {
+        Self {
+            status,
+            over: status,
+            located: status == StatusCode::CREATED,
+            awaited: None,
+            occurred_at: None,
+            rejection_is_problem: false,
+        }
+    }
+
+    /// With what it starts.
+    fn starting(awaited: Awaited) -> Self {
+        Self {
+            status: StatusCode::ACCEPTED,
+            over: StatusCode::OK,
+            located: true,
+            awaited: Some(awaited),
+            ..Self::at_once(StatusCode::ACCEPTED)
+        }
+    }
+}
+
+impl Api {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(executor: Executor, verdicts: Verdicts, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            executor,
+            verdicts,
+            settings,
+        }))
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn executor(&self) -> &Executor {
+        &self.0.executor
+    }
+
+    /// Now, by the store's clock.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.executor().store().now())
+    }
+
+    /// Runs a command that is mainly about one stream. A refusal is a failure here.
+    async fn run(
+        &self,
+        how: &How,
+        about: &StreamName,
+        correlation: Uuid,
+        plan: Plan,
+    ) -> Result<Done, Failure> {
+        self.execute(how, about, how.envelope(about, correlation), plan)
+            .await
+    }
+
+    async fn execute(
+        &self,
+        how: &How,
+        about: &StreamName,
+        envelope: Request,
+        plan: Plan,
+    ) -> Result<Done, Failure> {
+        let done = self
+            .executor()
+            .execute(envelope, plan)
+            .await
+            .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        match done.refused() {
+            None => Ok(done),
+            Some(refused) if refused.class == Class::Stale => {
+                Err(self.stale(how, about, &done).await?)
+            }
+            Some(refused) => Err(Failure::refused(refused, &done)),
+        }
+    }
+
+    /// The answer to a stale `If-Match`: with what happened since, so that the caller can merge without another read.
+    async fn stale(&self, how: &How, about: &StreamName, done: &Done) -> Result<Failure, Failure> {
+        let Some(refused) = done.refused() else {
+            return Err(Failure::internal(how.request_id.as_deref(), &"not refused"));
+        };
+        let number = |name: &str| {
+            refused
+                .details
+                .get(name)
+                .and_then(serde_json::Value::as_u64)
+        };
+        let (expected, actual) = (
+            number("expected").unwrap_or(0),
+            number("actual").unwrap_or(0),
+        );
+        let store = &**self.executor().store();
+        let (events, more) = events_since(store, &how.caller.tenant, about, expected, actual)
+            .await
+            .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        Ok(Failure::refused(refused, done)
+            .with("events_since", events)
+            .with("more_events", more))
+    }
+
+    /// An answer with a body, or the internal failure of a body that has no JSON form.
+    fn answer(
+        &self,
+        how: &How,
+        status: StatusCode,
+        body: &impl Serialize,
+        place: Place,
+    ) -> Result<Answer, Failure> {
+        Answer::new(status, body, place)
+            .map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
+    }
+
+    fn dry_run(&self, how: &How, done: &Done) -> Result<Answer, Failure> {
+        Answer::dry_run(done).map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
+    }
+
+    /// Runs a command to an order and answers with the order, after waiting for what it starts if the caller prefers that.
+    async fn order(
+        &self,
+        how: &How,
+        order_id: OrderId,
+        command: order::Command,
+        told: Told,
+    ) -> Result<Answer, Failure> {
+        let about = stream::order(order_id);
+        let mut envelope = how.envelope(&about, order_id.0);
+        envelope.metadata.occurred_at = told.occurred_at;
+        let plan = claims::order(order_id, command);
+        let done = self.execute(how, &about, envelope, plan).await?;
+        if how.dry_run {
+            return self.dry_run(how, &done);
+        }
+        self.order_answer(how, &done, told).await
+    }
+
+    async fn order_answer(&self, how: &How, done: &Done, told: Told) -> Result<Answer, Failure> {
+        let request_id = how.request_id.as_deref();
+        // The first one's order: a replay may have named another by itself.
+        let Some((name, version, order)) = done.first::<Order>() else {
+            return Err(Failure::internal(request_id, &"the answer lacks its order"));
+        };
+        let mut place = Place::of(done, name);
+        let mut shown = verdict::Verdict {
+            order,
+            version,
+            position: done.position,
+        };
+        let mut over = told
+            .awaited
+            .is_none_or(|awaited| awaited.is_over(&shown.order));
+        if let (false, Some(awaited), Some(patience)) = (over, told.awaited, how.wait()) {
+            let fallen = self
+                .0
+                .verdicts
+                .wait(&how.caller.tenant, name, shown.clone(), awaited, patience)
+                .await
+                .map_err(|error| Failure::unanswered(&error, request_id))?;
+            over = fallen.is_some();
+            shown = fallen.unwrap_or(shown);
+        }
+        if told.awaited.is_some() {
+            place.waited = how.wait;
+        }
+        place.version = Some(shown.version);
+        place.position = Some(shown.position);
+        let Order::Placed(order) = &*shown.order else {
+            return Err(Failure::internal(request_id, &"the answer lacks its order"));
+        };
+        if told.located {
+            place.location = Some(format!("/v1/orders/{}", order.order_id));
+        }
+        if told.rejection_is_problem
+            && how.wait.is_some()
+            && let Some(rejection) = &order.rejection
+        {
+            return Err(orders::rejected(order, rejection).at_place(place));
+        }
+        let status = if over { told.over } else { told.status };
+        self.answer(how, status, &OrderBody::new(order, shown.version), place)
+    }
+}

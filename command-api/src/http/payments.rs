@@ -1,0 +1,119 @@
+//! Payments by hand: captured, voided, resolved. The provider is asked by others; here it is only put on record what shall be asked.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::ids::PaymentId;
+use domain::payment::{Command, Payment};
+use domain::stream;
+use schemas::http::payment::{CapturePayment, PaymentBody, ResolveOutcome, VoidPayment};
+
+use super::Api;
+use super::answer::{Answer, Place};
+use super::describe::{CommandHeaders, CommandQuery, answers};
+use super::extract::{Ask, How, Id};
+use super::problem::Failure;
+use crate::execute::Plan;
+
+answers! {
+    CaptureAnswers: [202] "PaymentBody", [
+        "authorisation-expired", "exceeds-authorised", "intent-changed", "invalid-amount", "payment-state",
+        "payment-unknown",
+    ];
+    VoidAnswers: [202] "PaymentBody", ["payment-state", "payment-unknown"];
+    ResolveAnswers: [200] "PaymentBody", [
+        "amount-mismatch", "evidence-missing", "never-asked", "outcome-settled", "payment-state",
+        "provider-ref-missing",
+    ];
+}
+
+/// Take money that is held.
+#[utoipa::path(post, path = "/v1/payments/{id}/captures", tag = "payments", request_body = CapturePayment,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(CaptureAnswers))]
+pub(super) async fn capture(
+    State(api): State<Api>,
+    Id(payment_id): Id<PaymentId>,
+    ask: Ask<CapturePayment>,
+) -> Result<Answer, Failure> {
+    let found = api.load_payment(&ask.how, payment_id).await?;
+    let currency = match &found {
+        Payment::Requested(payment) => payment.currency,
+        Payment::Absent => ask.body.amount.currency,
+    };
+    let command = ask.body.try_into_command(ask.how.names(), currency)?;
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED)
+        .await
+}
+
+/// Let go what is held and not taken.
+#[utoipa::path(post, path = "/v1/payments/{id}/voids", tag = "payments", request_body = VoidPayment,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(VoidAnswers))]
+pub(super) async fn void(
+    State(api): State<Api>,
+    Id(payment_id): Id<PaymentId>,
+    ask: Ask<VoidPayment>,
+) -> Result<Answer, Failure> {
+    let found = api.load_payment(&ask.how, payment_id).await?;
+    let status = StatusCode::ACCEPTED;
+    api.payment(&ask.how, payment_id, &found, Command::Void, status)
+        .await
+}
+
+/// Say what came of a request of which the provider did not say it.
+#[utoipa::path(post, path = "/v1/payments/{id}/resolutions", tag = "payments", request_body = ResolveOutcome,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(ResolveAnswers))]
+pub(super) async fn resolve(
+    State(api): State<Api>,
+    Id(payment_id): Id<PaymentId>,
+    ask: Ask<ResolveOutcome>,
+) -> Result<Answer, Failure> {
+    let command = Command::try_from(ask.body)?;
+    let found = api.load_payment(&ask.how, payment_id).await?;
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::OK)
+        .await
+}
+
+impl Api {
+    async fn load_payment(&self, how: &How, payment_id: PaymentId) -> Result<Payment, Failure> {
+        let name = stream::payment(payment_id);
+        let loaded = self
+            .executor()
+            .load::<Payment>(&how.caller.tenant, &name)
+            .await;
+        let (payment, _) =
+            loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        Ok((*payment).clone())
+    }
+
+    /// Runs a command to a payment and answers with the payment. `found` tells which order the work belongs to.
+    async fn payment(
+        &self,
+        how: &How,
+        payment_id: PaymentId,
+        found: &Payment,
+        command: Command,
+        status: StatusCode,
+    ) -> Result<Answer, Failure> {
+        let name = stream::payment(payment_id);
+        let correlation = match found {
+            Payment::Requested(payment) => payment.order_id.0,
+            Payment::Absent => payment_id.0,
+        };
+        let plan = Plan::new().and::<Payment>(name.clone(), command);
+        let done = self.run(how, &name, correlation, plan).await?;
+        if how.dry_run {
+            return self.dry_run(how, &done);
+        }
+        match done.state::<Payment>(&name).as_deref() {
+            Some(Payment::Requested(payment)) => {
+                let version = done.version(&name).unwrap_or(0);
+                let mut place = Place::of(&done, &name);
+                place.location = Some(format!("/v1/payments/{payment_id}"));
+                self.answer(how, status, &PaymentBody::new(payment, version), place)
+            }
+            _ => Err(Failure::internal(
+                how.request_id.as_deref(),
+                &"the answer lacks its payment",
+            )),
+        }
+    }
+}

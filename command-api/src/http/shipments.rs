@@ -1,0 +1,82 @@
+//! Shipments, by their own ids: the name that was taken with the request leads to the order.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::ids::{OrderId, ShipmentId};
+use domain::stream;
+use schemas::http::shipment::{ConfirmDelivery, ReportLoss, RequestShipment, UpdateTracking};
+
+use super::answer::Answer;
+use super::describe::{CommandHeaders, CommandQuery, WaitHeader, answers};
+use super::extract::{Ask, Id};
+use super::problem::Failure;
+use super::{Api, Told};
+use crate::verdict::Awaited;
+
+answers! {
+    RequestAnswers: [200, 202] "OrderBody", [
+        "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
+        "quantity-exceeds-open", "shipment-state",
+    ];
+    TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state"];
+    DeliveryAnswers: [200] "OrderBody", [
+        "invalid-line", "order-state", "quantity-exceeds-shipment", "shipment-not-found", "shipment-state",
+    ];
+}
+
+/// Ship reserved units. 202 while they are paid for; then they leave, or the shipment is refused.
+#[utoipa::path(post, path = "/v1/orders/{id}/shipments", tag = "shipments", request_body = RequestShipment,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(RequestAnswers))]
+pub(super) async fn request(
+    State(api): State<Api>,
+    Id(order_id): Id<OrderId>,
+    ask: Ask<RequestShipment>,
+) -> Result<Answer, Failure> {
+    let names = ask.how.names();
+    let awaited = Awaited::Shipment(ask.body.shipment_id(names));
+    let command = ask.body.try_into_command(names)?;
+    api.order(&ask.how, order_id, command, Told::starting(awaited))
+        .await
+}
+
+/// Tell where a shipment is to be found at its carrier.
+#[utoipa::path(patch, path = "/v1/shipments/{id}", tag = "shipments", request_body = UpdateTracking,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(TrackingAnswers))]
+pub(super) async fn update_tracking(
+    State(api): State<Api>,
+    Id(shipment_id): Id<ShipmentId>,
+    ask: Ask<UpdateTracking>,
+) -> Result<Answer, Failure> {
+    let command = ask.body.try_into_command(shipment_id)?;
+    let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
+    let told = Told::at_once(StatusCode::OK);
+    api.order(&ask.how, order_id, command, told).await
+}
+
+/// Confirm that a shipment arrived, or some of it.
+#[utoipa::path(post, path = "/v1/shipments/{id}/delivery", tag = "shipments", request_body = ConfirmDelivery,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(DeliveryAnswers))]
+pub(super) async fn confirm_delivery(
+    State(api): State<Api>,
+    Id(shipment_id): Id<ShipmentId>,
+    ask: Ask<ConfirmDelivery>,
+) -> Result<Answer, Failure> {
+    let command = ask.body.try_into_command(shipment_id)?;
+    let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
+    let told = Told::at_once(StatusCode::OK);
+    api.order(&ask.how, order_id, command, told).await
+}
+
+/// Report that a shipment, or some of it, will not arrive.
+#[utoipa::path(post, path = "/v1/shipments/{id}/loss", tag = "shipments", request_body = ReportLoss,
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(DeliveryAnswers))]
+pub(super) async fn report_loss(
+    State(api): State<Api>,
+    Id(shipment_id): Id<ShipmentId>,
+    ask: Ask<ReportLoss>,
+) -> Result<Answer, Failure> {
+    let command = ask.body.try_into_command(shipment_id)?;
+    let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
+    let told = Told::at_once(StatusCode::OK);
+    api.order(&ask.how, order_id, command, told).await
+}

@@ -1,0 +1,360 @@
+//! Waiting for what becomes of an order (`Prefer: wait`). One task follows the log and wakes who waits; the answer itself is always read
+//! from the order's stream, at the version where the verdict fell, so that who asks later gets the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use domain::Aggregate;
+use domain::ids::{CancellationId, PaymentId, RefundId, ShipmentId, Tenant};
+use domain::order::state::{ShipmentStatus, Status};
+use domain::order::{Event, Order};
+use domain::payment;
+use domain::stream::{self, StreamName};
+use event_store::record::{Record, StreamId, Version};
+use event_store::{Direction, Error as StoreError, EventStore, Filter};
+use schemas::StoredEvent;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::execute::{Error, stream_id};
+
+/// How many records are read at a time: enough for a group commit, little enough to wake the first soon.
+const PAGE: usize = 1_000;
+
+/// The events after which it is worth looking again. The others are on the way to one of these.
+const TELLING: [&str; 7] = [
+    "OrderConfirmed",
+    "OrderRejected",
+    "OrderCancelled",
+    "CancellationClosed",
+    "ShipmentDispatched",
+    "ShipmentRefused",
+    "PaymentRecorded",
+];
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Confirmed, rejected or cancelled.
+    Placement,
+    /// Everything given back.
+    Cancellation(CancellationId),
+    /// Left, or refused.
+    Shipment(ShipmentId),
+    /// Given back, or not.
+    Refund(RefundId),
+}
+
+/// An order at the version where the verdict fell.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The order.
+    pub order: Arc<Order>,
+    /// The version.
+    pub version: u64,
+    /// The position of the event that has it.
+    pub position: u64,
+}
+
+/// How the log is followed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long after a missed wake-up the log is looked at anyway.
+    pub poll: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Options {
+    /// The handle to wait with, and the task that wakes.
+    #[must_use]
+    pub fn build(self, store: Arc<dyn EventStore>) -> (Verdicts, Follower) {
+        let waiting = Arc::new(DashMap::new());
+        let verdicts = Verdicts {
+            store: Arc::clone(&store),
+            waiting: Arc::clone(&waiting),
+            poll: self.poll,
+        };
+        let follower = Follower {
+            store,
+            waiting,
+            poll: self.poll,
+        };
+        (verdicts, follower)
+    }
+}
+
+struct Waiting {
+    seen: watch::Sender<Version>,
+    waiters: usize,
+}
+
+type Orders = Arc<DashMap<StreamId, Waiting>>;
+
+/// Waits for verdicts. Clones share everything.
+#[derive(Clone)]
+pub struct Verdicts {
+    store: Arc<dyn EventStore>,
+    waiting: Orders,
+    poll: Duration,
+}
+
+/// Wakes who waits.
+pub struct Follower {
+    store: Arc<dyn EventStore>,
+    waiting: Orders,
+    poll: Duration,
+}
+
+impl Follower {
+    /// Follows the log until it is told to stop.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut head = self.store.head();
+        let mut position = head.borrow_and_update().position;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = head.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+                () = sleep(self.poll) => {}
+            }
+            // Read before looking whether anybody waits: who comes after that look reads the store up to here by itself.
+            let durable = head.borrow_and_update().position;
+            if self.waiting.is_empty() {
+                position = durable;
+            } else {
+                position = self.wake(position, durable).await?;
+            }
+        }
+    }
+
+    async fn wake(&self, mut position: u64, durable: u64) -> Result<u64, StoreError> {
+        let orders = Filter {
+            categories: vec![stream::ORDER.to_owned()],
+            ..Filter::default()
+        };
+        while position < durable {
+            let page = self.store.read_log(position, &orders, PAGE).await?;
+            for record in &page.records {
+                if TELLING.contains(&&*record.kind)
+                    && let Some(waiting) = self.waiting.get(&record.stream)
+                {
+                    waiting.seen.send_replace(record.version);
+                }
+            }
+            if page.next <= position {
+                break;
+            }
+            position = page.next;
+        }
+        Ok(position)
+    }
+}
+
+/// A place among those who wait for an order. Given up when it is dropped.
+struct Watching {
+    waiting: Orders,
+    stream: StreamId,
+    seen: watch::Receiver<Version>,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.waiting.remove_if_mut(&self.stream, |_, order| {
+            order.waiters -= 1;
+            order.waiters == 0
+        });
+    }
+}
+
+impl Awaited {
+    /// Whether the order says by itself that nothing more is to come. Of a refund it does not: its payment has to be asked.
+    #[must_use]
+    pub fn is_over(self, order: &Order) -> bool {
+        self.fell(order, None)
+    }
+
+    fn fell(self, order: &Order, refund: Option<Version>) -> bool {
+        let Order::Placed(order) = order else {
+            return true;
+        };
+        match self {
+            Self::Placement => order.status != Status::Pending,
+            Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|c| c.closed),
+            Self::Shipment(id) => order
+                .shipments
+                .get(&id)
+                .is_none_or(|s| s.status != ShipmentStatus::Requested),
+            Self::Refund(id) => {
+                !order.refunds.contains_key(&id)
+                    || refund.is_some_and(|settled| {
+                        order
+                            .payment
+                            .recorded
+                            .as_ref()
+                            .is_some_and(|told| told.payment_version >= settled)
+                    })
+            }
+        }
+    }
+}
+
+impl Verdicts {
+    /// The order at the first commit at or after `version` by which the verdict has fallen; `None` if it has not within `patience`.
+    /// `order` is the order at `version`, whose event has `position`.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or what is stored cannot be understood.
+    pub async fn wait(
+        &self,
+        tenant: &Tenant,
+        name: &StreamName,
+        from: Verdict,
+        awaited: Awaited,
+        patience: Duration,
+    ) -> Result<Option<Verdict>, Error> {
+        let until = Instant::now() + patience;
+        let mut refund = None;
+        if self.fell(tenant, &from.order, awaited, &mut refund).await? {
+            return Ok(Some(from));
+        }
+        let stream = stream_id(tenant, name);
+        let mut watching = self.watch(stream.clone());
+        let mut here = from;
+        loop {
+            let (next, fell) = self
+                .follow(tenant, &stream, here, awaited, &mut refund)
+                .await?;
+            if fell {
+                return Ok(Some(next));
+            }
+            here = next;
+            let again = until.min(Instant::now() + self.poll.max(Duration::from_secs(1)));
+            // A closed channel cannot be: this place keeps it open. A missed wake-up is made good by looking again.
+            let woken = timeout_at(again, watching.seen.changed()).await;
+            if woken.is_err() && Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn watch(&self, stream: StreamId) -> Watching {
+        let mut order = self
+            .waiting
+            .entry(stream.clone())
+            .or_insert_with(|| Waiting {
+                seen: watch::Sender::new(0),
+                waiters: 0,
+            });
+        order.waiters += 1;
+        let seen = order.seen.subscribe();
+        drop(order);
+        Watching {
+            waiting: Arc::clone(&self.waiting),
+            stream,
+            seen,
+        }
+    }
+
+    /// Moves on commit by commit, to the first by which the verdict has fallen or to the end of the stream.
+    async fn follow(
+        &self,
+        tenant: &Tenant,
+        stream: &StreamId,
+        mut here: Verdict,
+        awaited: Awaited,
+        refund: &mut Option<Version>,
+    ) -> Result<(Verdict, bool), Error> {
+        loop {
+            let records = self
+                .store
+                .read_stream(stream, here.version + 1, Direction::Forwards, PAGE)
+                .await?;
+            for (i, record) in records.iter().enumerate() {
+                let event = Event::decode(&record.kind, record.schema_version, &record.data)
+                    .map_err(|error| unreadable(record, &error))?;
+                Arc::make_mut(&mut here.order).evolve(&event);
+                here.version = record.version;
+                here.position = record.position;
+                let ends = records
+                    .get(i + 1)
+                    .is_none_or(|next| next.command_id != record.command_id);
+                if ends && self.fell(tenant, &here.order, awaited, refund).await? {
+                    return Ok((here, true));
+                }
+            }
+            if records.len() < PAGE {
+                return Ok((here, false));
+            }
+        }
+    }
+
+    async fn fell(
+        &self,
+        tenant: &Tenant,
+        order: &Order,
+        awaited: Awaited,
+        refund: &mut Option<Version>,
+    ) -> Result<bool, Error> {
+        if let (Awaited::Refund(id), None, Order::Placed(placed)) = (awaited, *refund, order)
+            && let Some(payment) = placed.payment.payment_id
+        {
+            *refund = self.settled(tenant, payment, id).await?;
+        }
+        Ok(awaited.fell(order, *refund))
+    }
+
+    /// The version of a payment at which a refund was given back, or surely not.
+    async fn settled(
+        &self,
+        tenant: &Tenant,
+        payment: PaymentId,
+        refund: RefundId,
+    ) -> Result<Option<Version>, Error> {
+        let stream = stream_id(tenant, &stream::payment(payment));
+        let mut from = 1;
+        loop {
+            let records = self
+                .store
+                .read_stream(&stream, from, Direction::Forwards, PAGE)
+                .await?;
+            for record in &records {
+                let event =
+                    payment::Event::decode(&record.kind, record.schema_version, &record.data)
+                        .map_err(|error| unreadable(record, &error))?;
+                let about = match event {
+                    payment::Event::RefundSettled(settled) => Some(settled.refund_id),
+                    payment::Event::RefundFailed(failed) => Some(failed.refund_id),
+                    _ => None,
+                };
+                if about == Some(refund) {
+                    return Ok(Some(record.version));
+                }
+                from = record.version + 1;
+            }
+            if records.len() < PAGE {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn unreadable(record: &Record, error: &dyn std::error::Error) -> Error {
+    Error::Unreadable {
+        stream: record.stream.to_string(),
+        version: record.version,
+        reason: error.to_string(),
+    }
+}
