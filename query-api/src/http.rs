@@ -1,0 +1,133 @@
+//! The read side's HTTP: one list of all routes, and what they share. A query becomes an answer that says which position it shows;
+//! nothing that is asked here is ever answered with an inner error's text.
+
+mod answer;
+mod caller;
+mod events;
+mod orders;
+mod params;
+mod payments;
+pub mod problem;
+mod projections;
+mod reservations;
+mod stock;
+#[cfg(test)]
+mod tests;
+mod timeline;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::projections::{Projections, Reads};
+use event_store::EventStore;
+use event_store::record::Position;
+use schemas::http::check::Fault;
+use schemas::http::event::EventBody;
+use schemas::http::order::OrderBody;
+use schemas::http::payment::PaymentBody;
+use schemas::http::problem::Problem;
+use schemas::http::reservation::ReservationBody;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use answer::{CountBody, Listing, POSITION, STALE};
+pub use caller::Caller;
+pub use events::EventsBody;
+pub use orders::{DiffBody, MomentBody, OrderSummaryBody};
+pub use problem::{CODES, Code, Failure};
+pub use projections::{ProjectionBody, ProjectionsBody, RebuildBody};
+pub use stock::{MovementBody, SkuBody, StockLevelBody};
+pub use timeline::TimelineEntryBody;
+
+/// What the routes share. Clones share everything.
+#[derive(Clone)]
+pub struct Api {
+    log: Arc<dyn EventStore>,
+    projections: Arc<Projections>,
+    longest_wait: Duration,
+}
+
+impl Api {
+    /// Queries on these read models and this log; a query that asks for a position waits at most so long for it.
+    pub fn new(
+        log: Arc<dyn EventStore>,
+        projections: Arc<Projections>,
+        longest_wait: Duration,
+    ) -> Self {
+        Self {
+            log,
+            projections,
+            longest_wait,
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        self.projections.reads()
+    }
+
+    /// Waits until a read model shows the position that was asked for, if one was.
+    async fn reach(&self, model: &str, position: Option<Position>) -> Result<(), Failure> {
+        if let Some(position) = position {
+            self.reads()
+                .wait_for(model, position, self.longest_wait)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the log has the position that was asked for, if one was.
+    async fn reach_log(&self, position: Option<Position>) -> Result<(), Failure> {
+        let Some(wanted) = position else {
+            return Ok(());
+        };
+        let mut head = self.log.head();
+        let reached = head.wait_for(|head| head.position >= wanted);
+        match tokio::time::timeout(self.longest_wait, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => {
+                let at = self.log.head().borrow().position;
+                Err(::projections::Error::Stale { wanted, at }.into())
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api")
+            .field("projections", &self.projections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bodies that the answers refer to.
+#[derive(OpenApi)]
+#[openapi(components(schemas(
+    OrderBody,
+    PaymentBody,
+    ReservationBody,
+    EventBody,
+    Problem,
+    Fault
+)))]
+struct Bodies;
+
+/// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request.
+pub fn router(api: Api) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Bodies::openapi())
+        .routes(routes!(orders::list))
+        .routes(routes!(orders::one))
+        .routes(routes!(orders::diff))
+        .routes(routes!(timeline::stream))
+        .routes(routes!(timeline::timeline))
+        .routes(routes!(payments::one))
+        .routes(routes!(stock::list))
+        .routes(routes!(stock::one))
+        .routes(routes!(stock::ledger))
+        .routes(routes!(reservations::one))
+        .routes(routes!(projections::list))
+        .routes(routes!(projections::rebuild))
+        .routes(routes!(events::page))
+        .with_state(api)
+}

@@ -1,0 +1,26 @@
+//! Whose data a request is about. A layer in front of the routes says so; nothing in the request itself can.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use domain::ids::Tenant;
+
+use super::problem::Failure;
+
+/// Whose data a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose data.
+    pub tenant: Tenant,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| Failure::internal(&"no layer in front says who asks"))
+    }
+}

@@ -1,0 +1,50 @@
+//! Payments: one of them, as the read model shows it. No means of payment is ever shown.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use domain::ids::PaymentId;
+use domain::payment::Payment;
+use projections::payments;
+use schemas::http::payment::PaymentBody;
+use schemas::http::problem::Problem;
+
+use super::Api;
+use super::answer::Shown;
+use super::caller::Caller;
+use super::params::{Id, Params};
+use super::problem::Failure;
+
+/// One payment.
+#[utoipa::path(get, path = "/v1/payments/{id}", tag = "payments",
+    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag that is known"),
+        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+    responses(
+    (status = 200, description = "The payment", body = PaymentBody),
+    (status = 304, description = "It is still at the version that is known"),
+    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id<PaymentId>,
+    mut params: Params,
+    headers: HeaderMap,
+) -> Result<Shown, Failure> {
+    let min_position = params.min_position()?;
+    params.end()?;
+    api.reach("payments", min_position).await?;
+    let answer = payments::by_id(&api.reads(), caller.tenant.as_str(), id).await?;
+    let Some(detail) = answer.value else {
+        return Err(Failure::absent("payment"));
+    };
+    let Payment::Requested(payment) = &detail.payment else {
+        return Err(Failure::absent("payment"));
+    };
+    let body = PaymentBody::new(payment, detail.version);
+    Ok(Shown::new(&body, answer.position)?
+        .stale(answer.stale)
+        .at_version(detail.version, &headers))
+}

@@ -1,0 +1,202 @@
+//! What goes wrong, as HTTP tells it: the one list of the read side's codes and their statuses. An inner failure is logged and never told.
+
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use projections::order_list::{BadCursor, BadFilter, PageError};
+use schemas::http::check::Fault;
+use schemas::http::problem::{self, Problem};
+
+use crate::history;
+
+/// A code, the status that it comes with, and its title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The stable kebab-case code.
+    pub code: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What kind of problem, in a few words.
+    pub title: &'static str,
+}
+
+/// Every code that the read side answers with.
+pub const CODES: &[Code] = &[
+    Code {
+        code: "malformed-path",
+        status: 400,
+        title: "The path names no possible resource",
+    },
+    Code {
+        code: "malformed-query",
+        status: 400,
+        title: "A query parameter is not as documented",
+    },
+    Code {
+        code: "bad-filter",
+        status: 400,
+        title: "The list cannot be narrowed or sorted so",
+    },
+    Code {
+        code: "future-instant",
+        status: 400,
+        title: "That moment has not come yet",
+    },
+    Code {
+        code: "not-found",
+        status: 404,
+        title: "There is no such resource",
+    },
+    Code {
+        code: "rebuild-in-progress",
+        status: 409,
+        title: "It is being rebuilt already",
+    },
+    Code {
+        code: "cursor-expired",
+        status: 410,
+        title: "The cursor is of another version of the list",
+    },
+    Code {
+        code: "internal",
+        status: 500,
+        title: "Something went wrong here",
+    },
+    Code {
+        code: "not-caught-up",
+        status: 503,
+        title: "The position that was asked for is not shown yet",
+    },
+    Code {
+        code: "projection-building",
+        status: 503,
+        title: "The read model is being built",
+    },
+    Code {
+        code: "unavailable",
+        status: 503,
+        title: "No queries are answered at the moment",
+    },
+];
+
+/// An answer that is a problem.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    problem: Box<Problem>,
+    retry_after_s: Option<u64>,
+}
+
+impl Failure {
+    /// A problem of the list.
+    #[must_use]
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        let known = CODES.iter().find(|known| known.code == code);
+        let (status, title) = known.map_or((500, "Something went wrong here"), |known| {
+            (known.status, known.title)
+        });
+        Self {
+            problem: Box::new(Problem::new(status, code, title, detail)),
+            retry_after_s: None,
+        }
+    }
+
+    /// A problem with one parameter.
+    #[must_use]
+    pub fn at(code: &'static str, parameter: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let fault = Fault {
+            pointer: parameter.chars().take(80).collect(),
+            detail: detail.clone(),
+        };
+        let mut failure = Self::new(code, detail);
+        failure.problem.errors = vec![fault];
+        failure
+    }
+
+    /// There is no such thing, or it is another tenant's: nobody is told which.
+    #[must_use]
+    pub fn absent(what: &str) -> Self {
+        Self::new("not-found", format!("there is no such {what}"))
+    }
+
+    /// A bug, or a broken store.
+    #[must_use]
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a query failed");
+        Self::new("internal", "the log has more")
+    }
+
+    fn soon(mut self) -> Self {
+        self.retry_after_s = Some(1);
+        self
+    }
+}
+
+impl From<projections::Error> for Failure {
+    fn from(error: projections::Error) -> Self {
+        use projections::Error as E;
+        match error {
+            E::Stale { .. } => Self::new("not-caught-up", error.to_string()).soon(),
+            E::Building(_) => Self::new("projection-building", error.to_string()).soon(),
+            E::Unknown(_) => Self::new("not-found", error.to_string()),
+            E::AlreadyRebuilding(_) => Self::new("rebuild-in-progress", error.to_string()),
+            E::Closed => Self::new("unavailable", "the server is shutting down").soon(),
+            E::Read(_) | E::Write(_) | E::Lost(_) | E::Log(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<event_store::Error> for Failure {
+    fn from(error: event_store::Error) -> Self {
+        projections::Error::from(error).into()
+    }
+}
+
+impl From<BadFilter> for Failure {
+    fn from(bad: BadFilter) -> Self {
+        Self::at("bad-filter", &bad.parameter, bad.to_string())
+    }
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Cursor(bad @ BadCursor::Foreign) => {
+                Self::at("bad-filter", "cursor", bad.to_string())
+            }
+            PageError::Cursor(bad @ BadCursor::Expired) => {
+                Self::at("cursor-expired", "cursor", bad.to_string())
+            }
+            PageError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<history::Error> for Failure {
+    fn from(error: history::Error) -> Self {
+        match error {
+            history::Error::Future { .. } => Self::new("future-instant", error.to_string()),
+            history::Error::NoSuchVersion { .. } => Self::new("not-found", error.to_string()),
+            history::Error::Store(error) => error.into(),
+            history::Error::Unreadable { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&*self.problem).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(problem::CONTENT_TYPE),
+        );
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

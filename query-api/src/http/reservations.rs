@@ -1,0 +1,50 @@
+//! Reservations that no order asked for: one of them, folded from its own short stream, so always as it is now.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use domain::ids::ReservationId;
+use domain::reservation::Reservation;
+use domain::stream;
+use schemas::http::problem::Problem;
+use schemas::http::reservation::ReservationBody;
+
+use super::Api;
+use super::answer::Shown;
+use super::caller::Caller;
+use super::params::{Id, Params};
+use super::problem::Failure;
+use crate::history::{self, At, Moment};
+
+/// One reservation.
+#[utoipa::path(get, path = "/v1/reservations/{id}", tag = "reservations",
+    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag that is known"),
+        ("min_position" = Option<u64>, Query, description = "Wait until the log has at least this position")),
+    responses(
+    (status = 200, description = "The reservation", body = ReservationBody),
+    (status = 304, description = "It is still at the version that is known"),
+    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(id): Id<ReservationId>,
+    mut params: Params,
+    headers: HeaderMap,
+) -> Result<Shown, Failure> {
+    let min_position = params.min_position()?;
+    params.end()?;
+    api.reach_log(min_position).await?;
+    let moment: Moment<Reservation> = history::fold_at(
+        &*api.log,
+        caller.tenant.as_str(),
+        &stream::reservation(id),
+        At::Now,
+    )
+    .await?;
+    let Some(body) = ReservationBody::new(&moment.state, moment.version) else {
+        return Err(Failure::absent("reservation"));
+    };
+    Ok(Shown::new(&body, moment.position)?.at_version(moment.version, &headers))
+}

@@ -1,0 +1,382 @@
+//! Stock: how much there is, now or as it was, and every movement that led there.
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::ids::{LocationId, OrderId, ReservationId, Sku};
+use domain::stock::Stock;
+use domain::time::Timestamp;
+use projections::stock_ledger::{self, Movement};
+use projections::stock_levels::{self, Standing};
+use schemas::http::problem::Problem;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Api;
+use super::answer::{Listing, Shown};
+use super::caller::Caller;
+use super::orders::AsOf;
+use super::params::{Id, MOST, Params};
+use super::problem::Failure;
+use crate::history::{self, At, Moment};
+
+/// How much there is of a SKU at a location.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StockLevelBody {
+    /// The SKU.
+    #[schema(value_type = String, example = "85123A")]
+    pub sku: Sku,
+    /// Where.
+    #[schema(value_type = String, example = "main")]
+    pub location: LocationId,
+    /// The version of its stream that this shows.
+    #[schema(example = 3)]
+    pub version: u64,
+    /// Units that are here.
+    pub on_hand: u32,
+    /// Of those, units that are held.
+    pub reserved: u32,
+    /// Units that can be promised: `max(0, on_hand − reserved − safety_stock)`.
+    pub available: u32,
+    /// Units promised once stock comes.
+    pub backordered: u32,
+    /// Units that are never promised.
+    pub safety_stock: u32,
+    /// How many units may be promised beyond what there is.
+    pub backorder_limit: u32,
+    /// When its last event was recorded.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+/// How much there is of a SKU, location by location.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SkuBody {
+    /// The SKU.
+    #[schema(value_type = String, example = "85123A")]
+    pub sku: Sku,
+    /// The position that this stands for.
+    pub position: u64,
+    /// Whether the read model has stopped, so that what it shows grows old.
+    pub stale: bool,
+    /// Where there is how much.
+    pub locations: Vec<StockLevelBody>,
+}
+
+/// A movement of stock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MovementBody {
+    /// The version of the stock's stream.
+    pub version: u64,
+    /// The event's position.
+    pub position: u64,
+    /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
+    pub recorded_at: Timestamp,
+    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `returned`, `written_off`,
+    /// `adjusted`, `counted` or `allocated`.
+    #[schema(example = "shipped")]
+    pub movement: String,
+    /// Units more or fewer on hand.
+    pub on_hand_change: i64,
+    /// Units more or fewer held.
+    pub reserved_change: i64,
+    /// Units more or fewer promised.
+    pub backordered_change: i64,
+    /// Units on hand after it.
+    pub on_hand: u32,
+    /// Units held after it.
+    pub reserved: u32,
+    /// Units promised after it.
+    pub backordered: u32,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The order that it was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub order_id: Option<OrderId>,
+    /// The reservation that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub reservation_id: Option<ReservationId>,
+    /// The delivery, the shipment or the return that it was part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Who did it.
+    pub actor: String,
+    /// The event.
+    pub event_id: Uuid,
+    /// The command whose batch wrote it.
+    pub command_id: Uuid,
+}
+
+impl From<Standing> for StockLevelBody {
+    fn from(stock: Standing) -> Self {
+        Self {
+            sku: stock.sku,
+            location: stock.location,
+            version: stock.version,
+            on_hand: stock.level.on_hand,
+            reserved: stock.level.reserved,
+            available: stock.level.available(),
+            backordered: stock.level.backordered,
+            safety_stock: stock.level.safety_stock,
+            backorder_limit: stock.level.backorder_limit,
+            updated_at: Timestamp::from_micros(stock.last_at),
+        }
+    }
+}
+
+impl StockLevelBody {
+    fn then(sku: &Sku, location: LocationId, moment: &Moment<Stock>) -> Self {
+        let stock = &moment.state;
+        Self {
+            sku: sku.clone(),
+            location,
+            version: moment.version,
+            on_hand: stock.on_hand,
+            reserved: stock.reserved,
+            available: stock.available(),
+            backordered: stock.backordered,
+            safety_stock: stock.safety_stock,
+            backorder_limit: stock.backorder_limit,
+            updated_at: Timestamp::from_micros(moment.recorded_at),
+        }
+    }
+}
+
+impl From<Movement> for MovementBody {
+    fn from(movement: Movement) -> Self {
+        Self {
+            version: movement.version,
+            position: movement.position,
+            recorded_at: Timestamp::from_micros(movement.recorded_at),
+            movement: movement.movement,
+            on_hand_change: movement.on_hand_change,
+            reserved_change: movement.reserved_change,
+            backordered_change: movement.backordered_change,
+            on_hand: movement.on_hand,
+            reserved: movement.reserved,
+            backordered: movement.backordered,
+            reason: movement.reason,
+            order_id: movement.order_id,
+            reservation_id: movement.reservation_id,
+            source: movement.source,
+            actor: movement.actor,
+            event_id: movement.event_id,
+            command_id: movement.command_id,
+        }
+    }
+}
+
+/// All stock, by SKU and location.
+#[utoipa::path(get, path = "/v1/stock", tag = "stock",
+    params(("cursor" = Option<String>, Query, description = "Where the page before ended: its `next`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
+        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+    responses(
+    (status = 200, description = "A page", body = Listing<StockLevelBody>),
+    (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    mut params: Params,
+) -> Result<Shown, Failure> {
+    let limit = params.limit(MOST)?;
+    let after = params
+        .text("cursor")?
+        .map(|text| from_cursor(&text))
+        .transpose()?;
+    let min_position = params.min_position()?;
+    params.end()?;
+    api.reach("stock_levels", min_position).await?;
+    let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let after = after.as_ref().map(|(sku, location)| (sku, location));
+    let answer = stock_levels::page(&api.reads(), caller.tenant.as_str(), after, wanted).await?;
+    let mut stock = answer.value;
+    let more = stock.len() > limit;
+    stock.truncate(limit);
+    let next = stock
+        .last()
+        .filter(|_| more)
+        .map(|last| cursor(&last.sku, &last.location));
+    let items: Vec<_> = stock.into_iter().map(StockLevelBody::from).collect();
+    Shown::page(&Listing {
+        items,
+        next,
+        count: None,
+        position: answer.position,
+        stale: answer.stale,
+    })
+}
+
+/// Neither a SKU nor a location holds a control character, so a line feed parts them.
+fn cursor(sku: &Sku, location: &LocationId) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{sku}\n{location}"))
+}
+
+fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
+    let parts = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (sku, location) = text.split_once('\n')?;
+        Some((sku.parse().ok()?, location.parse().ok()?))
+    };
+    parts().ok_or_else(|| {
+        Failure::at(
+            "malformed-query",
+            "cursor",
+            "the cursor is none of this list",
+        )
+    })
+}
+
+/// How much there is of a SKU, now or as it was.
+#[utoipa::path(get, path = "/v1/stock/{sku}", tag = "stock",
+    params(("sku" = String, Path), ("location" = Option<String>, Query, description = "Only there"), AsOf),
+    responses(
+    (status = 200, description = "Where there is how much. As of a past moment it never changes", body = SkuBody),
+    (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
+        content_type = "application/problem+json"),
+    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub(super) async fn one(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(sku): Id<Sku>,
+    mut params: Params,
+) -> Result<Shown, Failure> {
+    let location: Option<LocationId> = params.parsed("location", "a location")?;
+    let (min_position, as_of) = (params.min_position()?, params.as_of()?);
+    params.end()?;
+    api.reach("stock_levels", min_position).await?;
+    let tenant = caller.tenant.as_str();
+    let answer = stock_levels::by_sku(&api.reads(), tenant, &sku).await?;
+    let mut there = answer.value;
+    there.retain(|stock| {
+        location
+            .as_ref()
+            .is_none_or(|wanted| stock.location == *wanted)
+    });
+    let Some(at) = as_of else {
+        let locations: Vec<_> = there.into_iter().map(StockLevelBody::from).collect();
+        if locations.is_empty() {
+            return Err(Failure::absent("SKU"));
+        }
+        let body = SkuBody {
+            sku,
+            position: answer.position,
+            stale: answer.stale,
+            locations,
+        };
+        return Ok(Shown::new(&body, answer.position)?.stale(answer.stale));
+    };
+    if matches!(at, At::Version(_)) && there.len() > 1 {
+        return Err(Failure::at(
+            "malformed-query",
+            "location",
+            "a version is that of one location's stock: say which",
+        ));
+    }
+    let (mut locations, mut position, mut settled) = (Vec::new(), 0, true);
+    for stock in there {
+        let moment = history::stock_at(&*api.log, tenant, &stock.location, &sku, at).await?;
+        (position, settled) = (moment.position, moment.settled);
+        if moment.version > 0 {
+            locations.push(StockLevelBody::then(&sku, stock.location, &moment));
+        }
+    }
+    if locations.is_empty() {
+        // A moment that has not come yet is told as such, also of what is not there.
+        let moment: Moment<Stock> = history::fold_at(&*api.log, tenant, &nowhere(), at).await?;
+        drop(moment);
+        return Err(Failure::absent("SKU"));
+    }
+    let body = SkuBody {
+        sku,
+        position,
+        stale: false,
+        locations,
+    };
+    // Which locations there are is read from now, so a location that opens later cannot have been there then.
+    Ok(Shown::new(&body, position)?.settled(settled))
+}
+
+fn nowhere() -> domain::stream::StreamName {
+    domain::stream::StreamName {
+        category: domain::stream::STOCK,
+        id: String::new(),
+    }
+}
+
+/// Every movement of a SKU at a location, newest first.
+#[utoipa::path(get, path = "/v1/stock/{sku}/ledger", tag = "stock",
+    params(("sku" = String, Path),
+        ("location" = Option<String>, Query, description = "Where; may be left out if there is only one"),
+        ("before" = Option<u64>, Query, description = "Only movements before this version: the `next` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
+        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+    responses(
+    (status = 200, description = "A page; `next` is the version to go on before", body = Listing<MovementBody>),
+    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
+        content_type = "application/problem+json"),
+))]
+pub(super) async fn ledger(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(sku): Id<Sku>,
+    mut params: Params,
+) -> Result<Shown, Failure> {
+    let location: Option<LocationId> = params.parsed("location", "a location")?;
+    let (before, limit) = (params.position("before")?, params.limit(MOST)?);
+    let min_position = params.min_position()?;
+    params.end()?;
+    api.reach("stock_levels", min_position).await?;
+    api.reach("stock_ledger", min_position).await?;
+    let (reads, tenant) = (api.reads(), caller.tenant.as_str());
+    let location = match location {
+        Some(location) => location,
+        None => only_location(stock_levels::by_sku(&reads, tenant, &sku).await?.value)?,
+    };
+    let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
+    let mut movements = answer.value;
+    if movements.is_empty() && before.is_none() {
+        return Err(Failure::absent("SKU"));
+    }
+    let more = movements.len() > limit;
+    movements.truncate(limit);
+    let next = movements
+        .last()
+        .filter(|_| more)
+        .map(|last| last.version.to_string());
+    let items: Vec<_> = movements.into_iter().map(MovementBody::from).collect();
+    Shown::page(&Listing {
+        items,
+        next,
+        count: None,
+        position: answer.position,
+        stale: answer.stale,
+    })
+}
+
+fn only_location(stock: Vec<Standing>) -> Result<LocationId, Failure> {
+    let mut locations = stock.into_iter().map(|stock| stock.location);
+    match (locations.next(), locations.next()) {
+        (None, _) => Err(Failure::absent("SKU")),
+        (Some(location), None) => Ok(location),
+        (Some(_), Some(_)) => Err(Failure::at(
+            "malformed-query",
+            "location",
+            "the SKU is kept at several locations: say which",
+        )),
+    }
+}
