@@ -1,1 +1,24 @@
-//! Running long processes: the runner, timers, the payment worker and the gateways.
+//! Running long processes: the runner, timers, dispatching, parking, the payment worker and the payment gateways.
+//! The rules are in `domain::saga`; nothing is decided here, and nothing is kept that is not in the log.
+
+pub mod dispatch;
+pub mod feed;
+pub mod gateway;
+mod log;
+mod meters;
+pub mod payment;
+pub mod runner;
+
+pub use dispatch::{Dispatch, DispatchError};
+pub use feed::{Feed, StoreTail};
+pub use gateway::PaymentGateway;
+pub use payment::PaymentWorker;
+pub use runner::Runner;
+
+/// Why a component stopped that was not asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// The store is closed or damaged.
+    #[error("the store does not serve any more")]
+    Store(#[from] event_store::Error),
+}

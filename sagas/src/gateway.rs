@@ -1,0 +1,107 @@
+//! Payment providers. What they answer has three values: done, not done, and *nobody knows*; an implementation must never turn silence,
+//! a broken connection or an error of the provider's into *not done*.
+
+pub mod sandbox;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ids::{OrderId, PaymentId, Tenant};
+use domain::money::{Minor, Money};
+use domain::payment::event::Verb;
+use domain::time::Timestamp;
+use uuid::Uuid;
+
+pub use sandbox::Sandbox;
+
+/// A request to a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The key that the provider knows the request by. Made from the intent: the same intent has the same key, however often it is sent.
+    pub key: Uuid,
+    /// Whose payment it is.
+    pub tenant: Tenant,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The order that it is for.
+    pub order_id: OrderId,
+    /// What is asked.
+    pub verb: Verb,
+    /// How much.
+    pub amount: Money,
+    /// The provider's token for the means of payment.
+    pub instrument: String,
+    /// The provider's reference of the authorisation, once there is one.
+    pub authorisation: Option<String>,
+}
+
+/// What a provider did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The provider's reference.
+    pub provider_ref: String,
+    /// How much.
+    pub amount: Minor,
+    /// Until when held money can be taken.
+    pub capture_before: Option<Timestamp>,
+    /// What the provider keeps.
+    pub fee: Option<Minor>,
+}
+
+/// What a provider answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It did it.
+    Done(Done),
+    /// It did not do it, surely, and will not.
+    NotDone {
+        /// The provider's code.
+        code: String,
+    },
+    /// It may have done it: ask with a query before anything else.
+    Unknown {
+        /// What is known about why.
+        detail: String,
+    },
+    /// It has not looked at it (too many requests, say): send the same again after a while.
+    Later {
+        /// How long to wait.
+        after: Duration,
+    },
+}
+
+/// What a provider knows of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It did it.
+    Done(Done),
+    /// It did not do it, surely, and will not.
+    NotDone {
+        /// The provider's code.
+        code: String,
+    },
+    /// It is at it.
+    InProgress,
+    /// It has never heard of it (so far: a request may still be on its way).
+    Nothing,
+    /// It does not say.
+    Dark {
+        /// What is known about why.
+        detail: String,
+    },
+}
+
+/// A payment provider. A call with a key that the provider has seen has no second effect and gets the first answer.
+#[async_trait]
+pub trait PaymentGateway: Send + Sync + 'static {
+    /// Holds money.
+    async fn authorise(&self, call: &Call) -> Answer;
+    /// Takes money that is held.
+    async fn capture(&self, call: &Call) -> Answer;
+    /// Lets held money go.
+    async fn void(&self, call: &Call) -> Answer;
+    /// Gives taken money back.
+    async fn refund(&self, call: &Call) -> Answer;
+    /// Asks what became of a call.
+    async fn query(&self, call: &Call) -> Found;
+}

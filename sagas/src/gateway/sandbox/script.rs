@@ -1,0 +1,104 @@
+//! What an instrument tells the sandbox to do (see the table there). A word that is not understood is never taken for consent.
+
+use domain::payment::event::Verb;
+
+/// What is done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    Approve,
+    Decline,
+    Timeout,
+    Late,
+    Flaky(u32),
+    Busy(u32),
+    Dark(u32),
+    Never,
+    NotOurs,
+}
+
+pub(super) fn word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Authorise => "authorise",
+        Verb::Capture { .. } => "capture",
+        Verb::Void => "void",
+        Verb::Refund { .. } => "refund",
+    }
+}
+
+pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
+    let Some(script) = instrument.strip_prefix("sandbox:") else {
+        return Behaviour::NotOurs;
+    };
+    let mut found = Behaviour::Approve;
+    for part in script.split(',') {
+        let part = part.trim();
+        let (about, what) = ["authorise", "capture", "void", "refund"]
+            .into_iter()
+            .find_map(|about| Some((about, part.strip_prefix(about)?.strip_prefix('-')?)))
+            .unwrap_or(("authorise", part));
+        let Some(behaviour) = parse(what) else {
+            return Behaviour::NotOurs;
+        };
+        if about == word(verb) {
+            found = behaviour;
+        }
+    }
+    found
+}
+
+fn parse(what: &str) -> Option<Behaviour> {
+    let (name, times) = match what.rsplit_once('-') {
+        Some((name, times)) if times.bytes().all(|b| b.is_ascii_digit()) => {
+            (name, Some(times.parse().ok()?))
+        }
+        _ => (what, None),
+    };
+    match (name, times) {
+        ("approve", None) => Some(Behaviour::Approve),
+        ("decline" | "declines", None) => Some(Behaviour::Decline),
+        ("timeout" | "timeout-after-charge", None) => Some(Behaviour::Timeout),
+        ("late", None) => Some(Behaviour::Late),
+        ("never", None) => Some(Behaviour::Never),
+        ("flaky", times) => Some(Behaviour::Flaky(times.unwrap_or(2))),
+        ("busy", times) => Some(Behaviour::Busy(times.unwrap_or(2))),
+        ("dark", times) => Some(Behaviour::Dark(times.unwrap_or(3))),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_table_is_what_is_done() {
+    let capture = Verb::Capture {
+        capture_id: Default::default(),
+    };
+    for (instrument, verb, expected) in [
+        ("sandbox:approve", Verb::Authorise, Behaviour::Approve),
+        ("sandbox:decline", Verb::Authorise, Behaviour::Decline),
+        ("sandbox:decline", capture, Behaviour::Approve),
+        (
+            "sandbox:timeout-after-charge",
+            Verb::Authorise,
+            Behaviour::Timeout,
+        ),
+        ("sandbox:capture-declines", capture, Behaviour::Decline),
+        (
+            "sandbox:capture-declines",
+            Verb::Authorise,
+            Behaviour::Approve,
+        ),
+        ("sandbox:late, capture-timeout", capture, Behaviour::Timeout),
+        (
+            "sandbox:late, capture-timeout",
+            Verb::Authorise,
+            Behaviour::Late,
+        ),
+        ("sandbox:void-flaky-5", Verb::Void, Behaviour::Flaky(5)),
+        ("sandbox:busy", Verb::Authorise, Behaviour::Busy(2)),
+        ("sandbox:dark", Verb::Authorise, Behaviour::Dark(3)),
+        ("sandbox:never", Verb::Authorise, Behaviour::Never),
+        ("sandbox:aprove", Verb::Authorise, Behaviour::NotOurs),
+        ("tok_visa", Verb::Authorise, Behaviour::NotOurs),
+    ] {
+        assert_eq!(behaviour(instrument, verb), expected, "{instrument}");
+    }
+}

@@ -1,0 +1,145 @@
+//! What a payment asks of the provider: one intent for each attempt. The keys and the command ids are made from it, so that however
+//! often it is pursued, it is the same request.
+
+use domain::ids::{OrderId, PaymentId, Tenant, derived};
+use domain::money::Minor;
+use domain::payment::Event;
+use domain::payment::event::{AuthorisationRequested, Verb};
+use domain::saga::Recorded;
+use event_store::record::{Position, Record, Version};
+use uuid::Uuid;
+
+/// Which request of which payment; of several attempts one at most is open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct IntentKey {
+    pub(super) tenant: Tenant,
+    pub(super) payment_id: PaymentId,
+    verb: (u8, Uuid),
+}
+
+/// A request to be made.
+#[derive(Clone, Debug)]
+pub(super) struct Intent {
+    pub(super) key: IntentKey,
+    pub(super) verb: Verb,
+    pub(super) attempt: u32,
+    pub(super) amount: Minor,
+    pub(super) position: Position,
+    pub(super) version: Version,
+    /// For an authorisation: all that there is to know.
+    pub(super) authorisation: Option<AuthorisationRequested>,
+}
+
+impl IntentKey {
+    fn new(tenant: &Tenant, payment_id: PaymentId, verb: Verb) -> Self {
+        let verb = match verb {
+            Verb::Authorise => (0, Uuid::nil()),
+            Verb::Capture { capture_id } => (1, capture_id.0),
+            Verb::Void => (2, Uuid::nil()),
+            Verb::Refund { refund_id } => (3, refund_id.0),
+        };
+        Self {
+            tenant: tenant.clone(),
+            payment_id,
+            verb,
+        }
+    }
+}
+
+impl Intent {
+    /// The request that an event asks for, if it asks for one.
+    pub(super) fn of(tenant: &Tenant, record: &Record, recorded: &Recorded) -> Option<Self> {
+        let domain::Event::Payment(event) = &recorded.event else {
+            return None;
+        };
+        let (verb, attempt, amount) = match event {
+            Event::AuthorisationRequested(it) => (Verb::Authorise, it.attempt, it.amount.amount),
+            Event::CaptureRequested(it) => {
+                let capture_id = it.capture_id;
+                (Verb::Capture { capture_id }, it.attempt, it.amount)
+            }
+            Event::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
+            Event::RefundRequested(it) => {
+                let refund_id = it.refund_id;
+                (Verb::Refund { refund_id }, it.attempt, it.amount)
+            }
+            _ => return None,
+        };
+        let authorisation = match event {
+            Event::AuthorisationRequested(it) => Some(it.clone()),
+            _ => None,
+        };
+        Some(Self {
+            key: key(tenant, record, verb)?,
+            verb,
+            attempt,
+            amount,
+            position: record.position,
+            version: record.version,
+            authorisation,
+        })
+    }
+
+    /// The key that the provider knows the request by.
+    pub(super) fn provider_key(&self) -> Uuid {
+        let (verb, id) = match self.verb {
+            Verb::Authorise => ("authorise", Uuid::nil()),
+            Verb::Capture { capture_id } => ("capture", capture_id.0),
+            Verb::Void => ("void", Uuid::nil()),
+            Verb::Refund { refund_id } => ("refund", refund_id.0),
+        };
+        let tenant = &self.key.tenant;
+        let name = format!("provider/{tenant}/{verb}/{id}/{}", self.attempt);
+        derived(self.key.payment_id.0, &name)
+    }
+
+    /// The id of the command that records an outcome.
+    pub(super) fn outcome_id(&self, outcome: &str) -> Uuid {
+        derived(self.provider_key(), outcome)
+    }
+
+    pub(super) fn outcome_ids(&self) -> [Uuid; 3] {
+        ["done", "not-done", "unknown"].map(|outcome| self.outcome_id(outcome))
+    }
+
+    pub(super) fn word(&self) -> &'static str {
+        match self.verb {
+            Verb::Authorise => "authorise",
+            Verb::Capture { .. } => "capture",
+            Verb::Void => "void",
+            Verb::Refund { .. } => "refund",
+        }
+    }
+
+    pub(super) fn order_id(&self) -> Option<OrderId> {
+        self.authorisation.as_ref().map(|it| it.order_id)
+    }
+}
+
+/// The request of a verb of the payment that a record is of.
+pub(super) fn key(tenant: &Tenant, record: &Record, verb: Verb) -> Option<IntentKey> {
+    let payment_id = record.stream.id.parse().ok()?;
+    Some(IntentKey::new(tenant, payment_id, verb))
+}
+
+/// The request that an event settles.
+pub(super) fn settled(tenant: &Tenant, record: &Record, event: &Event) -> Option<IntentKey> {
+    let verb = match event {
+        Event::Authorised(_) | Event::Declined(_) => Verb::Authorise,
+        Event::Captured(it) => Verb::Capture {
+            capture_id: it.capture_id,
+        },
+        Event::CaptureFailed(it) => Verb::Capture {
+            capture_id: it.capture_id,
+        },
+        Event::Voided(_) | Event::VoidFailed(_) => Verb::Void,
+        Event::RefundSettled(it) => Verb::Refund {
+            refund_id: it.refund_id,
+        },
+        Event::RefundFailed(it) => Verb::Refund {
+            refund_id: it.refund_id,
+        },
+        _ => return None,
+    };
+    key(tenant, record, verb)
+}

@@ -1,0 +1,274 @@
+//! Which sagas are open, what belongs to them, when their timers are due, and what they wait for. Rebuilt from the consumer's
+//! checkpoint and the log: nothing here is the truth.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use domain::saga::Saga;
+use domain::time::Timestamp;
+use event_store::record::Version;
+use uuid::Uuid;
+
+/// The largest state that a consumer row takes.
+const LARGEST: usize = 4 * 1024 * 1024;
+/// The form of the state's bytes.
+const FORM: u8 = 1;
+
+/// Which saga.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) tenant: Arc<str>,
+    pub(super) kind: Arc<str>,
+    pub(super) subject: Uuid,
+}
+
+/// What is known of an open saga without loading it.
+struct Entry {
+    correlation: Uuid,
+    since: Timestamp,
+    version: Version,
+    parked: bool,
+    timers: Vec<(String, Timestamp)>,
+    commands: Vec<Uuid>,
+}
+
+/// A command that was asked for and whose answer was not heard yet.
+struct Unanswered {
+    key: Key,
+    sent: Instant,
+}
+
+/// Everything that is open.
+#[derive(Default)]
+pub(super) struct Index {
+    open: HashMap<Key, Entry>,
+    by_correlation: HashMap<(Arc<str>, Uuid), Vec<Key>>,
+    unanswered: HashMap<Uuid, Unanswered>,
+    timers: BTreeSet<(Timestamp, Key, String)>,
+}
+
+impl Index {
+    /// Brings a saga's entry up to where it stands; one that ended is forgotten. `new` names commands that are to be answered.
+    pub(super) fn update(
+        &mut self,
+        key: &Key,
+        saga: &Saga,
+        version: Version,
+        at: Timestamp,
+        new: impl IntoIterator<Item = Uuid>,
+    ) {
+        let state = saga.state();
+        let Some(about) = &state.about else { return };
+        if state.ended.is_some() {
+            return self.forget(key);
+        }
+        if !self.open.contains_key(key) {
+            let correlated = (key.tenant.clone(), about.correlation);
+            self.by_correlation
+                .entry(correlated)
+                .or_default()
+                .push(key.clone());
+            let entry = Entry {
+                correlation: about.correlation,
+                since: at,
+                version: 0,
+                parked: false,
+                timers: Vec::new(),
+                commands: Vec::new(),
+            };
+            self.open.insert(key.clone(), entry);
+        }
+        let Some(entry) = self.open.get_mut(key) else {
+            return;
+        };
+        entry.version = version;
+        entry.parked = state.parked.is_some();
+        for (timer, due_at) in entry.timers.drain(..) {
+            self.timers.remove(&(due_at, key.clone(), timer));
+        }
+        for (timer, due_at) in &state.timers {
+            entry.timers.push((timer.clone(), *due_at));
+            self.timers.insert((*due_at, key.clone(), timer.clone()));
+        }
+        for command_id in new {
+            entry.commands.push(command_id);
+            let unanswered = Unanswered {
+                key: key.clone(),
+                sent: Instant::now(),
+            };
+            self.unanswered.insert(command_id, unanswered);
+        }
+    }
+
+    pub(super) fn forget(&mut self, key: &Key) {
+        let Some(entry) = self.open.remove(key) else {
+            return;
+        };
+        let correlated = (key.tenant.clone(), entry.correlation);
+        if let Some(keys) = self.by_correlation.get_mut(&correlated) {
+            keys.retain(|other| other != key);
+            if keys.is_empty() {
+                self.by_correlation.remove(&correlated);
+            }
+        }
+        for command_id in entry.commands {
+            self.unanswered.remove(&command_id);
+        }
+        for (timer, due_at) in entry.timers {
+            self.timers.remove(&(due_at, key.clone(), timer));
+        }
+    }
+
+    pub(super) fn version(&self, key: &Key) -> Option<Version> {
+        self.open.get(key).map(|entry| entry.version)
+    }
+
+    pub(super) fn since(&self, key: &Key) -> Option<Timestamp> {
+        self.open.get(key).map(|entry| entry.since)
+    }
+
+    pub(super) fn keep_since(&mut self, key: &Key, since: Timestamp) {
+        if let Some(entry) = self.open.get_mut(key) {
+            entry.since = since;
+        }
+    }
+
+    pub(super) fn correlated(&self, tenant: &Arc<str>, correlation: Uuid) -> &[Key] {
+        self.by_correlation
+            .get(&(tenant.clone(), correlation))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn asked_by(&self, command_id: Uuid) -> Option<&Key> {
+        self.unanswered.get(&command_id).map(|it| &it.key)
+    }
+
+    /// Its answer was heard.
+    pub(super) fn answered(&mut self, command_id: Uuid) {
+        if let Some(unanswered) = self.unanswered.remove(&command_id)
+            && let Some(entry) = self.open.get_mut(&unanswered.key)
+        {
+            entry.commands.retain(|id| *id != command_id);
+        }
+    }
+
+    /// Up to `limit` timers that are due, the earliest first.
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<(Timestamp, Key, String)> {
+        let due = self.timers.iter().take_while(|(due_at, ..)| *due_at <= now);
+        due.take(limit).cloned().collect()
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(due_at, ..)| *due_at)
+    }
+
+    /// A timer that its saga does not know any more.
+    pub(super) fn drop_timer(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
+        self.timers.remove(&(due_at, key.clone(), timer.to_owned()));
+        if let Some(entry) = self.open.get_mut(key) {
+            entry
+                .timers
+                .retain(|(name, due)| name != timer || *due != due_at);
+        }
+    }
+
+    /// Up to `limit` commands that were sent before `before`, marked as sent now.
+    pub(super) fn overdue(&mut self, before: Instant, limit: usize) -> Vec<(Uuid, Key)> {
+        let now = Instant::now();
+        self.unanswered
+            .iter_mut()
+            .filter(|(_, it)| it.sent <= before)
+            .take(limit)
+            .map(|(command_id, it)| {
+                it.sent = now;
+                (*command_id, it.key.clone())
+            })
+            .collect()
+    }
+
+    pub(super) fn measure(&self, now: Timestamp, kinds: &[&str]) {
+        let mut counts: HashMap<&str, (usize, usize)> =
+            kinds.iter().map(|kind| (*kind, (0, 0))).collect();
+        let mut oldest = now;
+        for (key, entry) in &self.open {
+            let count = counts.entry(&*key.kind).or_default();
+            count.0 += 1;
+            count.1 += usize::from(entry.parked);
+            oldest = oldest.min(entry.since);
+        }
+        for (kind, (open, parked)) in counts {
+            crate::meters::open(kind, open, parked);
+        }
+        crate::meters::oldest(super::between(oldest, now));
+        crate::meters::waiting(self.timers.len(), self.unanswered.len());
+    }
+
+    /// Which sagas are open, as bytes; `None` if they do not fit into a consumer row.
+    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>) -> Option<Bytes> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut number: HashMap<&str, u16> = HashMap::new();
+        let mut rows = BytesMut::with_capacity(self.open.len() * 28);
+        let open = self.open.iter().map(|(key, entry)| (key, entry.since));
+        let left_alone = left_alone.iter().map(|(key, since)| (key, *since));
+        for (key, since) in open.chain(left_alone) {
+            for name in [&*key.tenant, &*key.kind] {
+                let number = match number.get(name) {
+                    Some(number) => *number,
+                    None => {
+                        let next = u16::try_from(names.len()).ok()?;
+                        names.push(name);
+                        number.insert(name, next);
+                        next
+                    }
+                };
+                rows.put_u16(number);
+            }
+            rows.put_slice(key.subject.as_bytes());
+            rows.put_i64(since.micros());
+        }
+        let mut state = BytesMut::with_capacity(rows.len() + 256);
+        state.put_u8(FORM);
+        state.put_u16(u16::try_from(names.len()).ok()?);
+        for name in names {
+            state.put_u16(u16::try_from(name.len()).ok()?);
+            state.put_slice(name.as_bytes());
+        }
+        state.extend_from_slice(&rows);
+        (state.len() <= LARGEST).then(|| state.freeze())
+    }
+}
+
+/// The sagas that a checkpoint names as open; `None` if the bytes are not understood.
+pub(super) fn decode(mut state: Bytes) -> Option<Vec<(Key, Timestamp)>> {
+    if state.is_empty() {
+        return Some(Vec::new());
+    }
+    if state.try_get_u8().ok()? != FORM {
+        return None;
+    }
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for _ in 0..state.try_get_u16().ok()? {
+        let length = usize::from(state.try_get_u16().ok()?);
+        if state.remaining() < length {
+            return None;
+        }
+        let name = state.split_to(length);
+        names.push(std::str::from_utf8(&name).ok()?.into());
+    }
+    let mut open = Vec::with_capacity(state.remaining() / 28);
+    while state.has_remaining() {
+        let tenant = names.get(usize::from(state.try_get_u16().ok()?))?.clone();
+        let kind = names.get(usize::from(state.try_get_u16().ok()?))?.clone();
+        let subject = Uuid::from_u128(state.try_get_u128().ok()?);
+        let since = Timestamp::from_micros(state.try_get_i64().ok()?);
+        let key = Key {
+            tenant,
+            kind,
+            subject,
+        };
+        open.push((key, since));
+    }
+    Some(open)
+}

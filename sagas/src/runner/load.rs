@@ -1,0 +1,315 @@
+//! Sagas in memory: read from their streams when something concerns them, a bounded number kept. What cannot be read is parked if
+//! this program knows it, and left alone if a newer one wrote it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use domain::ids::{OrderId, Tenant};
+use domain::order::Order;
+use domain::saga::{Needs, Saga, Unloadable, may_start};
+use domain::time::Timestamp;
+use domain::{Event, stream};
+use event_store::record::{Record, StreamId, Version};
+use event_store::{Error, EventStore};
+use futures_util::stream::{self as futures, StreamExt};
+use uuid::Uuid;
+
+use super::append::{Cause, Work};
+use super::index::Key;
+use super::session::{LOADING, Session};
+use crate::log::{decode, fold, groups, read_stream, stream_id};
+use crate::{Stopped, meters};
+
+/// A saga and the end of its stream.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) saga: Saga,
+    pub(super) version: Version,
+    pub(super) last_event: Uuid,
+}
+
+/// What a saga's stream held.
+pub(super) enum Found {
+    Nothing,
+    Saga(Box<Loaded>),
+    Unreadable {
+        version: Version,
+        last_event: Uuid,
+        told: bool,
+        why: Unloadable,
+    },
+}
+
+impl Key {
+    pub(super) fn tenant(&self) -> Option<Tenant> {
+        Tenant::try_new(&*self.tenant).ok()
+    }
+
+    pub(super) fn stream(&self) -> StreamId {
+        let name = stream::saga(&self.kind, self.subject);
+        StreamId::new(self.tenant.clone(), name.category, name.id.as_str())
+    }
+
+    /// The saga whose stream this is.
+    pub(super) fn parse(stream: &StreamId) -> Option<Self> {
+        let (kind, subject) = stream.id.split_once('-')?;
+        Some(Self {
+            tenant: stream.tenant.clone(),
+            kind: kind.into(),
+            subject: subject.parse().ok()?,
+        })
+    }
+}
+
+pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Error> {
+    let records = read_stream(store, &key.stream(), Version::MAX).await?;
+    let (Some(last), Some(tenant)) = (records.last(), key.tenant()) else {
+        return Ok(Found::Nothing);
+    };
+    let (version, last_event) = (last.version, last.event_id);
+    let events: Vec<_> = records
+        .iter()
+        .filter_map(decode)
+        .filter_map(|recorded| match recorded.event {
+            Event::Saga(event) => Some(event),
+            _ => None,
+        })
+        .collect();
+    let loaded = if events.len() == records.len() {
+        Saga::load(&tenant, &events)
+    } else {
+        Err(Unloadable::Input {
+            kind: key.kind.to_string(),
+            problem: "one of its events cannot be read".into(),
+        })
+    };
+    Ok(match loaded {
+        Ok(None) => Found::Nothing,
+        Ok(Some(saga)) => Found::Saga(Box::new(Loaded {
+            saga,
+            version,
+            last_event,
+        })),
+        Err(why) => Found::Unreadable {
+            version,
+            last_event,
+            told: &*last.kind == "SagaParked",
+            why,
+        },
+    })
+}
+
+/// Sagas in memory.
+pub(super) struct Shelf {
+    most: usize,
+    sagas: HashMap<Key, Loaded>,
+    order: VecDeque<Key>,
+}
+
+impl Shelf {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            sagas: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Loaded> {
+        self.sagas.get(key)
+    }
+
+    pub(super) fn put(&mut self, key: &Key, loaded: Loaded) {
+        if self.sagas.insert(key.clone(), loaded).is_none() {
+            self.order.push_back(key.clone());
+        }
+    }
+
+    pub(super) fn drop(&mut self, key: &Key) {
+        self.sagas.remove(key);
+    }
+
+    /// Lets go of the oldest. Only between pages: within one, what is not durable yet has to stay.
+    pub(super) fn trim(&mut self) {
+        while self.sagas.len() > self.most || self.order.len() > self.most * 2 {
+            let Some(oldest) = self.order.pop_front() else {
+                return;
+            };
+            if self.sagas.len() > self.most {
+                self.sagas.remove(&oldest);
+            } else if self.sagas.contains_key(&oldest) {
+                self.order.push_back(oldest);
+            }
+        }
+    }
+}
+
+impl Session {
+    /// A saga, out of memory or out of its stream; `None` if there is none that can be run here.
+    pub(super) async fn find(&mut self, key: &Key) -> Result<Option<Loaded>, Stopped> {
+        if let Some(loaded) = self.shelf.get(key) {
+            return Ok(Some(loaded.clone()));
+        }
+        let found = load(self.store.as_ref(), key).await?;
+        let since = self.index.since(key).unwrap_or(self.seen_at);
+        self.take_in(key, since, found).await
+    }
+
+    /// Puts what was read on the shelf, or sees to what cannot be read.
+    pub(super) async fn take_in(
+        &mut self,
+        key: &Key,
+        since: Timestamp,
+        found: Found,
+    ) -> Result<Option<Loaded>, Stopped> {
+        match found {
+            Found::Nothing => Ok(None),
+            Found::Saga(loaded) => {
+                self.shelf.put(key, (*loaded).clone());
+                Ok(Some(*loaded))
+            }
+            Found::Unreadable {
+                version,
+                last_event,
+                told,
+                why,
+            } => {
+                let newer = matches!(why, Unloadable::Unknown { .. });
+                meters::left_alone(if newer { "newer" } else { "unreadable" });
+                tracing::error!(saga = %key.stream(), %why, "a saga is left alone");
+                if !newer && !told {
+                    let why = why.to_string();
+                    self.park_unreadable(key, (version, last_event), why)
+                        .await?;
+                }
+                self.leave_alone(key, since);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn leave_alone(&mut self, key: &Key, since: Timestamp) {
+        self.index.forget(key);
+        self.shelf.drop(key);
+        self.left_alone.insert(key.clone(), since);
+    }
+
+    /// Takes an open saga that another life started, and sends what it asked for and nobody accepted.
+    pub(super) async fn adopt(
+        &mut self,
+        key: &Key,
+        loaded: Loaded,
+        since: Timestamp,
+    ) -> Result<(), Stopped> {
+        if loaded.saga.state().ended.is_some() {
+            self.shelf.drop(key);
+            self.index.forget(key);
+            return Ok(());
+        }
+        let mut unsent = Vec::new();
+        for (command_id, command) in loaded.saga.pending() {
+            let known = self.index.asked_by(command_id).is_some();
+            if !known && self.store.command(command_id).await?.is_none() {
+                unsent.push((command_id, command));
+            }
+        }
+        let ids = unsent.iter().map(|(command_id, _)| *command_id);
+        self.index
+            .update(key, &loaded.saga, loaded.version, since, ids);
+        self.index.keep_since(key, since);
+        for (command_id, command) in unsent {
+            if let Some(letter) = self.letter(key, command_id, command, command_id) {
+                self.outbox.send(letter);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads side by side what the page will need.
+    pub(super) async fn prefetch(&mut self, records: &[Record]) -> Result<(), Stopped> {
+        let mut keys = HashSet::new();
+        for group in groups(records) {
+            keys.extend(self.index.asked_by(group.command_id).cloned());
+            for record in group.records {
+                if let Some(correlation) = super::route::correlation(record) {
+                    let tenant = &record.stream.tenant;
+                    keys.extend(self.index.correlated(tenant, correlation).iter().cloned());
+                }
+                if self.begun_before(record) {
+                    keys.extend(Key::parse(&record.stream));
+                }
+            }
+        }
+        keys.retain(|key| self.shelf.get(key).is_none() && !self.left_alone.contains_key(key));
+        let store = self.store.clone();
+        let found: Vec<_> = futures::iter(keys)
+            .map(|key| {
+                let store = store.clone();
+                async move { (load(store.as_ref(), &key).await, key) }
+            })
+            .buffer_unordered(LOADING)
+            .collect()
+            .await;
+        for (found, key) in found {
+            let since = self.index.since(&key).unwrap_or(self.seen_at);
+            self.take_in(&key, since, found?).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a record is the beginning of a saga that an earlier life started.
+    pub(super) fn begun_before(&self, record: &Record) -> bool {
+        record.position <= self.written_before && &*record.kind == "SagaStarted"
+    }
+
+    /// What has to be known to start sagas, by the record's place in the group.
+    pub(super) async fn orders_for(
+        &self,
+        tenant: &Tenant,
+        events: &[domain::saga::Recorded],
+    ) -> Result<HashMap<Version, Order>, Stopped> {
+        let mut orders = HashMap::new();
+        for recorded in events {
+            let needs = may_start(&recorded.stream, &recorded.event);
+            if let Some(Needs::Order(order_id)) = needs {
+                let order = self.order_at(tenant, order_id, recorded.version).await?;
+                orders.insert(recorded.version, order);
+            }
+        }
+        Ok(orders)
+    }
+
+    async fn order_at(
+        &self,
+        tenant: &Tenant,
+        order_id: OrderId,
+        version: Version,
+    ) -> Result<Order, Error> {
+        let stream = stream_id(tenant, &stream::order(order_id));
+        let pick = |event| match event {
+            Event::Order(event) => Some(event),
+            _ => None,
+        };
+        fold::<Order>(self.store.as_ref(), &stream, version, pick).await
+    }
+
+    /// A saga that somebody else appended to (an operator, say) is read again and goes on from there.
+    pub(super) async fn reread(
+        &mut self,
+        record: &Record,
+        key: Key,
+    ) -> Result<Option<Work>, Stopped> {
+        self.shelf.drop(&key);
+        let Some(loaded) = self.find(&key).await? else {
+            return Ok(None);
+        };
+        let since = self.index.since(&key).unwrap_or(self.seen_at);
+        self.adopt(&key, loaded, since).await?;
+        Ok(Some(Work {
+            append_id: format!("at/{}", record.position),
+            causation: record.event_id,
+            at: Timestamp::from_micros(record.recorded_at),
+            cause: Cause::Recorded(std::sync::Arc::default()),
+            key,
+        }))
+    }
+}

@@ -1,0 +1,208 @@
+//! Which sagas a command's records concern: the one that asked for it, those of its correlation, and those that it starts.
+
+use std::sync::Arc;
+
+use domain::saga::{Batch, Origin, Recorded, Saga, may_start, start};
+use domain::{ids::Tenant, stream};
+use event_store::record::Record;
+use schemas::Metadata;
+use uuid::Uuid;
+
+use super::append::{Cause, Flight, Work};
+use super::index::Key;
+use super::session::Session;
+use crate::Stopped;
+use crate::log::{Group, decode, tenant};
+
+/// The types that may start a saga: others need not be read for that.
+const STARTERS: [&str; 8] = [
+    "OrderPlaced",
+    "ShipmentRequested",
+    "LinesCancelled",
+    "ReturnReceived",
+    "RefundGranted",
+    "OrderEdited",
+    "BackorderAllocated",
+    "ReservationOpened",
+];
+
+/// What a record's event belongs to, where sagas listen for that.
+pub(super) fn correlation(record: &Record) -> Option<Uuid> {
+    match &*record.stream.category {
+        stream::ORDER | stream::RESERVATION => record.stream.id.parse().ok(),
+        stream::PAYMENT => Metadata::decode(&record.metadata)
+            .ok()
+            .map(|metadata| metadata.correlation),
+        _ => None,
+    }
+}
+
+impl Session {
+    /// Lets every saga react that a command's records concern.
+    pub(super) async fn group(
+        &mut self,
+        group: &Group<'_>,
+        flights: &mut Vec<Flight>,
+    ) -> Result<(), Stopped> {
+        let Some(first) = group.records.first() else {
+            return Ok(());
+        };
+        if &*first.stream.category == stream::SAGA {
+            return self.sagas_own(group, flights).await;
+        }
+        let asker = self.index.asked_by(group.command_id).cloned();
+        let mut concerned: Vec<Key> = asker.iter().cloned().collect();
+        let mut starts = false;
+        for record in group.records {
+            starts |= STARTERS.contains(&&*record.kind);
+            if let Some(correlation) = correlation(record) {
+                let tenant = &record.stream.tenant;
+                for key in self.index.correlated(tenant, correlation) {
+                    if !concerned.contains(key) {
+                        concerned.push(key.clone());
+                    }
+                }
+            }
+        }
+        if concerned.is_empty() && !starts {
+            return Ok(());
+        }
+        let Some(tenant) = tenant(first) else {
+            return Ok(());
+        };
+        let events: Vec<Recorded> = group.records.iter().filter_map(decode).collect();
+        if let (Some(key), true) = (asker, events.len() < group.records.len()) {
+            let flight = self.tell_unreadable_answer(key, group).await?;
+            flights.extend(flight);
+        }
+        let payment = self
+            .payments
+            .after(self.store.as_ref(), &tenant, &events)
+            .await?;
+        let batch = Arc::new(Batch {
+            command_id: group.command_id,
+            events,
+            payment,
+        });
+        let last = group.records.last().unwrap_or(first);
+        for key in concerned {
+            let work = Work {
+                append_id: format!("at/{}", last.position),
+                causation: last.event_id,
+                at: group.recorded_at,
+                cause: Cause::Recorded(batch.clone()),
+                key,
+            };
+            flights.extend(self.attempt(work).await?);
+        }
+        self.index.answered(group.command_id);
+        if starts {
+            self.start(&tenant, group, &batch, flights).await?;
+        }
+        Ok(())
+    }
+
+    /// Nobody can tell what came of a command whose answer cannot be read: a person has to look.
+    async fn tell_unreadable_answer(
+        &mut self,
+        key: Key,
+        group: &Group<'_>,
+    ) -> Result<Option<Flight>, Stopped> {
+        let work = Work {
+            append_id: format!("unreadable/{}", group.command_id),
+            causation: group.command_id,
+            at: group.recorded_at,
+            cause: Cause::Undeliverable {
+                command_id: group.command_id,
+                detail: "its answer cannot be read".into(),
+            },
+            key,
+        };
+        self.attempt(work).await
+    }
+
+    async fn start(
+        &mut self,
+        tenant: &Tenant,
+        group: &Group<'_>,
+        batch: &Arc<Batch>,
+        flights: &mut Vec<Flight>,
+    ) -> Result<(), Stopped> {
+        let orders = self.orders_for(tenant, &batch.events).await?;
+        for recorded in &batch.events {
+            if may_start(&recorded.stream, &recorded.event).is_none() {
+                continue;
+            }
+            let same = |record: &&Record| {
+                record.version == recorded.version && record.stream.id == recorded.stream
+            };
+            let Some(record) = group.records.iter().find(same) else {
+                continue;
+            };
+            let origin = Origin {
+                stream: &recorded.stream,
+                event_id: record.event_id,
+                recorded_at: group.recorded_at,
+                event: &recorded.event,
+            };
+            let order = orders.get(&recorded.version).and_then(|it| it.placed());
+            let Some(started) = start(&origin, order) else {
+                continue;
+            };
+            let key = Key {
+                tenant: record.stream.tenant.clone(),
+                kind: started.kind.as_str().into(),
+                subject: started.subject,
+            };
+            let known = self.index.version(&key).is_some() || self.left_alone.contains_key(&key);
+            if known {
+                continue;
+            }
+            let work = Work {
+                append_id: format!("at/{}", record.position),
+                causation: record.event_id,
+                at: group.recorded_at,
+                cause: Cause::Start {
+                    started: Box::new(started),
+                    look_first: record.position <= self.written_before,
+                },
+                key,
+            };
+            flights.extend(self.attempt(work).await?);
+        }
+        Ok(())
+    }
+
+    /// Records of sagas: mostly those that this session wrote. Others are of an earlier life, or of an operator.
+    async fn sagas_own(
+        &mut self,
+        group: &Group<'_>,
+        flights: &mut Vec<Flight>,
+    ) -> Result<(), Stopped> {
+        for record in group.records {
+            let Some(key) = Key::parse(&record.stream) else {
+                continue;
+            };
+            match self.index.version(&key) {
+                Some(version) if record.version <= version => {}
+                Some(_) => {
+                    if let Some(work) = self.reread(record, key).await? {
+                        flights.extend(self.attempt(work).await?);
+                    }
+                }
+                None if self.begun_before(record) && !self.left_alone.contains_key(&key) => {
+                    if let Some(loaded) = self.find(&key).await? {
+                        self.adopt(&key, loaded, group.recorded_at).await?;
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The saga's id, as its commands and appends are derived from it.
+    pub(super) fn saga_id(key: &Key) -> Option<Uuid> {
+        Some(Saga::id_of(&key.tenant()?, &key.kind, key.subject))
+    }
+}

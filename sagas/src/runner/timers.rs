@@ -1,0 +1,82 @@
+//! Timers that are due fire in the order in which they are due, so many at a time. While the log is not read to its end, only those
+//! fire that were due before what was read: their answer may be further on.
+
+use domain::time::Timestamp;
+use futures_util::stream::{self, StreamExt};
+
+use super::append::{Cause, Work};
+use super::index::Key;
+use super::session::{LOADING, Session};
+use crate::log::evidence;
+use crate::{Stopped, meters};
+
+impl Session {
+    pub(super) async fn fire_timers(&mut self) -> Result<(), Stopped> {
+        let now = if self.caught_up {
+            self.now()
+        } else {
+            self.seen_at
+        };
+        let due = self.index.due(now, self.options.timers_at_once);
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut works = Vec::with_capacity(due.len());
+        for (due_at, key, timer) in due {
+            match self.look(&key, &timer, due_at).await? {
+                Some(wanted) => works.push((due_at, key, timer, wanted)),
+                None => self.index.drop_timer(due_at, &key, &timer),
+            }
+        }
+        let store = self.store.clone();
+        let mut ready = stream::iter(works)
+            .map(|(due_at, key, timer, wanted)| {
+                let store = store.clone();
+                async move {
+                    let found = match (wanted, key.tenant()) {
+                        (Some(name), Some(tenant)) => {
+                            Some(Box::new(evidence(store.as_ref(), &tenant, &name).await?))
+                        }
+                        _ => None,
+                    };
+                    Ok::<_, event_store::Error>((due_at, key, timer, found))
+                }
+            })
+            .buffered(LOADING);
+        let mut flights = Vec::new();
+        while let Some(due) = ready.next().await {
+            let (due_at, key, timer, evidence) = due?;
+            meters::timer_fired(super::between(due_at, now));
+            let work = Work {
+                append_id: format!("timer/{timer}/{}", due_at.micros()),
+                causation: Self::saga_id(&key).unwrap_or_default(),
+                at: now.max(due_at),
+                cause: Cause::Due {
+                    timer: timer.clone(),
+                    due_at,
+                    evidence,
+                },
+                key: key.clone(),
+            };
+            match self.attempt(work).await? {
+                Some(flight) => flights.push(flight),
+                None => self.index.drop_timer(due_at, &key, &timer),
+            }
+        }
+        self.settle(flights).await
+    }
+
+    /// Where the answer may be that a timer waits for; `None` if the saga has no such timer (any more).
+    async fn look(
+        &mut self,
+        key: &Key,
+        timer: &str,
+        due_at: Timestamp,
+    ) -> Result<Option<Option<domain::stream::StreamName>>, Stopped> {
+        let Some(loaded) = self.find(key).await? else {
+            return Ok(None);
+        };
+        let known = loaded.saga.state().timers.get(timer) == Some(&due_at);
+        Ok(known.then(|| loaded.saga.evidence(timer)))
+    }
+}
