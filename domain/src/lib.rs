@@ -14,6 +14,8 @@ pub mod personal;
 pub mod reference;
 pub mod reservation;
 pub mod saga;
+#[cfg(test)]
+mod simulation;
 pub mod stock;
 pub mod stream;
 #[cfg(test)]

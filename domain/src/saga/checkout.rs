@@ -310,6 +310,10 @@ impl Process for Input {
                     None => unwind("expired"),
                 }
             }
+            // A cancellation was faster: what was held is let go, and there is nothing to take any more.
+            ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => {
+                Then::Done(Output::new())
+            }
             ("tell_undone", Direction::Do) => Then::Done(Output::new()),
             _ => Then::Retry,
         }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::command::Command;
 use super::decide::{Decision, at_least_one, at_most};
 use super::event::{Event, LetGo, LineShare, ReservationReleased, Shipped};
-use super::evolve::take;
 use super::refusal::Refusal;
 use super::state::{End, Held, HeldLine, Stock};
 use crate::ids::{LineId, OrderId, ReservationId, ShipmentId};
@@ -67,12 +66,10 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
     }
     let mut left = Wanted::of(*qty, lines)?;
     let sources = left.sources(stock, reservation_id, *order_id, Units::HeldAndPromised);
-    let events = sources.into_iter().filter_map(|(id, held, taken)| {
-        let qty = sum(&taken, units_of);
-        (qty > 0).then(|| {
-            let whole = qty == held.reserved().saturating_add(held.backordered());
-            event(id, Some(held), &taken, whole)
-        })
+    let sources = sources.iter().filter(|source| !source.taken.is_empty());
+    let events = sources.map(|source| {
+        let whole = sum(&source.left, units_of) == 0;
+        event(source.id, Some(source.held), &source.taken, whole)
     });
     Ok(stock.with_allocations(events.collect()))
 }
@@ -100,22 +97,14 @@ pub(super) fn ship(
             on_hand: stock.on_hand,
         });
     }
-    let shipped = sources
-        .into_iter()
-        .filter(|(_, _, taken)| !taken.is_empty());
-    let events = shipped.map(|(id, held, taken)| {
+    let sources = sources.iter().filter(|source| !source.taken.is_empty());
+    let events = sources.map(|source| {
         Event::Shipped(Shipped {
             shipment_id,
-            reservation_id: id,
-            order_id: held.order_id,
-            qty: sum(&taken, |line| line.reserved),
-            lines: taken
-                .iter()
-                .map(|(line_id, line)| LineShare {
-                    line_id: *line_id,
-                    qty: line.reserved,
-                })
-                .collect(),
+            reservation_id: source.id,
+            order_id: source.held.order_id,
+            qty: sum(&source.taken, |line| line.reserved),
+            lines: shares(&source.taken),
         })
     });
     Ok(events.collect())
@@ -128,6 +117,14 @@ enum Units {
     Held,
     /// Those that are promised, before those that are held: as little stock as possible changes hands.
     HeldAndPromised,
+}
+
+/// A reservation that units are taken out of.
+struct Source<'a> {
+    id: ReservationId,
+    held: &'a Held,
+    left: Taken,
+    taken: Taken,
 }
 
 /// The units still to be taken: so many of these lines, or so many of any.
@@ -162,62 +159,80 @@ impl Wanted {
         lines.fold(self.any, |sum, qty| sum.saturating_add(*qty))
     }
 
-    /// Takes what is wanted: of the lines named in the reservation named, then of these lines in the order's others here, oldest promise
-    /// first, then of whichever lines have some left, since one unit of a SKU is as good as another.
+    /// Takes what is wanted: of the lines named, in the reservation named and then in the order's others here, oldest promise first; then
+    /// of whichever lines have some left, since one unit of a SKU is as good as another. Promised units are taken from all of these
+    /// before any held unit is: the order counts by line, and takes them in that order too, whichever reservation they are in.
     fn sources<'a>(
         &mut self,
         stock: &'a Stock,
         named: ReservationId,
         order_id: Option<OrderId>,
         units: Units,
-    ) -> Vec<(ReservationId, &'a Held, Taken)> {
-        let mut sources = Vec::new();
-        if let Some(held) = stock.reservations.get(&named) {
-            sources.push((named, held, self.take_from(held, units)));
-        }
-        if self.units() > 0 && order_id.is_some() {
-            let others = stock.reservations.iter();
-            let mut others: Vec<_> = others
-                .filter(|(id, held)| **id != named && held.order_id == order_id)
-                .collect();
-            others.sort_unstable_by_key(|(_, held)| held.promise);
-            for (id, held) in others {
-                sources.push((*id, held, self.take_from(held, units)));
+    ) -> Vec<Source<'a>> {
+        let mut sources = self.candidates(stock, named, order_id, units);
+        for _ in 0..2 {
+            if units == Units::HeldAndPromised {
+                for source in &mut sources {
+                    self.take_from(source, |line| &mut line.backordered);
+                }
             }
-        }
-        self.any = self.units();
-        self.lines.clear();
-        for (_, held, taken) in &mut sources {
-            if self.any == 0 {
-                break;
+            for source in &mut sources {
+                self.take_from(source, |line| &mut line.reserved);
             }
-            let left = left_of(held, taken);
-            for (line_id, more) in self.take_from(&left, units) {
-                let line = taken.entry(line_id).or_default();
-                line.reserved = line.reserved.saturating_add(more.reserved);
-                line.backordered = line.backordered.saturating_add(more.backordered);
-            }
+            self.any = self.units();
+            self.lines.clear();
         }
         sources
     }
 
-    fn take_from(&mut self, held: &Held, units: Units) -> Taken {
-        let mut taken = Taken::new();
-        if units == Units::HeldAndPromised {
-            for (line_id, line) in held.lines.iter().rev() {
-                let backordered = self.take(*line_id, line.backordered);
-                if backordered > 0 {
-                    taken.entry(*line_id).or_default().backordered = backordered;
-                }
+    fn candidates<'a>(
+        &self,
+        stock: &'a Stock,
+        named: ReservationId,
+        order_id: Option<OrderId>,
+        units: Units,
+    ) -> Vec<Source<'a>> {
+        let first = stock.reservations.get(&named);
+        let promised_here = first.map_or(0, Held::backordered);
+        let elsewhere = units == Units::HeldAndPromised && stock.backordered > promised_here;
+        let mut found: Vec<_> = first.into_iter().map(|held| (named, held)).collect();
+        if order_id.is_some() && (elsewhere || !first.is_some_and(|held| self.is_in(held, units))) {
+            let others = stock.reservations.iter();
+            let others = others.filter(|(id, held)| **id != named && held.order_id == order_id);
+            let mut others: Vec<_> = others.map(|(id, held)| (*id, held)).collect();
+            others.sort_unstable_by_key(|(_, held)| held.promise);
+            found.extend(others);
+        }
+        let source = |(id, held): (ReservationId, &'a Held)| Source {
+            id,
+            held,
+            left: held.lines.clone(),
+            taken: Taken::new(),
+        };
+        found.into_iter().map(source).collect()
+    }
+
+    /// Whether a reservation has all that is wanted, of the lines that are named.
+    fn is_in(&self, held: &Held, units: Units) -> bool {
+        let there = |line: &HeldLine| match units {
+            Units::Held => line.reserved,
+            Units::HeldAndPromised => units_of(line),
+        };
+        let mut lines = self.lines.iter();
+        self.any <= sum(&held.lines, there)
+            && lines.all(|(line_id, want)| held.lines.get(line_id).map_or(0, there) >= *want)
+    }
+
+    fn take_from(&mut self, source: &mut Source<'_>, kind: fn(&mut HeldLine) -> &mut u32) {
+        for (line_id, line) in source.left.iter_mut().rev() {
+            let there = kind(line);
+            let qty = self.take(*line_id, *there);
+            *there -= qty;
+            if qty > 0 {
+                let taken = kind(source.taken.entry(*line_id).or_default());
+                *taken = taken.saturating_add(qty);
             }
         }
-        for (line_id, line) in held.lines.iter().rev() {
-            let reserved = self.take(*line_id, line.reserved);
-            if reserved > 0 {
-                taken.entry(*line_id).or_default().reserved = reserved;
-            }
-        }
-        taken
     }
 
     /// Takes up to `there` units of a line.
@@ -232,13 +247,14 @@ impl Wanted {
     }
 }
 
-/// A reservation without what is taken of it already.
-fn left_of(held: &Held, taken: &Taken) -> Held {
-    let mut left = held.clone();
-    for (line_id, line) in taken {
-        take(&mut left.lines, *line_id, line.reserved, line.backordered);
-    }
-    left
+fn shares(taken: &Taken) -> Vec<LineShare> {
+    let lines = taken.iter();
+    lines
+        .map(|(line_id, line)| LineShare {
+            line_id: *line_id,
+            qty: line.reserved,
+        })
+        .collect()
 }
 
 fn let_go(taken: &Taken) -> Vec<LetGo> {

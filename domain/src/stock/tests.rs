@@ -473,6 +473,33 @@ fn an_orders_units_are_one_wherever_they_are_held() {
 }
 
 #[test]
+fn promised_units_of_an_order_go_before_its_held_ones_wherever_they_are() {
+    let edit = Command::Reserve(Reserve {
+        order_id: order(1),
+        ..wish(2, &[share(10, 2)])
+    });
+    let let_go = ReservationReleased {
+        reservation_id: reservation(2),
+        order_id: order(1),
+        qty: 0,
+        backordered: 1,
+        lines: vec![LetGo {
+            line_id: LineId(10),
+            qty: 0,
+            backordered: 1,
+        }],
+        whole: false,
+        release_id: cause(1),
+        expires_at: None,
+        reason: "cancelled".into(),
+    };
+    with(1)
+        .after([reserve(1, &[share(10, 1)]), edit])
+        .when(release(1, None, &[share(10, 1)], 1))
+        .then([Event::ReservationReleased(let_go)]);
+}
+
+#[test]
 fn a_reservation_ships_in_parts_and_ends_with_the_last() {
     let part = with(10)
         .after([reserve(1, &[share(1, 3), share(2, 2)])])

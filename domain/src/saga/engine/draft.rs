@@ -10,7 +10,7 @@ use crate::saga::event::{
 };
 use crate::saga::process::Process;
 use crate::saga::state::{State, retry_timer, word};
-use crate::saga::step::{Ask, Settles, Step};
+use crate::saga::step::{Ask, Settles, Step, When};
 use crate::time::Timestamp;
 
 /// Events in the making, and the state that they lead to.
@@ -87,6 +87,10 @@ impl<'a> Draft<'a> {
             asked_at: self.at,
         };
         if self.process.command(&self.state, ask).is_none() {
+            // What is told aside is told once there is something to tell: silence alone says nothing of a payment.
+            if matches!(step.when, When::Unknown(_)) {
+                return;
+            }
             let detail = format!("{} ({}) lacks what it needs", step.name, word(direction));
             return self.park("inconsistent", detail, Some(step.name));
         }
