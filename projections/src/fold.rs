@@ -121,17 +121,19 @@ impl Folds {
     }
 
     /// Which subjects of these facts are not at hand.
-    pub(crate) fn absent(&self, facts: &[Fact]) -> Absent {
+    pub(crate) fn absent(&self, facts: &[Fact], models: &[Arc<dyn Projection>]) -> Absent {
         let mut absent = Absent::default();
         let mut seen = BTreeSet::new();
         for Fact { record, .. } in facts {
-            let at_hand = match &*record.stream.category {
+            let category = &*record.stream.category;
+            let at_hand = match category {
                 stream::ORDER => self.orders.entries.contains_key(&record.stream),
                 stream::PAYMENT => self.payments.entries.contains_key(&record.stream),
                 stream::STOCK => self.levels.entries.contains_key(&record.stream),
                 _ => true,
             };
-            if !at_hand && seen.insert(&record.stream) && record.version > 1 {
+            let wanted = || models.iter().any(|model| model.folds(category));
+            if !at_hand && wanted() && seen.insert(&record.stream) && record.version > 1 {
                 absent.0.insert(record.stream.clone(), record.version - 1);
             }
         }

@@ -6,19 +6,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use event_store::EventStore;
 use event_store::record::Position;
-use event_store::{EventStore, Filter};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::board::{Board, Status, Stop};
+use crate::hold::hold;
 use crate::models;
 use crate::projection::Projection;
 use crate::reads::Reads;
 use crate::sqlite::Sqlite;
-use crate::store::{Checkpoint, Error, ReadStore, Slot, Takeover};
+use crate::store::{Error, ReadStore, Slot, Takeover};
 use crate::worker::{Member, Parts, Progress, Worker};
 
 /// Models further apart than this are posted by workers of their own, so that none waits for one that has far to go.
@@ -340,7 +341,8 @@ impl Projections {
                             ..Status::default()
                         };
                     });
-                    metrics::gauge!("projection_stopped", "projection" => spec.name).set(0.0);
+                    metrics::gauge!("daybook_projection_stopped", "projection" => spec.name)
+                        .set(0.0);
                     parts.board.taken_over();
                     tracing::info!(
                         projection.name = spec.name,
@@ -389,65 +391,4 @@ impl Drop for Rebuilding<'_> {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(self.1);
     }
-}
-
-/// Takes a model's checkpoint over if its rows fit the log; else empties it. Answers whether they fit.
-async fn hold(
-    rows: &dyn ReadStore,
-    log: &dyn EventStore,
-    model: &dyn Projection,
-    owner: Uuid,
-    head: Position,
-) -> Result<(Checkpoint, bool), Error> {
-    let spec = model.spec();
-    rows.discard(spec).await?;
-    let found = rows.checkpoint(spec.name, Slot::Live).await?;
-    let fault = match &found {
-        None => Some("it was never built"),
-        Some(found) if found.version != spec.version => Some("it was built by another version"),
-        Some(found) => misfit(log, found, head).await?,
-    };
-    let Some(reason) = fault else {
-        return Ok((rows.acquire(spec.name, Slot::Live, owner).await?, true));
-    };
-    if found.is_some() {
-        tracing::error!(
-            projection.name = spec.name,
-            reason,
-            "a read model does not fit the log and is built anew"
-        );
-        metrics::counter!("projection_rebuilds_total", "projection" => spec.name).increment(1);
-    }
-    Ok((
-        rows.create(spec, Slot::Live, owner, log.incarnation())
-            .await?,
-        false,
-    ))
-}
-
-/// Why rows at a checkpoint cannot come from this log, if they cannot.
-async fn misfit(
-    log: &dyn EventStore,
-    found: &Checkpoint,
-    head: Position,
-) -> Result<Option<&'static str>, Error> {
-    if found.incarnation != log.incarnation() {
-        return Ok(Some("it was built from another store"));
-    }
-    if found.position > head {
-        return Ok(Some(
-            "it shows records that the log does not have (any more)",
-        ));
-    }
-    if found.position == 0 {
-        return Ok(None);
-    }
-    let page = log
-        .read_log(found.position - 1, &Filter::default(), 1)
-        .await?;
-    let same = page
-        .records
-        .first()
-        .is_some_and(|r| r.position == found.position && r.hash == found.hash);
-    Ok((!same).then_some("it shows another history than the log's"))
 }

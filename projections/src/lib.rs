@@ -1,10 +1,12 @@
 //! The read models: a table, an apply and the queries of each. They are postings of the log: each can be thrown away and posted again,
 //! and nothing is ever decided on them.
 
+mod batch;
 mod board;
 mod fact;
 mod fold;
 mod handle;
+mod hold;
 mod level;
 mod models;
 pub mod open_quantity;

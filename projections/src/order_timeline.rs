@@ -115,6 +115,10 @@ impl Projection for OrderTimeline {
         true
     }
 
+    fn folds(&self, _category: &str) -> bool {
+        false
+    }
+
     fn record(&self, fact: &Fact, _level: Option<&Shown<Level>>, rows: &mut Rows) {
         let (record, metadata) = (&fact.record, &fact.metadata);
         let tenant = || (&*record.stream.tenant).into();

@@ -40,6 +40,11 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether events of streams of a category matter to it.
     fn wants(&self, category: &str) -> bool;
 
+    /// Whether it needs the subjects of that category folded; a model that only tells facts does not.
+    fn folds(&self, category: &str) -> bool {
+        self.wants(category)
+    }
+
     /// The rows that a fact itself adds. `level` is the stock's after it, if it is about stock.
     fn record(&self, _fact: &Fact, _level: Option<&Shown<Level>>, _rows: &mut Rows) {}
 

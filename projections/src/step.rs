@@ -74,7 +74,8 @@ impl Engine {
         let mut before = Before::new();
         for fact in facts {
             let stream = &fact.record.stream;
-            if !before.contains_key(stream) && self.subject_rows_wanted(fact) {
+            let folded = is_folded(fact, models);
+            if folded && !before.contains_key(stream) {
                 let shown = models
                     .iter()
                     .map(|model| self.shown_before(&**model, stream))
@@ -83,7 +84,7 @@ impl Engine {
                 touched.push(stream.clone());
             }
             self.doing = Some((None, Arc::clone(&stream.category)));
-            let level = self.evolve(fact)?;
+            let level = if folded { self.evolve(fact)? } else { None };
             for (model, changes) in models.iter().zip(&mut changes) {
                 if model.wants(&stream.category) {
                     self.doing = Some((Some(model.spec().name), Arc::clone(&stream.category)));
@@ -153,13 +154,6 @@ impl Engine {
         Ok(None)
     }
 
-    fn subject_rows_wanted(&self, fact: &Fact) -> bool {
-        matches!(
-            fact.event,
-            Event::Order(_) | Event::Payment(_) | Event::Stock(_)
-        )
-    }
-
     fn shown_before(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
         if model.replaces() {
             Rows::default()
@@ -171,7 +165,7 @@ impl Engine {
     /// What a model shows of a subject; nothing before its first event.
     fn shown(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
         let mut rows = Rows::default();
-        if !model.wants(&stream.category) {
+        if !model.folds(&stream.category) {
             return rows;
         }
         match &*stream.category {
@@ -198,7 +192,17 @@ impl Engine {
     }
 }
 
-/// Changes of one kind to one table side by side, so that one prepared statement serves them all; no key occurs twice in a batch.
+/// Whether the fact's subject is one that these models need folded.
+fn is_folded(fact: &Fact, models: &[Arc<dyn Projection>]) -> bool {
+    let category = &fact.record.stream.category;
+    matches!(
+        fact.event,
+        Event::Order(_) | Event::Payment(_) | Event::Stock(_)
+    ) && models.iter().any(|model| model.folds(category))
+}
+
+/// Changes of one kind to one table side by side, so that one prepared statement serves them all; the order of
+/// what concerns one key stays.
 fn in_order(changes: &mut [Change]) {
     changes.sort_by(|a, b| place(a).cmp(&place(b)));
 }

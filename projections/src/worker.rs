@@ -3,26 +3,23 @@
 //! and nothing else.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use event_store::record::{Position, Record};
-use event_store::{EventStore, Filter};
+use event_store::EventStore;
+use event_store::record::Position;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::batch::{Fault, Reach, commit, prepare};
 use crate::board::{Board, Stop};
-use crate::fact::Fact;
 use crate::projection::Projection;
-use crate::step::{Engine, Failure};
-use crate::store::{Checkpoint, Error, Part, ReadStore, Slot};
+use crate::step::Engine;
+use crate::store::{Checkpoint, Error, ReadStore, Slot};
 
 /// How long an idle worker waits before it looks without having been woken.
 const POLL: Duration = Duration::from_secs(1);
 /// How long the first wait after an error is, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// Fewer facts than this are not worth another thread.
-const SMALL: usize = 48;
-
 /// Told how far a worker is: its position and the head.
 pub type Progress = Arc<dyn Fn(Position, Position) + Send + Sync>;
 
@@ -38,9 +35,9 @@ pub(crate) struct Parts {
 
 /// A model that the worker posts to.
 pub(crate) struct Member {
-    model: Arc<dyn Projection>,
+    pub(crate) model: Arc<dyn Projection>,
     position: Position,
-    epoch: u64,
+    pub(crate) epoch: u64,
     /// Where it shall end, if not with the log.
     until: Option<Position>,
     stopped: Option<Stop>,
@@ -78,35 +75,6 @@ pub(crate) struct Worker {
     careful_to: Position,
     progress: Option<Progress>,
 }
-
-/// A batch that is ready to be committed.
-struct Prepared {
-    from: Position,
-    to: Position,
-    hash: [u8; 32],
-    head: Position,
-    records: usize,
-    changes: Vec<Vec<crate::store::Change>>,
-}
-
-/// Why no batch could be made ready.
-enum Fault {
-    /// It may go better later.
-    Transient(Error),
-    /// These records cannot be applied, from the first to the last position.
-    Unfit {
-        first: Position,
-        last: Position,
-        failure: Failure,
-    },
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Transient(error)
-    }
-}
-
 impl Worker {
     pub(crate) fn new(
         parts: Parts,
@@ -146,7 +114,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(error = %error, pause_ms = pause.as_millis(), "a batch could not be posted; trying again");
-                    metrics::counter!("projection_errors_total").increment(1);
+                    metrics::counter!("daybook_projection_errors_total").increment(1);
                     let wait = pause;
                     pause = (pause * 2).min(BACKOFF.1);
                     tokio::select! {
@@ -287,8 +255,9 @@ impl Worker {
                     reason = %failure.reason,
                     "a read model stopped at a record that it cannot apply; the others go on"
                 );
-                metrics::counter!("projection_stopped_total", "projection" => name).increment(1);
-                metrics::gauge!("projection_stopped", "projection" => name).set(1.0);
+                metrics::counter!("daybook_projection_stopped_total", "projection" => name)
+                    .increment(1);
+                metrics::gauge!("daybook_projection_stopped", "projection" => name).set(1.0);
                 let stop = Stop {
                     position: first,
                     reason: failure.reason.clone(),
@@ -356,156 +325,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// What a batch is made for.
-struct Reach<'a> {
-    models: &'a [Arc<dyn Projection>],
-    slot: Slot,
-    bound: Position,
-}
-
-/// Reads what waits after `from` and makes the changes; `None` if nothing waits.
-async fn prepare(
-    parts: &Parts,
-    engine: &mut Engine,
-    reach: &Reach<'_>,
-    from: Position,
-    careful_to: Position,
-) -> Result<Option<Prepared>, Fault> {
-    let careful = from < careful_to;
-    let limit = if careful { 1 } else { parts.batch };
-    let page = parts
-        .log
-        .read_log(from, &Filter::default(), limit)
-        .await
-        .map_err(Error::from)?;
-    let mut records = page.records;
-    if careful {
-        records.truncate(1);
-    }
-    records.retain(|record| record.position <= reach.bound);
-    let Some((to, hash)) = records.last().map(|last| (last.position, last.hash)) else {
-        return Ok(None);
-    };
-    contiguous(from, &records)?;
-    let started = Instant::now();
-    let count = records.len();
-    let unfit = |failure| Fault::Unfit {
-        first: from + 1,
-        last: to,
-        failure,
-    };
-    let models = reach.models.to_vec();
-    let facts = offload(count, move || decode(records, &models))
-        .await?
-        .map_err(unfit)?;
-    let absent = engine.folds.absent(&facts);
-    let batch = engine.batch + 1;
-    engine
-        .folds
-        .bring(
-            absent,
-            &*parts.log,
-            &*parts.rows,
-            reach.models,
-            reach.slot.suffix(),
-            batch,
-        )
-        .await?;
-    let models = reach.models.to_vec();
-    let mut taken = std::mem::replace(engine, Engine::new());
-    let (back, changes) = offload(count, move || {
-        let changes = taken.apply(&facts, &models);
-        (taken, changes)
-    })
-    .await?;
-    *engine = back;
-    metrics::histogram!("projection_apply_seconds").record(started.elapsed().as_secs_f64());
-    Ok(Some(Prepared {
-        from,
-        to,
-        hash,
-        head: page.head,
-        records: count,
-        changes: changes.map_err(unfit)?,
-    }))
-}
-
-/// Runs what takes a while on a thread where it holds nobody up.
-async fn offload<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    if size < SMALL {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Read(error.to_string()))
-}
-
-fn contiguous(from: Position, records: &[Record]) -> Result<(), Error> {
-    for (expected, record) in (from + 1..).zip(records) {
-        if record.position != expected {
-            return Err(Error::Log(event_store::Error::Damaged {
-                position: expected,
-                what: format!("the next record has position {}", record.position),
-            }));
-        }
-    }
-    Ok(())
-}
-
-fn decode(records: Vec<Record>, models: &[Arc<dyn Projection>]) -> Result<Vec<Fact>, Failure> {
-    records
-        .into_iter()
-        .filter(|record| {
-            models
-                .iter()
-                .any(|model| model.wants(&record.stream.category))
-        })
-        .map(|record| {
-            Fact::decode(record).map_err(|poison| Failure {
-                model: None,
-                category: poison.category,
-                reason: poison.reason,
-            })
-        })
-        .collect()
-}
-
-async fn commit(
-    parts: &Parts,
-    slot: Slot,
-    members: &[Member],
-    set: &[usize],
-    batch: Prepared,
-) -> Result<(), Error> {
-    let started = Instant::now();
-    let commits = set.iter().zip(batch.changes).map(|(at, changes)| Part {
-        name: members[*at].model.spec().name,
-        from: batch.from,
-        epoch: members[*at].epoch,
-        to: batch.to,
-        hash: batch.hash,
-        changes,
-    });
-    parts.rows.commit(slot, commits.collect()).await?;
-    metrics::histogram!("projection_commit_seconds").record(started.elapsed().as_secs_f64());
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    for at in set {
-        let name = members[*at].model.spec().name;
-        metrics::histogram!("projection_batch_events", "projection" => name)
-            .record(batch.records as f64);
-        if slot == Slot::Live {
-            let lag = batch.head.saturating_sub(batch.to);
-            metrics::gauge!("projection_lag_events", "projection" => name).set(lag as f64);
-            metrics::gauge!("projection_position", "projection" => name).set(batch.to as f64);
-            parts
-                .board
-                .change(name, |status| status.position = batch.to);
-        }
-    }
-    Ok(())
 }
