@@ -31,6 +31,7 @@ use schemas::http::Defaults;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
 use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -77,7 +78,9 @@ pub fn router(api: Api) -> OpenApiRouter {
     let limit = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(turned_away))
         .load_shed()
-        .concurrency_limit(api.settings().most_requests);
+        .layer(GlobalConcurrencyLimitLayer::new(
+            api.settings().most_requests,
+        ));
     OpenApiRouter::with_openapi(describe::Bodies::openapi())
         .routes(routes!(orders::place))
         .routes(routes!(orders::edit_lines))

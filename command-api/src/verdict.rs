@@ -23,6 +23,9 @@ use crate::execute::{Error, stream_id};
 /// How many records are read at a time: enough for a group commit, little enough to wake the first soon.
 const PAGE: usize = 1_000;
 
+/// When who waits looks again without being woken: the follower polls sooner, so this helps only where that has stopped.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// The events after which it is worth looking again. The others are on the way to one of these.
 const TELLING: [&str; 7] = [
     "OrderConfirmed",
@@ -81,7 +84,6 @@ impl Options {
         let verdicts = Verdicts {
             store: Arc::clone(&store),
             waiting: Arc::clone(&waiting),
-            poll: self.poll,
         };
         let follower = Follower {
             store,
@@ -104,7 +106,6 @@ type Orders = Arc<DashMap<StreamId, Waiting>>;
 pub struct Verdicts {
     store: Arc<dyn EventStore>,
     waiting: Orders,
-    poll: Duration,
 }
 
 /// Wakes who waits.
@@ -241,7 +242,7 @@ impl Verdicts {
                 return Ok(Some(next));
             }
             here = next;
-            let again = until.min(Instant::now() + self.poll.max(Duration::from_secs(1)));
+            let again = until.min(Instant::now() + LOOK_AGAIN);
             // A closed channel cannot be: this place keeps it open. A missed wake-up is made good by looking again.
             let woken = timeout_at(again, watching.seen.changed()).await;
             if woken.is_err() && Instant::now() >= until {

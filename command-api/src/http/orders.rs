@@ -37,8 +37,7 @@ answers! {
         "payment-declined", "totals-mismatch",
     ];
     EditAnswers: [200] "OrderBody", [
-        "if-match-required", "invalid-edit", "invalid-line", "order-state", "already-shipped", "not-paid",
-        "quantity-exceeds-open", "payment-unknown",
+        "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open",
     ];
     CancelAnswers: [200, 202] "OrderBody", [
         "already-shipped", "invalid-line", "order-state", "quantity-exceeds-open",

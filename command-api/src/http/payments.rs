@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::ids::PaymentId;
+use domain::ids::{CaptureId, PaymentId};
 use domain::payment::{Command, Payment};
 use domain::stream;
 use schemas::http::payment::{CapturePayment, PaymentBody, ResolveOutcome, VoidPayment};
@@ -19,7 +19,7 @@ answers! {
         "authorisation-expired", "exceeds-authorised", "intent-changed", "invalid-amount", "payment-state",
         "payment-unknown",
     ];
-    VoidAnswers: [202] "PaymentBody", ["payment-state", "payment-unknown"];
+    VoidAnswers: [202] "PaymentBody", [];
     ResolveAnswers: [200] "PaymentBody", [
         "amount-mismatch", "evidence-missing", "never-asked", "outcome-settled", "payment-state",
         "provider-ref-missing",
@@ -53,8 +53,16 @@ pub(super) async fn void(
     ask: Ask<VoidPayment>,
 ) -> Result<Answer, Failure> {
     let found = api.load_payment(&ask.how, payment_id).await?;
-    let status = StatusCode::ACCEPTED;
-    api.payment(&ask.how, payment_id, &found, Command::Void, status)
+    let command = match &found {
+        Payment::Requested(_) => Command::Void,
+        // To let go of nothing is no failure to a process that undoes. To a caller who names an unknown payment it is: a capture of
+        // nothing puts that on record, and can never take effect.
+        Payment::Absent => Command::Capture {
+            capture_id: CaptureId(ask.how.command_id),
+            amount: 0,
+        },
+    };
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED)
         .await
 }
 

@@ -3,6 +3,7 @@
 
 mod described;
 mod limits;
+mod mutated;
 mod replays;
 mod routes;
 mod waiting;

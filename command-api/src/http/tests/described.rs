@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn description() -> Value {
+pub(super) fn description() -> Value {
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn event_store::EventStore> = Store::open(Options::new(dir.path())).unwrap();
     let executor = Executor::new(

@@ -185,7 +185,9 @@ async fn too_many_requests_at_once_are_turned_away() {
     let turned_away = async {
         let mut head = server.executor.store().head();
         head.wait_for(|head| head.position > 0).await.unwrap();
-        server.send(post("/v1/orders", order_of(None))).await
+        server
+            .send(post("/v1/stock/A/receipts", json!({"qty": 1})))
+            .await
     };
     let (told, other) = tokio::join!(waiting, turned_away);
     assert_eq!(told.status, StatusCode::CREATED);

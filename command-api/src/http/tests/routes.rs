@@ -300,3 +300,31 @@ async fn a_reservation_holds_all_or_nothing_and_lets_go() {
         "not-found"
     );
 }
+
+#[tokio::test]
+async fn what_is_so_already_is_answered_and_recorded() {
+    let server = Server::new();
+    let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
+    let path = format!("/v1/orders/{id}/tags");
+    let set = || ask(Method::PUT, &path).body(json!({"tags": ["gift"]}));
+    assert_eq!(server.send(set()).await.header("etag"), Some("\"v2\""));
+    let again = server.send(set().key("k")).await;
+    assert_eq!(again.status, StatusCode::OK);
+    assert_eq!(again.header("etag"), Some("\"v2\""));
+    let told = server.send(ask(Method::GET, "/v1/commands/k")).await.json();
+    assert_eq!(told["outcome"], "nothing_to_do");
+    server
+        .send(ask(Method::PUT, &path).body(json!({"tags": []})))
+        .await;
+    assert_eq!(server.send(set().key("k")).await.essence(), again.essence());
+}
+
+#[tokio::test]
+async fn an_unknown_payment_cannot_be_voided() {
+    let server = Server::new();
+    let path = format!("/v1/payments/{}/voids", uuid(1));
+    let told = server.send(ask(Method::POST, &path).key("k")).await;
+    assert_eq!(told.code(), "not-found");
+    let again = server.send(ask(Method::POST, &path).key("k")).await;
+    assert_eq!(again.essence(), told.essence());
+}

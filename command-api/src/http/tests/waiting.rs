@@ -2,6 +2,13 @@
 
 use futures_util::future::join_all;
 
+use domain::ids::{PaymentId, RefundId};
+use domain::money::Money;
+use domain::order::event::{PaymentRecorded, PaymentStatus};
+use domain::payment;
+use domain::payment::command::{Outcome, RecordOutcome};
+use domain::payment::event::Verb;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,4 +113,123 @@ async fn a_thousand_wait_at_once() {
     for told in told {
         assert_eq!(told.json()["status"], "confirmed");
     }
+}
+
+/// What the payment worker and the sagas do with a payment, in the order of the calls.
+struct Paying<'a> {
+    server: &'a Server,
+    order_id: OrderId,
+    payment_id: PaymentId,
+}
+
+impl Paying<'_> {
+    async fn payment(&self, command: payment::Command) {
+        let id = derived(self.payment_id.0, &format!("{command:?}"));
+        let metadata = Metadata::new(actor(), self.order_id.0);
+        let command = Command::Payment {
+            payment_id: self.payment_id,
+            command,
+        };
+        let executor = &self.server.executor;
+        let tenant = tenant();
+        let done = executor.execute_command(&tenant, id, command, metadata);
+        assert_eq!(done.await.unwrap().refused(), None);
+    }
+
+    async fn done(&self, verb: Verb, amount: i64) {
+        self.payment(payment::Command::RecordOutcome(RecordOutcome {
+            verb,
+            attempt: 1,
+            outcome: Outcome::Done {
+                provider_ref: format!("{verb:?}"),
+                amount,
+                capture_before: None,
+                fee: None,
+            },
+            evidence: None,
+        }))
+        .await;
+    }
+
+    async fn told(&self, version: u64, status: PaymentStatus, captured: i64, refunded: i64) {
+        let recorded = PaymentRecorded {
+            payment_id: self.payment_id,
+            payment_version: version,
+            status,
+            authorised: 1_530,
+            captured,
+            refunded,
+            refund_pending: 0,
+        };
+        let command = order::Command::RecordPayment(recorded);
+        self.server.saga(self.order_id, command).await;
+    }
+
+    async fn authorised_and_captured(&self) {
+        let currency = "GBP".parse().unwrap();
+        self.payment(payment::Command::RequestAuthorisation {
+            payment_id: self.payment_id,
+            order_id: self.order_id,
+            amount: Money {
+                amount: 1_530,
+                currency,
+            },
+            instrument: "tok".into(),
+            attempt: 1,
+        })
+        .await;
+        self.done(Verb::Authorise, 1_530).await;
+        let capture_id = domain::ids::CaptureId(uuid(3));
+        self.payment(payment::Command::Capture {
+            capture_id,
+            amount: 1_530,
+        })
+        .await;
+        self.done(Verb::Capture { capture_id }, 1_530).await;
+        self.told(4, PaymentStatus::Captured, 1_530, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_is_waited_for_until_the_order_is_told_that_it_is_settled() {
+    let server = Server::new();
+    let mut body = order_of(None);
+    body["payment"] = json!({"capture": "at_confirmation", "instrument": "tok"});
+    let id = order_id(&server.send(post("/v1/orders", body)).await);
+    let paying = Paying {
+        server: &server,
+        order_id: id,
+        payment_id: PaymentId(derived(id.0, "payment")),
+    };
+    paying.authorised_and_captured().await;
+    let path = format!("/v1/orders/{id}/refunds");
+    let refund_id = RefundId(uuid(8));
+    let amount = json!({"amount": 500, "currency": "GBP"});
+    let body = json!({"refund_id": refund_id.0, "amount": amount, "reason": "goodwill"});
+    let ask = post(&path, body).key("r");
+    let told = server.send(ask.clone()).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert_eq!(told.json()["refunds"][0]["amount"]["amount"], 500);
+
+    let giving = async {
+        let reason = "goodwill".to_owned();
+        paying
+            .payment(payment::Command::Refund {
+                refund_id,
+                amount: 500,
+                reason,
+            })
+            .await;
+        paying.done(Verb::Refund { refund_id }, 500).await;
+        paying
+            .told(6, PaymentStatus::PartRefunded, 1_530, 500)
+            .await;
+    };
+    let waiting = ask.prefer("wait=30");
+    let (told, ()) = tokio::join!(server.send(waiting.clone()), giving);
+    assert_eq!(told.status, StatusCode::OK);
+    assert_eq!(told.json()["payment"]["refunded"]["amount"], 500);
+    let notes = format!("/v1/orders/{id}/notes");
+    server.send(post(&notes, json!({"text": "done"}))).await;
+    assert_eq!(server.send(waiting).await.essence(), told.essence());
 }
