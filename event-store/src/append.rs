@@ -120,10 +120,26 @@ pub struct Pending(Inner);
 #[derive(Debug)]
 enum Inner {
     Waiting(oneshot::Receiver<Result<Outcome, Error>>),
+    Returning(oneshot::Receiver<Answer>),
     Ready(Option<Result<Outcome, Error>>),
 }
 
+/// An outcome, with the batch that is not needed any more: taking it apart is the caller's work and not the writer's.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) outcome: Result<Outcome, Error>,
+    pub(crate) spent: Option<Spent>,
+}
+
+/// What a decided append leaves behind.
+pub(crate) type Spent = (Batch, Vec<u128>, Vec<[u8; 32]>);
+
 impl Pending {
+    /// An append whose outcome comes with what is to be thrown away.
+    pub(crate) fn returning(receiver: oneshot::Receiver<Answer>) -> Self {
+        Self(Inner::Returning(receiver))
+    }
+
     /// An append whose outcome comes through `receiver`.
     pub fn waiting(receiver: oneshot::Receiver<Result<Outcome, Error>>) -> Self {
         Self(Inner::Waiting(receiver))
@@ -139,13 +155,21 @@ impl Future for Pending {
     type Output = Result<Outcome, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let gone = || {
+            Err(Error::Unknown(
+                "the writer stopped before it answered".into(),
+            ))
+        };
         match &mut self.0 {
-            Inner::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|answer| {
-                answer.unwrap_or_else(|_| {
-                    Err(Error::Unknown(
-                        "the writer stopped before it answered".into(),
-                    ))
-                })
+            Inner::Waiting(receiver) => Pin::new(receiver)
+                .poll(cx)
+                .map(|answer| answer.unwrap_or_else(|_| gone())),
+            Inner::Returning(receiver) => Pin::new(receiver).poll(cx).map(|answer| match answer {
+                Ok(Answer { outcome, spent }) => {
+                    drop(spent);
+                    outcome
+                }
+                Err(_) => gone(),
             }),
             Inner::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or(Err(Error::Closed))),
         }

@@ -20,6 +20,7 @@ mod queue;
 mod read_only;
 mod reader;
 mod readers;
+mod row_writer;
 mod rows;
 mod schema;
 mod shared;

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use crate::cpu;
 use crate::load::{self, Load, Streams};
 
 /// How many events each commit of a run had: the records of one commit share their instant.
@@ -38,7 +39,7 @@ pub(crate) fn rows(load: Load, streams: &Streams, sizes: &[usize]) -> Vec<Row> {
     (0..sizes.iter().sum())
         .map(|_| {
             let (stream, version) = match load {
-                Load::New => (load::new_stream(), 1),
+                Load::New => (load::new_stream(&mut random), 1),
                 Load::Random => {
                     let head = &streams.heads[random.random_range(0..streams.heads.len())];
                     (load::stream(head.number), head.version)
@@ -47,7 +48,7 @@ pub(crate) fn rows(load: Load, streams: &Streams, sizes: &[usize]) -> Vec<Row> {
             Row {
                 stream,
                 version,
-                event_id: Uuid::now_v7(),
+                event_id: load::event_id(&mut random),
                 command_id: load::command_id(&mut random),
             }
         })
@@ -55,7 +56,11 @@ pub(crate) fn rows(load: Load, streams: &Streams, sizes: &[usize]) -> Vec<Row> {
 }
 
 /// Writes the rows in commits of these sizes; answers the time for all and the times of the commits.
-pub(crate) fn run(dir: &Path, rows: &[Row], sizes: &[usize]) -> (Duration, Histogram<u64>) {
+pub(crate) fn run(
+    dir: &Path,
+    rows: &[Row],
+    sizes: &[usize],
+) -> (Duration, Histogram<u64>, Duration) {
     let log = open(dir);
     let first: u64 = log
         .query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| {
@@ -74,6 +79,7 @@ pub(crate) fn run(dir: &Path, rows: &[Row], sizes: &[usize]) -> (Duration, Histo
         .unwrap();
     let mut begin = log.prepare("BEGIN IMMEDIATE").unwrap();
     let mut commit = log.prepare("COMMIT").unwrap();
+    let cpu_before = cpu::mine();
     let began = Instant::now();
     for &size in sizes {
         let one = Instant::now();
@@ -102,7 +108,7 @@ pub(crate) fn run(dir: &Path, rows: &[Row], sizes: &[usize]) -> (Duration, Histo
         commit.raw_execute().unwrap();
         latencies.record(one.elapsed().as_micros() as u64).unwrap();
     }
-    (began.elapsed(), latencies)
+    (began.elapsed(), latencies, cpu::mine() - cpu_before)
 }
 
 /// The log table as the store has it, with the store's settings, and without what guards it against changes.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use event_store::EventStore;
@@ -83,8 +83,14 @@ pub(crate) fn stream(number: u64) -> StreamId {
     StreamId::new("acme", "stock", format!("main/sku-{number:016x}"))
 }
 
-pub(crate) fn new_stream() -> StreamId {
-    StreamId::new("acme", "order", Uuid::now_v7().to_string())
+pub(crate) fn new_stream(random: &mut SmallRng) -> StreamId {
+    StreamId::new("acme", "order", event_id(random).to_string())
+}
+
+/// A version 7 id, drawn without asking the kernel for randomness each time.
+pub(crate) fn event_id(random: &mut SmallRng) -> Uuid {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    uuid::Builder::from_unix_timestamp_millis(now.as_millis() as u64, &random.random()).into_uuid()
 }
 
 /// About 500 bytes altogether, as an order event has.
@@ -136,10 +142,10 @@ pub(crate) async fn write(
     let mut latencies = Histogram::new(3).unwrap();
     let kind: Arc<str> = "StockReserved".into();
     for _ in 0..events {
-        let event_id = Uuid::now_v7();
+        let event_id = event_id(&mut share.random);
         let command_id = command_id(&mut share.random);
         let (stream, expected) = match load {
-            Load::New => (new_stream(), Expectation::NoStream),
+            Load::New => (new_stream(&mut share.random), Expectation::NoStream),
             Load::Random => {
                 let place = share.random.random_range(0..share.heads.len());
                 let head = &mut share.heads[place];
@@ -192,7 +198,7 @@ pub(crate) async fn prepare(load: Load, dir: &Path, scale: f64) -> Streams {
                                 event_id: head.event_id,
                             },
                         };
-                        (head.version, head.event_id) = (version, Uuid::now_v7());
+                        (head.version, head.event_id) = (version, event_id(&mut random));
                         let id = command_id(&mut random);
                         store.append(batch(
                             stream(head.number),

@@ -11,6 +11,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
 mod baseline;
+mod cpu;
 mod load;
 mod report;
 
@@ -114,6 +115,7 @@ async fn measure(
     let mut shares = streams.share(writers);
     let each = events / writers;
 
+    let cpu_before = cpu::spent();
     let began = Instant::now();
     let mut tasks = Vec::new();
     for share in shares.drain(..) {
@@ -132,6 +134,7 @@ async fn measure(
     let indexed =
         tokio::task::block_in_place(|| store.wait_indexed(head.position, Duration::from_secs(60)));
     let elapsed = began.elapsed();
+    let cpu = cpu::spent().since(&cpu_before);
     assert!(indexed, "the index must catch up");
     assert_eq!(head.position - before.position, (each * writers) as u64);
     streams.take_back(returned);
@@ -144,16 +147,21 @@ async fn measure(
     let sizes = baseline::commit_sizes(ours, before.position);
     let rows = baseline::rows(load, streams, &sizes);
     let theirs = theirs.to_owned();
-    let (base, base_latencies) =
-        tokio::task::spawn_blocking(move || baseline::run(&theirs, &rows, &sizes))
-            .await
-            .unwrap();
-    Sample::new(
-        each * writers,
+    let baseline = std::thread::Builder::new().name("baseline".into());
+    let baseline = baseline
+        .spawn(move || baseline::run(&theirs, &rows, &sizes))
+        .unwrap();
+    let (base, base_latencies, base_cpu) = tokio::task::block_in_place(|| baseline.join().unwrap());
+    let times = report::Times {
         elapsed,
         answered,
         opened,
         base,
+    };
+    Sample::new(
+        each * writers,
+        times,
+        cpu.with_baseline(base_cpu),
         latencies,
         base_latencies,
     )

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::cpu::Cpu;
 use crate::load::Load;
 
 /// Events of one run, enough for a few seconds.
@@ -17,8 +18,21 @@ pub(crate) fn events_for(writers: usize) -> usize {
     }
 }
 
+/// How long the parts of a round took.
+pub(crate) struct Times {
+    /// The store's run until its index had everything.
+    pub(crate) elapsed: Duration,
+    /// The store's run until everything was answered.
+    pub(crate) answered: Duration,
+    /// Opening the store.
+    pub(crate) opened: Duration,
+    /// The baseline's run.
+    pub(crate) base: Duration,
+}
+
 /// What one round came to.
 pub(crate) struct Sample {
+    cpu: Cpu,
     ratio: f64,
     store_per_s: f64,
     base_per_s: f64,
@@ -35,14 +49,19 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn new(
         events: usize,
-        elapsed: Duration,
-        answered: Duration,
-        opened: Duration,
-        base: Duration,
+        times: Times,
+        cpu: Cpu,
         latencies: Histogram<u64>,
         base_latencies: Histogram<u64>,
     ) -> Self {
+        let Times {
+            elapsed,
+            answered,
+            opened,
+            base,
+        } = times;
         Self {
+            cpu,
             ratio: base.as_secs_f64() / elapsed.as_secs_f64(),
             store_per_s: events as f64 / elapsed.as_secs_f64(),
             base_per_s: events as f64 / base.as_secs_f64(),
@@ -58,13 +77,24 @@ impl Sample {
     }
 }
 
+impl Sample {
+    /// Processor time per event, in microseconds.
+    fn cpu_us(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() * 1e6 / self.events as f64
+    }
+}
+
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "ratio {:.2}, store {:.0}/s (opened in {:.2} s, answered in {:.2} s), baseline {:.0}/s, {:.1} a commit, \
+            "ratio {:.2}, cpu us/event writer {:.2} indexer {:.2} callers {:.2} baseline {:.2}, store {:.0}/s (opened in {:.2} s, answered in {:.2} s), baseline {:.0}/s, {:.1} a commit, \
              p50 {} us, p99 {} us",
             self.ratio,
+            self.cpu_us(self.cpu.writer),
+            self.cpu_us(self.cpu.indexer),
+            self.cpu_us(self.cpu.callers),
+            self.cpu_us(self.cpu.baseline),
             self.store_per_s,
             self.opened_s,
             self.answered_s,
@@ -98,7 +128,7 @@ impl Cell {
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    fn columns(&self) -> [(&'static str, f64, usize); 10] {
+    fn columns(&self) -> [(&'static str, f64, usize); 14] {
         [
             ("ratio", self.median(|sample| sample.ratio), 2),
             ("store_per_s", self.median(|sample| sample.store_per_s), 0),
@@ -119,6 +149,26 @@ impl Cell {
                 "events_per_commit",
                 self.median(|sample| sample.events as f64 / sample.commits as f64),
                 1,
+            ),
+            (
+                "cpu_us_writer",
+                self.median(|sample| sample.cpu_us(sample.cpu.writer)),
+                2,
+            ),
+            (
+                "cpu_us_indexer",
+                self.median(|sample| sample.cpu_us(sample.cpu.indexer)),
+                2,
+            ),
+            (
+                "cpu_us_callers",
+                self.median(|sample| sample.cpu_us(sample.cpu.callers)),
+                2,
+            ),
+            (
+                "cpu_us_baseline",
+                self.median(|sample| sample.cpu_us(sample.cpu.baseline)),
+                2,
             ),
             ("opened_s", self.median(|sample| sample.opened_s), 2),
             (

@@ -3,13 +3,14 @@
 
 use std::io;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
 use super::consumers::ConsumerAnswer;
 use super::group::Group;
 use super::options::{Options, Step};
 use super::queue::Prepared;
+use super::row_writer::{RowValues, RowWriter};
 use super::rows;
 use super::tail::Entry;
 use crate::append::{Expectation, Receipt, StreamReceipt};
@@ -113,7 +114,7 @@ fn put(
                 recorded_at,
                 ..written.head
             },
-            insert: log.prepare_cached(rows::INSERT)?,
+            rows: RowWriter::new(log)?,
         };
         for accepted in &mut group.accepted {
             let starts = &group.starts[accepted.starts_at..];
@@ -129,7 +130,9 @@ fn put(
         written.answered_to = written.answered_to.max(asked);
     }
     rows::move_head(log, &written.head, written.answered_to)?;
-    for job in group.consumers.drain(..) {
+    while !group.consumers.is_empty() {
+        // One by one: those after one that fails are told of the failure as well.
+        let job = group.consumers.remove(0);
         written.consumers.push(job.apply(log, now)?);
     }
     Ok(())
@@ -138,7 +141,7 @@ fn put(
 /// The end of the log while a group is written.
 struct Chain<'a> {
     head: Head,
-    insert: CachedStatement<'a>,
+    rows: RowWriter<'a>,
 }
 
 impl Chain<'_> {
@@ -210,21 +213,11 @@ impl Chain<'_> {
         } = &mut self.head;
         *position += 1;
         *hash = hash::chain(hash, *position, *recorded_at, leaf);
-        let insert = &mut self.insert;
-        insert.raw_bind_parameter(1, *position as i64)?;
-        insert.raw_bind_parameter(2, *recorded_at)?;
-        insert.raw_bind_parameter(3, &*event.stream.tenant)?;
-        insert.raw_bind_parameter(4, &*event.stream.category)?;
-        insert.raw_bind_parameter(5, &*event.stream.id)?;
-        insert.raw_bind_parameter(6, event.version as i64)?;
-        insert.raw_bind_parameter(7, &event.event_id.as_bytes()[..])?;
-        insert.raw_bind_parameter(8, event.kind)?;
-        insert.raw_bind_parameter(9, event.schema_version)?;
-        insert.raw_bind_parameter(10, &id.as_bytes()[..])?;
-        insert.raw_bind_parameter(11, &hash[..])?;
-        insert.raw_bind_parameter(12, fingerprint.map(|bytes| &bytes[..]))?;
-        insert.raw_bind_parameter(13, event.metadata)?;
-        insert.raw_bind_parameter(14, event.data)?;
-        insert.raw_execute().map(drop)
+        self.rows.put(&RowValues {
+            event,
+            head: &self.head,
+            id,
+            fingerprint,
+        })
     }
 }

@@ -1,15 +1,13 @@
 //! Judging the batches of one group, in their order, each against the heads that those before it leave behind. A batch that
 //! is refused must leave no trace for those after it.
 
-use std::collections::HashMap;
-
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::consumers::ConsumerJob;
 use super::filter::Filter;
-use super::heads::{Heads, Known, StreamHead};
+use super::heads::{Heads, IdMap, Known, StreamHead};
 use super::queue::{Job, Prepared, Reply};
 use super::tail::{Entry, Run, Tail};
 use super::{index, rows};
@@ -24,7 +22,7 @@ pub(super) struct Group {
     /// The first versions of all writes of all accepted batches, in their order.
     pub(super) starts: Vec<Version>,
     /// The accepted commands, with their place in `accepted`.
-    commands: HashMap<Uuid, usize>,
+    commands: IdMap<usize>,
     pub(super) events: usize,
     pub(super) bytes: usize,
     /// Decided by what is durable already: told as it is, whatever becomes of the group.

@@ -1,7 +1,7 @@
 //! Stream heads in memory, for the writer alone. A head that is not here is looked up elsewhere; one that is here is right.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use uuid::Uuid;
 
@@ -38,6 +38,51 @@ impl Hasher for KeyHasher {
         self.0 = key as u64;
     }
 }
+
+/// Ids may be chosen by clients, so their hash has a secret of the process in it.
+#[derive(Clone)]
+pub(super) struct IdHashes(u64, u64);
+
+impl Default for IdHashes {
+    fn default() -> Self {
+        let secrets = RandomState::new();
+        Self(secrets.hash_one(1), secrets.hash_one(2))
+    }
+}
+
+impl BuildHasher for IdHashes {
+    type Hasher = IdHasher;
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher {
+            secrets: self.clone(),
+            hash: 0,
+        }
+    }
+}
+
+pub(super) struct IdHasher {
+    secrets: IdHashes,
+    hash: u64,
+}
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.hash
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            let folded =
+                u128::from(u64::from_le_bytes(word) ^ self.secrets.0 ^ self.hash.rotate_left(29))
+                    * u128::from(self.secrets.1 | 1);
+            self.hash = (folded >> 64) as u64 ^ folded as u64;
+        }
+    }
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+pub(super) type IdMap<V> = HashMap<Uuid, V, IdHashes>;
 
 pub(super) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
 

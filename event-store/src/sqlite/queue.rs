@@ -7,12 +7,23 @@ use tokio::sync::oneshot;
 
 use super::consumers::ConsumerJob;
 use super::limits::Weight;
-use crate::append::{Batch, Outcome};
+use crate::append::{Answer, Batch, Outcome};
 use crate::hash::Hash;
 use crate::record::Micros;
 use crate::store::{Error, Head};
 
-pub(super) type Reply = oneshot::Sender<Result<Outcome, Error>>;
+/// Where the outcome of an append is waited for.
+pub(super) struct Reply(pub(super) oneshot::Sender<Answer>);
+
+impl Reply {
+    /// That nobody waits any more changes nothing.
+    pub(super) fn send(self, outcome: Result<Outcome, Error>) {
+        let _ = self.0.send(Answer {
+            outcome,
+            spent: None,
+        });
+    }
+}
 
 /// A batch, with what its caller's task worked out about it.
 pub(super) struct Prepared {
@@ -22,6 +33,14 @@ pub(super) struct Prepared {
     /// The leaves of its events, in their order; none for streams written with `Any`, whose versions the writer gives.
     pub(super) leaves: Vec<Hash>,
     pub(super) reply: Reply,
+}
+
+impl Prepared {
+    /// Tells the outcome and gives the batch back to be thrown away.
+    pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
+        let spent = Some((self.batch, self.keys, self.leaves));
+        let _ = self.reply.0.send(Answer { outcome, spent });
+    }
 }
 
 /// What waits for the writer.
@@ -156,7 +175,7 @@ impl Job {
     /// Tells whoever waits for it that it failed.
     pub(super) fn refuse(self, error: &Error) {
         match self {
-            Job::Append(prepared) => drop(prepared.reply.send(Err(error.clone()))),
+            Job::Append(prepared) => prepared.answer(Err(error.clone())),
             Job::Barrier { reply, .. } => drop(reply.send(Err(error.clone()))),
             Job::Consumer(job) => job.refuse(error),
         }

@@ -16,10 +16,6 @@ use crate::store::{Error, Filter, Head};
 pub(super) const COLUMNS: &str = "position, recorded_at, tenant, category, stream_id, version, event_id, kind, schema_version, \
                                   command_id, hash, fingerprint, metadata, data";
 
-pub(super) const INSERT: &str = "INSERT INTO log (position, recorded_at, tenant, category, stream_id, version, event_id, kind, \
-                                 schema_version, command_id, hash, fingerprint, metadata, data) \
-                                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-
 /// Names that come again and again (tenants, categories, types), kept once for all records of a reader.
 #[derive(Default)]
 pub(super) struct Names(HashSet<Arc<str>>);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::consumers::{self, ConsumerJob};
 use super::index::{self, key_of};
 use super::limits::{self, Weight};
-use super::queue::{Job, Prepared};
+use super::queue::{Job, Prepared, Reply};
 use super::reader::Part;
 use super::rows::{self, read_error};
 use super::shared::Shared;
@@ -108,11 +108,11 @@ impl Store {
                 batch,
                 keys,
                 leaves,
-                reply,
+                reply: Reply(reply),
             }),
             weight,
         ) {
-            Ok(()) => Pending::waiting(receiver),
+            Ok(()) => Pending::returning(receiver),
             Err(error) => {
                 metrics::counter!("daybook_store_refused_total").increment(1);
                 Pending::ready(Err(error))

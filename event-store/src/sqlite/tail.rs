@@ -1,13 +1,13 @@
 //! What is durable in the log and not yet in the index, in memory. Nothing enters before its commit is synced, nothing leaves
 //! before the index has committed it: so whoever looks here first and in the index afterwards misses nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::heads::{KeyMap, StreamHead};
+use super::heads::{IdMap, KeyMap, StreamHead};
 use crate::record::{Position, Version};
 
 /// A stream's entry for one record.
@@ -54,7 +54,7 @@ struct State {
     first: Position,
     links: VecDeque<Link>,
     last: KeyMap<Position>,
-    commands: HashMap<Uuid, Position>,
+    commands: IdMap<Position>,
     order: VecDeque<(Uuid, Position)>,
     indexer_sleeps: bool,
     stop: bool,
@@ -80,7 +80,7 @@ impl Tail {
             first: indexed_to + 1,
             links: VecDeque::new(),
             last: KeyMap::default(),
-            commands: HashMap::new(),
+            commands: IdMap::default(),
             order: VecDeque::new(),
             indexer_sleeps: false,
             stop: false,

@@ -54,8 +54,7 @@ impl Writer {
         };
         let mut jobs = Vec::new();
         while shared.queue.take(bound, &mut jobs) {
-            if let Err(reason) = self.write_group(&mut jobs) {
-                shared.fail(&reason);
+            if !self.write_group(&mut jobs) {
                 return;
             }
             shared.tail.wait_for_room(shared.options.tail);
@@ -69,8 +68,8 @@ impl Writer {
         }
     }
 
-    /// Judges, writes and answers. An error: the outcome is unknown and this thread must stop.
-    fn write_group(&mut self, jobs: &mut Vec<Job>) -> Result<(), String> {
+    /// Judges, writes and answers. False: the outcome is unknown and this thread must stop.
+    fn write_group(&mut self, jobs: &mut Vec<Job>) -> bool {
         let shared = Arc::clone(&self.shared);
         let mut group = Group::default();
         for job in jobs.drain(..) {
@@ -98,7 +97,7 @@ impl Writer {
         self.publish(&written);
         shared.options.step(Step::Answering);
         answer(group, written);
-        Ok(())
+        true
     }
 
     /// Shows what is durable: to readers first, then to those who wait for the head to move.
@@ -115,29 +114,28 @@ impl Writer {
         metrics::gauge!("daybook_store_head_position").set(written.head.position as f64);
     }
 
-    /// Takes the heads back and tells everybody who rested on the group.
-    fn fail_group(
-        &mut self,
-        group: Group,
-        written: Written,
-        failure: Failure,
-    ) -> Result<(), String> {
+    /// Takes the heads back and tells everybody who rested on the group; tells whether this thread may go on.
+    fn fail_group(&mut self, group: Group, written: Written, failure: Failure) -> bool {
         self.judge.heads.roll_back();
-        let (error, stop) = match failure {
-            Failure::No(why) => (Error::No(why), None),
-            Failure::Unknown(why) => (Error::Unknown(why.clone()), Some(why)),
+        let (error, goes_on) = match failure {
+            Failure::No(why) => (Error::No(why), true),
+            Failure::Unknown(why) => (Error::Unknown(why), false),
         };
+        if let Error::Unknown(why) = &error {
+            // Before anybody is told: who then asks why, or tries again, finds a store that has stopped.
+            self.shared.fail(why);
+        }
         tracing::warn!(%error, group.batches = group.accepted.len(), "a group was not committed");
         metrics::counter!("daybook_store_group_failures_total").increment(1);
         for accepted in group.accepted {
-            let _ = accepted.prepared.reply.send(Err(error.clone()));
+            accepted.prepared.answer(Err(error.clone()));
         }
         let resting = group.resting.into_iter().map(|(reply, _)| reply);
         for reply in resting.chain(group.repeated.into_iter().map(|(reply, ..)| reply)) {
-            let _ = reply.send(Err(error.clone()));
+            reply.send(Err(error.clone()));
         }
         for (reply, outcome) in group.settled {
-            let _ = reply.send(outcome);
+            reply.send(outcome);
         }
         for barrier in group.barriers {
             let _ = barrier.send(Err(error.clone()));
@@ -148,23 +146,23 @@ impl Writer {
         for answer in written.consumers {
             answer.tell_instead(&error);
         }
-        stop.map_or(Ok(()), Err)
+        goes_on
     }
 }
 
 fn answer(group: Group, written: Written) {
     for (reply, place, fingerprint) in group.repeated {
-        let _ = reply.send(Ok(repeated(written.receipts[place].clone(), &fingerprint)));
+        reply.send(Ok(repeated(written.receipts[place].clone(), &fingerprint)));
     }
     for (accepted, receipt) in group.accepted.into_iter().zip(written.receipts) {
-        let _ = accepted.prepared.reply.send(Ok(Outcome::Appended(receipt)));
+        accepted.prepared.answer(Ok(Outcome::Appended(receipt)));
     }
     for (reply, outcome) in group.resting {
         metrics::counter!("daybook_store_conflicts_total").increment(1);
-        let _ = reply.send(Ok(outcome));
+        reply.send(Ok(outcome));
     }
     for (reply, outcome) in group.settled {
-        let _ = reply.send(outcome);
+        reply.send(outcome);
     }
     for barrier in group.barriers {
         let _ = barrier.send(Ok(written.head));
