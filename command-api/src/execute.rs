@@ -183,12 +183,17 @@ impl Executor {
         let inner = &self.0;
         let id = stream_id(tenant, stream);
         for _ in 0..=inner.options.retries {
+            let head = inner.store.stream_head(&id).await?;
             let slot = inner.cache.slot(&id, Type::of::<A>());
             slot.load(&*inner.store).await?;
-            let (state, version) = {
+            let (state, version, behind) = {
                 let held = slot.lock().await;
-                (held.fold.shown(), held.version)
+                (held.fold.shown(), held.version, held.is_behind(head))
             };
+            if behind {
+                inner.cache.discard(&slot);
+                continue;
+            }
             if slot.wait_durable(version).await {
                 return match state.downcast() {
                     Ok(state) => Ok((state, version)),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use domain::outcome;
 use domain::time::Timestamp;
 use event_store::append::{Batch, Outcome, Pending, Receipt};
-use event_store::record::StreamId;
+use event_store::record::{StreamId, Version};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::MutexGuard;
+use uuid::Uuid;
 
 use super::afloat::Afloat;
 use super::batch::{self, Decided};
@@ -139,12 +140,18 @@ enum Landed {
 
 impl Inner {
     pub(super) async fn attempt(&self, work: &Work<'_>) -> Result<Attempt, Error> {
+        let heads = self.heads(work).await?;
         let slots = self.slots(work).await?;
         let mut held = Vec::with_capacity(slots.len());
         for slot in &slots {
             held.push(slot.lock().await);
         }
         if slots.iter().any(|slot| slot.is_discarded()) {
+            return Ok(Attempt::Again);
+        }
+        let behind = |at: usize| held[at].is_behind(heads[at]);
+        if let Some(at) = (0..heads.len()).find(|at| behind(*at)) {
+            self.cache.discard(&slots[at]);
             return Ok(Attempt::Again);
         }
         let decision = work.decide(&held)?;
@@ -155,6 +162,19 @@ impl Inner {
             Decision::Apply(facts) => self.apply(work, &slots, held, facts).await,
             Decision::Settle(verdict) => self.settle(work, &slots, held, verdict).await,
         }
+    }
+
+    /// Where the streams of a dry run end. What is written is checked by the store; what is not has to be checked here.
+    async fn heads(&self, work: &Work<'_>) -> Result<Vec<Option<(Version, Uuid)>>, Error> {
+        if !work.request.dry_run {
+            return Ok(Vec::new());
+        }
+        let streams: Vec<StreamId> = work.parts.iter().map(|part| part.stream.clone()).collect();
+        stream::iter(streams)
+            .map(|stream| async move { Ok(self.store.stream_head(&stream).await?) })
+            .buffered(READS)
+            .try_collect()
+            .await
     }
 
     /// The slots of a command's streams, loaded.

@@ -27,6 +27,13 @@ impl Held {
         }
     }
 
+    /// Whether the log has gone on without this fold: another process writes the stream too.
+    pub(super) fn is_behind(&self, head: Option<(Version, Uuid)>) -> bool {
+        head.is_some_and(|(version, event_id)| {
+            version > self.version || (version == self.version && self.last != Some(event_id))
+        })
+    }
+
     fn apply(&mut self, stream: &StreamId, record: &Record) -> Result<(), Error> {
         self.fold
             .apply(&record.kind, record.schema_version, &record.data)

@@ -9,6 +9,7 @@ mod durable;
 mod equal;
 mod memory;
 mod several;
+mod storm;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
@@ -22,6 +23,8 @@ use domain::stream::{self, StreamName};
 use domain::time::Timestamp;
 use event_store::sqlite::{self, Store};
 use event_store::{EventStore, Filter};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use schemas::{Actor, Metadata};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
@@ -44,6 +47,8 @@ struct GateState {
     shut: bool,
     waiting: bool,
     fail: Option<io::ErrorKind>,
+    /// Which share of the syncs fails, and the dice for it.
+    flaky: Option<(f64, SmallRng)>,
 }
 
 impl Gate {
@@ -54,6 +59,11 @@ impl Gate {
             state = self.moved.wait(state).unwrap();
         }
         state.waiting = false;
+        if let Some((share, dice)) = &mut state.flaky
+            && dice.random_bool(*share)
+        {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         state.fail.take().map_or(Ok(()), |kind| Err(kind.into()))
     }
 
@@ -68,6 +78,11 @@ impl Gate {
         state.shut = false;
         state.fail = fail;
         self.moved.notify_all();
+    }
+
+    /// From now on this share of the syncs fails, surely.
+    fn flaky(&self, share: f64, seed: u64) {
+        self.state.lock().unwrap().flaky = Some((share, SmallRng::seed_from_u64(seed)));
     }
 
     fn is_waiting(&self) -> bool {

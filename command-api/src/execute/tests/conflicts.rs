@@ -1,5 +1,7 @@
 //! Two executors on one store, and one shelf that everybody wants.
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::execute::Verdict;
 
@@ -48,6 +50,35 @@ async fn a_batch_that_rests_on_what_failed_is_decided_again_and_never_oversells(
             .unwrap();
         assert_eq!((stock.on_hand, stock.reserved, version), (1, 1, 3));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_rests_on_what_failed_is_decided_again() {
+    let house = House::new();
+    let executor = house.executor();
+    stocked(&executor, "A", 1).await;
+    house.gate.shut();
+    let first = begin(
+        &executor,
+        fresh(),
+        one("A", reserve("A", 1, Uuid::from_u128(1))),
+    );
+    folded_to(&executor, &shelf("A"), 3).await;
+    until("the sync has begun", || house.gate.is_waiting()).await;
+    let wish = one("A", reserve("A", 1, Uuid::from_u128(2)));
+    let mut second = Box::pin(executor.execute(keyed("k1"), wish));
+    assert!((&mut second).now_or_never().is_none());
+    // Once a third one has had its turn on the fold, the second one has had it too: turns are in order.
+    let third = begin(&executor, fresh(), one("A", receive("A", 1)));
+    folded_to(&executor, &shelf("A"), 4).await;
+    house.gate.open(Some(io::ErrorKind::StorageFull));
+    assert!(matches!(
+        first.await.unwrap().unwrap_err(),
+        Error::NotWritten(_)
+    ));
+    assert_eq!(second.await.unwrap().verdict, Verdict::Applied);
+    assert_eq!(third.await.unwrap().unwrap().verdict, Verdict::Applied);
+    assert_eq!(house.count("CommandSettled").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,4 +144,26 @@ async fn a_thousand_buyers_of_a_hundred_units_get_a_hundred() {
         .await
         .unwrap();
     assert_eq!((stock.on_hand, stock.reserved), (100, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_executor_wrote_is_seen_by_who_only_looks() {
+    let house = House::new();
+    let (one_side, other_side) = (house.executor(), house.executor());
+    for qty in 1..4 {
+        stocked(&one_side, "A", 1).await;
+        let there = other_side
+            .load::<Stock>(&tenant(), &shelf("A"))
+            .await
+            .unwrap();
+        assert_eq!(there.0.on_hand, qty);
+        stocked(&one_side, "B", 1).await;
+        let dry = Request {
+            dry_run: true,
+            ..fresh()
+        };
+        let wish = reserve("B", qty, Uuid::from_u128(u128::from(qty)));
+        let rehearsed = other_side.execute(dry, one("B", wish)).await.unwrap();
+        assert_eq!(rehearsed.verdict, Verdict::Applied);
+    }
 }
