@@ -13,6 +13,7 @@ mod load;
 mod meter;
 mod plan;
 mod refuse;
+mod rehearse;
 mod replay;
 
 use std::sync::Arc;

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use domain::outcome;
 use domain::time::Timestamp;
 use event_store::append::{Batch, Outcome, Pending, Receipt};
-use event_store::record::{StreamId, Version};
+use event_store::record::StreamId;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::MutexGuard;
-use uuid::Uuid;
 
 use super::afloat::Afloat;
 use super::batch::{self, Decided};
@@ -17,24 +16,24 @@ use super::cache::Slot;
 use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
-use super::plan::{Answer, Facts, Plan, Planned, Step};
+use super::plan::{Answer, Facts, Plan, Step};
 use super::{Inner, Request, refuse};
 
 /// How many streams are read at a time for one command: more would keep other commands from reading.
-const READS: usize = 8;
+pub(super) const READS: usize = 8;
 
 /// A command, with its streams in the order in which they are locked.
 pub(super) struct Work<'a> {
     pub(super) request: &'a Request,
     pub(super) plan: &'a Plan,
-    parts: Vec<Part<'a>>,
+    pub(super) parts: Vec<Part<'a>>,
 }
 
-struct Part<'a> {
+pub(super) struct Part<'a> {
     /// Its place in the plan.
     at: usize,
-    step: &'a Step,
-    stream: StreamId,
+    pub(super) step: &'a Step,
+    pub(super) stream: StreamId,
 }
 
 impl<'a> Work<'a> {
@@ -113,7 +112,7 @@ impl<'a> Work<'a> {
     }
 }
 
-enum Decision {
+pub(super) enum Decision {
     /// This happens, stream by stream.
     Apply(Vec<Option<Box<dyn Facts>>>),
     /// Nothing happens.
@@ -162,19 +161,6 @@ impl Inner {
             Decision::Apply(facts) => self.apply(work, &slots, held, facts).await,
             Decision::Settle(verdict) => self.settle(work, &slots, held, verdict).await,
         }
-    }
-
-    /// Where the streams of a dry run end. What is written is checked by the store; what is not has to be checked here.
-    async fn heads(&self, work: &Work<'_>) -> Result<Vec<Option<(Version, Uuid)>>, Error> {
-        if !work.request.dry_run {
-            return Ok(Vec::new());
-        }
-        let streams: Vec<StreamId> = work.parts.iter().map(|part| part.stream.clone()).collect();
-        stream::iter(streams)
-            .map(|stream| async move { Ok(self.store.stream_head(&stream).await?) })
-            .buffered(READS)
-            .try_collect()
-            .await
     }
 
     /// The slots of a command's streams, loaded.
@@ -364,63 +350,6 @@ impl Inner {
             Ok(None) => Ok(Landed::Not),
             Err(_) => Err(Error::Unknown(why)),
         }
-    }
-
-    /// What the command would do. Nothing is written, and yet the answer waits for what it rests on.
-    async fn rehearse(
-        &self,
-        work: &Work<'_>,
-        slots: &[Arc<Slot>],
-        held: Vec<MutexGuard<'_, Held>>,
-        decision: Decision,
-    ) -> Result<Attempt, Error> {
-        let (verdict, facts) = match decision {
-            Decision::Apply(facts) => (Verdict::Applied, facts),
-            Decision::Settle(verdict) => (verdict.into(), Vec::new()),
-        };
-        let rests_on: Vec<_> = held.iter().map(|held| held.version).collect();
-        let mut events = Vec::new();
-        let mut streams = Vec::with_capacity(held.len());
-        let mut states = Vec::new();
-        for (at, (part, held)) in work.parts.iter().zip(&held).enumerate() {
-            let name = &part.step.stream;
-            let mut fold = held.fold.branch();
-            let mut version = held.version;
-            if let Some(Some(facts)) = facts.get(at) {
-                facts.fold(&mut *fold);
-                for (encoded, _) in facts.stored()? {
-                    version += 1;
-                    events.push(Planned {
-                        stream: name.clone(),
-                        version,
-                        kind: encoded.kind,
-                        schema_version: encoded.schema_version,
-                        data: encoded.data,
-                    });
-                }
-            }
-            streams.push((name.clone(), version));
-            if part.step.shown {
-                states.push((name.clone(), fold.shown()));
-            }
-        }
-        drop(held);
-        for (slot, version) in slots.iter().zip(rests_on) {
-            if !slot.wait_durable(version).await {
-                return Ok(Attempt::Again);
-            }
-        }
-        let head = *self.store.head().borrow();
-        Ok(Attempt::Done(Done {
-            verdict,
-            command_id: work.request.command_id,
-            position: head.position,
-            recorded_at: Timestamp::from_micros(head.recorded_at),
-            replayed: false,
-            streams: sorted(streams),
-            events,
-            states,
-        }))
     }
 }
 
