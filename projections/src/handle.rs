@@ -20,6 +20,7 @@ use crate::projection::Projection;
 use crate::reads::Reads;
 use crate::sqlite::Sqlite;
 use crate::store::{Error, ReadStore, Slot, Takeover};
+use crate::value::Spec;
 use crate::worker::{Member, Parts, Progress, Worker};
 
 /// Models further apart than this are posted by workers of their own, so that none waits for one that has far to go.
@@ -74,6 +75,7 @@ pub struct Standing {
 /// The read models of a process.
 pub struct Projections {
     parts: Parts,
+    specs: Vec<&'static Spec>,
     workers: Mutex<Vec<Worker>>,
     rebuilding: Mutex<BTreeSet<&'static str>>,
     requests: (
@@ -110,6 +112,7 @@ impl Projections {
     ) -> Result<Arc<Self>, Error> {
         let owner = Uuid::now_v7();
         let head = log.head().borrow().position;
+        let specs = models.iter().map(|model| model.spec()).collect();
         let mut found = Vec::new();
         let mut statuses = BTreeMap::new();
         for model in models {
@@ -151,6 +154,7 @@ impl Projections {
         let (asks, asked) = mpsc::channel(REQUESTS);
         Ok(Arc::new(Self {
             parts,
+            specs,
             workers: Mutex::new(workers),
             rebuilding: Mutex::default(),
             requests: (asks, Mutex::new(Some(asked))),
@@ -247,8 +251,7 @@ impl Projections {
     pub fn positions(&self) -> Vec<Standing> {
         let head = self.parts.log.head().borrow().position;
         let statuses = self.parts.board.all();
-        let standing = |model: Arc<dyn Projection>| {
-            let spec = model.spec();
+        let standing = |spec: &&'static Spec| {
             let status = statuses.get(spec.name).cloned().unwrap_or_default();
             Standing {
                 name: spec.name,
@@ -261,11 +264,7 @@ impl Projections {
                 stopped: status.stopped,
             }
         };
-        models::all()
-            .into_iter()
-            .filter(|model| statuses.contains_key(model.spec().name))
-            .map(standing)
-            .collect()
+        self.specs.iter().map(standing).collect()
     }
 
     /// Asks `run` to rebuild a read model.

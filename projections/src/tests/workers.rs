@@ -425,3 +425,66 @@ async fn verify_tells_a_row_that_is_not_what_the_log_says() {
         .collect();
     assert_eq!(wrong, ["order_list", "stock_levels"]);
 }
+
+/// A read model with a mistake in it.
+struct Fragile;
+
+static FRAGILE: crate::value::Spec = crate::value::Spec {
+    name: "fragile",
+    version: 1,
+    spread: crate::value::Spread::ByStream,
+    tables: &[],
+};
+
+impl crate::Projection for Fragile {
+    fn spec(&self) -> &'static crate::value::Spec {
+        &FRAGILE
+    }
+
+    fn wants(&self, category: &str) -> bool {
+        category == "stock"
+    }
+
+    fn record(
+        &self,
+        fact: &crate::Fact,
+        _: Option<&crate::Shown<crate::Level>>,
+        _: &mut crate::Rows,
+    ) {
+        assert!(fact.record.position < 50, "a mistake");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_panics_stops_alone_just_before_the_record() {
+    let mut shop = Shop::open();
+    shop.trade(20).await;
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2)
+        .await
+        .unwrap();
+    let mut models = models::all();
+    models.push(Arc::new(Fragile));
+    let projections = Projections::with(rows, shop.log(), 1_000, models, None)
+        .await
+        .unwrap();
+    let stopped = projections.catch_up(None).await.unwrap_err();
+    assert!(stopped.to_string().contains("a mistake"), "{stopped}");
+    for standing in projections.positions() {
+        if standing.name == "fragile" {
+            let stop = standing.stopped.unwrap();
+            assert!(stop.position >= 50 && standing.position == stop.position - 1);
+        } else {
+            assert_eq!(
+                (standing.stopped, standing.lag),
+                (None, 0),
+                "{}",
+                standing.name
+            );
+        }
+    }
+    projections.close().await.unwrap();
+    assert_eq!(
+        dump(&shop.folder.path().join("read")),
+        fresh(&shop, "fresh").await
+    );
+}
