@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::disconnects::verify;
-use crate::harness::{Server, server};
+use crate::harness::{Server, server, shop};
 
 const KILLS: usize = 20;
 
@@ -68,7 +68,7 @@ fn finish(data: &Path, file: &Path) -> (Value, Value) {
 async fn figures(data: &Path) -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
     let server = Server::start(data).await;
     let client = server.client();
-    let position = client.get("/v1/events?limit=1").await.position.unwrap_or(0);
+    let position = shop::head(&client).await;
     let mut orders = BTreeMap::new();
     let mut path = format!("/v1/orders?limit=200&min_position={position}");
     loop {
@@ -79,7 +79,7 @@ async fn figures(data: &Path) -> (BTreeMap<String, Value>, BTreeMap<String, Valu
             let kept = ["external_ref", "status", "payment_status", "fulfilment_status", "return_status", "totals", "payment", "lines"];
             orders.insert(id, kept.iter().map(|name| ((*name).to_owned(), order[*name].clone())).collect());
         }
-        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        let Some(cursor) = page["next"].as_str() else { break };
         path = format!("/v1/orders?limit=200&cursor={cursor}");
     }
     let mut stock = BTreeMap::new();

@@ -2,4 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod bad_input;
+mod disconnects;
+mod documents;
+mod durability;
+mod harness;
+mod hot_sku;
+mod idempotency;
+mod import_crash;
+mod openapi;
+mod orders;
+mod service;
 mod tidy;

@@ -28,11 +28,6 @@ pub(crate) async fn place(client: &Client, lines: &[(&str, u32)], instrument: &s
     client.post_and_wait("/v1/orders", &order(lines, instrument)).await.expect(201)
 }
 
-/// The order as it is when the read models have caught up with what was answered.
-pub(crate) async fn order_now(client: &Client, order_id: &str, position: u64) -> Answer {
-    client.get(&format!("/v1/orders/{order_id}?min_position={position}")).await.expect(200)
-}
-
 /// Asks again until the order is as wanted; panics with what it is if it does not come to that.
 pub(crate) async fn until(client: &Client, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
@@ -47,6 +42,11 @@ pub(crate) async fn until(client: &Client, path: &str, what: &str, wanted: impl 
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("{path} does not come to be {what}: {last:#}");
+}
+
+/// The log's last position.
+pub(crate) async fn head(client: &Client) -> u64 {
+    client.get("/v1/events?limit=1").await.expect(200).json()["head"].as_u64().unwrap()
 }
 
 /// Ids that a server knows, for requests that should get further than "there is no such".

@@ -1,0 +1,18 @@
+//! The documents say what is: every problem code, with its status.
+
+use std::collections::BTreeMap;
+
+fn listed() -> BTreeMap<String, u16> {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md")).unwrap();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter_map(|(code, rest)| Some((code.to_owned(), rest.split(' ').next()?.parse().ok()?)))
+        .collect()
+}
+
+#[test]
+fn every_problem_code_is_documented_with_its_status() {
+    let write = command_api::http::problem::CODES.iter().map(|code| (code.code.to_owned(), code.status));
+    let read = query_api::http::problem::CODES.iter().map(|code| (code.code.to_owned(), code.status));
+    assert_eq!(listed(), write.chain(read).collect());
+}
