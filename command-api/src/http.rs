@@ -7,6 +7,7 @@ mod commands;
 mod describe;
 mod extract;
 mod headers;
+mod imports;
 mod orders;
 mod payments;
 pub mod problem;
@@ -30,6 +31,7 @@ use domain::time::Timestamp;
 use schemas::http::Defaults;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -42,6 +44,7 @@ pub use answer::{POSITION, PREFERENCE_APPLIED, REPLAYED};
 pub use body::{LARGEST, LARGEST_ORDER};
 pub use extract::Caller;
 pub use headers::{IDEMPOTENCY_KEY, LONGEST_WAIT_S};
+pub use imports::LARGEST_IMPORT;
 pub use problem::{CODES, Code, Failure};
 
 use answer::{Answer, Place, events_since};
@@ -49,6 +52,7 @@ use extract::How;
 
 use crate::claims;
 use crate::execute::{Done, Executor, Plan, Request};
+use crate::import::service::Service;
 use crate::verdict::{self, Awaited, Verdicts};
 
 /// What is configured.
@@ -71,6 +75,8 @@ struct Inner {
     executor: Executor,
     verdicts: Verdicts,
     settings: Settings,
+    imports: Option<Service>,
+    uploads: Semaphore,
 }
 
 /// All routes of the write side, with their description.
@@ -107,6 +113,9 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(stock::count))
         .routes(routes!(reservations::open))
         .routes(routes!(reservations::extend, reservations::release))
+        .routes(routes!(imports::start))
+        .routes(routes!(imports::show))
+        .routes(routes!(imports::errors))
         .routes(routes!(commands::outcome))
         .with_state(api)
         .layer(CatchPanicLayer::custom(problem::panicked))
@@ -163,14 +172,50 @@ impl Told {
 }
 
 impl Api {
-    /// Puts the parts together.
+    /// Puts the parts together. It takes no imports in.
     #[must_use]
     pub fn new(executor: Executor, verdicts: Verdicts, settings: Settings) -> Self {
+        Self::build(executor, verdicts, settings, None)
+    }
+
+    /// The same, and imports are taken in by `service`.
+    #[must_use]
+    pub fn with_imports(&self, service: Service) -> Self {
+        let Inner {
+            executor,
+            verdicts,
+            settings,
+            ..
+        } = &*self.0;
+        Self::build(
+            executor.clone(),
+            verdicts.clone(),
+            settings.clone(),
+            Some(service),
+        )
+    }
+
+    fn build(
+        executor: Executor,
+        verdicts: Verdicts,
+        settings: Settings,
+        imports: Option<Service>,
+    ) -> Self {
         Self(Arc::new(Inner {
             executor,
             verdicts,
             settings,
+            imports,
+            uploads: Semaphore::new(imports::UPLOADS),
         }))
+    }
+
+    fn imports(&self) -> Option<&Service> {
+        self.0.imports.as_ref()
+    }
+
+    fn uploads(&self) -> &Semaphore {
+        &self.0.uploads
     }
 
     fn settings(&self) -> &Settings {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemas::http::check::Fault;
 use schemas::http::command::CommandBody;
 use schemas::http::event::{DryRunBody, EventBody};
+use schemas::http::import::{ImportBody, ImportErrorsBody};
 use schemas::http::order::OrderBody;
 use schemas::http::payment::PaymentBody;
 use schemas::http::problem::{CONTENT_TYPE, Problem};
@@ -28,6 +29,8 @@ use super::problem;
     StockBody,
     ReservationBody,
     CommandBody,
+    ImportBody,
+    ImportErrorsBody,
     DryRunBody,
     EventBody,
     Problem,
@@ -73,7 +76,7 @@ pub(super) struct WaitHeader {
 }
 
 /// What any command can be answered with.
-const EVERY_COMMAND: [&str; 17] = [
+const EVERY_COMMAND: [&str; 16] = [
     "malformed-body",
     "malformed-header",
     "malformed-path",
@@ -90,7 +93,6 @@ const EVERY_COMMAND: [&str; 17] = [
     "overloaded",
     "outcome-unknown",
     "unavailable",
-    "id-taken",
 ];
 
 /// What any question can be answered with.
@@ -119,6 +121,21 @@ pub(super) fn command(
     responses
         .entry("200".to_owned())
         .or_insert_with(|| dry_run().into());
+    responses
+}
+
+/// The answers to what starts a bulk run: no dry run, and no version that could be stale.
+pub(super) fn start(
+    body: &'static str,
+    codes: &[&'static str],
+) -> BTreeMap<String, RefOr<Response>> {
+    let every: Vec<_> = EVERY_COMMAND
+        .into_iter()
+        .filter(|code| !["version-mismatch", "idempotency-key-reused"].contains(code))
+        .chain(codes.iter().copied())
+        .collect();
+    let mut responses = problems(&every);
+    responses.insert("202".to_owned(), success(202, body, false).into());
     responses
 }
 

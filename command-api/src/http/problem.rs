@@ -179,6 +179,19 @@ pub const CODES: &[Code] = &[
         422,
         "The provider's reference is missing",
     ),
+    // Imports
+    code("import-finished", 409, "The run is finished"),
+    code("import-changed", 409, "The run is of other content"),
+    code(
+        "unknown-layout",
+        422,
+        "Nothing tells how the content is laid out",
+    ),
+    code(
+        "unreadable-content",
+        422,
+        "The content cannot be read at all",
+    ),
     // Stock and reservations
     code("below-zero", 409, "There would be fewer than none"),
     code("exceeds-on-hand", 409, "More than is here"),
@@ -421,6 +434,7 @@ mod tests {
             "stock/refusal.rs",
             "reservation.rs",
             "reference.rs",
+            "import.rs",
         ];
         let mut codes = Vec::new();
         for file in files {

@@ -1,6 +1,7 @@
 //! The routes on a real store. No saga runs here: what one would send, a test sends in its place.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
+mod bulk;
 mod described;
 mod limits;
 mod mutated;
@@ -153,7 +154,8 @@ impl Server {
             tenant: tenant(),
             actor: actor(),
         };
-        let api = Api::new(executor.clone(), verdicts, settings);
+        let api = Api::new(executor.clone(), verdicts, settings)
+            .with_imports(bulk::service(&executor, &tracker));
         let (routes, _) = router(api).split_for_parts();
         let router = routes
             .fallback(problem::no_route)

@@ -49,7 +49,8 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
     let mut commands = 0;
     for (path, methods) in paths {
         for (method, route) in methods.as_object().unwrap() {
-            if method == "get" {
+            // Content is its own key, and what a run writes is not known before it ran.
+            if method == "get" || path == "/v1/imports" {
                 continue;
             }
             commands += 1;

@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::{CancellationId, OrderId, ReturnId, ShipmentId, derived};
+use domain::ids::{CancellationId, ReturnId, ShipmentId, derived};
 use domain::import::RowRefusal;
 use domain::order::Order;
 use domain::order::command::{Command as Ask, ReceivedUnits, ReturnUnits, Units};
 use domain::order::event::Disposition;
 use domain::order::state::{Placed, ShipmentStatus, Status};
-use domain::reference::{self, Kind, Reference};
-use domain::stream;
 use domain::time::Timestamp;
 
 use super::send::{Command, Sender};
 use super::{Error, credits, wait};
-use crate::execute::{Plan, Refused};
+use crate::claims;
+use crate::execute::Refused;
 use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
 
@@ -88,7 +87,7 @@ impl Of<'_> {
     ) -> Result<bool, Error> {
         let place = &placing.command;
         let command = self.command(&placing.key, placing.print.to_vec(), place.occurred_at);
-        let plan = || asks(self.plan.order_id, Ask::Place(place.clone()));
+        let plan = || claims::order_unseen(self.plan.order_id, Ask::Place(place.clone()));
         let done = self.sender.send(&command, plan).await?;
         let there = matches!(
             &*wait::order(self.sender, self.plan.order_id).await?,
@@ -244,7 +243,9 @@ impl Of<'_> {
         let command = self.command(key, print, Some(at));
         let done = self
             .sender
-            .send(&command, || asks(self.plan.order_id, ask.clone()))
+            .send(&command, || {
+                claims::order_unseen(self.plan.order_id, ask.clone())
+            })
             .await?;
         Ok(done.is_none_or(|done| super::applied(&done.verdict)))
     }
@@ -278,28 +279,6 @@ impl Of<'_> {
             &refused.code,
             format!("order {}: {}", self.plan.name, refused.message),
         )
-    }
-}
-
-/// The plan of a command to an order, with the name that it takes: each leads to one order, for ever.
-fn asks(order_id: OrderId, command: Ask) -> Plan {
-    let name = match &command {
-        Ask::Place(place) => {
-            let name = place.external_ref.as_ref();
-            name.map(|name| (stream::reference(&place.channel, name), Kind::ExternalRef))
-        }
-        Ask::RequestShipment { shipment_id, .. } => {
-            Some((stream::shipment(*shipment_id), Kind::Shipment))
-        }
-        Ask::RequestReturn { return_id, .. } => Some((stream::returned(*return_id), Kind::Return)),
-        _ => None,
-    };
-    let plan = Plan::new().and_unseen::<Order>(stream::order(order_id), command);
-    match name {
-        Some((name, kind)) => {
-            plan.and_unseen::<Reference>(name, reference::Command::Claim { order_id, kind })
-        }
-        None => plan,
     }
 }
 

@@ -1,0 +1,298 @@
+//! Bulk runs: content comes in whole and is run behind the answer. The content is the key: sent again it is the same run, which adds nothing
+//! twice and goes on where it was interrupted.
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use domain::ids::{ImportId, Tenant};
+use domain::import::{Event, Import, Run};
+use domain::stream;
+use event_store::Direction;
+use schemas::StoredEvent;
+use schemas::http::check::Check;
+use schemas::http::import::{
+    ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportStatus, RefusedRow,
+};
+use utoipa::IntoResponses;
+use utoipa::openapi::{RefOr, Response};
+
+use super::Api;
+use super::answer::{Answer, Place};
+use super::body;
+use super::describe;
+use super::extract::{Caller, Id, request_id};
+use super::headers;
+use super::problem::Failure;
+use crate::execute::{Error, stream_id};
+use crate::import::Layout;
+use crate::import::run;
+use crate::import::service::{Rejected, Submission};
+
+/// The largest content. It is held in memory while it is read: twice the bytes of a year of a busy shop.
+pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
+/// How many contents may come in at a time: bounds that memory.
+pub(super) const UPLOADS: usize = 2;
+/// How many records of a report are read at a time; each tells up to a thousand rows.
+const PAGE: usize = 64;
+
+type Responses = std::collections::BTreeMap<String, RefOr<Response>>;
+
+struct StartAnswers;
+
+impl IntoResponses for StartAnswers {
+    fn responses() -> Responses {
+        describe::start(
+            "ImportBody",
+            &["import-changed", "unknown-layout", "unreadable-content"],
+        )
+    }
+}
+
+struct RunAnswers;
+
+impl IntoResponses for RunAnswers {
+    fn responses() -> Responses {
+        describe::question("ImportBody")
+    }
+}
+
+struct ErrorsAnswers;
+
+impl IntoResponses for ErrorsAnswers {
+    fn responses() -> Responses {
+        describe::question("ImportErrorsBody")
+    }
+}
+
+/// Import orders in bulk. Answers with the run as it was started; ask for it to see how far it is.
+#[utoipa::path(post, path = "/v1/imports", tag = "imports", params(ImportParams),
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(StartAnswers))]
+pub(super) async fn start(
+    State(api): State<Api>,
+    caller: Caller,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Failure> {
+    let key = headers::idempotency_key(&headers)?;
+    if key.is_none() && api.settings().key_required {
+        let name = headers::IDEMPOTENCY_KEY;
+        return Err(Failure::at(
+            "idempotency-key-required",
+            name,
+            "is compulsory here",
+        ));
+    }
+    let params = params(&uri)?;
+    let by_type = by_type(&headers)?;
+    let (Some(service), Ok(_turn)) = (api.imports(), api.uploads().try_acquire()) else {
+        let detail = "no content is taken in at the moment: send it again later";
+        return Err(
+            Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5))
+        );
+    };
+    let submission = Submission {
+        tenant: caller.tenant.clone(),
+        actor: caller.actor.id.clone(),
+        layout: params.layout.map(layout).or(by_type),
+        policy: params.policy.map(Into::into).unwrap_or_default(),
+        source: params.source.unwrap_or_else(|| "http".to_owned()),
+        content: body::read(body, LARGEST_IMPORT).await?,
+    };
+    let id = request_id(&headers);
+    let import_id = service
+        .submit(submission)
+        .await
+        .map_err(|rejected| not_taken(&rejected, id))?;
+    let run = api.run_of(&caller.tenant, import_id, id).await?;
+    let place = Place {
+        location: Some(format!("/v1/imports/{import_id}")),
+        ..Place::default()
+    };
+    answer(StatusCode::ACCEPTED, &as_started(&run), place, id)
+}
+
+/// How far a bulk run is.
+#[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports",
+    params(("id" = uuid::Uuid, Path)), responses(RunAnswers))]
+pub(super) async fn show(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(import_id): Id<ImportId>,
+    headers: HeaderMap,
+) -> Result<Answer, Failure> {
+    let id = request_id(&headers);
+    let run = api.run_of(&caller.tenant, import_id, id).await?;
+    let mut body = as_started(&run);
+    body.refused = run.rows_refused;
+    if let Some(counts) = run.finished {
+        body.status = ImportStatus::Finished;
+        body.counts = counts;
+    }
+    answer(StatusCode::OK, &body, Place::default(), id)
+}
+
+/// The rows that a bulk run refused so far, with their lines and reasons.
+#[utoipa::path(get, path = "/v1/imports/{id}/errors", tag = "imports",
+    params(("id" = uuid::Uuid, Path)), responses(ErrorsAnswers))]
+pub(super) async fn errors(
+    State(api): State<Api>,
+    caller: Caller,
+    Id(import_id): Id<ImportId>,
+    headers: HeaderMap,
+) -> Result<Answer, Failure> {
+    let id = request_id(&headers);
+    api.run_of(&caller.tenant, import_id, id).await?;
+    let rows = api
+        .refused_rows(&caller.tenant, import_id)
+        .await
+        .map_err(|error| Failure::unanswered(&error, id))?;
+    let body = ImportErrorsBody { import_id, rows };
+    answer(StatusCode::OK, &body, Place::default(), id)
+}
+
+fn answer(
+    status: StatusCode,
+    body: &impl serde::Serialize,
+    place: Place,
+    request_id: Option<&str>,
+) -> Result<Answer, Failure> {
+    Answer::new(status, body, place).map_err(|error| Failure::internal(request_id, &error))
+}
+
+fn params(uri: &Uri) -> Result<ImportParams, Failure> {
+    let Query(params) = Query::<ImportParams>::try_from_uri(uri).map_err(|rejection| {
+        let detail: String = rejection.body_text().chars().take(300).collect();
+        Failure::at("malformed-query", "", detail)
+    })?;
+    let mut check = Check::new();
+    check.optional_text("source", params.source.as_deref(), 200);
+    check.finish(params).map_err(|invalid| {
+        Failure::new("malformed-query", "a parameter is out of bounds").with_errors(invalid.faults)
+    })
+}
+
+/// What the content type says of the layout. CSV has several, which the header line tells apart.
+fn by_type(headers: &HeaderMap) -> Result<Option<Layout>, Failure> {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| {
+            value
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .to_ascii_lowercase()
+        });
+    match given.as_deref() {
+        _ if headers.contains_key(CONTENT_ENCODING) => Err(Failure::new(
+            "unsupported-media-type",
+            "content is not taken compressed",
+        )),
+        Some("text/csv") => Ok(None),
+        Some("application/x-ndjson" | "application/ndjson") => Ok(Some(Layout::OrdersNdjson)),
+        _ => Err(Failure::new(
+            "unsupported-media-type",
+            "send text/csv or application/x-ndjson",
+        )),
+    }
+}
+
+fn layout(named: ImportLayout) -> Layout {
+    match named {
+        ImportLayout::Retail => Layout::Retail,
+        ImportLayout::OrdersCsv => Layout::OrdersCsv,
+        ImportLayout::OrdersNdjson => Layout::OrdersNdjson,
+    }
+}
+
+fn not_taken(rejected: &Rejected, request_id: Option<&str>) -> Failure {
+    let detail = rejected.to_string();
+    match rejected {
+        Rejected::NoLayout => Failure::new("unknown-layout", detail),
+        Rejected::Unreadable(_) => Failure::new("unreadable-content", detail),
+        Rejected::Busy => {
+            Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5))
+        }
+        Rejected::NotStarted(run::Error::Refused(why)) => {
+            Failure::new("import-changed", why.clone())
+        }
+        Rejected::NotStarted(run::Error::Command(error)) => Failure::unanswered(error, request_id),
+        Rejected::NotStarted(run::Error::Stopped) => {
+            Failure::new("unavailable", detail).retry_after(std::time::Duration::from_secs(5))
+        }
+        Rejected::NotStarted(_) => Failure::internal(request_id, rejected),
+    }
+}
+
+/// A run as it was when it was started: the answer to whoever starts it, however often.
+fn as_started(run: &Run) -> ImportBody {
+    let started = &run.started;
+    ImportBody {
+        import_id: started.import_id,
+        layout: started.layout.clone(),
+        sha256: started.sha256.clone(),
+        source: started.source.clone(),
+        policy: started.policy.into(),
+        status: ImportStatus::Running,
+        refused: 0,
+        counts: std::collections::BTreeMap::new(),
+    }
+}
+
+impl Api {
+    async fn run_of(
+        &self,
+        tenant: &Tenant,
+        import_id: ImportId,
+        request_id: Option<&str>,
+    ) -> Result<Run, Failure> {
+        let (found, _) = self
+            .executor()
+            .load::<Import>(tenant, &stream::import(import_id))
+            .await
+            .map_err(|error| Failure::unanswered(&error, request_id))?;
+        match &*found {
+            Import::Started(run) => Ok(run.clone()),
+            Import::Absent => Err(Failure::new("not-found", "there is no such import")),
+        }
+    }
+
+    async fn refused_rows(
+        &self,
+        tenant: &Tenant,
+        import_id: ImportId,
+    ) -> Result<Vec<RefusedRow>, Error> {
+        let stream = stream_id(tenant, &stream::import(import_id));
+        let (mut rows, mut from) = (Vec::new(), 1);
+        loop {
+            let records = self
+                .executor()
+                .store()
+                .read_stream(&stream, from, Direction::Forwards, PAGE)
+                .await?;
+            for record in &records {
+                from = record.version + 1;
+                let event = Event::decode(&record.kind, record.schema_version, &record.data);
+                match event {
+                    Ok(Event::RowsRefused(part)) => {
+                        rows.extend(part.rows.iter().map(RefusedRow::from))
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        return Err(Error::Unreadable {
+                            stream: stream.to_string(),
+                            version: record.version,
+                            reason: error.to_string(),
+                        });
+                    }
+                }
+            }
+            if records.len() < PAGE {
+                return Ok(rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Imports over HTTP: the content is its own key.
+
+use crate::import::run::Importer;
+use crate::import::service::Service;
+
+use super::*;
+
+/// A service without read models: nobody has earlier orders.
+pub(super) fn service(executor: &Executor, tracker: &TaskTracker) -> Service {
+    let importer = Importer {
+        executor: executor.clone(),
+        actor: "import".into(),
+        earlier: Arc::new(|_| Box::pin(async { Ok(vec![]) })),
+        observer: Arc::new(|_| {}),
+        in_flight: 4,
+        patience: Duration::from_secs(30),
+        stop: CancellationToken::new(),
+    };
+    let Defaults {
+        location, channel, ..
+    } = settings().defaults;
+    Service::new(importer, tracker.clone(), channel, location)
+}
+
+fn content(path: &str, content_type: &str, content: &str) -> Request<Body> {
+    Request::post(path)
+        .header("content-type", content_type)
+        .body(Body::from(content.to_owned()))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn content_is_taken_in_and_its_bad_rows_are_told() {
+    let server = Server::new();
+    let rows = "{\"no\": \"order\"}\nnot json\n";
+    let send = || content("/v1/imports?source=x.ndjson", "application/x-ndjson", rows);
+    let told = server.raw(send()).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    let run = told.json();
+    assert_eq!(run["source"], "x.ndjson");
+    let path = told.header("location").unwrap().to_owned();
+    assert_eq!(
+        path,
+        format!("/v1/imports/{}", run["import_id"].as_str().unwrap())
+    );
+
+    let mut head = server.executor.store().head();
+    let finished = loop {
+        let shown = server.send(ask(Method::GET, &path)).await.json();
+        if shown["status"] == "finished" {
+            break shown;
+        }
+        head.changed().await.unwrap();
+    };
+    assert_eq!(finished["refused"], 2);
+    let errors = format!("{path}/errors");
+    let errors = server.send(ask(Method::GET, &errors)).await.json();
+    assert_eq!(errors["rows"][0]["line"], 1);
+    assert_eq!(errors["rows"][1]["line"], 2);
+    let position = head.borrow().position;
+    assert_eq!(server.raw(send()).await.essence(), told.essence());
+    server.tracker.close();
+    server.tracker.wait().await;
+    let again = server.send(ask(Method::GET, &path)).await.json();
+    assert_eq!(again, finished);
+    assert!(server.executor.store().head().borrow().position >= position);
+}
+
+#[tokio::test]
+async fn content_that_cannot_be_an_import_is_refused() {
+    let server = Server::new();
+    let code = async |path: &str, content_type: &str, text: &str| {
+        server.raw(content(path, content_type, text)).await.code()
+    };
+    let path = "/v1/imports";
+    assert_eq!(
+        code(path, "application/json", "{}").await,
+        "unsupported-media-type"
+    );
+    assert_eq!(code(path, "text/csv", "a,b\n1,2\n").await, "unknown-layout");
+    let named = "/v1/imports?layout=orders-csv";
+    assert_eq!(
+        code(named, "text/csv", "a,b\n1,2\n").await,
+        "unreadable-content"
+    );
+    assert_eq!(
+        code("/v1/imports?layout=odd", "text/csv", "").await,
+        "malformed-query"
+    );
+    assert_eq!(
+        code("/v1/imports?dry_run=true", "text/csv", "").await,
+        "malformed-query"
+    );
+    let unknown = format!("/v1/imports/{}/errors", uuid(1));
+    assert_eq!(
+        server.send(ask(Method::GET, &unknown)).await.code(),
+        "not-found"
+    );
+    assert_eq!(server.executor.store().head().borrow().position, 0);
+}
