@@ -14,7 +14,7 @@ use std::time::Instant;
 use projections::{Options, Projections};
 
 /// How many orders the shop sells; some twelve events each.
-const ORDERS: u64 = 6_000;
+const ORDERS: u64 = 2_000;
 
 #[tokio::main]
 async fn main() {

@@ -62,9 +62,16 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
             .take(table.key)
             .map(|c| c.name)
             .collect();
+        // A row kept in its key's own tree has to be moved about with it, which only pays for rows that are hardly more than the key.
+        let small = table.columns.len() <= table.key + 1;
+        let kept = if small {
+            "STRICT, WITHOUT ROWID"
+        } else {
+            "STRICT"
+        };
         let _ = write!(
             sql,
-            "CONSTRAINT {}_pk PRIMARY KEY ({})) STRICT, WITHOUT ROWID;",
+            "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};",
             table.name,
             key.join(", ")
         );
