@@ -145,9 +145,9 @@ impl Session {
         } else {
             saga.pending()
         };
-        let commands = commands.into_iter().filter(|(id, _)| asked.contains(id));
-        let letters: Vec<_> = commands
-            .filter_map(|(id, command)| self.letter(&work.key, id, command, append_id))
+        let commands: Vec<_> = commands
+            .into_iter()
+            .filter(|(id, _)| asked.contains(id))
             .collect();
         self.index.update(&work.key, &saga, version, work.at, asked);
         let loaded = Loaded {
@@ -156,6 +156,11 @@ impl Session {
             last_event,
         };
         self.shelf.put(&work.key, loaded);
+        // A letter says what the saga is about, which is read from the shelf: a saga that has just begun is there only now.
+        let letters: Vec<_> = commands
+            .into_iter()
+            .filter_map(|(id, command)| self.letter(&work.key, id, command, append_id))
+            .collect();
         Some(Flight {
             work,
             pending,
