@@ -59,9 +59,9 @@ pub enum Command {
     Bench(Bench),
     /// Print the OpenAPI document.
     Openapi,
-    /// Print the configuration that is in force; with --check only say whether it can be used.
+    /// Print the configuration that is in force. What cannot be used is refused, with exit code 2.
     Config {
-        /// Say whether it can be used, and nothing else.
+        /// As without it; for scripts that want to say what they do.
         #[arg(long)]
         check: bool,
         /// Print the defaults of every key, with what they mean.
@@ -144,8 +144,11 @@ pub struct Import {
 /// `history`
 #[derive(Clone, Debug, Args)]
 pub struct History {
-    /// The order's id, or its external reference.
+    /// The order's id, or its number in a channel.
     pub order: String,
+    /// The channel of the number (imports.channel if nothing is said).
+    #[arg(long)]
+    pub channel: Option<String>,
     /// The order as it was at a version of its stream.
     #[arg(long, value_name = "VERSION", conflicts_with_all = ["as_of_position", "as_of_time", "diff"])]
     pub as_of_version: Option<u64>,

@@ -1,7 +1,7 @@
 //! What the commands print: results on standard output, as text or as JSON; progress on standard error, and only on a terminal.
 //! The only place that writes to standard output.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -37,13 +37,14 @@ impl Output {
     }
 }
 
-/// Prints a text as it is.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is what the command was asked for"
-)]
+/// Prints a text as it is. Whoever reads it may have had enough: that is no failure.
 pub fn line(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Says what went wrong, on standard error.
+pub fn complain(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A bar for work of a known size, drawn on a terminal only.

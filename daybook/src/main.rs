@@ -1,3 +1,7 @@
-//! The entry point.
+//! The entry point. Everything is in the library, so that tests can start the same.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daybook::main()
+}

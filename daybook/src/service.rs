@@ -91,7 +91,6 @@ async fn ready(State(service): State<Service>) -> Response {
 /// What the process measures, as Prometheus reads it.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
 async fn render(State(service): State<Service>) -> Response {
-    service.health.measure();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     (
         [(header::CONTENT_TYPE, content_type)],

@@ -1,5 +1,6 @@
 //! Logs and metrics: both are set up once, before anything runs. No metric is labelled by an id, and no secret is logged.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -42,11 +43,22 @@ pub fn logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     done.map_err(|error| anyhow::anyhow!("logs cannot be set up: {error}"))
 }
 
-/// Takes metrics from now on.
+/// Takes metrics from the first call on; every call renders the same ones.
 ///
 /// # Errors
-/// If metrics are taken already.
+/// If somebody else takes them already.
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    static TAKEN: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = &*taken {
+        return Ok(handle.clone());
+    }
+    let handle = install()?;
+    *taken = Some(handle.clone());
+    Ok(handle)
+}
+
+fn install() -> anyhow::Result<PrometheusHandle> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &DURATIONS)?
         .set_buckets_for_metric(Matcher::Suffix("_events".into()), &SIZES)?

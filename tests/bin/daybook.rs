@@ -1,3 +1,7 @@
 //! The product's entry point, for the tests that start it as a process.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daybook::main()
+}

@@ -6,7 +6,8 @@ belongs to by the written definition (docs/import.md), and adds up invoices,
 lines, units, revenue (each line rounded half to even, in minor units) and the
 raw sum. It shares no code with the import, so that the two can disagree.
 
-    count_retail.py FILE[.gz] [--json]
+    count_retail.py FILE[.gz]           JSON
+    count_retail.py FILE[.gz] --text    a table
 """
 
 import csv
@@ -70,11 +71,11 @@ def main():
         named[f"{name}.units"] = into["units"]
         named[f"{name}.revenue"] = into["revenue"]
         named[f"{name}.rounding_e4"] = int((into["revenue"] - into["raw"]) * 10_000)
-    if "--json" in sys.argv[2:]:
-        print(json.dumps(named, indent=2, sort_keys=True))
-    else:
+    if "--text" in sys.argv[2:]:
         for name, value in sorted(named.items()):
             print(f"{name:32} {value:>16,}")
+    else:
+        print(json.dumps(named, indent=2, sort_keys=True))
 
 
 if __name__ == "__main__":

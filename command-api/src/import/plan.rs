@@ -24,7 +24,7 @@ pub use earlier::{EarlierLine, Wanted};
 pub use stock::{StockPlan, StockStep};
 
 /// The means of payment of an order whose file names none: the sandbox gateway approves it.
-pub const DEFAULT_INSTRUMENT: &str = "tok_approve";
+pub const DEFAULT_INSTRUMENT: &str = "sandbox:approve";
 /// How long after placing the simulated shipment leaves, in business time.
 pub const SHIPS_AFTER_S: u32 = 24 * 60 * 60;
 /// Rows in one part of the report of refused rows.

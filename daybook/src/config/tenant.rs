@@ -11,7 +11,7 @@ concern! {
         /// Who acts.
         actor: String = "operator".to_owned(),
         /// The location of stock where a request names none.
-        location: String = "default".to_owned(),
+        location: String = "main".to_owned(),
     }
 }
 

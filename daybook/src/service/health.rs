@@ -27,14 +27,12 @@ pub struct Readiness {
 }
 
 type Check = Box<dyn Fn() -> Vec<Part> + Send + Sync>;
-type Measure = Box<dyn Fn() + Send + Sync>;
 
 /// The parts of the process.
 #[derive(Default)]
 pub struct Health {
     stopping: AtomicBool,
     checks: RwLock<Vec<Check>>,
-    measures: RwLock<Vec<Measure>>,
 }
 
 impl Health {
@@ -44,14 +42,6 @@ impl Health {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Box::new(check));
-    }
-
-    /// Adds what sets gauges before they are read.
-    pub fn add_measure(&self, measure: impl Fn() + Send + Sync + 'static) {
-        self.measures
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(measure));
     }
 
     /// From now on the process is not ready.
@@ -75,15 +65,6 @@ impl Health {
             ready: parts.iter().all(|part| part.ready),
             parts,
         }
-    }
-
-    /// Sets the gauges.
-    pub fn measure(&self) {
-        self.measures
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .for_each(|measure| measure());
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn measure(request: Request, next: Next) -> Response {
         status: None,
         begun: Instant::now(),
     };
-    metrics::gauge!("http_requests_in_flight").increment(1.0);
+    metrics::gauge!("daybook_http_requests_in_flight").increment(1.0);
     let response = next.run(request).await;
     measured.status = Some(response.status());
     tracing::debug!(http.status = response.status().as_u16(), "answered");
@@ -85,9 +85,9 @@ impl Drop for Measured {
             ("method", self.method.clone()),
             ("status", status),
         ];
-        metrics::gauge!("http_requests_in_flight").decrement(1.0);
-        metrics::counter!("http_requests_total", &labels).increment(1);
-        metrics::histogram!("http_request_duration_seconds", &labels[..2])
+        metrics::gauge!("daybook_http_requests_in_flight").decrement(1.0);
+        metrics::counter!("daybook_http_requests_total", &labels).increment(1);
+        metrics::histogram!("daybook_http_request_duration_seconds", &labels[..2])
             .record(self.begun.elapsed().as_secs_f64());
     }
 }
@@ -124,7 +124,7 @@ pub async fn bound(State(bound): State<Bound>, request: Request, next: Next) -> 
     let running = Running(bound.running);
     if before >= bound.most {
         drop(running);
-        metrics::counter!("http_requests_shed_total").increment(1);
+        metrics::counter!("daybook_http_requests_shed_total").increment(1);
         return overloaded();
     }
     let response = next.run(request).await;

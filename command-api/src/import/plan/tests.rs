@@ -148,7 +148,10 @@ fn faults_come_from_the_seed_alone() {
     let with = |seed| {
         let faults = Faults {
             seed,
-            mix: vec![("tok_decline".into(), 100), ("tok_flaky".into(), 100)],
+            mix: vec![
+                ("sandbox:decline".into(), 100),
+                ("sandbox:flaky".into(), 100),
+            ],
         };
         (0..1000)
             .map(|name| instrument(&name.to_string(), Some(&faults)))
@@ -156,6 +159,9 @@ fn faults_come_from_the_seed_alone() {
     };
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
-    let declined = with(1).iter().filter(|name| *name == "tok_decline").count();
+    let declined = with(1)
+        .iter()
+        .filter(|name| *name == "sandbox:decline")
+        .count();
     assert!((60..140).contains(&declined), "{declined}");
 }

@@ -121,7 +121,8 @@ impl Of<'_> {
         let Order::Placed(placed) = &*wait::order(self.sender, self.plan.order_id).await? else {
             return Ok((false, "absent".into()));
         };
-        let goes_on = matches!(placed.status, Status::Confirmed | Status::Completed);
+        // What a cancelled order was asked before it was cancelled has its answer already, and is asked again to hear it.
+        let goes_on = placed.status != Status::Rejected;
         Ok((goes_on, format!("{:?}", placed.status).to_lowercase()))
     }
 

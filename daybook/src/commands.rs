@@ -1,0 +1,241 @@
+//! Runs what the command line asks for. Each command's own file does the work; here it is given its configuration, its signals and its
+//! exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use event_store::sqlite::OpenError;
+use serde_json::json;
+
+use crate::cli::{Cli, Command, Common, Demo, Import, Rebuild, Serve};
+use crate::config::payments::Payments;
+use crate::config::{self, Config};
+use crate::console::{self, Output};
+use crate::remote::Remote;
+use crate::{bench, demo, history, import, openapi, roles, signals, telemetry, verify};
+
+/// It failed, or found what must not be.
+const FAILED: u8 = 1;
+/// Wrong arguments or configuration.
+const MISUSED: u8 = 2;
+/// The store is in use by another process.
+const HELD: u8 = 3;
+
+/// Runs a command and tells its exit code.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error)),
+    };
+    let code = runtime
+        .block_on(dispatch(cli))
+        .unwrap_or_else(|error| fail(&error));
+    // What a command has left running has no right to hold the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    code
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    tracing::debug!(error = ?error, "the command failed");
+    console::complain(&format!("daybook: {error:#}"));
+    let held = error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
+    let misused = error.chain().any(|cause| cause.is::<config::Error>());
+    ExitCode::from(if held {
+        HELD
+    } else if misused {
+        MISUSED
+    } else {
+        FAILED
+    })
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let common = cli.common;
+    let listen = match &cli.command {
+        None => None,
+        Some(Command::Serve(serve)) => serve.listen,
+        Some(Command::Demo(demo)) => demo.listen,
+        Some(_) => None,
+    };
+    let config = common.load(listen)?;
+    let quiet = !matches!(cli.command, None | Some(Command::Serve(_)));
+    logs(&config, quiet)?;
+    match cli.command.unwrap_or(Command::Serve(Serve::default())) {
+        Command::Serve(_) => serve(config).await,
+        Command::Demo(asked) => demonstrate(config, asked, common.output).await,
+        Command::Import(asked) => load(config, asked, common.output).await,
+        Command::History(asked) => {
+            let answer = history::answer(&config, &asked).await?;
+            common.output.print(&answer, history::Answer::text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Rebuild(asked) => rebuild(config, asked, common.output).await,
+        Command::Verify => {
+            let proof = verify::prove(&config).await?;
+            common.output.print(&proof, verify::Proof::text);
+            Ok(if proof.holds {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(FAILED)
+            })
+        }
+        Command::Bench(asked) => {
+            let measured = bench::run(&config, &asked, common.output).await?;
+            common.output.print(&measured, bench::Measured::text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Openapi => {
+            console::line(openapi::document().await?.to_pretty_json()?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { check: _, default } => show(&config, &common, default),
+    }
+}
+
+/// Sends log lines to standard error. A command that a person waits for has its own words and says only what goes wrong.
+fn logs(config: &Config, quiet: bool) -> anyhow::Result<()> {
+    let mut telemetry_config = config.telemetry.clone();
+    if quiet && telemetry_config.log == config::telemetry::Telemetry::default().log {
+        telemetry_config.log = "error".to_owned();
+    }
+    telemetry::logs(&telemetry_config)
+}
+
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let stop = signals::watch();
+    let running = roles::start(config, "serve").await?;
+    running.serve().await?;
+    tracing::info!(http.url = %running.url(), "serving");
+    running.until(stop).await?;
+    running.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn demonstrate(mut config: Config, asked: Demo, output: Output) -> anyhow::Result<ExitCode> {
+    if config.payments == Payments::default() {
+        config.payments = Payments::quick();
+    }
+    let stop = signals::watch();
+    let running = roles::start(config, "demo").await?;
+    let fed = demo::feed(&running, &asked, output, stop.clone()).await;
+    let summary = match fed {
+        Ok(summary) => summary,
+        Err(error) => {
+            running.stop().await?;
+            return Err(error);
+        }
+    };
+    output.print(&summary, demo::Summary::text);
+    if !asked.no_serve && !stop.is_cancelled() {
+        running.serve().await?;
+        output.say(&demo::invitation(&running.url()));
+        running.until(stop).await?;
+    }
+    running.stop().await?;
+    Ok(if summary.holds {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<ExitCode> {
+    let imported = if asked.count_only {
+        let job = import::job(&config, &asked)?;
+        output.print(
+            &json!({ "counts": job.content.tally.named(), "refused": job.content.refused }),
+            |_| import::counted(&job.content.tally, &job.content.refused),
+        );
+        return Ok(ExitCode::SUCCESS);
+    } else if let Some(url) = &asked.url {
+        import::remote(&config, &asked, url).await?
+    } else {
+        let job = import::job(&config, &asked)?;
+        let stop = signals::watch();
+        let running = roles::start(config, "import").await.context(HELD_HELP)?;
+        let imported = import::run(&running, job, stop).await;
+        if imported.is_ok()
+            && let Err(error) = running.settle(SETTLE).await
+        {
+            tracing::warn!(error = %error, "the next process goes on with it");
+        }
+        running.stop().await?;
+        imported?
+    };
+    output.print(&imported, import::Imported::text);
+    Ok(if imported.report.called_off {
+        ExitCode::from(FAILED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// How long what an import has started may go on after its last order.
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// What to do about a store that another process holds.
+const HELD_HELP: &str =
+    "the store cannot be opened for writing; a server that runs on it does it with --url";
+
+async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Result<ExitCode> {
+    let names = if asked.name == "all" {
+        projections::Projections::names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    } else {
+        vec![asked.name.clone()]
+    };
+    let mut rebuilt = Vec::new();
+    if let Some(url) = &asked.url {
+        let server = Remote::try_new(url)?;
+        for name in names {
+            let path = format!("/v1/projections/{name}/rebuild");
+            let _: serde_json::Value = server.post(&path, &[], "application/json", vec![]).await?;
+            rebuilt.push(json!({ "name": name, "requested": true }));
+        }
+    } else {
+        let models = roles::open_models(&config, "rebuild")
+            .await
+            .context(HELD_HELP)?;
+        for name in names {
+            let bar = console::bar(0, &name);
+            let moved = bar.clone();
+            let progress: projections::Progress = std::sync::Arc::new(move |at, head| {
+                moved.set_length(head);
+                moved.set_position(at);
+            });
+            let position = models.rebuild(&name, progress).await?;
+            bar.finish_and_clear();
+            rebuilt.push(json!({ "name": name, "position": position }));
+        }
+        models.close().await?;
+    }
+    output.print(&rebuilt, |all| {
+        all.iter().fold(String::new(), |text, one| {
+            let name = one["name"].as_str().unwrap_or_default();
+            match one["position"].as_u64() {
+                Some(position) => format!("{text}{name}: built anew up to position {position}\n"),
+                None => format!("{text}{name}: the server builds it anew; GET /v1/projections tells how far it is\n"),
+            }
+        })
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(config: &Config, common: &Common, default: bool) -> anyhow::Result<ExitCode> {
+    if default {
+        console::line(Config::default_file().trim_end());
+    } else {
+        // Whatever cannot be used has been refused before this.
+        common.output.print(config, Config::to_toml);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,380 @@
+//! The history of one order: what happened, who did it and why; the order as it was at a version, a position or an instant; what changed
+//! between two versions. Read from the log alone, so it works beside a running server and needs no read model.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use domain::Aggregate as _;
+use domain::ids::{Channel, ExternalRef, OrderId, Tenant};
+use domain::order::Order;
+use domain::stream;
+use domain::time::Timestamp;
+use event_store::record::{Record, StreamId, Version};
+use event_store::sqlite::Store;
+use event_store::{Direction, EventStore};
+use projections::order_timeline;
+use schemas::http::order::OrderBody;
+use schemas::{Metadata, registry};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cli::History;
+use crate::config::Config;
+
+/// Records of the stream read at once.
+const PAGE: usize = 1_000;
+
+/// What was asked.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// The timeline.
+    Timeline(Vec<Entry>),
+    /// The order as it was.
+    State(Box<State>),
+    /// What changed.
+    Difference(Difference),
+}
+
+/// One event.
+#[derive(Debug, Serialize)]
+pub struct Entry {
+    /// Its place in the order's stream.
+    pub version: Version,
+    /// Its place in the log.
+    pub position: u64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// When it happened in the business's own time, where that differs.
+    pub occurred_at: Option<Timestamp>,
+    /// Its type.
+    pub kind: String,
+    /// What happened, in one line.
+    pub summary: String,
+    /// Why, if it says so.
+    pub reason: Option<String>,
+    /// Who did it, and how it came in.
+    pub actor: String,
+    /// The command whose effect it is.
+    pub command_id: uuid::Uuid,
+    /// What the command followed from.
+    pub causation: Option<uuid::Uuid>,
+    /// The payload.
+    pub data: Value,
+}
+
+/// The order as it was.
+#[derive(Debug, Serialize)]
+pub struct State {
+    /// The version that it had.
+    pub version: Version,
+    /// The position of that version's event.
+    pub position: u64,
+    /// The order.
+    pub order: OrderBody,
+}
+
+/// What changed between two versions.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    /// From this version.
+    pub from: Version,
+    /// To this version.
+    pub to: Version,
+    /// What changed, by JSON Pointer.
+    pub changes: BTreeMap<String, Change>,
+    /// The events between them.
+    pub events: Vec<Entry>,
+}
+
+/// A value that changed.
+#[derive(Debug, Serialize)]
+pub struct Change {
+    /// What it was; nothing if it was not there.
+    pub before: Option<Value>,
+    /// What it is; nothing if it is not there any more.
+    pub after: Option<Value>,
+}
+
+/// Answers what was asked about an order.
+///
+/// # Errors
+/// If there is no such order, or the store cannot be read.
+pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> {
+    let folder = &config.store.data;
+    let log = Store::open_read_only(folder)
+        .with_context(|| format!("the store in {} cannot be opened", folder.display()))?;
+    let tenant = Tenant::try_new(config.tenant.name.as_str())?;
+    let order_id = find(&*log, &tenant, &config.imports.channel, asked).await?;
+    let name = stream::order(order_id);
+    let records = read(
+        &*log,
+        &StreamId::new(tenant.as_str(), name.category, name.id),
+    )
+    .await?;
+    if records.is_empty() {
+        bail!("there is no order {}", asked.order);
+    }
+    let answer = if let Some(pair) = &asked.diff {
+        difference(&records, pair[0], pair[1])?
+    } else if let Some(version) = asked.as_of_version {
+        state(&records, |record| record.version <= version)?
+    } else if let Some(position) = asked.as_of_position {
+        state(&records, |record| record.position <= position)?
+    } else if let Some(instant) = &asked.as_of_time {
+        let instant: Timestamp = instant.parse()?;
+        state(&records, |record| record.recorded_at <= instant.micros())?
+    } else {
+        Answer::Timeline(records.iter().map(entry).collect::<anyhow::Result<_>>()?)
+    };
+    log.close().await?;
+    Ok(answer)
+}
+
+/// The order of an id, or of a number in a channel.
+async fn find(
+    log: &dyn EventStore,
+    tenant: &Tenant,
+    channel: &str,
+    asked: &History,
+) -> anyhow::Result<OrderId> {
+    if let Ok(order_id) = asked.order.parse() {
+        return Ok(order_id);
+    }
+    let channel = Channel::try_new(asked.channel.as_deref().unwrap_or(channel))?;
+    let name = stream::reference(&channel, &ExternalRef::try_new(asked.order.as_str())?);
+    let records = read(log, &StreamId::new(tenant.as_str(), name.category, name.id)).await?;
+    let claimed = records
+        .first()
+        .map(|record| registry::decode(&record.kind, record.schema_version, &record.data));
+    match claimed.transpose()? {
+        Some(domain::Event::Reference(domain::reference::Event::Claimed(claimed))) => {
+            Ok(claimed.order_id)
+        }
+        _ => bail!(
+            "there is no order {} in the channel {channel} (see --channel)",
+            asked.order
+        ),
+    }
+}
+
+async fn read(log: &dyn EventStore, stream: &StreamId) -> anyhow::Result<Vec<Record>> {
+    let mut records: Vec<Record> = Vec::new();
+    loop {
+        let from = records.last().map_or(1, |record| record.version + 1);
+        let page = log
+            .read_stream(stream, from, Direction::Forwards, PAGE)
+            .await?;
+        let done = page.len() < PAGE;
+        records.extend(page);
+        if done {
+            return Ok(records);
+        }
+    }
+}
+
+fn entry(record: &Record) -> anyhow::Result<Entry> {
+    let event = registry::decode(&record.kind, record.schema_version, &record.data)?;
+    let metadata = Metadata::decode(&record.metadata)?;
+    let actor = &metadata.actor;
+    Ok(Entry {
+        version: record.version,
+        position: record.position,
+        recorded_at: Timestamp::from_micros(record.recorded_at),
+        occurred_at: metadata.occurred_at,
+        kind: record.kind.to_string(),
+        summary: order_timeline::summary(&event),
+        reason: order_timeline::reason(&event),
+        actor: format!("{} via {}", actor.id, actor.via),
+        command_id: record.command_id,
+        causation: metadata.causation,
+        data: serde_json::from_slice(&record.data)?,
+    })
+}
+
+fn folded(
+    records: &[Record],
+    wanted: impl Fn(&Record) -> bool,
+) -> anyhow::Result<Option<(Order, &Record)>> {
+    let mut order = Order::default();
+    let mut last = None;
+    for record in records.iter().take_while(|record| wanted(record)) {
+        if let domain::Event::Order(event) =
+            registry::decode(&record.kind, record.schema_version, &record.data)?
+        {
+            order.evolve(&event);
+        }
+        last = Some(record);
+    }
+    Ok(last.map(|last| (order, last)))
+}
+
+fn state(records: &[Record], wanted: impl Fn(&Record) -> bool) -> anyhow::Result<Answer> {
+    let Some((Order::Placed(placed), last)) = folded(records, wanted)? else {
+        bail!("the order was not there yet");
+    };
+    let order = OrderBody::new(&placed, last.version);
+    Ok(Answer::State(Box::new(State {
+        version: last.version,
+        position: last.position,
+        order,
+    })))
+}
+
+fn difference(records: &[Record], from: Version, to: Version) -> anyhow::Result<Answer> {
+    let shown = |version: Version| -> anyhow::Result<Value> {
+        Ok(match folded(records, |record| record.version <= version)? {
+            Some((Order::Placed(placed), last)) => {
+                serde_json::to_value(OrderBody::new(&placed, last.version))?
+            }
+            _ => Value::Null,
+        })
+    };
+    let mut changes = BTreeMap::new();
+    compare(
+        &mut String::new(),
+        Some(&shown(from)?),
+        Some(&shown(to)?),
+        &mut changes,
+    );
+    let between = from.min(to)..from.max(to);
+    let events = records
+        .iter()
+        .filter(|record| between.contains(&(record.version - 1)));
+    let events = events.map(entry).collect::<anyhow::Result<_>>()?;
+    Ok(Answer::Difference(Difference {
+        from,
+        to,
+        changes,
+        events,
+    }))
+}
+
+/// Compares two values leaf by leaf; members of lists by their place.
+fn compare(
+    at: &mut String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    changes: &mut BTreeMap<String, Change>,
+) {
+    if before == after {
+        return;
+    }
+    let children = |value: Option<&Value>| -> Option<BTreeMap<String, Value>> {
+        match value {
+            Some(Value::Object(object)) => Some(
+                object
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect(),
+            ),
+            Some(Value::Array(list)) => Some(
+                list.iter()
+                    .enumerate()
+                    .map(|(place, value)| (place.to_string(), value.clone()))
+                    .collect(),
+            ),
+            _ => None,
+        }
+    };
+    let (Some(old), Some(new)) = (children(before), children(after)) else {
+        changes.insert(
+            at.clone(),
+            Change {
+                before: before.cloned(),
+                after: after.cloned(),
+            },
+        );
+        return;
+    };
+    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for key in keys {
+        let length = at.len();
+        at.push('/');
+        at.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        compare(at, old.get(key), new.get(key), changes);
+        at.truncate(length);
+    }
+}
+
+impl Answer {
+    /// The answer as a person reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Timeline(entries) => timeline(entries),
+            Self::State(state) => format!(
+                "version {}, position {}\n{}",
+                state.version,
+                state.position,
+                serde_json::to_string_pretty(&state.order).unwrap_or_default()
+            ),
+            Self::Difference(difference) => {
+                let mut text = format!(
+                    "from version {} to version {}:\n",
+                    difference.from, difference.to
+                );
+                let shown = |value: &Option<Value>| {
+                    value
+                        .as_ref()
+                        .map_or_else(|| "–".to_owned(), Value::to_string)
+                };
+                for (pointer, change) in &difference.changes {
+                    text.push_str(&format!(
+                        "  {pointer}: {} → {}\n",
+                        shown(&change.before),
+                        shown(&change.after)
+                    ));
+                }
+                text + "\n" + &timeline(&difference.events)
+            }
+        }
+    }
+}
+
+fn timeline(entries: &[Entry]) -> String {
+    let mut table = comfy_table::Table::new();
+    table
+        .load_preset(comfy_table::presets::NOTHING)
+        .set_header(["version", "position", "recorded", "happened", "what", "who"]);
+    for entry in entries {
+        let what = match &entry.reason {
+            Some(reason) => format!("{}: {} ({reason})", entry.kind, entry.summary),
+            None => format!("{}: {}", entry.kind, entry.summary),
+        };
+        table.add_row([
+            entry.version.to_string(),
+            entry.position.to_string(),
+            entry.recorded_at.to_string(),
+            entry
+                .occurred_at
+                .map(|at| at.to_string())
+                .unwrap_or_default(),
+            what,
+            entry.actor.clone(),
+        ]);
+    }
+    format!("{table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn differences_are_named_leaf_by_leaf() {
+        let mut changes = BTreeMap::new();
+        let before = json!({"a": 1, "b": [1, 2], "c/d": {"x": true}, "same": [1]});
+        let after = json!({"a": 2, "b": [1, 3, 4], "c/d": {}, "same": [1]});
+        compare(
+            &mut String::new(),
+            Some(&before),
+            Some(&after),
+            &mut changes,
+        );
+        let pointers: Vec<&str> = changes.keys().map(String::as_str).collect();
+        assert_eq!(pointers, ["/a", "/b/1", "/b/2", "/c~1d/x"]);
+        assert_eq!(changes["/c~1d/x"].after, None);
+    }
+}

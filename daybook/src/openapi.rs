@@ -1,0 +1,80 @@
+//! The description of the API, made from the routes themselves: the write side's, the read side's and the service's own. What is not a
+//! route cannot be in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use command_api::execute::Executor;
+use domain::ids::{Channel, LocationId};
+use event_store::EventStore;
+use event_store::sqlite::{Options, Store};
+use projections::Projections;
+use schemas::http::Defaults;
+use tokio_util::task::TaskTracker;
+use utoipa::openapi::{Info, License, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::service::{self, Service};
+use crate::telemetry;
+
+/// All routes, with their description.
+pub fn routes(
+    write: command_api::http::Api,
+    read: query_api::http::Api,
+    service: Service,
+) -> OpenApiRouter {
+    OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()))
+        .merge(command_api::http::router(write))
+        .merge(query_api::http::router(read))
+        .merge(service::router().with_state(service))
+}
+
+fn info() -> Info {
+    let mut info = Info::new("Daybook", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "An order platform whose log of events is the truth. Commands answer with the version and position that they wrote; queries \
+         say which position they show. Errors are problem details (RFC 9457) with a stable code."
+            .to_owned(),
+    );
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".to_owned());
+    info.license = Some(license);
+    info
+}
+
+/// The description of all routes. Routes need what stands behind them, so a store is made for them and thrown away.
+///
+/// # Errors
+/// If there is no room for that store.
+pub async fn document() -> anyhow::Result<OpenApi> {
+    let folder = tempfile::tempdir()?;
+    let store = Store::open(Options::new(folder.path()).role("openapi"))?;
+    let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
+    let models =
+        Projections::open(projections::Options::new(folder.path()), Arc::clone(&log)).await?;
+    let executor = Executor::new(
+        Arc::clone(&log),
+        TaskTracker::new(),
+        command_api::execute::Options::default(),
+    );
+    let (verdicts, _follower) = command_api::verdict::Options::default().build(Arc::clone(&log));
+    let settings = command_api::http::Settings {
+        defaults: Defaults {
+            location: LocationId::try_new("main")?,
+            channel: Channel::try_new("web")?,
+            reserve_for_s: 900,
+        },
+        key_required: false,
+        most_requests: 1,
+    };
+    let write = command_api::http::Api::new(executor, verdicts, settings);
+    let read = query_api::http::Api::new(log, Arc::clone(&models), Duration::ZERO);
+    let service = Service {
+        metrics: telemetry::metrics()?,
+        health: Arc::default(),
+    };
+    let (_, document) = routes(write, read, service).split_for_parts();
+    models.close().await?;
+    store.close().await?;
+    Ok(document)
+}

@@ -1,0 +1,349 @@
+//! The composition root: what runs in this process, how its parts are put together, and in which order they stop. Every long task is
+//! started here. Each role takes what it needs as parameters and could run in a process of its own; none knows another.
+
+mod http;
+mod process;
+mod read;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use command_api::execute::{self, Executor, Plan, Request};
+use domain::ids::{LocationId, Sku, Tenant};
+use domain::stock::{self, Stock};
+use domain::stream;
+use event_store::EventStore;
+use event_store::record::Position;
+use event_store::sqlite::{Options, Store};
+use projections::{Projections, Reads};
+use schemas::{Actor, Metadata};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::service::health::{Health, Part};
+use crate::telemetry;
+
+pub(crate) use process::seen;
+
+/// How long a part may take to stop. What is cut off then is found again at the next start: a stop is never more than a kill.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long read models may take to show a position that somebody waits for.
+const CATCH_UP: Duration = Duration::from_secs(600);
+
+/// Everything that runs in this process.
+pub struct Running {
+    /// The configuration that it was started with.
+    pub config: Config,
+    /// Whose data it serves.
+    pub tenant: Tenant,
+    /// The log.
+    pub log: Arc<dyn EventStore>,
+    /// Runs commands.
+    pub executor: Executor,
+    /// Asks the read models.
+    pub reads: Reads,
+    /// How the parts are.
+    pub health: Arc<Health>,
+    store: Arc<Store>,
+    models: Arc<Projections>,
+    verdicts: command_api::verdict::Verdicts,
+    commands: TaskTracker,
+    imports: Stage,
+    processes: Stage,
+    following: Stage,
+    upkeep: Stage,
+    server: Mutex<Option<http::Server>>,
+}
+
+/// Tasks that stop together.
+pub(crate) struct Stage {
+    name: &'static str,
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stage {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            token: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.tasks.spawn(task)
+    }
+
+    /// Tells the tasks to stop and waits for them, within bounds.
+    async fn stop(&self) {
+        self.token.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(PATIENCE, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(stage = self.name, "did not stop in time and is cut off");
+        }
+    }
+}
+
+/// Opens the store and starts what runs on it; `serve` lets clients in afterwards.
+///
+/// # Errors
+/// If the store is held by another process or cannot be opened, or a part cannot be started.
+pub async fn start(config: Config, role: &str) -> anyhow::Result<Running> {
+    let metrics = telemetry::metrics()?;
+    let store = open(&config, role)?;
+    let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
+    let health = Arc::new(Health::default());
+    let upkeep = Stage::new("upkeep");
+    upkeep.spawn(telemetry::upkeep(metrics, upkeep.token.clone()));
+
+    let commands = TaskTracker::new();
+    let executor = write::executor(&config, Arc::clone(&log), commands.clone());
+    let following = Stage::new("read models");
+    let verdicts = write::verdicts(Arc::clone(&log), &following);
+    let models = read::start(&config, Arc::clone(&log), &following, &health).await?;
+    let processes = Stage::new("sagas and payments");
+    process::start(
+        &config,
+        Arc::clone(&log),
+        executor.clone(),
+        &processes,
+        &health,
+    )
+    .await?;
+    watch_store(&store, &health);
+    Ok(Running {
+        tenant: Tenant::try_new(config.tenant.name.as_str())?,
+        reads: models.reads(),
+        imports: Stage::new("imports"),
+        server: Mutex::new(None),
+        config,
+        log,
+        executor,
+        health,
+        store,
+        models,
+        verdicts,
+        commands,
+        processes,
+        following,
+        upkeep,
+    })
+}
+
+/// Opens the read models alone, to build one anew: the store's lock keeps a server away meanwhile.
+///
+/// # Errors
+/// If the store is held by another process or cannot be opened.
+pub async fn open_models(config: &Config, role: &str) -> anyhow::Result<Models> {
+    let store = open(config, role)?;
+    let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
+    let models = Projections::open(read::options(config), log).await?;
+    Ok(Models { store, models })
+}
+
+/// The read models alone.
+pub struct Models {
+    store: Arc<Store>,
+    models: Arc<Projections>,
+}
+
+impl Models {
+    /// Builds one anew; the position that it shows then.
+    ///
+    /// # Errors
+    /// If there is none of that name, or a record cannot be applied.
+    pub async fn rebuild(
+        &self,
+        name: &str,
+        progress: projections::Progress,
+    ) -> anyhow::Result<Position> {
+        Ok(self.models.rebuild(name, Some(progress)).await?)
+    }
+
+    /// Closes the files.
+    ///
+    /// # Errors
+    /// If they cannot be closed.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.models.close().await?;
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+fn open(config: &Config, role: &str) -> anyhow::Result<Arc<Store>> {
+    let folder = &config.store.data;
+    let mut options = Options::new(folder).role(role);
+    options.queue_events = config.store.queue_events;
+    let bar = std::sync::Mutex::new(None);
+    options.progress = Some(Arc::new(move |progress| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar =
+            bar.get_or_insert_with(|| crate::console::bar(progress.head, "index is built anew"));
+        bar.set_position(progress.indexed_to);
+        if progress.indexed_to >= progress.head {
+            bar.finish_and_clear();
+        }
+    }));
+    Store::open(options)
+        .with_context(|| format!("the store in {} cannot be opened", folder.display()))
+}
+
+fn watch_store(store: &Arc<Store>, health: &Arc<Health>) {
+    let failed = store.failed();
+    let head = store.head();
+    health.add(move || {
+        let reason = failed.borrow().clone();
+        let ready = reason.is_none();
+        let detail = reason.unwrap_or_else(|| format!("position {}", head.borrow().position));
+        vec![Part {
+            name: "store".into(),
+            ready,
+            detail,
+        }]
+    });
+}
+
+impl Running {
+    /// The durable head.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.log.head().borrow().position
+    }
+
+    /// Waits until every read model shows a position.
+    ///
+    /// # Errors
+    /// If one of them stopped, or takes too long.
+    pub async fn wait_for_models(&self, position: Position) -> anyhow::Result<()> {
+        self.models.wait_for(position, CATCH_UP).await?;
+        Ok(())
+    }
+
+    /// Waits until no saga is on its way any more; those that are parked wait for a person and are left alone.
+    ///
+    /// # Errors
+    /// If that takes longer than `limit`.
+    pub async fn settle(&self, limit: Duration) -> anyhow::Result<()> {
+        process::settle(&*self.log, limit).await
+    }
+
+    /// Takes stock in, for a measurement.
+    ///
+    /// # Errors
+    /// If that has no outcome, or is refused.
+    pub async fn receive(&self, sku: &str, qty: u32) -> anyhow::Result<()> {
+        let sku = Sku::try_new(sku)?;
+        let location = LocationId::try_new(self.config.tenant.location.as_str())?;
+        let name = stream::stock(&location, &sku);
+        let command = stock::Command::Receive {
+            sku,
+            location,
+            qty,
+            source_ref: Some("bench".into()),
+        };
+        let actor = Actor {
+            id: self.config.tenant.actor.clone(),
+            via: "cli".into(),
+            on_behalf_of: None,
+        };
+        let command_id = execute::fresh_command_id();
+        let request = Request {
+            tenant: self.tenant.clone(),
+            command_id,
+            fingerprint: execute::fingerprint(&[command_id.as_bytes()]),
+            metadata: Metadata::new(actor, command_id),
+            if_match: None,
+            dry_run: false,
+        };
+        let done = self
+            .executor
+            .execute(request, Plan::new().and_unseen::<Stock>(name, command))
+            .await?;
+        match done.refused() {
+            Some(refused) => bail!("stock was not taken in: {}", refused.message),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets clients in.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn serve(&self) -> anyhow::Result<()> {
+        let server = http::listen(self).await?;
+        self.store.set_url(server.url.clone())?;
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        Ok(())
+    }
+
+    /// Where clients are let in; empty before that.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        server
+            .as_ref()
+            .map(|server| server.url.clone())
+            .unwrap_or_default()
+    }
+
+    /// Comes back when the process is told to stop.
+    ///
+    /// # Errors
+    /// If the store has stopped by itself: what it last wrote is unknown then, and only a new process can tell.
+    pub async fn until(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut failed = self.store.failed();
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            reason = failed.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "it is closed".into());
+                bail!("the store has stopped: {reason}")
+            }
+        }
+    }
+
+    /// Stops everything, in order: clients first, the store last. Each part within bounds.
+    ///
+    /// # Errors
+    /// If the files cannot be closed; what is in them is whole all the same.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.health.stop();
+        let server = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(server) = server {
+            server.stop().await;
+        }
+        self.imports.stop().await;
+        self.processes.stop().await;
+        self.commands.close();
+        if tokio::time::timeout(PATIENCE, self.commands.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("commands are cut off; the log tells what came of them");
+        }
+        self.following.stop().await;
+        self.upkeep.stop().await;
+        let models = self.models.close().await;
+        tokio::time::timeout(PATIENCE, self.store.close())
+            .await
+            .context("the store does not close")??;
+        models.context("the read models do not close")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

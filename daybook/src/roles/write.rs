@@ -1,0 +1,35 @@
+//! The write side's parts.
+
+use std::sync::Arc;
+
+use command_api::execute::{Executor, Options};
+use command_api::verdict::{self, Verdicts};
+use event_store::EventStore;
+use tokio_util::task::TaskTracker;
+
+use super::Stage;
+use crate::config::Config;
+
+pub(super) fn executor(
+    config: &Config,
+    log: Arc<dyn EventStore>,
+    commands: TaskTracker,
+) -> Executor {
+    let options = Options {
+        cached: config.store.cached_aggregates,
+        ..Options::default()
+    };
+    Executor::new(log, commands, options)
+}
+
+/// Wakes who waits for what becomes of an order.
+pub(super) fn verdicts(log: Arc<dyn EventStore>, stage: &Stage) -> Verdicts {
+    let (verdicts, follower) = verdict::Options::default().build(log);
+    let token = stage.token.clone();
+    stage.spawn(async move {
+        if let Err(error) = follower.run(token).await {
+            tracing::error!(error = %error, "nobody is woken any more who waits for an order");
+        }
+    });
+    verdicts
+}

@@ -1,0 +1,245 @@
+//! Proving a store: the chain, positions and versions, that every event can be read, the laws after every event, and every read model
+//! against a fresh fold. It only reads, so it works beside a running server. It must never mend anything.
+
+mod laws;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use event_store::record::Position;
+use event_store::sqlite::Store;
+use event_store::{EventStore, Filter};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::console;
+use crate::roles;
+
+/// What one check came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// How many times.
+    pub checked: u64,
+    /// What does not hold, at most a hundred.
+    pub violations: Vec<String>,
+    /// How much does not hold.
+    pub violated: u64,
+}
+
+/// What a proof came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Proof {
+    /// Whether everything holds.
+    pub holds: bool,
+    /// The last position that was read.
+    pub position: Position,
+    /// The hash there, from which the whole log before it follows.
+    pub hash: String,
+    /// Orders, by status.
+    pub orders: std::collections::BTreeMap<String, u64>,
+    /// Sagas, by how they are.
+    pub sagas: std::collections::BTreeMap<String, u64>,
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+/// Violations that are told; more are only counted.
+const TOLD: usize = 100;
+/// Records read at once.
+const PAGE: usize = 2_048;
+
+impl Check {
+    fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            checked: 0,
+            violations: Vec::new(),
+            violated: 0,
+        }
+    }
+
+    fn violate(&mut self, what: impl FnOnce() -> String) {
+        self.violated += 1;
+        if self.violations.len() < TOLD {
+            self.violations.push(what());
+        }
+    }
+}
+
+/// Proves the store of a configuration.
+///
+/// # Errors
+/// If it cannot be read at all.
+pub async fn prove(config: &Config) -> anyhow::Result<Proof> {
+    let folder = &config.store.data;
+    let store = Store::open_read_only(folder)
+        .with_context(|| format!("the store in {} cannot be opened", folder.display()))?;
+    let log: Arc<dyn EventStore> = store;
+    let proof = prove_log(Arc::clone(&log), folder).await;
+    log.close().await?;
+    proof
+}
+
+/// Proves a log, and the read models in a folder.
+///
+/// # Errors
+/// If they cannot be read at all.
+pub async fn prove_log(log: Arc<dyn EventStore>, folder: &Path) -> anyhow::Result<Proof> {
+    let mut checks = Vec::new();
+    let (position, hash) = chain(&*log, &mut checks).await?;
+    let (orders, sagas) = events(&*log, position, &mut checks).await?;
+    models(Arc::clone(&log), folder, &mut checks).await?;
+    Ok(Proof {
+        holds: checks.iter().all(|check| check.violated == 0),
+        position,
+        hash,
+        orders,
+        sagas,
+        checks,
+    })
+}
+
+async fn chain(
+    log: &dyn EventStore,
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<(Position, String)> {
+    let bar = console::bar(log.head().borrow().position, "chain, versions, positions");
+    let proven = event_store::verify::chain(log, 0, |proven| {
+        bar.set_length(proven.head);
+        bar.set_position(proven.position);
+    })
+    .await;
+    bar.finish_and_clear();
+    let mut check = Check::new("hash chain, positions and versions");
+    let end = match proven {
+        Ok(proven) => {
+            check.checked = proven.position;
+            (
+                proven.position,
+                command_api::import::keys::hex(&proven.hash),
+            )
+        }
+        Err(event_store::Error::Damaged { position, what }) => {
+            check.checked = position;
+            check.violate(|| format!("position {position}: {what}"));
+            (log.head().borrow().position, String::new())
+        }
+        Err(error) => return Err(error).context("the log cannot be read"),
+    };
+    checks.push(check);
+    Ok(end)
+}
+
+type Counts = std::collections::BTreeMap<String, u64>;
+
+async fn events(
+    log: &dyn EventStore,
+    head: Position,
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<(Counts, Counts)> {
+    let bar = console::bar(head, "events and laws");
+    let settled = roles::seen(log).await?;
+    let mut laws = laws::Laws::new(settled);
+    let mut at = 0;
+    while at < head {
+        let page = log.read_log(at, &Filter::default(), PAGE).await?;
+        for record in page
+            .records
+            .iter()
+            .take_while(|record| record.position <= head)
+        {
+            laws.see(record);
+        }
+        if page.next <= at {
+            break;
+        }
+        at = page.next;
+        bar.set_position(at);
+    }
+    bar.finish_and_clear();
+    Ok(laws.finish(checks))
+}
+
+async fn models(
+    log: Arc<dyn EventStore>,
+    folder: &Path,
+    checks: &mut Vec<Check>,
+) -> anyhow::Result<()> {
+    let bar = console::bar(log.head().borrow().position, "read models against a fold");
+    let scratch = tempfile::tempdir()?;
+    let moved = bar.clone();
+    let progress: projections::Progress = Arc::new(move |at, head| {
+        moved.set_length(head);
+        moved.set_position(at);
+    });
+    let verdicts = projections::verify(folder, scratch.path(), log, Some(progress)).await?;
+    bar.finish_and_clear();
+    for verdict in verdicts {
+        let mut check = Check::new(format!(
+            "read model {} at position {}",
+            verdict.name, verdict.position
+        ));
+        check.checked = verdict
+            .comparison
+            .as_ref()
+            .map_or(0, |comparison| comparison.rows);
+        if let Some(fault) = verdict.fault {
+            check.violate(|| fault);
+        }
+        checks.push(check);
+    }
+    Ok(())
+}
+
+impl Proof {
+    /// The proof as a person reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table
+            .load_preset(comfy_table::presets::NOTHING)
+            .set_header(["", "check", "checked", "violated"]);
+        for check in &self.checks {
+            let mark = if check.violated == 0 { "ok" } else { "NO" };
+            let number = |number: u64| console::grouped(i64::try_from(number).unwrap_or(i64::MAX));
+            table.add_row([
+                mark.to_owned(),
+                check.name.clone(),
+                number(check.checked),
+                number(check.violated),
+            ]);
+        }
+        let mut text = format!("{table}\n");
+        for check in self.checks.iter().filter(|check| check.violated > 0) {
+            text.push_str(&format!("\n{}:\n", check.name));
+            for violation in &check.violations {
+                text.push_str(&format!("  {violation}\n"));
+            }
+        }
+        let verdict = if self.holds {
+            "everything holds"
+        } else {
+            "NOT EVERYTHING HOLDS"
+        };
+        text.push_str(&format!(
+            "\n{verdict} up to position {} ({})\n",
+            self.position, self.hash
+        ));
+        let counts = |counts: &Counts| {
+            counts
+                .iter()
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        text.push_str(&format!(
+            "orders: {}\nsagas: {}\n",
+            counts(&self.orders),
+            counts(&self.sagas)
+        ));
+        text
+    }
+}

@@ -1,0 +1,396 @@
+//! The laws over a whole log: every stream folded, its laws checked after every event, and the laws that cross streams after every batch.
+//! Where a saga is on its way, one side may know what the other has not been told yet; at the end of the log, where none is, both agree.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use domain::ids::{OrderId, PaymentId, ReservationId};
+use domain::laws::{self, Violation, crossing};
+use domain::order::Order;
+use domain::payment::{self, Payment};
+use domain::reservation::Reservation;
+use domain::saga;
+use domain::stock::Stock;
+use domain::{Aggregate, Event};
+use event_store::record::{Position, Record, StreamId};
+use schemas::{Metadata, registry};
+use uuid::Uuid;
+
+use super::{Check, Counts};
+
+/// The folds of a whole log, and what was checked of them.
+pub(super) struct Laws {
+    settled: Position,
+    batch: Option<Batch>,
+    orders: HashMap<OrderId, OrderSeen>,
+    payments: HashMap<PaymentId, Payment>,
+    paid: HashMap<OrderId, PaymentId>,
+    stocks: HashMap<StreamId, Stock>,
+    reservations: HashMap<ReservationId, ReservationSeen>,
+    sagas: HashMap<StreamId, SagaSeen>,
+    open: HashMap<Uuid, BTreeSet<String>>,
+    decoded: Check,
+    order_laws: Check,
+    payment_laws: Check,
+    stock_laws: Check,
+    crossing_laws: Check,
+    end_laws: Check,
+    owners: HashMap<crossing::Owner, crossing::Holdings>,
+}
+
+/// What the records of one command have touched so far.
+struct Batch {
+    command_id: Uuid,
+    stocks: HashSet<StreamId>,
+    orders: BTreeSet<OrderId>,
+    last: HashMap<PaymentId, payment::Event>,
+}
+
+#[derive(Default)]
+struct OrderSeen {
+    state: Order,
+    last: Position,
+}
+
+#[derive(Default)]
+struct ReservationSeen {
+    state: Reservation,
+    last: Position,
+}
+
+enum SagaSeen {
+    Running(Uuid),
+    Parked(Uuid),
+    Ended(String),
+}
+
+impl Laws {
+    pub(super) fn new(settled: Position) -> Self {
+        Self {
+            settled,
+            batch: None,
+            orders: HashMap::new(),
+            payments: HashMap::new(),
+            paid: HashMap::new(),
+            stocks: HashMap::new(),
+            reservations: HashMap::new(),
+            sagas: HashMap::new(),
+            open: HashMap::new(),
+            decoded: Check::new("every event and its metadata can be read"),
+            order_laws: Check::new("laws of orders, after every event"),
+            payment_laws: Check::new("laws of payments, after every event"),
+            stock_laws: Check::new("laws of stock, after every event"),
+            crossing_laws: Check::new("laws that cross streams, after every command"),
+            end_laws: Check::new("orders, payments and stock agree where no saga is on its way"),
+            owners: HashMap::new(),
+        }
+    }
+
+    /// Takes the next record of the log.
+    pub(super) fn see(&mut self, record: &Record) {
+        if self
+            .batch
+            .as_ref()
+            .is_none_or(|batch| batch.command_id != record.command_id)
+        {
+            self.end_batch();
+            self.batch = Some(Batch {
+                command_id: record.command_id,
+                stocks: HashSet::new(),
+                orders: BTreeSet::new(),
+                last: HashMap::new(),
+            });
+        }
+        self.decoded.checked += 1;
+        if let Err(error) = Metadata::decode(&record.metadata) {
+            self.decoded
+                .violate(|| format!("position {}: {error}", record.position));
+        }
+        match registry::decode(&record.kind, record.schema_version, &record.data) {
+            Ok(event) => self.fold(record, event),
+            Err(error) => self
+                .decoded
+                .violate(|| format!("position {}, {}: {error}", record.position, record.kind)),
+        }
+    }
+
+    fn fold(&mut self, record: &Record, event: Event) {
+        match event {
+            Event::Order(event) => self.order(record, &event),
+            Event::Payment(event) => self.payment(record, event),
+            Event::Stock(event) => {
+                let state = self.stocks.entry(record.stream.clone()).or_default();
+                state.evolve(&event);
+                tell(
+                    &mut self.stock_laws,
+                    record,
+                    laws::stock::check_event(state),
+                );
+                if let Some(batch) = &mut self.batch {
+                    batch.stocks.insert(record.stream.clone());
+                }
+                self.moved(record, &event);
+            }
+            Event::Reservation(event) => {
+                let Ok(id) = record.stream.id.parse() else {
+                    return;
+                };
+                let seen = self.reservations.entry(id).or_default();
+                seen.state.evolve(&event);
+                seen.last = record.position;
+            }
+            Event::Saga(event) => self.saga(record, event),
+            Event::Reference(_) | Event::Outcome(_) | Event::Import(_) => {}
+        }
+    }
+
+    fn order(&mut self, record: &Record, event: &domain::order::Event) {
+        let Ok(id) = record.stream.id.parse() else {
+            return self.decoded.violate(|| {
+                format!(
+                    "position {}: {} is no order's id",
+                    record.position, record.stream
+                )
+            });
+        };
+        let seen = self.orders.entry(id).or_default();
+        let before = seen.state.clone();
+        seen.state.evolve(event);
+        seen.last = record.position;
+        tell(
+            &mut self.order_laws,
+            record,
+            laws::order::check(&seen.state),
+        );
+        tell(
+            &mut self.order_laws,
+            record,
+            laws::order::check_step(&before, &seen.state),
+        );
+        self.touch(id);
+    }
+
+    fn payment(&mut self, record: &Record, event: payment::Event) {
+        let Ok(id) = record.stream.id.parse() else {
+            return self.decoded.violate(|| {
+                format!(
+                    "position {}: {} is no payment's id",
+                    record.position, record.stream
+                )
+            });
+        };
+        if let payment::Event::AuthorisationRequested(requested) = &event {
+            self.paid.insert(requested.order_id, requested.payment_id);
+        }
+        let state = self.payments.entry(id).or_default();
+        let before = state.clone();
+        state.evolve(&event);
+        let earlier = self.batch.as_ref().and_then(|batch| batch.last.get(&id));
+        tell(&mut self.payment_laws, record, laws::payment::check(state));
+        tell(
+            &mut self.payment_laws,
+            record,
+            laws::payment::check_step(&before, earlier, &event, state),
+        );
+        let order = state.requested().map(|requested| requested.order_id);
+        if let Some(batch) = &mut self.batch {
+            batch.last.insert(id, event);
+        }
+        order.into_iter().for_each(|order| self.touch(order));
+    }
+
+    fn moved(&mut self, record: &Record, event: &domain::stock::Event) {
+        let Some((owner, units)) = crossing::moved(event) else {
+            return;
+        };
+        let Some((location, sku)) = domain::stream::parse_stock(&record.stream.id) else {
+            return self.decoded.violate(|| {
+                format!(
+                    "position {}: {} is no stock's id",
+                    record.position, record.stream
+                )
+            });
+        };
+        *self
+            .owners
+            .entry(owner)
+            .or_default()
+            .entry((location, sku))
+            .or_default() += units;
+        if let crossing::Owner::Order(order) = owner {
+            self.touch(order);
+        }
+    }
+
+    fn saga(&mut self, record: &Record, event: saga::Event) {
+        let stream = record.stream.clone();
+        let name = record.stream.id.to_string();
+        match event {
+            saga::Event::Started(started) => {
+                self.open
+                    .entry(started.correlation)
+                    .or_default()
+                    .insert(name);
+                self.sagas
+                    .insert(stream, SagaSeen::Running(started.correlation));
+            }
+            saga::Event::Parked(_) => {
+                if let Some(SagaSeen::Running(of)) = self.sagas.get(&stream) {
+                    let of = *of;
+                    self.sagas.insert(stream, SagaSeen::Parked(of));
+                }
+            }
+            saga::Event::Resumed(_) => {
+                if let Some(SagaSeen::Parked(of)) = self.sagas.get(&stream) {
+                    let of = *of;
+                    self.sagas.insert(stream, SagaSeen::Running(of));
+                }
+            }
+            saga::Event::Ended(ended) => {
+                if let Some(SagaSeen::Running(of) | SagaSeen::Parked(of)) = self.sagas.get(&stream)
+                    && let Some(open) = self.open.get_mut(of)
+                {
+                    open.remove(&name);
+                }
+                let kind = name.split('-').next().unwrap_or_default().to_owned();
+                let how = if ended.undone {
+                    format!("undone ({})", ended.outcome)
+                } else {
+                    "done".to_owned()
+                };
+                self.sagas
+                    .insert(stream, SagaSeen::Ended(format!("{kind} {how}")));
+            }
+            _ => {}
+        }
+    }
+
+    fn touch(&mut self, order: OrderId) {
+        if let Some(batch) = &mut self.batch {
+            batch.orders.insert(order);
+        }
+    }
+
+    fn end_batch(&mut self) {
+        let Some(batch) = self.batch.take() else {
+            return;
+        };
+        for stream in &batch.stocks {
+            if let Some(state) = self.stocks.get(stream)
+                && let Err(violation) = laws::stock::check(state)
+            {
+                self.stock_laws.violate(|| {
+                    format!(
+                        "{stream}, command {}: {}",
+                        batch.command_id,
+                        said(&violation)
+                    )
+                });
+            }
+        }
+        for order in batch.orders {
+            self.crossing_laws.checked += 1;
+            if let Err(violation) = self.cross(order, true) {
+                self.crossing_laws
+                    .violate(|| format!("command {}: {}", batch.command_id, said(&violation)));
+            }
+        }
+    }
+
+    fn cross(&self, order: OrderId, on_its_way: bool) -> Result<(), Violation> {
+        let (no_order, no_payment, no_stock) = (
+            Order::default(),
+            Payment::default(),
+            crossing::Holdings::default(),
+        );
+        let state = self
+            .orders
+            .get(&order)
+            .map_or(&no_order, |seen| &seen.state);
+        let payment = self
+            .paid
+            .get(&order)
+            .and_then(|id| self.payments.get(id))
+            .unwrap_or(&no_payment);
+        let stock = self
+            .owners
+            .get(&crossing::Owner::Order(order))
+            .unwrap_or(&no_stock);
+        crossing::check(state, payment, stock, on_its_way)
+    }
+
+    /// Whether something about it may still be answered: a saga of it is open, or the runner has not seen its last event.
+    fn on_its_way(&self, correlation: Uuid, last: Position) -> bool {
+        last > self.settled
+            || self
+                .open
+                .get(&correlation)
+                .is_some_and(|open| !open.is_empty())
+    }
+
+    /// Ends the log: what nothing is on its way for has to agree. Tells orders by status and sagas by how they are.
+    pub(super) fn finish(mut self, checks: &mut Vec<Check>) -> (Counts, Counts) {
+        self.end_batch();
+        let mut orders = Counts::new();
+        for (id, seen) in &self.orders {
+            let status = seen
+                .state
+                .placed()
+                .map_or("absent", |placed| placed.status.name());
+            *orders.entry(status.to_owned()).or_default() += 1;
+            if !self.on_its_way(id.0, seen.last) {
+                self.end_laws.checked += 1;
+                if let Err(violation) = self.cross(*id, false) {
+                    self.end_laws.violate(|| said(&violation));
+                }
+            }
+        }
+        for (id, seen) in &self.reservations {
+            let nothing = crossing::Holdings::default();
+            let stock = self
+                .owners
+                .get(&crossing::Owner::Reservation(*id))
+                .unwrap_or(&nothing);
+            let on_its_way = self.on_its_way(id.0, seen.last);
+            self.end_laws.checked += 1;
+            if let Err(violation) = crossing::check_reservation(&seen.state, stock, on_its_way) {
+                self.end_laws.violate(|| said(&violation));
+            }
+        }
+        let mut sagas: BTreeMap<String, u64> = BTreeMap::new();
+        for saga in self.sagas.values() {
+            let how = match saga {
+                SagaSeen::Running(_) => "running".to_owned(),
+                SagaSeen::Parked(_) => "parked".to_owned(),
+                SagaSeen::Ended(how) => how.clone(),
+            };
+            *sagas.entry(how).or_default() += 1;
+        }
+        checks.extend([
+            self.decoded,
+            self.order_laws,
+            self.payment_laws,
+            self.stock_laws,
+            self.crossing_laws,
+            self.end_laws,
+        ]);
+        (orders, sagas)
+    }
+}
+
+fn tell(check: &mut Check, record: &Record, verdict: Result<(), Violation>) {
+    check.checked += 1;
+    if let Err(violation) = verdict {
+        check.violate(|| {
+            format!(
+                "position {}, {}: {}",
+                record.position,
+                record.stream,
+                said(&violation)
+            )
+        });
+    }
+}
+
+fn said(violation: &Violation) -> String {
+    format!("{}: {}", violation.law, violation.detail)
+}
