@@ -5,6 +5,7 @@
 //! (`writer`), one writes the index (`indexer`), a small pool of connections reads (`readers`). What is durable in the log but
 //! not yet in the index is in memory (`tail`). Nothing here may answer an append before its commit is synced.
 
+mod checkpointer;
 mod commit;
 mod consumers;
 mod filter;

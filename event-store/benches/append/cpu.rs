@@ -7,6 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cpu {
     pub(crate) writer: Duration,
+    /// The indexer and the copying of the write-ahead log.
     pub(crate) indexer: Duration,
     pub(crate) callers: Duration,
     pub(crate) baseline: Duration,
@@ -40,7 +41,7 @@ pub(crate) fn spent() -> Cpu {
         };
         match name.trim() {
             "store-writer" => cpu.writer += spent,
-            "store-index" => cpu.indexer += spent,
+            "store-index" | "store-copy" => cpu.indexer += spent,
             _ => cpu.callers += spent,
         }
     }

@@ -61,21 +61,15 @@ fn main() {
             .map(|&writers| Cell::new(load, writers))
             .collect();
         for round in 0..arguments.rounds {
-            // Each round begins with the same files.
-            let (ours, theirs) = (dir.join("store"), dir.join("baseline"));
-            load::copy(&prepared, &ours);
-            load::copy(&prepared, &theirs);
-            let mut streams = streams.clone();
             for cell in &mut of_load {
+                // Each run begins with the same files.
+                let (ours, theirs) = (dir.join("store"), dir.join("baseline"));
+                load::copy(&prepared, &ours);
+                load::copy(&prepared, &theirs);
+                let mut streams = streams.clone();
                 let events = (report::events_for(cell.writers) as f64 * arguments.scale) as usize;
-                let sample = runtime.block_on(measure(
-                    &ours,
-                    &theirs,
-                    load,
-                    cell.writers,
-                    events,
-                    &mut streams,
-                ));
+                let run = measure(&ours, &theirs, load, cell.writers, events, &mut streams);
+                let sample = runtime.block_on(run);
                 eprintln!(
                     "round {round} {load:?} {:>4} writers: {sample}",
                     cell.writers

@@ -12,9 +12,9 @@ use crate::load::Load;
 pub(crate) fn events_for(writers: usize) -> usize {
     match writers {
         0..=4 => 20_000,
-        5..=31 => 100_000,
-        32..=127 => 250_000,
-        _ => 400_000,
+        5..=31 => 150_000,
+        32..=127 => 500_000,
+        _ => 1_000_000,
     }
 }
 

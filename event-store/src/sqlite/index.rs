@@ -76,6 +76,19 @@ pub(super) fn entries(
     forwards: bool,
     limit: usize,
 ) -> rusqlite::Result<Vec<(Version, Position)>> {
+    let key = key.to_be_bytes();
+    let first = index
+        .prepare_cached("SELECT first FROM stream WHERE key = ?1")?
+        .query_row([&key[..]], |row| row.get(0))
+        .optional()?;
+    let Some(first) = first else {
+        return Ok(Vec::new());
+    };
+    let with_first = if forwards { from <= 1 } else { from >= 1 };
+    let mut found = Vec::new();
+    if forwards && with_first && limit > 0 {
+        found.push((1, first));
+    }
     let sql = if forwards {
         "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 ORDER BY version LIMIT ?3"
     } else {
@@ -83,11 +96,15 @@ pub(super) fn entries(
     };
     let mut statement = index.prepare_cached(sql)?;
     let from = i64::try_from(from).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![&key.to_be_bytes()[..], from, limit], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
-    rows.collect()
+    let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![&key[..], from, left])?;
+    while let Some(row) = rows.next()? {
+        found.push((row.get(0)?, row.get(1)?));
+    }
+    if !forwards && with_first && found.len() < limit {
+        found.push((1, first));
+    }
+    Ok(found)
 }
 
 /// Calls `each` with every stream head, in the order of the keys.
@@ -182,7 +199,7 @@ fn put_entries(
     sorted: &[(u128, Version, Position, Uuid)],
 ) -> rusqlite::Result<()> {
     let mut insert = index.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
-    for (key, version, position, _) in sorted {
+    for (key, version, position, _) in sorted.iter().filter(|entry| entry.1 > 1) {
         insert.raw_bind_parameter(1, &key.to_be_bytes()[..])?;
         insert.raw_bind_parameter(2, version)?;
         insert.raw_bind_parameter(3, position)?;
@@ -196,25 +213,27 @@ fn put_heads(
     index: &Connection,
     sorted: &[(u128, Version, Position, Uuid)],
 ) -> rusqlite::Result<usize> {
-    let mut insert = index.prepare_cached("INSERT INTO stream VALUES (?1, ?2, ?3)")?;
+    let mut insert = index.prepare_cached(
+        "INSERT INTO stream (key, version, event_id, first) VALUES (?1, ?2, ?3, ?4)",
+    )?;
     let mut update =
         index.prepare_cached("UPDATE stream SET version = ?2, event_id = ?3 WHERE key = ?1")?;
     let mut new = 0;
     for stream in sorted.chunk_by(|one, other| one.0 == other.0) {
-        let (Some((key, first, ..)), Some((_, version, _, event_id))) =
+        let (Some((key, lowest, first, _)), Some((_, version, _, event_id))) =
             (stream.first(), stream.last())
         else {
             continue;
         };
-        let statement: &mut CachedStatement<'_> = if *first == 1 {
-            &mut insert
-        } else {
-            &mut update
-        };
-        new += usize::from(*first == 1);
+        let is_new = *lowest == 1;
+        let statement: &mut CachedStatement<'_> = if is_new { &mut insert } else { &mut update };
+        new += usize::from(is_new);
         statement.raw_bind_parameter(1, &key.to_be_bytes()[..])?;
         statement.raw_bind_parameter(2, version)?;
         statement.raw_bind_parameter(3, &event_id.as_bytes()[..])?;
+        if is_new {
+            statement.raw_bind_parameter(4, first)?;
+        }
         statement.raw_execute()?;
     }
     Ok(new)

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::checkpointer::{Added, Checkpoints};
 use super::group::Judge;
 use super::index::{self, Indexed};
 use super::limits::Weight;
@@ -86,7 +89,13 @@ impl Store {
         let shared = Arc::new(shared(options, incarnation, tail, head, lock));
         warm::start(&shared, bases, indexed)?;
         let indexer = indexer::start(Arc::clone(&shared), index)?;
+        let copier = schema::log_beside(shared.dir())?;
+        let beside = Arc::clone(&shared);
+        let checkpointer = thread::Builder::new()
+            .name("store-copy".into())
+            .spawn(move || beside.checkpoints.run(&copier))?;
         let writer = Writer {
+            added: Added::default(),
             shared: Arc::clone(&shared),
             log,
             judge,
@@ -95,7 +104,10 @@ impl Store {
         };
         let writer = writer::start(writer)?;
         tracing::info!(store.dir = %shared.dir().display(), store.head = head.position, "the event store is open");
-        Ok(Arc::new(Store::new(shared, writer, indexer)))
+        Ok(Arc::new(Store::new(
+            shared,
+            [writer, indexer, checkpointer],
+        )))
     }
 }
 
@@ -110,6 +122,8 @@ fn shared(options: Options, incarnation: Uuid, tail: Tail, head: Head, lock: Loc
         head: watch::Sender::new(head),
         failed: watch::Sender::new(None),
         snapshots: Kept::default(),
+        checkpoints: Checkpoints::default(),
+        runtime: Handle::try_current().ok(),
         lock: Mutex::new(Some(lock)),
         incarnation,
         options,

@@ -15,7 +15,7 @@ pub(super) const INDEX_FILE: &str = "index.sqlite";
 /// Grows with every change of the log's tables; a store with a newer one is refused.
 const LOG_SCHEMA: i64 = 1;
 /// Grows with every change of the index's tables; an index with another one is made anew.
-const INDEX_SCHEMA: i64 = 1;
+const INDEX_SCHEMA: i64 = 2;
 
 /// The large columns come last, so that reading the others never touches an overflow page.
 const LOG_TABLES: &str = "
@@ -62,6 +62,7 @@ CREATE TABLE consumer (
 ) STRICT;
 ";
 
+/// Where a stream's first event is stands with the stream, since many have no other; `entry` holds the versions from 2 on.
 const INDEX_TABLES: &str = "
 CREATE TABLE indexed (
   one         INTEGER PRIMARY KEY CHECK (one = 1),
@@ -73,6 +74,7 @@ CREATE TABLE indexed (
 ) STRICT;
 CREATE TABLE stream (
   key      BLOB PRIMARY KEY,
+  first    INTEGER NOT NULL,
   version  INTEGER NOT NULL,
   event_id BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -96,10 +98,8 @@ CREATE TABLE snapshot (
 ) STRICT;
 ";
 
-/// Pages of the write-ahead log before the committing connection itself moves them; see DESIGN's measurements.
-pub(super) const LOG_CHECKPOINT_PAGES: i64 = 32_000;
-/// The index is written in large runs, so its write-ahead log may be about two of them.
-const INDEX_CHECKPOINT_PAGES: i64 = 16_000;
+/// Successive runs write the same pages again: three or four of them are copied at once.
+const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
 
 /// Opens the log for writing; makes it if it is not there. Answers the store's incarnation.
 pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenError> {
@@ -109,7 +109,8 @@ pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenE
     )?;
     set_wal(&log)?;
     log.pragma_update(None, "synchronous", "FULL")?;
-    log.pragma_update(None, "wal_autocheckpoint", LOG_CHECKPOINT_PAGES)?;
+    // Its own thread does that, see `checkpointer`.
+    log.pragma_update(None, "wal_autocheckpoint", 0)?;
     log.pragma_update(None, "cache_size", -16_384)?;
     let synchronous: i64 = log.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     if synchronous < 2 {
@@ -148,6 +149,13 @@ fn create_log(log: &Connection, now: i64) -> Result<(), OpenError> {
     log.pragma_update(None, "user_version", LOG_SCHEMA)?;
     log.execute_batch("COMMIT")?;
     Ok(())
+}
+
+/// Opens the log for copying its write-ahead log, which must sync what it copies.
+pub(super) fn log_beside(dir: &Path) -> Result<Connection, OpenError> {
+    let log = connect(&dir.join(LOG_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    log.pragma_update(None, "synchronous", "FULL")?;
+    Ok(log)
 }
 
 /// Opens the log for reading.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::checkpointer::Checkpoints;
 use super::lock::Lock;
 use super::options::Options;
 use super::queue::Queue;
@@ -24,6 +26,9 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<String>>,
     pub(super) readers: Readers,
     pub(super) snapshots: Kept,
+    pub(super) checkpoints: Checkpoints,
+    /// The runtime of those who wait for answers.
+    pub(super) runtime: Option<Handle>,
     pub(super) lock: Mutex<Option<Lock>>,
 }
 

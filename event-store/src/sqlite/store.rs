@@ -33,12 +33,15 @@ pub struct Store {
 struct Threads {
     writer: JoinHandle<()>,
     indexer: JoinHandle<()>,
+    checkpointer: JoinHandle<()>,
 }
 
 impl Threads {
     /// Waits for the writer, then lets the indexer finish.
     fn join(self, shared: &Shared) {
         let _ = self.writer.join();
+        shared.checkpoints.stop();
+        let _ = self.checkpointer.join();
         shared.tail.stop();
         let _ = self.indexer.join();
         shared
@@ -50,14 +53,16 @@ impl Threads {
 }
 
 impl Store {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        writer: JoinHandle<()>,
-        indexer: JoinHandle<()>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, threads: [JoinHandle<()>; 3]) -> Self {
+        let [writer, indexer, checkpointer] = threads;
+        let threads = Threads {
+            writer,
+            indexer,
+            checkpointer,
+        };
         Self {
             shared,
-            threads: Mutex::new(Some(Threads { writer, indexer })),
+            threads: Mutex::new(Some(threads)),
         }
     }
 

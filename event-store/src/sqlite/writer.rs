@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
+use super::checkpointer::Added;
 use super::commit::{Failure, Written, commit};
 use super::group::{Group, Judge, repeated};
 use super::limits::Weight;
@@ -18,10 +19,16 @@ use crate::append::Outcome;
 use crate::record::Micros;
 use crate::store::{Error, Head};
 
+/// Answers that are given from the writer's own thread, for the sake of who is alone.
+const FEW: usize = 8;
+/// What a row has beside payload and metadata, about.
+const ROW_BYTES: usize = 240;
+
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) log: Connection,
     pub(super) judge: Judge,
+    pub(super) added: Added,
     pub(super) head: Head,
     /// The latest instant for which a position was given: nothing more is recorded at or before it.
     pub(super) answered_to: Micros,
@@ -96,7 +103,15 @@ impl Writer {
         self.judge.heads.commit();
         self.publish(&written);
         shared.options.step(Step::Answering);
-        answer(group, written);
+        let bytes = group.bytes + group.events * ROW_BYTES;
+        match &shared.runtime {
+            // Waking many tasks one by one from outside their runtime is dear; from within it is not. Nothing is awaited there.
+            Some(runtime) if group.accepted.len() > FEW => {
+                drop(runtime.spawn(async move { answer(group, written) }))
+            }
+            _ => answer(group, written),
+        }
+        self.added.commit(bytes, &shared, &self.log);
         true
     }
 

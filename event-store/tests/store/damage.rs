@@ -137,7 +137,7 @@ async fn an_index_that_points_to_the_wrong_record_is_noticed() {
     filled(dir.path()).await;
     let index = Connection::open(dir.path().join("index.sqlite")).unwrap();
     index
-        .execute_batch("UPDATE entry SET position = position % 20 + 1")
+        .execute_batch("UPDATE entry SET position = position % 20 + 1; UPDATE stream SET first = first % 20 + 1")
         .unwrap();
     drop(index);
     let store = Store::open(Options::new(dir.path())).unwrap();
