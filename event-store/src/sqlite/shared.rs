@@ -40,8 +40,10 @@ impl Shared {
     /// The writer ends by itself: nobody may believe in it any more.
     pub(super) fn fail(&self, reason: &str) {
         tracing::error!(store.dir = %self.dir().display(), reason, "the event store stopped");
+        // First nothing more is taken, then everybody may know.
+        let abandoned = self.queue.abandon();
         self.failed.send_replace(Some(reason.to_owned()));
-        for job in self.queue.abandon() {
+        for job in abandoned {
             job.refuse(&Error::Closed);
         }
         self.tail.stop();
