@@ -17,6 +17,8 @@ pub mod reservation;
 pub mod returns;
 pub mod state;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 pub use engine::Saga;
 pub use event::{Direction, Event};

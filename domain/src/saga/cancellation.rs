@@ -8,7 +8,7 @@ use super::goods::{self, Part};
 use super::money::{self, Waits};
 use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
-use super::step::{Ask, Notice, Step, Then, When};
+use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, OrderId, PaymentId, RefundId, ReservationId, derived};
 use crate::money::Minor;
 use crate::order::event::Capture;
@@ -19,6 +19,8 @@ use crate::{Command, Event, order, payment, stock, stream};
 pub const KIND: &str = "cancellation";
 /// The version of its steps.
 pub const DEFINITION: u32 = 1;
+
+const LEFT: &str = "left";
 
 /// What a cancellation needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +93,17 @@ impl Input {
         RefundId(derived(self.cancellation_id.0, "refund"))
     }
 
+    fn grant(&self, amount: Minor) -> order::Command {
+        order::Command::GrantRefund(order::command::GrantRefund {
+            refund_id: self.refund_id(),
+            amount: Some(amount),
+            lines: Vec::new(),
+            return_id: None,
+            cancellation_id: Some(self.cancellation_id),
+            reason: self.reason.clone(),
+        })
+    }
+
     /// How much is given back, once that is known.
     fn to_refund(&self, state: &State) -> Minor {
         if !self.all_money {
@@ -99,6 +112,11 @@ impl Input {
         let told = state.output("void").and_then(|_| money::newest(state));
         told.map_or(0, |told| (told.captured - self.granted).max(0))
     }
+}
+
+/// What was left to be given back when the order had promised some of it to others already.
+fn left(state: &State) -> Option<Minor> {
+    state.output("grant")?.get(LEFT)?.as_i64()
 }
 
 impl Process for Input {
@@ -116,8 +134,15 @@ impl Process for Input {
             }
             if self.to_refund(state) > 0 {
                 steps.push(Step::new("grant", &["tell_voided"]).patient());
-                steps.push(Step::new("refund", &["grant"]).patient().by_evidence(paid));
-                steps.push(Step::new("tell_refund_unknown", &[]).when(When::Unknown("refund")));
+                if left(state).is_some_and(|left| left > 0) {
+                    steps.push(Step::new("grant_left", &["grant"]).patient());
+                }
+            }
+            if self.to_refund(state) > 0 && left(state) != Some(0) {
+                let after = &["grant", "grant_left"];
+                steps.push(Step::new("refund", after).patient().by_evidence(paid));
+                let unknown = When::Unknown("refund");
+                steps.push(Step::new("tell_refund_unknown", &[]).when(unknown));
                 steps.push(Step::new("tell_refunded", &["refund"]).patient());
             }
         }
@@ -150,19 +175,13 @@ impl Process for Input {
                 payment_id: self.payment_id?,
                 command: payment::Command::Void,
             }),
-            "grant" => order(order::Command::GrantRefund(order::command::GrantRefund {
-                refund_id: self.refund_id(),
-                amount: Some(self.to_refund(state)),
-                lines: Vec::new(),
-                return_id: None,
-                cancellation_id: Some(self.cancellation_id),
-                reason: self.reason.clone(),
-            })),
+            "grant" => order(self.grant(self.to_refund(state))),
+            "grant_left" => order(self.grant(left(state)?)),
             "refund" => Some(Command::Payment {
                 payment_id: self.payment_id?,
                 command: payment::Command::Refund {
                     refund_id: self.refund_id(),
-                    amount: self.to_refund(state),
+                    amount: left(state).unwrap_or(self.to_refund(state)),
                     reason: self.reason.clone(),
                 },
             }),
@@ -195,10 +214,23 @@ impl Process for Input {
         let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
             notices.push(Notice::Nudge { step: "grant" });
+            notices.push(Notice::Nudge { step: "grant_left" });
         }
     }
 
-    fn refused(&self, _state: &State, _refused: Refused<'_>) -> Then {
-        Then::Retry
+    fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
+        let number = |name: &str| {
+            refused
+                .details
+                .get(name)
+                .and_then(serde_json::Value::as_i64)
+        };
+        match (refused.step, refused.code, number("refundable")) {
+            // What is not captured yet may still be; what is captured was promised to another cancellation or return.
+            ("grant", "exceeds-refundable", Some(left)) if number("captured") > Some(0) => {
+                Then::Done(Output::from_iter([(LEFT.to_owned(), left.into())]))
+            }
+            _ => Then::Retry,
+        }
     }
 }

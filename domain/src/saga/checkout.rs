@@ -276,6 +276,7 @@ impl Process for Input {
                     details: None,
                 });
                 notices.push(Notice::Nudge { step: "verdict" });
+                notices.push(Notice::Nudge { step: "capture" });
             }
         }
     }
@@ -314,6 +315,10 @@ impl Process for Input {
             ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => {
                 Then::Done(Output::new())
             }
+            // The cancellation lets go of what could not be taken.
+            ("capture", Direction::Do) if cancellation(state).is_some() => Then::Done(
+                Output::from_iter([("refused".to_owned(), json!(refused.code))]),
+            ),
             ("tell_undone", Direction::Do) => Then::Done(Output::new()),
             _ => Then::Retry,
         }

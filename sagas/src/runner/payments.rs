@@ -41,7 +41,8 @@ impl Payments {
                 _ => None,
             })
         };
-        let (Some((first, _)), Some((last, _))) = (payments().next(), payments().next_back()) else {
+        let (Some((first, _)), Some((last, _))) = (payments().next(), payments().next_back())
+        else {
             return Ok(None);
         };
         let Ok(payment_id) = first.stream.parse::<PaymentId>() else {

@@ -1,0 +1,263 @@
+//! Services as simple as they can be: each command loads its streams, decides, appends at what it read, and tries again on a conflict.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use domain::ids::Tenant;
+use domain::order::Order;
+use domain::outcome::{self, Settled, Verdict};
+use domain::payment::Payment;
+use domain::reservation::Reservation;
+use domain::stock::Stock;
+use domain::stream::{self, StreamName};
+use domain::{Aggregate, Command, Event, Refusal};
+use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
+use event_store::record::StreamId;
+use event_store::{Direction, EventStore};
+use sagas::{Dispatch, DispatchError};
+use schemas::{Metadata, registry};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub struct Services {
+    pub store: Arc<dyn EventStore>,
+    /// Every so many dispatches one is lost before, and one after, it was carried out. 0: none.
+    pub unreliable: usize,
+    pub count: AtomicUsize,
+}
+
+type Decision = Result<Vec<Event>, Verdict>;
+
+#[async_trait]
+impl Dispatch for Services {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let lost = |at: usize| self.unreliable > 0 && count % self.unreliable == at;
+        let unavailable = || Err(DispatchError::Unavailable("lost".into()));
+        if lost(0) {
+            return unavailable();
+        }
+        let done = self.carry_out(tenant, command_id, &command, &meta).await;
+        if lost(1) {
+            return unavailable();
+        }
+        done.map(drop)
+            .map_err(|error| DispatchError::Unavailable(error.to_string()))
+    }
+}
+
+impl Services {
+    pub async fn carry_out(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: &Command,
+        meta: &Metadata,
+    ) -> Result<Option<Verdict>, event_store::Error> {
+        loop {
+            let (batch, verdict) = self.batch(tenant, command_id, command, meta).await?;
+            match self.store.append(batch).await? {
+                Outcome::Appended(_) => return Ok(verdict),
+                Outcome::AlreadyAppended(_) => return Ok(None),
+                Outcome::CommandIdReused(_) => panic!("{command_id} is used twice"),
+                Outcome::Conflict { .. } => {}
+            }
+        }
+    }
+
+    async fn batch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: &Command,
+        meta: &Metadata,
+    ) -> Result<(Batch, Option<Verdict>), event_store::Error> {
+        let mut parts = Vec::new();
+        match command {
+            Command::Order { order_id, command } => {
+                let name = stream::order(*order_id);
+                parts.push(
+                    self.ask::<Order>(tenant, name, command, order, Event::Order)
+                        .await?,
+                );
+            }
+            Command::Payment {
+                payment_id,
+                command,
+            } => {
+                let name = stream::payment(*payment_id);
+                parts.push(
+                    self.ask::<Payment>(tenant, name, command, payment, Event::Payment)
+                        .await?,
+                );
+            }
+            Command::Inventory { reservation, stock } => {
+                if let Some((id, command)) = reservation {
+                    let name = stream::reservation(*id);
+                    let wrap = Event::Reservation;
+                    parts.push(
+                        self.ask::<Reservation>(tenant, name, command, held, wrap)
+                            .await?,
+                    );
+                }
+                for part in stock {
+                    let name = stream::stock(&part.location, &part.sku);
+                    let command = &part.command;
+                    parts.push(
+                        self.ask::<Stock>(tenant, name, command, stocked, Event::Stock)
+                            .await?,
+                    );
+                }
+            }
+        }
+        let refused = parts
+            .iter()
+            .find_map(|(.., decision)| decision.as_ref().err().cloned());
+        let nothing = parts
+            .iter()
+            .all(|(.., decision)| decision.as_ref().is_ok_and(Vec::is_empty));
+        let verdict = refused.or_else(|| nothing.then_some(Verdict::NothingToDo));
+        let mut writes = Vec::new();
+        for (stream, expected, decision) in parts {
+            let events = match (&verdict, decision) {
+                (None, Ok(events)) => events.iter().map(|event| stored(event, meta)).collect(),
+                _ => Vec::new(),
+            };
+            writes.push(StreamWrite {
+                stream,
+                expected,
+                events,
+            });
+        }
+        if let Some(verdict) = &verdict {
+            let name = stream::outcome(command_id);
+            let event = Event::Outcome(outcome::Event::Settled(Settled {
+                verdict: verdict.clone(),
+                rests_on: Vec::new(),
+            }));
+            writes.push(StreamWrite {
+                stream: id_of(tenant, &name),
+                expected: Expectation::NoStream,
+                events: vec![stored(&event, meta)],
+            });
+        }
+        let batch = Batch {
+            command_id,
+            fingerprint: [7; 32],
+            writes,
+        };
+        Ok((batch, verdict))
+    }
+
+    async fn ask<A: Aggregate>(
+        &self,
+        tenant: &Tenant,
+        name: StreamName,
+        command: &A::Command,
+        pick: fn(Event) -> Option<A::Event>,
+        wrap: fn(A::Event) -> Event,
+    ) -> Result<(StreamId, Expectation, Decision), event_store::Error> {
+        let stream = id_of(tenant, &name);
+        let (state, expected) = self.load::<A>(&stream, pick).await?;
+        let decision = match state.decide(command) {
+            Ok(events) => Ok(events.into_iter().map(wrap).collect()),
+            Err(refusal) => Err(Verdict::Refused {
+                code: refusal.code().to_owned(),
+                class: refusal.class(),
+                message: refusal.to_string(),
+                details: match serde_json::to_value(&refusal) {
+                    Ok(Value::Object(details)) => details,
+                    _ => Map::new(),
+                },
+            }),
+        };
+        Ok((stream, expected, decision))
+    }
+
+    pub async fn load<A: Aggregate>(
+        &self,
+        stream: &StreamId,
+        pick: fn(Event) -> Option<A::Event>,
+    ) -> Result<(A, Expectation), event_store::Error> {
+        let records = self
+            .store
+            .read_stream(stream, 1, Direction::Forwards, 100_000)
+            .await?;
+        let mut state = A::default();
+        for record in &records {
+            let event =
+                registry::decode(&record.kind, record.schema_version, &record.data).unwrap();
+            state.evolve(&pick(event).unwrap());
+        }
+        let expected = records
+            .last()
+            .map_or(Expectation::NoStream, |last| Expectation::At {
+                version: last.version,
+                event_id: last.event_id,
+            });
+        Ok((state, expected))
+    }
+
+    /// All events of a stream.
+    pub async fn events(&self, tenant: &Tenant, name: &StreamName) -> Vec<Event> {
+        let records = self
+            .store
+            .read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000)
+            .await
+            .unwrap();
+        let read = |record: &event_store::record::Record| {
+            registry::decode(&record.kind, record.schema_version, &record.data).unwrap()
+        };
+        records.iter().map(read).collect()
+    }
+}
+
+pub fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {
+    StreamId::new(tenant.as_str(), name.category, name.id.as_str())
+}
+
+fn stored(event: &Event, meta: &Metadata) -> NewEvent {
+    let encoded = registry::encode(event).unwrap();
+    NewEvent {
+        event_id: Uuid::now_v7(),
+        kind: encoded.kind,
+        schema_version: encoded.schema_version,
+        data: encoded.data,
+        metadata: meta.encode(),
+    }
+}
+
+pub fn order(event: Event) -> Option<domain::order::Event> {
+    match event {
+        Event::Order(event) => Some(event),
+        _ => None,
+    }
+}
+
+pub fn payment(event: Event) -> Option<domain::payment::Event> {
+    match event {
+        Event::Payment(event) => Some(event),
+        _ => None,
+    }
+}
+
+pub fn held(event: Event) -> Option<domain::reservation::Event> {
+    match event {
+        Event::Reservation(event) => Some(event),
+        _ => None,
+    }
+}
+
+pub fn stocked(event: Event) -> Option<domain::stock::Event> {
+    match event {
+        Event::Stock(event) => Some(event),
+        _ => None,
+    }
+}
