@@ -205,16 +205,19 @@ impl Session {
             self.index.forget(key);
             return Ok(());
         }
-        let mut unsent = Vec::new();
+        let (mut unheard, mut unsent) = (Vec::new(), Vec::new());
         for (command_id, command) in loaded.saga.pending() {
-            let known = self.index.asked_by(command_id).is_some();
-            if !known && self.store.command(command_id).await?.is_none() {
+            if self.index.asked_by(command_id).is_some() {
+                continue;
+            }
+            // Its answer is still to be read, whether it is there already or not: stock tells by the command's id alone.
+            unheard.push(command_id);
+            if self.store.command(command_id).await?.is_none() {
                 unsent.push((command_id, command));
             }
         }
-        let ids = unsent.iter().map(|(command_id, _)| *command_id);
         self.index
-            .update(key, &loaded.saga, loaded.version, since, ids);
+            .update(key, &loaded.saga, loaded.version, since, unheard);
         self.index.keep_since(key, since);
         for (command_id, command) in unsent {
             if let Some(letter) = self.letter(key, command_id, command, command_id) {

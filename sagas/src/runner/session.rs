@@ -24,6 +24,8 @@ use crate::{Stopped, meters};
 
 /// Sagas that are read at once.
 pub(super) const LOADING: usize = 32;
+/// Sagas that are read before they are looked at.
+const LOADED: usize = 1_024;
 /// Commands that are sent again at once.
 const RESENDING: usize = 512;
 /// The kinds that are measured even while there is none of them.
@@ -130,23 +132,33 @@ impl Session {
             (self.position, self.hash, self.saved) = (0, [0; 32], 0);
             return Ok(());
         };
-        let store = self.store.clone();
-        let mut loads = stream::iter(open)
-            .map(|(key, since)| {
-                let store = store.clone();
-                async move {
-                    let loaded = super::load::load(store.as_ref(), &key).await;
-                    (key, since, loaded)
-                }
-            })
-            .buffered(LOADING);
-        while let Some((key, since, loaded)) = loads.next().await {
-            let loaded = self.take_in(&key, since, loaded?).await?;
-            if let Some(loaded) = loaded {
-                self.adopt(&key, loaded, since).await?;
+        // So many at a time, all of them read before the first is looked at: a read that is under way and not waited for would keep
+        // the store's readers from those that are.
+        let mut open = open.into_iter();
+        loop {
+            let some: Vec<_> = open.by_ref().take(LOADED).collect();
+            if some.is_empty() {
+                return Ok(());
             }
+            let store = &self.store;
+            let found: Vec<_> = stream::iter(some)
+                .map(|(key, since)| {
+                    let store = store.clone();
+                    async move {
+                        let found = super::load::load(store.as_ref(), &key).await;
+                        (key, since, found)
+                    }
+                })
+                .buffered(LOADING)
+                .collect()
+                .await;
+            for (key, since, found) in found {
+                if let Some(loaded) = self.take_in(&key, since, found?).await? {
+                    self.adopt(&key, loaded, since).await?;
+                }
+            }
+            self.shelf.trim();
         }
-        Ok(())
     }
 
     async fn page(&mut self, page: Page) -> Result<(), Stopped> {

@@ -29,7 +29,8 @@ impl Session {
             }
         }
         let store = self.store.clone();
-        let mut ready = stream::iter(works)
+        // All of it is read before the first fires: a read that is not waited for would keep the store's readers from others.
+        let ready: Vec<_> = stream::iter(works)
             .map(|(due_at, key, timer, wanted)| {
                 let store = store.clone();
                 async move {
@@ -42,9 +43,11 @@ impl Session {
                     Ok::<_, event_store::Error>((due_at, key, timer, found))
                 }
             })
-            .buffered(LOADING);
+            .buffered(LOADING)
+            .collect()
+            .await;
         let mut flights = Vec::new();
-        while let Some(due) = ready.next().await {
+        for due in ready {
             let (due_at, key, timer, evidence) = due?;
             meters::timer_fired(super::between(due_at, now));
             let work = Work {

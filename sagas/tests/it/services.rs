@@ -20,11 +20,11 @@ use schemas::{Metadata, registry};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub struct Services {
-    pub store: Arc<dyn EventStore>,
+pub(crate) struct Services {
+    pub(crate) store: Arc<dyn EventStore>,
     /// Every so many dispatches one is lost before, and one after, it was carried out. 0: none.
-    pub unreliable: usize,
-    pub count: AtomicUsize,
+    pub(crate) unreliable: usize,
+    pub(crate) count: AtomicUsize,
 }
 
 type Decision = Result<Vec<Event>, Verdict>;
@@ -54,7 +54,7 @@ impl Dispatch for Services {
 }
 
 impl Services {
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         tenant: &Tenant,
         command_id: Uuid,
@@ -181,7 +181,7 @@ impl Services {
         Ok((stream, expected, decision))
     }
 
-    pub async fn load<A: Aggregate>(
+    pub(crate) async fn load<A: Aggregate>(
         &self,
         stream: &StreamId,
         pick: fn(Event) -> Option<A::Event>,
@@ -206,7 +206,7 @@ impl Services {
     }
 
     /// All events of a stream.
-    pub async fn events(&self, tenant: &Tenant, name: &StreamName) -> Vec<Event> {
+    pub(crate) async fn events(&self, tenant: &Tenant, name: &StreamName) -> Vec<Event> {
         let records = self
             .store
             .read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000)
@@ -219,7 +219,7 @@ impl Services {
     }
 }
 
-pub fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {
+pub(crate) fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {
     StreamId::new(tenant.as_str(), name.category, name.id.as_str())
 }
 
@@ -234,28 +234,28 @@ fn stored(event: &Event, meta: &Metadata) -> NewEvent {
     }
 }
 
-pub fn order(event: Event) -> Option<domain::order::Event> {
+pub(crate) fn order(event: Event) -> Option<domain::order::Event> {
     match event {
         Event::Order(event) => Some(event),
         _ => None,
     }
 }
 
-pub fn payment(event: Event) -> Option<domain::payment::Event> {
+pub(crate) fn payment(event: Event) -> Option<domain::payment::Event> {
     match event {
         Event::Payment(event) => Some(event),
         _ => None,
     }
 }
 
-pub fn held(event: Event) -> Option<domain::reservation::Event> {
+pub(crate) fn held(event: Event) -> Option<domain::reservation::Event> {
     match event {
         Event::Reservation(event) => Some(event),
         _ => None,
     }
 }
 
-pub fn stocked(event: Event) -> Option<domain::stock::Event> {
+pub(crate) fn stocked(event: Event) -> Option<domain::stock::Event> {
     match event {
         Event::Stock(event) => Some(event),
         _ => None,

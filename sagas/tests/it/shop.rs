@@ -28,22 +28,22 @@ use uuid::Uuid;
 
 use super::services::{self, Services, id_of};
 
-pub struct Shop {
-    pub store: Arc<Store>,
-    pub services: Arc<Services>,
-    pub sandbox: Arc<Sandbox>,
+pub(crate) struct Shop {
+    pub(crate) store: Arc<Store>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) sandbox: Arc<Sandbox>,
     dir: tempfile::TempDir,
     made: u64,
 }
 
 /// What runs until it is killed.
-pub struct Life {
+pub(crate) struct Life {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     cancel: CancellationToken,
     tracker: TaskTracker,
 }
 
-pub fn tenant() -> Tenant {
+pub(crate) fn tenant() -> Tenant {
     "main".parse().unwrap()
 }
 
@@ -65,7 +65,7 @@ fn sandbox(path: &Path) -> Arc<Sandbox> {
 }
 
 impl Shop {
-    pub async fn open(unreliable: usize) -> Self {
+    pub(crate) async fn open(unreliable: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(sqlite::Options::new(dir.path().join("store")));
         let store = store.unwrap();
@@ -95,7 +95,7 @@ impl Shop {
     }
 
     /// The provider dies and comes back with its book.
-    pub fn reopen_sandbox(&mut self) {
+    pub(crate) fn reopen_sandbox(&mut self) {
         self.sandbox = sandbox(&self.dir.path().join("sandbox.sqlite"));
     }
 
@@ -109,7 +109,7 @@ impl Shop {
         self.send(Command::Inventory { reservation, stock }).await;
     }
 
-    pub async fn send(&mut self, command: Command) -> Option<Verdict> {
+    pub(crate) async fn send(&mut self, command: Command) -> Option<Verdict> {
         self.made += 1;
         let id = derived(Uuid::nil(), &format!("test/{}", self.made));
         let (tenant, meta) = (tenant(), meta());
@@ -117,11 +117,20 @@ impl Shop {
         sent.await.unwrap()
     }
 
-    pub async fn order(&mut self, order_id: OrderId, command: order::Command) -> Option<Verdict> {
+    pub(crate) async fn order(
+        &mut self,
+        order_id: OrderId,
+        command: order::Command,
+    ) -> Option<Verdict> {
         self.send(Command::Order { order_id, command }).await
     }
 
-    pub async fn place(&mut self, number: u128, capture: Capture, instrument: &str) -> OrderId {
+    pub(crate) async fn place(
+        &mut self,
+        number: u128,
+        capture: Capture,
+        instrument: &str,
+    ) -> OrderId {
         let order_id = OrderId(Uuid::from_u128(number));
         let line = |number: u32, sku: &str, qty| NewLine {
             line_id: LineId(number),
@@ -161,7 +170,7 @@ impl Shop {
         order_id
     }
 
-    pub fn live(&self) -> Life {
+    pub(crate) fn live(&self) -> Life {
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
         let store: Arc<dyn EventStore> = self.store.clone();
         let runner = Runner::new(
@@ -204,20 +213,20 @@ impl Shop {
         }
     }
 
-    pub async fn placed(&self, order_id: OrderId) -> Placed {
+    pub(crate) async fn placed(&self, order_id: OrderId) -> Placed {
         let stream = id_of(&tenant(), &stream::order(order_id));
         let load = self.services.load::<Order>(&stream, services::order);
         load.await.unwrap().0.placed().unwrap().clone()
     }
 
-    pub async fn payment(&self, order_id: OrderId) -> Payment {
+    pub(crate) async fn payment(&self, order_id: OrderId) -> Payment {
         let payment_id = PaymentId(derived(order_id.0, "payment"));
         let stream = id_of(&tenant(), &stream::payment(payment_id));
         let load = self.services.load::<Payment>(&stream, services::payment);
         load.await.unwrap().0
     }
 
-    pub async fn reserved(&self) -> u32 {
+    pub(crate) async fn reserved(&self) -> u32 {
         let mut sum = 0;
         for sku in ["A", "B"] {
             let name = stream::stock(&"main".parse().unwrap(), &sku.parse().unwrap());
@@ -229,25 +238,37 @@ impl Shop {
     }
 
     /// Waits until the order is no longer pending.
-    pub async fn verdict(&self, order_id: OrderId) -> Status {
+    pub(crate) async fn verdict(&self, order_id: OrderId) -> Status {
         self.until(order_id, |order| order.status != Status::Pending)
             .await
             .status
     }
 
-    pub async fn until(&self, order_id: OrderId, enough: impl Fn(&Placed) -> bool) -> Placed {
+    pub(crate) async fn until(
+        &self,
+        order_id: OrderId,
+        enough: impl Fn(&Placed) -> bool,
+    ) -> Placed {
         let began = Instant::now();
         loop {
             let order = self.placed(order_id).await;
             if enough(&order) {
                 return order;
             }
-            let checkout = stream::saga("checkout", order_id.0);
-            assert!(
-                began.elapsed() < Duration::from_secs(60),
-                "it takes too long: {order:#?}\n{:#?}",
-                self.services.events(&tenant(), &checkout).await
-            );
+            if began.elapsed() > Duration::from_secs(30) {
+                let mut story = format!("{order:#?}");
+                for (kind, subject) in [
+                    ("checkout", order_id.0),
+                    ("fulfilment", derived(order_id.0, "shipment")),
+                    ("cancellation", derived(order_id.0, "cancellation")),
+                ] {
+                    let name = stream::saga(kind, subject);
+                    for event in self.services.events(&tenant(), &name).await {
+                        story.push_str(&format!("\n{kind} {event:?}"));
+                    }
+                }
+                panic!("it takes too long: {story}");
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -255,7 +276,7 @@ impl Shop {
 
 impl Life {
     /// As if the process was killed: nothing is finished and nothing saved.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         for task in &self.tasks {
             task.abort();
         }
@@ -268,7 +289,7 @@ impl Life {
     }
 
     /// As it is told to stop.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         for task in self.tasks {
             task.await.unwrap();
