@@ -100,8 +100,20 @@ impl Stage {
 /// # Errors
 /// If the store is held by another process or cannot be opened, or a part cannot be started.
 pub async fn start(config: Config, role: &str) -> anyhow::Result<Running> {
+    start_with(config, role, |_| {}).await
+}
+
+/// The same on a store that is opened otherwise: with a clock or a sync of the caller's.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    config: Config,
+    role: &str,
+    adjust: impl FnOnce(&mut Options),
+) -> anyhow::Result<Running> {
     let metrics = telemetry::metrics()?;
-    let store = open(&config, role)?;
+    let store = open(&config, role, adjust)?;
     let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
     let health = Arc::new(Health::default());
     let upkeep = Stage::new("upkeep");
@@ -146,7 +158,7 @@ pub async fn start(config: Config, role: &str) -> anyhow::Result<Running> {
 /// # Errors
 /// If the store is held by another process or cannot be opened.
 pub async fn open_models(config: &Config, role: &str) -> anyhow::Result<Models> {
-    let store = open(config, role)?;
+    let store = open(config, role, |_| {})?;
     let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
     let models = Projections::open(read::options(config), log).await?;
     Ok(Models { store, models })
@@ -182,7 +194,11 @@ impl Models {
     }
 }
 
-fn open(config: &Config, role: &str) -> anyhow::Result<Arc<Store>> {
+fn open(
+    config: &Config,
+    role: &str,
+    adjust: impl FnOnce(&mut Options),
+) -> anyhow::Result<Arc<Store>> {
     let folder = &config.store.data;
     let mut options = Options::new(folder).role(role);
     options.queue_events = config.store.queue_events;
@@ -196,6 +212,7 @@ fn open(config: &Config, role: &str) -> anyhow::Result<Arc<Store>> {
             bar.finish_and_clear();
         }
     }));
+    adjust(&mut options);
     Store::open(options)
         .with_context(|| format!("the store in {} cannot be opened", folder.display()))
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
 fn main() -> ExitCode {
-    daybook::main()
+    daybook::commands::run(daybook::cli::Cli::parse())
 }

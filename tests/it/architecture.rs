@@ -64,7 +64,7 @@ const WRAPPERS: &[(&str, &[&str])] = &[
             "tests",
         ],
     ),
-    ("clap", &["daybook"]),
+    ("clap", &["daybook", "tests"]),
     ("anyhow", &["daybook", "tests"]),
 ];
 

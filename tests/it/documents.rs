@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 fn listed() -> BTreeMap<String, u16> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md")).unwrap();
-    text.lines()
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md"))
+        .unwrap();
+    let codes = text.split("| code | status |").nth(1).unwrap();
+    codes
+        .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .filter_map(|(code, rest)| Some((code.to_owned(), rest.split(' ').next()?.parse().ok()?)))
         .collect()
@@ -12,7 +15,11 @@ fn listed() -> BTreeMap<String, u16> {
 
 #[test]
 fn every_problem_code_is_documented_with_its_status() {
-    let write = command_api::http::problem::CODES.iter().map(|code| (code.code.to_owned(), code.status));
-    let read = query_api::http::problem::CODES.iter().map(|code| (code.code.to_owned(), code.status));
+    let write = command_api::http::problem::CODES
+        .iter()
+        .map(|code| (code.code.to_owned(), code.status));
+    let read = query_api::http::problem::CODES
+        .iter()
+        .map(|code| (code.code.to_owned(), code.status));
     assert_eq!(listed(), write.chain(read).collect());
 }

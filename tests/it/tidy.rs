@@ -27,8 +27,10 @@ fn sources() -> Vec<(PathBuf, String)> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components()
-        .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
+    path.file_name().is_some_and(|name| name == "tests.rs")
+        || path
+            .components()
+            .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
 }
 
 /// The file without its test modules.

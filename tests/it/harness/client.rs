@@ -27,19 +27,25 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
     }
 
     /// A text field of the body.
     pub(crate) fn text(&self, pointer: &str) -> String {
         let body = self.json();
-        body.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no text at {pointer} in {body}")).to_owned()
+        body.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no text at {pointer} in {body}"))
+            .to_owned()
     }
 
     /// A number of the body.
     pub(crate) fn number(&self, pointer: &str) -> i64 {
         let body = self.json();
-        body.pointer(pointer).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number at {pointer} in {body}"))
+        body.pointer(pointer)
+            .and_then(Value::as_i64)
+            .unwrap_or_else(|| panic!("no number at {pointer} in {body}"))
     }
 
     /// Panics with the whole answer if the status is another.
@@ -52,12 +58,24 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap();
-        Self { base: base.to_owned(), http }
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(90))
+            .build()
+            .unwrap();
+        Self {
+            base: base.to_owned(),
+            http,
+        }
     }
 
     /// A request with headers and a body of any kind; `None` if no answer came.
-    pub(crate) async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Option<Answer> {
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Option<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -66,7 +84,13 @@ impl Client {
             request = request.body(body);
         }
         let response = request.send().await.ok()?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         Some(Answer {
             status: response.status().as_u16(),
             etag: header("etag"),
@@ -79,12 +103,25 @@ impl Client {
     }
 
     /// A request with a JSON body.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         let mut headers = headers.to_vec();
         if body.is_some() {
             headers.push(("content-type", "application/json"));
         }
-        self.try_send(method, path, &headers, body.map(|body| body.to_string().into_bytes())).await.expect("an answer")
+        self.try_send(
+            method,
+            path,
+            &headers,
+            body.map(|body| body.to_string().into_bytes()),
+        )
+        .await
+        .expect("an answer")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -101,11 +138,13 @@ impl Client {
 
     /// A POST under an idempotency key.
     pub(crate) async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
+        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body))
+            .await
     }
 
     /// A POST that waits for the saga's verdict.
     pub(crate) async fn post_and_wait(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[("prefer", "wait=30")], Some(body)).await
+        self.send(Method::POST, path, &[("prefer", "wait=30")], Some(body))
+            .await
     }
 }
