@@ -272,3 +272,25 @@ pub(super) fn decode(mut state: Bytes) -> Option<Vec<(Key, Timestamp)>> {
     }
     Some(open)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_is_read_again_and_foreign_bytes_are_not_taken_for_it() {
+        let key = |kind: &str, subject| Key {
+            tenant: "main".into(),
+            kind: kind.into(),
+            subject: Uuid::from_u128(subject),
+        };
+        let at = Timestamp::from_micros(77);
+        let open = HashMap::from([(key("checkout", 1), at), (key("refund", 2), at)]);
+        let bytes = Index::default().encode(&open).expect("small enough");
+        let read = decode(bytes.clone()).expect("understood");
+        assert_eq!(read.into_iter().collect::<HashMap<_, _>>(), open);
+        assert_eq!(decode(Bytes::new()), Some(Vec::new()));
+        assert_eq!(decode(Bytes::from_static(&[9, 0, 0])), None);
+        assert_eq!(decode(bytes.slice(..bytes.len() - 1)), None);
+    }
+}

@@ -5,5 +5,6 @@
 )]
 
 mod runs;
+mod sandbox;
 mod services;
 mod shop;
