@@ -27,6 +27,7 @@ pub const DEFINITION: u32 = 1;
 const RESERVATION_ENDS: &str = "reservation";
 const CANCELLATION: &str = "cancellation";
 const BACKORDERED: &str = "backordered";
+const CLOSED: &str = "closed";
 
 /// What a checkout needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +185,15 @@ impl Process for Input {
         }
         let verdict = Step::new("verdict", &["tell_undone"]).when(When::Closing);
         steps.push(verdict.patient());
+        // Called off while it was being rejected: whoever called it off is told that it is over.
+        let rejected = |verdict: &Output| !verdict.contains_key(CLOSED);
+        if cancellation(state).is_some() && state.output("verdict").is_some_and(rejected) {
+            steps.push(
+                Step::new("close", &["verdict"])
+                    .when(When::Closing)
+                    .patient(),
+            );
+        }
         steps
     }
 
@@ -245,6 +255,9 @@ impl Process for Input {
                 amount: self.amount?.amount,
             }),
             ("verdict", Direction::Do) => self.verdict(state),
+            ("close", Direction::Do) => self.order(order::Command::CloseCancellation {
+                cancellation_id: cancellation(state)?,
+            }),
             (step, Direction::Do) if step.starts_with("tell_") => money::record(state, order_id),
             _ => None,
         }
@@ -288,6 +301,12 @@ impl Process for Input {
             if !promised.is_empty() {
                 output.insert(BACKORDERED.into(), json!(promised));
             }
+        }
+        let closed =
+            |event: &Event| matches!(event, Event::Order(order::Event::CancellationClosed(_)));
+        let mut events = answered.batch.events.iter();
+        if answered.step == "verdict" && events.any(|recorded| closed(&recorded.event)) {
+            output.insert(CLOSED.into(), json!(true));
         }
         Then::Done(output)
     }

@@ -325,6 +325,7 @@ fn cancelled_at_any_moment_before_it_is_confirmed_nothing_is_kept() {
                     "{status:?}"
                 );
                 assert_eq!(world.held(), 0);
+                assert!(world.placed().cancellations.values().all(|it| it.closed));
                 let (authorised, captured, refunded, voided) = world.money();
                 assert_eq!(
                     (authorised - voided - captured, captured - refunded),
