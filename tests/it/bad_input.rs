@@ -140,6 +140,10 @@ async fn no_input_brings_anything_but_a_documented_answer() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder.path().join("store")).await;
     let client = server.client();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a seed is given to a test, not to the product"
+    )]
     let seed: u64 = std::env::var("DAYBOOK_TEST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok())

@@ -228,6 +228,7 @@ fn kill_at(data: &Path, file: &Path, at: u64) -> bool {
     let mut store = None;
     while since.elapsed() < Duration::from_secs(60) {
         if child.try_wait().unwrap().is_some() {
+            child.wait().unwrap();
             return false;
         }
         if store.is_none() {
@@ -239,7 +240,7 @@ fn kill_at(data: &Path, file: &Path, at: u64) -> bool {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let _ = child.kill();
+    let _ = child.kill().and_then(|()| child.wait());
     panic!("the import did not reach position {at}");
 }
 

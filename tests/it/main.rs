@@ -1,5 +1,6 @@
 //! The integration suite: real stores, real HTTP, real processes. One binary, one module a capability.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a seed and a figure are told")]
 
 mod architecture;
 mod bad_input;

@@ -222,10 +222,10 @@ fn odd_value(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
         let place = places.choose(rng).cloned().unwrap_or_default();
         let value = odd.choose(rng).cloned().unwrap_or(Value::Null);
         if rng.random_bool(0.1) {
-            if let Some((parent, name)) = place.rsplit_once('/') {
-                if let Some(Value::Object(fields)) = body.pointer_mut(parent) {
-                    fields.remove(name);
-                }
+            if let Some((parent, name)) = place.rsplit_once('/')
+                && let Some(Value::Object(fields)) = body.pointer_mut(parent)
+            {
+                fields.remove(name);
             }
         } else if let Some(slot) = body.pointer_mut(&place) {
             *slot = value;
@@ -235,11 +235,11 @@ fn odd_value(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
 }
 
 fn edit(attempt: &mut Attempt, change: impl FnOnce(&mut Value)) {
-    if let Some(body) = &mut attempt.body {
-        if let Ok(mut value) = serde_json::from_slice(body) {
-            change(&mut value);
-            *body = value.to_string().into_bytes();
-        }
+    if let Some(body) = &mut attempt.body
+        && let Ok(mut value) = serde_json::from_slice(body)
+    {
+        change(&mut value);
+        *body = value.to_string().into_bytes();
     }
 }
 

@@ -108,10 +108,9 @@ fn text(rng: &mut StdRng, schema: &Value, known: &KnownIds) -> String {
         .and_then(|examples| examples.choose(rng))
         .or(schema.get("example"))
         .and_then(Value::as_str)
+        && rng.random_bool(0.7)
     {
-        if rng.random_bool(0.7) {
-            return example.to_owned();
-        }
+        return example.to_owned();
     }
     match schema["format"].as_str() {
         Some("uuid") => known.any_uuid(rng),
