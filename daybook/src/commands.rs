@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use event_store::sqlite::OpenError;
 use serde_json::json;
 
@@ -42,10 +41,13 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     tracing::debug!(error = ?error, "the command failed");
-    console::complain(&format!("daybook: {error:#}"));
     let held = error
         .chain()
         .any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
+    console::complain(&format!("daybook: {error:#}"));
+    if held {
+        console::complain("daybook: `import` and `rebuild` go through a running server with --url");
+    }
     let misused = error.chain().any(|cause| cause.is::<config::Error>());
     ExitCode::from(if held {
         HELD
@@ -159,10 +161,10 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
     } else {
         let job = import::job(&config, &asked)?;
         let stop = signals::watch();
-        let running = roles::start(config, "import").await.context(HELD_HELP)?;
+        let running = roles::start(config, "import").await?;
         let imported = import::run(&running, job, stop).await;
         if imported.is_ok()
-            && let Err(error) = running.settle(SETTLE).await
+            && let Err(error) = settle(&running).await
         {
             tracing::warn!(error = %error, "the next process goes on with it");
         }
@@ -177,12 +179,14 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
     })
 }
 
+/// Waits until what an import has started is done, and every read model shows it.
+async fn settle(running: &roles::Running) -> anyhow::Result<()> {
+    running.settle(SETTLE).await?;
+    running.wait_for_models(running.head()).await
+}
+
 /// How long what an import has started may go on after its last order.
 const SETTLE: Duration = Duration::from_secs(120);
-
-/// What to do about a store that another process holds.
-const HELD_HELP: &str =
-    "the store cannot be opened for writing; a server that runs on it does it with --url";
 
 async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Result<ExitCode> {
     let names = if asked.name == "all" {
@@ -202,9 +206,7 @@ async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Resu
             rebuilt.push(json!({ "name": name, "requested": true }));
         }
     } else {
-        let models = roles::open_models(&config, "rebuild")
-            .await
-            .context(HELD_HELP)?;
+        let models = roles::open_models(&config, "rebuild").await?;
         for name in names {
             let bar = console::bar(0, &name);
             let moved = bar.clone();

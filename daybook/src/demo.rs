@@ -72,15 +72,11 @@ pub async fn feed(
     ));
     let Imported { report, took } =
         import::run(running, job(&running.config, asked)?, stop).await?;
-    let answered = Instant::now();
+    let (answered, at) = (Instant::now(), running.head());
+    running.wait_for_models(at).await?;
+    let models_caught_up_ms = answered.elapsed().as_secs_f64() * 1e3;
     running.settle(SETTLE).await?;
-    let settled = Instant::now();
     running.wait_for_models(running.head()).await?;
-    let models_caught_up_ms = settled.elapsed().as_secs_f64() * 1e3;
-    tracing::debug!(
-        demo.settled_ms = u64::try_from(answered.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "nothing is on its way"
-    );
     let proof = verify::prove(&running.config).await?;
     let mut orders = proof.orders;
     orders.insert("placed".to_owned(), orders.values().sum());
@@ -169,7 +165,7 @@ impl Summary {
             self.took.p99_ms
         ));
         text.push_str(&format!(
-            "  every read model had caught up {:.1} ms after the last event\n",
+            "  every read model had caught up {:.1} ms after the last answer\n",
             self.models_caught_up_ms
         ));
         text.push_str(&format!(

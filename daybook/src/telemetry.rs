@@ -1,5 +1,6 @@
 //! Logs and metrics: both are set up once, before anything runs. No metric is labelled by an id, and no secret is logged.
 
+use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ pub fn logs(telemetry: &Telemetry) -> anyhow::Result<()> {
         .with_context(|| format!("telemetry.log: `{}` is no filter", telemetry.log))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let done = match telemetry.format {
         Format::Text => builder.with_target(false).try_init(),
         Format::Json => builder
