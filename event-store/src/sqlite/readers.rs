@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::open::OpenError;
 use super::reader::Reader;
@@ -39,14 +39,11 @@ impl Readers {
         &self,
         read: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::Closed)?;
+        let permits = Arc::clone(&self.permits);
         let (free, open, dir) = (Arc::clone(&self.free), self.open, self.dir.clone());
-        let work = move || {
+        let work = move |permit| {
             // Held until the connection is back, also where nobody waits for the answer any more.
-            let _permit = permit;
+            let _permit: OwnedSemaphorePermit = permit;
             let idle = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut reader = match idle {
                 Some(reader) => reader,
@@ -61,10 +58,17 @@ impl Readers {
             }
             answer
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(answer) => answer,
-            Err(error) => Err(Error::Read(error.to_string())),
-        }
+        // A task of its own waits for the connection. A caller that reads many things at once may leave some of its futures unpolled
+        // while it waits for another read; had one of those been given the last connection, nobody would ever read again.
+        let task = tokio::spawn(async move {
+            let permit = permits.acquire_owned().await.map_err(|_| Error::Closed)?;
+            match tokio::task::spawn_blocking(move || work(permit)).await {
+                Ok(answer) => answer,
+                Err(error) => Err(Error::Read(error.to_string())),
+            }
+        });
+        task.await
+            .unwrap_or_else(|error| Err(Error::Read(error.to_string())))
     }
 
     /// Lets those finish that read now, then closes the connections.
@@ -79,5 +83,35 @@ impl Readers {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::future::poll_fn;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use crate::record::StreamId;
+    use crate::sqlite::{Options, Store};
+    use crate::{Direction, EventStore};
+
+    #[tokio::test]
+    async fn reads_that_nobody_polls_keep_no_other_from_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options::new(folder.path());
+        options.readers = 1;
+        let store = Store::open(options).unwrap();
+        let stream = StreamId::new("t", "order", "1");
+        let read = || store.read_stream(&stream, 1, Direction::Forwards, 1);
+        let mut begun: Vec<_> = (0..4).map(|_| read()).collect();
+        for read in &mut begun {
+            poll_fn(|cx| Poll::Ready(drop(read.as_mut().poll(cx)))).await;
+        }
+        let last = tokio::time::timeout(Duration::from_secs(10), read()).await;
+        assert!(last.is_ok(), "a read waits for those that nobody polls");
+        store.close().await.unwrap();
     }
 }
