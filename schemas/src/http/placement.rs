@@ -104,7 +104,7 @@ pub struct PaymentTerms {
     pub capture: Capture,
     /// The provider's token for the means of payment; never a card number. Compulsory unless `capture` is `pay_later`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 200, example = "tok_approve")]
+    #[schema(min_length = 1, max_length = 200, example = "sandbox:approve")]
     pub instrument: Option<String>,
 }
 
