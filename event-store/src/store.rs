@@ -139,6 +139,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// A row as it stands.
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error>;
 
+    /// Every row of a name as it stands, in order of partition.
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error>;
+
     /// The newest snapshot of a stream by this fold, if one is kept.
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error>;
 

@@ -2,7 +2,6 @@
 //! The rules are in `domain::saga`; nothing is decided here, and nothing is kept that is not in the log.
 
 pub mod dispatch;
-pub mod feed;
 pub mod gateway;
 mod log;
 mod meters;
@@ -10,7 +9,6 @@ pub mod payment;
 pub mod runner;
 
 pub use dispatch::{Dispatch, DispatchError};
-pub use feed::{Feed, StoreTail};
 pub use gateway::PaymentGateway;
 pub use payment::PaymentWorker;
 pub use runner::Runner;

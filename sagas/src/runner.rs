@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
-use event_store::{Error, EventStore};
+use event_store::{Error, EventStore, Feed};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::session::Session;
 use crate::Stopped;
 use crate::dispatch::Dispatch;
-use crate::feed::Feed;
 
 /// How the runner runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]

@@ -73,6 +73,26 @@ impl Metadata {
     }
 }
 
+/// What a record's work belongs to: the order or the reservation itself, else what its metadata says. Everything that one long process
+/// must see has the same. Nil where neither can be read; such a record concerns no process.
+#[must_use]
+pub fn correlation(category: &str, stream_id: &str, metadata: &[u8]) -> Uuid {
+    #[derive(Deserialize)]
+    struct Of {
+        correlation: Uuid,
+    }
+    let own = match category {
+        domain::stream::ORDER | domain::stream::RESERVATION => stream_id.parse().ok(),
+        _ => None,
+    };
+    own.or_else(|| {
+        serde_json::from_slice::<Of>(metadata)
+            .ok()
+            .map(|of| of.correlation)
+    })
+    .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

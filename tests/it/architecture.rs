@@ -9,6 +9,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("event-store", &[]),
+    ("event-stream", &["event-store"]),
     ("schemas", &["domain"]),
     ("command-api", &["domain", "schemas", "event-store"]),
     ("projections", &["domain", "schemas", "event-store"]),
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "domain",
             "event-store",
+            "event-stream",
             "schemas",
             "command-api",
             "projections",
@@ -29,11 +31,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sagas",
         ],
     ),
+    ("servers", &[]),
     (
         "tests",
         &[
             "domain",
             "event-store",
+            "event-stream",
             "schemas",
             "command-api",
             "projections",
@@ -51,11 +55,15 @@ const WRAPPERS: &[(&str, &[&str])] = &[
         "rusqlite",
         &["event-store", "projections", "sagas", "tests"],
     ),
+    ("sqlx", &["event-store", "projections", "tests"]),
+    // The broker is known in one place.
+    ("async-nats", &["event-stream", "tests"]),
     ("axum", &["command-api", "query-api", "daybook", "tests"]),
     (
         "tokio",
         &[
             "event-store",
+            "event-stream",
             "command-api",
             "projections",
             "query-api",

@@ -140,26 +140,43 @@ pub(super) fn row(log: &Connection, key: &ConsumerKey) -> Result<Option<Consumer
     select(log, key).map_err(read_error)
 }
 
-fn select(log: &Connection, key: &ConsumerKey) -> rusqlite::Result<Option<ConsumerRow>> {
-    let sql = "SELECT owner, epoch, lease_until, position, hash, state FROM consumer WHERE name = ?1 AND partition = ?2";
-    let from = |row: &Row<'_>| {
-        Ok(ConsumerRow {
-            lease: Lease {
-                key: key.clone(),
-                owner: row.get(0)?,
-                epoch: row.get(1)?,
-                lease_until: row.get(2)?,
-            },
-            checkpoint: Checkpoint {
-                position: row.get(3)?,
-                hash: row.get(4)?,
-                state: row.get::<_, Vec<u8>>(5)?.into(),
-            },
-        })
+/// Every row of a name, in order of partition.
+pub(super) fn rows(log: &Connection, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+    let select = || {
+        log.prepare_cached(
+            "SELECT partition, owner, epoch, lease_until, position, hash, state FROM consumer WHERE name = ?1 ORDER BY partition",
+        )?
+        .query_map(params![name], |row| read(name, row))?
+        .collect::<rusqlite::Result<Vec<_>>>()
     };
+    select().map_err(read_error)
+}
+
+fn select(log: &Connection, key: &ConsumerKey) -> rusqlite::Result<Option<ConsumerRow>> {
+    let sql = "SELECT partition, owner, epoch, lease_until, position, hash, state FROM consumer \
+               WHERE name = ?1 AND partition = ?2";
     log.prepare_cached(sql)?
-        .query_row(params![key.name, key.partition], from)
+        .query_row(params![key.name, key.partition], |row| read(&key.name, row))
         .optional()
+}
+
+fn read(name: &str, row: &Row<'_>) -> rusqlite::Result<ConsumerRow> {
+    Ok(ConsumerRow {
+        lease: Lease {
+            key: ConsumerKey {
+                name: name.to_owned(),
+                partition: row.get(0)?,
+            },
+            owner: row.get(1)?,
+            epoch: row.get(2)?,
+            lease_until: row.get(3)?,
+        },
+        checkpoint: Checkpoint {
+            position: row.get(4)?,
+            hash: row.get(5)?,
+            state: row.get::<_, Vec<u8>>(6)?.into(),
+        },
+    })
 }
 
 fn acquire(

@@ -203,6 +203,13 @@ impl EventStore for ReadOnly {
             .await
     }
 
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        let name = name.to_owned();
+        self.readers
+            .with(move |reader| consumers::rows(&reader.log, &name))
+            .await
+    }
+
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
         let key = key_of(stream);
         self.readers

@@ -335,6 +335,14 @@ impl EventStore for Store {
             .await
     }
 
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        let name = name.to_owned();
+        self.shared
+            .readers
+            .with(move |reader| consumers::rows(&reader.log, &name))
+            .await
+    }
+
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
         let key = key_of(stream);
         if let Some(snapshot) = self.shared.snapshots.get(key, fold) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use domain::time::Timestamp;
 use event_store::consumer::{Checkpoint, ConsumerRow, Lease};
 use event_store::record::Position;
-use event_store::{Error, EventStore, Page};
+use event_store::{Error, EventStore, Feed, Page};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,6 @@ use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
 use super::{Options, Runner, micros};
-use crate::feed::Feed;
 use crate::log::groups;
 use crate::{Stopped, meters};
 

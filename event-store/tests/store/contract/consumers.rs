@@ -202,3 +202,30 @@ pub(crate) async fn of_many_who_want_a_lease_one_gets_it(backend: &impl Backend)
     assert_eq!(got, 1);
     store.close().await.unwrap();
 }
+
+pub(crate) async fn the_rows_of_a_name_are_listed(backend: &impl Backend) {
+    let store = backend.open().await;
+    assert_eq!(store.consumers("sagas").await.unwrap(), []);
+    for (partition, owner) in [(3, "b"), (1, "a"), (2, "a")] {
+        store
+            .acquire(&key(partition), owner, 10 * SECOND)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    let other = ConsumerKey {
+        name: "sagas/other".into(),
+        partition: 0,
+    };
+    store.acquire(&other, "c", 10 * SECOND).await.unwrap();
+    let rows = store.consumers("sagas").await.unwrap();
+    let listed: Vec<_> = rows
+        .iter()
+        .map(|row| (row.lease.key.partition, row.lease.owner.as_str()))
+        .collect();
+    assert_eq!(listed, [(1, "a"), (2, "a"), (3, "b")]);
+    assert_eq!(
+        Some(rows[2].clone()),
+        store.consumer(&key(3)).await.unwrap()
+    );
+}

@@ -90,6 +90,7 @@ macro_rules! contract {
             consumers::a_save_of_an_older_epoch_is_refused,
             consumers::a_checkpoint_is_found_again,
             consumers::partitions_are_rows_of_their_own,
+            consumers::the_rows_of_a_name_are_listed,
             consumers::of_many_who_want_a_lease_one_gets_it,
         }
     };

@@ -1,12 +1,15 @@
-//! Where the records come from: in order of position, whole batches, nothing left out. The store's tail here; a broker elsewhere.
+//! Where a follower's records come from: in order of position, whole batches, nothing left out. The store's tail here; a broker
+//! elsewhere, which falls back to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event_store::record::Position;
-use event_store::{Error, EventStore, Filter, Head, Page};
 use tokio::sync::watch;
+
+use crate::partition::Door;
+use crate::record::Position;
+use crate::store::{Error, EventStore, Filter, Head, Page};
 
 /// A source of records.
 #[async_trait]
@@ -14,8 +17,9 @@ pub trait Feed: Send + 'static {
     /// Reads on after this position.
     fn seek(&mut self, after: Position);
 
-    /// The next records: at once if there are any, else as soon as there are, or an empty page after a while. Dropping the future
-    /// loses nothing.
+    /// The next records: at once if there are any, else as soon as there are, or an empty page after a while. What comes through
+    /// one door of a batch is never cut in two. `Page::next` is where everything up to it has been seen, whether or not there was a
+    /// record among it for this door, so an idle door holds nobody up. Dropping the future loses nothing.
     async fn next(&mut self, limit: usize) -> Result<Page, Error>;
 }
 
@@ -24,6 +28,7 @@ pub struct StoreTail {
     store: Arc<dyn EventStore>,
     head: watch::Receiver<Head>,
     filter: Filter,
+    door: Door,
     after: Position,
     poll: Duration,
 }
@@ -31,10 +36,16 @@ pub struct StoreTail {
 impl StoreTail {
     /// Reads what `filter` wants, from the beginning on.
     pub fn new(store: Arc<dyn EventStore>, filter: Filter) -> Self {
+        Self::through(store, filter, Door::All)
+    }
+
+    /// The same, through a door.
+    pub fn through(store: Arc<dyn EventStore>, filter: Filter, door: Door) -> Self {
         Self {
             head: store.head(),
             store,
             filter,
+            door,
             after: 0,
             poll: Duration::from_millis(500),
         }
@@ -55,7 +66,8 @@ impl Feed for StoreTail {
                 return Err(Error::Closed);
             }
         }
-        let page = self.store.read_log(self.after, &self.filter, limit).await?;
+        let mut page = self.store.read_log(self.after, &self.filter, limit).await?;
+        page.records.retain(|record| self.door.admits(record));
         self.after = page.next.max(self.after);
         Ok(page)
     }
