@@ -19,6 +19,9 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// A session that vanished in a transaction holds the head's lock: the server must notice soon, by its own keepalives, and end a
 /// transaction that nobody goes on with. No statement is bounded in time: a commit that is cancelled while it waits for a standby
 /// counts as done for the server. The wait for the head is bounded by the lock, before anything is written.
+///
+/// Every statement of the store has an index that gives its rows in their order. A plan that was made while a table was small, and is
+/// kept by a session while the table grows a thousandfold, must use it too: nothing else is left to the planner.
 const SESSION: &str = "
 SET idle_in_transaction_session_timeout = '10s';
 SET statement_timeout = 0;
@@ -27,6 +30,10 @@ SET tcp_keepalives_idle = 10;
 SET tcp_keepalives_interval = 5;
 SET tcp_keepalives_count = 3;
 SET tcp_user_timeout = '25s';
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET jit = off;
 SET bytea_output = 'hex';
 SET client_min_messages = 'warning'";
 

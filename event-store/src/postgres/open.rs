@@ -89,11 +89,9 @@ impl Store {
             options,
         });
         let polling = super::connect::connect(&shared.address).await?;
-        shared
-            .tasks
-            .spawn(watcher::poll(Arc::clone(&shared), polling));
-        shared.tasks.spawn(watcher::listen(Arc::clone(&shared)));
-        shared.tasks.spawn(watcher::notify(Arc::clone(&shared)));
+        shared.watch(watcher::poll(Arc::clone(&shared), polling));
+        shared.watch(watcher::listen(Arc::clone(&shared)));
+        shared.watch(watcher::notify(Arc::clone(&shared)));
         shared.tasks.spawn(snapshots::write_on(Arc::clone(&shared)));
         let writer = Writer {
             judge: writer::judge(&shared, found.head),

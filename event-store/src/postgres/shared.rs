@@ -50,6 +50,17 @@ impl Shared {
         }
     }
 
+    /// Runs a task that never ends by itself, and may be ended anywhere.
+    pub(super) fn watch(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
     /// The log is not the one that was opened, or the writer ended by itself: nothing more is taken, and only a new process, which
     /// begins with what the database holds, can go on.
     pub(super) fn fail(&self, why: &str) {

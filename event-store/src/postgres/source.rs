@@ -32,8 +32,7 @@ impl Source for Store {
         if limit == 0 || after >= head {
             return Ok(Vec::new());
         }
-        let found = reading!(self.shared, connection => raw(connection, after, limit, head));
-        found
+        reading!(self.shared, connection => raw(connection, after, limit, head))
     }
 }
 

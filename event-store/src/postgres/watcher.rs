@@ -24,7 +24,6 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
     let mut connection = Some(connection);
     loop {
         tokio::select! {
-            () = shared.stop.cancelled() => return,
             () = shared.woken.notified() => {}
             () = sleep(shared.options.poll) => {}
         }
@@ -75,21 +74,15 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
 /// Hears what others say, and wakes the poll.
 pub(super) async fn listen(shared: Arc<Shared>) {
     let own = shared.handle.to_string();
-    let hear = async {
-        loop {
-            let pool = PgPoolOptions::new()
-                .max_connections(1)
-                .acquire_timeout(CONNECT)
-                .connect_lazy_with(shared.address.clone());
-            if let Err(error) = hear(&shared, &pool, &own).await {
-                tracing::debug!(%error, "notifications are not heard");
-            }
-            sleep(PAUSE).await;
+    loop {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT)
+            .connect_lazy_with(shared.address.clone());
+        if let Err(error) = hear(&shared, &pool, &own).await {
+            tracing::debug!(%error, "notifications are not heard");
         }
-    };
-    tokio::select! {
-        () = shared.stop.cancelled() => {}
-        () = hear => {}
+        sleep(PAUSE).await;
     }
 }
 
@@ -110,10 +103,7 @@ pub(super) async fn notify(shared: Arc<Shared>) {
     let mut connection = None;
     let own = shared.handle.to_string();
     loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = shared.moved.notified() => {}
-        }
+        shared.moved.notified().await;
         let open = match connection.take() {
             Some(open) => Some(open),
             None => quiet(&shared).await,

@@ -5,5 +5,5 @@ mod contract;
 mod damage;
 mod failures;
 mod model;
-mod postgres;
+mod modelled;
 mod sqlite;

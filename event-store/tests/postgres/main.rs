@@ -1,7 +1,14 @@
-//! The contract on PostgreSQL, each clause in a database of its own; and what is true of PostgreSQL alone.
+//! The contract on PostgreSQL, each clause in a database of its own; and what is true of PostgreSQL alone. A binary of its own: servers
+//! are started from it, and a child shares the lock on a SQLite store's file for as long as it has not become another program.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod commits;
+#[path = "../store/contract/mod.rs"]
+mod contract;
 mod copying;
+#[path = "../store/model.rs"]
+mod model;
+mod modelled;
 mod outages;
 mod proxy;
 mod races;
@@ -15,6 +22,7 @@ use event_store::postgres::{Options, Store};
 use event_store::{EventStore, Filter, verify};
 use servers::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
 
 use crate::contract::{Backend, TestClock, log};
 
@@ -47,7 +55,7 @@ impl Backend for Shared {
 }
 
 mod kept {
-    crate::contract::contract!(crate::postgres::Shared);
+    crate::contract::contract!(crate::Shared);
 }
 
 /// Few connections: many stores are open at once on a server that takes a few hundred sessions.
@@ -80,6 +88,8 @@ pub(crate) async fn number(url: &str, sql: &str) -> i64 {
 
 /// The log is whole: no hole, no broken hash, no version out of its place, and no command twice. Its length.
 pub(crate) async fn check(store: &dyn EventStore) -> u64 {
+    // What others have under way is decided, and the head is known.
+    store.command(Uuid::now_v7()).await.unwrap();
     let proven = verify::chain(store, 0, |_| {}).await.unwrap();
     let mut commands = std::collections::HashMap::new();
     for record in log(store, &Filter::default(), 1_000).await {
