@@ -16,11 +16,12 @@ const WRITE: &str = "
 WITH put AS (
   INSERT INTO daybook.events (position, recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id,
     kind, hash, fingerprint, metadata, data)
-  SELECT $1 + n, recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id, kind, hash, fingerprint,
-    metadata, data
-  FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[],
-    $12::bytea[], $13::bytea[], $14::bytea[]) WITH ORDINALITY
-    AS r (recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id, kind, hash, fingerprint, metadata, data, n))
+  SELECT $1 + n, recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id,
+    kind, hash, fingerprint, metadata, data
+  FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::uuid[], $6::uuid[], $7::bytea[], $8::bytea[], $9::bytea[],
+    $10::bytea[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[]) WITH ORDINALITY
+    AS r (recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id,
+      kind, hash, fingerprint, metadata, data, n))
 UPDATE daybook.head SET position = $15, hash = $16, recorded_at = $17, answered_to = $18";
 
 /// The rows of a group, column by column.

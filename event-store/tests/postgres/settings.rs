@@ -2,6 +2,10 @@
 
 use event_store::EventStore;
 use event_store::postgres::{OpenError, Store, migrate};
+use event_store::record::StreamId;
+use event_store::snapshot::Snapshot;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use servers::Postgres;
 
 use super::{execute, number, options};
@@ -165,4 +169,31 @@ async fn a_database_that_was_exchanged_stops_the_store() {
     );
     assert!(store.command(uuid::Uuid::now_v7()).await.is_err());
     assert!(store.close().await.is_err());
+}
+
+#[tokio::test]
+async fn the_longest_names_fit_the_indexes() {
+    let url = Postgres::shared().database();
+    let store = Store::open(options(&url)).await.unwrap();
+    let mut random = SmallRng::seed_from_u64(1);
+    let mut name = |bytes: usize| -> String {
+        // Of a kind that nothing compresses.
+        (0..bytes)
+            .map(|_| char::from(random.random_range(33..127_u8)))
+            .collect()
+    };
+    let long = StreamId::new(name(255), name(255), name(2_048));
+    put(&*store, &long, &["x", "y"]).await;
+    let snapshot = Snapshot {
+        fold: 1,
+        version: 2,
+        event_id: uuid::Uuid::now_v7(),
+        state: vec![1].into(),
+    };
+    store.keep_snapshot(long.clone(), snapshot.clone());
+    store.close().await.unwrap();
+    let store = Store::open(options(&url)).await.unwrap();
+    assert_eq!(store.stream_head(&long).await.unwrap().unwrap().0, 2);
+    assert_eq!(store.snapshot(&long, 1).await.unwrap(), Some(snapshot));
+    store.close().await.unwrap();
 }
