@@ -1,11 +1,16 @@
 //! An append-only log of opaque records: append, read a stream, read the log, wait for a position. It knows no order.
 
 pub mod append;
+pub mod clock;
 pub mod consumer;
+pub mod copy;
 pub mod feed;
 pub mod hash;
+mod heads;
+mod limits;
 pub mod members;
 pub mod partition;
+pub mod postgres;
 pub mod record;
 pub mod snapshot;
 pub mod sqlite;
@@ -13,4 +18,5 @@ mod store;
 pub mod verify;
 
 pub use feed::{Feed, StoreTail};
+pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 pub use store::{Direction, Error, EventStore, Filter, Head, Page};

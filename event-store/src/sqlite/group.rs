@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::consumers::ConsumerJob;
 use super::filter::Filter;
-use super::heads::{Heads, IdMap, Known, StreamHead};
 use super::queue::{Job, Prepared, Reply};
 use super::tail::{Entry, Run, Tail};
 use super::{index, rows};
 use crate::append::{Batch, Expectation, Outcome};
+use crate::heads::{Heads, IdMap, Known, StreamHead};
 use crate::record::{Micros, Version};
 use crate::store::{Error, Head};
 

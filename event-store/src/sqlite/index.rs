@@ -3,11 +3,11 @@
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::heads::StreamHead;
 use super::options::{Options, Step};
 use super::tail::Run;
 use crate::hash::Hash;
-use crate::record::{Position, StreamId, Version};
+use crate::heads::StreamHead;
+use crate::record::{Position, Version};
 
 /// How far the index reaches, and how much it holds.
 #[derive(Clone, Copy, Debug)]
@@ -17,21 +17,6 @@ pub(super) struct Indexed {
     pub(super) hash: Hash,
     pub(super) streams: u64,
     pub(super) commands: u64,
-}
-
-/// The key of a stream in the index: the first half of a SHA-256 over its name. That two streams share one is as likely as
-/// guessing a command id; the readers compare the name in every record that they find through it nevertheless.
-pub(super) fn key_of(stream: &StreamId) -> u128 {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    for part in [&stream.tenant, &stream.category, &stream.id] {
-        hasher.update((part.len() as u32).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    let hash: [u8; 32] = hasher.finalize().into();
-    let mut half = [0; 16];
-    half.copy_from_slice(&hash[..16]);
-    u128::from_be_bytes(half)
 }
 
 pub(super) fn indexed(index: &Connection) -> rusqlite::Result<Indexed> {

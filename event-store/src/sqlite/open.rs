@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::checkpointer::{Added, Checkpoints};
 use super::group::Judge;
 use super::index::{self, Indexed};
-use super::limits::Weight;
 use super::lock::{Holder, Lock};
 use super::options::{Options, Progress};
 use super::queue::Queue;
@@ -27,6 +26,8 @@ use super::tail::{Entry, Run, Tail};
 use super::warm::{self, Bases};
 use super::writer::{self, Writer};
 use super::{filter::Filter, indexer, rows, schema};
+use crate::heads::key_of;
+use crate::limits::Weight;
 use crate::record::{Position, StreamId};
 use crate::store::Head;
 
@@ -246,7 +247,7 @@ fn read_run(log: &Connection, after: Position, to: Position) -> Result<Run, Open
             )));
         }
         let part = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        let key = index::key_of(&StreamId::new(part(1)?, part(2)?, part(3)?));
+        let key = key_of(&StreamId::new(part(1)?, part(2)?, part(3)?));
         let event_id = index::uuid(row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?);
         run.entries.push(Entry {
             key,

@@ -4,23 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::record::{Micros, Position};
-
-/// A clock: microseconds since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
-
-/// The clock of the machine.
-pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
-            })
-    })
-}
+use crate::clock::{Clock, system_clock};
+use crate::record::Position;
 
 /// How far the rebuilding of the index has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

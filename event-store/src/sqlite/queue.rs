@@ -6,9 +6,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::consumers::ConsumerJob;
-use super::limits::Weight;
 use crate::append::{Answer, Batch, Outcome};
 use crate::hash::Hash;
+use crate::limits::Weight;
 use crate::record::Micros;
 use crate::store::{Error, Head};
 

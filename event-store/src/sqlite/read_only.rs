@@ -9,16 +9,17 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::index::{self, key_of};
+use super::index;
 use super::open::{OpenError, reader_beside};
-use super::options::{Clock, system_clock};
 use super::reader::Part;
 use super::readers::Readers;
 use super::rows::{self, read_error};
 use super::store::Store;
 use super::{consumers, schema, snapshots};
 use crate::append::{Batch, Pending, Receipt};
+use crate::clock::{Clock, system_clock};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::heads::key_of;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
@@ -31,7 +32,7 @@ const READERS: usize = 2;
 /// An event store on SQLite, open for reading only: appends and changes of consumer rows are refused.
 pub struct ReadOnly {
     dir: PathBuf,
-    readers: Readers,
+    pub(super) readers: Readers,
     head: watch::Sender<Head>,
     incarnation: Uuid,
     clock: Clock,

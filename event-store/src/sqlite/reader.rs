@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::open::OpenError;
 use super::rows::{self, COLUMNS, Names, read_error};
 use super::{index, schema};
+use crate::copy::Raw;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
 
@@ -111,6 +112,35 @@ impl Reader {
         } else {
             Err(hole(page.next + 1))
         }
+    }
+
+    /// About `limit` records after `after`, up to `head`, as they are stored; whole batches.
+    pub(super) fn raw(
+        &mut self,
+        after: Position,
+        limit: usize,
+        head: Position,
+    ) -> Result<Vec<Raw>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position"
+        );
+        let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
+        let mut rows = statement.query([after, head]).map_err(read_error)?;
+        let (mut raws, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(read_error)? {
+            let fingerprint: Option<[u8; 32]> = row.get(11).map_err(read_error)?;
+            // A batch begins with its fingerprint.
+            if (raws.len() >= limit || bytes >= MOST_BYTES) && fingerprint.is_some() {
+                break;
+            }
+            let record = rows::record(row, &mut self.names).map_err(read_error)?;
+            bytes += record.data.len() + record.metadata.len();
+            raws.push(Raw {
+                record,
+                fingerprint,
+            });
+        }
+        Ok(raws)
     }
 
     /// Part of a stream whose newest versions, not yet in the index, are at `tail`.

@@ -10,8 +10,7 @@ use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 use super::consumers::{self, ConsumerJob};
-use super::index::{self, key_of};
-use super::limits::{self, Weight};
+use super::index;
 use super::queue::{Job, Prepared, Reply};
 use super::reader::Part;
 use super::rows::{self, read_error};
@@ -20,6 +19,8 @@ use super::snapshots;
 use crate::append::{Batch, Expectation, Pending, Receipt};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::hash::{self, Hash, Leaf};
+use crate::heads::key_of;
+use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::{Direction, Error, EventStore, Filter, Head, Page};

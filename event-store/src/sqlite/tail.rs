@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::heads::{IdMap, KeyMap, StreamHead};
+use crate::heads::{IdMap, KeyMap, StreamHead};
 use crate::record::{Position, Version};
 
 /// A stream's entry for one record.

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::Connection;
 
 use super::filter::Layer;
-use super::heads::Heads;
 use super::index::{self, Indexed, Keys};
 use super::open::OpenError;
 use super::schema;
 use super::shared::Shared;
+use crate::heads::Heads;
 
 /// The filters over what the index held at start.
 #[derive(Default)]

@@ -10,12 +10,12 @@ use rusqlite::Connection;
 use super::checkpointer::Added;
 use super::commit::{Failure, Written, commit};
 use super::group::{Group, Judge, repeated};
-use super::limits::Weight;
 use super::open::OpenError;
 use super::options::Step;
 use super::queue::Job;
 use super::shared::Shared;
 use crate::append::Outcome;
+use crate::limits::Weight;
 use crate::record::Micros;
 use crate::store::{Error, Head};
 

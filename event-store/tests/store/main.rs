@@ -5,4 +5,5 @@ mod contract;
 mod damage;
 mod failures;
 mod model;
+mod modelled;
 mod sqlite;

@@ -2,23 +2,21 @@
 //! model says: all of what was acknowledged, and of what was on its way a whole number of batches in their order.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use event_store::append::{Batch, Expectation, Outcome, Receipt, StreamReceipt, StreamWrite};
 use event_store::record::StreamId;
-use event_store::sqlite::{Step, Store};
+use event_store::sqlite::Step;
 use event_store::{Direction, Error, EventStore, Filter, verify};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 use uuid::Uuid;
 
 use crate::contract::{event, log, stream};
-use crate::sqlite::cramped;
 
 #[derive(Clone, Copy, Debug)]
-enum Expect {
+pub(crate) enum Expect {
     Right,
     NoStream,
     Any,
@@ -28,7 +26,7 @@ enum Expect {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Id {
+pub(crate) enum Id {
     /// As the server makes them.
     New,
     /// As clients make them.
@@ -38,13 +36,13 @@ enum Id {
 }
 
 #[derive(Clone, Debug)]
-struct Append {
+pub(crate) struct Append {
     id: Id,
     writes: Vec<(u8, Expect, usize)>,
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(crate) enum Op {
     /// Sent all at once, then awaited.
     Send(Vec<Append>),
     /// The same, with the process dying at a step.
@@ -72,7 +70,7 @@ fn appends() -> impl Strategy<Value = Vec<Append>> {
     proptest::collection::vec(append, 1..12)
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op>> {
+pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         8 => appends().prop_map(Op::Send),
         3 => (proptest::sample::select(Step::ALL.to_vec()), appends()).prop_map(|(step, sent)| Op::Crash(step, sent)),
@@ -210,32 +208,52 @@ impl Model {
     }
 }
 
+/// Where the store is.
+#[async_trait]
+pub(crate) trait Place: Send + Sync {
+    /// Opens it; the one before is gone.
+    async fn open(&self) -> Arc<dyn EventStore>;
+
+    /// The process dies at this step, the next time that it comes to it, or is not to die any more; false if it cannot.
+    fn arm(&self, step: Option<Step>) -> bool;
+
+    /// Whether it is still to die.
+    fn is_armed(&self) -> bool;
+
+    /// Loses what can be made again from the log.
+    fn lose_index(&self);
+}
+
 /// The store in hand, the model beside it, and all that was ever sent.
 struct Run<'a> {
-    dir: &'a Path,
-    armed: Arc<Mutex<Option<Step>>>,
-    store: Option<Arc<Store>>,
+    place: &'a dyn Place,
+    store: Option<Arc<dyn EventStore>>,
     model: Model,
     sent: Vec<Batch>,
 }
 
+/// Does the steps and compares everything that can be read at the end.
+pub(crate) async fn run(place: &dyn Place, ops: Vec<Op>) {
+    let mut run = Run {
+        store: Some(place.open().await),
+        place,
+        model: Model::default(),
+        sent: Vec::new(),
+    };
+    for op in ops {
+        run.step(op).await;
+    }
+    run.compare().await;
+    run.store().close().await.unwrap();
+}
+
 impl Run<'_> {
-    fn store(&self) -> &Store {
-        self.store.as_ref().unwrap()
+    fn store(&self) -> &dyn EventStore {
+        &**self.store.as_ref().unwrap()
     }
 
-    fn open(&mut self) {
-        let mut options = cramped(self.dir);
-        let armed = Arc::clone(&self.armed);
-        options.steps = Some(Arc::new(move |step| {
-            let mut armed = armed.lock().unwrap();
-            if *armed == Some(step) {
-                *armed = None;
-                drop(armed);
-                std::panic::resume_unwind(Box::new("stopped by the test"));
-            }
-        }));
-        self.store = Some(Store::open(options).unwrap());
+    async fn open(&mut self) {
+        self.store = Some(self.place.open().await);
     }
 
     async fn step(&mut self, op: Op) {
@@ -249,16 +267,14 @@ impl Run<'_> {
             Op::Reopen => {
                 self.store().close().await.unwrap();
                 self.store = None;
-                self.open();
+                self.open().await;
                 self.compare().await;
             }
             Op::LoseIndex => {
                 // Without a close: the threads write what is queued, and the files stay as they are then.
                 self.store = None;
-                for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
-                    let _ = std::fs::remove_file(self.dir.join(file));
-                }
-                self.open();
+                self.place.lose_index();
+                self.open().await;
                 self.compare().await;
             }
             Op::Read {
@@ -334,19 +350,24 @@ impl Run<'_> {
 
     /// Sends while a step is armed, opens again, and finds out how much went in.
     async fn crash(&mut self, step: Step, appends: Vec<Append>) {
-        *self.armed.lock().unwrap() = Some(step);
+        if !self.place.arm(Some(step)) {
+            for (expected, outcome) in self.send(appends).await {
+                assert_eq!(plain(outcome.unwrap()), expected.1);
+            }
+            return;
+        }
         let answers = self.send(appends).await;
         if matches!(step, Step::IndexWritten | Step::IndexCommitted) {
             for _ in 0..50 {
-                if self.armed.lock().unwrap().is_none() {
+                if !self.place.is_armed() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
-        *self.armed.lock().unwrap() = None;
+        self.place.arm(None);
         self.store = None;
-        self.open();
+        self.open().await;
         let length = self.store().head().borrow().position;
 
         let mut least = 0;
@@ -438,34 +459,5 @@ fn plain(outcome: Outcome) -> Outcome {
         Outcome::AlreadyAppended(receipt) => Outcome::AlreadyAppended(timeless(receipt)),
         Outcome::CommandIdReused(receipt) => Outcome::CommandIdReused(timeless(receipt)),
         conflict @ Outcome::Conflict { .. } => conflict,
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 48,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/store/model.regressions"))),
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn the_store_is_what_the_model_says(ops in ops()) {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut run = Run {
-                dir: dir.path(),
-                armed: Arc::default(),
-                store: None,
-                model: Model::default(),
-                sent: Vec::new(),
-            };
-            run.open();
-            for op in ops {
-                run.step(op).await;
-            }
-            run.compare().await;
-            run.store().close().await.unwrap();
-        });
     }
 }

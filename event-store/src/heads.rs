@@ -1,11 +1,26 @@
-//! Stream heads in memory, for the writer alone. A head that is not here is looked up elsewhere; one that is here is right.
+//! Stream heads in memory, for a store's writer alone. A head that is not here is looked up elsewhere; one that is here is right.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
 use uuid::Uuid;
 
-use crate::record::Version;
+use crate::record::{StreamId, Version};
+
+/// The key of a stream: the first half of a SHA-256 over its name. That two streams share one is as likely as
+/// guessing a command id; who finds a record through it compares the record's name nevertheless.
+pub(super) fn key_of(stream: &StreamId) -> u128 {
+    use sha2::{Digest, Sha256};
+    let mut hasher = Sha256::new();
+    for part in [&stream.tenant, &stream.category, &stream.id] {
+        hasher.update((part.len() as u32).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&hash[..16]);
+    u128::from_be_bytes(half)
+}
 
 /// The last event of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

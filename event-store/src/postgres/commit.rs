@@ -1,0 +1,262 @@
+//! One group in one transaction: lock the head, look up, judge, insert, move the head, commit. The lock and the look-ups are separate
+//! statements, because a statement sees what was committed before it began: one that waited for the lock itself would miss the
+//! group before. What fails before the commit is sent is a definite no; what fails from then on is unknown.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row};
+use uuid::Uuid;
+
+use super::connect::{is_lost, within};
+use super::group::{Care, Commands, Found, Judge, Judged, Questions};
+use super::queue::Job;
+use super::row_writer::Rows;
+use super::rows::{self, HeadRow, LOCK_HEAD, unsigned};
+use super::shared::Shared;
+use crate::append::Receipt;
+use crate::heads::StreamHead;
+use crate::record::Micros;
+use crate::store::Head;
+
+/// Why a group is not in the log, or may not be.
+pub(super) enum Failure {
+    /// It is not in the log; the connection is of no more use, or it will do to try again.
+    Again(String),
+    /// It is not in the log: something was there that was not looked up.
+    Clash(String),
+    /// It is not in the log, and trying again will hardly help.
+    No(String),
+    /// It may or may not be: the commands that were accepted, with their first events.
+    Unknown(String, Vec<(Uuid, Uuid)>),
+    /// The log is not the one that was opened.
+    Foreign(String),
+}
+
+/// A group that is durable.
+pub(super) struct Written {
+    pub(super) judged: Judged,
+    pub(super) head: Head,
+    pub(super) receipts: Vec<Receipt>,
+}
+
+/// The heads of streams and the places of commands, asked together. Each is found by its index, however many are asked.
+const LOOK_UP: &str = "
+SELECT false, k.n, e.version, e.event_id
+FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS k (tenant, category, stream_id, n)
+CROSS JOIN LATERAL (
+  SELECT version, event_id FROM daybook.events
+  WHERE tenant = k.tenant AND category = k.category AND stream_id = k.stream_id ORDER BY version DESC LIMIT 1) e
+UNION ALL
+SELECT true, k.n, e.position, e.event_id
+FROM unnest($4::uuid[]) WITH ORDINALITY AS k (command_id, n)
+CROSS JOIN LATERAL (
+  SELECT position, event_id FROM daybook.events
+  WHERE command_id = k.command_id AND fingerprint IS NOT NULL LIMIT 1) e";
+
+/// Judges and writes the jobs of a group.
+pub(super) async fn commit(
+    connection: &mut PgConnection,
+    shared: &Shared,
+    judge: &mut Judge,
+    jobs: &[Job],
+    care: Care,
+) -> Result<Written, Failure> {
+    let stall = shared.options.stall;
+    let before = async {
+        let locked = lock(connection, shared, judge, care).await?;
+        let questions = judge.questions(jobs, care);
+        let mut commands = look_up(connection, judge, questions).await?;
+        let mut judged = judge.judge(jobs, &commands);
+        let unsure = Questions {
+            commands: judge.unsure(jobs, &judged, care),
+            ..Questions::default()
+        };
+        let found = look_up(connection, judge, unsure).await?;
+        if !found.is_empty() {
+            // A batch that is refused leaves no trace, so for the others nothing is different.
+            judge.heads.roll_back();
+            commands.extend(found);
+            judged = judge.judge(jobs, &commands);
+        }
+        let (head, receipts, wrote) = write(connection, shared, &locked, jobs, &judged).await?;
+        Ok((judged, head, receipts, wrote))
+    };
+    let done = within_failure(stall + super::connect::CONNECT * 2, before).await;
+    let (judged, head, receipts, wrote) = match done {
+        Ok(done) => done,
+        Err(failure) => {
+            judge.heads.roll_back();
+            return Err(failure);
+        }
+    };
+    // Sent by itself, in the simple protocol: nothing that follows can make it look failed when it was done.
+    let end = if wrote { "COMMIT" } else { "ROLLBACK" };
+    if let Err(error) = within(stall, sqlx::raw_sql(end).execute(connection)).await {
+        judge.heads.roll_back();
+        return Err(if wrote {
+            let accepted = judged
+                .accepted
+                .iter()
+                .filter_map(|accepted| first(&jobs[accepted.job]));
+            Failure::Unknown(
+                format!("the commit was not answered: {error}"),
+                accepted.collect(),
+            )
+        } else {
+            Failure::Again(error.to_string())
+        });
+    }
+    Ok(Written {
+        judged,
+        head,
+        receipts,
+    })
+}
+
+/// A batch's command and its first event.
+fn first(job: &Job) -> Option<(Uuid, Uuid)> {
+    let Job::Append(prepared) = job else {
+        return None;
+    };
+    let mut events = prepared.batch.writes.iter().flat_map(|write| &write.events);
+    Some((prepared.batch.command_id, events.next()?.event_id))
+}
+
+async fn within_failure<T>(
+    limit: std::time::Duration,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(Failure::Again("the server did not answer".into())))
+}
+
+/// Locks the head. What was read of it before stays right for as long as nobody else writes.
+async fn lock(
+    connection: &mut PgConnection,
+    shared: &Shared,
+    judge: &mut Judge,
+    care: Care,
+) -> Result<HeadRow, Failure> {
+    let row = sqlx::raw_sql(LOCK_HEAD)
+        .fetch_one(connection)
+        .await
+        .map_err(|error| not_written(&error))?;
+    let locked = rows::head(&row).map_err(|error| not_written(&error))?;
+    if locked.incarnation != shared.incarnation {
+        return Err(Failure::Foreign(
+            "the database holds another log now".into(),
+        ));
+    }
+    let (found, known) = (locked.head, judge.known);
+    if found.position < known.position
+        || (found.position == known.position && found.hash != known.hash)
+    {
+        return Err(Failure::Foreign(format!(
+            "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
+            found.position, known.position
+        )));
+    }
+    if found.position != known.position || care == Care::Full {
+        judge.forget();
+    }
+    Ok(locked)
+}
+
+/// Finds what the judge does not know.
+async fn look_up(
+    connection: &mut PgConnection,
+    judge: &mut Judge,
+    questions: Questions<'_>,
+) -> Result<Commands, Failure> {
+    let mut commands = Commands::new();
+    if questions.streams.is_empty() && questions.commands.is_empty() {
+        return Ok(commands);
+    }
+    metrics::counter!("daybook_store_head_lookups_total").increment(questions.streams.len() as u64);
+    let part = |name: fn(&crate::record::StreamId) -> &str| {
+        let names = questions.streams.iter();
+        names
+            .map(|stream| name(stream).as_bytes())
+            .collect::<Vec<_>>()
+    };
+    let found = sqlx::query::<Postgres>(LOOK_UP)
+        .bind(part(|stream| &stream.tenant))
+        .bind(part(|stream| &stream.category))
+        .bind(part(|stream| &stream.id))
+        .bind(&questions.commands)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| not_written(&error))?;
+    for row in found {
+        let mut read = || {
+            let (place, number) = (unsigned(&row, 1)? as usize - 1, unsigned(&row, 2)?);
+            let event_id = row.try_get(3)?;
+            if row.try_get(0)? {
+                let found = Found {
+                    first: number,
+                    event_id,
+                };
+                commands.insert(questions.commands[place], found);
+            } else {
+                let head = StreamHead {
+                    version: number,
+                    event_id,
+                };
+                judge.heads.keep(questions.keys[place], head);
+            }
+            Ok(())
+        };
+        read().map_err(|error: sqlx::Error| not_written(&error))?;
+    }
+    Ok(commands)
+}
+
+/// Puts the accepted batches into the open transaction and moves the head. Tells whether there is anything to commit.
+async fn write(
+    connection: &mut PgConnection,
+    shared: &Shared,
+    locked: &HeadRow,
+    jobs: &[Job],
+    judged: &Judged,
+) -> Result<(Head, Vec<Receipt>, bool), Failure> {
+    // Nothing will be recorded at an instant that has been answered, by no process and also not with a clock set back.
+    let answered_to = locked.answered_to.max(judged.asked.unwrap_or(Micros::MIN));
+    if judged.accepted.is_empty() && answered_to == locked.answered_to {
+        return Ok((locked.head, Vec::new(), false));
+    }
+    let mut rows = Rows::default();
+    let mut head = locked.head;
+    let mut receipts = Vec::with_capacity(judged.accepted.len());
+    if !judged.accepted.is_empty() {
+        let now = shared.clock.given().unwrap_or(locked.now);
+        head.recorded_at = now
+            .max(locked.head.recorded_at + 1)
+            .max(locked.answered_to + 1);
+        for accepted in &judged.accepted {
+            if let Job::Append(prepared) = &jobs[accepted.job] {
+                let starts = &judged.starts[accepted.starts_at..];
+                receipts.push(rows.put_batch(&mut head, prepared, starts));
+            }
+        }
+    }
+    rows.write(connection, locked.head, head, answered_to)
+        .await
+        .map_err(|error| not_written(&error))?;
+    Ok((head, receipts, true))
+}
+
+/// A failure before the commit was sent: nothing is written, whatever it was.
+fn not_written(error: &sqlx::Error) -> Failure {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
+        _ => String::new(),
+    };
+    let why = format!("the log cannot be written: {error}");
+    match code.as_str() {
+        "23505" => Failure::Clash(why),
+        // The lock was not to be had in time, or the server chose this transaction to end a tangle.
+        "55P03" | "40001" | "40P01" => Failure::Again(why),
+        _ if is_lost(error) => Failure::Again(why),
+        _ => Failure::No(why),
+    }
+}

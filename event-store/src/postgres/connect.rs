@@ -1,0 +1,142 @@
+//! Connections, and what is asserted of the server on each that writes: what makes an answer durable is the server's to keep, and one
+//! that cannot keep it is not written to.
+
+use std::future::Future;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Row};
+
+use super::open::OpenError;
+use super::options::Options;
+
+/// The oldest server that the SQL here is written for.
+const OLDEST: i32 = 150_000;
+/// How long a connection may take to come about.
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
+
+/// A session that vanished in a transaction holds the head's lock: the server must notice soon, by its own keepalives, and end a
+/// transaction that nobody goes on with. No statement is bounded in time: a commit that is cancelled while it waits for a standby
+/// counts as done for the server. The wait for the head is bounded by the lock, before anything is written.
+///
+/// Every statement of the store has an index that gives its rows in their order. A plan that was made while a table was small, and is
+/// kept by a session while the table grows a thousandfold, must use it too: nothing else is left to the planner.
+const SESSION: &str = "
+SET idle_in_transaction_session_timeout = '10s';
+SET statement_timeout = 0;
+SET lock_timeout = '10s';
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '25s';
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_sort = off;
+SET jit = off;
+SET bytea_output = 'hex';
+SET client_min_messages = 'warning'";
+
+/// How to get to the database.
+pub(super) fn address(options: &Options) -> Result<PgConnectOptions, OpenError> {
+    let address = PgConnectOptions::from_str(&options.url)
+        .map_err(|error| OpenError::Address(error.to_string()))?;
+    Ok(address
+        .application_name(&format!("daybook {}", options.role))
+        .disable_statement_logging())
+}
+
+/// A new connection with the session's settings.
+pub(super) async fn connect(address: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let connected = async {
+        let mut connection = PgConnection::connect_with(address).await?;
+        prepare(&mut connection).await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(CONNECT, connected).await {
+        Ok(connected) => connected.map_err(OpenError::Postgres),
+        Err(_) => Err(OpenError::Postgres(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// Makes the session's settings.
+pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
+}
+
+/// A new connection to write on: refused where what is committed would not be safe.
+pub(super) async fn connect_to_write(
+    address: &PgConnectOptions,
+) -> Result<PgConnection, OpenError> {
+    let mut connection = connect(address).await?;
+    assert_durable(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Refuses a server that could lose what it has said to be committed.
+pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), OpenError> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'), \
+         current_setting('synchronous_commit'), pg_is_in_recovery()",
+    )
+    .fetch_one(connection)
+    .await?;
+    let refuse = |why: String| Err(OpenError::NotDurable(why));
+    let version: i32 = row.try_get(0)?;
+    if version < OLDEST {
+        return refuse(format!(
+            "the server is PostgreSQL {}, at least {} is needed",
+            version / 10_000,
+            OLDEST / 10_000
+        ));
+    }
+    for (column, setting) in [(1, "fsync"), (2, "full_page_writes")] {
+        let value: String = row.try_get(column)?;
+        if value != "on" {
+            return refuse(format!("the server runs with {setting} = {value}"));
+        }
+    }
+    let commit: String = row.try_get(3)?;
+    if commit != "on" && commit != "remote_apply" {
+        return refuse(format!(
+            "synchronous_commit is {commit}, on or remote_apply is needed"
+        ));
+    }
+    if row.try_get(4)? {
+        return refuse("the server is a standby".into());
+    }
+    Ok(())
+}
+
+/// Waits for an answer of the server, but not for ever: who times out must throw the connection away, never use it again.
+pub(super) async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| {
+            Err(sqlx::Error::Io(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "the server did not answer",
+            )))
+        })
+}
+
+/// Whether the connection is of no more use, rather than one statement refused.
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        // Class 57P: the server stops, or an administrator ended the session; 25P03: it idled in a transaction; 08: the connection.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("57P") || code == "25P03" || code.starts_with("08")
+        }),
+        sqlx::Error::RowNotFound
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed => false,
+        _ => true,
+    }
+}

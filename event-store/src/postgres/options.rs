@@ -1,0 +1,85 @@
+//! How a store is opened. Every bound has its reason beside it; no environment is read here.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// The database: `postgres://user:password@host:port/database?sslmode=verify-full`.
+    pub url: String,
+    /// What this process is, for whoever looks at the server's sessions: `serve`, `copy` …
+    pub role: String,
+    /// Connections for reading and for consumer rows, beside one to write, one to watch the head, one to listen and one to notify.
+    pub connections: u32,
+    /// The most events that wait on the queue; the next batch is refused as overloaded. About a second's work.
+    pub queue_events: usize,
+    /// The most bytes that wait on the queue.
+    pub queue_bytes: usize,
+    /// The most events in one commit: bounds how long the first of them waits, and how long the head is locked.
+    pub group_events: usize,
+    /// The most bytes in one commit (one batch that is larger goes alone).
+    pub group_bytes: usize,
+    /// The most stream heads in memory, about 60 bytes each; others are looked up.
+    pub heads: usize,
+    /// How long a group is tried again, and an unknown outcome looked into, while the server cannot be reached. Longer than a
+    /// restart or a fail-over takes; callers wait that long at most.
+    pub patience: Duration,
+    /// How long one answer of the server is waited for before the connection counts as lost: a peer that vanished never says so.
+    pub stall: Duration,
+    /// How often the head is looked at when nothing else says that it moved.
+    pub poll: Duration,
+    /// Where the time comes from in place of the server's clock; for tests.
+    pub clock: Option<Clock>,
+}
+
+impl Options {
+    /// The store in the database at `url`, with the server's clock and bounds that suit a few processes at one server.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            role: "writer".into(),
+            connections: 8,
+            queue_events: 65_536,
+            queue_bytes: 128 * 1024 * 1024,
+            group_events: 4_096,
+            group_bytes: 8 * 1024 * 1024,
+            heads: 262_144,
+            patience: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            poll: Duration::from_millis(100),
+            clock: None,
+        }
+    }
+
+    /// Says what this process is.
+    #[must_use]
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.role = role.into();
+        self
+    }
+
+    /// Takes the time from `clock`, for leases as well.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+}
+
+/// Without the address, which may hold a password.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("role", &self.role)
+            .field("connections", &self.connections)
+            .field("queue_events", &self.queue_events)
+            .field("group_events", &self.group_events)
+            .field("heads", &self.heads)
+            .field("patience", &self.patience)
+            .field("poll", &self.poll)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,354 @@
+//! Reading, through the pool. Nothing past the durable head is ever returned, and what is at or before it never changes, so several
+//! statements read as well as one. A connection that the server has cut is noticed only by using it: a read is tried again then.
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Postgres, Row};
+use uuid::Uuid;
+
+use super::rows::{self, Names, columns, read_error, signed, unsigned};
+use super::shared::Shared;
+use crate::append::Receipt;
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::store::{Direction, Error, Filter, Page};
+
+/// The most positions that one page looks at: a filter that wants little must not hold a connection for the whole log.
+const MOST_SEEN: u64 = 16_384;
+/// The most bytes of one page; a batch that passes it is finished.
+pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Runs a read on a connection of the pool, and again on another where the connection turns out to be lost.
+macro_rules! reading {
+    ($shared:expr, $connection:ident => $work:expr) => {{
+        let mut left = $shared.options.connections;
+        loop {
+            let read = async {
+                let mut pooled = $shared.pool.acquire().await?;
+                let $connection = &mut *pooled;
+                $work.await
+            };
+            match read.await {
+                Err(error) if left > 0 && $crate::postgres::connect::is_lost(&error) => left -= 1,
+                Err(error) => break Err($crate::postgres::rows::read_error(&error)),
+                Ok(read) => break Ok(read),
+            }
+        }
+    }};
+}
+pub(super) use reading;
+
+/// The records after `$1` up to `$2` that the lists of tenants, categories and kinds want (an empty one wants all), `$6` at most, and
+/// none after those that make up `$7` bytes.
+const PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) \
+        - octet_length(metadata) - octet_length(data) AS before \
+      FROM daybook.events WHERE position > $1 AND position <= $2 \
+        AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY ($4)) \
+        AND (cardinality($5::bytea[]) = 0 OR kind = ANY ($5)) ORDER BY position LIMIT $6) page \
+     WHERE before < $7 ORDER BY position"
+);
+
+/// The last position of the batch to which the record at `$1` belongs: the next batch begins with a fingerprint.
+const END_OF_BATCH: &str = "SELECT position - 1 FROM daybook.events WHERE position > $1 AND fingerprint IS NOT NULL \
+    ORDER BY position LIMIT 1";
+
+/// The first position after `$1` that holds a record of one of the categories.
+const SKIP: &str = "SELECT min(e.position) FROM unnest($2::bytea[]) AS c (category) CROSS JOIN LATERAL ( \
+      SELECT position FROM daybook.events WHERE category = c.category AND position > $1 ORDER BY position LIMIT 1) e";
+
+/// A page of the log after `after`, up to `head`.
+pub(super) async fn page(
+    shared: &Shared,
+    after: Position,
+    filter: &Filter,
+    limit: usize,
+    head: Position,
+) -> Result<Page, Error> {
+    let mut page = Page {
+        records: Vec::new(),
+        next: after,
+        head,
+    };
+    if limit == 0 || after >= head {
+        return Ok(page);
+    }
+    let found = reading!(shared, connection => fill(connection, &mut page, filter, limit));
+    found?;
+    if filter == &Filter::default() {
+        check_holes(after, &page)?;
+    }
+    Ok(page)
+}
+
+async fn fill(
+    connection: &mut PgConnection,
+    page: &mut Page,
+    filter: &Filter,
+    limit: usize,
+) -> sqlx::Result<()> {
+    page.records.clear();
+    let (head, mut after) = (page.head, page.next);
+    let mut upto = head.min(after + MOST_SEEN);
+    let limit = limit.min(MOST_SEEN as usize);
+    let mut records = select(connection, after, upto, filter, limit + 1).await?;
+    if records.is_empty() && upto < head && !filter.categories.is_empty() {
+        // The index of categories leads over a stretch without them, however long.
+        let next = skip(connection, upto, filter).await?.unwrap_or(head + 1);
+        after = head.min(next - 1);
+        upto = head.min(after + MOST_SEEN);
+        if after < upto {
+            records = select(connection, after, upto, filter, limit + 1).await?;
+        }
+    }
+    // Where the page ends, unless it ends at the head, which is the end of a batch.
+    let mut at = upto;
+    let full = records.len() > limit;
+    if full && let Some(beyond) = records.pop() {
+        let last = records.last().map_or(0, |last| last.position);
+        if records
+            .last()
+            .is_none_or(|last| last.command_id != beyond.command_id)
+        {
+            page.next = beyond.position - 1;
+            page.records = records;
+            return Ok(());
+        }
+        at = last;
+    } else if let Some(last) = records.last()
+        && bytes(&records) >= MOST_BYTES
+    {
+        at = last.position;
+    }
+    if at < head {
+        let end = end_of_batch(connection, at)
+            .await?
+            .map_or(head, |end| end.min(head));
+        if end > at {
+            records.extend(select(connection, at, end, filter, MOST_SEEN as usize).await?);
+        }
+        at = end;
+    }
+    page.next = at;
+    page.records = records;
+    Ok(())
+}
+
+fn bytes(records: &[Record]) -> usize {
+    let bytes = records.iter();
+    bytes
+        .map(|record| record.data.len() + record.metadata.len())
+        .sum()
+}
+
+async fn select(
+    connection: &mut PgConnection,
+    after: Position,
+    upto: Position,
+    filter: &Filter,
+    limit: usize,
+) -> sqlx::Result<Vec<Record>> {
+    let rows = select_rows(connection, after, upto, filter, limit).await?;
+    let mut names = Names::default();
+    rows.iter()
+        .map(|row| rows::record(row, &mut names))
+        .collect()
+}
+
+/// The rows of a page, [`MOST_BYTES`] and one record at most.
+pub(super) async fn select_rows(
+    connection: &mut PgConnection,
+    after: Position,
+    upto: Position,
+    filter: &Filter,
+    limit: usize,
+) -> sqlx::Result<Vec<PgRow>> {
+    sqlx::query::<Postgres>(PAGE)
+        .bind(signed(after))
+        .bind(signed(upto))
+        .bind(names(&filter.tenants))
+        .bind(names(&filter.categories))
+        .bind(names(&filter.kinds))
+        .bind(signed(limit as u64))
+        .bind(signed(MOST_BYTES as u64))
+        .fetch_all(connection)
+        .await
+}
+
+fn names(names: &[String]) -> Vec<&[u8]> {
+    names.iter().map(String::as_bytes).collect()
+}
+
+pub(super) async fn end_of_batch(
+    connection: &mut PgConnection,
+    at: Position,
+) -> sqlx::Result<Option<Position>> {
+    let row = sqlx::query::<Postgres>(END_OF_BATCH)
+        .bind(signed(at))
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| unsigned(&row, 0)).transpose()
+}
+
+async fn skip(
+    connection: &mut PgConnection,
+    after: Position,
+    filter: &Filter,
+) -> sqlx::Result<Option<Position>> {
+    let row = sqlx::query::<Postgres>(SKIP)
+        .bind(signed(after))
+        .bind(names(&filter.categories))
+        .fetch_one(connection)
+        .await?;
+    let next: Option<i64> = row.try_get(0)?;
+    Ok(next.map(i64::unsigned_abs))
+}
+
+/// Every position up to where the page ends is there.
+fn check_holes(after: Position, page: &Page) -> Result<(), Error> {
+    let mut expected = after + 1;
+    for record in &page.records {
+        if record.position != expected {
+            break;
+        }
+        expected += 1;
+    }
+    if expected == page.next + 1 {
+        Ok(())
+    } else {
+        Err(Error::Damaged {
+            position: expected,
+            what: "there is no record".into(),
+        })
+    }
+}
+
+const FORWARDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) \
+        - octet_length(metadata) - octet_length(data) AS before \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version LIMIT $5) part \
+     WHERE before < $6 ORDER BY version"
+);
+
+const BACKWARDS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) \
+        - octet_length(metadata) - octet_length(data) AS before \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version DESC LIMIT $5) part \
+     WHERE before < $6 ORDER BY version DESC"
+);
+
+/// Part of a stream.
+pub(super) async fn stream(
+    shared: &Shared,
+    stream: &StreamId,
+    from: Version,
+    direction: Direction,
+    limit: usize,
+) -> Result<Vec<Record>, Error> {
+    let sql = match direction {
+        Direction::Forwards => FORWARDS,
+        Direction::Backwards => BACKWARDS,
+    };
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(sql)
+        .bind(stream.tenant.as_bytes())
+        .bind(stream.category.as_bytes())
+        .bind(stream.id.as_bytes())
+        .bind(signed(from))
+        .bind(signed(limit as u64))
+        .bind(signed(MOST_BYTES as u64))
+        .fetch_all(connection));
+    let mut names = Names::default();
+    let mut records: Vec<Record> = Vec::new();
+    for row in found? {
+        let record = rows::record(&row, &mut names).map_err(|error| read_error(&error))?;
+        let expected = records.last().map(|last| match direction {
+            Direction::Forwards => last.version + 1,
+            Direction::Backwards => last.version - 1,
+        });
+        if expected.is_some_and(|expected| expected != record.version) {
+            return Err(Error::Damaged {
+                position: record.position,
+                what: format!(
+                    "version {} of {stream:?} is not where it belongs",
+                    record.version
+                ),
+            });
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// The last version of a stream and its event's id.
+pub(super) async fn stream_head(
+    shared: &Shared,
+    stream: &StreamId,
+) -> Result<Option<(Version, Uuid)>, Error> {
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(
+            "SELECT version, event_id FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 \
+             ORDER BY version DESC LIMIT 1",
+        )
+        .bind(stream.tenant.as_bytes())
+        .bind(stream.category.as_bytes())
+        .bind(stream.id.as_bytes())
+        .fetch_optional(connection));
+    found?
+        .map(|row| Ok((unsigned(&row, 0)?, row.try_get(1)?)))
+        .transpose()
+        .map_err(|error| read_error(&error))
+}
+
+/// The receipt of a command.
+pub(super) async fn command(shared: &Shared, id: Uuid) -> Result<Option<Receipt>, Error> {
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(
+            "SELECT position FROM daybook.events WHERE command_id = $1 AND fingerprint IS NOT NULL",
+        )
+        .bind(id)
+        .fetch_optional(connection));
+    match found? {
+        Some(row) => {
+            let first = unsigned(&row, 0).map_err(|error| read_error(&error))?;
+            receipt(shared, first).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// The receipt of the command whose first record is at `first`.
+pub(super) async fn receipt(shared: &Shared, first: Position) -> Result<Receipt, Error> {
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(rows::RECEIPT)
+        .bind(signed(first))
+        .fetch_all(connection));
+    rows::receipt(&found?, first)
+}
+
+/// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement.
+pub(super) async fn position_at(
+    shared: &Shared,
+    instant: Micros,
+    head: Position,
+) -> Result<Position, Error> {
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(
+            "WITH RECURSIVE search (low, high) AS ( \
+               SELECT 0::bigint, $2::bigint \
+               UNION ALL \
+               SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END, \
+                      CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END \
+               FROM search s JOIN daybook.events e ON e.position = s.low + (s.high - s.low + 1) / 2 WHERE s.low < s.high) \
+             SELECT low FROM search WHERE low = high",
+        )
+        .bind(instant)
+        .bind(signed(head))
+        .fetch_optional(connection));
+    match found? {
+        Some(row) => unsigned(&row, 0).map_err(|error| read_error(&error)),
+        None => Err(Error::Damaged {
+            position: head,
+            what: "there are positions without a record before it".into(),
+        }),
+    }
+}

@@ -1,0 +1,185 @@
+//! Rows of the log, in and out. The columns stand here once, in one order.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::append::{Receipt, StreamReceipt};
+use crate::hash::Hash;
+use crate::record::{Micros, Position, Record, StreamId};
+use crate::store::{Error, Head};
+
+/// The columns that [`record`] reads, in a place where the column list is spelled out at compile time.
+macro_rules! columns {
+    () => {
+        "position, recorded_at, version, schema_version, event_id, command_id, tenant, category, stream_id, kind, hash, fingerprint, \
+         metadata, data"
+    };
+}
+pub(super) use columns;
+
+/// Names that come again and again (tenants, categories, types), kept once for all records of a page.
+#[derive(Default)]
+pub(super) struct Names(HashSet<Arc<str>>);
+
+impl Names {
+    fn get(&mut self, name: &[u8]) -> sqlx::Result<Arc<str>> {
+        let name = text(name)?;
+        if let Some(known) = self.0.get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let new: Arc<str> = name.into();
+        self.0.insert(Arc::clone(&new));
+        Ok(new)
+    }
+}
+
+/// A record from a row of [`columns`].
+pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
+    Ok(Record {
+        position: unsigned(row, 0)?,
+        recorded_at: row.try_get(1)?,
+        version: unsigned(row, 2)?,
+        schema_version: u32::try_from(row.try_get::<i64, _>(3)?).map_err(decode)?,
+        event_id: row.try_get(4)?,
+        command_id: row.try_get(5)?,
+        stream: StreamId {
+            tenant: names.get(row.try_get(6)?)?,
+            category: names.get(row.try_get(7)?)?,
+            id: text(row.try_get(8)?)?.into(),
+        },
+        kind: names.get(row.try_get(9)?)?,
+        hash: hash(row.try_get(10)?)?,
+        metadata: Bytes::copy_from_slice(row.try_get(12)?),
+        data: Bytes::copy_from_slice(row.try_get(13)?),
+    })
+}
+
+/// The fingerprint in a row of [`columns`], which stands on the first record of a batch.
+pub(super) fn fingerprint(row: &PgRow) -> sqlx::Result<Option<[u8; 32]>> {
+    row.try_get::<Option<&[u8]>, _>(11)?.map(hash).transpose()
+}
+
+/// The head's row, locked: no transaction that writes is under way elsewhere, and none begins until this one ends. `now` is the
+/// server's clock.
+pub(super) const LOCK_HEAD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SELECT position, hash, recorded_at, answered_to, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
+    (SELECT incarnation FROM daybook.store) FROM daybook.head FOR UPDATE OF head";
+
+/// The head's row as it stands, with the same columns.
+pub(super) const HEAD: &str = "SELECT position, hash, recorded_at, answered_to, \
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, (SELECT incarnation FROM daybook.store) FROM daybook.head";
+
+/// What the head's row says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadRow {
+    pub(super) head: Head,
+    pub(super) answered_to: Micros,
+    pub(super) now: Micros,
+    pub(super) incarnation: Uuid,
+}
+
+pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
+    // By the simple protocol values come as text, which only owned types are read from.
+    let bytes: Vec<u8> = row.try_get(1)?;
+    Ok(HeadRow {
+        head: Head {
+            position: unsigned(row, 0)?,
+            hash: hash(&bytes)?,
+            recorded_at: row.try_get(2)?,
+        },
+        answered_to: row.try_get(3)?,
+        now: row.try_get(4)?,
+        incarnation: row.try_get(5)?,
+    })
+}
+
+/// What a receipt is made of: the rows of the batch whose first record is at `$1`.
+pub(super) const RECEIPT: &str = "SELECT position, recorded_at, version, command_id, tenant, category, stream_id, fingerprint \
+    FROM daybook.events WHERE position >= $1 AND position < coalesce( \
+      (SELECT position FROM daybook.events WHERE position > $1 AND fingerprint IS NOT NULL ORDER BY position LIMIT 1), \
+      9223372036854775807) ORDER BY position";
+
+/// The receipt of the command whose batch's rows these are.
+pub(super) fn receipt(rows: &[PgRow], first: Position) -> Result<Receipt, Error> {
+    let mut receipt: Option<Receipt> = None;
+    for row in rows {
+        add_to_receipt(&mut receipt, row).map_err(|error| read_error(&error))?;
+    }
+    receipt.ok_or_else(|| Error::Damaged {
+        position: first,
+        what: "there is no record".into(),
+    })
+}
+
+fn add_to_receipt(receipt: &mut Option<Receipt>, row: &PgRow) -> sqlx::Result<()> {
+    let (position, version) = (unsigned(row, 0)?, unsigned(row, 2)?);
+    let receipt = match receipt {
+        Some(receipt) => receipt,
+        None => receipt.insert(Receipt {
+            command_id: row.try_get(3)?,
+            fingerprint: hash(row.try_get(7)?)?,
+            first_position: position,
+            last_position: position,
+            recorded_at: row.try_get(1)?,
+            streams: Vec::new(),
+        }),
+    };
+    receipt.last_position = position;
+    let names: [&str; 3] = [
+        text(row.try_get(4)?)?,
+        text(row.try_get(5)?)?,
+        text(row.try_get(6)?)?,
+    ];
+    match receipt.streams.last_mut() {
+        Some(last)
+            if [
+                &*last.stream.tenant,
+                &*last.stream.category,
+                &*last.stream.id,
+            ] == names =>
+        {
+            last.last_version = version;
+        }
+        _ => receipt.streams.push(StreamReceipt {
+            stream: StreamId::new(names[0], names[1], names[2]),
+            first_version: version,
+            last_version: version,
+        }),
+    }
+    Ok(())
+}
+
+/// A column that is never negative.
+pub(super) fn unsigned(row: &PgRow, column: usize) -> sqlx::Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(decode)
+}
+
+/// A number for a column; what is larger than any column holds can only be a bound, and is one still.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn hash(bytes: &[u8]) -> sqlx::Result<Hash> {
+    Hash::try_from(bytes).map_err(decode)
+}
+
+pub(super) fn text(bytes: &[u8]) -> sqlx::Result<&str> {
+    std::str::from_utf8(bytes).map_err(decode)
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// A failure of PostgreSQL while reading, as the contract names it.
+pub(super) fn read_error(error: &sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::PoolClosed => Error::Closed,
+        other => Error::Read(other.to_string()),
+    }
+}

@@ -1,0 +1,79 @@
+//! What the tasks of one store have in common.
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::clock::ServerClock;
+use super::options::Options;
+use super::queue::Queue;
+use super::snapshots::Kept;
+use crate::store::{Error, Head};
+
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) address: PgConnectOptions,
+    pub(super) queue: Queue,
+    pub(super) pool: PgPool,
+    pub(super) head: watch::Sender<Head>,
+    pub(super) failed: watch::Sender<Option<String>>,
+    pub(super) snapshots: Kept,
+    pub(super) clock: ServerClock,
+    pub(super) incarnation: Uuid,
+    /// This handle, so that its own notifications are known.
+    pub(super) handle: Uuid,
+    /// Somebody else says that the head moved.
+    pub(super) woken: Notify,
+    /// This process moved the head.
+    pub(super) moved: Notify,
+    /// The tasks that are waited for at the end.
+    pub(super) tasks: TaskTracker,
+    /// Ends the tasks that would never end by themselves.
+    pub(super) stop: CancellationToken,
+}
+
+impl Shared {
+    /// Shows a head that is durable. A head that was read earlier and comes later changes nothing.
+    pub(super) fn publish(&self, head: Head) {
+        let moved = self.head.send_if_modified(|known| {
+            let newer = head.position > known.position;
+            if newer {
+                *known = head;
+            }
+            newer
+        });
+        if moved {
+            metrics::gauge!("daybook_store_head_position").set(head.position as f64);
+        }
+    }
+
+    /// Runs a task that never ends by itself, and may be ended anywhere.
+    pub(super) fn watch(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// The log is not the one that was opened, or the writer ended by itself: nothing more is taken, and only a new process, which
+    /// begins with what the database holds, can go on.
+    pub(super) fn fail(&self, why: &str) {
+        tracing::error!(error = why, "the event store has stopped");
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            if first {
+                *failed = Some(why.to_owned());
+            }
+            first
+        });
+        for job in self.queue.abandon() {
+            job.refuse(&Error::Closed);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The handle of a store: puts work on the writer's queue and reads.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::queue::{Job, Prepared};
+use super::shared::Shared;
+use super::{consumers, reader, snapshots};
+use crate::append::{Batch, Expectation, Pending, Receipt};
+use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::hash::{self, Hash, Leaf};
+use crate::heads::key_of;
+use crate::limits::{self, Weight};
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::snapshot::Snapshot;
+use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
+
+/// An event store on PostgreSQL, open for writing. Any number of processes may have it open at once.
+pub struct Store {
+    pub(super) shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    pub(super) fn new(shared: Arc<Shared>, writer: JoinHandle<()>) -> Self {
+        Self {
+            shared,
+            writer: Mutex::new(Some(writer)),
+        }
+    }
+
+    /// Becomes the reason once the store has stopped by itself, because the database does not hold the log any more that was opened:
+    /// only a new process, which begins with what is there, can go on.
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.shared.failed.subscribe()
+    }
+
+    fn enqueue(&self, batch: Batch) -> Pending {
+        let weight = match limits::weigh(&batch) {
+            Ok(weight) => weight,
+            Err(error) => return Pending::ready(Err(error)),
+        };
+        let (reply, receiver) = oneshot::channel();
+        let keys = batch
+            .writes
+            .iter()
+            .map(|write| key_of(&write.stream))
+            .collect();
+        let leaves = leaves(&batch, weight.events);
+        let job = Job::Append(Prepared {
+            batch,
+            keys,
+            leaves,
+            reply,
+        });
+        match self.shared.queue.push(job, weight) {
+            Ok(()) => Pending::returning(receiver),
+            Err(error) => {
+                metrics::counter!("daybook_store_refused_total").increment(1);
+                Pending::ready(Err(error))
+            }
+        }
+    }
+
+    /// Waits until all that is on the queue now, and all that others have under way, is decided.
+    async fn barrier(&self, floor: Option<Micros>) -> Result<Head, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Barrier { floor, reply };
+        self.shared.queue.push(job, Weight::default())?;
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::Unknown(
+                "the writer stopped before it answered".into(),
+            ))
+        })
+    }
+}
+
+/// The leaves of the events whose versions the expectation tells.
+fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
+    let mut leaves = Vec::with_capacity(events);
+    for write in &batch.writes {
+        let before = match write.expected {
+            Expectation::Any => continue,
+            Expectation::NoStream => 0,
+            Expectation::At { version, .. } => version,
+        };
+        for (event, offset) in write.events.iter().zip(1..) {
+            leaves.push(hash::leaf(&Leaf {
+                stream: &write.stream,
+                // A version that no stream can have is refused when it is compared.
+                version: before.wrapping_add(offset),
+                event_id: event.event_id,
+                kind: &event.kind,
+                schema_version: event.schema_version,
+                metadata: &event.metadata,
+                data: &event.data,
+            }));
+        }
+    }
+    leaves
+}
+
+#[async_trait]
+impl EventStore for Store {
+    fn append(&self, batch: Batch) -> Pending {
+        self.enqueue(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.barrier(None).await?;
+        reader::command(&self.shared, command_id).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        reader::stream(&self.shared, stream, from, direction, limit).await
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        reader::stream_head(&self.shared, stream).await
+    }
+
+    async fn read_log(
+        &self,
+        after: Position,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let head = self.shared.head.borrow().position;
+        reader::page(&self.shared, after, filter, limit, head).await
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        let mut head = *self.shared.head.borrow();
+        if instant >= head.recorded_at {
+            // A commit under way may belong before the instant: wait for it, and let none later do.
+            head = self.barrier(Some(instant.min(self.now()))).await?;
+            if instant >= head.recorded_at {
+                return Ok(head.position);
+            }
+        }
+        reader::position_at(&self.shared, instant, head.position).await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.shared.incarnation
+    }
+
+    fn now(&self) -> Micros {
+        self.shared.clock.now()
+    }
+
+    async fn acquire(
+        &self,
+        key: &ConsumerKey,
+        owner: &str,
+        lease_us: Micros,
+    ) -> Result<Option<ConsumerRow>, Error> {
+        consumers::acquire(&self.shared, key, owner, lease_us).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        consumers::release(&self.shared, lease).await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        consumers::save(&self.shared, lease, checkpoint).await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        consumers::row(&self.shared, key).await
+    }
+
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        consumers::rows(&self.shared, name).await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        snapshots::newest(&self.shared, stream, fold).await
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.shared.snapshots.keep(stream, snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.shared.queue.close();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            writer
+                .await
+                .map_err(|error| Error::Unknown(error.to_string()))?;
+        }
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.shared.pool.close().await;
+        match &*self.shared.failed.borrow() {
+            Some(reason) => Err(Error::Unknown(reason.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is on the queue is written still, by the writer's own task, and then the other tasks end.
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let writer = self
+            .writer
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let shared = Arc::clone(&self.shared);
+        if let (Some(writer), Ok(runtime)) = (writer, tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn(async move {
+                let _ = writer.await;
+                shared.stop.cancel();
+            }));
+        } else {
+            shared.stop.cancel();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("incarnation", &self.shared.incarnation)
+            .finish_non_exhaustive()
+    }
+}

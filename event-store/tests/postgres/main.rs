@@ -1,0 +1,107 @@
+//! The contract on PostgreSQL, each clause in a database of its own; and what is true of PostgreSQL alone. A binary of its own: servers
+//! are started from it, and a child shares the lock on a SQLite store's file for as long as it has not become another program.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod commits;
+#[path = "../store/contract/mod.rs"]
+mod contract;
+mod copying;
+#[path = "../store/model.rs"]
+mod model;
+mod modelled;
+mod outages;
+mod proxy;
+mod races;
+mod roles;
+mod settings;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use event_store::postgres::{Options, Store};
+use event_store::{EventStore, Filter, verify};
+use servers::Postgres;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::contract::{Backend, TestClock, log};
+
+/// A store in a database of its own.
+pub(crate) struct Shared {
+    url: String,
+    clock: TestClock,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            url: Postgres::shared().database(),
+            clock: TestClock::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Shared {
+    async fn open(&self) -> Arc<dyn EventStore> {
+        Store::open(options(&self.url).clock(self.clock.as_clock()))
+            .await
+            .unwrap()
+    }
+
+    fn clock(&self) -> &TestClock {
+        &self.clock
+    }
+}
+
+mod kept {
+    crate::contract::contract!(crate::Shared);
+}
+
+/// Few connections: many stores are open at once on a server that takes a few hundred sessions.
+pub(crate) fn options(url: &str) -> Options {
+    let mut options = Options::new(url);
+    options.connections = 3;
+    options
+}
+
+/// Runs statements in the database.
+pub(crate) async fn execute(url: &str, sql: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await;
+    connection.close().await?;
+    done.map(drop)
+}
+
+/// The number that a statement gives.
+pub(crate) async fn number(url: &str, sql: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let row = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    row.try_get(0).unwrap()
+}
+
+/// The log is whole: no hole, no broken hash, no version out of its place, and no command twice. Its length.
+pub(crate) async fn check(store: &dyn EventStore) -> u64 {
+    // What others have under way is decided, and the head is known.
+    store.command(Uuid::now_v7()).await.unwrap();
+    let proven = verify::chain(store, 0, |_| {}).await.unwrap();
+    let mut commands = std::collections::HashMap::new();
+    for record in log(store, &Filter::default(), 1_000).await {
+        let last = commands
+            .entry(record.command_id)
+            .or_insert(record.position - 1);
+        assert_eq!(
+            *last + 1,
+            record.position,
+            "the records of a batch stand side by side, once"
+        );
+        *last = record.position;
+    }
+    proven.position
+}
