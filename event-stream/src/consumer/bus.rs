@@ -115,7 +115,13 @@ impl Bus {
     /// have the relay's own idea of what belongs together.
     #[must_use]
     pub fn feed(&self, door: Door) -> Box<dyn Feed> {
-        Box::new(DoorFeed::new(Arc::clone(&self.shared), door))
+        Box::new(DoorFeed::new(Arc::clone(&self.shared), door, 0))
+    }
+
+    /// Whether a relay of this store was heard just now; without one, feeds read the store.
+    #[must_use]
+    pub fn hears(&self) -> bool {
+        self.shared.current().is_some()
     }
 
     /// What the feeds have done so far.

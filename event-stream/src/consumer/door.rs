@@ -61,21 +61,25 @@ struct Away {
 }
 
 impl DoorFeed {
-    pub(super) fn new(shared: Arc<Shared>, door: Door) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, door: Door, after: Position) -> Self {
         let now = Instant::now();
+        // If the stream has what comes next, it gets its chance before the store is read.
+        let there = shared
+            .current()
+            .is_some_and(|progress| progress.base <= after);
         Self {
             head: shared.store.head(),
             heard: shared.heard.subscribe(),
             shared,
             door,
-            after: 0,
-            seen: 0,
+            after,
+            seen: after,
             pending: Pending::default(),
             live: None,
             opening: None,
             hole: None,
             unproved: None,
-            away: Some(Away { relay: None }),
+            away: (!there).then_some(Away { relay: None }),
             advanced: now,
             failures: 0,
             retry: now,
@@ -88,6 +92,11 @@ impl DoorFeed {
 
     /// Takes in what has already come, up to `limit` records.
     fn drain(&mut self, limit: usize) {
+        if let Some(opening) = &mut self.opening
+            && let Some(opened) = opening.now_or_never()
+        {
+            self.opened(opened);
+        }
         while self.pending.whole() < limit && self.hole.is_none() {
             let Some(live) = &mut self.live else { return };
             let Some(came) = live.message().now_or_never() else {
@@ -326,11 +335,7 @@ impl DoorFeed {
 #[async_trait]
 impl Feed for DoorFeed {
     fn seek(&mut self, after: Position) {
-        let shared = Arc::clone(&self.shared);
-        let mut fresh = Self::new(shared, self.door.clone());
-        fresh.after = after;
-        fresh.seen = after;
-        *self = fresh;
+        *self = Self::new(Arc::clone(&self.shared), self.door.clone(), after);
     }
 
     async fn next(&mut self, limit: usize) -> Result<Page, Error> {

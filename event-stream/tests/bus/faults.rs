@@ -303,9 +303,9 @@ async fn a_hole_in_the_stream_is_read_from_the_store() {
     relay.caught_up(&log).await;
     assert_eq!(relay.now().generation, 1, "the holes were to stay");
     let bus = bus(&log, &nats).await;
-    // Readers that wait for the bus before they begin: what they read is the stream.
+    // What they read is the stream.
+    until("the relay to be heard", || bus.hears()).await;
     let mut readers = readers(&bus);
-    tokio::time::sleep(Duration::from_millis(600)).await;
     log.write(20).await;
     read(&mut readers, &log).await;
     check(&readers, &log).await;
@@ -330,8 +330,8 @@ async fn a_changed_message_makes_the_generation_foreign_to_its_readers() {
     let relay = Running::start(&log, &nats, "two").await;
     relay.caught_up(&log).await;
     let bus = bus(&log, &nats).await;
+    until("the relay to be heard", || bus.hears()).await;
     let mut readers = readers(&bus);
-    tokio::time::sleep(Duration::from_millis(600)).await;
     log.write(20).await;
     read(&mut readers, &log).await;
     check(&readers, &log).await;

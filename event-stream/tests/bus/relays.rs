@@ -54,13 +54,17 @@ async fn a_generation_begins_at_the_head_of_a_log_that_was_there_before() {
 async fn a_relay_that_crashes_is_followed_by_another_without_hole_or_repetition() {
     let nats = Nats::start();
     let mut log = Log::new(3);
-    let mut relay = Running::start(&log, &nats, "0").await;
-    relay.caught_up(&log).await;
+    let quick = |turn: u64| event_stream::relay::Options {
+        lease: std::time::Duration::from_millis(600),
+        ..options(&turn.to_string())
+    };
+    let mut relay = Running::with(&log, &nats, quick(0)).await;
     for turn in 1..5 {
+        relay.caught_up(&log).await;
         // It has something under way when it ends.
         log.write(150).await;
         relay.crash();
-        relay = Running::start(&log, &nats, &turn.to_string()).await;
+        relay = Running::with(&log, &nats, quick(turn)).await;
         log.write(50).await;
     }
     relay.caught_up(&log).await;
