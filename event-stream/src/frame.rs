@@ -123,6 +123,7 @@ fn bytes(body: &mut Bytes) -> Result<Bytes, Malformed> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use proptest::prelude::*;
 

@@ -12,6 +12,7 @@
 mod batch;
 mod drive;
 mod generation;
+mod voice;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

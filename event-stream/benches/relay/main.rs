@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use event_store::EventStore;
 use event_store::append::{Batch, Expectation, NewEvent, StreamWrite};
 use event_store::partition::Door;
 use event_store::record::StreamId;
 use event_store::sqlite::{Options, Store};
-use event_store::{EventStore, Feed};
 use event_stream::connection::{self, Connection};
 use event_stream::consumer::{self, Bus};
 use event_stream::relay::{self, Relay};

@@ -55,7 +55,7 @@ pub(super) struct DoorFeed {
     retry: Instant,
 }
 
-/// Why the store is read: nothing has been heard yet, or the bus was silent while the relay said that it was here.
+/// The store is read: nothing that can be believed has been heard, or the bus was silent while the relay said that it was here.
 struct Away {
     relay: Option<Position>,
 }
@@ -140,6 +140,7 @@ impl DoorFeed {
                 let generation = live.generation;
                 self.shared.distrust(generation, &reason);
                 self.leave();
+                self.away = Some(Away { relay: None });
             }
         }
     }
@@ -172,6 +173,7 @@ impl DoorFeed {
             self.shared
                 .distrust(generation, "a record's hash is not the store's");
             self.leave();
+            self.away = Some(Away { relay: None });
             // What came with it is not believed either.
             self.pending.clear();
             self.seen = self.after;

@@ -243,6 +243,7 @@ async fn send(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use event_store::record::StreamId;
 

@@ -10,16 +10,10 @@ use tokio::sync::watch;
 use super::Relay;
 use super::batch::{self, Batch, Failure, Sender, Tail};
 use super::generation::{self, Found, Generation};
-use crate::envelope::hex;
-use crate::names;
-use crate::progress::Progress;
+use super::voice::Voice;
 
 /// Records asked for at a time: one atomic batch.
 const PAGE: usize = 1_000;
-/// Progress is said at least this often: a fraction of the time after which readers turn to the store.
-const SAY: Duration = Duration::from_millis(250);
-/// And at most this often: every reader is woken by it.
-const SAY_MOST: Duration = Duration::from_millis(10);
 /// An idle relay looks at the stream this often, so that a lost one is noticed before the next record.
 const LOOK: Duration = Duration::from_secs(1);
 /// The row is moved this often. It only bounds how much of a loss goes unnoticed by the next relay, which does no harm: what was
@@ -70,9 +64,7 @@ pub(super) struct Drive<'a> {
     reached: Position,
     /// Where the stream ended when that was last known.
     tail: Option<Tail>,
-    said: Instant,
-    /// Whether there is progress that has not been said.
-    silent: bool,
+    voice: Voice,
     looked: Instant,
     saved: Instant,
     advanced: Instant,
@@ -91,8 +83,7 @@ impl<'a> Drive<'a> {
             made: generation.is_some(),
             generation,
             tail: None,
-            said: now,
-            silent: true,
+            voice: Voice::new(),
             looked: now,
             saved: now,
             advanced: now,
@@ -144,7 +135,7 @@ impl<'a> Drive<'a> {
             } else {
                 tail = self.publish(batches).await?;
             }
-            self.silent = true;
+            self.voice.has_news();
             self.say(&tail).await;
             self.save_sometimes().await?;
         }
@@ -227,7 +218,7 @@ impl<'a> Drive<'a> {
         }
         self.say(tail).await;
         self.save_sometimes().await?;
-        let wait = if self.silent { SAY_MOST } else { SAY };
+        let wait = self.voice.pause();
         tokio::select! {
             changed = head.changed() => changed.map_err(|_| Broken::Retry("the store is closed".into())),
             () = tokio::time::sleep(wait) => Ok(()),
@@ -245,7 +236,7 @@ impl<'a> Drive<'a> {
             self.begin().await?;
         }
         let mut tail = match self.inspect().await? {
-            Found::Tail(tail) => tail,
+            Found::Tail(tail) => *tail,
             Found::Newer(epoch) => {
                 tracing::warn!(
                     relay.epoch = self.row.lease.epoch,
@@ -264,7 +255,7 @@ impl<'a> Drive<'a> {
                 self.made = false;
                 self.begin().await?;
                 match self.inspect().await? {
-                    Found::Tail(tail) => tail,
+                    Found::Tail(tail) => *tail,
                     found => {
                         return Err(Broken::Retry(format!(
                             "the new stream is not right: {found:?}"
@@ -283,7 +274,7 @@ impl<'a> Drive<'a> {
         self.reached = tail.position;
         self.tail = Some(tail.clone());
         self.looked = Instant::now();
-        self.silent = true;
+        self.voice.has_news();
         self.relay.status.send_modify(|status| {
             status.generation = self.number();
             status.base = self.generation.as_ref().map_or(0, |known| known.base);
@@ -353,39 +344,10 @@ impl<'a> Drive<'a> {
 
     /// Tells readers how far the stream is, unless they have just been told.
     async fn say(&mut self, tail: &Tail) {
-        let least = if self.silent { SAY_MOST } else { SAY };
-        if self.said.elapsed() < least {
-            return;
+        if let Some(generation) = &self.generation {
+            let epoch = self.row.lease.epoch;
+            self.voice.say(self.relay, generation, epoch, tail).await;
         }
-        let Some(generation) = &self.generation else {
-            return;
-        };
-        let progress = Progress {
-            generation: generation.number,
-            base: generation.base,
-            incarnation: self.relay.store.incarnation(),
-            epoch: self.row.lease.epoch,
-            position: tail.position,
-            hash: hex(&tail.hash),
-            since: tail.since,
-            streams: tail.streams.to_vec(),
-            correlations: tail.correlations.to_vec(),
-        };
-        let Ok(body) = serde_json::to_vec(&progress) else {
-            return;
-        };
-        if self.relay.connection.is_connected() {
-            // It is said again soon if this is lost.
-            drop(
-                self.relay
-                    .connection
-                    .client()
-                    .publish(names::PROGRESS, body.into())
-                    .await,
-            );
-        }
-        self.said = Instant::now();
-        self.silent = false;
     }
 
     async fn save_sometimes(&mut self) -> Result<(), Broken> {

@@ -36,7 +36,7 @@ pub(super) struct Generation {
 #[derive(Debug)]
 pub(super) enum Found {
     /// The stream, and where it ends.
-    Tail(Tail),
+    Tail(Box<Tail>),
     /// A relay of a newer epoch has published.
     Newer(u64),
     /// Nothing that can be gone on with.
@@ -169,7 +169,7 @@ impl Generation {
         match hash_at(store, position).await.map_err(|e| e.to_string())? {
             None => unusable("it is ahead of the store"),
             Some(stored) if stored != hash => unusable("its last record is not the store's"),
-            Some(_) => Ok(Found::Tail(Tail::at(position, hash))),
+            Some(_) => Ok(Found::Tail(Box::new(Tail::at(position, hash)))),
         }
     }
 

@@ -8,7 +8,8 @@ use event_stream::commands::{Options, Queue, ReceiveOptions, SendError};
 use servers::Nats;
 use uuid::Uuid;
 
-use crate::harness::{LIMIT, connect, jetstream};
+use crate::harness::{LIMIT, connect};
+use crate::stored::jetstream;
 
 async fn queue(nats: &Nats) -> Queue {
     let options = Options {

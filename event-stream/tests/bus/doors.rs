@@ -32,7 +32,6 @@ async fn every_door_gives_exactly_its_records_and_cuts_no_command() {
         assert_eq!(reader.next, log.head());
     }
     let stats = bus.stats();
-    println!("{stats:?}");
     assert!(stats.from_stream > stats.from_store, "{stats:?}");
     assert_eq!((stats.foreign, stats.silences), (0, 0), "{stats:?}");
     relay.stop().await;

@@ -8,9 +8,8 @@ use event_store::sqlite::{Options, Store};
 use event_stream::consumer::Bus;
 use servers::Nats;
 
-use crate::harness::{
-    LIMIT, Log, Reader, Running, bus, check_stream, copy, doors, jetstream, on_the_bus, until,
-};
+use crate::harness::{LIMIT, Log, Reader, Running, bus, copy, doors, until};
+use crate::stored::{check_stream, jetstream, on_the_bus};
 
 /// A few doors of each kind.
 fn some() -> Vec<Door> {
@@ -310,7 +309,6 @@ async fn a_hole_in_the_stream_is_read_from_the_store() {
     read(&mut readers, &log).await;
     check(&readers, &log).await;
     let stats = bus.stats();
-    println!("{stats:?}");
     assert!(stats.holes > 0, "{stats:?}");
     assert_eq!(stats.foreign, 0, "{stats:?}");
     relay.stop().await;

@@ -8,8 +8,9 @@ use servers::Nats;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Log, Running, check_stream, connect, correlate, on_the_bus, options, until};
+use crate::harness::{Log, Running, connect, correlate, options, until};
 use crate::proxy::Proxy;
+use crate::stored::{check_stream, on_the_bus};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_published_once_in_order() {
