@@ -83,7 +83,7 @@ impl Connection {
             connecting = connecting.add_root_certificates(path);
         }
         let client = connecting
-            .connect(options.urls.join(","))
+            .connect(&options.urls[..])
             .await
             .map_err(|error| Error::Setup(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());

@@ -8,7 +8,7 @@ use event_store::sqlite::{Options, Store};
 use event_stream::consumer::Bus;
 use servers::Nats;
 
-use crate::harness::{LIMIT, Log, Reader, Running, bus, copy, doors, until};
+use crate::harness::{LIMIT, Log, Reader, Running, bus, bus_at, copy, doors, options, until};
 use crate::stored::{check_stream, jetstream, on_the_bus};
 
 /// A few doors of each kind.
@@ -334,5 +334,35 @@ async fn a_changed_message_makes_the_generation_foreign_to_its_readers() {
     read(&mut readers, &log).await;
     check(&readers, &log).await;
     assert!(bus.stats().foreign > 0, "{:?}", bus.stats());
+    relay.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_servers_one_may_be_lost() {
+    let mut nodes = Nats::cluster();
+    let urls = nodes.each_ref().map(Nats::url).join(",");
+    let mut log = Log::new(28);
+    let options = event_stream::relay::Options {
+        replicas: 3,
+        lease: Duration::from_secs(10),
+        ..options("one")
+    };
+    let relay = Running::at(&log, &urls, options).await;
+    relay.caught_up(&log).await;
+    let bus = bus_at(&log, &urls).await;
+    let mut readers = readers(&bus);
+    for lost in 0..3 {
+        log.write(50).await;
+        nodes[lost].kill();
+        assert!(!nodes[lost].runs());
+        log.write(50).await;
+        read(&mut readers, &log).await;
+        // Two of three go on alone.
+        relay.caught_up(&log).await;
+        nodes[lost].start_again();
+    }
+    assert_eq!(relay.now().generation, 1, "nothing was lost by the servers");
+    check_stream(&log, &nodes[0], &relay.now()).await;
+    check(&readers, &log).await;
     relay.stop().await;
 }

@@ -176,8 +176,10 @@ pub(crate) fn doors() -> Vec<Door> {
         .collect()
 }
 
-pub(crate) async fn connect(url: &str) -> Connection {
-    let options = connection::Options::new(vec![url.to_owned()], "test");
+/// Connects to one server, or to several whose addresses are separated by commas.
+pub(crate) async fn connect(urls: &str) -> Connection {
+    let urls = urls.split(',').map(str::to_owned).collect();
+    let options = connection::Options::new(urls, "test");
     Connection::connect(options).await.unwrap()
 }
 
@@ -194,7 +196,11 @@ impl Running {
     }
 
     pub(crate) async fn with(log: &Log, nats: &Nats, options: relay::Options) -> Self {
-        let connection = connect(&nats.url()).await;
+        Self::at(log, &nats.url(), options).await
+    }
+
+    pub(crate) async fn at(log: &Log, urls: &str, options: relay::Options) -> Self {
+        let connection = connect(urls).await;
         let relay = Relay::new(log.shared(), connection, correlate(), options);
         let cancel = CancellationToken::new();
         Self {
@@ -238,7 +244,11 @@ pub(crate) fn options(owner: &str) -> relay::Options {
 
 /// A bus that listens.
 pub(crate) async fn bus(log: &Log, nats: &Nats) -> Bus {
-    let connection = connect(&nats.url()).await;
+    bus_at(log, &nats.url()).await
+}
+
+pub(crate) async fn bus_at(log: &Log, urls: &str) -> Bus {
+    let connection = connect(urls).await;
     let bus = Bus::new(log.shared(), connection, consumer::Options::default());
     let listening = bus.clone();
     tokio::spawn(async move { listening.run(CancellationToken::new()).await });
