@@ -116,7 +116,11 @@ impl Connection {
         if self.client.connection_state() != State::Connected {
             return Err(Error::Away("not connected".into()));
         }
-        let info = self.client.server_info();
+        // Nothing is known of a server before its first word, even if it is connected already.
+        let info = self.client.try_server_info();
+        let Some(info) = info.filter(|info| !info.version.is_empty()) else {
+            return Err(Error::Away("it has not said what it is".into()));
+        };
         let (major, minor, patch) = OLDEST;
         if !self.client.is_server_compatible(major, minor, patch) {
             return Err(Error::Unfit(format!(

@@ -275,6 +275,7 @@ impl<'a> Drive<'a> {
         self.tail = Some(tail.clone());
         self.looked = Instant::now();
         self.voice.has_news();
+        metrics::gauge!("daybook_relay_generation").set(self.number() as f64);
         self.relay.status.send_modify(|status| {
             status.generation = self.number();
             status.base = self.generation.as_ref().map_or(0, |known| known.base);
@@ -319,7 +320,6 @@ impl<'a> Drive<'a> {
             base = generation.base,
             "a new generation of the event stream"
         );
-        metrics::gauge!("daybook_relay_generation").set(generation.number as f64);
         relay
             .status
             .send_modify(|status| status.generations_begun += 1);

@@ -3,7 +3,7 @@
 use event_store::partition::{Door, of_stream};
 use servers::Nats;
 
-use crate::harness::{Log, Reader, Running, bus, doors};
+use crate::harness::{Log, Reader, Running, bus, doors, patient};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_door_gives_exactly_its_records_and_cuts_no_command() {
@@ -13,7 +13,7 @@ async fn every_door_gives_exactly_its_records_and_cuts_no_command() {
     log.write(100).await;
     let relay = Running::start(&log, &nats, "one").await;
     relay.caught_up(&log).await;
-    let bus = bus(&log, &nats).await;
+    let bus = patient(&log, &nats).await;
     let mut readers: Vec<_> = doors()
         .into_iter()
         .map(|door| (Reader::new(&bus, door.clone()), door))
@@ -43,7 +43,7 @@ async fn an_idle_door_moves_to_the_head_beside_busy_ones() {
     let mut log = Log::new(11);
     let relay = Running::start(&log, &nats, "one").await;
     relay.caught_up(&log).await;
-    let bus = bus(&log, &nats).await;
+    let bus = patient(&log, &nats).await;
     let idle = Door::Streams(3);
     let mut reader = Reader::new(&bus, idle.clone());
     // Everybody is on the bus.

@@ -90,7 +90,7 @@ async fn while_nats_is_away_the_store_is_read_and_afterwards_the_bus_again() {
     }
     let slowest = readers.iter().map(|(reader, _)| reader.slowest).max();
     assert!(
-        slowest < Some(Duration::from_secs(2)),
+        slowest < Some(Duration::from_secs(4)),
         "a call hung for {slowest:?}"
     );
     let away = bus.stats();
@@ -351,15 +351,15 @@ async fn of_three_servers_one_may_be_lost() {
     relay.caught_up(&log).await;
     let bus = bus_at(&log, &urls).await;
     let mut readers = readers(&bus);
-    for lost in 0..3 {
+    for node in &mut nodes {
         log.write(50).await;
-        nodes[lost].kill();
-        assert!(!nodes[lost].runs());
+        node.kill();
+        assert!(!node.runs());
         log.write(50).await;
         read(&mut readers, &log).await;
         // Two of three go on alone.
         relay.caught_up(&log).await;
-        nodes[lost].start_again();
+        node.start_again();
     }
     assert_eq!(relay.now().generation, 1, "nothing was lost by the servers");
     check_stream(&log, &nodes[0], &relay.now()).await;

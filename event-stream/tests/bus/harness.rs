@@ -218,7 +218,8 @@ impl Running {
     pub(crate) async fn caught_up(&self, log: &Log) {
         let status = self.status.clone();
         until("the relay to catch up", || {
-            status.borrow().active && status.borrow().published == log.head()
+            let now = status.borrow();
+            now.active && now.generation > 0 && now.published == log.head()
         })
         .await;
     }
@@ -248,8 +249,20 @@ pub(crate) async fn bus(log: &Log, nats: &Nats) -> Bus {
 }
 
 pub(crate) async fn bus_at(log: &Log, urls: &str) -> Bus {
-    let connection = connect(urls).await;
-    let bus = Bus::new(log.shared(), connection, consumer::Options::default());
+    listen(log, urls, consumer::Options::default()).await
+}
+
+/// A bus whose feeds wait for it however busy the machine is.
+pub(crate) async fn patient(log: &Log, nats: &Nats) -> Bus {
+    let options = consumer::Options {
+        silence: LIMIT / 2,
+        ..consumer::Options::default()
+    };
+    listen(log, &nats.url(), options).await
+}
+
+async fn listen(log: &Log, urls: &str, options: consumer::Options) -> Bus {
+    let bus = Bus::new(log.shared(), connect(urls).await, options);
     let listening = bus.clone();
     tokio::spawn(async move { listening.run(CancellationToken::new()).await });
     bus
