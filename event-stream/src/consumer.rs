@@ -1,4 +1,4 @@
-//! Reading the log from the bus: a [`Feed`] for every door, which reads the store wherever the bus has nothing, or nothing that can
+//! Reading the log from the bus: a [`event_store::Feed`] for every door, which reads the store wherever the bus has nothing, or nothing that can
 //! be believed.
 //!
 //! A message counts if it comes from this store (incarnation), stands where it belongs (sequence = position − base), is what its hash
