@@ -28,8 +28,14 @@ impl Nats {
     /// A new server, running.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// A new server, running, with more lines in its configuration; they count where they differ.
+    #[must_use]
+    pub fn start_with(more: &str) -> Self {
         let mut nats = Self::new("n1");
-        nats.configure("");
+        nats.configure(more);
         nats.run();
         nats
     }

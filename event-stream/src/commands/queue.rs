@@ -1,0 +1,230 @@
+//! Sending commands, and the streams that hold them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::deliveries::Deliveries;
+use crate::connection::{Connection, MIN_PAYLOAD};
+use crate::names::{self, header};
+
+/// The largest body: the rest of a message is its subject and headers.
+pub const MAX_BODY: usize = MIN_PAYLOAD - 64 * 1024;
+/// Within this the server drops a repeated id.
+const DUPLICATES: Duration = Duration::from_secs(120);
+/// A reason is cut to this, in bytes.
+const REASON: usize = 1_024;
+
+/// How the queue is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// On how many servers: 1 or 3.
+    pub replicas: usize,
+    /// How large it may become, in bytes, before senders are refused. The server sets as much aside.
+    pub max_bytes: u64,
+    /// How long a sender waits for the server's word.
+    pub patience: Duration,
+    /// How long an unreadable command is kept for a person to look at, and how much of them.
+    pub dead_max_age: Duration,
+    /// See above, in bytes.
+    pub dead_max_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            max_bytes: 256 * 1024 * 1024,
+            patience: Duration::from_secs(5),
+            dead_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            dead_max_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// How a service receives.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiveOptions {
+    /// How long a command may take before it is delivered again; beyond the worst case, see [`super::Delivery::in_progress`].
+    pub ack_wait: Duration,
+    /// How many commands may be under way at once.
+    pub max_pending: u16,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        Self {
+            ack_wait: Duration::from_secs(60),
+            max_pending: 256,
+        }
+    }
+}
+
+/// Why a command is not known to be on the queue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// It may or may not be there. Sending it again with the same id is safe.
+    #[error("the queue did not answer: {0}")]
+    Unavailable(String),
+    /// The queue holds as much as it may; nothing was added.
+    #[error("the queue is full")]
+    Full,
+    /// It will never be taken.
+    #[error("a command of {0} bytes is too large for the queue, {MAX_BODY} at most")]
+    TooLarge(usize),
+}
+
+/// The queue; clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub(super) connection: Connection,
+    options: Options,
+    /// Whether the streams have been made; forgotten when one is missed.
+    made: Arc<Mutex<bool>>,
+}
+
+impl Queue {
+    /// The queue on this connection. Its streams are made when they are first used, and again when they are lost.
+    pub fn new(connection: Connection, options: Options) -> Self {
+        Self {
+            connection,
+            options,
+            made: Arc::default(),
+        }
+    }
+
+    /// Puts a command on a service's queue and waits, a bounded time, until the server has it. `id` is the command's own: sent again
+    /// with the same id it is the same command.
+    pub async fn send(&self, service: &str, id: Uuid, body: Bytes) -> Result<(), SendError> {
+        if body.len() > MAX_BODY {
+            return Err(SendError::TooLarge(body.len()));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COMMAND_ID, id.to_string());
+        headers.insert(NATS_MESSAGE_ID, format!("{}/{id}", names::token(service)));
+        let sending = self.put(names::commands(service), headers, body);
+        let sent = match tokio::time::timeout(self.options.patience, sending).await {
+            Ok(sent) => sent,
+            Err(_) => Err(SendError::Unavailable("no answer in time".into())),
+        };
+        match &sent {
+            Ok(()) => metrics::counter!("daybook_commands_sent_total").increment(1),
+            Err(_) => metrics::counter!("daybook_commands_send_failures_total").increment(1),
+        }
+        sent
+    }
+
+    /// The commands for a service, for the one process that executes them. Two that receive at once share them.
+    #[must_use]
+    pub fn receive(&self, service: &str, options: ReceiveOptions) -> Deliveries {
+        Deliveries::new(self.clone(), service.to_owned(), options)
+    }
+
+    /// Keeps a command that nobody can read, with the reason.
+    pub(super) async fn bury(
+        &self,
+        service: &str,
+        id: Option<Uuid>,
+        body: Bytes,
+        reason: &str,
+    ) -> Result<(), SendError> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = id {
+            headers.insert(header::COMMAND_ID, id.to_string());
+        }
+        let reason: String = reason
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(REASON)
+            .collect();
+        headers.insert(header::REASON, reason);
+        self.put(names::dead_commands(service), headers, body).await
+    }
+
+    async fn put(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
+        if !self.connection.is_connected() {
+            return Err(SendError::Unavailable("NATS is away".into()));
+        }
+        // Once more after the streams were found to be lost.
+        for _ in 0..2 {
+            self.ready().await.map_err(SendError::Unavailable)?;
+            let client = self.connection.client();
+            let asked = client
+                .request_with_headers(subject.clone(), headers.clone(), body.clone())
+                .await;
+            let answer = match asked {
+                Ok(answer) => answer,
+                Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+                    self.missed().await;
+                    continue;
+                }
+                Err(error) => return Err(SendError::Unavailable(error.to_string())),
+            };
+            return match serde_json::from_slice::<Response<PublishAck>>(&answer.payload) {
+                Ok(Response::Ok(_)) => Ok(()),
+                Ok(Response::Err { error })
+                    if error.error_code() == ErrorCode::STREAM_STORE_FAILED =>
+                {
+                    Err(SendError::Full)
+                }
+                Ok(Response::Err { error }) => Err(SendError::Unavailable(error.to_string())),
+                Err(error) => Err(SendError::Unavailable(error.to_string())),
+            };
+        }
+        Err(SendError::Unavailable("no stream takes it".into()))
+    }
+
+    /// Sees to it that the streams are there.
+    pub(super) async fn ready(&self) -> Result<(), String> {
+        let mut made = self.made.lock().await;
+        if *made {
+            return Ok(());
+        }
+        let options = &self.options;
+        let common = |name: &str, subject: &str, max_bytes: u64| Config {
+            name: name.into(),
+            subjects: vec![subject.into()],
+            storage: StorageType::File,
+            num_replicas: options.replicas,
+            max_bytes: i64::try_from(max_bytes).unwrap_or(i64::MAX),
+            duplicate_window: DUPLICATES,
+            ..Config::default()
+        };
+        let commands = Config {
+            retention: RetentionPolicy::WorkQueue,
+            // A full queue says so; it never drops what it has taken.
+            discard: DiscardPolicy::New,
+            ..common(names::COMMANDS, "daybook.commands.*", options.max_bytes)
+        };
+        let dead = Config {
+            discard: DiscardPolicy::Old,
+            max_age: options.dead_max_age,
+            ..common(
+                names::DEAD_COMMANDS,
+                "daybook.dead.*",
+                options.dead_max_bytes,
+            )
+        };
+        for config in [commands, dead] {
+            let jetstream = self.connection.jetstream();
+            let ensured = jetstream.create_or_update_stream(config).await;
+            ensured.map_err(|error| error.to_string())?;
+        }
+        *made = true;
+        Ok(())
+    }
+
+    /// A stream was not where it should be.
+    pub(super) async fn missed(&self) {
+        *self.made.lock().await = false;
+    }
+}
