@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sagas",
         ],
     ),
+    ("checker", &["event-store"]),
     ("servers", &[]),
     (
         "tests",
@@ -44,6 +45,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "query-api",
             "sagas",
             "daybook",
+            "checker",
+            "servers",
         ],
     ),
 ];

@@ -11,6 +11,7 @@ mod harness;
 mod hot_sku;
 mod idempotency;
 mod import_crash;
+mod load;
 mod openapi;
 mod orders;
 mod service;

@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) location: Option<String>,
     pub(crate) position: Option<u64>,
     pub(crate) replayed: bool,
+    /// Whether it tells what became of the command later: it waited, or would have.
+    pub(crate) waited: bool,
     pub(crate) content_type: String,
     pub(crate) body: String,
 }
@@ -58,10 +60,12 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(90))
-            .build()
-            .unwrap();
+        Self::with_timeout(base, Duration::from_secs(90))
+    }
+
+    /// A client that takes an answer for lost after a while.
+    pub(crate) fn with_timeout(base: &str, timeout: Duration) -> Self {
+        let http = reqwest::Client::builder().timeout(timeout).build().unwrap();
         Self {
             base: base.to_owned(),
             http,
@@ -97,6 +101,7 @@ impl Client {
             location: header("location"),
             position: header("daybook-position").and_then(|value| value.parse().ok()),
             replayed: header("idempotent-replayed").is_some_and(|value| value == "true"),
+            waited: header("preference-applied").is_some(),
             content_type: header("content-type").unwrap_or_default(),
             body: response.text().await.ok()?,
         })

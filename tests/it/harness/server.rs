@@ -38,7 +38,11 @@ impl Server {
 
     /// The same with further arguments.
     pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let address = free_address();
+        Self::start_at(data, free_address(), arguments).await
+    }
+
+    /// The same at an address: where one that was killed had listened, say.
+    pub(crate) async fn start_at(data: &Path, address: String, arguments: &[&str]) -> Self {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
