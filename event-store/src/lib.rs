@@ -4,6 +4,7 @@ pub mod append;
 pub mod consumer;
 pub mod feed;
 pub mod hash;
+pub mod leadership;
 pub mod members;
 pub mod partition;
 pub mod record;

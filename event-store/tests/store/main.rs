@@ -4,5 +4,6 @@
 mod contract;
 mod damage;
 mod failures;
+mod leadership;
 mod model;
 mod sqlite;
