@@ -109,6 +109,7 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
         let number = u128::try_from(number + 1).unwrap();
         orders.push(shop.place(number, capture, instrument).await);
     }
+    shop.promise("C", 100).await;
     let mut waiting = Vec::new();
     for number in 101..=106 {
         let lines = [("C", 2, true)];
@@ -121,6 +122,11 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
     for (at, order_id) in orders.iter().enumerate() {
         let rejected = shop.verdict(*order_id).await == Status::Rejected;
         assert_eq!(rejected, at % 6 == 4, "{order_id}");
+    }
+    for order_id in &waiting {
+        assert_eq!(shop.verdict(*order_id).await, Status::Confirmed);
+        let lines = shop.placed(*order_id).await.lines;
+        assert!(lines.values().any(|line| line.backordered > 0));
     }
     shared_by(&shop, &["b"]).await;
     let third = shop.join("c");

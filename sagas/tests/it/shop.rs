@@ -67,6 +67,7 @@ pub(crate) fn pays(owner: &str) -> payment::Options {
         grace: Duration::from_millis(100),
         ask_first: Duration::from_millis(20),
         ask_cap: Duration::from_millis(100),
+        resend_after: Duration::from_millis(500),
         save_every: Duration::from_millis(50),
         ..payment::Options::new(owner)
     }
@@ -133,6 +134,17 @@ impl Shop {
             shop.receive(sku, 100_000).await;
         }
         shop
+    }
+
+    /// Up to so many units of a SKU may be promised beyond what there is.
+    pub(crate) async fn promise(&mut self, sku: &str, backorder_limit: u32) {
+        let register = stock::Command::Register {
+            sku: sku.parse().unwrap(),
+            location: "main".parse().unwrap(),
+            safety_stock: 0,
+            backorder_limit,
+        };
+        self.stock(sku, register).await;
     }
 
     /// Stock comes.
