@@ -248,7 +248,6 @@ impl Term {
     }
 
     /// Waits until it has ended.
-    #[must_use]
     pub fn ended(&self) -> WaitForCancellationFuture<'_> {
         self.0.over.cancelled()
     }
