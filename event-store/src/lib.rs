@@ -7,6 +7,7 @@ pub mod copy;
 pub mod feed;
 pub mod hash;
 mod heads;
+pub mod leadership;
 mod limits;
 pub mod members;
 pub mod partition;

@@ -6,11 +6,14 @@ pub mod gateway;
 mod log;
 mod meters;
 pub mod payment;
+pub mod pool;
 pub mod runner;
 
 pub use dispatch::{Dispatch, DispatchError};
 pub use gateway::PaymentGateway;
+pub use log::correlate;
 pub use payment::PaymentWorker;
+pub use pool::Pool;
 pub use runner::Runner;
 
 /// Why a component stopped that was not asked to.

@@ -7,14 +7,15 @@ use domain::ids::Tenant;
 use domain::saga::{Batch, PaymentSeen, Recorded};
 use domain::time::Timestamp;
 use domain::{Aggregate, Event, stream};
-use event_store::record::{Record, StreamId, Version};
-use event_store::{Direction, Error, EventStore};
+use event_store::partition::Correlate;
+use event_store::record::{Position, Record, StreamId, Version};
+use event_store::{Direction, Error, EventStore, Filter};
 use uuid::Uuid;
 
 /// How many records of a stream are read at once.
 const STREAM_PAGE: usize = 512;
 
-/// The records of one command, which stand side by side in the log.
+/// The records of one command, which stand side by side in the log; through a door, those of them that come through it.
 pub(crate) struct Group<'a> {
     pub(crate) records: &'a [Record],
     pub(crate) command_id: Uuid,
@@ -54,6 +55,37 @@ pub(crate) fn decode(record: &Record) -> Option<Recorded> {
             None
         }
     }
+}
+
+/// What a record's work belongs to, for the doors of the log: as the runners have it.
+#[must_use]
+pub fn correlate() -> Correlate {
+    Arc::new(correlation)
+}
+
+pub(crate) fn correlation(record: &Record) -> Uuid {
+    let stream = &record.stream;
+    schemas::metadata::correlation(&stream.category, &stream.id, &record.metadata)
+}
+
+/// The durable end of the log as the store itself has it now; the watch on it may lag behind in another process.
+pub(crate) async fn durable_head(store: &dyn EventStore) -> Result<Position, Error> {
+    let known = store.head().borrow().position;
+    let page = store.read_log(known, &Filter::default(), 1).await?;
+    Ok(page.head.max(known))
+}
+
+/// The hash at a position; `None` if the log does not go so far.
+pub(crate) async fn hash_at(
+    store: &dyn EventStore,
+    position: Position,
+) -> Result<Option<[u8; 32]>, Error> {
+    let Some(before) = position.checked_sub(1) else {
+        return Ok(Some([0; 32]));
+    };
+    let page = store.read_log(before, &Filter::default(), 1).await?;
+    let found = page.records.iter().find(|it| it.position == position);
+    Ok(found.map(|record| record.hash))
 }
 
 /// The domain's tenant of a record.

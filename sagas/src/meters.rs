@@ -1,5 +1,7 @@
 //! What is counted and measured. Names are kept for ever: dashboards and alerts are made of them.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
@@ -8,24 +10,95 @@ pub(crate) fn undecodable() {
     counter!("daybook_sagas_undecodable_records_total").increment(1);
 }
 
-pub(crate) fn open(kind: &str, open: usize, parked: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    {
+/// What a runner measures of its partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measures {
+    /// Open and parked sagas by kind.
+    pub(crate) kinds: BTreeMap<Arc<str>, (usize, usize)>,
+    pub(crate) oldest: Duration,
+    pub(crate) timers: usize,
+    pub(crate) unanswered: usize,
+    pub(crate) position: u64,
+    pub(crate) head: u64,
+}
+
+/// What the runners of a process measure: shown for each partition, and together under the names that one runner has for all.
+#[derive(Default)]
+pub(crate) struct Board(Mutex<BTreeMap<Option<u32>, Measures>>);
+
+impl Board {
+    pub(crate) fn report(&self, partition: Option<u32>, measures: Measures) {
+        show_partition(partition, &measures);
+        let mut all = self.all();
+        all.insert(partition, measures);
+        show(all.values());
+    }
+
+    /// Its runner has ended here.
+    pub(crate) fn forget(&self, partition: Option<u32>) {
+        let mut all = self.all();
+        let Some(last) = all.get_mut(&partition) else {
+            return;
+        };
+        // The kinds stay for once, so that those of which nothing is left are shown as none.
+        let kinds = last.kinds.keys().map(|kind| (kind.clone(), (0, 0)));
+        *last = Measures {
+            kinds: kinds.collect(),
+            position: u64::MAX,
+            ..Measures::default()
+        };
+        show_partition(partition, &Measures::default());
+        show(all.values());
+        all.remove(&partition);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Option<u32>, Measures>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn show_partition(partition: Option<u32>, measures: &Measures) {
+    let Some(partition) = partition else { return };
+    let labels = [("partition", partition.to_string())];
+    let open: usize = measures.kinds.values().map(|(open, _)| open).sum();
+    let lag = measures.head.saturating_sub(measures.position);
+    gauge!("daybook_sagas_partition_open", &labels).set(open as f64);
+    gauge!("daybook_sagas_partition_lag_records", &labels).set(lag as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn show<'a>(all: impl Iterator<Item = &'a Measures> + Clone) {
+    let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (kind, (open, parked)) in all.clone().flat_map(|it| &it.kinds) {
+        let sum = kinds.entry(kind).or_default();
+        *sum = (sum.0 + open, sum.1 + parked);
+    }
+    for (kind, (open, parked)) in kinds {
         gauge!("daybook_sagas_open", "kind" => kind.to_owned()).set(open as f64);
         gauge!("daybook_sagas_parked", "kind" => kind.to_owned()).set(parked as f64);
     }
+    let oldest = all.clone().map(|it| it.oldest).max().unwrap_or_default();
+    gauge!("daybook_sagas_oldest_open_seconds").set(oldest.as_secs_f64());
+    let timers: usize = all.clone().map(|it| it.timers).sum();
+    let unanswered: usize = all.clone().map(|it| it.unanswered).sum();
+    gauge!("daybook_sagas_timers").set(timers as f64);
+    gauge!("daybook_sagas_unanswered_commands").set(unanswered as f64);
+    let head = all.clone().map(|it| it.head).max().unwrap_or_default();
+    let furthest_behind = all.map(|it| it.position).min().unwrap_or_default();
+    position(crate::runner::NAME, furthest_behind.min(head), head);
 }
 
-pub(crate) fn oldest(age: Duration) {
-    gauge!("daybook_sagas_oldest_open_seconds").set(age.as_secs_f64());
+pub(crate) fn foreign() {
+    counter!("daybook_sagas_foreign_total").increment(1);
 }
 
-pub(crate) fn waiting(timers: usize, unanswered: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    {
-        gauge!("daybook_sagas_timers").set(timers as f64);
-        gauge!("daybook_sagas_unanswered_commands").set(unanswered as f64);
-    }
+pub(crate) fn stepped_back() {
+    counter!("daybook_sagas_leases_lost_total").increment(1);
+}
+
+pub(crate) fn restarted() {
+    counter!("daybook_sagas_restarts_total").increment(1);
 }
 
 pub(crate) fn ended(kind: &str, outcome: &str, took: Duration) {

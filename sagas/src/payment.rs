@@ -3,37 +3,36 @@
 
 mod intent;
 mod pursue;
+mod session;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use domain::stream;
 use domain::time::Timestamp;
-use domain::{Event, outcome, payment, stream};
-use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
-use event_store::record::Position;
-use event_store::{Error, EventStore, Feed, Filter, Page, StoreTail};
+use event_store::consumer::ConsumerKey;
+use event_store::leadership::{Leadership, Term};
+use event_store::{Error, EventStore, Feed, Filter};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
-use self::intent::{Intent, IntentKey};
-use self::pursue::Pursuit;
+use self::session::Session;
+use crate::Stopped;
 use crate::dispatch::Dispatch;
 use crate::gateway::PaymentGateway;
-use crate::log::{decode, groups, tenant};
-use crate::{Stopped, meters};
 
-/// The form of the checkpoint's state.
-const FORM: u8 = 1;
+/// The name of the workers' consumer row.
+pub const NAME: &str = "payments";
+/// The first wait before the work is taken up again that the store failed; doubled each time.
+const AGAIN_FIRST: Duration = Duration::from_millis(100);
+/// The longest one.
+const AGAIN_CAP: Duration = Duration::from_secs(10);
 
 /// How the worker runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The consumer row that it leases.
-    pub consumer: ConsumerKey,
-    /// Who it is; two workers with the same name are taken for one.
+    /// Who it is; two workers with the same name are taken for one, so it has to be unique among the processes that share a store.
     pub owner: String,
     /// How long it may be silent before another takes over.
     pub lease: Duration,
@@ -55,14 +54,12 @@ pub struct Options {
     pub save_every: Duration,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// The bounds that were measured.
+    #[must_use]
+    pub fn new(owner: impl Into<String>) -> Self {
         Self {
-            consumer: ConsumerKey {
-                name: "payments".into(),
-                partition: 0,
-            },
-            owner: "payments".into(),
+            owner: owner.into(),
             lease: Duration::from_secs(15),
             page: 2_048,
             at_once: 256,
@@ -76,13 +73,18 @@ impl Default for Options {
     }
 }
 
-/// Follows payments and calls the provider.
+/// Follows payments and calls the provider: the active one of any number of workers, while the others stand by.
 pub struct PaymentWorker {
+    feed: Box<dyn Feed>,
+    setting: Setting,
+}
+
+/// What every session of a worker works with.
+struct Setting {
     store: Arc<dyn EventStore>,
     gateway: Arc<dyn PaymentGateway>,
     dispatch: Arc<dyn Dispatch>,
     tracker: TaskTracker,
-    feed: Box<dyn Feed>,
     options: Options,
 }
 
@@ -96,316 +98,104 @@ pub fn filter() -> Filter {
 }
 
 impl PaymentWorker {
-    /// A worker on the tail of `store`, that calls `gateway` in tasks on `tracker`.
+    /// A worker that follows `feed`, which has at least what [`filter`] wants, and calls `gateway` in tasks on `tracker`.
     pub fn new(
         store: Arc<dyn EventStore>,
+        feed: Box<dyn Feed>,
         gateway: Arc<dyn PaymentGateway>,
         dispatch: Arc<dyn Dispatch>,
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        let feed = Box::new(StoreTail::new(store.clone(), filter()));
         Self {
-            store,
-            gateway,
-            dispatch,
-            tracker,
             feed,
-            options,
+            setting: Setting {
+                store,
+                gateway,
+                dispatch,
+                tracker,
+                options,
+            },
         }
     }
 
-    /// Reads from another feed, which has at least what [`filter`] wants.
-    #[must_use]
-    pub fn with_feed(self, feed: Box<dyn Feed>) -> Self {
-        Self { feed, ..self }
-    }
-
-    /// Runs until it is told to stop. Waits while another worker holds the lease, and begins anew if it loses it.
+    /// Runs until it is told to stop. Waits while another worker holds the lease, and begins anew if it loses it or if the store
+    /// fails for a while.
     ///
     /// # Errors
     /// If the store does not serve any more.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Stopped> {
-        while !cancel.is_cancelled() {
-            let key = &self.options.consumer;
-            let lease = micros(self.options.lease);
-            let held = self.store.acquire(key, &self.options.owner, lease).await?;
-            let Some(row) = held else {
-                tokio::select! {
-                    () = cancel.cancelled() => break,
-                    () = tokio::time::sleep(self.options.lease / 3) => continue,
-                }
-            };
-            let ours = cancel.child_token();
-            let mut session = Session::new(&self, row, ours.clone());
-            let ended = session.run(self.feed.as_mut(), &ours).await;
-            ours.cancel();
-            match ended {
-                Ok(()) => {}
-                Err(Stopped::Store(Error::LeaseLost)) => {
-                    tracing::warn!("another payment worker holds the lease now");
-                }
-                Err(stopped) => return Err(stopped),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A request that is not settled.
-struct Open {
-    position: Position,
-    unknown: bool,
-    /// `None` until it is being pursued.
-    settled: Option<CancellationToken>,
-    intent: Option<Box<Intent>>,
-    /// The ids of the commands that record what came of it.
-    outcomes: [Uuid; 3],
-}
-
-struct Session {
-    pursuit: Arc<Pursuit>,
-    tracker: TaskTracker,
-    options: Options,
-    cancel: CancellationToken,
-    lease: Lease,
-    open: HashMap<IntentKey, Open>,
-    outcomes: HashMap<Uuid, IntentKey>,
-    /// Up to here the log was written before this session: what was asked may have been sent already.
-    written_before: Position,
-    position: Position,
-    hash: [u8; 32],
-    saved: Position,
-    saved_at: Instant,
-    renewed_at: Instant,
-    state: Option<Bytes>,
-}
-
-impl Session {
-    fn new(worker: &PaymentWorker, row: ConsumerRow, cancel: CancellationToken) -> Self {
-        let options = worker.options.clone();
-        Self {
-            pursuit: Arc::new(Pursuit::new(
-                worker.store.clone(),
-                worker.gateway.clone(),
-                worker.dispatch.clone(),
-                options.clone(),
-                cancel.clone(),
-            )),
-            tracker: worker.tracker.clone(),
-            options,
-            cancel,
-            lease: row.lease,
-            open: HashMap::new(),
-            outcomes: HashMap::new(),
-            written_before: worker.store.head().borrow().position,
-            position: row.checkpoint.position,
-            hash: row.checkpoint.hash,
-            saved: row.checkpoint.position,
-            saved_at: Instant::now(),
-            renewed_at: Instant::now(),
-            state: Some(row.checkpoint.state),
-        }
+        let key = ConsumerKey {
+            name: NAME.into(),
+            partition: 0,
+        };
+        let Options { owner, lease, .. } = &self.setting.options;
+        let leadership = Leadership::new(self.setting.store.clone(), key, owner, *lease);
+        let active = leadership.active();
+        let resign = CancellationToken::new();
+        let leading = leadership.run(resign.clone());
+        tokio::pin!(leading);
+        let worked = tokio::select! {
+            biased;
+            ended = &mut leading => return ended.map_err(Stopped::from),
+            worked = self.work(active, &cancel) => worked,
+        };
+        resign.cancel();
+        leading.await?;
+        worked
     }
 
-    async fn run(
+    async fn work(
         &mut self,
-        feed: &mut dyn Feed,
+        mut active: watch::Receiver<Option<Term>>,
         cancel: &CancellationToken,
     ) -> Result<(), Stopped> {
-        self.reopen().await?;
-        feed.seek(self.position);
-        let mut read_to = self.position;
+        let mut wait = AGAIN_FIRST;
         while !cancel.is_cancelled() {
-            let chore = self.saved_at + self.options.save_every;
+            let term = active.borrow_and_update().clone();
+            let Some(term) = term.filter(Term::holds) else {
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    changed = active.changed() => if changed.is_err() {
+                        return Err(Error::Closed.into());
+                    },
+                }
+                continue;
+            };
+            let ours = cancel.child_token();
+            let _ends = ours.clone().drop_guard();
+            let ended = match Session::open(&self.setting, term.clone(), ours.clone()).await {
+                Ok(mut session) => session.run(self.feed.as_mut(), &ours, &mut wait).await,
+                Err(error) => Err(error.into()),
+            };
+            ours.cancel();
+            let pause = match ended {
+                Ok(()) => continue,
+                Err(Stopped::Store(Error::LeaseLost)) => {
+                    tracing::warn!("another payment worker holds the lease now");
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = term.ended() => {}
+                    }
+                    continue;
+                }
+                Err(stopped @ Stopped::Store(Error::Closed | Error::Damaged { .. })) => {
+                    return Err(stopped);
+                }
+                Err(Stopped::Store(error)) => {
+                    tracing::error!(%error, wait = ?wait, "payments are taken up again after a pause");
+                    let pause = wait;
+                    wait = (wait * 2).min(AGAIN_CAP);
+                    pause
+                }
+            };
             tokio::select! {
-                biased;
-                () = cancel.cancelled() => break,
-                page = feed.next(self.options.page) => {
-                    let page = page?;
-                    self.page(&page);
-                    read_to = page.next;
-                }
-                () = tokio::time::sleep_until(chore.into()) => {}
-            }
-            if read_to >= self.written_before {
-                self.pursue_all();
-            }
-            self.chores().await?;
-        }
-        self.save().await?;
-        self.pursuit.store.release(&self.lease).await?;
-        Ok(())
-    }
-
-    /// The requests that were open at the checkpoint.
-    async fn reopen(&mut self) -> Result<(), Stopped> {
-        let mut state = self.state.take().unwrap_or_default();
-        if state.is_empty() {
-            return Ok(());
-        }
-        if state.get_u8() != FORM {
-            tracing::warn!("the checkpoint is not understood; all of the log is read again");
-            (self.position, self.hash, self.saved) = (0, [0; 32], 0);
-            return Ok(());
-        }
-        while let Ok(position) = state.try_get_u64() {
-            let page = self
-                .pursuit
-                .store
-                .read_log(position - 1, &Filter::default(), 1)
-                .await?;
-            let records: Vec<_> = page.records.into_iter().collect();
-            for group in groups(&records) {
-                let Some(tenant) = group.records.first().and_then(tenant) else {
-                    continue;
-                };
-                let asked = group.records.iter().find(|it| it.position == position);
-                if let Some((record, recorded)) = asked.and_then(|it| Some((it, decode(it)?)))
-                    && let Some(intent) = Intent::of(&tenant, record, &recorded)
-                {
-                    self.asked(intent);
-                }
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
         Ok(())
     }
-
-    fn asked(&mut self, intent: Intent) {
-        let key = intent.key.clone();
-        let outcomes = intent.outcome_ids();
-        for outcome in outcomes {
-            self.outcomes.insert(outcome, key.clone());
-        }
-        self.open.entry(key).or_insert(Open {
-            position: intent.position,
-            unknown: false,
-            settled: None,
-            outcomes,
-            intent: Some(Box::new(intent)),
-        });
-    }
-
-    fn page(&mut self, page: &Page) {
-        for group in groups(&page.records) {
-            let Some(tenant) = group.records.first().and_then(tenant) else {
-                continue;
-            };
-            for record in group.records {
-                let ours = &*record.stream.category == stream::PAYMENT
-                    || self.outcomes.contains_key(&group.command_id);
-                let Some(recorded) = ours.then(|| decode(record)).flatten() else {
-                    continue;
-                };
-                match &recorded.event {
-                    Event::Payment(event) => {
-                        if let Some(intent) = Intent::of(&tenant, record, &recorded) {
-                            self.asked(intent);
-                        } else if let Some(key) = intent::settled(&tenant, record, event) {
-                            self.settled(&key);
-                        } else if let payment::Event::OutcomeUnknown(unknown) = event {
-                            let key = intent::key(&tenant, record, unknown.verb);
-                            if let Some(open) = key.and_then(|key| self.open.get_mut(&key)) {
-                                open.unknown = true;
-                            }
-                        }
-                    }
-                    Event::Outcome(outcome::Event::Settled(settled)) => {
-                        self.outcome_settled(group.command_id, &settled.verdict);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if let Some(last) = page.records.last() {
-            (self.position, self.hash) = (last.position, last.hash);
-        }
-    }
-
-    fn settled(&mut self, key: &IntentKey) {
-        let Some(open) = self.open.remove(key) else {
-            return;
-        };
-        for outcome in open.outcomes {
-            self.outcomes.remove(&outcome);
-        }
-        if let Some(settled) = open.settled {
-            settled.cancel();
-        }
-    }
-
-    /// The payment did not take what the provider said: somebody has settled it otherwise, or the amounts differ. A person has to look.
-    fn outcome_settled(&mut self, command_id: Uuid, verdict: &outcome::Verdict) {
-        let Some(key) = self.outcomes.get(&command_id).cloned() else {
-            return;
-        };
-        if let outcome::Verdict::Refused { code, message, .. } = verdict {
-            meters::refused_outcome();
-            tracing::error!(payment = %key.payment_id, code, message, "a payment refuses what the provider says");
-            self.settled(&key);
-        }
-    }
-
-    /// Pursues what is not pursued yet.
-    fn pursue_all(&mut self) {
-        for open in self.open.values_mut().filter(|it| it.settled.is_none()) {
-            let Some(intent) = open.intent.take() else {
-                continue;
-            };
-            let settled = self.cancel.child_token();
-            open.settled = Some(settled.clone());
-            let sent_before = open.position <= self.written_before;
-            let pursuit = self.pursuit.clone();
-            let unknown = open.unknown;
-            self.tracker
-                .spawn(pursuit.run(*intent, sent_before, unknown, settled));
-        }
-    }
-
-    async fn chores(&mut self) -> Result<(), Stopped> {
-        let now = Instant::now();
-        if now - self.renewed_at >= self.options.lease / 3 {
-            let (key, owner) = (&self.options.consumer, &self.options.owner);
-            let lease = micros(self.options.lease);
-            match self.pursuit.store.acquire(key, owner, lease).await? {
-                Some(row) if row.lease.epoch == self.lease.epoch => self.lease = row.lease,
-                _ => return Err(Error::LeaseLost.into()),
-            }
-            self.renewed_at = now;
-        }
-        if now - self.saved_at >= self.options.save_every {
-            let unknown = self.open.values().filter(|open| open.unknown).count();
-            meters::payments(self.open.len(), unknown);
-            let head = self.pursuit.store.head().borrow().position;
-            meters::position(&self.options.consumer.name, self.position, head);
-            self.save().await?;
-        }
-        Ok(())
-    }
-
-    async fn save(&mut self) -> Result<(), Stopped> {
-        self.saved_at = Instant::now();
-        if self.position == self.saved {
-            return Ok(());
-        }
-        let mut state = BytesMut::with_capacity(1 + self.open.len() * 8);
-        state.put_u8(FORM);
-        for open in self.open.values() {
-            state.put_u64(open.position);
-        }
-        let checkpoint = Checkpoint {
-            position: self.position,
-            hash: self.hash,
-            state: state.freeze(),
-        };
-        self.pursuit.store.save(&self.lease, checkpoint).await?;
-        self.saved = self.position;
-        Ok(())
-    }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// The store's clock as the domain has it.

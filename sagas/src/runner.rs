@@ -3,10 +3,12 @@
 //! decides anything itself, and one saga that cannot be read or run never stops another.
 
 mod append;
+mod encode;
 mod index;
 mod load;
 mod outbox;
 mod payments;
+mod resend;
 mod route;
 mod session;
 mod timers;
@@ -16,21 +18,36 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
+use event_store::leadership::{Leadership, Term};
 use event_store::{Error, EventStore, Feed};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::session::Session;
-use crate::Stopped;
 use crate::dispatch::Dispatch;
+use crate::meters::Board;
+use crate::{Stopped, meters};
+
+/// The name of the runners' consumer rows.
+pub const NAME: &str = "sagas";
+
+/// The consumer row of a partition's runner; the one runner that does all of it has that of partition 0.
+#[must_use]
+pub fn consumer(partition: u32) -> ConsumerKey {
+    ConsumerKey {
+        name: NAME.into(),
+        partition,
+    }
+}
 
 /// How the runner runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The consumer row that it leases.
-    pub consumer: ConsumerKey,
-    /// Who it is; two runners with the same name are taken for one.
+    /// Who it is; two runners with the same name are taken for one, so it has to be unique among the processes that share a store.
     pub owner: String,
+    /// Which correlation partition it runs; `None`: all of them.
+    pub partition: Option<u32>,
     /// How long it may be silent before another takes over.
     pub lease: Duration,
     /// Records that are reacted to at once: one group commit's worth.
@@ -51,14 +68,13 @@ pub struct Options {
     pub timers_at_once: usize,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// The bounds that were measured, for a runner that does all of the work.
+    #[must_use]
+    pub fn new(owner: impl Into<String>) -> Self {
         Self {
-            consumer: ConsumerKey {
-                name: "sagas".into(),
-                partition: 0,
-            },
-            owner: "sagas".into(),
+            owner: owner.into(),
+            partition: None,
             lease: Duration::from_secs(15),
             page: 2_048,
             sagas: 50_000,
@@ -72,17 +88,24 @@ impl Default for Options {
     }
 }
 
-/// Runs long processes.
+/// Runs long processes: all of them, or those of one correlation partition.
 pub struct Runner {
-    store: Arc<dyn EventStore>,
     feed: Box<dyn Feed>,
+    setting: Setting,
+}
+
+/// What every session of a runner works with.
+struct Setting {
+    store: Arc<dyn EventStore>,
     dispatch: Arc<dyn Dispatch>,
     tracker: TaskTracker,
     options: Options,
+    board: Arc<Board>,
 }
 
 impl Runner {
-    /// A runner that reads from `feed`, appends to `store`, and sends through `dispatch` in tasks on `tracker`.
+    /// A runner that reads from `feed`, appends to `store`, and sends through `dispatch` in tasks on `tracker`. If it runs a
+    /// partition, the feed is one through that partition's door.
     pub fn new(
         store: Arc<dyn EventStore>,
         feed: Box<dyn Feed>,
@@ -91,54 +114,95 @@ impl Runner {
         options: Options,
     ) -> Self {
         Self {
-            store,
             feed,
-            dispatch,
-            tracker,
-            options,
+            setting: Setting {
+                store,
+                dispatch,
+                tracker,
+                options,
+                board: Arc::default(),
+            },
         }
+    }
+
+    /// Measures together with others.
+    pub(crate) fn on(mut self, board: Arc<Board>) -> Self {
+        self.setting.board = board;
+        self
     }
 
     /// Runs until it is told to stop. Waits while another runner holds the lease, and begins anew if it loses it.
     ///
     /// # Errors
-    /// If the store does not serve any more.
+    /// If the store fails with something that it cannot go on from; everything is in the log, so it may be run again.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Stopped> {
+        let options = &self.setting.options;
+        let leadership = Leadership::new(
+            self.setting.store.clone(),
+            consumer(options.partition.unwrap_or(0)),
+            &options.owner,
+            options.lease,
+        );
+        let active = leadership.active();
+        let resign = CancellationToken::new();
+        let leading = leadership.run(resign.clone());
+        // In one task: whatever stops the work stops the renewing as well.
+        tokio::pin!(leading);
+        let worked = tokio::select! {
+            biased;
+            ended = &mut leading => return ended.map_err(Stopped::from),
+            worked = self.work(active, &cancel) => worked,
+        };
+        resign.cancel();
+        leading.await?;
+        worked
+    }
+
+    async fn work(
+        &mut self,
+        mut active: watch::Receiver<Option<Term>>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Stopped> {
+        let partition = self.setting.options.partition;
         while !cancel.is_cancelled() {
-            let key = &self.options.consumer;
-            let lease = micros(self.options.lease);
-            let held = self.store.acquire(key, &self.options.owner, lease).await?;
-            let Some(row) = held else {
-                let retry = self.options.lease / 3;
+            let term = active.borrow_and_update().clone();
+            let Some(term) = term.filter(Term::holds) else {
                 tokio::select! {
-                    () = cancel.cancelled() => break,
-                    () = tokio::time::sleep(retry) => continue,
+                    () = cancel.cancelled() => {}
+                    changed = active.changed() => if changed.is_err() {
+                        return Err(Error::Closed.into());
+                    },
                 }
+                continue;
             };
-            tracing::info!(
-                epoch = row.lease.epoch,
-                position = row.checkpoint.position,
-                "sagas run"
-            );
+            // Whatever ends the session ends its sending: what was still to be sent is in the log, and whoever runs next sends it.
             let ours = cancel.child_token();
-            let mut session = Session::new(&self, row, ours.clone());
-            let ended = session.run(self.feed.as_mut(), &ours).await;
-            // What was still to be sent is in the log; whoever runs next sends it.
+            let _ends = ours.clone().drop_guard();
+            let session = Session::open(&self.setting, term.clone(), ours.clone()).await;
+            let ended = match session {
+                Ok(mut session) => session.run(self.feed.as_mut(), &ours).await,
+                Err(error) => Err(error.into()),
+            };
             ours.cancel();
+            self.setting.board.forget(partition);
             match ended {
                 Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {
-                    tracing::warn!("another runner holds the lease now");
+                    meters::stepped_back();
+                    tracing::warn!(partition, "the lease is lost");
+                    tokio::select! {
+                        () = cancel.cancelled() => {}
+                        () = term.ended() => {}
+                    }
+                }
+                Err(stopped) if cancel.is_cancelled() => {
+                    tracing::warn!(partition, error = %stopped, "stopped without a last checkpoint");
                 }
                 Err(stopped) => return Err(stopped),
             }
         }
         Ok(())
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -10,11 +10,10 @@ use command_api::execute::{Error, Executor};
 use domain::ids::Tenant;
 use domain::time::Timestamp;
 use domain::{Command, stream};
-use event_store::consumer::ConsumerKey;
 use event_store::record::Position;
 use event_store::{EventStore, Filter, StoreTail};
 use sagas::gateway::sandbox::{self, Sandbox};
-use sagas::runner::{Options, Runner};
+use sagas::runner::{self, Options, Runner};
 use sagas::{Dispatch, DispatchError, PaymentWorker, payment};
 use schemas::Metadata;
 use tokio_util::task::TaskTracker;
@@ -67,7 +66,8 @@ pub(super) async fn start(
     let dispatch: Arc<dyn Dispatch> = Arc::new(InProcess(executor));
     let options = Options {
         dispatching: config.sagas.in_flight,
-        ..Options::default()
+        // The store's files let one process in, which finds its own leases again after a crash.
+        ..Options::new(runner::NAME)
     };
     let feed = Box::new(StoreTail::new(Arc::clone(&log), Filter::default()));
     let runner = Runner::new(
@@ -115,10 +115,12 @@ fn worker(
         at_once: config.payments.in_flight,
         call_timeout: Duration::from_millis(config.payments.timeout_ms),
         grace: Duration::from_millis(config.payments.grace_ms),
-        ..payment::Options::default()
+        ..payment::Options::new(payment::NAME)
     };
+    let feed = Box::new(StoreTail::new(Arc::clone(&log), payment::filter()));
     Ok(PaymentWorker::new(
         log,
+        feed,
         gateway,
         dispatch,
         TaskTracker::new(),
@@ -137,11 +139,7 @@ fn alive(name: &str, ended: bool) -> Part {
 
 /// The position up to which the runner has seen the log: what happened after it, its sagas cannot have answered.
 pub(crate) async fn seen(log: &dyn EventStore) -> Result<Position, event_store::Error> {
-    let Options {
-        consumer: ConsumerKey { name, partition },
-        ..
-    } = Options::default();
-    let row = log.consumer(&ConsumerKey { name, partition }).await?;
+    let row = log.consumer(&runner::consumer(0)).await?;
     Ok(row.map_or(0, |row| row.checkpoint.position))
 }
 

@@ -10,6 +10,7 @@ use domain::payment::command::{Command, Outcome, RecordOutcome};
 use domain::payment::event::Verb;
 use domain::{Event, stream};
 use event_store::EventStore;
+use event_store::leadership::Term;
 use schemas::{Actor, Metadata};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -28,6 +29,7 @@ pub(super) struct Pursuit {
     dispatch: Arc<dyn Dispatch>,
     options: Options,
     at_once: Semaphore,
+    term: Term,
     cancel: CancellationToken,
 }
 
@@ -49,6 +51,7 @@ impl Pursuit {
         gateway: Arc<dyn PaymentGateway>,
         dispatch: Arc<dyn Dispatch>,
         options: Options,
+        term: Term,
         cancel: CancellationToken,
     ) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl Pursuit {
             dispatch,
             at_once: Semaphore::new(options.at_once),
             options,
+            term,
             cancel,
         }
     }
@@ -82,6 +86,10 @@ impl Pursuit {
         let mut last_sent = Instant::now();
         let mut wait = self.options.ask_first;
         loop {
+            // This process may have been paused: what was asked for is pursued by whoever is the active one.
+            if !self.term.holds() {
+                return;
+            }
             let (settled, asked, detail) = match next {
                 Next::Call => {
                     last_sent = Instant::now();
@@ -264,6 +272,9 @@ impl Pursuit {
                     evidence: evidence.clone(),
                 }),
             };
+            if !self.term.holds() {
+                return;
+            }
             let id = intent.outcome_id(name);
             let sent = self
                 .dispatch

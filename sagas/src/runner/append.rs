@@ -6,17 +6,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Event;
 use domain::ids::derived;
 use domain::saga::event::{self, Parked, Started};
 use domain::saga::{Batch, Saga, Trigger};
 use domain::time::Timestamp;
 use event_store::Error;
-use event_store::append::{self, Expectation, NewEvent, Outcome, Pending, StreamWrite};
+use event_store::append::{self, Expectation, Outcome, Pending, StreamWrite};
 use event_store::record::Version;
-use schemas::{Actor, Metadata};
 use uuid::Uuid;
 
+use super::encode::{encode, fingerprint, metadata};
 use super::index::Key;
 use super::load::Loaded;
 use super::outbox::Letter;
@@ -57,6 +56,7 @@ pub(super) enum Cause {
 pub(super) struct Flight {
     work: Work,
     pending: Pending,
+    asked: Vec<Uuid>,
     letters: Vec<Letter>,
     events: Vec<event::Event>,
 }
@@ -92,6 +92,7 @@ impl Session {
         if events.is_empty() {
             return Ok(None);
         }
+        self.term.check()?;
         Ok(self.fly(work, before, events, saga))
     }
 
@@ -149,7 +150,8 @@ impl Session {
             .into_iter()
             .filter(|(id, _)| asked.contains(id))
             .collect();
-        self.index.update(&work.key, &saga, version, work.at, asked);
+        self.index
+            .update(&work.key, &saga, version, work.at, asked.iter().copied());
         let loaded = Loaded {
             saga,
             version,
@@ -164,6 +166,7 @@ impl Session {
         Some(Flight {
             work,
             pending,
+            asked,
             letters,
             events,
         })
@@ -186,7 +189,7 @@ impl Session {
         key: &Key,
         command_id: Uuid,
         command: domain::Command,
-        meta: Metadata,
+        meta: schemas::Metadata,
     ) -> Option<Letter> {
         Some(Letter {
             key: key.clone(),
@@ -207,6 +210,8 @@ impl Session {
                 let outcome = flight.pending.await;
                 match outcome {
                     Ok(Outcome::Appended(_)) => {
+                        // Nothing is sent for another's appends, nor after the lease: whoever holds it sends what the log says.
+                        self.term.check()?;
                         self.told(&flight.work, &flight.events);
                         for letter in flight.letters {
                             self.outbox.send(letter);
@@ -228,6 +233,9 @@ impl Session {
                     Ok(_) | Err(Error::Unknown(_) | Error::Overloaded) => {}
                 }
                 self.shelf.drop(&flight.work.key);
+                for command_id in flight.asked {
+                    self.index.not_asked(command_id);
+                }
                 let attempts = attempts.entry(flight.work.key.clone()).or_default();
                 *attempts += 1;
                 if *attempts <= ATTEMPTS || outcome.is_err() {
@@ -238,7 +246,14 @@ impl Session {
                 }
             }
             if !again.is_empty() {
-                tokio::time::sleep(wait).await;
+                // Whoever came first may be the one who holds the lease now, whatever the clocks say.
+                self.term.confirm().await?;
+                tokio::select! {
+                    () = self.cancel.cancelled() => {
+                        return Err(Error::Unknown("it was told to stop".into()).into());
+                    }
+                    () = tokio::time::sleep(wait) => {}
+                }
                 wait = (wait * 2).min(Duration::from_millis(200));
             }
             for work in again {
@@ -297,8 +312,10 @@ impl Session {
         &mut self,
         key: &Key,
         (version, event_id): (Version, Uuid),
+        correlation: Uuid,
         why: String,
     ) -> Result<(), Stopped> {
+        self.term.check()?;
         let Some(saga_id) = Self::saga_id(key) else {
             return Ok(());
         };
@@ -308,7 +325,7 @@ impl Session {
             step: None,
         });
         let append_id = derived(saga_id, &format!("unreadable/{version}"));
-        let metadata = metadata(key.subject, append_id).encode();
+        let metadata = metadata(correlation, append_id).encode();
         let Some(events) = encode(std::slice::from_ref(&parked), &metadata) else {
             return Ok(());
         };
@@ -368,40 +385,4 @@ fn asked(events: &[event::Event]) -> Vec<Uuid> {
         _ => None,
     });
     asked.collect()
-}
-
-fn encode(events: &[event::Event], metadata: &bytes::Bytes) -> Option<Vec<NewEvent>> {
-    let encode = |event: &event::Event| {
-        let encoded = schemas::registry::encode(&Event::Saga(event.clone()));
-        let encoded = encoded
-            .inspect_err(|error| tracing::error!(%error, "a saga's event cannot be written"))
-            .ok()?;
-        Some(NewEvent {
-            event_id: Uuid::now_v7(),
-            kind: encoded.kind,
-            schema_version: encoded.schema_version,
-            data: encoded.data,
-            metadata: metadata.clone(),
-        })
-    };
-    events.iter().map(encode).collect()
-}
-
-/// The same append has the same fingerprint, whatever its events' ids are.
-fn fingerprint(append_id: Uuid) -> [u8; 32] {
-    let mut fingerprint = [0; 32];
-    fingerprint[..16].copy_from_slice(append_id.as_bytes());
-    fingerprint[16..].copy_from_slice(append_id.as_bytes());
-    fingerprint
-}
-
-pub(crate) fn metadata(correlation: Uuid, causation: Uuid) -> Metadata {
-    let actor = Actor {
-        id: "sagas".into(),
-        via: "saga".into(),
-        on_behalf_of: None,
-    };
-    let mut metadata = Metadata::new(actor, correlation);
-    metadata.causation = Some(causation);
-    metadata
 }

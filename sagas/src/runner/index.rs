@@ -1,20 +1,25 @@
 //! Which sagas are open, what belongs to them, when their timers are due, and what they wait for. Rebuilt from the consumer's
 //! checkpoint and the log: nothing here is the truth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use domain::saga::Saga;
 use domain::time::Timestamp;
+use event_store::partition::CORRELATIONS;
 use event_store::record::Version;
 use uuid::Uuid;
 
+use crate::meters::Measures;
+
 /// The largest state that a consumer row takes.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// The form of the state's bytes.
-const FORM: u8 = 1;
+/// The form of the state's bytes where they name all that is open.
+const ALL: u8 = 1;
+/// The form where they name what is open in one partition: the count of partitions follows.
+const PARTITION: u8 = 2;
 
 /// Which saga.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -145,6 +150,11 @@ impl Index {
         self.unanswered.get(&command_id).map(|it| &it.key)
     }
 
+    /// It was asked for by an append that did not come to be.
+    pub(super) fn not_asked(&mut self, command_id: Uuid) {
+        self.answered(command_id);
+    }
+
     /// Its answer was heard.
     pub(super) fn answered(&mut self, command_id: Uuid) {
         if let Some(unanswered) = self.unanswered.remove(&command_id)
@@ -188,25 +198,33 @@ impl Index {
             .collect()
     }
 
-    pub(super) fn measure(&self, now: Timestamp, kinds: &[&str]) {
-        let mut counts: HashMap<&str, (usize, usize)> =
-            kinds.iter().map(|kind| (*kind, (0, 0))).collect();
+    pub(super) fn measure(&self, now: Timestamp, kinds: &[&'static str]) -> Measures {
+        let mut counts: BTreeMap<Arc<str>, (usize, usize)> = kinds
+            .iter()
+            .map(|kind| (Arc::from(*kind), (0, 0)))
+            .collect();
         let mut oldest = now;
         for (key, entry) in &self.open {
-            let count = counts.entry(&*key.kind).or_default();
+            let count = counts.entry(key.kind.clone()).or_default();
             count.0 += 1;
             count.1 += usize::from(entry.parked);
             oldest = oldest.min(entry.since);
         }
-        for (kind, (open, parked)) in counts {
-            crate::meters::open(kind, open, parked);
+        Measures {
+            kinds: counts,
+            oldest: super::between(oldest, now),
+            timers: self.timers.len(),
+            unanswered: self.unanswered.len(),
+            ..Measures::default()
         }
-        crate::meters::oldest(super::between(oldest, now));
-        crate::meters::waiting(self.timers.len(), self.unanswered.len());
     }
 
-    /// Which sagas are open, as bytes; `None` if they do not fit into a consumer row.
-    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>) -> Option<Bytes> {
+    /// Which sagas are open, as bytes; `None` if they do not fit into a consumer row. `partitioned`: those of one partition.
+    pub(super) fn encode(
+        &self,
+        left_alone: &HashMap<Key, Timestamp>,
+        partitioned: bool,
+    ) -> Option<Bytes> {
         let mut names: Vec<&str> = Vec::new();
         let mut number: HashMap<&str, u16> = HashMap::new();
         let mut rows = BytesMut::with_capacity(self.open.len() * 28);
@@ -229,7 +247,12 @@ impl Index {
             rows.put_i64(since.micros());
         }
         let mut state = BytesMut::with_capacity(rows.len() + 256);
-        state.put_u8(FORM);
+        if partitioned {
+            state.put_u8(PARTITION);
+            state.put_u32(CORRELATIONS);
+        } else {
+            state.put_u8(ALL);
+        }
         state.put_u16(u16::try_from(names.len()).ok()?);
         for name in names {
             state.put_u16(u16::try_from(name.len()).ok()?);
@@ -240,13 +263,16 @@ impl Index {
     }
 }
 
-/// The sagas that a checkpoint names as open; `None` if the bytes are not understood.
-pub(super) fn decode(mut state: Bytes) -> Option<Vec<(Key, Timestamp)>> {
+/// The sagas that a checkpoint names as open; `None` if the bytes are not understood, or name fewer than are wanted: what names all
+/// serves a partition too, but not the other way round.
+pub(super) fn decode(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Timestamp)>> {
     if state.is_empty() {
         return Some(Vec::new());
     }
-    if state.try_get_u8().ok()? != FORM {
-        return None;
+    match state.try_get_u8().ok()? {
+        ALL => {}
+        PARTITION if partitioned && state.try_get_u32().ok()? == CORRELATIONS => {}
+        _ => return None,
     }
     let mut names: Vec<Arc<str>> = Vec::new();
     for _ in 0..state.try_get_u16().ok()? {
@@ -286,11 +312,16 @@ mod tests {
         };
         let at = Timestamp::from_micros(77);
         let open = HashMap::from([(key("checkout", 1), at), (key("refund", 2), at)]);
-        let bytes = Index::default().encode(&open).expect("small enough");
-        let read = decode(bytes.clone()).expect("understood");
-        assert_eq!(read.into_iter().collect::<HashMap<_, _>>(), open);
-        assert_eq!(decode(Bytes::new()), Some(Vec::new()));
-        assert_eq!(decode(Bytes::from_static(&[9, 0, 0])), None);
-        assert_eq!(decode(bytes.slice(..bytes.len() - 1)), None);
+        let encode = |partitioned| Index::default().encode(&open, partitioned);
+        for (partitioned, wanted) in [(false, false), (false, true), (true, true)] {
+            let bytes = encode(partitioned).expect("small enough");
+            let read = decode(bytes.clone(), wanted).expect("understood");
+            assert_eq!(read.into_iter().collect::<HashMap<_, _>>(), open);
+            assert_eq!(decode(bytes.slice(..bytes.len() - 1), wanted), None);
+        }
+        let part = encode(true).expect("small enough");
+        assert_eq!(decode(part, false), None, "it names a part of them only");
+        assert_eq!(decode(Bytes::new(), true), Some(Vec::new()));
+        assert_eq!(decode(Bytes::from_static(&[9, 0, 0]), false), None);
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::append::{Cause, Work};
 use super::index::Key;
 use super::session::{LOADING, Session};
-use crate::log::{decode, fold, groups, read_stream, stream_id};
+use crate::log::{correlation, decode, fold, groups, read_stream, stream_id};
 use crate::{Stopped, meters};
 
 /// A saga and the end of its stream.
@@ -34,9 +34,24 @@ pub(super) enum Found {
     Unreadable {
         version: Version,
         last_event: Uuid,
+        correlation: Uuid,
         told: bool,
         why: Unloadable,
     },
+}
+
+impl Found {
+    /// What it belongs to; nil if there is nothing.
+    fn correlation(&self) -> Uuid {
+        match self {
+            Self::Nothing => Uuid::nil(),
+            Self::Saga(loaded) => {
+                let about = loaded.saga.state().about.as_ref();
+                about.map_or_else(Uuid::nil, |about| about.correlation)
+            }
+            Self::Unreadable { correlation, .. } => *correlation,
+        }
+    }
 }
 
 impl Key {
@@ -92,6 +107,7 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
         Err(why) => Found::Unreadable {
             version,
             last_event,
+            correlation: correlation(last),
             told: &*last.kind == "SagaParked",
             why,
         },
@@ -163,6 +179,12 @@ impl Session {
     ) -> Result<Option<Loaded>, Stopped> {
         match found {
             Found::Nothing => Ok(None),
+            found if !self.is_ours(&key.tenant, found.correlation()) => {
+                // Only where the work was divided otherwise before.
+                meters::foreign();
+                tracing::warn!(saga = %key.stream(), partition = self.options.partition, "a saga of another partition is passed over");
+                Ok(None)
+            }
             Found::Saga(loaded) => {
                 self.shelf.put(key, (*loaded).clone());
                 Ok(Some(*loaded))
@@ -170,6 +192,7 @@ impl Session {
             Found::Unreadable {
                 version,
                 last_event,
+                correlation,
                 told,
                 why,
             } => {
@@ -178,7 +201,7 @@ impl Session {
                 tracing::error!(saga = %key.stream(), %why, "a saga is left alone");
                 if !newer && !told {
                     let why = why.to_string();
-                    self.park_unreadable(key, (version, last_event), why)
+                    self.park_unreadable(key, (version, last_event), correlation, why)
                         .await?;
                 }
                 self.leave_alone(key, since);
@@ -221,6 +244,7 @@ impl Session {
         self.index.keep_since(key, since);
         for (command_id, command) in unsent {
             if let Some(letter) = self.letter(key, command_id, command, command_id) {
+                self.term.check()?;
                 self.outbox.send(letter);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::command::Service;
 use domain::ids::Tenant;
+use event_store::leadership::Term;
 use schemas::Metadata;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,7 @@ struct Shared {
     room: Notify,
     at_once: Semaphore,
     failed: mpsc::UnboundedSender<Undeliverable>,
+    term: Term,
     cancel: CancellationToken,
 }
 
@@ -60,6 +62,7 @@ impl Outbox {
         tracker: TaskTracker,
         at_once: usize,
         failed: mpsc::UnboundedSender<Undeliverable>,
+        term: Term,
         cancel: CancellationToken,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Outbox {
                 room: Notify::new(),
                 at_once: Semaphore::new(at_once),
                 failed,
+                term,
                 cancel,
             }),
             tracker,
@@ -131,6 +135,9 @@ impl Shared {
             let Ok(permit) = self.at_once.acquire().await else {
                 return;
             };
+            if !self.term.holds() {
+                return;
+            }
             let sent = self.dispatch.dispatch(
                 &letter.tenant,
                 letter.command_id,

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use domain::saga::{Batch, Origin, Recorded, Saga, may_start, start};
 use domain::{ids::Tenant, stream};
 use event_store::record::Record;
-use schemas::Metadata;
 use uuid::Uuid;
 
 use super::append::{Cause, Flight, Work};
 use super::index::Key;
 use super::session::Session;
-use crate::Stopped;
 use crate::log::{Group, decode, tenant};
+use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
 const STARTERS: [&str; 8] = [
@@ -29,10 +28,9 @@ const STARTERS: [&str; 8] = [
 /// What a record's event belongs to, where sagas listen for that.
 pub(super) fn correlation(record: &Record) -> Option<Uuid> {
     match &*record.stream.category {
-        stream::ORDER | stream::RESERVATION => record.stream.id.parse().ok(),
-        stream::PAYMENT => Metadata::decode(&record.metadata)
-            .ok()
-            .map(|metadata| metadata.correlation),
+        stream::ORDER | stream::RESERVATION | stream::PAYMENT => {
+            Some(crate::log::correlation(record)).filter(|correlation| !correlation.is_nil())
+        }
         _ => None,
     }
 }
@@ -149,6 +147,10 @@ impl Session {
             let Some(started) = start(&origin, order) else {
                 continue;
             };
+            if !self.is_ours(&record.stream.tenant, started.correlation) {
+                meters::foreign();
+                continue;
+            }
             let key = Key {
                 tenant: record.stream.tenant.clone(),
                 kind: started.kind.as_str().into(),

@@ -5,28 +5,30 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::time::Timestamp;
-use event_store::consumer::{Checkpoint, ConsumerRow, Lease};
+use event_store::consumer::Checkpoint;
+use event_store::leadership::Term;
+use event_store::partition::of_correlation;
 use event_store::record::Position;
 use event_store::{Error, EventStore, Feed, Page};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::append::{Cause, Work};
 use super::index::{self, Index, Key};
 use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
-use super::{Options, Runner, micros};
-use crate::log::groups;
+use super::{Options, Setting};
+use crate::log::{durable_head, groups, hash_at};
+use crate::meters::{Board, Measures};
 use crate::{Stopped, meters};
 
 /// Sagas that are read at once.
 pub(super) const LOADING: usize = 32;
 /// Sagas that are read before they are looked at.
 const LOADED: usize = 1_024;
-/// Commands that are sent again at once.
-const RESENDING: usize = 512;
 /// The kinds that are measured even while there is none of them.
 const KINDS: [&str; 8] = [
     domain::saga::checkout::KIND,
@@ -53,49 +55,75 @@ pub(super) struct Session {
     /// When the last record that was dealt with was recorded.
     pub(super) seen_at: Timestamp,
     pub(super) caught_up: bool,
-    lease: Lease,
-    position: Position,
-    hash: [u8; 32],
+    pub(super) term: Term,
+    pub(super) cancel: CancellationToken,
+    /// Up to here all that concerns this partition was dealt with.
+    pub(super) position: Position,
+    /// The hash there, if the record there was seen.
+    hash: Option<[u8; 32]>,
     saved: Position,
+    board: Arc<Board>,
     undeliverable: mpsc::UnboundedReceiver<Undeliverable>,
-    renewed_at: Instant,
     saved_at: Instant,
     swept_at: Instant,
     begin_with: Option<bytes::Bytes>,
 }
 
 impl Session {
-    pub(super) fn new(runner: &Runner, row: ConsumerRow, cancel: CancellationToken) -> Self {
-        let options = runner.options.clone();
+    /// A session that goes on from the checkpoint as it stands now.
+    pub(super) async fn open(
+        setting: &Setting,
+        term: Term,
+        cancel: CancellationToken,
+    ) -> Result<Self, Error> {
+        let options = setting.options.clone();
         let (failed, undeliverable) = mpsc::unbounded_channel();
+        let row = setting.store.consumer(&term.lease().key).await?;
+        let checkpoint = row.map(|row| row.checkpoint).unwrap_or_default();
+        let written_before = durable_head(setting.store.as_ref()).await?;
+        tracing::info!(
+            partition = options.partition,
+            epoch = term.epoch(),
+            position = checkpoint.position,
+            "sagas run"
+        );
         let now = Instant::now();
-        Self {
+        Ok(Self {
             index: Index::default(),
             shelf: Shelf::new(options.sagas),
             payments: Payments::new(options.payments),
             outbox: Outbox::new(
-                runner.dispatch.clone(),
-                runner.tracker.clone(),
+                setting.dispatch.clone(),
+                setting.tracker.clone(),
                 options.dispatching,
                 failed,
-                cancel,
+                term.clone(),
+                cancel.clone(),
             ),
             left_alone: HashMap::new(),
-            written_before: runner.store.head().borrow().position,
+            written_before,
             seen_at: Timestamp::default(),
             caught_up: false,
-            position: row.checkpoint.position,
-            hash: row.checkpoint.hash,
-            saved: row.checkpoint.position,
-            begin_with: Some(row.checkpoint.state),
-            lease: row.lease,
-            store: runner.store.clone(),
+            position: checkpoint.position,
+            hash: Some(checkpoint.hash),
+            saved: checkpoint.position,
+            begin_with: Some(checkpoint.state),
+            term,
+            cancel,
+            board: setting.board.clone(),
+            store: setting.store.clone(),
             undeliverable,
-            renewed_at: now,
             saved_at: now,
             swept_at: now,
             options,
-        }
+        })
+    }
+
+    /// Whether what belongs to this correlation is a matter of this setting.
+    pub(super) fn is_ours(&self, tenant: &str, correlation: Uuid) -> bool {
+        self.options
+            .partition
+            .is_none_or(|partition| of_correlation(tenant, correlation) == partition)
     }
 
     pub(super) async fn run(
@@ -105,11 +133,13 @@ impl Session {
     ) -> Result<(), Stopped> {
         self.reopen().await?;
         feed.seek(self.position);
+        let term = self.term.clone();
         while !cancel.is_cancelled() {
             let until = self.next_chore();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
+                () = term.ended() => return Err(Error::LeaseLost.into()),
                 Some(failed) = self.undeliverable.recv() => self.tell_undeliverable(failed).await?,
                 page = feed.next(self.options.page) => self.page(page?).await?,
                 () = tokio::time::sleep_until(until.into()) => {}
@@ -117,18 +147,17 @@ impl Session {
             self.fire_timers().await?;
             self.chores().await?;
         }
-        self.save().await?;
-        self.store.release(&self.lease).await?;
-        Ok(())
+        self.save().await
     }
 
     /// Reads again every saga that the checkpoint names, and sends again what they asked for and nobody accepted.
     async fn reopen(&mut self) -> Result<(), Stopped> {
         let state = self.begin_with.take().unwrap_or_default();
-        let Some(open) = index::decode(state) else {
-            // Written by another version: the log has everything, so it is read from the beginning.
+        let Some(open) = index::decode(state, self.options.partition.is_some()) else {
+            // Written by another version, or for another division of the work: the log has everything, so it is read from the
+            // beginning.
             tracing::warn!("the checkpoint is not understood; all of the log is read again");
-            (self.position, self.hash, self.saved) = (0, [0; 32], 0);
+            (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
             return Ok(());
         };
         // So many at a time, all of them read before the first is looked at: a read that is under way and not waited for would keep
@@ -162,16 +191,23 @@ impl Session {
 
     async fn page(&mut self, page: Page) -> Result<(), Stopped> {
         self.outbox.room().await;
+        // This process may have been paused since it asked for the page.
+        self.term.check()?;
         self.prefetch(&page.records).await?;
         let mut flights = Vec::new();
         for group in groups(&page.records) {
             self.group(&group, &mut flights).await?;
         }
         self.settle(flights).await?;
-        if let Some(last) = page.records.last() {
-            self.position = last.position;
-            self.hash = last.hash;
+        let last = page.records.last();
+        if let Some(last) = last {
             self.seen_at = Timestamp::from_micros(last.recorded_at);
+        }
+        if page.next > self.position {
+            self.position = page.next;
+            self.hash = last
+                .filter(|last| last.position == page.next)
+                .map(|last| last.hash);
         }
         self.caught_up = page.next >= page.head;
         self.shelf.trim();
@@ -210,18 +246,6 @@ impl Session {
 
     async fn chores(&mut self) -> Result<(), Stopped> {
         let now = Instant::now();
-        if now - self.renewed_at >= self.options.lease / 3 {
-            let lease = micros(self.options.lease);
-            let row = self
-                .store
-                .acquire(&self.options.consumer, &self.options.owner, lease)
-                .await?;
-            match row {
-                Some(row) if row.lease.epoch == self.lease.epoch => self.lease = row.lease,
-                _ => return Err(Error::LeaseLost.into()),
-            }
-            self.renewed_at = now;
-        }
         let behind = self.position - self.saved;
         let soon = now - self.saved_at >= self.options.save_every;
         if behind >= self.options.save_records || (behind > 0 && soon) {
@@ -230,57 +254,47 @@ impl Session {
         if now - self.swept_at >= self.options.save_every {
             self.swept_at = now;
             self.resend().await?;
-            self.index.measure(self.now(), &KINDS);
-            let head = self.store.head().borrow().position;
-            meters::position(&self.options.consumer.name, self.position, head);
+            let measures = Measures {
+                position: self.position,
+                head: self.store.head().borrow().position,
+                ..self.index.measure(self.now(), &KINDS)
+            };
+            self.board.report(self.options.partition, measures);
         }
         Ok(())
     }
 
     async fn save(&mut self) -> Result<(), Stopped> {
         self.saved_at = Instant::now();
-        let Some(state) = self.index.encode(&self.left_alone) else {
+        if self.position == self.saved {
+            return Ok(());
+        }
+        let partitioned = self.options.partition.is_some();
+        let Some(state) = self.index.encode(&self.left_alone, partitioned) else {
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
             meters::checkpoint_too_large();
             tracing::warn!("more sagas are open than a checkpoint can name; it stays where it is");
             return Ok(());
         };
-        let checkpoint = Checkpoint {
-            position: self.position,
-            hash: self.hash,
-            state,
+        let hash = match self.hash {
+            Some(hash) => Some(hash),
+            None => hash_at(self.store.as_ref(), self.position).await?,
         };
-        self.store.save(&self.lease, checkpoint).await?;
-        self.saved = self.position;
-        Ok(())
-    }
-
-    /// Sends again what was not answered for long, if the store has not got it.
-    async fn resend(&mut self) -> Result<(), Stopped> {
-        let Some(before) = Instant::now().checked_sub(self.options.resend_after) else {
+        let Some(hash) = hash else {
+            tracing::error!(
+                position = self.position,
+                "the feed is ahead of the store; the checkpoint stays where it is"
+            );
             return Ok(());
         };
-        for (command_id, key) in self.index.overdue(before, RESENDING) {
-            if self.store.command(command_id).await?.is_some() {
-                // It was carried out; its answer comes, or came, through the log.
-                continue;
-            }
-            let Some(loaded) = self.find(&key).await? else {
-                self.index.answered(command_id);
-                continue;
-            };
-            let asked = loaded.saga.pending().into_iter();
-            let letter = asked
-                .filter(|(id, _)| *id == command_id)
-                .find_map(|(id, command)| self.letter(&key, id, command, id));
-            match letter {
-                Some(letter) => {
-                    meters::resent();
-                    self.outbox.send(letter);
-                }
-                None => self.index.answered(command_id),
-            }
-        }
+        self.hash = Some(hash);
+        let checkpoint = Checkpoint {
+            position: self.position,
+            hash,
+            state,
+        };
+        self.store.save(self.term.lease(), checkpoint).await?;
+        self.saved = self.position;
         Ok(())
     }
 }

@@ -4,6 +4,11 @@
     reason = "a test that cannot go on should say so at once"
 )]
 
+mod faulty;
+mod ledger;
+mod lossy;
+mod paused;
+mod pools;
 mod runs;
 mod sandbox;
 mod services;

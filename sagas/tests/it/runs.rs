@@ -2,69 +2,13 @@
 
 use std::time::Duration;
 
-use domain::ids::{CancellationId, OrderId, ShipmentId, derived};
 use domain::order;
 use domain::order::event::Capture;
 use domain::order::state::Status;
 use domain::payment::Payment;
-use event_store::{EventStore, Filter};
 
-use super::shop::Shop;
-
-fn ship(order_id: OrderId) -> order::Command {
-    order::Command::RequestShipment {
-        shipment_id: ShipmentId(derived(order_id.0, "shipment")),
-        lines: None,
-        location: None,
-        carrier: None,
-        tracking: None,
-    }
-}
-
-fn cancel(order_id: OrderId) -> order::Command {
-    order::Command::Cancel {
-        cancellation_id: CancellationId(derived(order_id.0, "cancellation")),
-        lines: None,
-        reason: "changed mind".into(),
-    }
-}
-
-/// What Daybook believes of the money is what the provider's own book says (I22).
-async fn reconcile(shop: &Shop) {
-    for account in shop.sandbox.book().await.unwrap() {
-        let orders = 1..=200_u128;
-        let order_id = orders
-            .map(|number| OrderId(uuid::Uuid::from_u128(number)))
-            .find(|id| derived(id.0, "payment") == account.payment_id.0)
-            .unwrap();
-        let Payment::Requested(payment) = shop.payment(order_id).await else {
-            panic!("the provider knows a payment that nobody asked for: {account:?}");
-        };
-        let ours = (
-            payment.authorised,
-            payment.captured,
-            payment.refunded,
-            payment.voided,
-        );
-        let theirs = (
-            account.authorised,
-            account.captured,
-            account.refunded,
-            account.voided,
-        );
-        assert_eq!(ours, theirs, "{order_id}");
-    }
-    let entries = shop.sandbox.entries().await.unwrap();
-    let mut done: Vec<_> = entries
-        .iter()
-        .filter(|entry| entry.code.is_none())
-        .collect();
-    done.sort_by_key(|entry| (entry.payment_id, entry.verb.clone()));
-    for pair in done.windows(2) {
-        let same = (pair[0].payment_id, &pair[0].verb) == (pair[1].payment_id, &pair[1].verb);
-        assert!(!same, "an effect happened twice: {pair:?}");
-    }
-}
+use super::ledger::{all_sagas_ended, reconcile};
+use super::shop::{Shop, cancel, ship};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_confirmed_shipped_rejected_and_cancelled() {
@@ -174,38 +118,6 @@ async fn killed_at_random_moments_every_order_comes_to_its_end_and_nothing_happe
     assert_eq!(shop.reserved().await, held);
     reconcile(&shop).await;
     life.stop().await;
-}
-
-async fn all_sagas_ended(shop: &Shop) {
-    for _ in 0..300 {
-        let (mut started, mut ended, mut after) = (0, 0, 0);
-        loop {
-            let page = shop
-                .store
-                .read_log(after, &Filter::default(), 10_000)
-                .await
-                .unwrap();
-            started += page
-                .records
-                .iter()
-                .filter(|it| &*it.kind == "SagaStarted")
-                .count();
-            ended += page
-                .records
-                .iter()
-                .filter(|it| &*it.kind == "SagaEnded")
-                .count();
-            if page.next <= after {
-                break;
-            }
-            after = page.next;
-        }
-        if started == ended && started > 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("not every saga has ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,3 +84,43 @@ async fn thousands_of_calls_share_their_syncs() {
     // Far less than it does: a sync for each call would take a second for every few hundred.
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_have_one_book_open_and_a_key_has_one_effect_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // Opened at once, while there is none.
+    let openings: Vec<_> = (0..4)
+        .map(|_| {
+            let path = dir.path().join("book.sqlite");
+            let clock = Arc::new(|| Timestamp::from_micros(1));
+            std::thread::spawn(move || Sandbox::open(Options::new(path, clock)).unwrap())
+        })
+        .collect();
+    let open: Vec<_> = openings
+        .into_iter()
+        .map(|opening| opening.join().unwrap())
+        .collect();
+    let calls: Vec<_> = (0..500).map(|n| call(n, Verb::Authorise, 100)).collect();
+    let all = open.iter().flat_map(|sandbox| {
+        let calls = calls.iter();
+        calls.map(move |call| sandbox.authorise(call))
+    });
+    let answers = join_all(all).await;
+    for number in 0..calls.len() {
+        let told: Vec<_> = answers.iter().skip(number).step_by(calls.len()).collect();
+        assert!(matches!(told[0], Answer::Done(_)), "{told:?}");
+        assert!(told.iter().all(|answer| *answer == told[0]), "{told:?}");
+    }
+    for sandbox in &open {
+        let entries = sandbox.entries().await.unwrap();
+        assert_eq!(entries.len(), calls.len());
+        let held: i64 = sandbox
+            .book()
+            .await
+            .unwrap()
+            .iter()
+            .map(|it| it.authorised)
+            .sum();
+        assert_eq!(held, 100 * 500);
+    }
+}

@@ -16,7 +16,7 @@ use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::record::StreamId;
 use event_store::{Direction, EventStore};
 use sagas::{Dispatch, DispatchError};
-use schemas::{Metadata, registry};
+use schemas::{Metadata, StoredEvent, registry};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -225,6 +225,15 @@ pub(crate) fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {
 
 fn stored(event: &Event, meta: &Metadata) -> NewEvent {
     let encoded = registry::encode(event).unwrap();
+    // As the executor has it: what an event belongs to, where that is not what its command belongs to.
+    let own = match event {
+        Event::Stock(event) => event.correlation(),
+        _ => None,
+    };
+    let meta = Metadata {
+        correlation: own.unwrap_or(meta.correlation),
+        ..meta.clone()
+    };
     NewEvent {
         event_id: Uuid::now_v7(),
         kind: encoded.kind,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use domain::command::StockCommand;
-use domain::ids::{LineId, OrderId, PaymentId, Tenant, derived};
+use domain::ids::{CancellationId, LineId, OrderId, PaymentId, ShipmentId, Tenant, derived};
 use domain::money::{Currency, Rounding};
 use domain::order::Order;
 use domain::order::command::{NewLine, Place};
@@ -17,11 +17,12 @@ use domain::payment::Payment;
 use domain::stock::Stock;
 use domain::{Command, order, stock, stream};
 use event_store::sqlite::{self, Store};
-use event_store::{EventStore, Filter, StoreTail};
+use event_store::{EventStore, Feed, Filter, StoreTail};
 use sagas::gateway::Sandbox;
 use sagas::gateway::sandbox;
-use sagas::{PaymentWorker, Runner, payment, runner};
+use sagas::{Dispatch, PaymentWorker, Pool, Runner, payment, runner};
 use schemas::{Actor, Metadata};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -37,14 +38,61 @@ pub(crate) struct Shop {
 }
 
 /// What runs until it is killed.
+#[derive(Default)]
 pub(crate) struct Life {
-    tasks: Vec<tokio::task::JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
     cancel: CancellationToken,
     tracker: TaskTracker,
 }
 
+/// How long those of several processes are waited for that are silent.
+pub(crate) const LEASE: Duration = Duration::from_millis(1_500);
+
+/// Quick and cramped.
+pub(crate) fn runs(owner: &str) -> runner::Options {
+    runner::Options {
+        save_every: Duration::from_millis(50),
+        resend_after: Duration::from_millis(500),
+        page: 64,
+        sagas: 20,
+        payments: 10,
+        ..runner::Options::new(owner)
+    }
+}
+
+/// Quick.
+pub(crate) fn pays(owner: &str) -> payment::Options {
+    payment::Options {
+        call_timeout: Duration::from_millis(400),
+        grace: Duration::from_millis(100),
+        ask_first: Duration::from_millis(20),
+        ask_cap: Duration::from_millis(100),
+        resend_after: Duration::from_millis(500),
+        save_every: Duration::from_millis(50),
+        ..payment::Options::new(owner)
+    }
+}
+
 pub(crate) fn tenant() -> Tenant {
     "main".parse().unwrap()
+}
+
+pub(crate) fn ship(order_id: OrderId) -> order::Command {
+    order::Command::RequestShipment {
+        shipment_id: ShipmentId(derived(order_id.0, "shipment")),
+        lines: None,
+        location: None,
+        carrier: None,
+        tracking: None,
+    }
+}
+
+pub(crate) fn cancel(order_id: OrderId) -> order::Command {
+    order::Command::Cancel {
+        cancellation_id: CancellationId(derived(order_id.0, "cancellation")),
+        lines: None,
+        reason: "changed mind".into(),
+    }
 }
 
 fn meta() -> Metadata {
@@ -83,15 +131,31 @@ impl Shop {
             made: 0,
         };
         for sku in ["A", "B"] {
-            let receive = stock::Command::Receive {
-                sku: sku.parse().unwrap(),
-                location: "main".parse().unwrap(),
-                qty: 100_000,
-                source_ref: None,
-            };
-            shop.stock(sku, receive).await;
+            shop.receive(sku, 100_000).await;
         }
         shop
+    }
+
+    /// Up to so many units of a SKU may be promised beyond what there is.
+    pub(crate) async fn promise(&mut self, sku: &str, backorder_limit: u32) {
+        let register = stock::Command::Register {
+            sku: sku.parse().unwrap(),
+            location: "main".parse().unwrap(),
+            safety_stock: 0,
+            backorder_limit,
+        };
+        self.stock(sku, register).await;
+    }
+
+    /// Stock comes.
+    pub(crate) async fn receive(&mut self, sku: &str, qty: u32) {
+        let receive = stock::Command::Receive {
+            sku: sku.parse().unwrap(),
+            location: "main".parse().unwrap(),
+            qty,
+            source_ref: None,
+        };
+        self.stock(sku, receive).await;
     }
 
     /// The provider dies and comes back with its book.
@@ -131,17 +195,29 @@ impl Shop {
         capture: Capture,
         instrument: &str,
     ) -> OrderId {
+        let lines = [("A", 3, false), ("B", 2, false)];
+        self.place_lines(number, capture, instrument, &lines).await
+    }
+
+    /// An order of these SKUs, so many each, and whether they may wait for stock.
+    pub(crate) async fn place_lines(
+        &mut self,
+        number: u128,
+        capture: Capture,
+        instrument: &str,
+        lines: &[(&str, u32, bool)],
+    ) -> OrderId {
         let order_id = OrderId(Uuid::from_u128(number));
-        let line = |number: u32, sku: &str, qty| NewLine {
-            line_id: LineId(number),
+        let line = |(at, (sku, qty, backorder_ok)): (u32, &(&str, u32, bool))| NewLine {
+            line_id: LineId(at),
             sku: sku.parse().unwrap(),
-            title: sku.to_owned(),
-            qty,
+            title: (*sku).to_owned(),
+            qty: *qty,
             unit_price: "10.00".to_owned().try_into().unwrap(),
             discount: 0,
             tax_bp: 0,
             tax_included: true,
-            backorder_ok: false,
+            backorder_ok: *backorder_ok,
             stocked: true,
         };
         let place = Place {
@@ -151,7 +227,7 @@ impl Shop {
             customer: None,
             currency: Currency::GBP,
             rounding: Rounding::HalfEven,
-            lines: vec![line(1, "A", 3), line(2, "B", 2)],
+            lines: (1..).zip(lines).map(line).collect(),
             discount: 0,
             shipping: Vec::new(),
             ship_to: None,
@@ -178,28 +254,15 @@ impl Shop {
             Box::new(StoreTail::new(store.clone(), Filter::default())),
             self.services.clone(),
             tracker.clone(),
-            runner::Options {
-                save_every: Duration::from_millis(50),
-                resend_after: Duration::from_millis(500),
-                page: 64,
-                sagas: 20,
-                payments: 10,
-                ..runner::Options::default()
-            },
+            runs("shop"),
         );
         let worker = PaymentWorker::new(
-            store,
+            store.clone(),
+            Box::new(StoreTail::new(store, payment::filter())),
             self.sandbox.clone(),
             self.services.clone(),
             tracker.clone(),
-            payment::Options {
-                call_timeout: Duration::from_millis(400),
-                grace: Duration::from_millis(100),
-                ask_first: Duration::from_millis(20),
-                ask_cap: Duration::from_millis(100),
-                save_every: Duration::from_millis(50),
-                ..payment::Options::default()
-            },
+            pays("shop"),
         );
         let (a, b) = (cancel.clone(), cancel.clone());
         let tasks = vec![
@@ -211,6 +274,75 @@ impl Shop {
             cancel,
             tracker,
         }
+    }
+
+    /// One of several processes on the same store: a pool of runners and a payment worker that stands by or is active.
+    pub(crate) fn join(&self, owner: &str) -> Life {
+        self.join_with(owner, self.store.clone(), self.services.clone())
+    }
+
+    /// The same, with a store and a way of sending of its own.
+    pub(crate) fn join_with(
+        &self,
+        owner: &str,
+        store: Arc<dyn EventStore>,
+        dispatch: Arc<dyn Dispatch>,
+    ) -> Life {
+        let mut life = self.pool(owner, store.clone(), dispatch.clone());
+        let pays = self.worker(owner, store, dispatch, &life);
+        life.tasks.push(pays);
+        life
+    }
+
+    /// One that runs sagas alone.
+    pub(crate) fn join_sagas(&self, owner: &str) -> Life {
+        self.pool(owner, self.store.clone(), self.services.clone())
+    }
+
+    /// One that follows payments alone.
+    pub(crate) fn join_payments(&self, owner: &str) -> Life {
+        let mut life = Life::default();
+        let worker = self.worker(owner, self.store.clone(), self.services.clone(), &life);
+        life.tasks.push(worker);
+        life
+    }
+
+    fn pool(&self, owner: &str, store: Arc<dyn EventStore>, dispatch: Arc<dyn Dispatch>) -> Life {
+        let mut life = Life::default();
+        let options = runner::Options {
+            lease: LEASE,
+            ..runs(owner)
+        };
+        let tails = store.clone();
+        let feeds: sagas::pool::Feeds = Arc::new(move |door| -> Box<dyn Feed> {
+            Box::new(StoreTail::through(tails.clone(), Filter::default(), door))
+        });
+        let pool = Pool::new(store, feeds, dispatch, life.tracker.clone(), options);
+        life.tasks.push(tokio::spawn(pool.run(life.cancel.clone())));
+        life
+    }
+
+    fn worker(
+        &self,
+        owner: &str,
+        store: Arc<dyn EventStore>,
+        dispatch: Arc<dyn Dispatch>,
+        life: &Life,
+    ) -> JoinHandle<()> {
+        let options = payment::Options {
+            lease: LEASE,
+            ..pays(owner)
+        };
+        let worker = PaymentWorker::new(
+            store.clone(),
+            Box::new(StoreTail::new(store, payment::filter())),
+            self.sandbox.clone(),
+            dispatch,
+            life.tracker.clone(),
+            options,
+        );
+        let cancel = life.cancel.clone();
+        tokio::spawn(async move { worker.run(cancel).await.unwrap() })
     }
 
     pub(crate) async fn placed(&self, order_id: OrderId) -> Placed {
@@ -275,17 +407,23 @@ impl Shop {
 }
 
 impl Life {
+    /// Whether all of it still runs.
+    pub(crate) fn lives(&self) -> bool {
+        self.tasks.iter().all(|task| !task.is_finished())
+    }
+
     /// As if the process was killed: nothing is finished and nothing saved.
     pub(crate) async fn kill(self) {
         for task in &self.tasks {
             task.abort();
         }
+        // They are gone before they could hear that they shall stop.
+        for task in self.tasks {
+            assert!(task.await.is_err_and(|error| error.is_cancelled()));
+        }
         self.cancel.cancel();
         self.tracker.close();
         self.tracker.wait().await;
-        for task in self.tasks {
-            assert!(task.await.is_ok_and(|()| true) || self.cancel.is_cancelled());
-        }
     }
 
     /// As it is told to stop.

@@ -1,13 +1,15 @@
-//! The sandbox's book: one thread writes it and commits for all who wait. An answer never precedes the sync, and no key has two effects.
+//! The sandbox's book: one thread writes it and commits for all who wait. An answer never precedes the sync, and no key has two effects,
+//! though several processes have the book open.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use domain::ids::PaymentId;
 use domain::money::Minor;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -16,6 +18,8 @@ use crate::gateway::Call;
 
 /// Requests that wait at most; more wait outside.
 const QUEUE: usize = 8_192;
+/// How long a commit waits for another process that writes the same book.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests in one commit.
 const GROUP: usize = 1_024;
 
@@ -121,10 +125,13 @@ CREATE TABLE IF NOT EXISTS entry (
 
 impl Book {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let db = Connection::open(path)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        let mut db = Connection::open(path)?;
+        db.busy_timeout(PATIENCE)?;
+        write_ahead(&db)?;
         db.pragma_update(None, "synchronous", "FULL")?;
-        db.execute_batch(SCHEMA)?;
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute_batch(SCHEMA)?;
+        tx.commit()?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("sandbox-book".into())
@@ -181,6 +188,22 @@ impl Book {
     }
 }
 
+/// Two processes that open a new book at once get into each other's way here, and SQLite does not wait by itself.
+fn write_ahead(db: &Connection) -> Result<(), rusqlite::Error> {
+    let begun = Instant::now();
+    loop {
+        match db.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && begun.elapsed() < PATIENCE =>
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Takes all that wait, does them in one transaction, makes it durable, and answers. A job whose reply is dropped is answered by
 /// silence, which its caller takes for *unknown*.
 fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
@@ -193,7 +216,9 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
             jobs.push(job);
         }
         let mut held: Vec<Held> = Vec::with_capacity(jobs.len());
-        let written = db.transaction().and_then(|tx| {
+        // What is looked up first must still be so when it is written: another process may have the same book open.
+        let begun = db.transaction_with_behavior(TransactionBehavior::Immediate);
+        let written = begun.and_then(|tx| {
             for job in jobs {
                 held.extend(run(&tx, job, &mut counts)?);
             }

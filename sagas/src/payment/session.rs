@@ -1,0 +1,293 @@
+//! One holding of the lease: from the checkpoint on, page by page, until it is told to stop or the lease is lost. What was asked for
+//! and is not settled is pursued; what an earlier life may have sent is asked about first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use domain::{Event, outcome, payment, stream};
+use event_store::consumer::Checkpoint;
+use event_store::leadership::Term;
+use event_store::record::Position;
+use event_store::{Error, Feed, Filter, Page};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::intent::{self, Intent, IntentKey};
+use super::pursue::Pursuit;
+use super::{AGAIN_FIRST, NAME, Options, Setting};
+use crate::log::{decode, durable_head, groups, hash_at, tenant};
+use crate::{Stopped, meters};
+
+/// The form of the checkpoint's state.
+const FORM: u8 = 1;
+
+/// A request that is not settled.
+struct Open {
+    position: Position,
+    unknown: bool,
+    /// `None` until it is being pursued.
+    settled: Option<CancellationToken>,
+    intent: Option<Box<Intent>>,
+    /// The ids of the commands that record what came of it.
+    outcomes: [Uuid; 3],
+}
+
+pub(super) struct Session {
+    pursuit: Arc<Pursuit>,
+    tracker: TaskTracker,
+    options: Options,
+    cancel: CancellationToken,
+    term: Term,
+    open: HashMap<IntentKey, Open>,
+    outcomes: HashMap<Uuid, IntentKey>,
+    /// Up to here the log was written before this session: what was asked may have been sent already.
+    written_before: Position,
+    position: Position,
+    /// The hash there, if the record there was seen.
+    hash: Option<[u8; 32]>,
+    saved: Position,
+    saved_at: Instant,
+    state: Option<Bytes>,
+}
+
+impl Session {
+    /// A session that goes on from the checkpoint as it stands now.
+    pub(super) async fn open(
+        setting: &Setting,
+        term: Term,
+        cancel: CancellationToken,
+    ) -> Result<Self, Error> {
+        let options = setting.options.clone();
+        let row = setting.store.consumer(&term.lease().key).await?;
+        let checkpoint = row.map(|row| row.checkpoint).unwrap_or_default();
+        let written_before = durable_head(setting.store.as_ref()).await?;
+        Ok(Self {
+            pursuit: Arc::new(Pursuit::new(
+                setting.store.clone(),
+                setting.gateway.clone(),
+                setting.dispatch.clone(),
+                options.clone(),
+                term.clone(),
+                cancel.clone(),
+            )),
+            tracker: setting.tracker.clone(),
+            options,
+            cancel,
+            term,
+            open: HashMap::new(),
+            outcomes: HashMap::new(),
+            written_before,
+            position: checkpoint.position,
+            hash: Some(checkpoint.hash),
+            saved: checkpoint.position,
+            saved_at: Instant::now(),
+            state: Some(checkpoint.state),
+        })
+    }
+
+    pub(super) async fn run(
+        &mut self,
+        feed: &mut dyn Feed,
+        cancel: &CancellationToken,
+        wait: &mut Duration,
+    ) -> Result<(), Stopped> {
+        self.reopen().await?;
+        feed.seek(self.position);
+        let term = self.term.clone();
+        while !cancel.is_cancelled() {
+            let chore = self.saved_at + self.options.save_every;
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                () = term.ended() => return Err(Error::LeaseLost.into()),
+                page = feed.next(self.options.page) => {
+                    self.page(&page?);
+                    *wait = AGAIN_FIRST;
+                }
+                () = tokio::time::sleep_until(chore.into()) => {}
+            }
+            if self.position >= self.written_before {
+                self.pursue_all();
+            }
+            self.chores().await?;
+        }
+        self.save().await
+    }
+
+    /// The requests that were open at the checkpoint.
+    async fn reopen(&mut self) -> Result<(), Stopped> {
+        let mut state = self.state.take().unwrap_or_default();
+        if state.is_empty() {
+            return Ok(());
+        }
+        if state.get_u8() != FORM {
+            tracing::warn!("the checkpoint is not understood; all of the log is read again");
+            (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
+            return Ok(());
+        }
+        while let Ok(position) = state.try_get_u64() {
+            let page = self
+                .pursuit
+                .store
+                .read_log(position - 1, &Filter::default(), 1)
+                .await?;
+            let records: Vec<_> = page.records.into_iter().collect();
+            for group in groups(&records) {
+                let Some(tenant) = group.records.first().and_then(tenant) else {
+                    continue;
+                };
+                let asked = group.records.iter().find(|it| it.position == position);
+                if let Some((record, recorded)) = asked.and_then(|it| Some((it, decode(it)?)))
+                    && let Some(intent) = Intent::of(&tenant, record, &recorded)
+                {
+                    self.asked(intent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self, intent: Intent) {
+        let key = intent.key.clone();
+        let outcomes = intent.outcome_ids();
+        for outcome in outcomes {
+            self.outcomes.insert(outcome, key.clone());
+        }
+        self.open.entry(key).or_insert(Open {
+            position: intent.position,
+            unknown: false,
+            settled: None,
+            outcomes,
+            intent: Some(Box::new(intent)),
+        });
+    }
+
+    fn page(&mut self, page: &Page) {
+        for group in groups(&page.records) {
+            let Some(tenant) = group.records.first().and_then(tenant) else {
+                continue;
+            };
+            for record in group.records {
+                let ours = &*record.stream.category == stream::PAYMENT
+                    || self.outcomes.contains_key(&group.command_id);
+                let Some(recorded) = ours.then(|| decode(record)).flatten() else {
+                    continue;
+                };
+                match &recorded.event {
+                    Event::Payment(event) => {
+                        if let Some(intent) = Intent::of(&tenant, record, &recorded) {
+                            self.asked(intent);
+                        } else if let Some(key) = intent::settled(&tenant, record, event) {
+                            self.settled(&key);
+                        } else if let payment::Event::OutcomeUnknown(unknown) = event {
+                            let key = intent::key(&tenant, record, unknown.verb);
+                            if let Some(open) = key.and_then(|key| self.open.get_mut(&key)) {
+                                open.unknown = true;
+                            }
+                        }
+                    }
+                    Event::Outcome(outcome::Event::Settled(settled)) => {
+                        self.outcome_settled(group.command_id, &settled.verdict);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if page.next > self.position {
+            let last = page.records.last();
+            let last = last.filter(|last| last.position == page.next);
+            (self.position, self.hash) = (page.next, last.map(|last| last.hash));
+        }
+    }
+
+    fn settled(&mut self, key: &IntentKey) {
+        let Some(open) = self.open.remove(key) else {
+            return;
+        };
+        for outcome in open.outcomes {
+            self.outcomes.remove(&outcome);
+        }
+        if let Some(settled) = open.settled {
+            settled.cancel();
+        }
+    }
+
+    /// The payment did not take what the provider said: somebody has settled it otherwise, or the amounts differ. A person has to look.
+    fn outcome_settled(&mut self, command_id: Uuid, verdict: &outcome::Verdict) {
+        let Some(key) = self.outcomes.get(&command_id).cloned() else {
+            return;
+        };
+        if let outcome::Verdict::Refused { code, message, .. } = verdict {
+            meters::refused_outcome();
+            tracing::error!(payment = %key.payment_id, code, message, "a payment refuses what the provider says");
+            self.settled(&key);
+        }
+    }
+
+    /// Pursues what is not pursued yet.
+    fn pursue_all(&mut self) {
+        for open in self.open.values_mut().filter(|it| it.settled.is_none()) {
+            let Some(intent) = open.intent.take() else {
+                continue;
+            };
+            let settled = self.cancel.child_token();
+            open.settled = Some(settled.clone());
+            let sent_before = open.position <= self.written_before;
+            let pursuit = self.pursuit.clone();
+            let unknown = open.unknown;
+            self.tracker
+                .spawn(pursuit.run(*intent, sent_before, unknown, settled));
+        }
+    }
+
+    async fn chores(&mut self) -> Result<(), Stopped> {
+        let now = Instant::now();
+        self.term.check()?;
+        if now - self.saved_at >= self.options.save_every {
+            let unknown = self.open.values().filter(|open| open.unknown).count();
+            meters::payments(self.open.len(), unknown);
+            let head = self.pursuit.store.head().borrow().position;
+            meters::position(NAME, self.position, head);
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), Stopped> {
+        self.saved_at = Instant::now();
+        if self.position == self.saved {
+            return Ok(());
+        }
+        let mut state = BytesMut::with_capacity(1 + self.open.len() * 8);
+        state.put_u8(FORM);
+        for open in self.open.values() {
+            state.put_u64(open.position);
+        }
+        let hash = match self.hash {
+            Some(hash) => Some(hash),
+            None => hash_at(self.pursuit.store.as_ref(), self.position).await?,
+        };
+        let Some(hash) = hash else {
+            tracing::error!(
+                position = self.position,
+                "the feed is ahead of the store; the checkpoint stays where it is"
+            );
+            return Ok(());
+        };
+        self.hash = Some(hash);
+        let checkpoint = Checkpoint {
+            position: self.position,
+            hash,
+            state: state.freeze(),
+        };
+        self.pursuit
+            .store
+            .save(self.term.lease(), checkpoint)
+            .await?;
+        self.saved = self.position;
+        Ok(())
+    }
+}

@@ -1,0 +1,371 @@
+//! Faults: a store that fails for a while, queues that lose, repeat and reorder, and places where a whole process can be paused.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::Command;
+use domain::ids::Tenant;
+use event_store::append::{Batch, Pending, Receipt};
+use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use event_store::record::{Micros, Position, Record, StreamId, Version};
+use event_store::snapshot::Snapshot;
+use event_store::{Direction, Error, EventStore, Feed, Filter, Head, Page};
+use sagas::gateway::{Answer, Call, Found};
+use sagas::{Dispatch, DispatchError, PaymentGateway};
+use schemas::Metadata;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// Where a process is paused once: whoever comes there stands still with its whole thread, so that nothing else of it runs either.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>);
+
+/// The other side of a gate.
+pub(crate) struct Keeper {
+    paused: mpsc::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+impl Gate {
+    /// Closes it for the next one who comes.
+    pub(crate) fn close(&self) -> Keeper {
+        let (here, paused) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel();
+        *self.0.lock().unwrap() = Some((here, goes_on));
+        Keeper { paused, go_on }
+    }
+
+    pub(crate) fn pass(&self) {
+        let closed = self.0.lock().unwrap().take();
+        if let Some((here, goes_on)) = closed {
+            here.send(()).unwrap();
+            // The test is over if nobody opens it.
+            let _over = goes_on.recv();
+        }
+    }
+}
+
+impl Keeper {
+    pub(crate) async fn paused(&mut self) {
+        for _ in 0..3_000 {
+            if self.paused.try_recv().is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody came to where it should have been paused");
+    }
+
+    pub(crate) fn open(self) {
+        let _over = self.go_on.send(());
+    }
+}
+
+/// A store whose service can be interrupted, and before whose appends to sagas a process can be paused.
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn EventStore>,
+    pub(crate) down: AtomicBool,
+    pub(crate) refused: AtomicUsize,
+    pub(crate) before_append: Gate,
+}
+
+impl Faulty {
+    pub(crate) fn new(inner: Arc<dyn EventStore>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            down: AtomicBool::new(false),
+            refused: AtomicUsize::new(0),
+            before_append: Gate::default(),
+        })
+    }
+
+    fn up(&self) -> Result<(), Error> {
+        if self.down.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Read("the connection is lost".into()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventStore for Faulty {
+    fn append(&self, batch: Batch) -> Pending {
+        if batch.writes.iter().any(|it| &*it.stream.category == "saga") {
+            self.before_append.pass();
+        }
+        self.inner.append(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.up()?;
+        self.inner.command(command_id).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        self.up()?;
+        self.inner.read_stream(stream, from, direction, limit).await
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        self.up()?;
+        self.inner.stream_head(stream).await
+    }
+
+    async fn read_log(
+        &self,
+        after: Position,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        self.up()?;
+        self.inner.read_log(after, filter, limit).await
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        self.up()?;
+        self.inner.position_at(instant).await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.inner.head()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.inner.incarnation()
+    }
+
+    fn now(&self) -> Micros {
+        self.inner.now()
+    }
+
+    async fn acquire(
+        &self,
+        key: &ConsumerKey,
+        owner: &str,
+        lease_us: Micros,
+    ) -> Result<Option<ConsumerRow>, Error> {
+        self.up()?;
+        self.inner.acquire(key, owner, lease_us).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.up()?;
+        self.inner.release(lease).await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.up()?;
+        self.inner.save(lease, checkpoint).await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        self.up()?;
+        self.inner.consumer(key).await
+    }
+
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        self.up()?;
+        self.inner.consumers(name).await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        self.inner.snapshot(stream, fold).await
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.inner.keep_snapshot(stream, snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.inner.close().await
+    }
+}
+
+/// A feed after whose pages a process can be paused, once one has a record of this type.
+pub(crate) struct Gated {
+    pub(crate) inner: Box<dyn Feed>,
+    pub(crate) kind: &'static str,
+    pub(crate) gate: Arc<Gate>,
+}
+
+#[async_trait]
+impl Feed for Gated {
+    fn seek(&mut self, after: Position) {
+        self.inner.seek(after);
+    }
+
+    async fn next(&mut self, limit: usize) -> Result<Page, Error> {
+        let page = self.inner.next(limit).await?;
+        if page.records.iter().any(|it| &*it.kind == self.kind) {
+            self.gate.pass();
+        }
+        Ok(page)
+    }
+}
+
+/// A way of sending that counts, and where a process can be paused before it sends.
+pub(crate) struct Counting {
+    pub(crate) inner: Arc<dyn Dispatch>,
+    pub(crate) sent: AtomicUsize,
+    pub(crate) gate: Gate,
+}
+
+impl Counting {
+    pub(crate) fn new(inner: Arc<dyn Dispatch>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            sent: AtomicUsize::new(0),
+            gate: Gate::default(),
+        })
+    }
+
+    pub(crate) fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Dispatch for Counting {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        self.gate.pass();
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        self.inner.dispatch(tenant, command_id, command, meta).await
+    }
+}
+
+/// A queue that takes every command and delivers some of them late, twice and in another order, and some never.
+pub(crate) struct Queue {
+    pub(crate) inner: Arc<dyn Dispatch>,
+    /// So many of the first are lost.
+    pub(crate) lost_first: usize,
+    /// Every so many one is lost later; 0: none.
+    pub(crate) lost_every: usize,
+    /// Whether the others come twice, each after another while.
+    pub(crate) jumbled: bool,
+    pub(crate) count: AtomicUsize,
+    pub(crate) lost: AtomicUsize,
+    pub(crate) repeated: AtomicUsize,
+}
+
+impl Queue {
+    pub(crate) fn new(inner: Arc<dyn Dispatch>) -> Self {
+        Self {
+            inner,
+            lost_first: 0,
+            lost_every: 0,
+            jumbled: false,
+            count: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
+            repeated: AtomicUsize::new(0),
+        }
+    }
+}
+
+#[async_trait]
+impl Dispatch for Queue {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        let count = self.count.fetch_add(1, Ordering::SeqCst);
+        let lost_later = self.lost_every > 0 && count % self.lost_every == self.lost_every - 1;
+        if count < self.lost_first || lost_later {
+            self.lost.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        let copies = if self.jumbled { 2 } else { 1 };
+        self.repeated.fetch_add(copies - 1, Ordering::SeqCst);
+        for copy in 0..copies {
+            let (inner, tenant) = (self.inner.clone(), tenant.clone());
+            let (command, meta) = (command.clone(), meta.clone());
+            let jumbled = self.jumbled;
+            tokio::spawn(async move {
+                if jumbled {
+                    // Anything between 0 and 90 ms, other for each copy.
+                    let late = (count * 37 + copy * 53) % 10 * 10;
+                    tokio::time::sleep(Duration::from_millis(late as u64)).await;
+                }
+                // At least once: a queue delivers again what was not carried out.
+                while inner
+                    .dispatch(&tenant, command_id, command.clone(), meta.clone())
+                    .await
+                    .is_err()
+                {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A gateway that counts its calls, and where a process can be paused while it calls.
+pub(crate) struct Watched {
+    pub(crate) inner: Arc<dyn PaymentGateway>,
+    pub(crate) calls: AtomicUsize,
+    pub(crate) gate: Gate,
+}
+
+impl Watched {
+    pub(crate) fn new(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            calls: AtomicUsize::new(0),
+            gate: Gate::default(),
+        })
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn called(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.gate.pass();
+    }
+}
+
+#[async_trait]
+impl PaymentGateway for Watched {
+    async fn authorise(&self, call: &Call) -> Answer {
+        self.called();
+        self.inner.authorise(call).await
+    }
+
+    async fn capture(&self, call: &Call) -> Answer {
+        self.called();
+        self.inner.capture(call).await
+    }
+
+    async fn void(&self, call: &Call) -> Answer {
+        self.called();
+        self.inner.void(call).await
+    }
+
+    async fn refund(&self, call: &Call) -> Answer {
+        self.called();
+        self.inner.refund(call).await
+    }
+
+    async fn query(&self, call: &Call) -> Found {
+        self.inner.query(call).await
+    }
+}
