@@ -28,6 +28,10 @@ use crate::value::{Row, Spec};
 /// How long an operation waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a transaction may wait for its process, in milliseconds: one that is stopped half-way would else keep its rows locked, and
+/// nobody could take its partitions over.
+const UNATTENDED: &str = "3000";
+
 /// Read models in a PostgreSQL schema.
 #[derive(Clone, Debug)]
 pub struct Postgres {
@@ -41,16 +45,16 @@ impl Postgres {
     /// # Errors
     /// If the database cannot be reached, or the schema is of a later layout.
     pub async fn open(url: &str, connections: u32) -> Result<Arc<Self>, Error> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(write_error)?
-            .application_name("daybook read models")
-            .options([("search_path", schema::SCHEMA)]);
+        let options = options(url)?;
+        let pooled = options
+            .clone()
+            .options([("idle_in_transaction_session_timeout", UNATTENDED)]);
         // A connection that a restart of the server has cut shows at its first use, and reads are tried again then.
         let pool = PgPoolOptions::new()
             .max_connections(connections.max(1))
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
-            .connect_with(options.clone())
+            .connect_with(pooled)
             .await
             .map_err(write_error)?;
         let store = Self { pool, options };
@@ -89,6 +93,24 @@ impl Postgres {
         })
         .await
     }
+}
+
+impl Snapshot {
+    /// Takes hold of the state of the schema in the database of an address as it is now; nothing is written, so it works beside running
+    /// servers. A rebuild does not take over while it lasts.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or has no such schema.
+    pub async fn of_schema(url: &str) -> Result<Self, Error> {
+        snapshot::open(&options(url)?).await
+    }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(write_error)?;
+    Ok(options
+        .application_name("daybook read models")
+        .options([("search_path", schema::SCHEMA)]))
 }
 
 /// What a job does in its transaction.

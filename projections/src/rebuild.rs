@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use event_store::record::Position;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,8 @@ use crate::worker::{Parts, Progress, Worker};
 
 /// How often new tables may find the live ones ahead before those are made to wait.
 const CHASES: u32 = 3;
+/// How long new tables wait before they try again, if somebody looks at the live ones for long.
+const BUSY: Duration = Duration::from_secs(2);
 
 impl Projections {
     /// Rebuilds a read model from the first record, beside the one that is read, and puts it in its place; the position it shows then.
@@ -86,6 +89,13 @@ impl Projections {
                 Takeover::Done(checkpoint) => {
                     self.taken_over(&checkpoint);
                     return Ok(checkpoint.position);
+                }
+                Takeover::Busy => {
+                    tracing::info!(
+                        projection.name = spec.name,
+                        "the rows are being looked at; the new ones wait"
+                    );
+                    tokio::time::sleep(BUSY).await;
                 }
                 Takeover::Behind(live) => {
                     tracing::debug!(position = live, "the live rows are ahead; catching up");

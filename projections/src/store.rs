@@ -176,6 +176,8 @@ pub enum Takeover {
     Done(Checkpoint),
     /// The live tables are ahead, at this position; nothing was done.
     Behind(Position),
+    /// Somebody looks at the rows for long (a verification, say), who would find half of each; nothing was done.
+    Busy,
 }
 
 /// What is made of a model's tables.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::EventStore;
 use event_store::record::Position;
@@ -16,6 +17,9 @@ use crate::sqlite::{FILE, Sqlite};
 use crate::store::{Checkpoint, Error};
 use crate::value::Spec;
 use crate::worker::Progress;
+
+/// How long this process may learn later than others of a record that is there.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What holding a read model against the log gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +60,13 @@ pub async fn verify_snapshot(
     log: Arc<dyn EventStore>,
     progress: Option<Progress>,
 ) -> Result<Vec<Verified>, Error> {
-    let head = log.head().borrow().position;
     let mut until = BTreeMap::new();
     let mut verdicts = Vec::new();
     for model in models::all() {
         let spec = model.spec();
         let found = live.checkpoints(spec.name).await?;
+        let last = found.iter().map(|one| one.position).max().unwrap_or(0);
+        let head = reached(&*log, last).await;
         let fault = fault(&found, spec, &*log, head);
         if fault.is_none() {
             until.insert(spec.name, Cut::new(found.iter().map(|one| one.position)));
@@ -94,6 +99,14 @@ pub async fn verify_snapshot(
         verdict.comparison = Some(comparison);
     }
     Ok(verdicts)
+}
+
+/// The log's end; another process may have posted what this one's log is about to show.
+async fn reached(log: &dyn EventStore, position: Position) -> Position {
+    let mut head = log.head();
+    let reached = head.wait_for(|head| head.position >= position);
+    drop(tokio::time::timeout(PATIENCE, reached).await);
+    log.head().borrow().position
 }
 
 /// Why a model cannot be compared.

@@ -85,8 +85,10 @@ pub(super) async fn create(
     making: Making,
 ) -> Result<Vec<Checkpoint>, Error> {
     let (name, slot) = (making.spec.name, making.slot);
-    if slot == Slot::Live {
-        schema::close_gate(connection).await?;
+    if slot == Slot::Live && !schema::close_gate(connection).await? {
+        return Err(Error::Write(format!(
+            "the rows of {name} are being looked at"
+        )));
     }
     let held = locked(connection, name, slot).await?;
     let epoch = held.iter().map(|held| held.epoch).max().unwrap_or(0) + 1;
@@ -191,7 +193,9 @@ pub(super) async fn take_over(
     partitions: u32,
 ) -> Result<Takeover, Error> {
     let lost = || Error::Lost(spec.name.to_owned());
-    schema::close_gate(connection).await?;
+    if !schema::close_gate(connection).await? {
+        return Ok(Takeover::Busy);
+    }
     let built = locked(connection, spec.name, Slot::Next).await?;
     let next = built.first().ok_or_else(lost)?;
     if next.owner != owner {

@@ -77,10 +77,21 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(write_error)
 }
 
-/// Closes the gate until the end of the transaction; a long look at the rows (a verification, say) is not waited for for ever.
-pub(super) async fn close_gate(connection: &mut PgConnection) -> Result<(), Error> {
-    let sql = "SET LOCAL lock_timeout = '5s'; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE";
-    run(connection, sql.to_owned()).await
+/// How long the gate may take to close, in milliseconds: queries queue behind whoever wants to close it.
+const CLOSING: u32 = 1_000;
+
+/// Closes the gate until the end of the transaction. Answers whether it did: a long look at the rows (a verification, say) is not
+/// waited for. If it did not, the transaction is of no more use.
+pub(super) async fn close_gate(connection: &mut PgConnection) -> Result<bool, Error> {
+    let sql = format!(
+        "SET LOCAL lock_timeout = {CLOSING}; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = 0"
+    );
+    let closed = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
+    match closed {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Ok(false),
+        Err(error) => Err(write_error(error)),
+    }
 }
 
 /// Runs statements.
