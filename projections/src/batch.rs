@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use event_store::Filter;
 use event_store::record::{Position, Record};
+use event_store::{EventStore, Filter};
 
 use crate::fact::Fact;
+use crate::member::{Cut, Member};
 use crate::projection::Projection;
+use crate::source::Source;
 use crate::step::{Engine, Failure};
 use crate::store::{Change, Error, Part, Slot};
-use crate::worker::{Member, Parts};
+use crate::worker::Parts;
 
 /// Fewer facts than this are not worth another thread.
 const SMALL: usize = 48;
@@ -49,11 +51,14 @@ pub(crate) struct Reach<'a> {
     pub(crate) models: &'a [Arc<dyn Projection>],
     pub(crate) slot: Slot,
     pub(crate) bound: Position,
+    /// Where the partitions of what is posted end, if not all at the same position.
+    pub(crate) cut: Option<Cut>,
 }
 
 /// Reads what waits after `from` and makes the changes; `None` if nothing waits.
 pub(crate) async fn prepare(
     parts: &Parts,
+    source: &mut Source,
     engine: &mut Engine,
     reach: &Reach<'_>,
     from: Position,
@@ -61,29 +66,41 @@ pub(crate) async fn prepare(
 ) -> Result<Option<Prepared>, Fault> {
     let careful = from < careful_to;
     let limit = if careful { 1 } else { parts.batch };
-    let page = parts
-        .log
-        .read_log(from, &Filter::default(), limit)
-        .await
-        .map_err(Error::from)?;
-    let mut records = page.records;
-    if careful {
+    let page = source.page(&*parts.log, from, limit).await?;
+    let (mut records, mut to) = (page.records, page.next.min(reach.bound));
+    if careful && records.len() > 1 {
         records.truncate(1);
+        to = records[0].position.min(to);
     }
-    records.retain(|record| record.position <= reach.bound);
-    let Some((to, hash)) = records.last().map(|last| (last.position, last.hash)) else {
-        return Ok(None);
+    records.retain(|record| record.position <= to);
+    let last = records.last().map(|last| (last.position, last.hash));
+    let (to, hash) = match last {
+        Some((position, hash)) if position == to => (to, hash),
+        _ if to <= from => return Ok(None),
+        // Nothing is posted that could not be held against the log later.
+        _ => match (hash_at(&*parts.log, to).await?, last) {
+            (Some(hash), _) => (to, hash),
+            (None, Some(last)) => last,
+            (None, None) => return Ok(None),
+        },
     };
-    contiguous(from, &records)?;
+    source.used(page.next, to);
+    if source.is_whole() {
+        contiguous(from, &records)?;
+    }
     let started = Instant::now();
     let count = records.len();
+    let (first, last) = (
+        records.first().map_or(to, |first| first.position),
+        records.last().map_or(to, |last| last.position),
+    );
     let unfit = |failure| Fault::Unfit {
-        first: from + 1,
-        last: to,
+        first,
+        last,
         failure,
     };
-    let models = reach.models.to_vec();
-    let facts = offload(count, move || decode(records, &models))
+    let (models, cut) = (reach.models.to_vec(), reach.cut.clone());
+    let facts = offload(count, move || decode(records, &models, cut.as_ref()))
         .await?
         .map_err(unfit)?;
     let absent = engine.folds.absent(&facts, reach.models);
@@ -143,9 +160,32 @@ fn contiguous(from: Position, records: &[Record]) -> Result<(), Error> {
     Ok(())
 }
 
-fn decode(records: Vec<Record>, models: &[Arc<dyn Projection>]) -> Result<Vec<Fact>, Failure> {
+/// The hash of the record at a position, if the log shows it here already.
+pub(crate) async fn hash_at(
+    log: &dyn EventStore,
+    position: Position,
+) -> Result<Option<[u8; 32]>, Error> {
+    let head = *log.head().borrow();
+    if head.position == position {
+        return Ok(Some(head.hash));
+    }
+    let page = log
+        .read_log(position.saturating_sub(1), &Filter::default(), 1)
+        .await?;
+    let found = page.records.first();
+    Ok(found
+        .filter(|record| record.position == position)
+        .map(|record| record.hash))
+}
+
+fn decode(
+    records: Vec<Record>,
+    models: &[Arc<dyn Projection>],
+    cut: Option<&Cut>,
+) -> Result<Vec<Fact>, Failure> {
     records
         .into_iter()
+        .filter(|record| cut.is_none_or(|cut| cut.admits(record)))
         .filter(|record| {
             models
                 .iter()
@@ -171,6 +211,7 @@ pub(crate) async fn commit(
     let started = Instant::now();
     let commits = set.iter().zip(batch.changes).map(|(at, changes)| Part {
         name: members[*at].model.spec().name,
+        partition: members[*at].partition,
         from: batch.from,
         epoch: members[*at].epoch,
         to: batch.to,
@@ -181,15 +222,14 @@ pub(crate) async fn commit(
     metrics::histogram!("daybook_projection_commit_seconds")
         .record(started.elapsed().as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    for at in set {
-        let name = members[*at].model.spec().name;
+    for member in set.iter().map(|at| &members[*at]) {
+        let name = member.model.spec().name;
         metrics::histogram!("daybook_projection_batch_events", "projection" => name)
             .record(batch.records as f64);
         if slot == Slot::Live {
             let lag = batch.head.saturating_sub(batch.to);
-            metrics::gauge!("daybook_projection_lag_events", "projection" => name).set(lag as f64);
-            metrics::gauge!("daybook_projection_position", "projection" => name)
-                .set(batch.to as f64);
+            metrics::gauge!("daybook_projection_lag_events", member.labels()).set(lag as f64);
+            metrics::gauge!("daybook_projection_position", member.labels()).set(batch.to as f64);
             parts
                 .board
                 .change(name, |status| status.position = batch.to);

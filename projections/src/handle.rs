@@ -1,27 +1,32 @@
-//! All read models of a process: opened together, posted to until told to stop, asked where they stand, rebuilt one by one.
-//! A model whose rows come from another history than the log's is never served: it is built anew.
+//! All read models of a process: opened together, posted to until told to stop, asked where they stand. One process posts them whole, or
+//! several share the work by partitions of the log, or a process only asks and leaves the work to others. A model whose rows come from
+//! another history than the log's is never served: it is built anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use event_store::EventStore;
 use event_store::record::Position;
+use event_store::{EventStore, Filter, StoreTail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::board::{Board, Status, Stop};
-use crate::hold::hold;
+use crate::board::{Board, Status};
+use crate::hold::{hold, hold_spread};
+use crate::member::{Cut, Member};
 use crate::models;
+use crate::partitions::{Feeds, Partitions};
+use crate::positions::Positions;
 use crate::projection::Projection;
 use crate::reads::Reads;
 use crate::sqlite::Sqlite;
-use crate::store::{Error, ReadStore, Slot, Takeover};
+use crate::standing::watch;
+use crate::store::{Error, ReadStore, Slot};
 use crate::value::Spec;
-use crate::worker::{Member, Parts, Progress, Worker};
+use crate::worker::{Parts, Progress, Worker};
 
 /// Models further apart than this are posted by workers of their own, so that none waits for one that has far to go.
 const FAR: Position = 10_000;
@@ -51,43 +56,62 @@ impl Options {
     }
 }
 
-/// Where a read model stands, and the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The model.
-    pub name: &'static str,
-    /// The version of its tables and its apply.
-    pub version: u32,
-    /// The last position that its rows show.
-    pub position: Position,
-    /// The log's last position.
-    pub head: Position,
-    /// How many positions it is behind.
-    pub lag: u64,
-    /// Whether it is being built and not to be read yet.
-    pub building: bool,
-    /// How far the tables are that are built beside it, if they are.
-    pub rebuild: Option<Position>,
-    /// Why it stopped, if it did.
-    pub stopped: Option<Stop>,
+/// How several processes post the read models of one database.
+#[derive(Clone)]
+pub struct Sharing {
+    /// About how many records are taken at once.
+    pub batch: usize,
+    /// How long a process may be silent before others take its partitions.
+    pub lease: Duration,
+    /// Where a partition's records come from; the store's tail if `None`.
+    pub feeds: Option<Feeds>,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Self {
+            batch: 2_000,
+            lease: Duration::from_secs(10),
+            feeds: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sharing")
+            .field("batch", &self.batch)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The read models of a process.
 pub struct Projections {
-    parts: Parts,
-    specs: Vec<&'static Spec>,
-    workers: Mutex<Vec<Worker>>,
-    rebuilding: Mutex<BTreeSet<&'static str>>,
+    pub(crate) parts: Parts,
+    pub(crate) models: Vec<Arc<dyn Projection>>,
+    pub(crate) way: Way,
+    pub(crate) rebuilding: Mutex<BTreeSet<&'static str>>,
     requests: (
         mpsc::Sender<&'static str>,
         Mutex<Option<mpsc::Receiver<&'static str>>>,
     ),
 }
 
+/// Who posts them.
+pub(crate) enum Way {
+    /// This process, whole.
+    Whole(Mutex<Vec<Worker>>),
+    /// This process and others, in partitions.
+    Shared(Arc<Partitions>, Arc<Positions>),
+    /// Other processes.
+    Reading(Arc<Positions>),
+}
+
 impl std::fmt::Debug for Projections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Projections")
-            .field("statuses", &self.parts.board.all())
+            .field("standings", &self.positions())
             .finish_non_exhaustive()
     }
 }
@@ -102,22 +126,75 @@ impl Projections {
         Self::with(rows, log, options.batch, models::all(), None).await
     }
 
-    /// The same on a database that is open, for chosen models, each until a position if one is given.
+    /// Opens the read models of a database that several processes post to, and makes those that are not there or do not fit the log.
+    /// `run` posts the partitions that are dealt to this process.
+    ///
+    /// # Errors
+    /// If the database or the log cannot be read or written.
+    pub async fn open_on(
+        rows: Arc<dyn ReadStore>,
+        log: Arc<dyn EventStore>,
+        sharing: Sharing,
+    ) -> Result<Arc<Self>, Error> {
+        Self::sharing(rows, log, sharing, models::all()).await
+    }
+
+    /// The same for chosen models.
+    pub(crate) async fn sharing(
+        rows: Arc<dyn ReadStore>,
+        log: Arc<dyn EventStore>,
+        sharing: Sharing,
+        models: Vec<Arc<dyn Projection>>,
+    ) -> Result<Arc<Self>, Error> {
+        let parts = parts(rows, log, sharing.batch, BTreeMap::new());
+        let specs: Vec<_> = models.iter().map(|model| model.spec()).collect();
+        hold_spread(&*parts.rows, &*parts.log, &specs, parts.owner).await?;
+        let feeds = sharing.feeds.unwrap_or_else(|| {
+            let log = Arc::clone(&parts.log);
+            Arc::new(move |door| {
+                Box::new(StoreTail::through(
+                    Arc::clone(&log),
+                    Filter::default(),
+                    door,
+                ))
+            })
+        });
+        let shared = Partitions::new(&parts, models.clone(), feeds, sharing.lease);
+        let positions = Positions::new(Arc::clone(&parts.rows));
+        positions.look().await?;
+        Ok(Self::made(parts, models, Way::Shared(shared, positions)))
+    }
+
+    /// Read models that other processes post: asked, waited for and rebuilt from here, and nothing else.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn reading(
+        rows: Arc<dyn ReadStore>,
+        log: Arc<dyn EventStore>,
+    ) -> Result<Arc<Self>, Error> {
+        let parts = parts(rows, log, Options::new("").batch, BTreeMap::new());
+        let positions = Positions::new(Arc::clone(&parts.rows));
+        positions.look().await?;
+        Ok(Self::made(parts, models::all(), Way::Reading(positions)))
+    }
+
+    /// Posted whole by this process, on a database that is open, for chosen models, each until its end if one is given.
     pub(crate) async fn with(
         rows: Arc<dyn ReadStore>,
         log: Arc<dyn EventStore>,
         batch: usize,
         models: Vec<Arc<dyn Projection>>,
-        until: Option<&BTreeMap<&'static str, Position>>,
+        until: Option<&BTreeMap<&'static str, Cut>>,
     ) -> Result<Arc<Self>, Error> {
-        let owner = Uuid::now_v7();
-        let head = log.head().borrow().position;
-        let specs = models.iter().map(|model| model.spec()).collect();
+        let mut parts = parts(rows, log, batch, BTreeMap::new());
+        let head = parts.log.head().borrow().position;
         let mut found = Vec::new();
         let mut statuses = BTreeMap::new();
-        for model in models {
-            let (checkpoint, fits) = hold(&*rows, &*log, &*model, owner, head).await?;
-            let building_to = if fits { 0 } else { head };
+        for model in &models {
+            let (checkpoint, fits) =
+                hold(&*parts.rows, &*parts.log, &**model, parts.owner, head).await?;
+            let building_to = if fits { checkpoint.building_to } else { head };
             statuses.insert(
                 model.spec().name,
                 Status {
@@ -126,45 +203,42 @@ impl Projections {
                     ..Status::default()
                 },
             );
-            found.push((model, checkpoint));
+            found.push((Arc::clone(model), checkpoint));
         }
-        let parts = Parts {
-            log,
-            rows,
-            board: Board::new(statuses),
-            owner,
-            batch: batch.max(1),
-        };
+        parts.board = Board::new(statuses);
         found.sort_by_key(|(_, checkpoint)| checkpoint.position);
-        let mut groups: Vec<(Position, Vec<Member>)> = Vec::new();
+        let mut groups: Vec<(Position, Option<Cut>, Vec<Member>)> = Vec::new();
         for (model, checkpoint) in found {
-            let end = until.and_then(|until| until.get(model.spec().name).copied());
-            let member = Member::new(model, &checkpoint, end);
-            match groups.last_mut() {
-                Some((first, members)) if checkpoint.position - *first <= FAR => {
-                    members.push(member)
-                }
-                _ => groups.push((checkpoint.position, vec![member])),
+            let end = until.and_then(|until| until.get(model.spec().name).cloned());
+            let member = Member::new(model, &checkpoint, end.clone());
+            let near = groups.iter_mut().rfind(|(first, cut, _)| {
+                checkpoint.position - *first <= FAR && Cut::go_together(cut.as_ref(), end.as_ref())
+            });
+            match near {
+                Some((_, _, members)) => members.push(member),
+                None => groups.push((checkpoint.position, end, vec![member])),
             }
         }
         let workers = groups
             .into_iter()
-            .map(|(_, members)| Worker::new(parts.clone(), Slot::Live, members, None))
+            .map(|(_, _, members)| Worker::new(parts.clone(), Slot::Live, members, None))
             .collect();
-        let (asks, asked) = mpsc::channel(REQUESTS);
-        Ok(Arc::new(Self {
-            parts,
-            specs,
-            workers: Mutex::new(workers),
-            rebuilding: Mutex::default(),
-            requests: (asks, Mutex::new(Some(asked))),
-        }))
+        Ok(Self::made(parts, models, Way::Whole(Mutex::new(workers))))
     }
 
-    /// Posts the log to the read models, and rebuilds those that are asked for, until told to stop. Runs once.
+    fn made(parts: Parts, models: Vec<Arc<dyn Projection>>, way: Way) -> Arc<Self> {
+        let (asks, asked) = mpsc::channel(REQUESTS);
+        Arc::new(Self {
+            parts,
+            models,
+            way,
+            rebuilding: Mutex::default(),
+            requests: (asks, Mutex::new(Some(asked))),
+        })
+    }
+
+    /// Posts what this process has to post, and rebuilds the models that are asked for, until told to stop. Runs once.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
-        let workers =
-            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(mut asked) = self
             .requests
             .1
@@ -175,8 +249,26 @@ impl Projections {
             return;
         };
         let mut tasks = JoinSet::new();
-        for worker in workers {
-            tasks.spawn(worker.run(token.clone()));
+        match &self.way {
+            Way::Whole(workers) => {
+                let workers =
+                    std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
+                for worker in workers {
+                    let token = token.clone();
+                    tasks.spawn(async move {
+                        if let Err(error) = worker.run(token).await {
+                            tracing::error!(error = %error, "a worker of the read models ended");
+                        }
+                    });
+                }
+            }
+            Way::Shared(shared, positions) => {
+                tasks.spawn(Arc::clone(shared).run(token.clone()));
+                tasks.spawn(watch(Arc::clone(positions), token.clone()));
+            }
+            Way::Reading(positions) => {
+                tasks.spawn(watch(Arc::clone(positions), token.clone()));
+            }
         }
         loop {
             tokio::select! {
@@ -203,13 +295,16 @@ impl Projections {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Posts everything up to the head, or to where each model shall end, and comes back; for those who run no worker.
+    /// Posts everything up to the head, or to where each model shall end, and comes back; for those who run no worker. What other
+    /// processes post as well is left to `run`.
     ///
     /// # Errors
     /// If the log or the rows fail, or a model stops at a record that it cannot apply.
     pub async fn catch_up(&self, progress: Option<Progress>) -> Result<(), Error> {
-        let mut workers =
-            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        let Way::Whole(kept) = &self.way else {
+            return Ok(());
+        };
+        let mut workers = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
         let mut outcome = Ok(());
         for worker in &mut workers {
             worker.report_to(progress.clone());
@@ -219,7 +314,7 @@ impl Projections {
                 .map(|stop| Error::Read(stop.reason.clone()));
             outcome = outcome.and(driven).and(stopped.map_or(Ok(()), Err));
         }
-        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = workers;
         outcome
     }
 
@@ -235,7 +330,18 @@ impl Projections {
     /// Their queries.
     #[must_use]
     pub fn reads(&self) -> Reads {
-        Reads::new(Arc::clone(&self.parts.rows), self.parts.board.clone())
+        let rows = Arc::clone(&self.parts.rows);
+        match &self.way {
+            Way::Whole(_) => Reads::new(rows, self.parts.board.clone()),
+            Way::Shared(_, positions) | Way::Reading(positions) => {
+                let store = Some(self.parts.log.incarnation());
+                Reads::of(rows, Arc::clone(positions), &self.specs(), store)
+            }
+        }
+    }
+
+    pub(crate) fn specs(&self) -> Vec<&'static Spec> {
+        self.models.iter().map(|model| model.spec()).collect()
     }
 
     /// Waits until every read model shows a position; the lowest of theirs.
@@ -243,28 +349,13 @@ impl Projections {
     /// # Errors
     /// If they do not within the time, or one of them has stopped before it.
     pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<Position, Error> {
-        self.parts.board.wait_for(&[], position, timeout).await
-    }
-
-    /// Where each read model stands.
-    #[must_use]
-    pub fn positions(&self) -> Vec<Standing> {
-        let head = self.parts.log.head().borrow().position;
-        let statuses = self.parts.board.all();
-        let standing = |spec: &&'static Spec| {
-            let status = statuses.get(spec.name).cloned().unwrap_or_default();
-            Standing {
-                name: spec.name,
-                version: spec.version,
-                position: status.position,
-                head,
-                lag: head.saturating_sub(status.position),
-                building: status.position < status.building_to,
-                rebuild: status.rebuild,
-                stopped: status.stopped,
+        match &self.way {
+            Way::Whole(_) => self.parts.board.wait_for(&[], position, timeout).await,
+            Way::Shared(_, positions) | Way::Reading(positions) => {
+                let names: Vec<_> = self.specs().iter().map(|spec| spec.name).collect();
+                positions.wait_for(&names, None, position, timeout).await
             }
-        };
-        self.specs.iter().map(standing).collect()
+        }
     }
 
     /// Asks `run` to rebuild a read model.
@@ -272,9 +363,7 @@ impl Projections {
     /// # Errors
     /// If there is none of that name, or it is being rebuilt already.
     pub fn request_rebuild(&self, name: &str) -> Result<(), Error> {
-        let spec = models::by_name(name)
-            .ok_or_else(|| Error::Unknown(name.to_owned()))?
-            .spec();
+        let spec = self.model(name)?.spec();
         if self
             .rebuilding
             .lock()
@@ -289,75 +378,14 @@ impl Projections {
             .map_err(|_| Error::AlreadyRebuilding(name.to_owned()))
     }
 
-    /// Rebuilds a read model from the first record, beside the one that is read, and puts it in its place; the position it shows then.
-    ///
-    /// # Errors
-    /// If there is none of that name, it is being rebuilt already, or a record cannot be applied; the rows are as before then.
-    pub async fn rebuild(&self, name: &str, progress: Option<Progress>) -> Result<Position, Error> {
-        let model = models::by_name(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
-        let spec = model.spec();
-        let _guard = Rebuilding::begin(&self.rebuilding, spec.name)?;
-        tracing::info!(projection.name = spec.name, "rebuilding a read model");
-        let built = self.build(model, progress).await;
-        self.parts
-            .board
-            .change(spec.name, |status| status.rebuild = None);
-        if built.is_err() {
-            self.parts.rows.discard(spec).await?;
-        }
-        built
+    pub(crate) fn model(&self, name: &str) -> Result<Arc<dyn Projection>, Error> {
+        let found = self.models.iter().find(|model| model.spec().name == name);
+        found
+            .cloned()
+            .ok_or_else(|| Error::Unknown(name.to_owned()))
     }
 
-    async fn build(
-        &self,
-        model: Arc<dyn Projection>,
-        progress: Option<Progress>,
-    ) -> Result<Position, Error> {
-        let (parts, spec) = (&self.parts, model.spec());
-        let made = parts
-            .rows
-            .create(spec, Slot::Next, parts.owner, parts.log.incarnation())
-            .await?;
-        let board = parts.board.clone();
-        let told: Progress = Arc::new(move |at, head| {
-            board.change(spec.name, |status| status.rebuild = Some(at));
-            if let Some(progress) = &progress {
-                progress(at, head);
-            }
-        });
-        let member = Member::new(model, &made, None);
-        let mut worker = Worker::new(parts.clone(), Slot::Next, vec![member], Some(told));
-        loop {
-            worker.drive(&CancellationToken::new()).await?;
-            if let Some(stop) = worker.stopped() {
-                return Err(Error::Read(stop.reason.clone()));
-            }
-            match parts.rows.take_over(spec, parts.owner).await? {
-                Takeover::Done(checkpoint) => {
-                    parts.board.change(spec.name, |status| {
-                        *status = Status {
-                            position: checkpoint.position,
-                            ..Status::default()
-                        };
-                    });
-                    metrics::gauge!("daybook_projection_stopped", "projection" => spec.name)
-                        .set(0.0);
-                    parts.board.taken_over();
-                    tracing::info!(
-                        projection.name = spec.name,
-                        position = checkpoint.position,
-                        "a read model was rebuilt"
-                    );
-                    return Ok(checkpoint.position);
-                }
-                Takeover::Behind(live) => {
-                    tracing::debug!(position = live, "the live rows are ahead; catching up")
-                }
-            }
-        }
-    }
-
-    /// Closes the file. `run` has to have ended.
+    /// Closes the database. `run` has to have ended.
     ///
     /// # Errors
     /// If the writing thread did not end well.
@@ -366,28 +394,17 @@ impl Projections {
     }
 }
 
-/// Keeps one rebuild of a model from meeting another, also when it is dropped half-way.
-struct Rebuilding<'a>(&'a Mutex<BTreeSet<&'static str>>, &'static str);
-
-impl<'a> Rebuilding<'a> {
-    fn begin(all: &'a Mutex<BTreeSet<&'static str>>, name: &'static str) -> Result<Self, Error> {
-        if all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name)
-        {
-            Ok(Self(all, name))
-        } else {
-            Err(Error::AlreadyRebuilding(name.to_owned()))
-        }
-    }
-}
-
-impl Drop for Rebuilding<'_> {
-    fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(self.1);
+fn parts(
+    rows: Arc<dyn ReadStore>,
+    log: Arc<dyn EventStore>,
+    batch: usize,
+    statuses: BTreeMap<&'static str, Status>,
+) -> Parts {
+    Parts {
+        log,
+        rows,
+        board: Board::new(statuses),
+        owner: Uuid::now_v7(),
+        batch: batch.max(1),
     }
 }

@@ -1,14 +1,31 @@
 //! Holding a model's rows against the log before anybody reads them: rows of another store, of another version, or of a future that the
 //! log has lost are never served, but built anew.
 
+use std::time::Duration;
+
+use event_store::EventStore;
+use event_store::partition::STREAMS;
 use event_store::record::Position;
-use event_store::{EventStore, Filter};
 use uuid::Uuid;
 
+use crate::batch::hash_at;
 use crate::projection::Projection;
-use crate::store::{Checkpoint, Error, ReadStore, Slot};
+use crate::store::{Checkpoint, Error, Making, ReadStore, Slot};
+use crate::value::{Spec, Spread};
 
-/// Takes a model's checkpoint over if its rows fit the log; else empties it. Answers whether they fit.
+/// How long this process may learn later than others of a record that is there.
+const PATIENCE: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How many checkpoints a model has if it is spread over partitions.
+pub(crate) fn layout(spec: &Spec) -> u32 {
+    match spec.spread {
+        Spread::ByStream => STREAMS,
+        Spread::Single => 1,
+    }
+}
+
+/// Takes the checkpoint of a model that is posted whole over if its rows fit the log; else empties it. Answers whether they fit.
 pub(crate) async fn hold(
     rows: &dyn ReadStore,
     log: &dyn EventStore,
@@ -17,17 +34,64 @@ pub(crate) async fn hold(
     head: Position,
 ) -> Result<(Checkpoint, bool), Error> {
     let spec = model.spec();
-    rows.discard(spec).await?;
-    let found = rows.checkpoint(spec.name, Slot::Live).await?;
-    let fault = match &found {
-        None => Some("it was never built"),
-        Some(found) if found.version != spec.version => Some("it was built by another version"),
-        Some(found) => misfit(log, found, head).await?,
+    rows.discard(spec, None).await?;
+    let found = rows.checkpoints(Some(spec.name), Slot::Live).await?;
+    if fit(rows, log, spec, 1, &found, owner, head).await? {
+        let held = rows.acquire(spec.name, Slot::Live, 0, owner).await?;
+        return Ok((held, true));
+    }
+    let made = rows.checkpoints(Some(spec.name), Slot::Live).await?;
+    let made = made.into_iter().next();
+    Ok((
+        made.ok_or_else(|| Error::Lost(spec.name.to_owned()))?,
+        false,
+    ))
+}
+
+/// Makes the tables of models that are spread over partitions, where they are not there or do not fit the log. One process does it,
+/// the others find them made; nobody's checkpoint is taken over if all is well.
+pub(crate) async fn hold_spread(
+    rows: &dyn ReadStore,
+    log: &dyn EventStore,
+    specs: &[&'static Spec],
+    owner: Uuid,
+) -> Result<(), Error> {
+    let _alone = rows.exclusive().await?;
+    for spec in specs {
+        let found = rows.checkpoints(Some(spec.name), Slot::Live).await?;
+        if found.iter().any(|found| found.version > spec.version) {
+            return Err(Error::Write(format!(
+                "the read model {} was built by a later version",
+                spec.name
+            )));
+        }
+        let head = log.head().borrow().position;
+        fit(rows, log, spec, layout(spec), &found, owner, head).await?;
+    }
+    Ok(())
+}
+
+/// Whether rows fit the log; if not, they are emptied.
+async fn fit(
+    rows: &dyn ReadStore,
+    log: &dyn EventStore,
+    spec: &'static Spec,
+    partitions: u32,
+    found: &[Checkpoint],
+    owner: Uuid,
+    head: Position,
+) -> Result<bool, Error> {
+    let fault = if found.is_empty() {
+        Some("it was never built")
+    } else if found.len() != partitions as usize {
+        Some("it was built in other partitions")
+    } else {
+        misfit(log, spec, found).await?
     };
     let Some(reason) = fault else {
-        return Ok((rows.acquire(spec.name, Slot::Live, owner).await?, true));
+        return Ok(true);
     };
-    if found.is_some() {
+    if !found.is_empty() {
         tracing::error!(
             projection.name = spec.name,
             reason,
@@ -36,36 +100,59 @@ pub(crate) async fn hold(
         metrics::counter!("daybook_projection_rebuilds_total", "projection" => spec.name)
             .increment(1);
     }
-    Ok((
-        rows.create(spec, Slot::Live, owner, log.incarnation())
-            .await?,
-        false,
-    ))
+    rows.create(Making {
+        spec,
+        slot: Slot::Live,
+        partitions,
+        owner,
+        incarnation: log.incarnation(),
+        building_to: head,
+    })
+    .await?;
+    Ok(false)
 }
 
-/// Why rows at a checkpoint cannot come from this log, if they cannot.
-async fn misfit(
+/// Why rows at checkpoints cannot come from this log, if they cannot.
+pub(crate) async fn misfit(
     log: &dyn EventStore,
-    found: &Checkpoint,
-    head: Position,
+    spec: &Spec,
+    found: &[Checkpoint],
 ) -> Result<Option<&'static str>, Error> {
-    if found.incarnation != log.incarnation() {
-        return Ok(Some("it was built from another store"));
+    let mut last = (0, [0; 32]);
+    for found in found {
+        if found.version != spec.version {
+            return Ok(Some("it was built by another version"));
+        }
+        if found.incarnation != log.incarnation() {
+            return Ok(Some("it was built from another store"));
+        }
+        if found.position == 0 || (found.position, found.hash) == last {
+            continue;
+        }
+        match patient_hash(log, found.position).await? {
+            None => {
+                return Ok(Some(
+                    "it shows records that the log does not have (any more)",
+                ));
+            }
+            Some(hash) if hash != found.hash => {
+                return Ok(Some("it shows another history than the log's"));
+            }
+            Some(_) => last = (found.position, found.hash),
+        }
     }
-    if found.position > head {
-        return Ok(Some(
-            "it shows records that the log does not have (any more)",
-        ));
+    Ok(None)
+}
+
+/// The hash of the record at a position. Another process may have posted what this one's log is about to show.
+async fn patient_hash(log: &dyn EventStore, position: Position) -> Result<Option<[u8; 32]>, Error> {
+    let mut left = PATIENCE;
+    loop {
+        let found = hash_at(log, position).await?;
+        if found.is_some() || left.is_zero() {
+            return Ok(found);
+        }
+        tokio::time::sleep(AGAIN).await;
+        left = left.saturating_sub(AGAIN);
     }
-    if found.position == 0 {
-        return Ok(None);
-    }
-    let page = log
-        .read_log(found.position - 1, &Filter::default(), 1)
-        .await?;
-    let same = page
-        .records
-        .first()
-        .is_some_and(|r| r.position == found.position && r.hash == found.hash);
-    Ok((!same).then_some("it shows another history than the log's"))
 }

@@ -4,7 +4,7 @@
 use domain::ids::OrderId;
 use domain::order::Order;
 use domain::{Aggregate, stream};
-use event_store::record::{Micros, Position, Version};
+use event_store::record::{Micros, Position, StreamId, Version};
 
 use crate::projection::{Projection, Rows, Shown};
 use crate::reads::{Answer, Reads};
@@ -98,8 +98,10 @@ pub async fn by_id(
     order_id: OrderId,
 ) -> Result<Answer<Option<Detail>>, Error> {
     let statement = Statement::new(BY_ID, vec![tenant.into(), order_id.to_string().into()]);
+    let name = stream::order(order_id);
+    let stream = StreamId::new(tenant, name.category, name.id);
     reads
-        .rows(SPEC.name, statement)
+        .rows_of(SPEC.name, &stream, statement)
         .await?
         .try_map(|rows| rows.first().map(detail).transpose())
 }

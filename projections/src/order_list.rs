@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use domain::ids::OrderId;
 use domain::order::{Order, state};
 use domain::{Aggregate, stream};
-use event_store::record::{Micros, Position, Version};
+use event_store::partition;
+use event_store::record::{Micros, Position, StreamId, Version};
 
 use crate::models::word;
 use crate::projection::{Projection, Rows, Shown};
@@ -96,7 +97,7 @@ static LABELS: Table = Table {
     indexes: &[],
 };
 
-/// Kept per partition, since two workers may not add to one row; a query sums them.
+/// Kept per stream partition, since two workers may not add to one row; a query sums them.
 static TALLIES: Table = Table {
     name: "order_list_tally",
     shape: Shape::Tally,
@@ -113,7 +114,7 @@ static TALLIES: Table = Table {
 
 static SPEC: Spec = Spec {
     name: "order_list",
-    version: 1_000 + Order::FOLD,
+    version: 2_000 + Order::FOLD,
     spread: Spread::ByStream,
     tables: &[&ORDERS, &LABELS, &TALLIES],
 };
@@ -186,10 +187,13 @@ impl Projection for OrderList {
         };
         let placed_at = placed_at(order, placed);
         let row = summary_row(order, placed, placed_at);
+        let stream = StreamId::new(&*order.tenant, stream::ORDER, &*order.id);
+        let partition = partition::of_stream(&stream);
         for (field, at) in TALLIED {
-            rows.put(&TALLIES, tally(&order.tenant, field, row[*at].clone()));
+            let row = tally(&order.tenant, field, row[*at].clone(), partition);
+            rows.put(&TALLIES, row);
         }
-        rows.put(&TALLIES, tally(&order.tenant, "", "".into()));
+        rows.put(&TALLIES, tally(&order.tenant, "", "".into(), partition));
         rows.put(&ORDERS, row);
         let skus: BTreeSet<_> = placed
             .lines
@@ -226,7 +230,7 @@ const TALLIED: &[(&str, usize)] = &[
     ("currency", 16),
 ];
 
-fn tally(tenant: &str, field: &str, value: Value) -> Vec<Value> {
+fn tally(tenant: &str, field: &str, value: Value, partition: u32) -> Vec<Value> {
     let value = match value {
         Value::Int(number) => Value::Text(number.to_string()),
         text => text,
@@ -235,7 +239,7 @@ fn tally(tenant: &str, field: &str, value: Value) -> Vec<Value> {
         tenant.into(),
         field.into(),
         value,
-        Value::Int(0),
+        partition.into(),
         Value::Int(1),
     ]
 }

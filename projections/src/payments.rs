@@ -3,7 +3,7 @@
 use domain::ids::{OrderId, PaymentId};
 use domain::payment::Payment;
 use domain::{Aggregate, stream};
-use event_store::record::{Micros, Position, Version};
+use event_store::record::{Micros, Position, StreamId, Version};
 
 use crate::models::word;
 use crate::projection::{Projection, Rows, Shown};
@@ -135,8 +135,10 @@ pub async fn by_id(
     id: PaymentId,
 ) -> Result<Answer<Option<Detail>>, Error> {
     let statement = Statement::new(BY_ID, vec![tenant.into(), id.to_string().into()]);
+    let name = stream::payment(id);
+    let stream = StreamId::new(tenant, name.category, name.id);
     reads
-        .rows(SPEC.name, statement)
+        .rows_of(SPEC.name, &stream, statement)
         .await?
         .try_map(|rows| rows.first().map(detail).transpose())
 }

@@ -1,13 +1,18 @@
 //! Asking the read models: each answer says which position it shows. Nothing is answered from a model that is still being built.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::record::Position;
+use event_store::partition;
+use event_store::record::{Position, StreamId};
+use uuid::Uuid;
 
-use crate::board::Board;
-use crate::store::{Error, ReadStore, Statement};
-use crate::value::Row;
+use crate::board::{Board, Stop};
+use crate::models;
+use crate::positions::{Positions, Sum};
+use crate::store::{Checkpoint, Error, ReadStore, Statement};
+use crate::value::{Row, Spec};
 
 /// An answer of a read model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,23 +52,63 @@ impl<T> Answer<T> {
 #[derive(Clone)]
 pub struct Reads {
     rows: Arc<dyn ReadStore>,
-    board: Board,
+    standing: Standing,
+}
+
+/// Who knows where the read models stand.
+#[derive(Clone)]
+enum Standing {
+    /// This process posts them.
+    Board(Board),
+    /// Their database does; rows of other versions and of another store are not read.
+    Rows {
+        positions: Arc<Positions>,
+        versions: Arc<BTreeMap<&'static str, u32>>,
+        incarnation: Option<Uuid>,
+    },
 }
 
 impl std::fmt::Debug for Reads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reads")
-            .field("board", &self.board)
-            .finish_non_exhaustive()
+        f.write_str("Reads")
     }
 }
 
-const POSITION: &str =
-    "SELECT position FROM checkpoint WHERE name = $1 AND slot = 'live' AND partition = 0";
+const CHECKPOINTS: &str = "
+SELECT partition, position, version, building_to, stopped_at, incarnation FROM checkpoint WHERE name = $1 AND slot = 'live'
+ORDER BY partition";
 
 impl Reads {
     pub(crate) fn new(rows: Arc<dyn ReadStore>, board: Board) -> Self {
-        Self { rows, board }
+        Self {
+            rows,
+            standing: Standing::Board(board),
+        }
+    }
+
+    /// Asks read models that other processes post to this database, from any store.
+    #[must_use]
+    pub fn over(rows: Arc<dyn ReadStore>) -> Self {
+        let (positions, specs) = (Positions::new(Arc::clone(&rows)), models::all());
+        let specs: Vec<_> = specs.iter().map(|model| model.spec()).collect();
+        Self::of(rows, positions, &specs, None)
+    }
+
+    pub(crate) fn of(
+        rows: Arc<dyn ReadStore>,
+        positions: Arc<Positions>,
+        specs: &[&'static Spec],
+        incarnation: Option<Uuid>,
+    ) -> Self {
+        let versions = specs.iter().map(|spec| (spec.name, spec.version));
+        Self {
+            rows,
+            standing: Standing::Rows {
+                positions,
+                versions: Arc::new(versions.collect()),
+                incarnation,
+            },
+        }
     }
 
     /// Waits until a read model shows a position.
@@ -76,7 +121,37 @@ impl Reads {
         position: Position,
         timeout: Duration,
     ) -> Result<Position, Error> {
-        self.board.wait_for(&[name], position, timeout).await
+        self.wait(name, None, position, timeout).await
+    }
+
+    /// Waits until a read model shows what a stream's events up to a position make of it; where it is posted in partitions, only the
+    /// stream's own is waited for.
+    ///
+    /// # Errors
+    /// If it does not within the time, or has stopped before it.
+    pub async fn wait_for_stream(
+        &self,
+        name: &str,
+        stream: &StreamId,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Position, Error> {
+        self.wait(name, Some(stream), position, timeout).await
+    }
+
+    async fn wait(
+        &self,
+        name: &str,
+        stream: Option<&StreamId>,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<Position, Error> {
+        match &self.standing {
+            Standing::Board(board) => board.wait_for(&[name], position, timeout).await,
+            Standing::Rows { positions, .. } => {
+                positions.wait_for(&[name], stream, position, timeout).await
+            }
+        }
     }
 
     /// Answers queries about one read model, all on the same state of its rows.
@@ -85,26 +160,85 @@ impl Reads {
         name: &'static str,
         statements: Vec<Statement>,
     ) -> Result<Answer<Vec<Vec<Row>>>, Error> {
-        let status = self
-            .board
-            .status(name)
-            .ok_or_else(|| Error::Unknown(name.to_owned()))?;
-        // One that has stopped on the way serves what it has, and says that it grows old.
-        if status.position < status.building_to && status.stopped.is_none() {
-            return Err(Error::Building(name.to_owned()));
+        self.answer(name, None, statements).await
+    }
+
+    async fn answer(
+        &self,
+        name: &'static str,
+        stream: Option<&StreamId>,
+        statements: Vec<Statement>,
+    ) -> Result<Answer<Vec<Vec<Row>>>, Error> {
+        let unknown = || Error::Unknown(name.to_owned());
+        if let Standing::Board(board) = &self.standing {
+            let status = board.status(name).ok_or_else(unknown)?;
+            // One that has stopped on the way serves what it has, and says that it grows old.
+            if status.position < status.building_to && status.stopped.is_none() {
+                return Err(Error::Building(name.to_owned()));
+            }
         }
-        let mut all = vec![Statement::new(POSITION, vec![name.into()])];
+        let mut all = vec![Statement::new(CHECKPOINTS, vec![name.into()])];
         all.extend(statements);
-        let mut answers = self.rows.read(all).await?;
-        let position = match answers.remove(0).first() {
-            Some(row) => row.count(0)?,
-            None => return Err(Error::Unknown(name.to_owned())),
+        let answers = self.rows.read(all).await;
+        let mut answers = match (&self.standing, answers) {
+            // Tables that were never made, or by another version, are no fault of the query.
+            (Standing::Rows { positions, .. }, Err(error)) => {
+                let seen = positions.look().await?;
+                let fits = seen.get(name).is_some_and(|found| self.fit(name, found));
+                return Err(if fits {
+                    error
+                } else {
+                    Error::Building(name.to_owned())
+                });
+            }
+            (_, answers) => answers?,
+        };
+        let found = checkpoints(name, &answers.remove(0))?;
+        let (position, stale) = match &self.standing {
+            Standing::Board(board) => {
+                let status = board.status(name).ok_or_else(unknown)?;
+                let first = found.first().ok_or_else(unknown)?;
+                (first.position, status.stopped.is_some())
+            }
+            Standing::Rows { .. } => {
+                let sum = Sum::of(&found);
+                if sum.building || !self.fit(name, &found) {
+                    return Err(Error::Building(name.to_owned()));
+                }
+                let own = stream
+                    .filter(|_| found.len() > 1)
+                    .map(partition::of_stream)
+                    .and_then(|own| found.iter().find(|one| one.partition == own));
+                match own {
+                    Some(own) => (own.position, own.stopped.is_some()),
+                    None => (sum.position, sum.stopped.is_some()),
+                }
+            }
         };
         Ok(Answer {
             position,
-            stale: status.stopped.is_some(),
+            stale,
             value: answers,
         })
+    }
+
+    /// Whether a model's rows are of this version, and of the store that is asked about.
+    fn fit(&self, name: &str, found: &[Checkpoint]) -> bool {
+        match &self.standing {
+            Standing::Board(_) => true,
+            Standing::Rows {
+                versions,
+                incarnation,
+                ..
+            } => {
+                let version = versions.get(name).copied();
+                !found.is_empty()
+                    && found.iter().all(|one| {
+                        version.is_none_or(|version| one.version == version)
+                            && incarnation.is_none_or(|store| one.incarnation == store)
+                    })
+            }
+        }
     }
 
     /// Answers one query about one read model.
@@ -118,4 +252,39 @@ impl Reads {
             .await?
             .map(|mut answers| answers.pop().unwrap_or_default()))
     }
+
+    /// Answers one query about what one stream's events made of a read model: the position is that of the stream's own partition.
+    pub(crate) async fn rows_of(
+        &self,
+        name: &'static str,
+        stream: &StreamId,
+        statement: Statement,
+    ) -> Result<Answer<Vec<Row>>, Error> {
+        Ok(self
+            .answer(name, Some(stream), vec![statement])
+            .await?
+            .map(|mut answers| answers.pop().unwrap_or_default()))
+    }
+}
+
+fn checkpoints(name: &str, rows: &[Row]) -> Result<Vec<Checkpoint>, Error> {
+    let read = |row: &Row| {
+        let stopped = row.maybe_int(4)?.map(|at| Stop {
+            position: u64::try_from(at).unwrap_or(0),
+            reason: String::new(),
+        });
+        Ok(Checkpoint {
+            name: name.to_owned(),
+            partition: row.units(0)?,
+            version: row.units(2)?,
+            position: row.count(1)?,
+            hash: [0; 32],
+            epoch: 0,
+            owner: Uuid::nil(),
+            incarnation: row.parsed(5)?,
+            building_to: row.count(3)?,
+            stopped,
+        })
+    };
+    rows.iter().map(read).collect()
 }

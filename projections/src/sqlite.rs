@@ -1,9 +1,10 @@
 //! Read models in a SQLite file of their own: one writing thread, a bounded set of readers. The file is a posting of the log and
 //! nothing else: deleting it loses nothing but the time to post it again.
 
-mod dump;
+mod checkpoints;
 mod reader;
 mod schema;
+mod snapshot;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -13,10 +14,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::store::{Checkpoint, Error, Part, ReadStore, Slot, Statement, Takeover};
+use crate::board::Stop;
+use crate::dump::Snapshot;
+use crate::store::{
+    Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover,
+};
 use crate::value::{Row, Spec};
-
-pub use dump::{Comparison, Difference, Snapshot};
 
 /// The file's name in its folder.
 pub const FILE: &str = "read.sqlite";
@@ -28,6 +31,16 @@ pub struct Sqlite {
     writer: Mutex<Option<Arc<writer::Writer>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     readers: Arc<reader::Readers>,
+}
+
+impl Snapshot {
+    /// Takes hold of the state of the file in a folder as it is now; nothing is written, so it works beside a running server.
+    ///
+    /// # Errors
+    /// If there is no such file, or it cannot be read.
+    pub async fn of_file(folder: &Path) -> Result<Self, Error> {
+        snapshot::open(folder).await
+    }
 }
 
 impl Sqlite {
@@ -68,29 +81,31 @@ impl Sqlite {
 
 #[async_trait]
 impl ReadStore for Sqlite {
-    async fn checkpoint(&self, name: &str, slot: Slot) -> Result<Option<Checkpoint>, Error> {
-        let name = name.to_owned();
+    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
+        let name = name.map(str::to_owned);
         self.readers
-            .run(move |connection| writer::checkpoint(connection, &name, slot))
+            .run(move |connection| checkpoints::read(connection, name.as_deref(), slot))
             .await
     }
 
-    async fn create(
-        &self,
-        spec: &'static Spec,
-        slot: Slot,
-        owner: Uuid,
-        incarnation: Uuid,
-    ) -> Result<Checkpoint, Error> {
+    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
         self.writer()?
-            .run(move |transaction| writer::create(transaction, spec, slot, owner, incarnation))
+            .run(move |transaction| checkpoints::create(transaction, &making))
             .await
     }
 
-    async fn acquire(&self, name: &str, slot: Slot, owner: Uuid) -> Result<Checkpoint, Error> {
+    async fn acquire(
+        &self,
+        name: &str,
+        slot: Slot,
+        partition: u32,
+        owner: Uuid,
+    ) -> Result<Checkpoint, Error> {
         let name = name.to_owned();
         self.writer()?
-            .run(move |transaction| writer::acquire(transaction, &name, slot, owner))
+            .run(move |transaction| {
+                checkpoints::acquire(transaction, &name, slot, partition, owner)
+            })
             .await
     }
 
@@ -100,22 +115,44 @@ impl ReadStore for Sqlite {
             .await
     }
 
-    async fn take_over(&self, spec: &'static Spec, owner: Uuid) -> Result<Takeover, Error> {
+    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
+        let (name, stop) = (name.to_owned(), stop.clone());
         self.writer()?
-            .run(move |transaction| writer::take_over(transaction, spec, owner))
+            .run(move |transaction| checkpoints::stop(transaction, &name, partition, epoch, &stop))
             .await
     }
 
-    async fn discard(&self, spec: &'static Spec) -> Result<(), Error> {
+    async fn take_over(
+        &self,
+        spec: &'static Spec,
+        owner: Uuid,
+        partitions: u32,
+    ) -> Result<Takeover, Error> {
         self.writer()?
-            .run(move |transaction| writer::discard(transaction, spec))
+            .run(move |transaction| checkpoints::take_over(transaction, spec, owner, partitions))
             .await
+    }
+
+    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
+        self.writer()?
+            .run(move |transaction| checkpoints::discard(transaction, spec, owner))
+            .await
+    }
+
+    /// One process has the file, and its one writing thread does one thing after the other.
+    async fn exclusive(&self) -> Result<Exclusive, Error> {
+        Ok(Exclusive(None))
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         self.readers
             .run(move |connection| reader::read(connection, &statements))
             .await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let folder = self.path.parent().unwrap_or(&self.path).to_owned();
+        snapshot::open(&folder).await
     }
 
     async fn close(&self) -> Result<(), Error> {
@@ -156,6 +193,11 @@ fn open(path: &Path) -> Result<Connection, Error> {
     connection
         .execute_batch(schema::WRITER)
         .map_err(write_error)?;
+    if layout == 1 {
+        connection
+            .execute_batch(schema::FROM_1)
+            .map_err(write_error)?;
+    }
     connection
         .execute_batch(schema::CHECKPOINT)
         .map_err(write_error)?;

@@ -3,7 +3,7 @@
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock::Event;
 use domain::stream;
-use event_store::record::{Micros, Position, Version};
+use event_store::record::{Micros, Position, StreamId, Version};
 use uuid::Uuid;
 
 use crate::fact::Fact;
@@ -287,7 +287,11 @@ pub async fn page(
         before,
         limit.into(),
     ];
-    let answer = reads.rows(SPEC.name, Statement::new(PAGE, values)).await?;
+    let name = stream::stock(location, sku);
+    let stream = StreamId::new(tenant, name.category, name.id);
+    let answer = reads
+        .rows_of(SPEC.name, &stream, Statement::new(PAGE, values))
+        .await?;
     answer.try_map(|rows| rows.iter().map(movement).collect())
 }
 

@@ -5,6 +5,8 @@ use async_trait::async_trait;
 use event_store::record::Position;
 use uuid::Uuid;
 
+use crate::board::Stop;
+use crate::dump::Snapshot;
 use crate::value::{Row, Spec, Table, Value};
 
 /// What can go wrong with a read model's database.
@@ -73,11 +75,13 @@ impl Slot {
     }
 }
 
-/// How far a model's tables are.
+/// How far a model's tables are, or what one partition posts to them. A model that is posted whole has the one row of partition 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The model.
     pub name: String,
+    /// The stream partition that it is about.
+    pub partition: u32,
     /// The version of its tables and its apply.
     pub version: u32,
     /// The last position that its rows show.
@@ -90,6 +94,18 @@ pub struct Checkpoint {
     pub owner: Uuid,
     /// The store that its rows come from.
     pub incarnation: Uuid,
+    /// It is built for the first time until here, and not to be read before.
+    pub building_to: Position,
+    /// The record that stopped it, until it goes on.
+    pub stopped: Option<Stop>,
+}
+
+impl Checkpoint {
+    /// Whether what it is about is not to be read yet. One that has stopped on the way serves what it has.
+    #[must_use]
+    pub fn building(&self) -> bool {
+        self.position < self.building_to && self.stopped.is_none()
+    }
 }
 
 /// What is done to one row.
@@ -99,6 +115,12 @@ pub enum Change {
     Put(&'static Table, Vec<Value>),
     /// The row with this key is gone.
     Remove(&'static Table, Vec<Value>),
+}
+
+impl std::fmt::Debug for Exclusive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exclusive")
+    }
 }
 
 impl PartialEq for Table {
@@ -114,6 +136,8 @@ impl Eq for Table {}
 pub struct Part {
     /// The model.
     pub name: &'static str,
+    /// The partition of its checkpoint.
+    pub partition: u32,
     /// Where its checkpoint has to be.
     pub from: Position,
     /// Which epoch its checkpoint has to have.
@@ -152,37 +176,77 @@ pub enum Takeover {
     Done(Checkpoint),
     /// The live tables are ahead, at this position; nothing was done.
     Behind(Position),
+    /// Somebody looks at the rows for long (a verification, say), who would find half of each; nothing was done.
+    Busy,
 }
 
-/// A database for read models.
+/// What is made of a model's tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Making {
+    /// The model.
+    pub spec: &'static Spec,
+    /// Which tables.
+    pub slot: Slot,
+    /// How many checkpoints it has: one, or one for each partition.
+    pub partitions: u32,
+    /// Who makes them.
+    pub owner: Uuid,
+    /// The store that the rows will come from.
+    pub incarnation: Uuid,
+    /// They are not to be read before they show this position.
+    pub building_to: Position,
+}
+
+/// Keeps other processes from making tables, until it is dropped.
+pub struct Exclusive(
+    #[expect(dead_code, reason = "what it holds only has to be dropped")]
+    pub(crate)  Option<Box<dyn std::any::Any + Send>>,
+);
+
+/// A database for read models. An operation that has begun is finished even if whoever asked for it has gone.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
-    /// The checkpoint of a model's tables, `None` if they were never made.
-    async fn checkpoint(&self, name: &str, slot: Slot) -> Result<Option<Checkpoint>, Error>;
+    /// The checkpoints of one model or of all, in order of name and partition; none if its tables were never made.
+    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error>;
 
-    /// Makes a model's tables anew and empty, with a checkpoint at position 0, held by `owner`.
-    async fn create(
+    /// Makes a model's tables anew and empty, with checkpoints at position 0. Whoever held one cannot commit any more.
+    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error>;
+
+    /// Takes one checkpoint over: whoever held it cannot commit any more.
+    async fn acquire(
         &self,
-        spec: &'static Spec,
+        name: &str,
         slot: Slot,
+        partition: u32,
         owner: Uuid,
-        incarnation: Uuid,
     ) -> Result<Checkpoint, Error>;
 
-    /// Takes a model's checkpoint over: whoever held it cannot commit any more.
-    async fn acquire(&self, name: &str, slot: Slot, owner: Uuid) -> Result<Checkpoint, Error>;
-
-    /// Writes the rows of all parts and moves their checkpoints, or does nothing at all.
+    /// Writes the rows of all parts and moves their checkpoints, or does nothing at all. A part that moves has not stopped (any more).
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error>;
 
-    /// Puts the tables built beside the live ones in their place, unless the live ones are ahead.
-    async fn take_over(&self, spec: &'static Spec, owner: Uuid) -> Result<Takeover, Error>;
+    /// Says why a live checkpoint does not move, for everybody to see.
+    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error>;
 
-    /// Drops the tables that were being built.
-    async fn discard(&self, spec: &'static Spec) -> Result<(), Error>;
+    /// Puts the tables built beside the live ones in their place, unless the live ones are ahead; as many checkpoints as said, all at
+    /// the position of the new ones.
+    async fn take_over(
+        &self,
+        spec: &'static Spec,
+        owner: Uuid,
+        partitions: u32,
+    ) -> Result<Takeover, Error>;
+
+    /// Drops the tables that were being built: by anybody, or by this owner only.
+    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error>;
+
+    /// Waits until no other process makes tables, and keeps them from it.
+    async fn exclusive(&self) -> Result<Exclusive, Error>;
 
     /// Answers queries, all on one state of the database.
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error>;
+
+    /// Takes hold of the state as it is now.
+    async fn snapshot(&self) -> Result<Snapshot, Error>;
 
     /// Finishes what is on the way and closes the database.
     async fn close(&self) -> Result<(), Error>;

@@ -2,6 +2,8 @@
 //! or a second worker; a poison event that stops whom it concerns and nobody else.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod databases;
 mod rows;
+mod sharing;
 mod shop;
 mod workers;

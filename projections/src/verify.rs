@@ -1,18 +1,25 @@
-//! Holding the read models against the log: each is folded afresh beside, up to the position that it shows, and compared row by row.
-//! It only reads what it checks, so it works beside a running server.
+//! Holding the read models against the log: each is folded afresh beside, up to the position that it shows (each of its partitions up to
+//! its own), and compared row by row. It only reads what it checks, so it works beside a running server.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::EventStore;
 use event_store::record::Position;
 
+use crate::dump::{Comparison, Snapshot};
 use crate::handle::Projections;
+use crate::member::Cut;
 use crate::models;
-use crate::sqlite::{Comparison, FILE, Snapshot, Sqlite};
-use crate::store::Error;
+use crate::sqlite::{FILE, Sqlite};
+use crate::store::{Checkpoint, Error};
+use crate::value::Spec;
 use crate::worker::Progress;
+
+/// How long this process may learn later than others of a record that is there.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What holding a read model against the log gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,73 +47,92 @@ pub async fn verify(
     if !folder.join(FILE).exists() {
         return Ok(Vec::new());
     }
-    let live = blocking({
-        let folder = folder.to_owned();
-        move || Snapshot::open(&folder)
-    })
-    .await?;
-    let head = log.head().borrow().position;
+    verify_snapshot(&Snapshot::of_file(folder).await?, scratch, log, progress).await
+}
+
+/// Holds every read model of a state of a database against the log.
+///
+/// # Errors
+/// If the database or the log cannot be read, or the scratch folder cannot be written.
+pub async fn verify_snapshot(
+    live: &Snapshot,
+    scratch: &Path,
+    log: Arc<dyn EventStore>,
+    progress: Option<Progress>,
+) -> Result<Vec<Verified>, Error> {
     let mut until = BTreeMap::new();
     let mut verdicts = Vec::new();
     for model in models::all() {
         let spec = model.spec();
-        let found = live.checkpoint(spec.name)?;
-        let fault = match &found {
-            None => Some("it was never built".to_owned()),
-            Some(found) if found.version != spec.version => {
-                Some("it was built by another version".to_owned())
-            }
-            Some(found) if found.incarnation != log.incarnation() => {
-                Some("it was built from another store".to_owned())
-            }
-            Some(found) if found.position > head => Some(format!(
-                "it shows position {} and the log ends at {head}",
-                found.position
-            )),
-            Some(found) => {
-                until.insert(spec.name, found.position);
-                None
-            }
-        };
-        let position = found.map_or(0, |found| found.position);
+        let found = live.checkpoints(spec.name).await?;
+        let last = found.iter().map(|one| one.position).max().unwrap_or(0);
+        let head = reached(&*log, last).await;
+        let fault = fault(&found, spec, &*log, head);
+        if fault.is_none() {
+            until.insert(spec.name, Cut::new(found.iter().map(|one| one.position)));
+        }
         verdicts.push(Verified {
             name: spec.name,
-            position,
+            position: found.iter().map(|one| one.position).min().unwrap_or(0),
             comparison: None,
             fault,
         });
     }
     fold_afresh(scratch, log, &until, progress).await?;
-    let scratch: PathBuf = scratch.to_owned();
-    blocking(move || {
-        let fresh = Snapshot::open(&scratch)?;
-        for verdict in verdicts
-            .iter_mut()
-            .filter(|verdict| verdict.fault.is_none())
-        {
-            let Some(model) = models::by_name(verdict.name) else {
-                continue;
-            };
-            let comparison = live.compare(&fresh, model.spec())?;
-            if let Some(difference) = &comparison.difference {
-                verdict.fault = Some(format!(
-                    "a row of {} differs: the model has {}, a fresh fold has {}",
-                    difference.table,
-                    difference.left.as_deref().unwrap_or("none"),
-                    difference.right.as_deref().unwrap_or("none")
-                ));
-            }
-            verdict.comparison = Some(comparison);
+    let fresh = Snapshot::of_file(scratch).await?;
+    for verdict in verdicts
+        .iter_mut()
+        .filter(|verdict| verdict.fault.is_none())
+    {
+        let Some(model) = models::by_name(verdict.name) else {
+            continue;
+        };
+        let comparison = live.compare(&fresh, model.spec()).await?;
+        if let Some(difference) = &comparison.difference {
+            verdict.fault = Some(format!(
+                "a row of {} differs: the model has {}, a fresh fold has {}",
+                difference.table,
+                difference.left.as_deref().unwrap_or("none"),
+                difference.right.as_deref().unwrap_or("none")
+            ));
         }
-        Ok(verdicts)
-    })
-    .await
+        verdict.comparison = Some(comparison);
+    }
+    Ok(verdicts)
+}
+
+/// The log's end; another process may have posted what this one's log is about to show.
+async fn reached(log: &dyn EventStore, position: Position) -> Position {
+    let mut head = log.head();
+    let reached = head.wait_for(|head| head.position >= position);
+    drop(tokio::time::timeout(PATIENCE, reached).await);
+    log.head().borrow().position
+}
+
+/// Why a model cannot be compared.
+fn fault(
+    found: &[Checkpoint],
+    spec: &Spec,
+    log: &dyn EventStore,
+    head: Position,
+) -> Option<String> {
+    let last = found.iter().map(|one| one.position).max();
+    let Some(last) = last else {
+        return Some("it was never built".to_owned());
+    };
+    if found.iter().any(|one| one.version != spec.version) {
+        return Some("it was built by another version".to_owned());
+    }
+    if found.iter().any(|one| one.incarnation != log.incarnation()) {
+        return Some("it was built from another store".to_owned());
+    }
+    (last > head).then(|| format!("it shows position {last} and the log ends at {head}"))
 }
 
 async fn fold_afresh(
     scratch: &Path,
     log: Arc<dyn EventStore>,
-    until: &BTreeMap<&'static str, Position>,
+    until: &BTreeMap<&'static str, Cut>,
     progress: Option<Progress>,
 ) -> Result<(), Error> {
     let rows = Sqlite::open(scratch, 2).await?;
@@ -118,12 +144,4 @@ async fn fold_afresh(
     let caught_up = fresh.catch_up(progress).await;
     fresh.close().await?;
     caught_up
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Read(error.to_string()))?
 }

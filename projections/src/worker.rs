@@ -5,14 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::EventStore;
 use event_store::record::Position;
+use event_store::{EventStore, Feed, Head};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::batch::{Fault, Reach, commit, prepare};
 use crate::board::{Board, Stop};
-use crate::projection::Projection;
+use crate::member::Member;
+use crate::source::Source;
 use crate::step::Engine;
 use crate::store::{Checkpoint, Error, ReadStore, Slot};
 
@@ -33,41 +35,12 @@ pub(crate) struct Parts {
     pub(crate) batch: usize,
 }
 
-/// A model that the worker posts to.
-pub(crate) struct Member {
-    pub(crate) model: Arc<dyn Projection>,
-    position: Position,
-    pub(crate) epoch: u64,
-    /// Where it shall end, if not with the log.
-    until: Option<Position>,
-    stopped: Option<Stop>,
-}
-
-impl Member {
-    pub(crate) fn new(
-        model: Arc<dyn Projection>,
-        checkpoint: &Checkpoint,
-        until: Option<Position>,
-    ) -> Self {
-        Self {
-            model,
-            position: checkpoint.position,
-            epoch: checkpoint.epoch,
-            until,
-            stopped: None,
-        }
-    }
-
-    fn wants_more(&self) -> bool {
-        self.stopped.is_none() && self.until.is_none_or(|until| self.position < until)
-    }
-}
-
 /// Posts the log to some models.
 pub(crate) struct Worker {
     parts: Parts,
     slot: Slot,
     members: Vec<Member>,
+    source: Source,
     engine: Engine,
     /// Where the engine's folds stand, and for which members.
     engine_at: (Position, Vec<usize>),
@@ -86,6 +59,7 @@ impl Worker {
             parts,
             slot,
             members,
+            source: Source::Log,
             engine: Engine::new(),
             engine_at: (0, Vec::new()),
             careful_to: 0,
@@ -93,8 +67,14 @@ impl Worker {
         }
     }
 
-    /// Posts until told to stop.
-    pub(crate) async fn run(mut self, token: CancellationToken) {
+    /// The same, with records that come through a door.
+    pub(crate) fn fed(mut self, feed: Box<dyn Feed>) -> Self {
+        self.source = Source::feed(feed);
+        self
+    }
+
+    /// Posts until told to stop. A worker that is fed ends as well when another one holds a checkpoint of its: the error says so.
+    pub(crate) async fn run(mut self, token: CancellationToken) -> Result<(), Error> {
         let mut head = self.parts.log.head();
         let mut takeovers = self.parts.board.takeovers();
         let mut pause = BACKOFF.0;
@@ -107,11 +87,18 @@ impl Worker {
                     tracing::error!(error = %error, "the checkpoints of the read models cannot be read");
                 }
             }
-            let wait = match self.drive(&token).await {
+            let posted = match self.drive(&token).await {
                 Ok(()) => {
                     pause = BACKOFF.0;
-                    POLL
+                    tokio::select! {
+                        () = token.cancelled() => break,
+                        waited = self.wait(&mut head, &mut takeovers) => waited,
+                    }
                 }
+                failed => failed,
+            };
+            match posted {
+                Err(Error::Lost(name)) => return Err(Error::Lost(name)),
                 Err(error) => {
                     tracing::error!(error = %error, pause_ms = pause.as_millis(), "a batch could not be posted; trying again");
                     metrics::counter!("daybook_projection_errors_total").increment(1);
@@ -121,16 +108,32 @@ impl Worker {
                         () = token.cancelled() => break,
                         () = tokio::time::sleep(wait) => {}
                     }
-                    continue;
                 }
-            };
-            tokio::select! {
-                () = token.cancelled() => break,
-                _ = head.changed() => {}
-                _ = takeovers.changed() => takeovers.mark_changed(),
-                () = tokio::time::sleep(wait) => {}
+                Ok(()) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Waits until there may be something to post.
+    async fn wait(
+        &mut self,
+        head: &mut watch::Receiver<Head>,
+        takeovers: &mut watch::Receiver<u64>,
+    ) -> Result<(), Error> {
+        match &mut self.source {
+            Source::Log => tokio::select! {
+                _ = head.changed() => {}
+                _ = takeovers.changed() => takeovers.mark_changed(),
+                () = tokio::time::sleep(POLL) => {}
+            },
+            Source::Feed(tail) if self.members.iter().any(Member::wants_more) => {
+                tail.wait(self.parts.batch).await?;
+            }
+            // All have stopped: whoever builds them anew takes the checkpoints from this worker.
+            Source::Feed(_) => std::future::pending().await,
+        }
+        Ok(())
     }
 
     /// Posts all that waits.
@@ -170,7 +173,7 @@ impl Worker {
             .iter()
             .filter(|m| m.wants_more() && m.position > from)
             .map(|m| m.position);
-        let ends = set.iter().filter_map(|at| self.members[*at].until);
+        let ends = set.iter().map(|at| self.members[*at].end());
         let bound = others.chain(ends).min().unwrap_or(Position::MAX);
         if self.engine_at != (from, set.clone()) {
             self.engine = Engine::new();
@@ -180,17 +183,22 @@ impl Worker {
             .iter()
             .map(|at| Arc::clone(&self.members[*at].model))
             .collect();
+        // Those that end elsewhere are posted by another worker.
+        let cut = self.members[set[0]].until.clone();
         let reach = Reach {
             models: &models,
             slot: self.slot,
             bound,
+            cut: cut.filter(|cut| !cut.is_straight()),
         };
-        let mut next = prepare(&self.parts, &mut self.engine, &reach, from, self.careful_to).await;
+        let careful_to = self.careful_to;
+        let (source, engine) = (&mut self.source, &mut self.engine);
+        let mut next = prepare(&self.parts, source, engine, &reach, from, careful_to).await;
         loop {
             let prepared = match next {
                 Ok(Some(prepared)) => prepared,
                 Ok(None) => return Ok(false),
-                Err(fault) => return self.falter(fault, &set).map(|()| true),
+                Err(fault) => return self.falter(fault, &set).await.map(|()| true),
             };
             let more = prepared.to < prepared.head.min(bound) && !token.is_cancelled();
             let (to, head) = (prepared.to, prepared.head);
@@ -198,7 +206,8 @@ impl Worker {
             let committing = commit(&parts, self.slot, &self.members, &set, prepared);
             let preparing = async {
                 if more {
-                    prepare(&parts, &mut self.engine, &reach, to, self.careful_to).await
+                    let (source, engine) = (&mut self.source, &mut self.engine);
+                    prepare(&parts, source, engine, &reach, to, careful_to).await
                 } else {
                     Ok(None)
                 }
@@ -206,7 +215,7 @@ impl Worker {
             let (committed, following) = tokio::join!(committing, preparing);
             if let Err(error) = committed {
                 self.engine_at = (0, Vec::new());
-                if let Error::Lost(name) = &error {
+                if let (Error::Lost(name), true) = (&error, self.source.is_whole()) {
                     self.lost(name).await?;
                     return Ok(true);
                 }
@@ -227,7 +236,7 @@ impl Worker {
     }
 
     /// Records that cannot be applied: several are taken one by one; one stops the members that need it.
-    fn falter(&mut self, fault: Fault, set: &[usize]) -> Result<(), Error> {
+    async fn falter(&mut self, fault: Fault, set: &[usize]) -> Result<(), Error> {
         self.engine_at = (0, Vec::new());
         let (first, last, failure) = match fault {
             Fault::Transient(error) => return Err(error),
@@ -257,12 +266,21 @@ impl Worker {
                 );
                 metrics::counter!("daybook_projection_stopped_total", "projection" => name)
                     .increment(1);
-                metrics::gauge!("daybook_projection_stopped", "projection" => name).set(1.0);
+                metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
                 let stop = Stop {
                     position: first,
                     reason: failure.reason.clone(),
                 };
                 if self.slot == Slot::Live {
+                    let told = self
+                        .parts
+                        .rows
+                        .stop(name, member.partition, member.epoch, &stop)
+                        .await;
+                    match told {
+                        Err(Error::Lost(_)) if self.source.is_whole() => {}
+                        told => told?,
+                    }
                     self.parts
                         .board
                         .change(name, |status| status.stopped = Some(stop.clone()));
@@ -275,7 +293,7 @@ impl Worker {
 
     /// A checkpoint was moved by another: if it was a take-over by this process, go on from there; else leave the model to the other.
     async fn lost(&mut self, name: &str) -> Result<(), Error> {
-        let found = self.parts.rows.checkpoint(name, self.slot).await?;
+        let found = checkpoint(&*self.parts.rows, name, self.slot).await?;
         let (slot, owner) = (self.slot, self.parts.owner);
         let Some(member) = self
             .members
@@ -311,11 +329,12 @@ impl Worker {
 
     /// Looks at all checkpoints again, after a take-over.
     async fn reload(&mut self) -> Result<(), Error> {
-        for member in &mut self.members {
-            let name = member.model.spec().name;
-            let Some(checkpoint) = self.parts.rows.checkpoint(name, self.slot).await? else {
+        for at in 0..self.members.len() {
+            let name = self.members[at].model.spec().name;
+            let Some(checkpoint) = checkpoint(&*self.parts.rows, name, self.slot).await? else {
                 continue;
             };
+            let member = &mut self.members[at];
             if checkpoint.owner == self.parts.owner && checkpoint.epoch != member.epoch {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
@@ -325,4 +344,14 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The checkpoint of a model that is posted whole, as it stands.
+async fn checkpoint(
+    rows: &dyn ReadStore,
+    name: &str,
+    slot: Slot,
+) -> Result<Option<Checkpoint>, Error> {
+    let found = rows.checkpoints(Some(name), slot).await?;
+    Ok(found.into_iter().next())
 }

@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::projections::{Projections, Reads};
+use domain::stream::StreamName;
 use event_store::EventStore;
-use event_store::record::Position;
+use event_store::record::{Position, StreamId};
 use schemas::http::check::Fault;
 use schemas::http::event::EventBody;
 use schemas::http::order::OrderBody;
@@ -71,6 +72,23 @@ impl Api {
         if let Some(position) = position {
             self.reads()
                 .wait_for(model, position, self.longest_wait)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a read model shows what a tenant's stream is at the position that was asked for, if one was.
+    async fn reach_stream(
+        &self,
+        model: &str,
+        tenant: &str,
+        name: StreamName,
+        position: Option<Position>,
+    ) -> Result<(), Failure> {
+        if let Some(position) = position {
+            let stream = StreamId::new(tenant, name.category, name.id);
+            self.reads()
+                .wait_for_stream(model, &stream, position, self.longest_wait)
                 .await?;
         }
         Ok(())

@@ -248,7 +248,7 @@ fn condition(builder: &mut Builder, filter: &Filter) {
 }
 
 const COUNTS: &str = "
-SELECT field, value, SUM(orders) FROM order_list_tally WHERE tenant = $1 GROUP BY field, value";
+SELECT field, value, CAST(SUM(orders) AS BIGINT) FROM order_list_tally WHERE tenant = $1 GROUP BY field, value";
 
 /// Exact where the counters say it; else an estimate that takes the filters for independent of each other, and one without a counter
 /// for one that everything passes.

@@ -89,26 +89,28 @@ pub(super) fn read(
     statements: &[Statement],
 ) -> Result<Vec<Vec<Row>>, Error> {
     let transaction = connection.transaction().map_err(read_error)?;
-    let mut answers = Vec::with_capacity(statements.len());
-    for wanted in statements {
-        let mut statement = transaction
-            .prepare_cached(&wanted.sql)
-            .map_err(read_error)?;
-        let width = statement.column_count();
-        let mut rows = statement
-            .query(params_from_iter(&wanted.values))
-            .map_err(read_error)?;
-        let mut answer = Vec::new();
-        while let Some(row) = rows.next().map_err(read_error)? {
-            answer.push(values(row, width)?);
-        }
-        answers.push(answer);
+    statements
+        .iter()
+        .map(|wanted| read_all(&transaction, wanted))
+        .collect()
+}
+
+/// Every row that a query finds.
+pub(super) fn read_all(connection: &Connection, wanted: &Statement) -> Result<Vec<Row>, Error> {
+    let mut statement = connection.prepare_cached(&wanted.sql).map_err(read_error)?;
+    let width = statement.column_count();
+    let mut rows = statement
+        .query(params_from_iter(&wanted.values))
+        .map_err(read_error)?;
+    let mut answer = Vec::new();
+    while let Some(row) = rows.next().map_err(read_error)? {
+        answer.push(values(row, width)?);
     }
-    Ok(answers)
+    Ok(answer)
 }
 
 /// The values of a row.
-pub(super) fn values(row: &rusqlite::Row<'_>, width: usize) -> Result<Row, Error> {
+fn values(row: &rusqlite::Row<'_>, width: usize) -> Result<Row, Error> {
     (0..width)
         .map(|column| {
             Ok(match row.get_ref(column).map_err(read_error)? {

@@ -6,9 +6,9 @@ use crate::store::Slot;
 use crate::value::{Kind, Shape, Spec, Table};
 
 /// The version of the file's own layout, in `PRAGMA user_version`.
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
 
-/// One row for each model and slot. `partition` is 0 until models are spread over workers.
+/// One row for each model, slot and partition; a model that is posted whole has the row of partition 0.
 pub(super) const CHECKPOINT: &str = "
 CREATE TABLE IF NOT EXISTS checkpoint (
     name TEXT NOT NULL,
@@ -21,8 +21,17 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     owner TEXT NOT NULL,
     incarnation TEXT NOT NULL,
     generation INTEGER NOT NULL,
+    building_to INTEGER NOT NULL DEFAULT 0,
+    stopped_at INTEGER,
+    stop_reason TEXT,
     CONSTRAINT checkpoint_pk PRIMARY KEY (name, slot, partition)
 ) STRICT, WITHOUT ROWID;";
+
+/// What makes a file of layout 1 one of layout 2.
+pub(super) const FROM_1: &str = "
+ALTER TABLE checkpoint ADD COLUMN building_to INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE checkpoint ADD COLUMN stopped_at INTEGER;
+ALTER TABLE checkpoint ADD COLUMN stop_reason TEXT;";
 
 /// What every connection is told first. The log is the truth and can be posted again, so a commit need not be synced:
 /// what a power cut takes is noticed at the next start and posted again.
@@ -147,20 +156,5 @@ pub(super) fn remove(table: &Table, slot: Slot) -> String {
         "DELETE FROM {} WHERE {}",
         physical(table, slot),
         by.join(" AND ")
-    )
-}
-
-/// Every row of a table by key: the canonical order of a dump. A tally that stands at 0 is as good as absent.
-pub(super) fn dump(table: &Table) -> String {
-    let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
-    let wanted = match table.shape {
-        Shape::Rows => String::new(),
-        Shape::Tally => format!(" WHERE {} <> 0", names[names.len() - 1]),
-    };
-    format!(
-        "SELECT {} FROM {}{wanted} ORDER BY {}",
-        names.join(", "),
-        table.name,
-        names[..table.key].join(", ")
     )
 }

@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::shop::{Shop, TENANT};
+use crate::member::Cut;
 use crate::models;
 use crate::order_list::{self, Query};
-use crate::sqlite::{Snapshot, Sqlite};
-use crate::store::{Part, ReadStore, Slot};
-use crate::{Error, Options, Projections, verify};
+use crate::sqlite::Sqlite;
+use crate::store::{Making, Part, ReadStore, Slot};
+use crate::{Error, Options, Projections, Snapshot, verify};
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
 async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
     let options = Options {
@@ -26,25 +27,30 @@ async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
 }
 
 /// Every row of every model.
-fn dump(folder: &Path) -> BTreeMap<&'static str, Vec<String>> {
-    let snapshot = Snapshot::open(folder).unwrap();
-    models::all()
-        .into_iter()
-        .map(|model| {
-            let mut lines = Vec::new();
-            snapshot
-                .dump(model.spec(), |line| lines.push(line.to_owned()))
-                .unwrap();
-            (model.spec().name, lines)
-        })
-        .collect()
+pub(super) type Dump = BTreeMap<&'static str, Vec<String>>;
+
+async fn dump(folder: &Path) -> Dump {
+    dumped(&Snapshot::of_file(folder).await.unwrap()).await
 }
 
-async fn fresh(shop: &Shop, name: &str) -> BTreeMap<&'static str, Vec<String>> {
+pub(super) async fn dumped(snapshot: &Snapshot) -> Dump {
+    let mut dumped = Dump::new();
+    for model in models::all() {
+        let mut lines = Vec::new();
+        snapshot
+            .dump(model.spec(), |line| lines.push(line.to_owned()))
+            .await
+            .unwrap();
+        dumped.insert(model.spec().name, lines);
+    }
+    dumped
+}
+
+pub(super) async fn fresh(shop: &Shop, name: &str) -> Dump {
     let projections = open(shop, name, 1_000).await;
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
-    dump(&shop.folder.path().join(name))
+    dump(&shop.folder.path().join(name)).await
 }
 
 #[tokio::test]
@@ -62,7 +68,7 @@ async fn the_batch_size_does_not_show_in_the_rows() {
         projections.catch_up(None).await.unwrap();
         projections.close().await.unwrap();
         assert_eq!(
-            dump(&shop.folder.path().join(&name)),
+            dump(&shop.folder.path().join(&name)).await,
             expected,
             "batches of {batch}"
         );
@@ -80,7 +86,7 @@ async fn a_worker_that_is_cut_off_anywhere_goes_on_where_its_rows_are() {
         at += 1 + shop.pick(23);
         let until: BTreeMap<_, _> = Projections::names()
             .into_iter()
-            .map(|name| (name, at.min(shop.head())))
+            .map(|name| (name, Cut::new([at.min(shop.head())])))
             .collect();
         let rows = Sqlite::open(&folder, 2).await.unwrap();
         let projections = Projections::with(rows, shop.log(), 5, models::all(), Some(&until))
@@ -90,7 +96,7 @@ async fn a_worker_that_is_cut_off_anywhere_goes_on_where_its_rows_are() {
         // Dropped without a word, as by a crash: nothing is kept but what was committed.
         drop(projections);
     }
-    assert_eq!(dump(&folder), expected);
+    assert_eq!(dump(&folder).await, expected);
 }
 
 #[tokio::test]
@@ -101,7 +107,7 @@ async fn models_at_different_positions_come_together_and_show_the_same() {
     let folder = shop.folder.path().join("apart");
     let until: BTreeMap<_, _> = Projections::names()
         .into_iter()
-        .zip((1..).map(|n| n * shop.head() / 9))
+        .zip((1..).map(|n| Cut::new([n * shop.head() / 9])))
         .collect();
     let rows = Sqlite::open(&folder, 2).await.unwrap();
     let projections = Projections::with(rows, shop.log(), 50, models::all(), Some(&until))
@@ -118,7 +124,7 @@ async fn models_at_different_positions_come_together_and_show_the_same() {
     assert_eq!(apart.len(), Projections::names().len());
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
-    assert_eq!(dump(&folder), expected);
+    assert_eq!(dump(&folder).await, expected);
 }
 
 #[tokio::test]
@@ -138,7 +144,7 @@ async fn of_two_workers_on_one_checkpoint_the_older_rolls_back_and_stops() {
     assert!(second.positions().iter().all(|standing| standing.lag == 0));
     second.close().await.unwrap();
     assert_eq!(
-        dump(&shop.folder.path().join("read")),
+        dump(&shop.folder.path().join("read")).await,
         fresh(&shop, "fresh").await
     );
 }
@@ -152,8 +158,16 @@ async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
     let (owner, store) = (Uuid::now_v7(), Uuid::now_v7());
     let spec = models::by_name("stock_levels").unwrap().spec();
     let other = models::by_name("open_quantity").unwrap().spec();
-    let held = rows.create(spec, Slot::Live, owner, store).await.unwrap();
-    rows.create(other, Slot::Live, owner, store).await.unwrap();
+    let making = |spec| Making {
+        spec,
+        slot: Slot::Live,
+        partitions: 1,
+        owner,
+        incarnation: store,
+        building_to: 0,
+    };
+    let held = rows.create(making(spec)).await.unwrap().remove(0);
+    rows.create(making(other)).await.unwrap();
     let row = spec.tables[0]
         .columns
         .iter()
@@ -161,6 +175,7 @@ async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
         .map(|(at, _)| if at < 3 { "x".into() } else { 1_i64.into() });
     let good = Part {
         name: spec.name,
+        partition: 0,
         from: 0,
         epoch: held.epoch,
         to: 5,
@@ -176,20 +191,12 @@ async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
     let lost = rows.commit(Slot::Live, vec![good.clone(), stale]).await;
     assert!(matches!(lost, Err(Error::Lost(name)) if name == other.name));
     assert_eq!(
-        rows.checkpoint(spec.name, Slot::Live)
-            .await
-            .unwrap()
-            .unwrap()
-            .position,
+        rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position,
         0
     );
     rows.commit(Slot::Live, vec![good]).await.unwrap();
     assert_eq!(
-        rows.checkpoint(spec.name, Slot::Live)
-            .await
-            .unwrap()
-            .unwrap()
-            .position,
+        rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position,
         5
     );
 }
@@ -259,7 +266,7 @@ async fn a_rebuild_takes_over_while_events_arrive_and_readers_never_see_half_of_
     );
     projections.close().await.unwrap();
     assert_eq!(
-        dump(&shop.folder.path().join("read")),
+        dump(&shop.folder.path().join("read")).await,
         fresh(&shop, "fresh").await
     );
 }
@@ -358,7 +365,7 @@ async fn rows_of_another_history_are_built_anew() {
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
     assert_eq!(
-        dump(&other.folder.path().join("read")),
+        dump(&other.folder.path().join("read")).await,
         fresh(&other, "fresh").await
     );
 
@@ -484,7 +491,7 @@ async fn a_model_that_panics_stops_alone_just_before_the_record() {
     }
     projections.close().await.unwrap();
     assert_eq!(
-        dump(&shop.folder.path().join("read")),
+        dump(&shop.folder.path().join("read")).await,
         fresh(&shop, "fresh").await
     );
 }

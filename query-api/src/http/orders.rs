@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use domain::ids::OrderId;
 use domain::order::Order;
+use domain::stream;
 use domain::time::Timestamp;
 use projections::order_detail;
 use projections::order_list::{self, Filter, Query, Sort, Summary};
@@ -293,8 +294,10 @@ pub(super) async fn one(
             .settled(moment.settled)
             .at_version(moment.version, &headers));
     }
-    api.reach("order_detail", min_position).await?;
-    let answer = order_detail::by_id(&api.reads(), caller.tenant.as_str(), id).await?;
+    let tenant = caller.tenant.as_str();
+    api.reach_stream("order_detail", tenant, stream::order(id), min_position)
+        .await?;
+    let answer = order_detail::by_id(&api.reads(), tenant, id).await?;
     let Some(detail) = answer.value else {
         return Err(Failure::absent("order"));
     };

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use domain::ids::PaymentId;
 use domain::payment::Payment;
+use domain::stream;
 use projections::payments;
 use schemas::http::payment::PaymentBody;
 use schemas::http::problem::Problem;
@@ -35,8 +36,10 @@ pub(super) async fn one(
 ) -> Result<Shown, Failure> {
     let min_position = params.min_position()?;
     params.end()?;
-    api.reach("payments", min_position).await?;
-    let answer = payments::by_id(&api.reads(), caller.tenant.as_str(), id).await?;
+    let tenant = caller.tenant.as_str();
+    api.reach_stream("payments", tenant, stream::payment(id), min_position)
+        .await?;
+    let answer = payments::by_id(&api.reads(), tenant, id).await?;
     let Some(detail) = answer.value else {
         return Err(Failure::absent("payment"));
     };

@@ -80,9 +80,10 @@ pub(super) async fn list(
     params: Params,
 ) -> Result<Shown, Failure> {
     params.end()?;
-    let items: Vec<_> = api
-        .projections
-        .positions()
+    // Whoever asks this asks what is wrong: if the database cannot be read, what was seen last is an answer still.
+    let now = api.projections.standings().await;
+    let items: Vec<_> = now
+        .unwrap_or_else(|_| api.projections.positions())
         .into_iter()
         .map(ProjectionBody::from)
         .collect();

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock::Stock;
+use domain::stream;
 use domain::time::Timestamp;
 use projections::stock_ledger::{self, Movement};
 use projections::stock_levels::{self, Standing};
@@ -308,9 +309,9 @@ pub(super) async fn one(
     Ok(Shown::new(&body, position)?.settled(settled))
 }
 
-fn nowhere() -> domain::stream::StreamName {
-    domain::stream::StreamName {
-        category: domain::stream::STOCK,
+fn nowhere() -> stream::StreamName {
+    stream::StreamName {
+        category: stream::STOCK,
         id: String::new(),
     }
 }
@@ -339,13 +340,17 @@ pub(super) async fn ledger(
     let (before, limit) = (params.position("before")?, params.limit(MOST)?);
     let min_position = params.min_position()?;
     params.end()?;
-    api.reach("stock_levels", min_position).await?;
-    api.reach("stock_ledger", min_position).await?;
     let (reads, tenant) = (api.reads(), caller.tenant.as_str());
     let location = match location {
         Some(location) => location,
-        None => only_location(stock_levels::by_sku(&reads, tenant, &sku).await?.value)?,
+        None => {
+            api.reach("stock_levels", min_position).await?;
+            only_location(stock_levels::by_sku(&reads, tenant, &sku).await?.value)?
+        }
     };
+    let name = stream::stock(&location, &sku);
+    api.reach_stream("stock_ledger", tenant, name, min_position)
+        .await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
     let mut movements = answer.value;

@@ -1,0 +1,141 @@
+//! Where each read model stands as its database says, for processes that do not post it themselves: they look, often while somebody
+//! waits, and not at all otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use event_store::partition;
+use event_store::record::{Position, StreamId};
+
+use crate::board::Stop;
+use crate::store::{Checkpoint, Error, ReadStore, Slot};
+
+/// How old what was seen may be for one who waits, and how often is looked while somebody does.
+const FRESH: Duration = Duration::from_millis(15);
+
+/// The checkpoints of every model, in order of partition.
+pub(crate) type Seen = BTreeMap<String, Vec<Checkpoint>>;
+
+/// Looks where the read models stand.
+pub(crate) struct Positions {
+    rows: Arc<dyn ReadStore>,
+    seen: Mutex<Option<(Instant, Arc<Seen>)>>,
+    /// One looks at a time, for all who wait.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Positions {
+    pub(crate) fn new(rows: Arc<dyn ReadStore>) -> Arc<Self> {
+        Arc::new(Self {
+            rows,
+            seen: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// What was seen last.
+    pub(crate) fn last(&self) -> Arc<Seen> {
+        self.kept(Duration::MAX).unwrap_or_default()
+    }
+
+    fn kept(&self, oldest: Duration) -> Option<Arc<Seen>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref()
+            .filter(|(at, _)| at.elapsed() <= oldest)
+            .map(|(_, seen)| Arc::clone(seen))
+    }
+
+    /// Looks, unless somebody just did.
+    pub(crate) async fn look(&self) -> Result<Arc<Seen>, Error> {
+        let _turn = self.turn.lock().await;
+        if let Some(seen) = self.kept(FRESH) {
+            return Ok(seen);
+        }
+        // As old as the question, not as the answer.
+        let asked = Instant::now();
+        let mut seen = Seen::new();
+        for checkpoint in self.rows.checkpoints(None, Slot::Live).await? {
+            let of = seen.entry(checkpoint.name.clone()).or_default();
+            of.push(checkpoint);
+        }
+        let seen = Arc::new(seen);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((asked, Arc::clone(&seen)));
+        Ok(seen)
+    }
+
+    /// Waits until the named models (or the partition of a stream in them) show a position; the lowest of theirs.
+    pub(crate) async fn wait_for(
+        &self,
+        names: &[&str],
+        stream: Option<&StreamId>,
+        wanted: Position,
+        timeout: Duration,
+    ) -> Result<Position, Error> {
+        let mut at = 0;
+        let reached = async {
+            loop {
+                let seen = self.look().await?;
+                let mut hopeless = false;
+                at = Position::MAX;
+                for name in names {
+                    let Some(found) = seen.get(*name) else {
+                        at = 0;
+                        continue;
+                    };
+                    for one in concerned(found, stream) {
+                        at = at.min(one.position);
+                        // One that has stopped will not come any further: nothing to wait for.
+                        hopeless |= one.stopped.is_some() && one.position < wanted;
+                    }
+                }
+                if at >= wanted || hopeless {
+                    return Ok::<_, Error>(());
+                }
+                tokio::time::sleep(FRESH).await;
+            }
+        };
+        if let Ok(failed @ Err(_)) = tokio::time::timeout(timeout, reached).await {
+            failed?;
+        }
+        if at >= wanted {
+            Ok(at)
+        } else {
+            Err(Error::Stale { wanted, at })
+        }
+    }
+}
+
+/// Those checkpoints of a model that a stream's rows depend on.
+fn concerned<'a>(
+    found: &'a [Checkpoint],
+    stream: Option<&StreamId>,
+) -> impl Iterator<Item = &'a Checkpoint> {
+    let several = found.len() > 1;
+    let partition = stream.filter(|_| several).map(partition::of_stream);
+    found
+        .iter()
+        .filter(move |one| partition.is_none_or(|partition| one.partition == partition))
+}
+
+/// What the checkpoints of a model come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) position: Position,
+    pub(crate) building: bool,
+    pub(crate) stopped: Option<Stop>,
+}
+
+impl Sum {
+    pub(crate) fn of(found: &[Checkpoint]) -> Self {
+        Self {
+            position: found.iter().map(|one| one.position).min().unwrap_or(0),
+            building: found.is_empty() || found.iter().any(Checkpoint::building),
+            stopped: found
+                .iter()
+                .filter_map(|one| one.stopped.clone())
+                .min_by_key(|stop| stop.position),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! One state of the schema, kept while it is looked at. It keeps models from being put in the place of others as long as it lasts.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::Mutex;
+
+use super::{checkpoints, read_error, reader};
+use crate::dump::{Held, Snapshot};
+use crate::store::{Checkpoint, Error, Slot, Statement};
+use crate::value::Row;
+
+struct Kept(Mutex<PgConnection>);
+
+/// Takes hold of the state of the schema, on a connection of its own.
+pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> {
+    let mut connection = PgConnection::connect_with(options)
+        .await
+        .map_err(read_error)?;
+    sqlx::raw_sql(reader::BEGIN)
+        .execute(&mut connection)
+        .await
+        .map_err(read_error)?;
+    // A transaction takes hold of a state with its first query, not with BEGIN.
+    sqlx::query("SELECT 1")
+        .execute(&mut connection)
+        .await
+        .map_err(read_error)?;
+    Ok(Snapshot::new(Kept(Mutex::new(connection))))
+}
+
+#[async_trait]
+impl Held for Kept {
+    async fn checkpoints(&self, name: &str) -> Result<Vec<Checkpoint>, Error> {
+        let mut connection = self.0.lock().await;
+        checkpoints::read(&mut connection, Some(name), Slot::Live)
+            .await
+            .map_err(read_error)
+    }
+
+    async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
+        reader::rows(&mut *self.0.lock().await, &statement).await
+    }
+}

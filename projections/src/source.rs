@@ -1,0 +1,133 @@
+//! Where a worker's records come from: the store's log, read when its head moves; or a feed through a door, whose records may be far
+//! apart. What a feed has seen beyond its last record moves the checkpoint as well, but not at every event of the others.
+
+use std::time::{Duration, Instant};
+
+use event_store::record::Position;
+use event_store::{EventStore, Feed, Filter, Page};
+
+use crate::store::Error;
+
+/// A partition for which nothing comes moves its checkpoint at most this often: 16 of them would else write at every event. After a
+/// pause it moves at once, so that whoever waits for a single write does not wait for this.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Where records come from.
+pub(crate) enum Source {
+    /// The store's log.
+    Log,
+    /// A feed.
+    Feed(Tail),
+}
+
+/// A feed, and what it has seen.
+pub(crate) struct Tail {
+    feed: Box<dyn Feed>,
+    /// The checkpoint after which it reads; unknown at first, and after a page that was not used up.
+    base: Option<Position>,
+    /// There is nothing for this door after `base` up to here.
+    seen: Position,
+    head: Position,
+    ready: Option<Page>,
+    moved: Option<Instant>,
+}
+
+impl Source {
+    /// Records that come through a door.
+    pub(crate) fn feed(feed: Box<dyn Feed>) -> Self {
+        Self::Feed(Tail {
+            feed,
+            base: None,
+            seen: 0,
+            head: 0,
+            ready: None,
+            moved: None,
+        })
+    }
+
+    /// Whether every record of the log comes, one position after the other.
+    pub(crate) const fn is_whole(&self) -> bool {
+        matches!(self, Self::Log)
+    }
+
+    /// What waits after a position; the page ends where it began if nothing does.
+    pub(crate) async fn page(
+        &mut self,
+        log: &dyn EventStore,
+        from: Position,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        match self {
+            Self::Log => Ok(log.read_log(from, &Filter::default(), limit).await?),
+            Self::Feed(tail) => tail.page(from, limit).await,
+        }
+    }
+
+    /// Says how far a page was used.
+    pub(crate) fn used(&mut self, page_end: Position, to: Position) {
+        if let Self::Feed(tail) = self {
+            tail.base = (page_end == to).then_some(to);
+            tail.seen = to;
+            tail.moved = Some(Instant::now());
+        }
+    }
+}
+
+impl Tail {
+    async fn page(&mut self, from: Position, limit: usize) -> Result<Page, Error> {
+        if self.base != Some(from) {
+            self.feed.seek(from);
+            (self.base, self.seen, self.ready) = (Some(from), from, None);
+        }
+        loop {
+            let page = match self.ready.take() {
+                Some(page) => page,
+                None if self.head > self.seen => self.feed.next(limit).await?,
+                None => break,
+            };
+            let before = self.seen;
+            self.seen = self.seen.max(page.next);
+            self.head = self.head.max(page.head);
+            if !page.records.is_empty() {
+                return Ok(page);
+            }
+            if self.seen == before {
+                // The head is of others; whatever comes wakes the wait.
+                break;
+            }
+        }
+        let next = if self.due().is_none() {
+            self.seen
+        } else {
+            from
+        };
+        Ok(Page {
+            records: Vec::new(),
+            next,
+            head: self.head,
+        })
+    }
+
+    /// How long the checkpoint stays where it is although more has been seen.
+    fn due(&self) -> Option<Duration> {
+        let left = IDLE.checked_sub(self.moved?.elapsed())?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Waits until there may be something.
+    pub(crate) async fn wait(&mut self, limit: usize) -> Result<(), Error> {
+        let Some(base) = self.base.filter(|_| self.ready.is_none()) else {
+            return Ok(());
+        };
+        let due = if self.seen > base {
+            self.due().unwrap_or_default()
+        } else {
+            Duration::MAX
+        };
+        tokio::select! {
+            page = self.feed.next(limit) => self.ready = Some(page?),
+            () = tokio::time::sleep(due) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Where the read models stand, for operators and for health: what this process posts itself as it is, the rest as their database says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::partition::STREAMS;
+use event_store::record::Position;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Stop;
+use crate::handle::{Projections, Way};
+use crate::positions::{Positions, Seen, Sum};
+use crate::store::Error;
+use crate::value::{Spec, Spread};
+
+/// How often a process that does not post a model whole looks where it stands, for its own health.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Where a read model stands, and the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The model.
+    pub name: &'static str,
+    /// The version of its tables and its apply.
+    pub version: u32,
+    /// The last position that its rows show.
+    pub position: Position,
+    /// The log's last position.
+    pub head: Position,
+    /// How many positions it is behind.
+    pub lag: u64,
+    /// Whether it is being built and not to be read yet.
+    pub building: bool,
+    /// How far the tables are that are built beside it, if they are.
+    pub rebuild: Option<Position>,
+    /// Why it stopped, if it did.
+    pub stopped: Option<Stop>,
+    /// The partitions that this process posts, of a model that is spread over several.
+    pub runs: Vec<u32>,
+}
+
+impl Projections {
+    /// Where each read model stands: what this process posts itself as it is, the rest as it was seen last, at most some seconds ago
+    /// while `run` runs.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Standing> {
+        match &self.way {
+            Way::Whole(_) => self.posted(),
+            Way::Shared(_, positions) | Way::Reading(positions) => self.seen(&positions.last()),
+        }
+    }
+
+    /// Where each read model stands now.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn standings(&self) -> Result<Vec<Standing>, Error> {
+        match &self.way {
+            Way::Whole(_) => Ok(self.posted()),
+            Way::Shared(_, positions) | Way::Reading(positions) => {
+                Ok(self.seen(&*positions.look().await?))
+            }
+        }
+    }
+
+    fn posted(&self) -> Vec<Standing> {
+        let head = self.parts.log.head().borrow().position;
+        let statuses = self.parts.board.all();
+        let standing = |spec: &'static Spec| {
+            let status = statuses.get(spec.name).cloned().unwrap_or_default();
+            Standing {
+                name: spec.name,
+                version: spec.version,
+                position: status.position,
+                head,
+                lag: head.saturating_sub(status.position),
+                building: status.position < status.building_to,
+                rebuild: status.rebuild,
+                stopped: status.stopped,
+                runs: Vec::new(),
+            }
+        };
+        self.specs().into_iter().map(standing).collect()
+    }
+
+    fn seen(&self, seen: &Seen) -> Vec<Standing> {
+        let head = self.parts.log.head().borrow().position;
+        let running = match &self.way {
+            Way::Shared(shared, _) => shared.running(),
+            Way::Whole(_) | Way::Reading(_) => BTreeSet::new(),
+        };
+        // Of a rebuild only the process knows that does it.
+        let statuses = self.parts.board.all();
+        let standing = |spec: &'static Spec| {
+            let found = seen.get(spec.name).map_or(&[][..], Vec::as_slice);
+            let sum = Sum::of(found);
+            let runs = match spec.spread {
+                Spread::ByStream => running.range(..STREAMS).copied().collect(),
+                Spread::Single => running.get(&STREAMS).map(|_| 0).into_iter().collect(),
+            };
+            Standing {
+                name: spec.name,
+                version: spec.version,
+                position: sum.position,
+                head,
+                lag: head.saturating_sub(sum.position),
+                building: sum.building || found.iter().any(|one| one.version != spec.version),
+                rebuild: statuses.get(spec.name).and_then(|status| status.rebuild),
+                stopped: sum.stopped,
+                runs,
+            }
+        };
+        self.specs().into_iter().map(standing).collect()
+    }
+}
+
+/// Looks now and then where the models stand, for those who ask without waiting.
+pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = token.cancelled() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = positions.look().await {
+            tracing::warn!(error = %error, "where the read models stand cannot be read now");
+        }
+    }
+}
