@@ -59,6 +59,8 @@ impl Options {
 /// How several processes post the read models of one database.
 #[derive(Clone)]
 pub struct Sharing {
+    /// Who this process is, unique among those that share the database.
+    pub owner: String,
     /// About how many records are taken at once.
     pub batch: usize,
     /// How long a process may be silent before others take its partitions.
@@ -70,6 +72,7 @@ pub struct Sharing {
 impl Default for Sharing {
     fn default() -> Self {
         Self {
+            owner: Uuid::now_v7().to_string(),
             batch: 2_000,
             lease: Duration::from_secs(10),
             feeds: None,
@@ -80,6 +83,7 @@ impl Default for Sharing {
 impl std::fmt::Debug for Sharing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sharing")
+            .field("owner", &self.owner)
             .field("batch", &self.batch)
             .field("lease", &self.lease)
             .finish_non_exhaustive()
@@ -159,7 +163,7 @@ impl Projections {
                 ))
             })
         });
-        let shared = Partitions::new(&parts, models.clone(), feeds, sharing.lease);
+        let shared = Partitions::new(&parts, models.clone(), feeds, sharing.owner, sharing.lease);
         let positions = Positions::new(Arc::clone(&parts.rows));
         positions.look().await?;
         Ok(Self::made(parts, models, Way::Shared(shared, positions)))

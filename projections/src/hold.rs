@@ -56,7 +56,21 @@ pub(crate) async fn hold_spread(
     specs: &[&'static Spec],
     owner: Uuid,
 ) -> Result<(), Error> {
-    let _alone = rows.exclusive().await?;
+    let alone = rows.exclusive().await?;
+    let made = make_missing(rows, log, specs, owner).await;
+    if let Err(error) = alone.release().await {
+        tracing::warn!(error = %error, "another process may have made read models at the same time");
+    }
+    made
+}
+
+/// Makes the tables that are not there or do not fit the log.
+async fn make_missing(
+    rows: &dyn ReadStore,
+    log: &dyn EventStore,
+    specs: &[&'static Spec],
+    owner: Uuid,
+) -> Result<(), Error> {
     for spec in specs {
         let found = rows.checkpoints(Some(spec.name), Slot::Live).await?;
         if found.iter().any(|found| found.version > spec.version) {

@@ -11,6 +11,7 @@ use event_store::consumer::{ConsumerKey, Lease};
 use event_store::members::Membership;
 use event_store::partition::{Door, STREAMS};
 use event_store::record::Micros;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -43,6 +44,8 @@ pub(crate) struct Partitions {
     parts: Parts,
     models: Vec<Arc<dyn Projection>>,
     feeds: Feeds,
+    /// Who this process is in leases.
+    owner: String,
     lease: Duration,
     running: Mutex<BTreeSet<u32>>,
 }
@@ -62,6 +65,7 @@ impl Partitions {
         parts: &Parts,
         models: Vec<Arc<dyn Projection>>,
         feeds: Feeds,
+        owner: String,
         lease: Duration,
     ) -> Arc<Self> {
         let board = Board::new(BTreeMap::new());
@@ -72,6 +76,7 @@ impl Partitions {
             },
             models,
             feeds,
+            owner,
             lease,
             running: Mutex::default(),
         })
@@ -95,7 +100,7 @@ impl Partitions {
         let membership = Membership::new(
             Arc::clone(&self.parts.log),
             NAME,
-            &self.owner(),
+            &self.owner,
             self.lease,
             shares,
         );
@@ -129,10 +134,6 @@ impl Partitions {
         if let Err(error) = keeping.await {
             tracing::error!(error = %error, "the place among the processes was not kept well");
         }
-    }
-
-    fn owner(&self) -> String {
-        self.parts.owner.to_string()
     }
 
     fn models_of(&self, share: u32) -> Vec<Arc<dyn Projection>> {
@@ -192,7 +193,7 @@ impl Partitions {
             partition: share,
         };
         let lease = Micros::try_from(self.lease.as_micros()).unwrap_or(Micros::MAX);
-        let row = self.parts.log.acquire(&key, &self.owner(), lease).await?;
+        let row = self.parts.log.acquire(&key, &self.owner, lease).await?;
         Ok(row.map(|row| row.lease))
     }
 
@@ -223,11 +224,12 @@ impl Partitions {
         );
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();
-        let posting = worker.run(stop.clone());
-        tokio::pin!(posting);
+        // A task of its own: while the lease is renewed it would else not go on, and might sit on the connection that the renewal waits
+        // for.
+        let mut posting = AbortOnDropHandle::new(tokio::spawn(worker.run(stop.clone())));
         let ended = loop {
             tokio::select! {
-                posted = &mut posting => return match posted {
+                posted = &mut posting => return match whole(posted) {
                     Ok(()) => Ok(Ended::Told),
                     Err(Error::Lost(name)) => {
                         tracing::info!(share, projection.name = name, "a checkpoint was moved by another; looking again");
@@ -251,7 +253,7 @@ impl Partitions {
             }
         };
         stop.cancel();
-        posting.await?;
+        whole(posting.await)?;
         Ok(ended)
     }
 
@@ -316,6 +318,11 @@ impl Partitions {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What a task came to; one that panicked has failed.
+fn whole(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+    ended.unwrap_or_else(|error| Err(Error::Read(error.to_string())))
 }
 
 /// A share that is kept; it does not outlive whoever keeps it.

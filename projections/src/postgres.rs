@@ -32,6 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// nobody could take its partitions over.
 const UNATTENDED: &str = "3000";
 
+/// How long a process may keep the others from making tables: many times what that takes. One that is stopped in the middle of it, or
+/// whose machine is gone without a word, would else keep them waiting for ever. Should it wake later, tables are made twice: a waste and
+/// no more, since whoever makes them last has the checkpoints.
+const MAKING: Duration = Duration::from_secs(30);
+
 /// Read models in a PostgreSQL schema.
 #[derive(Clone, Debug)]
 pub struct Postgres {
@@ -62,6 +67,30 @@ impl Postgres {
             .write(|connection| Box::pin(schema::make(connection)))
             .await?;
         Ok(Arc::new(store))
+    }
+
+    /// Keeps other processes from making tables, until released or for so long; it is the server that counts.
+    ///
+    /// A lock of a connection of its own: it goes with the connection, also when the process dies. It is not one of a transaction, which
+    /// would hold back the vacuum and would have to end where the process waits for its log.
+    pub(crate) async fn exclusive_for(&self, most: Duration) -> Result<Exclusive, Error> {
+        let options = self
+            .options
+            .clone()
+            .options([("idle_session_timeout", most.as_millis().to_string())]);
+        self.finish(async move {
+            let mut connection = PgConnection::connect_with(&options)
+                .await
+                .map_err(write_error)?;
+            schema::lock(&mut connection).await?;
+            Ok(Exclusive::until(async move {
+                schema::unlock(&mut connection).await?;
+                // The lock is free: how the connection ends is of no concern.
+                drop(connection.close().await);
+                Ok(())
+            }))
+        })
+        .await
     }
 
     /// Runs an operation to its end, whoever waits for it: a transaction that is left half-way would stay open on its connection.
@@ -184,17 +213,8 @@ impl ReadStore for Postgres {
             .await
     }
 
-    /// A lock of a connection of its own: it goes with the connection, also when the process dies.
     async fn exclusive(&self) -> Result<Exclusive, Error> {
-        let options = self.options.clone();
-        self.finish(async move {
-            let mut connection = PgConnection::connect_with(&options)
-                .await
-                .map_err(write_error)?;
-            schema::lock(&mut connection).await?;
-            Ok(Exclusive(Some(Box::new(connection))))
-        })
-        .await
+        self.exclusive_for(MAKING).await
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {

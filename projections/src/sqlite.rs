@@ -141,7 +141,7 @@ impl ReadStore for Sqlite {
 
     /// One process has the file, and its one writing thread does one thing after the other.
     async fn exclusive(&self) -> Result<Exclusive, Error> {
-        Ok(Exclusive(None))
+        Ok(Exclusive::alone())
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {

@@ -1,6 +1,8 @@
 //! The contract of a database for read models: rows and checkpoint change in one transaction, by compare-and-set.
 //! It must never move a checkpoint without the rows, nor let a reader see half a model.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use event_store::record::Position;
 use uuid::Uuid;
@@ -117,12 +119,6 @@ pub enum Change {
     Remove(&'static Table, Vec<Value>),
 }
 
-impl std::fmt::Debug for Exclusive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Exclusive")
-    }
-}
-
 impl PartialEq for Table {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -197,11 +193,41 @@ pub struct Making {
     pub building_to: Position,
 }
 
-/// Keeps other processes from making tables, until it is dropped.
-pub struct Exclusive(
-    #[expect(dead_code, reason = "what it holds only has to be dropped")]
-    pub(crate)  Option<Box<dyn std::any::Any + Send>>,
-);
+/// Keeps other processes from making tables until it is released. If it is dropped instead, they go on as soon as the database has
+/// noticed; and they do not wait for ever for a process that stands still.
+pub struct Exclusive(Option<Release>);
+
+/// What lets the others in, and what they wait for.
+type Release = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+impl Exclusive {
+    /// For a database that one process alone has open.
+    pub(crate) const fn alone() -> Self {
+        Self(None)
+    }
+
+    /// Released by this; the same if it is dropped, but not at once.
+    pub(crate) fn until(release: impl Future<Output = Result<(), Error>> + Send + 'static) -> Self {
+        Self(Some(Box::pin(release)))
+    }
+
+    /// Lets the others in: it has been done when this comes back.
+    ///
+    /// # Errors
+    /// If the database says that they were let in before: it had not been reached for too long, and tables may have been made twice.
+    pub async fn release(self) -> Result<(), Error> {
+        match self.0 {
+            Some(release) => release.await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Exclusive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exclusive")
+    }
+}
 
 /// A database for read models. An operation that has begun is finished even if whoever asked for it has gone.
 #[async_trait]
@@ -239,7 +265,7 @@ pub trait ReadStore: Send + Sync + 'static {
     /// Drops the tables that were being built: by anybody, or by this owner only.
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error>;
 
-    /// Waits until no other process makes tables, and keeps them from it.
+    /// Waits until no other process makes tables, and keeps them from it until released.
     async fn exclusive(&self) -> Result<Exclusive, Error>;
 
     /// Answers queries, all on one state of the database.

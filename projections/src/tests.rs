@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod databases;
+mod exclusive;
 mod rows;
 mod sharing;
 mod shop;
+mod sleeping;
 mod workers;

@@ -67,9 +67,19 @@ pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     run(connection, TABLES.to_owned()).await
 }
 
-/// Waits until no other process makes tables, and keeps them from it while the connection lasts.
+/// Waits until no other process makes tables, and keeps them from it until [`unlock`] or the end of the connection.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(MAKING_TABLES)
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(write_error)
+}
+
+/// Lets other processes make tables; they can when this comes back.
+pub(super) async fn unlock(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(MAKING_TABLES)
         .execute(connection)
         .await

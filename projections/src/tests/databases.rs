@@ -329,6 +329,16 @@ async fn one_key_twice_in_a_batch_ends_as_its_last_row_and_tallies_add_up() {
 }
 
 #[tokio::test]
+async fn a_state_that_is_looked_at_slowly_stays() {
+    let rows = postgres().await;
+    let snapshot = rows.snapshot().await.unwrap();
+    snapshot.checkpoints("order_list").await.unwrap();
+    // Longer than the server leaves the transaction of a process alone that says nothing.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    snapshot.checkpoints("order_list").await.unwrap();
+}
+
+#[tokio::test]
 async fn checkpoints_move_by_compare_and_set_and_change_hands_on_both() {
     let folder = tempfile::tempdir().unwrap();
     for rows in both(folder.path()).await {

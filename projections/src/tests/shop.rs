@@ -30,7 +30,7 @@ pub(crate) const TENANT: &str = "acme";
 /// What every fold of the shop's streams gives, and the store that holds them.
 pub(crate) struct Shop {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<dyn EventStore>,
     pub(crate) orders: HashMap<OrderId, order::Order>,
     pub(crate) stocks: HashMap<(String, String), stock::Stock>,
     pub(crate) payments: HashMap<PaymentId, payment::Payment>,
@@ -44,6 +44,11 @@ impl Shop {
     pub(crate) fn open() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(Options::new(folder.path().join("log"))).expect("a new store");
+        Self::on(store, folder)
+    }
+
+    /// The shop on a new store of any kind, and a folder for what else it needs.
+    pub(crate) fn on(store: Arc<dyn EventStore>, folder: tempfile::TempDir) -> Self {
         Self {
             folder,
             store,
@@ -56,7 +61,7 @@ impl Shop {
 
     /// The store as the read models take it.
     pub(crate) fn log(&self) -> Arc<dyn EventStore> {
-        Arc::clone(&self.store) as Arc<dyn EventStore>
+        Arc::clone(&self.store)
     }
 
     pub(crate) fn head(&self) -> Position {

@@ -1,0 +1,190 @@
+//! A process that stands still for longer than its leases last, as one does whose machine is paused, and then goes on as if nothing had
+//! been.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use async_trait::async_trait;
+use event_store::EventStore;
+use event_store::postgres::{Options, Store};
+use servers::Postgres as Server;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::databases::rows_of;
+use super::sharing::{LEASE, sharing, start_on, until};
+use super::shop::Shop;
+use super::workers::{SOON, fresh};
+use crate::board::Stop;
+use crate::postgres::Postgres;
+use crate::store::{Checkpoint, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
+use crate::value::{Row, Spec};
+use crate::{Error, Projections, Snapshot};
+
+/// What a process had in hand when it stopped.
+#[derive(Clone)]
+struct InHand(Vec<Part>);
+
+/// Puts a process to sleep, and tells what became of what it had in hand.
+struct Bed {
+    armed: AtomicBool,
+    asleep: Mutex<Option<InHand>>,
+    waking: Mutex<mpsc::Receiver<()>>,
+    outcome: Mutex<Option<Result<(), Error>>>,
+}
+
+/// The rows, for a process that runs on one thread: it stops as a whole (the thread does) with a batch in hand that only has to be
+/// committed.
+struct Sleeping(Arc<Postgres>, Arc<Bed>);
+
+#[async_trait]
+impl ReadStore for Sleeping {
+    async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
+        let (rows, bed) = (&self.0, &self.1);
+        let full = parts.iter().any(|part| !part.changes.is_empty());
+        if !full || !bed.armed.swap(false, Ordering::SeqCst) {
+            return rows.commit(slot, parts).await;
+        }
+        *bed.asleep.lock().unwrap() = Some(InHand(parts.clone()));
+        // Not an await: nothing else of the process goes on either, no renewal of a lease and no look at a checkpoint. If the test
+        // has failed and gone, it goes on as well.
+        let _ = bed.waking.lock().unwrap().recv();
+        let outcome = rows.commit(slot, parts).await;
+        *bed.outcome.lock().unwrap() = Some(outcome.clone());
+        outcome
+    }
+
+    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
+        self.0.checkpoints(name, slot).await
+    }
+
+    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
+        self.0.create(making).await
+    }
+
+    async fn acquire(
+        &self,
+        name: &str,
+        slot: Slot,
+        partition: u32,
+        owner: Uuid,
+    ) -> Result<Checkpoint, Error> {
+        self.0.acquire(name, slot, partition, owner).await
+    }
+
+    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
+        self.0.stop(name, partition, epoch, stop).await
+    }
+
+    async fn take_over(
+        &self,
+        spec: &'static Spec,
+        owner: Uuid,
+        partitions: u32,
+    ) -> Result<Takeover, Error> {
+        self.0.take_over(spec, owner, partitions).await
+    }
+
+    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
+        self.0.discard(spec, owner).await
+    }
+
+    async fn exclusive(&self) -> Result<Exclusive, Error> {
+        self.0.exclusive().await
+    }
+
+    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
+        self.0.read(statements).await
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.0.snapshot().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.0.close().await
+    }
+}
+
+/// A hold of its own of the log, as each process has one: with a store shared in memory, one that sleeps would keep what the others
+/// wait for, which no process can do to another.
+async fn log(url: &str) -> Arc<dyn EventStore> {
+    Store::open(Options::new(url)).await.unwrap()
+}
+
+/// Runs a process on one thread until told to stop.
+fn process(
+    (log_url, rows_url): (String, String),
+    bed: Arc<Bed>,
+    token: CancellationToken,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let rows = Postgres::open(&rows_url, 8).await.unwrap();
+            let (rows, log) = (Arc::new(Sleeping(rows, bed)), log(&log_url).await);
+            let projections = Projections::open_on(rows, Arc::clone(&log), sharing(None));
+            projections.await.unwrap().run(token).await;
+            log.close().await.unwrap();
+        });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_slept_through_its_leases_writes_nothing_with_what_it_had_in_hand() {
+    let (log_url, url) = (Server::shared().database(), Server::shared().database());
+    let mut shop = Shop::on(log(&log_url).await, tempfile::tempdir().unwrap());
+    shop.trade(20).await;
+    let (wake, waking) = mpsc::channel();
+    let bed = Arc::new(Bed {
+        armed: AtomicBool::new(false),
+        asleep: Mutex::default(),
+        waking: Mutex::new(waking),
+        outcome: Mutex::default(),
+    });
+    let token = CancellationToken::new();
+    let urls = (log_url.clone(), url.clone());
+    let sleeper = process(urls, Arc::clone(&bed), token.clone());
+    let rows = Postgres::open(&url, 8).await.unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log());
+    let other = other.await.unwrap();
+    other.wait_for(shop.head(), SOON).await.unwrap();
+
+    bed.armed.store(true, Ordering::SeqCst);
+    shop.trade(10).await;
+    until("the sleep", || bed.asleep.lock().unwrap().is_some()).await;
+    let InHand(parts) = bed.asleep.lock().unwrap().clone().unwrap();
+    tokio::time::sleep(LEASE).await;
+    let second = start_on(log(&log_url).await, Arc::clone(&rows) as _, None).await;
+    other.wait_for(shop.head(), SOON).await.unwrap();
+    shop.trade(5).await;
+    other.wait_for(shop.head(), SOON).await.unwrap();
+    // The second has it all, and has gone past what the first has in hand.
+    for part in &parts {
+        let found = rows.checkpoints(Some(part.name), Slot::Live).await.unwrap();
+        let taken = found.iter().find(|one| one.partition == part.partition);
+        let taken = taken.unwrap();
+        assert!(taken.epoch > part.epoch && taken.position >= part.to);
+    }
+    assert!(bed.outcome.lock().unwrap().is_none(), "it sleeps");
+
+    let before = rows_of(&rows).await;
+    assert_eq!(before, fresh(&shop, "before").await);
+    wake.send(()).unwrap();
+    until("the commit", || bed.outcome.lock().unwrap().is_some()).await;
+    let outcome = bed.outcome.lock().unwrap().take();
+    assert!(matches!(outcome, Some(Err(Error::Lost(_)))), "{outcome:?}");
+    assert_eq!(rows_of(&rows).await, before, "it wrote nothing");
+    // It takes its part again, and both go on.
+    shop.trade(5).await;
+    other.wait_for(shop.head(), SOON).await.unwrap();
+    assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);
+    token.cancel();
+    tokio::task::spawn_blocking(move || sleeper.join().unwrap())
+        .await
+        .unwrap();
+    second.stop().await;
+}
