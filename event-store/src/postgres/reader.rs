@@ -5,11 +5,11 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
-use super::rows::{self, Names, columns, read_error, signed, unsigned};
+use super::rows::{self, HEAD, Names, columns, read_error, signed, unsigned};
 use super::shared::Shared;
 use crate::append::Receipt;
 use crate::record::{Micros, Position, Record, StreamId, Version};
-use crate::store::{Direction, Error, Filter, Page};
+use crate::store::{Direction, Error, Filter, Head, Page};
 
 /// The most positions that one page looks at: a filter that wants little must not hold a connection for the whole log.
 const MOST_SEEN: u64 = 16_384;
@@ -56,6 +56,14 @@ const END_OF_BATCH: &str = "SELECT position - 1 FROM daybook.events WHERE positi
 /// The first position after `$1` that holds a record of one of the categories.
 const SKIP: &str = "SELECT min(e.position) FROM unnest($2::bytea[]) AS c (category) CROSS JOIN LATERAL ( \
       SELECT position FROM daybook.events WHERE category = c.category AND position > $1 ORDER BY position LIMIT 1) e";
+
+/// The durable head as the database has it now.
+pub(super) async fn head(shared: &Shared) -> Result<Head, Error> {
+    let row = reading!(shared, connection => sqlx::query(HEAD).fetch_one(connection));
+    let head = rows::head(&row?).map_err(|error| read_error(&error))?.head;
+    shared.publish(head);
+    Ok(head)
+}
 
 /// A page of the log after `after`, up to `head`.
 pub(super) async fn page(

@@ -1,6 +1,7 @@
 //! Generations: whether the stream that is there can be gone on with, and how a new one begins.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::GetStreamErrorKind;
@@ -13,12 +14,16 @@ use event_store::record::Position;
 use event_store::{Error, EventStore, Filter, Head};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::Options;
 use super::batch::Tail;
 use crate::connection::Connection;
 use crate::envelope::{Envelope, hex, unhex};
 use crate::names;
+
+/// A position that the store's watch does not tell within this time is not there: several times what a poll takes.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// How many generations stay: the one that is published, and the one before it for readers that are still on their way.
 const KEPT: u64 = 2;
@@ -218,6 +223,12 @@ pub(crate) async fn hash_at(
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some(START));
     };
+    // What another process has committed may be heard of here before the store's own watch tells it.
+    let mut head = store.head();
+    let told = head.wait_for(|head| head.position >= position);
+    if !matches!(timeout(TOLD_WITHIN, told).await, Ok(Ok(_))) {
+        return Ok(None);
+    }
     let page = store.read_log(before, &Filter::default(), 1).await?;
     let record = page.records.first();
     Ok(record
