@@ -5,14 +5,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The whole picture. An arrow that is not here does not exist.
+/// The whole picture. An arrow that is not here does not exist. To `servers`, only tests have one.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("event-store", &[]),
-    ("event-stream", &["event-store"]),
+    ("event-store", &["servers"]),
+    ("event-stream", &["event-store", "servers"]),
     ("schemas", &["domain"]),
     ("command-api", &["domain", "schemas", "event-store"]),
-    ("projections", &["domain", "schemas", "event-store"]),
+    (
+        "projections",
+        &["domain", "schemas", "event-store", "servers"],
+    ),
     (
         "query-api",
         &["domain", "schemas", "event-store", "projections"],
@@ -33,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("checker", &["event-store"]),
     ("servers", &[]),
+    ("cluster", &["servers"]),
     (
         "tests",
         &[
@@ -46,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sagas",
             "daybook",
             "checker",
+            "cluster",
             "servers",
         ],
     ),
@@ -75,8 +80,8 @@ const WRAPPERS: &[(&str, &[&str])] = &[
             "tests",
         ],
     ),
-    ("clap", &["daybook", "tests"]),
-    ("anyhow", &["daybook", "tests"]),
+    ("clap", &["daybook", "cluster", "tests"]),
+    ("anyhow", &["daybook", "cluster", "tests"]),
 ];
 
 fn metadata() -> Value {

@@ -63,19 +63,7 @@ impl Nats {
     }
 
     fn new(name: &str) -> Self {
-        let program = folder_of(
-            "nats-server",
-            "NATS_SERVER_BIN",
-            &[installed().join("nats/bin")],
-        )
-        .join("nats-server");
-        let version = Command::new(&program).arg("--version").output().unwrap();
-        let version = String::from_utf8_lossy(&version.stdout).into_owned();
-        assert!(
-            version.contains(VERSION),
-            "{} is {version}and not {VERSION}: run scripts/servers",
-            program.display()
-        );
+        let program = program();
         Self {
             folder: tempfile::Builder::new()
                 .prefix("daybook-nats")
@@ -183,6 +171,25 @@ impl Nats {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
+}
+
+/// The program, of a release that has what Daybook asks for.
+#[must_use]
+pub fn program() -> PathBuf {
+    let program = folder_of(
+        "nats-server",
+        "NATS_SERVER_BIN",
+        &[installed().join("nats/bin")],
+    )
+    .join("nats-server");
+    let version = Command::new(&program).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    assert!(
+        version.contains(VERSION),
+        "{} is {version}and not {VERSION}: run scripts/servers",
+        program.display()
+    );
+    program
 }
 
 /// The server's folder, for tests that look at its files.

@@ -32,20 +32,12 @@ impl Postgres {
     /// A new cluster with settings beside the usual ones, `synchronous_commit=off` say; running.
     #[must_use]
     pub fn with(settings: &[&str]) -> Self {
-        let others: Vec<_> = (15..=20)
-            .rev()
-            .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
-            .collect();
-        // A link to one of them leads to the folder where all of them are.
-        let initdb = folder_of("initdb", "POSTGRES_BIN", &others).join("initdb");
-        let initdb = initdb.canonicalize().unwrap();
-        let programs = initdb.parent().unwrap().to_owned();
         let folder = tempfile::Builder::new()
             .prefix("daybook-pg")
             .tempdir()
             .unwrap();
         let mut postgres = Self {
-            programs,
+            programs: programs(),
             folder,
             port: free_port(),
             settings: settings.iter().map(ToString::to_string).collect(),
@@ -71,24 +63,14 @@ impl Postgres {
     /// A program of the server's, run as its user: the server refuses to run as root.
     fn program(&self, name: &str) -> Command {
         let mut command = Process::bound("INT");
-        if is_root() {
-            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
-        }
+        command.args(as_server().into_iter().skip(1));
         command.arg(self.programs.join(name));
         command.current_dir("/");
         command
     }
 
     fn make(&self) {
-        if is_root() {
-            succeed(
-                Command::new("chown")
-                    .arg("postgres")
-                    .arg(self.folder.path())
-                    .output()
-                    .unwrap(),
-            );
-        }
+        own(self.folder.path());
         let mut command = self.program("initdb");
         command
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
@@ -212,6 +194,38 @@ impl Postgres {
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// The folder of PostgreSQL's programs.
+#[must_use]
+pub fn programs() -> PathBuf {
+    let others: Vec<_> = (15..=20)
+        .rev()
+        .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
+        .collect();
+    // A link to one of them leads to the folder where all of them are.
+    let initdb = folder_of("initdb", "POSTGRES_BIN", &others).join("initdb");
+    let initdb = initdb.canonicalize().unwrap();
+    initdb.parent().unwrap().to_owned()
+}
+
+/// What runs a program as the server's user, where this process is root: the server refuses to run as root.
+#[must_use]
+pub fn as_server() -> Vec<String> {
+    let mut command = vec!["setpriv".to_owned()];
+    if is_root() {
+        command
+            .extend(["--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned));
+    }
+    command
+}
+
+/// Gives a folder to the server's user, where this process is root.
+pub fn own(folder: &Path) {
+    if is_root() {
+        let mut chown = Command::new("chown");
+        succeed(chown.arg("postgres").arg(folder).output().unwrap());
     }
 }
 
