@@ -54,9 +54,15 @@ pub enum Command {
     /// Build a read model anew, from the first event on.
     Rebuild(Rebuild),
     /// Read the whole log and prove it: the chain, versions, positions, the laws, every read model. Works beside a running server.
-    Verify,
+    Verify(Verify),
     /// Place orders over HTTP as fast as it goes, and tell how fast that is.
     Bench(Bench),
+    /// Make the tables of a database for the log, and let a role write to them that may change nothing in it.
+    Migrate(Migrate),
+    /// Copy a log into an empty database: positions, hashes and command ids stay. Goes on where it was broken off.
+    Copy(Copy),
+    /// Ask a running process whether it is ready: exit code 0 if it is.
+    Ready(Ready),
     /// Print the OpenAPI document.
     Openapi,
     /// Print the configuration that is in force. What cannot be used is refused, with exit code 2.
@@ -67,6 +73,9 @@ pub enum Command {
         /// Print the defaults of every key, with what they mean.
         #[arg(long)]
         default: bool,
+        /// The command whose configuration it is: config --check -- serve --roles relay
+        #[arg(last = true)]
+        command: Vec<String>,
     },
 }
 
@@ -76,6 +85,10 @@ pub struct Serve {
     /// Address and port (http.listen); loopback only.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// What this process does (roles.run), where the log is in a database: command-api, query-api, relay, projections, sagas,
+    /// ordering, inventory, payments; everything if nothing is said.
+    #[arg(long, value_name = "ROLE,…")]
+    pub roles: Option<String>,
 }
 
 /// `demo`
@@ -173,6 +186,41 @@ pub struct Rebuild {
     pub url: Option<String>,
 }
 
+/// `migrate`
+#[derive(Clone, Debug, Args)]
+pub struct Migrate {
+    /// A role of the database that may read and add, and change nothing that is written.
+    #[arg(long, value_name = "ROLE")]
+    pub grant_to: Vec<String>,
+}
+
+/// `copy`
+#[derive(Clone, Debug, Args)]
+pub struct Copy {
+    /// Where the log is: sqlite:FOLDER or postgres://…
+    #[arg(long, value_name = "LOG")]
+    pub from: String,
+    /// Where it goes: postgres://…, empty, or with a part of this log that an earlier copy left.
+    #[arg(long, value_name = "LOG")]
+    pub to: String,
+}
+
+/// `ready`
+#[derive(Clone, Debug, Args)]
+pub struct Ready {
+    /// Where the process listens.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+}
+
+/// `verify`
+#[derive(Clone, Debug, Args)]
+pub struct Verify {
+    /// Compare the read models with those of another store as well, row by row, at the same position: the folder of an embedded one.
+    #[arg(long, value_name = "FOLDER")]
+    pub against: Option<PathBuf>,
+}
+
 /// `bench`
 #[derive(Clone, Debug, Args)]
 pub struct Bench {
@@ -198,8 +246,13 @@ impl Common {
     ///
     /// # Errors
     /// If it cannot be used.
-    pub fn load(&self, listen: Option<SocketAddr>) -> Result<Config, Error> {
+    pub fn load(&self, command: Option<&Command>) -> Result<Config, Error> {
         let mut flags = Vec::new();
+        let (listen, roles) = match command {
+            Some(Command::Serve(serve)) => (serve.listen, serve.roles.as_ref()),
+            Some(Command::Demo(demo)) => (demo.listen, None),
+            _ => (None, None),
+        };
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
                 return Err(Error::Value {
@@ -214,6 +267,9 @@ impl Common {
         }
         if let Some(listen) = listen {
             flags.push(("http.listen".to_owned(), listen.to_string()));
+        }
+        if let Some(roles) = roles {
+            flags.push(("roles.run".to_owned(), roles.clone()));
         }
         Sources::of_process(self.config.as_deref(), flags).load()
     }

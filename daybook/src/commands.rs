@@ -4,15 +4,16 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser as _;
 use event_store::sqlite::OpenError;
 use serde_json::json;
 
-use crate::cli::{Cli, Command, Common, Demo, Import, Rebuild, Serve};
+use crate::cli::{Cli, Command, Common, Demo, Import, Ready, Rebuild, Serve};
 use crate::config::payments::Payments;
 use crate::config::{self, Config};
 use crate::console::{self, Output};
 use crate::remote::Remote;
-use crate::{bench, demo, history, import, openapi, roles, signals, telemetry, verify};
+use crate::{bench, database, demo, history, import, openapi, roles, signals, telemetry, verify};
 
 /// It failed, or found what must not be.
 const FAILED: u8 = 1;
@@ -60,13 +61,12 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let common = cli.common;
-    let listen = match &cli.command {
-        None => None,
-        Some(Command::Serve(serve)) => serve.listen,
-        Some(Command::Demo(demo)) => demo.listen,
-        Some(_) => None,
-    };
-    let config = common.load(listen)?;
+    if let Some(Command::Config { command, .. }) = &cli.command
+        && !command.is_empty()
+    {
+        return check(command);
+    }
+    let config = common.load(cli.command.as_ref())?;
     let quiet = !matches!(cli.command, None | Some(Command::Serve(_)));
     logs(&config, quiet)?;
     match cli.command.unwrap_or(Command::Serve(Serve::default())) {
@@ -79,8 +79,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rebuild(asked) => rebuild(config, asked, common.output).await,
-        Command::Verify => {
-            let proof = verify::prove(&config).await?;
+        Command::Verify(asked) => {
+            let proof = verify::prove(&config, asked.against.as_deref()).await?;
             common.output.print(&proof, verify::Proof::text);
             Ok(if proof.holds {
                 ExitCode::SUCCESS
@@ -97,7 +97,17 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             console::line(openapi::document().await?.to_pretty_json()?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config { check: _, default } => show(&config, &common, default),
+        Command::Migrate(asked) => {
+            database::migrate(&config, &asked).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Copy(asked) => {
+            let copied = database::copy(&asked).await?;
+            common.output.print(&copied, database::Copied::text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ready(asked) => ready(&asked, common.output).await,
+        Command::Config { default, .. } => show(&config, &common, default),
     }
 }
 
@@ -206,7 +216,7 @@ async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Resu
             rebuilt.push(json!({ "name": name, "requested": true }));
         }
     } else {
-        let models = roles::open_models(&config, "rebuild").await?;
+        let models = roles::Models::open(&config, "rebuild").await?;
         for name in names {
             let bar = console::bar(0, &name);
             let moved = bar.clone();
@@ -229,6 +239,37 @@ async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Resu
             }
         })
     });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a process whether it is ready.
+async fn ready(asked: &Ready, output: Output) -> anyhow::Result<ExitCode> {
+    let readiness: serde_json::Value = Remote::try_new(&asked.url)?.readiness().await?;
+    let ready = readiness["ready"] == true;
+    output.print(&readiness, |readiness| {
+        let parts = readiness["parts"].as_array().cloned().unwrap_or_default();
+        parts.iter().fold(String::new(), |text, part| {
+            let word = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+            let mark = if part["ready"] == true { "ok" } else { "NO" };
+            format!("{text}{mark} {}: {}\n", word("name"), word("detail"))
+        })
+    });
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+/// Checks the configuration of another command, as that command would have it.
+fn check(command: &[String]) -> anyhow::Result<ExitCode> {
+    let words = std::iter::once("daybook").chain(command.iter().map(String::as_str));
+    let cli = Cli::try_parse_from(words).map_err(|error| config::Error::Value {
+        key: "the command",
+        why: error.to_string(),
+    })?;
+    let config = cli.common.load(cli.command.as_ref())?;
+    cli.common.output.print(&config, Config::to_toml);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,12 +4,15 @@
 mod concern;
 pub mod http;
 pub mod imports;
+pub mod nats;
 pub mod payments;
 pub mod projections;
+pub mod roles;
 pub mod sagas;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
+pub mod url;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +31,10 @@ pub struct Config {
     pub http: http::Http,
     /// Where the log is.
     pub store: store::Store,
+    /// What a process does.
+    pub roles: roles::Roles,
+    /// The broker.
+    pub nats: nats::Nats,
     /// How long processes run.
     pub sagas: sagas::Sagas,
     /// How read models follow.
@@ -119,6 +126,9 @@ impl Config {
     fn check(&self) -> Result<(), Error> {
         self.http.check()?;
         self.tenant.check()?;
+        self.store.check()?;
+        self.roles.check(self.store.url.is_set())?;
+        self.nats.check()?;
         self.imports.check()
     }
 
@@ -138,6 +148,8 @@ impl Config {
         text.push_str(&tenant::Tenant::described("tenant"));
         text.push_str(&http::Http::described("http"));
         text.push_str(&store::Store::described("store"));
+        text.push_str(&roles::Roles::described("roles"));
+        text.push_str(&nats::Nats::described("nats"));
         text.push_str(&sagas::Sagas::described("sagas"));
         text.push_str(&projections::Projections::described("projections"));
         text.push_str(&payments::Payments::described("payments"));

@@ -77,7 +77,7 @@ pub async fn feed(
     let models_caught_up_ms = answered.elapsed().as_secs_f64() * 1e3;
     running.settle(SETTLE).await?;
     running.wait_for_models(running.head()).await?;
-    let proof = verify::prove(&running.config).await?;
+    let proof = verify::prove(&running.config, None).await?;
     let mut orders = proof.orders;
     orders.insert("placed".to_owned(), orders.values().sum());
     Ok(Summary {

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use domain::Aggregate as _;
 use domain::ids::{Channel, ExternalRef, OrderId, Tenant};
 use domain::order::Order;
 use domain::stream;
 use domain::time::Timestamp;
 use event_store::record::{Record, StreamId, Version};
-use event_store::sqlite::Store;
 use event_store::{Direction, EventStore};
 use projections::order_timeline;
 use schemas::http::order::OrderBody;
@@ -20,6 +19,7 @@ use serde_json::Value;
 
 use crate::cli::History;
 use crate::config::Config;
+use crate::roles;
 
 /// Records of the stream read at once.
 const PAGE: usize = 1_000;
@@ -101,9 +101,7 @@ pub struct Change {
 /// # Errors
 /// If there is no such order, or the store cannot be read.
 pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> {
-    let folder = &config.store.data;
-    let log = Store::open_read_only(folder)
-        .with_context(|| format!("the store in {} cannot be opened", folder.display()))?;
+    let log = roles::log::beside(config, "history").await?;
     let tenant = Tenant::try_new(config.tenant.name.as_str())?;
     let order_id = find(&*log, &tenant, &config.imports.channel, asked).await?;
     let name = stream::order(order_id);

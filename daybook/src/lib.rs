@@ -7,6 +7,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod content;
+pub mod database;
 pub mod demo;
 pub mod history;
 pub mod import;

@@ -17,16 +17,21 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::service::{self, Service};
 use crate::telemetry;
 
-/// All routes, with their description.
+/// The routes of a process, with their description: those of the sides that it has, and the service's own.
 pub fn routes(
-    write: command_api::http::Api,
-    read: query_api::http::Api,
+    write: Option<command_api::http::Api>,
+    read: Option<query_api::http::Api>,
     service: Service,
 ) -> OpenApiRouter {
-    OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()))
-        .merge(command_api::http::router(write))
-        .merge(query_api::http::router(read))
-        .merge(service::router().with_state(service))
+    let mut router =
+        OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()));
+    if let Some(write) = write {
+        router = router.merge(command_api::http::router(write));
+    }
+    if let Some(read) = read {
+        router = router.merge(query_api::http::router(read));
+    }
+    router.merge(service::router().with_state(service))
 }
 
 fn info() -> Info {
@@ -73,7 +78,7 @@ pub async fn document() -> anyhow::Result<OpenApi> {
         metrics: telemetry::metrics()?,
         health: Arc::default(),
     };
-    let (_, document) = routes(write, read, service).split_for_parts();
+    let (_, document) = routes(Some(write), Some(read), service).split_for_parts();
     models.close().await?;
     store.close().await?;
     Ok(document)

@@ -44,6 +44,15 @@ impl Remote {
         Ok(expect(answer).await?.json().await?)
     }
 
+    /// Whether the server is ready, and its parts; it says so with another status where it is not.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub async fn readiness(&self) -> anyhow::Result<Value> {
+        let answer = self.client.get(self.url("/readyz")).send().await;
+        Ok(answer.with_context(|| self.silent())?.json().await?)
+    }
+
     /// Sends something.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
 //! The composition root: what runs in this process, how its parts are put together, and in which order they stop. Every long task is
-//! started here. Each role takes what it needs as parameters and could run in a process of its own; none knows another.
+//! started here. Each role takes what it needs as parameters and may run in a process of its own; none knows another.
 
+mod broker;
 mod http;
+pub(crate) mod log;
 mod process;
 mod read;
+mod services;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,18 +19,23 @@ use domain::stock::{self, Stock};
 use domain::stream;
 use event_store::EventStore;
 use event_store::record::Position;
-use event_store::sqlite::{Options, Store};
+use event_store::sqlite::Options;
 use projections::{Projections, Reads};
 use schemas::{Actor, Metadata};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use self::log::Log;
 use crate::config::Config;
+use crate::config::roles::{Role, Set};
 use crate::service::health::{Health, Part};
 use crate::telemetry;
 
 pub(crate) use process::seen;
+pub use read::Models;
+pub(crate) use read::database as read_models;
 
 /// How long a part may take to stop. What is cut off then is found again at the next start: a stop is never more than a kill.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,13 +56,16 @@ pub struct Running {
     pub reads: Reads,
     /// How the parts are.
     pub health: Arc<Health>,
-    store: Arc<Store>,
+    /// What this process does.
+    roles: Set,
+    store: Log,
     models: Arc<Projections>,
     verdicts: command_api::verdict::Verdicts,
     commands: TaskTracker,
     imports: Stage,
     processes: Stage,
     following: Stage,
+    publishing: Stage,
     upkeep: Stage,
     server: Mutex<Option<http::Server>>,
 }
@@ -113,27 +124,61 @@ pub async fn start_with(
     adjust: impl FnOnce(&mut Options),
 ) -> anyhow::Result<Running> {
     let metrics = telemetry::metrics()?;
-    let store = open(&config, role, adjust)?;
-    let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
+    let store = Log::open(&config, role, adjust).await?;
+    let roles = roles(&config, role);
+    let owner = owner(role, &store);
+    let log = store.events();
     let health = Arc::new(Health::default());
     let upkeep = Stage::new("upkeep");
     upkeep.spawn(telemetry::upkeep(metrics, upkeep.token.clone()));
+    watch_store(&store, &health);
+
+    let publishing = Stage::new("the broker");
+    let broker = broker::connect(&config, &owner, &log, &publishing).await?;
+    if let Some(broker) = &broker {
+        broker::watch(broker, &health);
+        if roles.has(Role::Relay) {
+            broker::relay(broker, &config, &owner, &log, &publishing, &health);
+        }
+    }
+    let feeds = broker::feeds(broker.as_ref(), &log);
 
     let commands = TaskTracker::new();
     let executor = write::executor(&config, Arc::clone(&log), commands.clone());
     let following = Stage::new("read models");
-    let verdicts = write::verdicts(Arc::clone(&log), &following);
-    let models = read::start(&config, Arc::clone(&log), &following, &health).await?;
+    let verdicts = write::verdicts(Arc::clone(&log), roles.has(Role::CommandApi), &following);
+    // The one process of a file does all of everything; of a database it does the share that falls to it.
+    let whole = !store.is_shared();
+    let posts = roles.has(Role::Projections);
+    let models = if whole {
+        read::whole(&config, &log).await?
+    } else {
+        read::shared(&config, &owner, &log, &feeds, posts).await?
+    };
+    let asked = posts || roles.has(Role::QueryApi);
+    read::follow(&models, asked, &following, &health);
     let processes = Stage::new("sagas and payments");
-    process::start(
-        &config,
-        Arc::clone(&log),
-        executor.clone(),
-        &processes,
-        &health,
-    )
-    .await?;
-    watch_store(&store, &health);
+    let parts = process::Parts {
+        config: &config,
+        owner: &owner,
+        log: &log,
+        feeds: &feeds,
+        queue: broker.as_ref().map(|broker| &broker.queue),
+        executor: &executor,
+        stage: &processes,
+        health: &health,
+    };
+    if roles.has(Role::Sagas) {
+        parts.sagas(whole);
+    }
+    if roles.has(Role::Payments) {
+        parts.payments()?;
+    }
+    for service in [Role::Ordering, Role::Inventory, Role::Payments] {
+        if roles.has(service) {
+            parts.service(service);
+        }
+    }
     Ok(Running {
         tenant: Tenant::try_new(config.tenant.name.as_str())?,
         reads: models.reads(),
@@ -143,83 +188,38 @@ pub async fn start_with(
         log,
         executor,
         health,
+        roles,
         store,
         models,
         verdicts,
         commands,
         processes,
         following,
+        publishing,
         upkeep,
     })
 }
 
-/// Opens the read models alone, to build one anew: the store's lock keeps a server away meanwhile.
-///
-/// # Errors
-/// If the store is held by another process or cannot be opened.
-pub async fn open_models(config: &Config, role: &str) -> anyhow::Result<Models> {
-    let store = open(config, role, |_| {})?;
-    let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
-    let models = Projections::open(read::options(config), log).await?;
-    Ok(Models { store, models })
-}
-
-/// The read models alone.
-pub struct Models {
-    store: Arc<Store>,
-    models: Arc<Projections>,
-}
-
-impl Models {
-    /// Builds one anew; the position that it shows then.
-    ///
-    /// # Errors
-    /// If there is none of that name, or a record cannot be applied.
-    pub async fn rebuild(
-        &self,
-        name: &str,
-        progress: projections::Progress,
-    ) -> anyhow::Result<Position> {
-        Ok(self.models.rebuild(name, Some(progress)).await?)
+/// What a process does: what its configuration says, but for a command that only adds to a log that others serve.
+fn roles(config: &Config, role: &str) -> Set {
+    if config.store.url.is_set() && role == "import" {
+        return Set::only(Role::CommandApi);
     }
+    config.roles.run.clone()
+}
 
-    /// Closes the files.
-    ///
-    /// # Errors
-    /// If they cannot be closed.
-    pub async fn close(self) -> anyhow::Result<()> {
-        self.models.close().await?;
-        self.store.close().await?;
-        Ok(())
+/// Who this process is among those that share a log. The one process of a file finds its own leases again after a crash.
+fn owner(role: &str, store: &Log) -> String {
+    if store.is_shared() {
+        format!("{role}/{}/{}", std::process::id(), Uuid::now_v7().simple())
+    } else {
+        "daybook".to_owned()
     }
 }
 
-fn open(
-    config: &Config,
-    role: &str,
-    adjust: impl FnOnce(&mut Options),
-) -> anyhow::Result<Arc<Store>> {
-    let folder = &config.store.data;
-    let mut options = Options::new(folder).role(role);
-    options.queue_events = config.store.queue_events;
-    let bar = std::sync::Mutex::new(None);
-    options.progress = Some(Arc::new(move |progress| {
-        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar =
-            bar.get_or_insert_with(|| crate::console::bar(progress.head, "index is built anew"));
-        bar.set_position(progress.indexed_to);
-        if progress.indexed_to >= progress.head {
-            bar.finish_and_clear();
-        }
-    }));
-    adjust(&mut options);
-    Store::open(options)
-        .with_context(|| format!("the store in {} cannot be opened", folder.display()))
-}
-
-fn watch_store(store: &Arc<Store>, health: &Arc<Health>) {
+fn watch_store(store: &Log, health: &Arc<Health>) {
     let failed = store.failed();
-    let head = store.head();
+    let head = store.events().head();
     health.add(move || {
         let reason = failed.borrow().clone();
         let ready = reason.is_none();
@@ -253,7 +253,7 @@ impl Running {
     /// # Errors
     /// If that takes longer than `limit`.
     pub async fn settle(&self, limit: Duration) -> anyhow::Result<()> {
-        process::settle(&*self.log, limit).await
+        process::settle(&*self.log, self.store.is_shared(), limit).await
     }
 
     /// Takes stock in, for a measurement.
@@ -354,9 +354,11 @@ impl Running {
             tracing::warn!("commands are cut off; the log tells what came of them");
         }
         self.following.stop().await;
+        // What was committed last is published before the process goes, if there is time.
+        self.publishing.stop().await;
         self.upkeep.stop().await;
         let models = self.models.close().await;
-        tokio::time::timeout(PATIENCE, self.store.close())
+        tokio::time::timeout(PATIENCE, self.log.close())
             .await
             .context("the store does not close")??;
         models.context("the read models do not close")?;

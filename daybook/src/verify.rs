@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use event_store::record::Position;
-use event_store::sqlite::Store;
 use event_store::{EventStore, Filter};
+use projections::store::ReadStore as _;
+use projections::{FILE, Snapshot};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -69,29 +70,32 @@ impl Check {
     }
 }
 
-/// Proves the store of a configuration.
+/// Proves the store of a configuration; `against` the folder of another one, its read models row by row as well.
 ///
 /// # Errors
 /// If it cannot be read at all.
-pub async fn prove(config: &Config) -> anyhow::Result<Proof> {
-    let folder = &config.store.data;
-    let store = Store::open_read_only(folder)
-        .with_context(|| format!("the store in {} cannot be opened", folder.display()))?;
-    let log: Arc<dyn EventStore> = store;
-    let proof = prove_log(Arc::clone(&log), folder).await;
+pub async fn prove(config: &Config, against: Option<&Path>) -> anyhow::Result<Proof> {
+    let log = roles::log::beside(config, "verify").await?;
+    let proof = prove_log(config, Arc::clone(&log), against).await;
     log.close().await?;
     proof
 }
 
-/// Proves a log, and the read models in a folder.
-///
-/// # Errors
-/// If they cannot be read at all.
-pub async fn prove_log(log: Arc<dyn EventStore>, folder: &Path) -> anyhow::Result<Proof> {
+async fn prove_log(
+    config: &Config,
+    log: Arc<dyn EventStore>,
+    against: Option<&Path>,
+) -> anyhow::Result<Proof> {
     let mut checks = Vec::new();
     let (position, hash) = chain(&*log, &mut checks).await?;
-    let (orders, sagas) = events(&*log, position, &mut checks).await?;
-    models(Arc::clone(&log), folder, &mut checks).await?;
+    let seen = roles::seen(&*log, config.store.url.is_set()).await?;
+    let (orders, sagas) = events(&*log, position, seen, &mut checks).await?;
+    if let Some(live) = read_models(config).await? {
+        models(&live, Arc::clone(&log), &mut checks).await?;
+        if let Some(folder) = against {
+            compare(&live, folder, &mut checks).await?;
+        }
+    }
     Ok(Proof {
         holds: checks.iter().all(|check| check.violated == 0),
         position,
@@ -100,6 +104,19 @@ pub async fn prove_log(log: Arc<dyn EventStore>, folder: &Path) -> anyhow::Resul
         sagas,
         checks,
     })
+}
+
+/// The read models as they are now; none where none were ever made.
+async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
+    if config.store.url.is_set() {
+        let rows = roles::read_models(config).await?;
+        return Ok(Some(rows.snapshot().await?));
+    }
+    let folder = &config.store.data;
+    if !folder.join(FILE).exists() {
+        return Ok(None);
+    }
+    Ok(Some(Snapshot::of_file(folder).await?))
 }
 
 async fn chain(
@@ -138,10 +155,10 @@ type Counts = std::collections::BTreeMap<String, u64>;
 async fn events(
     log: &dyn EventStore,
     head: Position,
+    settled: Position,
     checks: &mut Vec<Check>,
 ) -> anyhow::Result<(Counts, Counts)> {
     let bar = console::bar(head, "events and laws");
-    let settled = roles::seen(log).await?;
     let mut laws = laws::Laws::new(settled);
     let mut at = 0;
     while at < head {
@@ -163,9 +180,26 @@ async fn events(
     Ok(laws.finish(checks))
 }
 
+/// Holds the read models against those of another store, which show the same position.
+async fn compare(live: &Snapshot, folder: &Path, checks: &mut Vec<Check>) -> anyhow::Result<()> {
+    let other = Snapshot::of_file(folder)
+        .await
+        .with_context(|| format!("the read models in {} cannot be opened", folder.display()))?;
+    for compared in live.compare_all(&other).await? {
+        let mut check = Check::new(format!("read model {} against the other's", compared.name));
+        let comparison = compared.comparison.as_ref();
+        check.checked = comparison.map_or(0, |comparison| comparison.rows);
+        if let Some(fault) = compared.fault {
+            check.violate(|| fault);
+        }
+        checks.push(check);
+    }
+    Ok(())
+}
+
 async fn models(
+    live: &Snapshot,
     log: Arc<dyn EventStore>,
-    folder: &Path,
     checks: &mut Vec<Check>,
 ) -> anyhow::Result<()> {
     let bar = console::bar(log.head().borrow().position, "read models against a fold");
@@ -175,7 +209,7 @@ async fn models(
         moved.set_length(head);
         moved.set_position(at);
     });
-    let verdicts = projections::verify(folder, scratch.path(), log, Some(progress)).await?;
+    let verdicts = projections::verify_snapshot(live, scratch.path(), log, Some(progress)).await?;
     bar.finish_and_clear();
     for verdict in verdicts {
         let mut check = Check::new(format!(

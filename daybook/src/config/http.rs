@@ -11,6 +11,9 @@ concern! {
     Http {
         /// Address and port. Loopback only: until access control is built, whoever reaches the port may do everything.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// Listen where other machines can reach it all the same, because something in front keeps strangers away: a network of
+        /// containers whose ports are published on loopback.
+        reachable: bool = false,
         /// How long a client may take to send a request's head.
         header_timeout_ms: u64 = 10_000,
         /// How long a client may take to send a request's body.
@@ -26,12 +29,12 @@ concern! {
 
 impl Http {
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.listen.ip().is_loopback() {
+        if self.reachable || self.listen.ip().is_loopback() {
             return Ok(());
         }
         let why = format!(
             "{} can be reached from other machines, and there is no access control yet: only a loopback address is allowed, \
-             127.0.0.1 or [::1]",
+             127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)",
             self.listen
         );
         Err(Error::Value {

@@ -2,16 +2,37 @@
 
 use std::path::PathBuf;
 
+use super::Error;
 use super::concern::concern;
+use super::url::Url;
 
 concern! {
     /// Where the log is and how much waits for it.
     Store {
-        /// The folder of the log, its index and the read models. One process writes to it at a time.
+        /// The database of the log: postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full. Empty: SQLite in the folder below.
+        url: Url = Url::default(),
+        /// The folder of the log, its index and the read models; with a database, of the sandbox gateway's book alone.
         data: PathBuf = PathBuf::from("daybook-data"),
         /// Events that wait for the writer; a command beyond them is answered 503 with Retry-After.
         queue_events: usize = 65_536,
         /// Folded aggregates that are kept in memory.
         cached_aggregates: usize = 50_000,
+    }
+}
+
+impl Store {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let url = self.url.secret();
+        if url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(());
+        }
+        let why = format!(
+            "`{}` is not postgres://…; a SQLite log is in the folder store.data and has no address",
+            self.url
+        );
+        Err(Error::Value {
+            key: "store.url",
+            why,
+        })
     }
 }

@@ -18,6 +18,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use super::Running;
 use crate::config::Config;
+use crate::config::roles::Role;
 use crate::import;
 use crate::openapi;
 use crate::service;
@@ -67,8 +68,10 @@ fn router(running: &Running) -> anyhow::Result<Router> {
         metrics: telemetry::metrics()?,
         health: running.health.clone(),
     };
-    let (routes, document) =
-        openapi::routes(api(running)?, queries(running), service).split_for_parts();
+    let has = |role| running.roles.has(role);
+    let write = has(Role::CommandApi).then(|| api(running)).transpose()?;
+    let read = has(Role::QueryApi).then(|| queries(running));
+    let (routes, document) = openapi::routes(write, read, service).split_for_parts();
     let tenant = &running.tenant;
     let actor = Actor {
         id: running.config.tenant.actor.clone(),

@@ -1,4 +1,4 @@
-//! Long processes and payments: the saga runner, and the payment worker with its gateway.
+//! Long processes and payments: the saga runners, and the payment worker with its gateway.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,17 +10,22 @@ use command_api::execute::{Error, Executor};
 use domain::ids::Tenant;
 use domain::time::Timestamp;
 use domain::{Command, stream};
+use event_store::partition::{CORRELATIONS, Door};
 use event_store::record::Position;
-use event_store::{EventStore, Filter, StoreTail};
+use event_store::{EventStore, Filter};
+use event_stream::commands::Queue;
 use sagas::gateway::sandbox::{self, Sandbox};
 use sagas::runner::{self, Options, Runner};
-use sagas::{Dispatch, DispatchError, PaymentWorker, payment};
+use sagas::{Dispatch, DispatchError, PaymentWorker, Pool, payment};
 use schemas::Metadata;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Stage;
+use super::broker::Feeds;
+use super::services::{Host, Queued};
 use crate::config::Config;
+use crate::config::roles::Role;
 use crate::service::health::{Health, Part};
 
 /// How often it is looked whether anything is on its way.
@@ -56,76 +61,101 @@ impl Dispatch for InProcess {
     }
 }
 
-pub(super) async fn start(
-    config: &Config,
-    log: Arc<dyn EventStore>,
-    executor: Executor,
-    stage: &Stage,
-    health: &Health,
-) -> anyhow::Result<()> {
-    let dispatch: Arc<dyn Dispatch> = Arc::new(InProcess(executor));
-    let options = Options {
-        dispatching: config.sagas.in_flight,
-        // The store's files let one process in, which finds its own leases again after a crash.
-        ..Options::new(runner::NAME)
-    };
-    let feed = Box::new(StoreTail::new(Arc::clone(&log), Filter::default()));
-    let runner = Runner::new(
-        Arc::clone(&log),
-        feed,
-        Arc::clone(&dispatch),
-        TaskTracker::new(),
-        options,
-    );
-    let token = stage.token.clone();
-    let processes = stage.spawn(async move {
-        if let Err(error) = runner.run(token).await {
-            tracing::error!(error = %error, "long processes do not go on");
-        }
-    });
-    let worker = worker(config, log, dispatch)?;
-    let token = stage.token.clone();
-    let payments = stage.spawn(async move {
-        if let Err(error) = worker.run(token).await {
-            tracing::error!(error = %error, "payments do not go on");
-        }
-    });
-    health.add(move || {
-        vec![
-            alive("sagas", processes.is_finished()),
-            alive("payments", payments.is_finished()),
-        ]
-    });
-    Ok(())
+/// What long processes, payments and services are made of.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) owner: &'a str,
+    pub(super) log: &'a Arc<dyn EventStore>,
+    pub(super) feeds: &'a Feeds,
+    pub(super) queue: Option<&'a Queue>,
+    pub(super) executor: &'a Executor,
+    pub(super) stage: &'a Stage,
+    pub(super) health: &'a Health,
 }
 
-/// The payment worker, with the sandbox for a gateway.
-fn worker(
-    config: &Config,
-    log: Arc<dyn EventStore>,
-    dispatch: Arc<dyn Dispatch>,
-) -> anyhow::Result<PaymentWorker> {
-    let clock = Arc::clone(&log);
-    let now = Arc::new(move || Timestamp::from_micros(clock.now()));
-    let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
-    sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
-    let gateway =
-        Arc::new(Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")?);
-    let options = payment::Options {
-        at_once: config.payments.in_flight,
-        call_timeout: Duration::from_millis(config.payments.timeout_ms),
-        grace: Duration::from_millis(config.payments.grace_ms),
-        ..payment::Options::new(payment::NAME)
-    };
-    let feed = Box::new(StoreTail::new(Arc::clone(&log), payment::filter()));
-    Ok(PaymentWorker::new(
-        log,
-        feed,
-        gateway,
-        dispatch,
-        TaskTracker::new(),
-        options,
-    ))
+impl Parts<'_> {
+    /// Where commands of long processes go: on the queue of their service, or to the executor of this process where there is none.
+    fn dispatch(&self) -> Arc<dyn Dispatch> {
+        match self.queue {
+            Some(queue) => Arc::new(Queued(queue.clone())),
+            None => Arc::new(InProcess(self.executor.clone())),
+        }
+    }
+
+    /// Long processes: all of them where `whole`, else those that are dealt to this process.
+    pub(super) fn sagas(&self, whole: bool) {
+        let options = Options {
+            dispatching: self.config.sagas.in_flight,
+            lease: self.config.roles.lease(),
+            ..Options::new(self.owner)
+        };
+        let (log, dispatch) = (Arc::clone(self.log), self.dispatch());
+        let (tracker, token) = (TaskTracker::new(), self.stage.token.clone());
+        let task = if whole {
+            let feed = (self.feeds)(Door::All);
+            let runner = Runner::new(log, feed, dispatch, tracker, options);
+            self.stage.spawn(async move {
+                if let Err(error) = runner.run(token).await {
+                    tracing::error!(error = %error, "long processes do not go on");
+                }
+            })
+        } else {
+            let pool = Pool::new(log, Arc::clone(self.feeds), dispatch, tracker, options);
+            self.stage.spawn(pool.run(token))
+        };
+        self.health
+            .add(move || vec![alive("sagas", task.is_finished())]);
+    }
+
+    /// Payments and the gateway that they go to.
+    pub(super) fn payments(&self) -> anyhow::Result<()> {
+        let worker = self.worker()?;
+        let token = self.stage.token.clone();
+        let task = self.stage.spawn(async move {
+            if let Err(error) = worker.run(token).await {
+                tracing::error!(error = %error, "payments do not go on");
+            }
+        });
+        self.health
+            .add(move || vec![alive("gateway", task.is_finished())]);
+        Ok(())
+    }
+
+    /// A service that takes commands from the queue; where there is no queue, nobody puts any there.
+    pub(super) fn service(&self, role: Role) {
+        if let Some(queue) = self.queue {
+            let host = Host::new(role, queue.clone(), self.executor.clone(), self.config);
+            host.start(self.owner, self.log, self.stage, self.health);
+        }
+    }
+
+    /// The payment worker, with the sandbox for a gateway.
+    fn worker(&self) -> anyhow::Result<PaymentWorker> {
+        let config = self.config;
+        let clock = Arc::clone(self.log);
+        let now = Arc::new(move || Timestamp::from_micros(clock.now()));
+        std::fs::create_dir_all(&config.store.data)
+            .with_context(|| format!("{} cannot be made", config.store.data.display()))?;
+        let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
+        sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
+        let gateway =
+            Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")?;
+        let options = payment::Options {
+            at_once: config.payments.in_flight,
+            call_timeout: Duration::from_millis(config.payments.timeout_ms),
+            grace: Duration::from_millis(config.payments.grace_ms),
+            lease: config.roles.lease(),
+            ..payment::Options::new(self.owner)
+        };
+        Ok(PaymentWorker::new(
+            Arc::clone(self.log),
+            (self.feeds)(Door::All),
+            Arc::new(gateway),
+            self.dispatch(),
+            TaskTracker::new(),
+            options,
+        ))
+    }
 }
 
 fn alive(name: &str, ended: bool) -> Part {
@@ -137,14 +167,26 @@ fn alive(name: &str, ended: bool) -> Part {
     }
 }
 
-/// The position up to which the runner has seen the log: what happened after it, its sagas cannot have answered.
-pub(crate) async fn seen(log: &dyn EventStore) -> Result<Position, event_store::Error> {
-    let row = log.consumer(&runner::consumer(0)).await?;
-    Ok(row.map_or(0, |row| row.checkpoint.position))
+/// The position up to which every runner has seen the log: what happened after it, their sagas cannot have answered.
+pub(crate) async fn seen(
+    log: &dyn EventStore,
+    shared: bool,
+) -> Result<Position, event_store::Error> {
+    let rows = log.consumers(runner::NAME).await?;
+    let wanted = if shared { CORRELATIONS as usize } else { 1 };
+    if rows.len() < wanted {
+        return Ok(0);
+    }
+    let positions = rows.iter().map(|row| row.checkpoint.position);
+    Ok(positions.min().unwrap_or(0))
 }
 
 /// Waits until no saga is on its way; those that are parked are left alone.
-pub(super) async fn settle(log: &dyn EventStore, limit: Duration) -> anyhow::Result<()> {
+pub(super) async fn settle(
+    log: &dyn EventStore,
+    shared: bool,
+    limit: Duration,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let filter = Filter {
         categories: vec![stream::SAGA.to_owned()],
@@ -177,7 +219,8 @@ pub(super) async fn settle(log: &dyn EventStore, limit: Duration) -> anyhow::Res
             at = page.next;
         }
         let running = open.difference(&parked).count();
-        if running == 0 && seen(log).await? >= head && log.head().borrow().position == head {
+        if running == 0 && seen(log, shared).await? >= head && log.head().borrow().position == head
+        {
             return Ok(());
         }
         if begun.elapsed() > limit {

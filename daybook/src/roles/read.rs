@@ -1,32 +1,77 @@
-//! The read side's parts: the read models, followed by workers of their own.
+//! The read side's parts: the read models, followed by workers of this process or of others.
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use event_store::EventStore;
-use projections::{Options, Projections};
+use event_store::record::Position;
+use projections::postgres::Postgres;
+use projections::{Options, Projections, Sharing};
 
 use super::Stage;
+use super::broker::Feeds;
+use super::log::Log;
 use crate::config::Config;
+use crate::config::url::Url;
 use crate::service::health::{Health, Part};
 
-pub(super) fn options(config: &Config) -> Options {
+/// Where the read models of a log in a database are: in a database of their own, or in that of the log.
+pub(crate) fn url(config: &Config) -> &Url {
+    let own = &config.projections.url;
+    if own.is_set() { own } else { &config.store.url }
+}
+
+/// The database of the read models.
+pub(crate) async fn database(config: &Config) -> anyhow::Result<Arc<Postgres>> {
+    let url = url(config);
+    Postgres::open(url.secret(), config.projections.connections)
+        .await
+        .with_context(|| format!("the read models in {url} cannot be opened"))
+}
+
+fn options(config: &Config) -> Options {
     Options {
         batch: config.projections.batch,
         ..Options::new(&config.store.data)
     }
 }
 
-pub(super) async fn start(
+/// The read models of the one process of a file.
+pub(super) async fn whole(
     config: &Config,
-    log: Arc<dyn EventStore>,
-    stage: &Stage,
-    health: &Health,
+    log: &Arc<dyn EventStore>,
 ) -> anyhow::Result<Arc<Projections>> {
-    let models = Projections::open(options(config), log).await?;
-    stage.spawn(Arc::clone(&models).run(stage.token.clone()));
-    let asked = Arc::clone(&models);
-    health.add(move || asked.positions().iter().map(part).collect());
-    Ok(models)
+    Ok(Projections::open(options(config), Arc::clone(log)).await?)
+}
+
+/// The read models that several processes share: posted by this one where it `posts`, asked only where it does not.
+pub(super) async fn shared(
+    config: &Config,
+    owner: &str,
+    log: &Arc<dyn EventStore>,
+    feeds: &Feeds,
+    posts: bool,
+) -> anyhow::Result<Arc<Projections>> {
+    let rows = database(config).await?;
+    if !posts {
+        return Ok(Projections::reading(rows, Arc::clone(log)).await?);
+    }
+    let sharing = Sharing {
+        owner: owner.to_owned(),
+        batch: config.projections.batch,
+        lease: config.roles.lease(),
+        feeds: Some(Arc::clone(feeds)),
+    };
+    Ok(Projections::open_on(rows, Arc::clone(log), sharing).await?)
+}
+
+/// Runs what there is to run of the read models, and tells how they are where somebody here needs them.
+pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, health: &Health) {
+    stage.spawn(Arc::clone(models).run(stage.token.clone()));
+    if needed {
+        let asked = Arc::clone(models);
+        health.add(move || asked.positions().iter().map(part).collect());
+    }
 }
 
 /// A model that is behind still answers, and says how far it is; one that is being built does not.
@@ -35,10 +80,66 @@ fn part(standing: &projections::Standing) -> Part {
         .stopped
         .as_ref()
         .map(|stop| format!("stopped at {}: {}", stop.position, stop.reason));
+    let runs = match standing.runs.len() {
+        0 => String::new(),
+        count => format!(", {count} partitions here"),
+    };
     Part {
         name: format!("projection/{}", standing.name),
         ready: !standing.building,
-        detail: stopped
-            .unwrap_or_else(|| format!("position {}, {} behind", standing.position, standing.lag)),
+        detail: stopped.unwrap_or_else(|| {
+            format!(
+                "position {}, {} behind{runs}",
+                standing.position, standing.lag
+            )
+        }),
+    }
+}
+
+/// The read models alone, to build one anew.
+pub struct Models {
+    log: Arc<dyn EventStore>,
+    models: Arc<Projections>,
+}
+
+impl Models {
+    /// Opens them. Where the log is a file, its lock keeps a server away meanwhile; a database serves on.
+    ///
+    /// # Errors
+    /// If the store is held by another process or cannot be opened.
+    pub async fn open(config: &Config, role: &str) -> anyhow::Result<Self> {
+        let log = Log::open(config, role, |_| {}).await?;
+        let events = log.events();
+        let models = if log.is_shared() {
+            Projections::reading(database(config).await?, Arc::clone(&events)).await?
+        } else {
+            whole(config, &events).await?
+        };
+        Ok(Self {
+            log: events,
+            models,
+        })
+    }
+
+    /// Builds one anew; the position that it shows then.
+    ///
+    /// # Errors
+    /// If there is none of that name, or a record cannot be applied.
+    pub async fn rebuild(
+        &self,
+        name: &str,
+        progress: projections::Progress,
+    ) -> anyhow::Result<Position> {
+        Ok(self.models.rebuild(name, Some(progress)).await?)
+    }
+
+    /// Closes the files.
+    ///
+    /// # Errors
+    /// If they cannot be closed.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.models.close().await?;
+        self.log.close().await?;
+        Ok(())
     }
 }

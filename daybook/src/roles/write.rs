@@ -22,9 +22,12 @@ pub(super) fn executor(
     Executor::new(log, commands, options)
 }
 
-/// Wakes who waits for what becomes of an order.
-pub(super) fn verdicts(log: Arc<dyn EventStore>, stage: &Stage) -> Verdicts {
+/// Wakes who waits for what becomes of an order; follows the log only where somebody can wait.
+pub(super) fn verdicts(log: Arc<dyn EventStore>, waited_for: bool, stage: &Stage) -> Verdicts {
     let (verdicts, follower) = verdict::Options::default().build(log);
+    if !waited_for {
+        return verdicts;
+    }
     let token = stage.token.clone();
     stage.spawn(async move {
         if let Err(error) = follower.run(token).await {

@@ -1,0 +1,46 @@
+//! The broker that carries events and commands between processes.
+
+use super::Error;
+use super::concern::concern;
+
+concern! {
+    /// The broker that carries events and commands between processes: NATS with JetStream, 2.12 or newer. Nothing is kept there that
+    /// the log does not have.
+    Nats {
+        /// Its nodes, with commas between them: nats://HOST:PORT. Empty: none. Processes then read the log themselves and run each
+        /// other's commands themselves.
+        urls: String = String::new(),
+        /// On how many nodes everything is kept: 1, 3 or 5.
+        replicas: usize = 1,
+        /// For how long published events are kept, at most. What is older is read from the log.
+        max_age_h: u64 = 72,
+        /// How many bytes of published events are kept, at most.
+        max_bytes: u64 = 8_589_934_592,
+    }
+}
+
+impl Nats {
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        let nodes = self.urls.split(',').map(str::trim);
+        nodes
+            .filter(|url| !url.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |key, why: String| Err(Error::Value { key, why });
+        if let Some(url) = self.nodes().iter().find(|url| !url.contains("://")) {
+            return refuse("nats.urls", format!("`{url}` is not nats://HOST:PORT"));
+        }
+        if ![1, 3, 5].contains(&self.replicas) {
+            return refuse(
+                "nats.replicas",
+                format!("{} is not 1, 3 or 5", self.replicas),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! The broker, where there is one: events come from it, commands go through it. Without one, a process reads the log itself and runs
+//! the commands of its own long processes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use event_store::partition::Door;
+use event_store::{EventStore, Feed, Filter, StoreTail};
+use event_stream::commands::{self, Queue};
+use event_stream::relay::{self, Relay};
+use event_stream::{Bus, Connection, connection, consumer};
+
+use super::Stage;
+use crate::config::Config;
+use crate::service::health::{Health, Part};
+
+/// Makes a feed of what comes through a door.
+pub(super) type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
+
+/// The broker as this process uses it.
+#[derive(Clone)]
+pub(super) struct Broker {
+    connection: Connection,
+    bus: Bus,
+    /// Where commands go.
+    pub(super) queue: Queue,
+}
+
+/// Connects to the broker that a configuration names. One that is away is waited for in the background.
+pub(super) async fn connect(
+    config: &Config,
+    owner: &str,
+    log: &Arc<dyn EventStore>,
+    stage: &Stage,
+) -> anyhow::Result<Option<Broker>> {
+    let nodes = config.nats.nodes();
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let connection = Connection::connect(connection::Options::new(nodes, owner))
+        .await
+        .context("the broker cannot be used")?;
+    let bus = Bus::new(
+        Arc::clone(log),
+        connection.clone(),
+        consumer::Options::default(),
+    );
+    let (following, token) = (bus.clone(), stage.token.clone());
+    stage.spawn(async move { following.run(token).await });
+    let queue = Queue::new(
+        connection.clone(),
+        commands::Options {
+            replicas: config.nats.replicas,
+            ..commands::Options::default()
+        },
+    );
+    Ok(Some(Broker {
+        connection,
+        bus,
+        queue,
+    }))
+}
+
+/// Where the records of each door come from.
+pub(super) fn feeds(broker: Option<&Broker>, log: &Arc<dyn EventStore>) -> Feeds {
+    match broker {
+        Some(broker) => {
+            let bus = broker.bus.clone();
+            Arc::new(move |door| bus.feed(door))
+        }
+        None => {
+            let log = Arc::clone(log);
+            Arc::new(move |door| {
+                Box::new(StoreTail::through(
+                    Arc::clone(&log),
+                    Filter::default(),
+                    door,
+                ))
+            })
+        }
+    }
+}
+
+/// Publishes the log, or stands by for the one that does.
+pub(super) fn relay(
+    broker: &Broker,
+    config: &Config,
+    owner: &str,
+    log: &Arc<dyn EventStore>,
+    stage: &Stage,
+    health: &Health,
+) {
+    let options = relay::Options {
+        lease: config.roles.lease(),
+        replicas: config.nats.replicas,
+        max_age: Duration::from_secs(config.nats.max_age_h * 3_600),
+        max_bytes: config.nats.max_bytes,
+        ..relay::Options::new(owner)
+    };
+    let relay = Relay::new(
+        Arc::clone(log),
+        broker.connection.clone(),
+        sagas::correlate(),
+        options,
+    );
+    let (status, token) = (relay.status(), stage.token.clone());
+    stage.spawn(relay.run(token));
+    let connection = broker.connection.clone();
+    health.add(move || {
+        let status = status.borrow().clone();
+        let detail = if status.active {
+            format!(
+                "publishes; generation {}, position {}",
+                status.generation, status.published
+            )
+        } else {
+            "stands by".to_owned()
+        };
+        vec![Part {
+            name: "relay".into(),
+            ready: connection.is_connected(),
+            detail,
+        }]
+    });
+}
+
+/// How the broker is, for parts that go on without it.
+pub(super) fn watch(broker: &Broker, health: &Health) {
+    let connection = broker.connection.clone();
+    health.add(move || {
+        let detail = if connection.is_connected() {
+            "connected"
+        } else {
+            "away; the log is read instead, and commands between services wait"
+        };
+        vec![Part {
+            name: "broker".into(),
+            ready: true,
+            detail: detail.into(),
+        }]
+    });
+}

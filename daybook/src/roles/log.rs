@@ -1,0 +1,106 @@
+//! The log that a configuration names: a SQLite file of this process alone, or a database that any number of processes share.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use anyhow::Context as _;
+use event_store::{EventStore, postgres, sqlite};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::config::url::Url;
+use crate::console;
+
+/// The log of this process.
+#[derive(Clone)]
+pub(super) enum Log {
+    /// In a folder.
+    File(Arc<sqlite::Store>),
+    /// In a database.
+    Database(Arc<postgres::Store>),
+}
+
+impl Log {
+    /// Opens it for writing.
+    pub(super) async fn open(
+        config: &Config,
+        role: &str,
+        adjust: impl FnOnce(&mut sqlite::Options),
+    ) -> anyhow::Result<Self> {
+        let url = &config.store.url;
+        if url.is_set() {
+            return Ok(Self::Database(database(url, role, config).await?));
+        }
+        let folder = &config.store.data;
+        let mut options = sqlite::Options::new(folder).role(role);
+        options.queue_events = config.store.queue_events;
+        let bar = std::sync::Mutex::new(None);
+        options.progress = Some(Arc::new(move |progress| {
+            let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+            let bar = bar.get_or_insert_with(|| console::bar(progress.head, "index is built anew"));
+            bar.set_position(progress.indexed_to);
+            if progress.indexed_to >= progress.head {
+                bar.finish_and_clear();
+            }
+        }));
+        adjust(&mut options);
+        sqlite::Store::open(options)
+            .map(Self::File)
+            .with_context(|| cannot_open(folder))
+    }
+
+    /// The log as everybody reads and writes it.
+    pub(super) fn events(&self) -> Arc<dyn EventStore> {
+        match self {
+            Self::File(store) => Arc::clone(store) as Arc<dyn EventStore>,
+            Self::Database(store) => Arc::clone(store) as Arc<dyn EventStore>,
+        }
+    }
+
+    /// Becomes the reason once the writer has stopped by itself.
+    pub(super) fn failed(&self) -> watch::Receiver<Option<String>> {
+        match self {
+            Self::File(store) => store.failed(),
+            Self::Database(store) => store.failed(),
+        }
+    }
+
+    /// Whether other processes write to it as well.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Database(_))
+    }
+
+    /// Notes where this process listens, for those who find the file in use.
+    pub(super) fn set_url(&self, url: String) -> anyhow::Result<()> {
+        match self {
+            Self::File(store) => store.set_url(url).map_err(Into::into),
+            Self::Database(_) => Ok(()),
+        }
+    }
+}
+
+/// Opens the log beside whoever writes to it.
+///
+/// # Errors
+/// If there is none, or it cannot be opened.
+pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    let url = &config.store.url;
+    if url.is_set() {
+        return Ok(database(url, role, config).await?);
+    }
+    let folder = &config.store.data;
+    let store = sqlite::Store::open_read_only(folder).with_context(|| cannot_open(folder))?;
+    Ok(store)
+}
+
+async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<postgres::Store>> {
+    let mut options = postgres::Options::new(url.secret()).role(role);
+    options.queue_events = config.store.queue_events;
+    postgres::Store::open(options)
+        .await
+        .with_context(|| format!("the store in {url} cannot be opened"))
+}
+
+fn cannot_open(folder: &Path) -> String {
+    format!("the store in {} cannot be opened", folder.display())
+}

@@ -1,0 +1,225 @@
+//! The services that run the commands of long processes: ordering, inventory, payments. Of the processes with such a role one is active
+//! and the others stand by. That two of them are for a moment harms nothing: a command has one outcome by its id, and what it was
+//! decided on is checked when it is written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use command_api::execute::{Error, Executor};
+use domain::Command;
+use domain::command::Service;
+use domain::ids::Tenant;
+use event_store::EventStore;
+use event_store::consumer::ConsumerKey;
+use event_store::leadership::{Leadership, Term};
+use event_stream::commands::{Delivery, Queue, ReceiveOptions, SendError};
+use sagas::{Dispatch, DispatchError};
+use schemas::Metadata;
+use schemas::command::Envelope;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::Stage;
+use crate::config::Config;
+use crate::config::roles::Role;
+use crate::service::health::{Health, Part};
+
+/// When a command is tried again that could not be run now.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Commands go on the queue of their service.
+pub(super) struct Queued(pub(super) Queue);
+
+#[async_trait]
+impl Dispatch for Queued {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        let service = name(command.service());
+        let impossible =
+            |error: &dyn std::error::Error| DispatchError::Impossible(error.to_string());
+        let body = Envelope::new(tenant.clone(), command_id, command, meta)
+            .encode()
+            .map_err(|error| impossible(&error))?;
+        match self.0.send(service, command_id, body).await {
+            Ok(()) => Ok(()),
+            Err(error @ SendError::TooLarge(_)) => Err(impossible(&error)),
+            Err(error) => Err(DispatchError::Unavailable(error.to_string())),
+        }
+    }
+}
+
+fn name(service: Service) -> &'static str {
+    match service {
+        Service::Ordering => Role::Ordering.name(),
+        Service::Inventory => Role::Inventory.name(),
+        Service::Payments => Role::Payments.name(),
+    }
+}
+
+/// One service of this process.
+pub(super) struct Host {
+    role: Role,
+    queue: Queue,
+    executor: Executor,
+    at_once: usize,
+    lease: Duration,
+    tasks: TaskTracker,
+}
+
+impl Host {
+    pub(super) fn new(role: Role, queue: Queue, executor: Executor, config: &Config) -> Self {
+        Self {
+            role,
+            queue,
+            executor,
+            at_once: config.sagas.in_flight.max(1),
+            lease: config.roles.lease(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Takes a place among the processes that run the service.
+    pub(super) fn start(
+        self,
+        owner: &str,
+        log: &Arc<dyn EventStore>,
+        stage: &Stage,
+        health: &Health,
+    ) {
+        let role = self.role;
+        let key = ConsumerKey {
+            name: format!("service/{}", role.name()),
+            partition: 0,
+        };
+        let leadership = Leadership::new(Arc::clone(log), key, owner, self.lease);
+        let (active, shown) = (leadership.active(), leadership.active());
+        let (token, resign) = (stage.token.clone(), CancellationToken::new());
+        let resigned = resign.clone();
+        stage.spawn(async move {
+            if let Err(error) = leadership.run(resigned).await {
+                tracing::error!(error = %error, role = role.name(), "the service does not go on");
+            }
+        });
+        stage.spawn(async move {
+            self.run(active, token).await;
+            resign.cancel();
+        });
+        health.add(move || {
+            let detail = match &*shown.borrow() {
+                Some(term) if term.holds() => format!("active, epoch {}", term.epoch()),
+                _ => "stands by".to_owned(),
+            };
+            vec![Part {
+                name: role.name().into(),
+                ready: true,
+                detail,
+            }]
+        });
+    }
+
+    async fn run(self, mut active: watch::Receiver<Option<Term>>, cancel: CancellationToken) {
+        while !cancel.is_cancelled() {
+            let term = active.borrow_and_update().clone().filter(Term::holds);
+            match term {
+                Some(term) => self.serve(&term, &cancel).await,
+                None => tokio::select! {
+                    () = cancel.cancelled() => {}
+                    changed = active.changed() => if changed.is_err() {
+                        return;
+                    },
+                },
+            }
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// When a command that nobody said anything about is delivered again: a process that is gone is missed after its lease.
+    fn ack_wait(&self) -> Duration {
+        self.lease * 3 / 2
+    }
+
+    /// Takes commands while the term lasts. Those that are under way when it ends are finished: they harm nobody.
+    async fn serve(&self, term: &Term, cancel: &CancellationToken) {
+        let options = ReceiveOptions {
+            ack_wait: self.ack_wait(),
+            ..ReceiveOptions::default()
+        };
+        let mut deliveries = self.queue.receive(self.role.name(), options);
+        let free = Arc::new(Semaphore::new(self.at_once));
+        while term.holds() {
+            let permit = tokio::select! {
+                () = cancel.cancelled() => return,
+                () = term.ended() => return,
+                permit = Arc::clone(&free).acquire_owned() => permit,
+            };
+            let delivery = tokio::select! {
+                () = cancel.cancelled() => return,
+                () = term.ended() => return,
+                delivery = deliveries.next() => delivery,
+            };
+            let (executor, beat) = (self.executor.clone(), self.ack_wait() / 3);
+            self.tasks.spawn(async move {
+                carry_out(&executor, delivery, beat).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Runs a command and tells the queue, every `beat` that it still runs. What cannot be told is delivered again, and has the same
+/// outcome then.
+async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
+    let told = match Envelope::decode(&delivery.body) {
+        Err(error) => delivery.park(&error.to_string()).await,
+        Ok(envelope) => {
+            let Envelope {
+                tenant,
+                command_id,
+                command,
+                metadata,
+                ..
+            } = envelope;
+            let run = executor.execute_command(&tenant, command_id, command, metadata);
+            match beating(run, &delivery, beat).await {
+                Ok(_) => delivery.ack().await,
+                Err(error @ (Error::KeyReused | Error::Plan(_) | Error::Unreadable { .. })) => {
+                    tracing::error!(command_id = %command_id, error = %error, "a command cannot be run and is put aside");
+                    delivery.park(&error.to_string()).await
+                }
+                Err(error) => {
+                    tracing::warn!(command_id = %command_id, error = %error, "a command is run again later");
+                    delivery.retry_later(AGAIN).await
+                }
+            }
+        }
+    };
+    if let Err(error) = told {
+        tracing::debug!(error = %error, "the queue does not hear; it delivers the command again");
+    }
+}
+
+/// Waits for the end of a command's run, and tells the queue meanwhile that it goes on.
+async fn beating<T>(run: impl Future<Output = T>, delivery: &Delivery, beat: Duration) -> T {
+    let mut beats = tokio::time::interval(beat);
+    // The first one is at once.
+    beats.tick().await;
+    tokio::pin!(run);
+    loop {
+        tokio::select! {
+            done = &mut run => return done,
+            _ = beats.tick() => {
+                // At worst it is delivered again.
+                drop(delivery.in_progress().await);
+            }
+        }
+    }
+}
