@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_input;
+mod compose;
 mod disconnects;
 mod documents;
 mod durability;
@@ -14,5 +15,6 @@ mod import_crash;
 mod load;
 mod openapi;
 mod orders;
+mod scaled;
 mod service;
 mod tidy;

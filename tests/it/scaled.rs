@@ -1,0 +1,10 @@
+//! The scaled system: the services of compose.yaml as processes, real PostgreSQL and NATS, under load while something breaks. Every test
+//! shows that its fault happened, and afterwards that nothing was lost, doubled or left behind.
+
+mod broker;
+mod hot_sku;
+mod moved;
+mod paused;
+mod roles;
+mod stores;
+mod system;

@@ -1,0 +1,249 @@
+//! The broker goes, loses what it had, or has something else than it had: commands and reads go on, and it is published anew.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use serde_json::json;
+
+use super::system::{ROLES, System};
+use crate::harness::{Client, shop};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// What the broker has of the log.
+pub(crate) struct Published {
+    pub(crate) generation: u64,
+    /// The position before its first message.
+    pub(crate) base: u64,
+    /// Position and hash of each message, in order.
+    pub(crate) records: Vec<(u64, [u8; 32])>,
+}
+
+async fn jetstream(urls: &str) -> async_nats::jetstream::Context {
+    let nodes: Vec<&str> = urls.split(',').collect();
+    async_nats::jetstream::new(async_nats::connect(nodes).await.unwrap())
+}
+
+/// The newest generation that is there.
+async fn generation(context: &async_nats::jetstream::Context) -> Option<u64> {
+    let mut names = context.stream_names();
+    let mut newest = None;
+    while let Some(name) = names.next().await {
+        let name = name.unwrap();
+        if let Some(number) = name.strip_prefix("DAYBOOK_EVENTS_") {
+            newest = newest.max(Some(number.parse().unwrap()));
+        }
+    }
+    newest
+}
+
+/// Reads the newest generation from its first message to its last.
+pub(crate) async fn published(urls: &str) -> Published {
+    let context = jetstream(urls).await;
+    let generation = generation(&context).await.expect("a stream of events");
+    let stream = context
+        .get_stream(format!("DAYBOOK_EVENTS_{generation}"))
+        .await
+        .unwrap();
+    let info = stream.cached_info();
+    let base = info.config.metadata["daybook.base"].parse().unwrap();
+    let last = info.state.last_sequence;
+    let mut records = Vec::new();
+    if info.state.messages > 0 {
+        let config = async_nats::jetstream::consumer::pull::OrderedConfig::default();
+        let consumer = stream.create_consumer(config).await.unwrap();
+        let mut messages = consumer.messages().await.unwrap();
+        while let Some(message) = messages.next().await {
+            let message = message.unwrap();
+            let headers = message.headers.as_ref().unwrap();
+            let text = |name: &str| headers.get(name).unwrap().as_str().to_owned();
+            let hash = text("Daybook-Hash");
+            let mut bytes = [0; 32];
+            for (at, byte) in bytes.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&hash[at * 2..at * 2 + 2], 16).unwrap();
+            }
+            let position: u64 = text("Daybook-Position").parse().unwrap();
+            let sequence = message.info().unwrap().stream_sequence;
+            assert_eq!(sequence, position - base, "one message for each position");
+            records.push((position, bytes));
+            if sequence == last {
+                break;
+            }
+        }
+    }
+    Published {
+        generation,
+        base,
+        records,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_and_strong_reads_go_on_while_the_broker_is_away() {
+    let mut system = System::small().await;
+    let (history, load) = system.load(4, 41).await;
+    load.until_more(40, WITHIN).await;
+    system.cluster.kill("nats-1").unwrap();
+    assert_eq!(system.cluster.pid("nats-1"), None);
+    // No process is turned away because of it, and what was just written can be read.
+    let (commands, queries) = (system.commands(), system.queries());
+    shop::receive(&commands, "AWAY", 5).await;
+    for _ in 0..20 {
+        let body = shop::order(&[("AWAY", 1)], "sandbox:approve");
+        let placed = commands.post("/v1/orders", &body).await.expect(201);
+        let order = placed.text("/order_id");
+        let at = placed.position.unwrap();
+        let since = Instant::now();
+        let path = format!("/v1/orders/{order}?min_position={at}");
+        queries.get(&path).await.expect(200);
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "a strong read hangs"
+        );
+    }
+    load.until_more(60, WITHIN).await;
+    // How far behind it is can be seen, by the metrics of those who post and in the answers of those who tell.
+    let posting = Client::new(&system.cluster.url("projections"));
+    let metrics = posting.get("/metrics").await.expect(200).body;
+    assert!(
+        metrics.contains("daybook_projection_lag_events"),
+        "{metrics}"
+    );
+    assert_eq!(system.lags().await.len(), 7);
+    let ready = posting.get("/readyz").await.expect(200).body;
+    assert!(ready.contains("away; the log is read instead"), "{ready}");
+    system.cluster.start("nats-1").unwrap();
+    system.await_ready("nats-1").await;
+    load.until_more(40, WITHIN).await;
+    system.prove(history, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_three_is_killed_and_then_all_of_them() {
+    let replicas = ROLES.map(|role| (role, 1));
+    let mut system = System::start(&replicas).await;
+    let (history, load) = system.load(4, 42).await;
+    for node in ["nats-1", "nats-2", "nats-3"] {
+        load.until_more(30, WITHIN).await;
+        system.kill_and_start(node, Duration::from_secs(1)).await;
+    }
+    let nodes = ["nats-1", "nats-2", "nats-3"];
+    for node in nodes {
+        system.cluster.kill(node).unwrap();
+    }
+    assert!(nodes.iter().all(|node| system.cluster.pid(node).is_none()));
+    load.until_more(30, WITHIN).await;
+    for node in nodes {
+        system.cluster.start(node).unwrap();
+    }
+    for node in nodes {
+        system.await_ready(node).await;
+    }
+    load.until_more(30, WITHIN).await;
+    system.prove(history, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_deleted_is_published_anew() {
+    let system = System::small().await;
+    let (history, load) = system.load(4, 43).await;
+    load.until_more(60, WITHIN).await;
+    let urls = system.environment()["DAYBOOK_NATS__URLS"].clone();
+    let context = jetstream(&urls).await;
+    for _ in 0..2 {
+        let before = generation(&context).await.expect("a stream");
+        // An operator's mistake: the stream denies purging, and deleting it takes all of it.
+        context
+            .delete_stream(format!("DAYBOOK_EVENTS_{before}"))
+            .await
+            .unwrap();
+        let since = Instant::now();
+        while generation(&context).await.is_none_or(|now| now <= before) {
+            assert!(since.elapsed() < WITHIN, "no generation follows {before}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        load.until_more(60, WITHIN).await;
+    }
+    system.prove(history, load).await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_restored_from_an_older_copy_is_noticed() {
+    let mut system = System::small().await;
+    let (history, load) = system.load(4, 44).await;
+    load.until_more(60, WITHIN).await;
+    let urls = system.environment()["DAYBOOK_NATS__URLS"].clone();
+    let folder = system.cluster.volume("nats-1");
+    let older = folder.with_extension("older");
+    system.cluster.end("nats-1", "TERM").unwrap();
+    copy(&folder, &older);
+    system.cluster.start("nats-1").unwrap();
+    system.await_ready("nats-1").await;
+    let end = |published: &Published| published.records.last().map_or(0, |(at, _)| *at);
+    let copied = end(&published(&urls).await);
+    let since = Instant::now();
+    let mut later = copied;
+    while later < copied + 100 {
+        assert!(
+            since.elapsed() < WITHIN,
+            "the relay does not go on after {copied}"
+        );
+        load.until_more(10, WITHIN).await;
+        later = end(&published(&urls).await);
+    }
+    system.cluster.end("nats-1", "TERM").unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    copy(&older, &folder);
+    system.cluster.start("nats-1").unwrap();
+    // Before anybody publishes again, the stream is as it was: the loss has happened.
+    system.await_ready("nats-1").await;
+    println!("the copy ended at {copied}, the stream had been at {later}");
+    load.until_more(60, WITHIN).await;
+    system.prove(history, load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_partition_holds_nobody_up() {
+    let system = System::small().await;
+    let (commands, queries) = (system.commands(), system.queries());
+    // All that happens, happens to one SKU: the other partitions have nothing.
+    shop::receive(&commands, "ONLY", 1).await;
+    for round in 0..200 {
+        let answer = commands
+            .post("/v1/stock/ONLY/receipts", &json!({ "qty": 1 }))
+            .await
+            .expect(201);
+        if round % 10 == 0 {
+            let at = answer.position.unwrap();
+            let since = Instant::now();
+            for list in ["/v1/orders", "/v1/stock"] {
+                let path = format!("{list}?min_position={at}");
+                queries.get(&path).await.expect(200);
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "a list waits for partitions that have nothing"
+            );
+        }
+    }
+    let log = system.log().await;
+    let busy: std::collections::BTreeSet<u32> = log
+        .read_log(0, &event_store::Filter::default(), 10_000)
+        .await
+        .unwrap()
+        .records
+        .iter()
+        .map(|record| event_store::partition::of_stream(&record.stream))
+        .collect();
+    assert!(busy.len() < 16, "some partitions are idle: {busy:?}");
+    system.quiet(&*log).await;
+    log.close().await.unwrap();
+    assert_eq!(system.daybook(&["verify"])["holds"], true);
+}

@@ -1,0 +1,109 @@
+//! A thousand buyers, a hundred units, two inventory processes, and the active one is killed in the middle.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use event_store::consumer::ConsumerKey;
+
+use super::system::{ROLES, System};
+use crate::harness::{Client, shop};
+
+const BUYERS: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_buyers_while_the_inventory_is_killed() {
+    let mut replicas: Vec<(&str, usize)> = vec![("nats-2", 0), ("nats-3", 0)];
+    replicas.extend(
+        ROLES
+            .into_iter()
+            .filter(|role| *role != "inventory")
+            .map(|role| (role, 1)),
+    );
+    let system = System::start(&replicas).await;
+    let client = Client::with_timeout(&system.endpoints().commands[0], Duration::from_secs(60));
+    shop::receive(&client, "HOT", 100).await;
+    let log = system.log().await;
+    let row = ConsumerKey {
+        name: "service/inventory".to_owned(),
+        partition: 0,
+    };
+    let before = log.consumer(&row).await.unwrap().unwrap().lease;
+    let buyers: Vec<_> = (0..BUYERS)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move {
+                let since = Instant::now();
+                let body = shop::order(&[("HOT", 1)], "sandbox:approve");
+                let answer = client.post_and_wait("/v1/orders", &body).await.expect(201);
+                (answer.text("/order_id"), since.elapsed())
+            })
+        })
+        .collect();
+    // In the middle: some of the stock is promised, and not all of it.
+    let reserved = || async {
+        let filter = event_store::Filter {
+            kinds: vec!["StockReserved".to_owned()],
+            ..Default::default()
+        };
+        log.read_log(0, &filter, 1_000).await.unwrap().records.len()
+    };
+    let since = Instant::now();
+    while reserved().await < 10 {
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "no stock is promised"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let name = system
+        .cluster
+        .replicas("inventory")
+        .unwrap()
+        .into_iter()
+        .find(|name| {
+            let pid = system.cluster.pid(name).unwrap();
+            before.owner.contains(&format!("/{pid}/"))
+        })
+        .expect("the active one");
+    system.cluster.kill(&name).unwrap();
+    let promised = reserved().await;
+    println!("{name} was killed after {promised} units were promised");
+    assert!(promised < 100, "the kill came too late to be in the middle");
+
+    let mut times = Vec::new();
+    let mut orders = Vec::new();
+    for buyer in buyers {
+        let (order, took) = buyer.await.unwrap();
+        orders.push(order);
+        times.push(took);
+    }
+    times.sort();
+    let after = log.consumer(&row).await.unwrap().unwrap().lease;
+    assert!(after.epoch > before.epoch, "the other one took over");
+    println!(
+        "p50 {:?}, p99 {:?}",
+        times[BUYERS / 2],
+        times[BUYERS * 99 / 100]
+    );
+    // Some who waited were told that it takes longer; in the end everybody is told.
+    system.quiet(&*log).await;
+    let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
+    let queries = system.queries();
+    for order in orders {
+        let path = format!("/v1/orders/{order}");
+        let body = shop::until(&queries, &path, "decided", |order| {
+            order["status"] != "pending"
+        })
+        .await;
+        let reason = body["rejection"]["reason"].as_str().unwrap_or("");
+        let verdict = format!("{} {reason}", body["status"].as_str().unwrap());
+        *verdicts.entry(verdict.trim().to_owned()).or_default() += 1;
+    }
+    let wanted = BTreeMap::from([
+        ("confirmed".to_owned(), 100),
+        ("rejected out_of_stock".to_owned(), 900),
+    ]);
+    assert_eq!(verdicts, wanted);
+    assert_eq!(system.daybook(&["verify"])["holds"], true);
+    log.close().await.unwrap();
+}
