@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::{Cluster, Options};
 
-/// Requests at once that look for the lag.
-const CLIENTS: u64 = 8;
+/// Clients at once that look for the lag: each waits for it, so that many are needed to keep a rate.
+const CLIENTS: u64 = 96;
 /// The SKUs that `daybook bench` orders.
 const SKUS: usize = 1_000;
 /// What a round trip to the read models' database is made to take in the slow case.
