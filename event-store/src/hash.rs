@@ -8,6 +8,7 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::append::{Batch, Expectation};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 
 /// A SHA-256.
@@ -48,6 +49,31 @@ pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     part(&mut hasher, leaf.metadata);
     part(&mut hasher, leaf.data);
     hasher.finalize().into()
+}
+
+/// The leaves of a batch's `events` events, as far as their versions are told by what is expected of their streams.
+pub(crate) fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
+    let mut leaves = Vec::with_capacity(events);
+    for write in &batch.writes {
+        let before = match write.expected {
+            Expectation::Any => continue,
+            Expectation::NoStream => 0,
+            Expectation::At { version, .. } => version,
+        };
+        for (event, offset) in write.events.iter().zip(1..) {
+            leaves.push(leaf(&Leaf {
+                stream: &write.stream,
+                // A version that no stream can have is refused when it is compared.
+                version: before.wrapping_add(offset),
+                event_id: event.event_id,
+                kind: &event.kind,
+                schema_version: event.schema_version,
+                metadata: &event.metadata,
+                data: &event.data,
+            }));
+        }
+    }
+    leaves
 }
 
 /// The leaf of a record as it stands in the log.

@@ -23,6 +23,7 @@ mod projection;
 mod reads;
 mod rebuild;
 mod source;
+mod sql;
 mod sqlite;
 mod standing;
 mod step;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::queue::{Job, Prepared};
 use super::shared::Shared;
 use super::{consumers, reader, snapshots};
-use crate::append::{Batch, Expectation, Pending, Receipt};
+use crate::append::{Batch, Pending, Receipt};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
-use crate::hash::{self, Hash, Leaf};
+use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
@@ -50,7 +50,7 @@ impl Store {
             .iter()
             .map(|write| key_of(&write.stream))
             .collect();
-        let leaves = leaves(&batch, weight.events);
+        let leaves = hash::leaves(&batch, weight.events);
         let job = Job::Append(Prepared {
             batch,
             keys,
@@ -77,31 +77,6 @@ impl Store {
             ))
         })
     }
-}
-
-/// The leaves of the events whose versions the expectation tells.
-fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
-    let mut leaves = Vec::with_capacity(events);
-    for write in &batch.writes {
-        let before = match write.expected {
-            Expectation::Any => continue,
-            Expectation::NoStream => 0,
-            Expectation::At { version, .. } => version,
-        };
-        for (event, offset) in write.events.iter().zip(1..) {
-            leaves.push(hash::leaf(&Leaf {
-                stream: &write.stream,
-                // A version that no stream can have is refused when it is compared.
-                version: before.wrapping_add(offset),
-                event_id: event.event_id,
-                kind: &event.kind,
-                schema_version: event.schema_version,
-                metadata: &event.metadata,
-                data: &event.data,
-            }));
-        }
-    }
-    leaves
 }
 
 #[async_trait]

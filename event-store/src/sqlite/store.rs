@@ -16,9 +16,9 @@ use super::reader::Part;
 use super::rows::{self, read_error};
 use super::shared::Shared;
 use super::snapshots;
-use crate::append::{Batch, Expectation, Pending, Receipt};
+use crate::append::{Batch, Pending, Receipt};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
-use crate::hash::{self, Hash, Leaf};
+use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
@@ -108,7 +108,7 @@ impl Store {
             .iter()
             .map(|write| key_of(&write.stream))
             .collect();
-        let leaves = leaves(&batch, weight.events);
+        let leaves = hash::leaves(&batch, weight.events);
         match self.shared.queue.push(
             Job::Append(Prepared {
                 batch,
@@ -144,31 +144,6 @@ impl Store {
             ))
         })
     }
-}
-
-/// The leaves of the events whose versions the expectation tells.
-fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
-    let mut leaves = Vec::with_capacity(events);
-    for write in &batch.writes {
-        let before = match write.expected {
-            Expectation::Any => continue,
-            Expectation::NoStream => 0,
-            Expectation::At { version, .. } => version,
-        };
-        for (event, offset) in write.events.iter().zip(1..) {
-            leaves.push(hash::leaf(&Leaf {
-                stream: &write.stream,
-                // A version that no stream can have is refused when it is compared.
-                version: before.wrapping_add(offset),
-                event_id: event.event_id,
-                kind: &event.kind,
-                schema_version: event.schema_version,
-                metadata: &event.metadata,
-                data: &event.data,
-            }));
-        }
-    }
-    leaves
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@ use super::text::{kept, meant};
 use super::writer::sql_int;
 use super::{schema, write_error};
 use crate::board::Stop;
+use crate::sql;
 use crate::store::{Checkpoint, Error, Making, Slot, Takeover};
 use crate::value::Spec;
 
@@ -208,7 +209,7 @@ pub(super) async fn take_over(
     }
     let epochs = live.iter().map(|live| live.epoch);
     let epoch = epochs.max().unwrap_or(0).max(next.epoch) + 1;
-    schema::run(connection, schema::take_over(spec)).await?;
+    schema::run(connection, sql::take_over(spec)).await?;
     delete(connection, spec.name, Slot::Live).await?;
     sqlx::query(
         "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation)
@@ -238,6 +239,6 @@ pub(super) async fn discard(
     if owner.is_some_and(|owner| built.iter().any(|next| next.owner != owner)) {
         return Ok(());
     }
-    schema::run(connection, schema::drop(spec, Slot::Next)).await?;
+    schema::run(connection, sql::drop(spec, Slot::Next)).await?;
     delete(connection, spec.name, Slot::Next).await
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::write_error;
+use crate::sql::{clash, drop, physical};
 use crate::store::{Error, Slot};
-use crate::value::{Kind, Shape, Spec, Table};
+use crate::value::{Kind, Spec, Table};
 
 /// The schema that everything is in; connections look nowhere else.
 pub(super) const SCHEMA: &str = "daybook_read";
@@ -144,26 +145,6 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
     sql
 }
 
-/// Drops a model's tables.
-pub(super) fn drop(spec: &Spec, slot: Slot) -> String {
-    spec.tables.iter().fold(String::new(), |mut sql, table| {
-        let _ = write!(sql, "DROP TABLE IF EXISTS {};", physical(table, slot));
-        sql
-    })
-}
-
-/// Puts the tables of the next slot in the place of the live ones.
-pub(super) fn take_over(spec: &Spec) -> String {
-    spec.tables.iter().fold(String::new(), |mut sql, table| {
-        let (live, next) = (physical(table, Slot::Live), physical(table, Slot::Next));
-        let _ = write!(
-            sql,
-            "DROP TABLE IF EXISTS {live}; ALTER TABLE {next} RENAME TO {live};"
-        );
-        sql
-    })
-}
-
 /// Writes rows, or adds to them: each parameter is the array of a column.
 pub(super) fn put(table: &Table, slot: Slot) -> String {
     let names = names(table);
@@ -174,18 +155,7 @@ pub(super) fn put(table: &Table, slot: Slot) -> String {
         .map(|(at, column)| array(at, column.kind))
         .collect();
     let name = physical(table, slot);
-    let set: Vec<_> = names[table.key..]
-        .iter()
-        .map(|column| match table.shape {
-            Shape::Rows => format!("{column} = excluded.{column}"),
-            Shape::Tally => format!("{column} = {name}.{column} + excluded.{column}"),
-        })
-        .collect();
-    let clash = if set.is_empty() {
-        "NOTHING".to_owned()
-    } else {
-        format!("UPDATE SET {}", set.join(", "))
-    };
+    let clash = clash(table, slot);
     format!(
         "INSERT INTO {name} ({}) SELECT * FROM UNNEST({}) ON CONFLICT ({}) DO {clash}",
         names.join(", "),
@@ -225,8 +195,4 @@ fn array(at: usize, kind: Kind) -> String {
 
 fn names(table: &Table) -> Vec<&'static str> {
     table.columns.iter().map(|column| column.name).collect()
-}
-
-fn physical(table: &Table, slot: Slot) -> String {
-    format!("{}{}", table.name, slot.suffix())
 }

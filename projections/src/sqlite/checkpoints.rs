@@ -7,6 +7,7 @@ use super::reader::read_error;
 use super::writer::sql_int;
 use super::{schema, write_error};
 use crate::board::Stop;
+use crate::sql;
 use crate::store::{Checkpoint, Error, Making, Slot, Takeover};
 use crate::value::Spec;
 
@@ -162,7 +163,7 @@ pub(super) fn take_over(
     let epochs = live.iter().map(|live| live.epoch);
     let epoch = epochs.max().unwrap_or(0).max(next.epoch) + 1;
     let swap = || {
-        transaction.execute_batch(&schema::take_over(spec))?;
+        transaction.execute_batch(&sql::take_over(spec))?;
         transaction.execute(
             "DELETE FROM checkpoint WHERE name = $1 AND slot = 'live'",
             params![spec.name],
@@ -196,7 +197,7 @@ pub(super) fn discard(
         return Ok(());
     }
     transaction
-        .execute_batch(&schema::drop(spec, Slot::Next))
+        .execute_batch(&sql::drop(spec, Slot::Next))
         .map_err(write_error)?;
     transaction
         .execute(

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::sql::{clash, physical};
 use crate::store::Slot;
-use crate::value::{Kind, Shape, Spec, Table};
+use crate::value::{Kind, Spec, Table};
 
 /// The version of the file's own layout, in `PRAGMA user_version`.
 pub(super) const LAYOUT: i64 = 2;
@@ -95,49 +96,13 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
     sql
 }
 
-/// Drops a model's tables.
-pub(super) fn drop(spec: &Spec, slot: Slot) -> String {
-    spec.tables.iter().fold(String::new(), |mut sql, table| {
-        let _ = write!(sql, "DROP TABLE IF EXISTS {};", physical(table, slot));
-        sql
-    })
-}
-
-/// Puts the tables of the next slot in the place of the live ones.
-pub(super) fn take_over(spec: &Spec) -> String {
-    spec.tables.iter().fold(String::new(), |mut sql, table| {
-        let (live, next) = (physical(table, Slot::Live), physical(table, Slot::Next));
-        let _ = write!(
-            sql,
-            "DROP TABLE IF EXISTS {live}; ALTER TABLE {next} RENAME TO {live};"
-        );
-        sql
-    })
-}
-
-/// A table's name in the file.
-pub(super) fn physical(table: &Table, slot: Slot) -> String {
-    format!("{}{}", table.name, slot.suffix())
-}
-
 /// Writes a row, or adds to it.
 pub(super) fn put(table: &Table, slot: Slot) -> String {
     let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
     let marks: Vec<_> = (1..=names.len()).map(|n| format!("${n}")).collect();
     let key = names[..table.key].join(", ");
     let name = physical(table, slot);
-    let set: Vec<_> = names[table.key..]
-        .iter()
-        .map(|column| match table.shape {
-            Shape::Rows => format!("{column} = excluded.{column}"),
-            Shape::Tally => format!("{column} = {name}.{column} + excluded.{column}"),
-        })
-        .collect();
-    let clash = if set.is_empty() {
-        "NOTHING".to_owned()
-    } else {
-        format!("UPDATE SET {}", set.join(", "))
-    };
+    let clash = clash(table, slot);
     format!(
         "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({key}) DO {clash}",
         names.join(", "),
