@@ -59,17 +59,20 @@ static LINKS: Table = Table {
 static SPEC: Spec = Spec {
     name: "order_timeline",
     version: 1,
-    spread: Spread::Single,
+    spread: Spread::ByStream,
     tables: &[&ENTRIES, &LINKS],
 };
 
+/// An order's entries come from several streams. Where these are posted in partitions, nothing is shown beyond what all of them show:
+/// whoever goes on after the last entry would miss one that a slower partition adds before it.
 const PAGE: &str = "
 SELECT position, category, stream, version, kind, summary, reason, actor, via, on_behalf_of, recorded_at, occurred_at, event_id,
     command_id, causation
 FROM order_timeline
 WHERE tenant = $1 AND position > $2 AND (subject = $3
     OR subject IN (SELECT subject FROM order_timeline_link WHERE tenant = $4 AND order_id = $5))
-ORDER BY position LIMIT $6";
+    AND position <= (SELECT MIN(position) FROM checkpoint WHERE name = $6 AND slot = 'live')
+ORDER BY position LIMIT $7";
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,6 +215,7 @@ pub async fn page(
         id.as_str().into(),
         tenant.into(),
         id.as_str().into(),
+        SPEC.name.into(),
         limit.into(),
     ];
     let answer = reads.rows(SPEC.name, Statement::new(PAGE, values)).await?;

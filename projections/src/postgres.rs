@@ -107,15 +107,24 @@ impl Postgres {
             .map_err(|error| Error::Read(error.to_string()))?
     }
 
-    /// Runs a job as one transaction.
+    /// Runs a job as one transaction that is on disk when it has ended.
     async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut PgConnection) -> Doing<'a, T> + Send + 'static,
+    {
+        self.write_after("BEGIN", job).await
+    }
+
+    /// Runs a job as one transaction that is begun in a certain way.
+    async fn write_after<T, F>(&self, begin: &'static str, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'a> FnOnce(&'a mut PgConnection) -> Doing<'a, T> + Send + 'static,
     {
         let pool = self.pool.clone();
         self.finish(async move {
-            let mut transaction = pool.begin().await.map_err(write_error)?;
+            let mut transaction = pool.begin_with(begin).await.map_err(write_error)?;
             let answer = job(&mut transaction).await?;
             transaction.commit().await.map_err(write_error)?;
             Ok(answer)
@@ -184,8 +193,10 @@ impl ReadStore for Postgres {
     }
 
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        self.write(move |connection| Box::pin(writer::commit(connection, slot, parts)))
-            .await
+        self.write_after(writer::BEGIN, move |connection| {
+            Box::pin(writer::commit(connection, slot, parts))
+        })
+        .await
     }
 
     async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 
 mod databases;
 mod exclusive;
+mod ordered;
 mod rows;
 mod sharing;
 mod shop;

@@ -10,7 +10,7 @@ use crate::store::{Change, Error, Part, Slot};
 use crate::value::{Column, Kind, Shape, Table, Value};
 
 /// Rows are not waited for until they are on disk: what a crash takes, it takes with its checkpoint and all that came after.
-const NOT_SYNCED: &str = "SET LOCAL synchronous_commit = off";
+pub(super) const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 const MOVE: &str = "
 UPDATE checkpoint c SET position = m.moves_to, hash = m.hash, stopped_at = NULL, stop_reason = NULL
@@ -19,16 +19,12 @@ FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], 
 WHERE c.name = m.name AND c.slot = $7 AND c.partition = m.partition AND c.position = m.moves_from AND c.epoch = m.epoch
 RETURNING c.name";
 
-/// Writes the rows of all parts and moves their checkpoints.
+/// Writes the rows of all parts and moves their checkpoints, in a transaction that was begun by [`BEGIN`].
 pub(super) async fn commit(
     connection: &mut PgConnection,
     slot: Slot,
     parts: Vec<Part>,
 ) -> Result<(), Error> {
-    sqlx::raw_sql(NOT_SYNCED)
-        .execute(&mut *connection)
-        .await
-        .map_err(write_error)?;
     let column = |of: fn(&Part) -> i64| parts.iter().map(of).collect::<Vec<_>>();
     let moved: Vec<String> = sqlx::query_scalar(MOVE)
         .bind(parts.iter().map(|part| part.name).collect::<Vec<_>>())

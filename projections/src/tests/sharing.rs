@@ -18,7 +18,7 @@ use super::workers::{SOON, fresh};
 use crate::order_list::{self, Query};
 use crate::postgres::Postgres;
 use crate::store::{ReadStore, Slot};
-use crate::{Error, Feeds, Projections, Sharing, order_detail, stock_levels};
+use crate::{Error, Feeds, Projection, Projections, Sharing, models, order_detail, stock_levels};
 
 pub(super) const LEASE: Duration = Duration::from_millis(1_500);
 
@@ -48,7 +48,17 @@ pub(super) async fn start_on(
     rows: Arc<dyn ReadStore>,
     feeds: Option<Feeds>,
 ) -> Running {
-    let projections = Projections::open_on(rows, log, sharing(feeds))
+    start_with(log, rows, feeds, models::all()).await
+}
+
+/// The same, with chosen models.
+pub(super) async fn start_with(
+    log: Arc<dyn EventStore>,
+    rows: Arc<dyn ReadStore>,
+    feeds: Option<Feeds>,
+    models: Vec<Arc<dyn Projection>>,
+) -> Running {
+    let projections = Projections::sharing(rows, log, sharing(feeds), models)
         .await
         .unwrap();
     let token = CancellationToken::new();
@@ -64,6 +74,11 @@ impl Running {
     pub(super) async fn stop(self) {
         self.token.cancel();
         self.task.await.unwrap();
+    }
+
+    /// Dies without a word.
+    pub(super) fn abort(&self) {
+        self.task.abort();
     }
 
     fn runs(&self) -> usize {
@@ -134,7 +149,7 @@ async fn processes_share_the_work_and_take_over_from_one_that_died() {
     for one in futures_joined(starts).await {
         running.push(one);
     }
-    let all = STREAMS as usize * 6 + 1;
+    let all = STREAMS as usize * models::all().len();
     until("an even share", || {
         let shares: Vec<_> = running.iter().map(Running::runs).collect();
         shares.iter().sum::<usize>() == all && shares.iter().all(|share| *share > 0)
@@ -146,7 +161,7 @@ async fn processes_share_the_work_and_take_over_from_one_that_died() {
         .unwrap();
     other.wait_for(shop.head(), SOON).await.unwrap();
     // One dies, without a word; one stops as it should.
-    running[0].task.abort();
+    running[0].abort();
     running.pop().unwrap().stop().await;
     shop.trade(10).await;
     other.wait_for(shop.head(), SOON).await.unwrap();
