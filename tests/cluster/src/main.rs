@@ -61,6 +61,10 @@ enum Command {
         /// Projection processes, one run for each number.
         #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
         workers: Vec<usize>,
+        /// An embedded store whose log is copied and posted, and nothing else is measured: sqlite:FOLDER. Its read models have to be as
+        /// far as its log; those of the cluster are held against them at the end.
+        #[arg(long, value_name = "ADDRESS")]
+        log: Option<String>,
     },
     /// End everything.
     Down,
@@ -128,6 +132,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
             seconds,
             connections,
             workers,
+            log,
         } => {
             let options = Options {
                 compose,
@@ -142,6 +147,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 seconds,
                 connections,
                 workers,
+                log,
             };
             let measured = measure::run(&options, &plan)?;
             println!("{}", serde_json::to_string_pretty(&measured)?);
