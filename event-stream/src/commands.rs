@@ -9,4 +9,4 @@ mod deliveries;
 mod queue;
 
 pub use deliveries::{Deliveries, Delivery};
-pub use queue::{MAX_BODY, Options, Queue, ReceiveOptions, SendError};
+pub use queue::{MAX_BODY, Options, PutAside, Queue, ReceiveOptions, SendError};

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use event_store::partition::Door;
+use uuid::Uuid;
 
 /// Before the generation in the name of an event stream.
 pub(crate) const EVENTS: &str = "DAYBOOK_EVENTS_";
@@ -10,7 +11,7 @@ pub(crate) const EVENTS: &str = "DAYBOOK_EVENTS_";
 pub(crate) const PROGRESS: &str = "daybook.progress";
 /// The stream of commands.
 pub(crate) const COMMANDS: &str = "DAYBOOK_COMMANDS";
-/// The stream of commands that nobody could read.
+/// The stream of commands that were put aside.
 pub(crate) const DEAD_COMMANDS: &str = "DAYBOOK_COMMANDS_DEAD";
 
 /// The headers of a record's message.
@@ -70,9 +71,9 @@ pub(crate) fn commands(service: &str) -> String {
     format!("daybook.commands.{}", token(service))
 }
 
-/// Where a service's unreadable commands go.
-pub(crate) fn dead_commands(service: &str) -> String {
-    format!("daybook.dead.{}", token(service))
+/// Where a command of a service goes that is put aside.
+pub(crate) fn dead_command(service: &str, id: Uuid) -> String {
+    format!("daybook.dead.{}.{id}", token(service))
 }
 
 /// Any string as one token of a subject: letters, digits, `-` and `_` stay, all else is `%` and two hex digits a byte.

@@ -1,5 +1,7 @@
 //! Sending a command to the service that it is for. `daybook` plugs in the executor, or a queue in front of it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::Command;
 use domain::ids::Tenant;
@@ -29,4 +31,18 @@ pub trait Dispatch: Send + Sync + 'static {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError>;
+
+    /// Why a command that was taken will not be carried out, if its service has put it aside within so long. What is refused is in the
+    /// log, and not told here. For those who carry out at once there is nothing to tell.
+    ///
+    /// # Errors
+    /// If it cannot be found out now.
+    async fn put_aside(
+        &self,
+        _command: &Command,
+        _command_id: Uuid,
+        _within: Duration,
+    ) -> Result<Option<String>, DispatchError> {
+        Ok(None)
+    }
 }

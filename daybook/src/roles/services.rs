@@ -54,6 +54,18 @@ impl Dispatch for Queued {
             Err(error) => Err(DispatchError::Unavailable(error.to_string())),
         }
     }
+
+    async fn put_aside(
+        &self,
+        command: &Command,
+        command_id: Uuid,
+        within: Duration,
+    ) -> Result<Option<String>, DispatchError> {
+        let found = self.0.put_aside(name(command.service()), command_id).await;
+        let found = found.map_err(|error| DispatchError::Unavailable(error.to_string()))?;
+        let since = found.filter(|found| found.ago <= within);
+        Ok(since.map(|found| found.reason))
+    }
 }
 
 fn name(service: Service) -> &'static str {

@@ -160,7 +160,7 @@ impl Delivery {
         self.tell(AckKind::Progress).await
     }
 
-    /// Nobody can read it: it is kept aside with the reason, for a person, and leaves the queue. It may be kept aside twice.
+    /// It cannot be run: it is put aside with the reason, for a person and for whoever sent it, and leaves the queue.
     pub async fn park(self, reason: &str) -> Result<(), SendError> {
         let id = (!self.id.is_nil()).then_some(self.id);
         let body = self.body.clone();

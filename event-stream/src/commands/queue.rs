@@ -1,14 +1,16 @@
 //! Sending commands, and the streams that hold them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType,
+};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -33,7 +35,7 @@ pub struct Options {
     pub max_bytes: u64,
     /// How long a sender waits for the server's word.
     pub patience: Duration,
-    /// How long an unreadable command is kept for a person to look at, and how much of them.
+    /// How long a command that was put aside is kept for a person to look at, and how much of them.
     pub dead_max_age: Duration,
     /// See above, in bytes.
     pub dead_max_bytes: u64,
@@ -83,6 +85,15 @@ pub enum SendError {
     TooLarge(usize),
 }
 
+/// A command that its service put aside, since it cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutAside {
+    /// Why.
+    pub reason: String,
+    /// How long ago.
+    pub ago: Duration,
+}
+
 /// The queue; clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Queue {
@@ -129,7 +140,45 @@ impl Queue {
         Deliveries::new(self.clone(), service.to_owned(), options)
     }
 
-    /// Keeps a command that nobody can read, with the reason.
+    /// Whether a command was put aside, the last time that it was: why, and how long ago by the clocks of the server and this machine.
+    ///
+    /// # Errors
+    /// If it cannot be asked now.
+    pub async fn put_aside(&self, service: &str, id: Uuid) -> Result<Option<PutAside>, SendError> {
+        let unavailable = |error: &dyn std::error::Error| SendError::Unavailable(error.to_string());
+        if !self.connection.is_connected() {
+            return Err(SendError::Unavailable("NATS is away".into()));
+        }
+        let asking = async {
+            self.ready().await.map_err(SendError::Unavailable)?;
+            let stream = self.connection.jetstream();
+            let stream = stream.get_stream_no_info(names::DEAD_COMMANDS).await;
+            let stream = stream.map_err(|error| unavailable(&error))?;
+            let subject = names::dead_command(service, id);
+            let message = match stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => message,
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                    return Ok(None);
+                }
+                Err(error) => {
+                    self.missed().await;
+                    return Err(unavailable(&error));
+                }
+            };
+            let reason = message.headers.get(header::REASON);
+            let at = SystemTime::from(message.time);
+            Ok(Some(PutAside {
+                reason: reason.map(ToString::to_string).unwrap_or_default(),
+                ago: at.elapsed().unwrap_or_default(),
+            }))
+        };
+        match tokio::time::timeout(self.options.patience, asking).await {
+            Ok(found) => found,
+            Err(_) => Err(SendError::Unavailable("no answer in time".into())),
+        }
+    }
+
+    /// Keeps a command that cannot be run, with the reason; of one that comes here again only the last time.
     pub(super) async fn bury(
         &self,
         service: &str,
@@ -141,13 +190,16 @@ impl Queue {
         if let Some(id) = id {
             headers.insert(header::COMMAND_ID, id.to_string());
         }
+        // Those that do not say who they are stay apart.
+        let id = id.unwrap_or_else(Uuid::now_v7);
         let reason: String = reason
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
             .take(REASON)
             .collect();
         headers.insert(header::REASON, reason);
-        self.put(names::dead_commands(service), headers, body).await
+        self.put(names::dead_command(service, id), headers, body)
+            .await
     }
 
     async fn put(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
@@ -207,10 +259,11 @@ impl Queue {
         };
         let dead = Config {
             discard: DiscardPolicy::Old,
+            max_messages_per_subject: 1,
             max_age: options.dead_max_age,
             ..common(
                 names::DEAD_COMMANDS,
-                "daybook.dead.*",
+                "daybook.dead.>",
                 options.dead_max_bytes,
             )
         };

@@ -175,10 +175,18 @@ async fn what_nobody_can_read_is_kept_aside() {
     let dead = dead.get_stream("DAYBOOK_COMMANDS_DEAD").await.unwrap();
     let kept = dead.get_raw_message(1).await.unwrap();
     assert_eq!(kept.payload, "inventory 0");
-    assert_eq!(kept.subject.as_str(), "daybook.dead.inventory");
+    let id = ids.first().unwrap();
+    let subject = format!("daybook.dead.inventory.{id}");
+    assert_eq!(kept.subject.as_str(), subject);
     let header = |name: &str| kept.headers.get(name).unwrap().as_str().to_owned();
     assert!(ids.contains(&header("Daybook-Command-Id").parse().unwrap()));
     assert_eq!(header("Daybook-Reason"), "no JSON: line two");
+    let told = queue.put_aside("inventory", *id).await.unwrap().unwrap();
+    assert_eq!(told.reason, "no JSON: line two");
+    assert!(told.ago < LIMIT, "{:?} ago", told.ago);
+    for (service, id) in [("payments", *id), ("inventory", Uuid::now_v7())] {
+        assert_eq!(queue.put_aside(service, id).await, Ok(None));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use domain::saga::Saga;
@@ -43,6 +43,13 @@ struct Entry {
 struct Unanswered {
     key: Key,
     sent: Instant,
+}
+
+/// A command that was sent long ago.
+pub(super) struct Overdue {
+    pub(super) command_id: Uuid,
+    pub(super) key: Key,
+    pub(super) since: Duration,
 }
 
 /// Everything that is open.
@@ -185,15 +192,19 @@ impl Index {
     }
 
     /// Up to `limit` commands that were sent before `before`, marked as sent now.
-    pub(super) fn overdue(&mut self, before: Instant, limit: usize) -> Vec<(Uuid, Key)> {
+    pub(super) fn overdue(&mut self, before: Instant, limit: usize) -> Vec<Overdue> {
         let now = Instant::now();
         self.unanswered
             .iter_mut()
             .filter(|(_, it)| it.sent <= before)
             .take(limit)
             .map(|(command_id, it)| {
-                it.sent = now;
-                (*command_id, it.key.clone())
+                let since = now - std::mem::replace(&mut it.sent, now);
+                Overdue {
+                    command_id: *command_id,
+                    key: it.key.clone(),
+                    since,
+                }
             })
             .collect()
     }

@@ -91,6 +91,16 @@ impl Outbox {
         }
     }
 
+    /// Why a command that was sent will not be carried out, if its service said so within so long. Who cannot be asked has not said so.
+    pub(super) async fn put_aside(&self, letter: &Letter, within: Duration) -> Option<String> {
+        let (command, id) = (&letter.command, letter.command_id);
+        let asked = self.shared.dispatch.put_aside(command, id, within).await;
+        asked.unwrap_or_else(|error| {
+            tracing::debug!(command.id = %id, %error, "whether a command was put aside is not known");
+            None
+        })
+    }
+
     pub(super) fn send(&self, letter: Letter) {
         let mut lanes = self.shared.lanes();
         lanes.waiting += 1;

@@ -1,5 +1,6 @@
 //! Commands that were not answered for long: lost on their way, or answered where this runner could not see it. The first are sent
-//! again with the same id, the second are heard once more; a saga never waits for what is in the log already.
+//! again with the same id, the second are heard once more; a saga never waits for what is in the log already. Of one that its service
+//! put aside the saga is told, so that a person hears of it; if nothing came of that it is sent again the next time.
 
 use std::time::Instant;
 
@@ -8,6 +9,8 @@ use event_store::Filter;
 use event_store::append::Receipt;
 use uuid::Uuid;
 
+use super::index::Overdue;
+use super::outbox::Undeliverable;
 use super::session::Session;
 use crate::log::Group;
 use crate::{Stopped, meters};
@@ -21,7 +24,12 @@ impl Session {
         let Some(before) = Instant::now().checked_sub(self.options.resend_after) else {
             return Ok(());
         };
-        for (command_id, key) in self.index.overdue(before, RESENDING) {
+        for overdue in self.index.overdue(before, RESENDING) {
+            let Overdue {
+                command_id,
+                key,
+                since,
+            } = overdue;
             if let Some(receipt) = self.store.command(command_id).await? {
                 // It was carried out: its answer comes through the feed, or has come and passed by.
                 if receipt.last_position <= self.position {
@@ -38,12 +46,22 @@ impl Session {
                 .filter(|(id, _)| *id == command_id)
                 .find_map(|(id, command)| self.letter(&key, id, command, id));
             match letter {
-                Some(letter) => {
-                    self.term.check()?;
-                    meters::resent();
-                    self.outbox.send(letter);
-                }
                 None => self.index.answered(command_id),
+                Some(letter) => match self.outbox.put_aside(&letter, since).await {
+                    Some(detail) => {
+                        let told = Undeliverable {
+                            key: letter.key,
+                            command_id,
+                            detail,
+                        };
+                        self.tell_undeliverable(told).await?;
+                    }
+                    None => {
+                        self.term.check()?;
+                        meters::resent();
+                        self.outbox.send(letter);
+                    }
+                },
             }
         }
         Ok(())

@@ -214,7 +214,10 @@ impl Session {
         Ok(())
     }
 
-    async fn tell_undeliverable(&mut self, failed: Undeliverable) -> Result<(), Stopped> {
+    pub(super) async fn tell_undeliverable(
+        &mut self,
+        failed: Undeliverable,
+    ) -> Result<(), Stopped> {
         let at = self.now();
         let work = Work {
             append_id: format!("undeliverable/{}", failed.command_id),

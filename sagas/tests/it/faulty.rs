@@ -1,8 +1,9 @@
 //! Faults: a store that fails for a while, queues that lose, repeat and reorder, and places where a whole process can be paused.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::Command;
@@ -314,6 +315,42 @@ impl Dispatch for Queue {
             });
         }
         Ok(())
+    }
+}
+
+/// A queue whose service cannot run what it is sent and puts it aside, until it is mended.
+pub(crate) struct Broken {
+    pub(crate) inner: Arc<dyn Dispatch>,
+    pub(crate) aside: Mutex<HashMap<Uuid, Instant>>,
+    pub(crate) mended: AtomicBool,
+}
+
+#[async_trait]
+impl Dispatch for Broken {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        if self.mended.load(Ordering::SeqCst) {
+            return self.inner.dispatch(tenant, command_id, command, meta).await;
+        }
+        let mut aside = self.aside.lock().unwrap();
+        aside.insert(command_id, Instant::now());
+        Ok(())
+    }
+
+    async fn put_aside(
+        &self,
+        _: &Command,
+        command_id: Uuid,
+        within: Duration,
+    ) -> Result<Option<String>, DispatchError> {
+        let aside = self.aside.lock().unwrap();
+        let found = aside.get(&command_id).filter(|at| at.elapsed() <= within);
+        Ok(found.map(|_| "a shelf is gone".to_owned()))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Commands through a queue that loses, repeats and reorders them: what was asked for and is not answered in the log is sent again.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::order::event::Capture;
 use domain::order::state::Status;
 
-use super::faulty::Queue;
+use event_store::{EventStore as _, Filter};
+
+use super::faulty::{Broken, Queue};
 use super::ledger::{all_came_through_their_doors, all_sagas_ended, laws_hold, reconcile};
 use super::shop::{Shop, cancel, ship};
 
@@ -60,6 +62,46 @@ async fn what_comes_twice_and_in_another_order_is_carried_out_once() {
     let life = shop.join_with("a", shop.store.clone(), queue.clone());
     three_ways(&mut shop).await;
     assert!(queue.repeated.load(Ordering::SeqCst) > 20);
+    life.stop().await;
+}
+
+/// What a service puts aside is told to the saga, which waits for a person; once the service is mended it goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_puts_aside_parks_its_saga() {
+    let mut shop = Shop::open(0).await;
+    let broken = Arc::new(Broken {
+        inner: shop.services.clone(),
+        aside: Mutex::default(),
+        mended: AtomicBool::new(false),
+    });
+    let life = shop.join_with("a", shop.store.clone(), broken.clone());
+    let mut orders = Vec::new();
+    for number in 1..=3 {
+        let placed = shop.place(number, Capture::AtConfirmation, "sandbox:approve");
+        orders.push(placed.await);
+    }
+    let parked = async || {
+        let log = shop.store.read_log(0, &Filter::default(), 100_000).await;
+        let parked = log.unwrap().records.into_iter();
+        let parked = parked.filter(|record| &*record.kind == "SagaParked");
+        parked
+            .map(|record| String::from_utf8_lossy(&record.data).into_owned())
+            .collect::<Vec<_>>()
+    };
+    while parked().await.len() < orders.len() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for told in parked().await {
+        assert!(
+            told.contains("undeliverable") && told.contains("a shelf is gone"),
+            "{told}"
+        );
+    }
+    assert!(broken.aside.lock().unwrap().len() >= orders.len());
+    broken.mended.store(true, Ordering::SeqCst);
+    for order_id in &orders {
+        assert_eq!(shop.verdict(*order_id).await, Status::Confirmed);
+    }
     life.stop().await;
 }
 
