@@ -1,7 +1,6 @@
 //! What is written: new streams, or random ones of many that are there. Every writer keeps to its own share of the streams,
 //! so that what it expects of them is right.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,13 +9,14 @@ use bytes::Bytes;
 use event_store::EventStore;
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::record::StreamId;
-use event_store::sqlite::{Options, Store};
 use hdrhistogram::Histogram;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
-use crate::{EVENTS_EACH, STREAMS};
+/// Existing streams and events of the random load.
+const STREAMS: usize = 200_000;
+const EVENTS_EACH: usize = 5;
 
 /// No two writers of any two runs draw the same command ids.
 static RUNS: AtomicU64 = AtomicU64::new(100);
@@ -36,6 +36,13 @@ impl Load {
             "new" => Self::New,
             "random" => Self::Random,
             other => panic!("there is no load {other}"),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Random => "random",
         }
     }
 }
@@ -134,7 +141,7 @@ fn batch(
 
 /// One writer: appends one event after the other, each when the one before is answered.
 pub(crate) async fn write(
-    store: Arc<Store>,
+    store: Arc<dyn EventStore>,
     load: Load,
     mut share: Share,
     events: usize,
@@ -170,63 +177,44 @@ pub(crate) async fn write(
     (share, latencies)
 }
 
-/// Makes the store that a load begins with.
-pub(crate) async fn prepare(load: Load, dir: &Path, scale: f64) -> Streams {
-    std::fs::remove_dir_all(dir).ok();
-    let store = Store::open(Options::new(dir)).unwrap();
+/// Fills an empty store with what a load begins with.
+pub(crate) async fn fill(store: &dyn EventStore, load: Load, scale: f64) -> Streams {
     let mut streams = Streams::default();
-    if load == Load::Random {
-        let count = (STREAMS as f64 * scale) as usize;
-        let mut random = SmallRng::seed_from_u64(1);
-        let kind: Arc<str> = "StockReceived".into();
-        streams.heads = (0..count)
-            .map(|_| Head {
-                number: random.random(),
-                version: 0,
-                event_id: Uuid::nil(),
-            })
-            .collect();
-        for version in 1..=EVENTS_EACH as u64 {
-            for part in streams.heads.chunks_mut(10_000) {
-                let pending: Vec<_> = part
-                    .iter_mut()
-                    .map(|head| {
-                        let expected = match head.version {
-                            0 => Expectation::NoStream,
-                            version => Expectation::At {
-                                version,
-                                event_id: head.event_id,
-                            },
-                        };
-                        (head.version, head.event_id) = (version, event_id(&mut random));
-                        let id = command_id(&mut random);
-                        store.append(batch(
-                            stream(head.number),
-                            expected,
-                            head.event_id,
-                            id,
-                            &kind,
-                        ))
-                    })
-                    .collect();
-                for pending in pending {
-                    assert!(matches!(pending.await, Ok(Outcome::Appended(_))));
-                }
+    if load == Load::New {
+        return streams;
+    }
+    let mut random = SmallRng::seed_from_u64(1);
+    let kind: Arc<str> = "StockReceived".into();
+    let count = (STREAMS as f64 * scale) as usize;
+    streams.heads = (0..count)
+        .map(|_| Head {
+            number: random.random(),
+            version: 0,
+            event_id: Uuid::nil(),
+        })
+        .collect();
+    for version in 1..=EVENTS_EACH as u64 {
+        for part in streams.heads.chunks_mut(10_000) {
+            let pending: Vec<_> = part
+                .iter_mut()
+                .map(|head| {
+                    let expected = match head.version {
+                        0 => Expectation::NoStream,
+                        version => Expectation::At {
+                            version,
+                            event_id: head.event_id,
+                        },
+                    };
+                    (head.version, head.event_id) = (version, event_id(&mut random));
+                    let id = command_id(&mut random);
+                    let stream = stream(head.number);
+                    store.append(batch(stream, expected, head.event_id, id, &kind))
+                })
+                .collect();
+            for pending in pending {
+                assert!(matches!(pending.await, Ok(Outcome::Appended(_))));
             }
         }
     }
-    store.close().await.unwrap();
     streams
-}
-
-/// Copies a store's files and waits until they are on disk, so that their writing is nobody's burden.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::remove_dir_all(to).ok();
-    std::fs::create_dir_all(to).unwrap();
-    for file in std::fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        let copy = to.join(file.file_name());
-        std::fs::copy(file.path(), &copy).unwrap();
-        std::fs::File::open(&copy).unwrap().sync_all().unwrap();
-    }
 }

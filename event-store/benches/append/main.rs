@@ -1,9 +1,11 @@
-//! How fast durable appends are, beside the least that SQLite must do for the same rows: one thread, prepared inserts of every
-//! column of the log table, primary key only, synced, in commits of the very sizes that the store's own run came to. The
-//! baseline checks nothing, hashes nothing and indexes nothing; the store does all of that, until its index has everything.
+//! How fast durable appends are: by the embedded store, by the store on a PostgreSQL server, or by both in turn, so that whatever
+//! else the machine does meets both. Each beside the least that its database must do for the same rows: every column of the log table,
+//! primary key only, synced, in commits of the very sizes that the store's own run came to. A baseline checks nothing, hashes
+//! nothing and indexes nothing; the store does all of that, until its index has everything.
 //!
-//! `cargo bench -p event-store --bench append -- [--rounds 5] [--writers 1,16,64,256] [--loads new,random] [--scale 1.0]
-//! [--dir DIR] [--json]`. What it prints must come from what it measured in this very run.
+//! `cargo bench -p event-store --bench append -- [--stores sqlite,postgres] [--rounds 5] [--writers 1,16,64,256]
+//! [--loads new,random] [--scale 1.0] [--dir DIR] [--json]`, only `sqlite` if no stores are named. All files are within `DIR`, which
+//! the user `postgres` must be able to enter where this runs as root. What it prints must come from what it measured in this very run.
 #![expect(
     clippy::unwrap_used,
     reason = "a measurement stops at the first surprise"
@@ -13,152 +15,69 @@
 mod baseline;
 mod cpu;
 mod load;
+mod measure;
+mod postgres;
 mod report;
+mod side;
+mod sqlite;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use event_store::sqlite::{Options, Store};
-use event_store::{EventStore, verify};
-use hdrhistogram::Histogram;
-
-use load::{Load, Streams};
-use report::{Cell, Sample};
-
-/// Existing streams and events of the random load.
-const STREAMS: usize = 200_000;
-const EVENTS_EACH: usize = 5;
+use load::Load;
+use report::Cell;
 
 struct Arguments {
     rounds: usize,
     writers: Vec<usize>,
     loads: Vec<Load>,
+    stores: Vec<String>,
     scale: f64,
-    dir: Option<PathBuf>,
+    dir: PathBuf,
     json: bool,
 }
 
 fn main() {
     let arguments = arguments();
-    let kept = tempfile::tempdir().unwrap();
-    let dir = arguments
-        .dir
-        .clone()
-        .unwrap_or_else(|| kept.path().to_owned());
-    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::create_dir_all(&arguments.dir).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
+    let stores = arguments.stores.iter();
+    let mut sides: Vec<_> = stores
+        .map(|name| side::named(name, &arguments.dir))
+        .collect();
+    let header = report::header(&sides, arguments.rounds, arguments.scale);
     let mut cells = Vec::new();
     for &load in &arguments.loads {
-        let prepared = dir.join("prepared");
-        let streams = runtime.block_on(load::prepare(load, &prepared, arguments.scale));
-        let mut of_load: Vec<Cell> = arguments
-            .writers
-            .iter()
-            .map(|&writers| Cell::new(load, writers))
+        let filled: Vec<_> = sides
+            .iter_mut()
+            .map(|side| runtime.block_on(measure::prepare(&mut **side, load, arguments.scale)))
             .collect();
+        let mut of_load = Vec::new();
+        for &writers in &arguments.writers {
+            of_load.extend((0..sides.len()).map(|n| Cell::new(load, writers, n, sides[n].name())));
+        }
         for round in 0..arguments.rounds {
             for cell in &mut of_load {
-                // Each run begins with the same files.
-                let (ours, theirs) = (dir.join("store"), dir.join("baseline"));
-                load::copy(&prepared, &ours);
-                load::copy(&prepared, &theirs);
-                let mut streams = streams.clone();
+                let mut streams = filled[cell.side].clone();
                 let events = (report::events_for(cell.writers) as f64 * arguments.scale) as usize;
-                let run = measure(&ours, &theirs, load, cell.writers, events, &mut streams);
+                let side = &mut *sides[cell.side];
+                let run = measure::run(side, load, cell.writers, events, &mut streams);
                 let sample = runtime.block_on(run);
                 eprintln!(
-                    "round {round} {load:?} {:>4} writers: {sample}",
-                    cell.writers
+                    "round {round} {} {load:?} {:>4} writers: {sample}",
+                    cell.store, cell.writers
                 );
                 cell.samples.push(sample);
             }
         }
         cells.extend(of_load);
-        std::fs::remove_dir_all(&prepared).ok();
     }
-    println!(
-        "{}",
-        if arguments.json {
-            report::json(&cells)
-        } else {
-            report::table(&cells)
-        }
-    );
     if !arguments.json {
-        println!("\n{}", report::json(&cells));
+        println!("{header}{}", report::table(&cells));
     }
-}
-
-/// One run of the store, and one of the baseline with the commit sizes that the store's run had.
-async fn measure(
-    ours: &Path,
-    theirs: &Path,
-    load: Load,
-    writers: usize,
-    events: usize,
-    streams: &mut Streams,
-) -> Sample {
-    let opening = Instant::now();
-    let store = Store::open(Options::new(ours)).unwrap();
-    let opened = opening.elapsed();
-    let before = *store.head().borrow();
-    let mut shares = streams.share(writers);
-    let each = events / writers;
-
-    let cpu_before = cpu::spent();
-    let began = Instant::now();
-    let mut tasks = Vec::new();
-    for share in shares.drain(..) {
-        let store = Arc::clone(&store);
-        tasks.push(tokio::spawn(load::write(store, load, share, each)));
-    }
-    let mut latencies = Histogram::<u64>::new(3).unwrap();
-    let mut returned = Vec::new();
-    for task in tasks {
-        let (share, mine) = task.await.unwrap();
-        latencies.add(&mine).unwrap();
-        returned.push(share);
-    }
-    let answered = began.elapsed();
-    let head = *store.head().borrow();
-    let indexed =
-        tokio::task::block_in_place(|| store.wait_indexed(head.position, Duration::from_secs(60)));
-    let elapsed = began.elapsed();
-    let cpu = cpu::spent().since(&cpu_before);
-    assert!(indexed, "the index must catch up");
-    assert_eq!(head.position - before.position, (each * writers) as u64);
-    streams.take_back(returned);
-    verify::chain(&*store, before.position, |_| {})
-        .await
-        .unwrap();
-    store.close().await.unwrap();
-    drop(store);
-
-    let sizes = baseline::commit_sizes(ours, before.position);
-    let rows = baseline::rows(load, streams, &sizes);
-    let theirs = theirs.to_owned();
-    let baseline = std::thread::Builder::new().name("baseline".into());
-    let baseline = baseline
-        .spawn(move || baseline::run(&theirs, &rows, &sizes))
-        .unwrap();
-    let (base, base_latencies, base_cpu) = tokio::task::block_in_place(|| baseline.join().unwrap());
-    let times = report::Times {
-        elapsed,
-        answered,
-        opened,
-        base,
-    };
-    Sample::new(
-        each * writers,
-        times,
-        cpu.with_baseline(base_cpu),
-        latencies,
-        base_latencies,
-    )
+    println!("{}", report::json(&cells));
 }
 
 fn arguments() -> Arguments {
@@ -167,7 +86,8 @@ fn arguments() -> Arguments {
         writers: vec![1, 16, 64, 256],
         loads: vec![Load::New, Load::Random],
         scale: 1.0,
-        dir: None,
+        stores: vec!["sqlite".to_owned()],
+        dir: std::env::temp_dir(),
         json: false,
     };
     let mut given = std::env::args().skip(1);
@@ -184,7 +104,8 @@ fn arguments() -> Arguments {
             }
             "--loads" => arguments.loads = value().split(',').map(Load::named).collect(),
             "--scale" => arguments.scale = value().parse().unwrap(),
-            "--dir" => arguments.dir = Some(value().into()),
+            "--stores" => arguments.stores = value().split(',').map(str::to_owned).collect(),
+            "--dir" => arguments.dir = value().into(),
             "--json" => arguments.json = true,
             // Given by `cargo bench` itself.
             "--bench" => {}

@@ -1,12 +1,14 @@
 //! The figures of all rounds, as a table and as JSON. Ratios are formed round by round, and their median is what counts.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::baseline::Baseline;
 use crate::cpu::Cpu;
 use crate::load::Load;
+use crate::side::Side;
 
 /// Events of one run, enough for a few seconds.
 pub(crate) fn events_for(writers: usize) -> usize {
@@ -26,8 +28,6 @@ pub(crate) struct Times {
     pub(crate) answered: Duration,
     /// Opening the store.
     pub(crate) opened: Duration,
-    /// The baseline's run.
-    pub(crate) base: Duration,
 }
 
 /// What one round came to.
@@ -49,35 +49,28 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn new(
         events: usize,
-        times: Times,
+        times: &Times,
         cpu: Cpu,
-        latencies: Histogram<u64>,
-        base_latencies: Histogram<u64>,
+        latencies: &Histogram<u64>,
+        baseline: &Baseline,
     ) -> Self {
-        let Times {
-            elapsed,
-            answered,
-            opened,
-            base,
-        } = times;
+        let (took, base) = (times.elapsed.as_secs_f64(), baseline.elapsed.as_secs_f64());
         Self {
-            cpu,
-            ratio: base.as_secs_f64() / elapsed.as_secs_f64(),
-            store_per_s: events as f64 / elapsed.as_secs_f64(),
-            base_per_s: events as f64 / base.as_secs_f64(),
-            answered_s: answered.as_secs_f64(),
-            opened_s: opened.as_secs_f64(),
+            cpu: cpu.with_baseline(baseline.cpu),
+            ratio: base / took,
+            store_per_s: events as f64 / took,
+            base_per_s: events as f64 / base,
+            answered_s: times.answered.as_secs_f64(),
+            opened_s: times.opened.as_secs_f64(),
             p50_us: latencies.value_at_quantile(0.5),
             p99_us: latencies.value_at_quantile(0.99),
-            base_p50_us: base_latencies.value_at_quantile(0.5),
-            base_p99_us: base_latencies.value_at_quantile(0.99),
-            commits: base_latencies.len(),
+            base_p50_us: baseline.latencies.value_at_quantile(0.5),
+            base_p99_us: baseline.latencies.value_at_quantile(0.99),
+            commits: baseline.latencies.len(),
             events,
         }
     }
-}
 
-impl Sample {
     /// Processor time per event, in microseconds.
     fn cpu_us(&self, cpu: Duration) -> f64 {
         cpu.as_secs_f64() * 1e6 / self.events as f64
@@ -88,12 +81,13 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "ratio {:.2}, cpu us/event writer {:.2} indexer {:.2} callers {:.2} baseline {:.2}, store {:.0}/s (opened in {:.2} s, answered in {:.2} s), baseline {:.0}/s, {:.1} a commit, \
+            "ratio {:.2}, cpu us/event writer {:.2} indexer {:.2} callers {:.2} server {:.2} baseline {:.2}, store {:.0}/s (opened in {:.2} s, answered in {:.2} s), baseline {:.0}/s, {:.1} a commit, \
              p50 {} us, p99 {} us",
             self.ratio,
             self.cpu_us(self.cpu.writer),
             self.cpu_us(self.cpu.indexer),
             self.cpu_us(self.cpu.callers),
+            self.cpu_us(self.cpu.server),
             self.cpu_us(self.cpu.baseline),
             self.store_per_s,
             self.opened_s,
@@ -106,29 +100,45 @@ impl fmt::Display for Sample {
     }
 }
 
-/// The rounds of one load with one number of writers.
+/// The rounds of one store and one load with one number of writers.
 pub(crate) struct Cell {
     pub(crate) load: Load,
     pub(crate) writers: usize,
+    /// The side's place among the sides.
+    pub(crate) side: usize,
+    pub(crate) store: &'static str,
     pub(crate) samples: Vec<Sample>,
 }
 
 impl Cell {
-    pub(crate) fn new(load: Load, writers: usize) -> Self {
+    pub(crate) fn new(load: Load, writers: usize, side: usize, store: &'static str) -> Self {
         Self {
             load,
             writers,
+            side,
+            store,
             samples: Vec::new(),
         }
     }
 
     fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.samples.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.samples.iter().map(of).collect())
     }
 
-    fn columns(&self) -> [(&'static str, f64, usize); 14] {
+    /// How many times as fast as the embedded store, round by round; nothing if that was not measured, or is this one.
+    fn to_embedded(&self, cells: &[Self]) -> Vec<f64> {
+        let embedded = cells.iter().find(|cell| {
+            (cell.store, cell.load, cell.writers) == ("sqlite", self.load, self.writers)
+                && cell.side != self.side
+        });
+        let embedded = embedded.map_or(&[][..], |cell| &cell.samples);
+        let pairs = self.samples.iter().zip(embedded);
+        pairs
+            .map(|(mine, embedded)| mine.store_per_s / embedded.store_per_s)
+            .collect()
+    }
+
+    fn columns(&self) -> [(&'static str, f64, usize); 15] {
         [
             ("ratio", self.median(|sample| sample.ratio), 2),
             ("store_per_s", self.median(|sample| sample.store_per_s), 0),
@@ -166,6 +176,11 @@ impl Cell {
                 2,
             ),
             (
+                "cpu_us_server",
+                self.median(|sample| sample.cpu_us(sample.cpu.server)),
+                2,
+            ),
+            (
                 "cpu_us_baseline",
                 self.median(|sample| sample.cpu_us(sample.cpu.baseline)),
                 2,
@@ -178,55 +193,99 @@ impl Cell {
             ),
         ]
     }
-
-    fn name(&self) -> &'static str {
-        if self.load == Load::New {
-            "new"
-        } else {
-            "random"
-        }
-    }
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What was measured, for whoever reads the figures only.
+pub(crate) fn header(sides: &[Box<dyn Side>], rounds: usize, scale: f64) -> String {
+    let processors = std::thread::available_parallelism().map_or(0, usize::from);
+    let (data, metadata) = (crate::load::data().len(), crate::load::metadata().len());
+    let mut text = format!(
+        "Durable appends, {rounds} rounds at scale {scale} on {processors} processors. Each writer appends batches of one event of \
+         {data} + {metadata} bytes, the next\nwhen the one before is answered; `new` begins a stream with each, `random` goes on with a \
+         random one of many. `ratio` is the store to\nits own baseline, which writes the same rows in commits of the same sizes. \
+         cpu_us_* is processor time per event: of this process's\nthreads, and of all processes of the server; the baseline's is both.\n"
+    );
+    for side in sides {
+        writeln!(text, "{}: {}.", side.name(), side.about()).unwrap();
+    }
+    text
+}
+
+/// The medians, and how the stores compare where several were measured.
 pub(crate) fn table(cells: &[Cell]) -> String {
     let mut text = String::from("medians; the baseline's own latencies are those of its commits\n");
     for (n, cell) in cells.iter().enumerate() {
         if n == 0 {
-            text += &format!("{:>7} {:>7}", "streams", "writers");
+            text += &format!("{:>8} {:>7} {:>7}", "store", "streams", "writers");
             text += &cell
                 .columns()
                 .map(|(name, ..)| format!(" {name:>17}"))
                 .concat();
             text.push('\n');
         }
-        text += &format!("{:>7} {:>7}", cell.name(), cell.writers);
+        text += &format!(
+            "{:>8} {:>7} {:>7}",
+            cell.store,
+            cell.load.name(),
+            cell.writers
+        );
         text += &cell
             .columns()
             .map(|(_, value, digits)| format!(" {value:>17.digits$}"))
             .concat();
         text.push('\n');
     }
+    text + &comparison(cells)
+}
+
+/// The events per second of other stores to those of the embedded one.
+fn comparison(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    for cell in cells {
+        let ratios = cell.to_embedded(cells);
+        if ratios.is_empty() {
+            continue;
+        }
+        let (name, store, writers) = (cell.load.name(), cell.store, cell.writers);
+        let rounds = listed(&ratios);
+        writeln!(
+            text,
+            "{store}/sqlite {name:>7} {writers:>7}: median {:.3}, rounds {rounds}",
+            median(ratios)
+        )
+        .unwrap();
+    }
     text
 }
 
+fn listed(ratios: &[f64]) -> String {
+    let ratios: Vec<_> = ratios.iter().map(|ratio| format!("{ratio:.3}")).collect();
+    ratios.join(",")
+}
+
 pub(crate) fn json(cells: &[Cell]) -> String {
-    let cells: Vec<String> = cells
+    let objects: Vec<String> = cells
         .iter()
         .map(|cell| {
             let columns = cell
                 .columns()
                 .map(|(name, value, digits)| format!("\"{name}\":{value:.digits$}"))
                 .join(",");
-            let ratios: Vec<String> = cell
-                .samples
-                .iter()
-                .map(|sample| format!("{:.3}", sample.ratio))
-                .collect();
-            let (name, writers, ratios) = (cell.name(), cell.writers, ratios.join(","));
+            let ratios: Vec<f64> = cell.samples.iter().map(|sample| sample.ratio).collect();
             format!(
-                "{{\"streams\":\"{name}\",\"writers\":{writers},{columns},\"ratios\":[{ratios}]}}"
+                "{{\"store\":\"{}\",\"streams\":\"{}\",\"writers\":{},{columns},\"ratios\":[{}],\"to_sqlite\":[{}]}}",
+                cell.store,
+                cell.load.name(),
+                cell.writers,
+                listed(&ratios),
+                listed(&cell.to_embedded(cells))
             )
         })
         .collect();
-    format!("[{}]", cells.join(","))
+    format!("[{}]", objects.join(","))
 }

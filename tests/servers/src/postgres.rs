@@ -32,9 +32,15 @@ impl Postgres {
     /// A new cluster with settings beside the usual ones, `synchronous_commit=off` say; running.
     #[must_use]
     pub fn with(settings: &[&str]) -> Self {
+        Self::on_disk_of(&std::env::temp_dir(), settings)
+    }
+
+    /// A new cluster in a folder of its own within `parent`, which the server's user must be able to enter; running.
+    #[must_use]
+    pub fn on_disk_of(parent: &Path, settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("daybook-pg")
-            .tempdir()
+            .tempdir_in(parent)
             .unwrap();
         let mut postgres = Self {
             programs: programs(),
@@ -135,6 +141,12 @@ impl Postgres {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The server's first process, whose children are all the others. None while the server does not run.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
     }
 
     /// The address of a new, empty database.
