@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::heads::StreamHead;
 use crate::record::{Micros, Position, StreamId, Version};
 use crate::store::Error;
 
@@ -53,6 +54,41 @@ pub struct StreamWrite {
     pub events: Vec<NewEvent>,
 }
 
+impl StreamWrite {
+    /// The version that its first event gets after the stream's last event, if that is as expected; else what the caller is told.
+    pub(crate) fn place(&self, last: Option<StreamHead>) -> Result<Version, Outcome> {
+        let fits = match self.expected {
+            Expectation::Any => true,
+            Expectation::NoStream => last.is_none(),
+            Expectation::At { version, event_id } => last == Some(StreamHead { version, event_id }),
+        };
+        if fits {
+            return Ok(last.map_or(1, |last| last.version + 1));
+        }
+        Err(Outcome::Conflict {
+            stream: self.stream.clone(),
+            expected: self.expected,
+            actual: last.map(|last| (last.version, last.event_id)),
+        })
+    }
+
+    /// The stream's last event once this is written from a version on; `None` if nothing is.
+    pub(crate) fn head_after(&self, first: Version) -> Option<StreamHead> {
+        self.events.last().map(|last| StreamHead {
+            version: first + self.events.len() as u64 - 1,
+            event_id: last.event_id,
+        })
+    }
+
+    /// How many bytes its events have.
+    pub(crate) fn bytes(&self) -> usize {
+        let events = self.events.iter();
+        events
+            .map(|event| event.data.len() + event.metadata.len())
+            .sum()
+    }
+}
+
 /// Everything that one command writes. Each stream occurs once; at least one event is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -91,6 +127,17 @@ pub struct Receipt {
     pub recorded_at: Micros,
     /// The streams written, in the order of the batch (check-only streams left out).
     pub streams: Vec<StreamReceipt>,
+}
+
+impl Receipt {
+    /// What a repetition of the command is told.
+    pub(crate) fn repeated(self, fingerprint: &[u8; 32]) -> Outcome {
+        if self.fingerprint == *fingerprint {
+            Outcome::AlreadyAppended(self)
+        } else {
+            Outcome::CommandIdReused(self)
+        }
+    }
 }
 
 /// What became of a batch.

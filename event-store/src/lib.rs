@@ -17,6 +17,7 @@ pub mod snapshot;
 pub mod sqlite;
 mod store;
 pub mod verify;
+mod waiting;
 
 pub use feed::{Feed, StoreTail};
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};

@@ -25,6 +25,24 @@ pub(super) struct Weight {
     pub(super) bytes: usize,
 }
 
+impl std::ops::Add for Weight {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl Weight {
+    /// Whether it is more than a bound, in any respect.
+    pub(super) fn exceeds(self, bound: Self) -> bool {
+        self.events > bound.events || self.bytes > bound.bytes
+    }
+}
+
 /// What a batch weighs, if it is one that the log can take.
 pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     if batch.writes.len() > MAX_BATCH_EVENTS {

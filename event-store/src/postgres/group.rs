@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::queue::{Job, Prepared};
-use crate::append::{Batch, Expectation, Outcome};
+use crate::append::{Batch, Outcome};
 use crate::heads::{Heads, IdMap, Known, StreamHead};
 use crate::record::{Micros, Position, StreamId, Version};
 use crate::store::Head;
@@ -181,22 +181,10 @@ impl Judge {
     /// The first stream that is not as expected; notes the first versions of those that are.
     fn conflict(&mut self, prepared: &Prepared, judged: &mut Judged) -> Option<Outcome> {
         for (write, &key) in prepared.batch.writes.iter().zip(&prepared.keys) {
-            let head = self.head(key);
-            let fits = match write.expected {
-                Expectation::Any => true,
-                Expectation::NoStream => head.is_none(),
-                Expectation::At { version, event_id } => {
-                    head == Some(StreamHead { version, event_id })
-                }
-            };
-            if !fits {
-                return Some(Outcome::Conflict {
-                    stream: write.stream.clone(),
-                    expected: write.expected,
-                    actual: head.map(|head| (head.version, head.event_id)),
-                });
+            match write.place(self.head(key)) {
+                Ok(start) => judged.starts.push(start),
+                Err(conflict) => return Some(conflict),
             }
-            judged.starts.push(head.map_or(1, |head| head.version + 1));
         }
         None
     }
@@ -210,22 +198,12 @@ impl Judge {
             .zip(&prepared.keys)
             .zip(&judged.starts[starts_at..])
         {
-            let Some(last) = write.events.last() else {
+            let Some(head) = write.head_after(start) else {
                 continue;
             };
-            self.heads.advance(
-                key,
-                StreamHead {
-                    version: start + write.events.len() as u64 - 1,
-                    event_id: last.event_id,
-                },
-            );
+            self.heads.advance(key, head);
             judged.events += write.events.len();
-            judged.bytes += write
-                .events
-                .iter()
-                .map(|event| event.data.len() + event.metadata.len())
-                .sum::<usize>();
+            judged.bytes += write.bytes();
         }
         judged.commands.insert(*command_id, judged.accepted.len());
         judged.accepted.push(Accepted {
@@ -244,14 +222,5 @@ impl Judge {
 
     fn is_new(&self, id: Uuid) -> bool {
         id.get_version_num() == 7 && (id.as_u128() >> 80) as u64 > self.opened_at
-    }
-}
-
-/// What a repetition of an appended command is told.
-pub(super) fn repeated(receipt: crate::append::Receipt, fingerprint: &[u8; 32]) -> Outcome {
-    if receipt.fingerprint == *fingerprint {
-        Outcome::AlreadyAppended(receipt)
-    } else {
-        Outcome::CommandIdReused(receipt)
     }
 }

@@ -1,6 +1,5 @@
-//! The writer's bounded queue. It never grows beyond its bounds: who comes when it is full is told so at once.
+//! What waits for the writer's task, and how it is woken.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use crate::hash::Hash;
 use crate::limits::Weight;
 use crate::record::Micros;
 use crate::store::{Error, Head};
+use crate::waiting::Waiting;
 
 /// A batch, with what its caller's task worked out about it.
 pub(super) struct Prepared {
@@ -51,58 +51,36 @@ impl Job {
     }
 }
 
-struct Waiting {
-    jobs: VecDeque<(Job, Weight)>,
-    events: usize,
-    bytes: usize,
-    /// How many appends are among the jobs.
-    appends: usize,
+struct State {
+    waiting: Waiting<Job>,
     closed: Option<Instant>,
 }
 
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     arrived: Notify,
-    most: Weight,
-    /// Barriers weigh nothing, so their number is bounded by itself.
-    most_jobs: usize,
 }
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
-        let waiting = Waiting {
-            jobs: VecDeque::new(),
-            events: 0,
-            bytes: 0,
-            appends: 0,
+        let state = State {
+            waiting: Waiting::new(most),
             closed: None,
         };
         Self {
-            waiting: Mutex::new(waiting),
+            state: Mutex::new(state),
             arrived: Notify::new(),
-            most,
-            most_jobs: most.events.max(1) * 2,
         }
     }
 
     /// Puts a job at the end, or drops it and says why.
     pub(super) fn push(&self, job: Job, weight: Weight) -> Result<(), Error> {
-        let mut waiting = self.lock();
-        if waiting.closed.is_some() {
+        let mut state = self.lock();
+        if state.closed.is_some() {
             return Err(Error::Closed);
         }
-        let full = waiting.events + weight.events > self.most.events
-            || waiting.bytes + weight.bytes > self.most.bytes;
-        if (full && waiting.appends > 0 && weight.events > 0)
-            || waiting.jobs.len() >= self.most_jobs
-        {
-            return Err(Error::Overloaded);
-        }
-        waiting.events += weight.events;
-        waiting.bytes += weight.bytes;
-        waiting.appends += usize::from(weight.events > 0);
-        waiting.jobs.push_back((job, weight));
-        drop(waiting);
+        state.waiting.push(job, weight)?;
+        drop(state);
         self.arrived.notify_one();
         Ok(())
     }
@@ -111,11 +89,13 @@ impl Queue {
     pub(super) async fn take(&self, bound: Weight) -> Option<Vec<Job>> {
         loop {
             {
-                let mut waiting = self.lock();
-                if !waiting.jobs.is_empty() {
-                    return Some(waiting.take(bound));
+                let mut state = self.lock();
+                let mut group = Vec::new();
+                state.waiting.take(bound, &mut group);
+                if !group.is_empty() {
+                    return Some(group);
                 }
-                if waiting.closed.is_some() {
+                if state.closed.is_some() {
                     return None;
                 }
             }
@@ -137,40 +117,16 @@ impl Queue {
 
     /// Takes nothing more and gives back what nobody will do.
     pub(super) fn abandon(&self) -> Vec<Job> {
-        let mut waiting = self.lock();
-        waiting.closed.get_or_insert_with(Instant::now);
-        (waiting.events, waiting.bytes, waiting.appends) = (0, 0, 0);
-        waiting.jobs.drain(..).map(|(job, _)| job).collect()
+        let mut state = self.lock();
+        state.closed.get_or_insert_with(Instant::now);
+        state.waiting.drain()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().jobs.len()
+        self.lock().waiting.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiting {
-    fn take(&mut self, bound: Weight) -> Vec<Job> {
-        let (mut group, mut taken) = (Vec::new(), Weight::default());
-        while let Some((_, next)) = self.jobs.front() {
-            let over =
-                taken.events + next.events > bound.events || taken.bytes + next.bytes > bound.bytes;
-            if over && !group.is_empty() {
-                break;
-            }
-            let Some((job, weight)) = self.jobs.pop_front() else {
-                break;
-            };
-            taken.events += weight.events;
-            taken.bytes += weight.bytes;
-            self.appends -= usize::from(weight.events > 0);
-            group.push(job);
-        }
-        self.events -= taken.events;
-        self.bytes -= taken.bytes;
-        group
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::commit::{Failure, Written, commit};
 use super::connect::{connect_to_write, within};
-use super::group::{Care, Found, Judge, Verdict, repeated};
+use super::group::{Care, Found, Judge, Verdict};
 use super::open::OpenError;
 use super::queue::{Job, Prepared};
 use super::reader;
@@ -191,7 +191,9 @@ impl Writer {
                     prepared.answer(Ok(Outcome::Appended(receipts[place].clone())));
                 }
                 Verdict::Repeated(place) => {
-                    let outcome = repeated(receipts[place].clone(), &prepared.batch.fingerprint);
+                    let outcome = receipts[place]
+                        .clone()
+                        .repeated(&prepared.batch.fingerprint);
                     prepared.answer(Ok(outcome));
                 }
                 Verdict::Conflict(outcome) => {
@@ -214,7 +216,7 @@ impl Writer {
         self.shared.tasks.spawn(async move {
             let outcome = match reader::receipt(&shared, found.first).await {
                 Ok(receipt) if own => Ok(Outcome::Appended(receipt)),
-                Ok(receipt) => Ok(repeated(receipt, &prepared.batch.fingerprint)),
+                Ok(receipt) => Ok(receipt.repeated(&prepared.batch.fingerprint)),
                 Err(error) => Err(Error::Unknown(format!(
                     "the command is in the log at position {}, but its receipt could not be read: {error}",
                     found.first

@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::queue::{Job, Prepared, Reply};
 use super::tail::{Entry, Run, Tail};
 use super::{index, rows};
-use crate::append::{Batch, Expectation, Outcome};
+use crate::append::{Batch, Outcome};
 use crate::heads::{Heads, IdMap, Known, StreamHead};
 use crate::record::{Micros, Version};
 use crate::store::{Error, Head};
@@ -101,7 +101,7 @@ impl Judge {
             match self.earlier(id, tail, log) {
                 Ok(None) => {}
                 Ok(Some(receipt)) => {
-                    let outcome = repeated(receipt, &prepared.batch.fingerprint);
+                    let outcome = receipt.repeated(&prepared.batch.fingerprint);
                     group.settled.push((prepared.reply, Ok(outcome)));
                     return;
                 }
@@ -151,22 +151,10 @@ impl Judge {
         tail: &Tail,
     ) -> Result<Option<Outcome>, Error> {
         for (write, &key) in prepared.batch.writes.iter().zip(&prepared.keys) {
-            let head = self.head(key, tail)?;
-            let fits = match write.expected {
-                Expectation::Any => true,
-                Expectation::NoStream => head.is_none(),
-                Expectation::At { version, event_id } => {
-                    head == Some(StreamHead { version, event_id })
-                }
-            };
-            if !fits {
-                return Ok(Some(Outcome::Conflict {
-                    stream: write.stream.clone(),
-                    expected: write.expected,
-                    actual: head.map(|head| (head.version, head.event_id)),
-                }));
+            match write.place(self.head(key, tail)?) {
+                Ok(start) => group.starts.push(start),
+                Err(conflict) => return Ok(Some(conflict)),
             }
-            group.starts.push(head.map_or(1, |head| head.version + 1));
         }
         Ok(None)
     }
@@ -180,26 +168,15 @@ impl Judge {
             .zip(&prepared.keys)
             .zip(&group.starts[starts_at..])
         {
-            let Some(last) = write.events.last() else {
+            let Some(head) = write.head_after(start) else {
                 continue;
             };
-            let version = start + write.events.len() as u64 - 1;
-            self.heads.advance(
-                key,
-                StreamHead {
-                    version,
-                    event_id: last.event_id,
-                },
-            );
+            self.heads.advance(key, head);
             if start == 1 {
                 self.streams.insert(key);
             }
             group.events += write.events.len();
-            group.bytes += write
-                .events
-                .iter()
-                .map(|event| event.data.len() + event.metadata.len())
-                .sum::<usize>();
+            group.bytes += write.bytes();
         }
         self.commands.insert(command_id.as_u128());
         group.commands.insert(*command_id, group.accepted.len());
@@ -233,15 +210,6 @@ impl Judge {
 
     fn is_fresh(&self, id: Uuid) -> bool {
         id.get_version_num() == 7 && (id.as_u128() >> 80) as u64 > self.opened_at
-    }
-}
-
-/// What a repetition of an appended command is told.
-pub(super) fn repeated(receipt: crate::append::Receipt, fingerprint: &[u8; 32]) -> Outcome {
-    if receipt.fingerprint == *fingerprint {
-        Outcome::AlreadyAppended(receipt)
-    } else {
-        Outcome::CommandIdReused(receipt)
     }
 }
 

@@ -1,6 +1,5 @@
-//! The writer's bounded queue. It never grows beyond its bounds: who comes when it is full is told so at once.
+//! What waits for the writer's thread, and how it is woken.
 
-use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -11,6 +10,7 @@ use crate::hash::Hash;
 use crate::limits::Weight;
 use crate::record::Micros;
 use crate::store::{Error, Head};
+use crate::waiting::Waiting;
 
 /// Where the outcome of an append is waited for.
 pub(super) struct Reply(pub(super) oneshot::Sender<Answer>);
@@ -54,62 +54,39 @@ pub(super) enum Job {
     Consumer(ConsumerJob),
 }
 
-struct Waiting {
-    jobs: VecDeque<(Job, Weight)>,
-    events: usize,
-    bytes: usize,
-    /// How many appends are among the jobs.
-    appends: usize,
+struct State {
+    waiting: Waiting<Job>,
     writer_sleeps: bool,
     closed: bool,
 }
 
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<State>,
     arrived: Condvar,
-    most: Weight,
-    /// Barriers and consumer jobs weigh nothing, so their number is bounded by itself.
-    most_jobs: usize,
 }
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
-        let waiting = Waiting {
-            jobs: VecDeque::new(),
-            events: 0,
-            bytes: 0,
-            appends: 0,
+        let state = State {
+            waiting: Waiting::new(most),
             writer_sleeps: false,
             closed: false,
         };
         Self {
-            waiting: Mutex::new(waiting),
+            state: Mutex::new(state),
             arrived: Condvar::new(),
-            most,
-            most_jobs: most.events.max(1) * 2,
         }
     }
 
     /// Puts a job at the end, or drops it and says why.
     pub(super) fn push(&self, job: Job, weight: Weight) -> Result<(), Error> {
-        let mut waiting = self.lock();
-        if waiting.closed {
+        let mut state = self.lock();
+        if state.closed {
             return Err(Error::Closed);
         }
-        let full = waiting.events + weight.events > self.most.events
-            || waiting.bytes + weight.bytes > self.most.bytes;
-        if (full && waiting.appends > 0 && weight.events > 0)
-            || waiting.jobs.len() >= self.most_jobs
-        {
-            return Err(Error::Overloaded);
-        }
-        waiting.events += weight.events;
-        waiting.bytes += weight.bytes;
-        waiting.appends += usize::from(weight.events > 0);
-        waiting.jobs.push_back((job, weight));
-        let wake = waiting.writer_sleeps;
-        waiting.writer_sleeps = false;
-        drop(waiting);
+        state.waiting.push(job, weight)?;
+        let wake = std::mem::take(&mut state.writer_sleeps);
+        drop(state);
         if wake {
             self.arrived.notify_one();
         }
@@ -118,34 +95,16 @@ impl Queue {
 
     /// Takes all that waits, within `bound`, into `group`; waits for the first. False: closed, and nothing is left.
     pub(super) fn take(&self, bound: Weight, group: &mut Vec<Job>) -> bool {
-        let mut waiting = self.lock();
-        while waiting.jobs.is_empty() {
-            if waiting.closed {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
                 return false;
             }
-            waiting.writer_sleeps = true;
-            waiting = self
-                .arrived
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            state.writer_sleeps = true;
+            let woken = self.arrived.wait(state);
+            state = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        let mut taken = Weight::default();
-        while let Some((_, next)) = waiting.jobs.front() {
-            let over =
-                taken.events + next.events > bound.events || taken.bytes + next.bytes > bound.bytes;
-            if over && !group.is_empty() {
-                break;
-            }
-            let Some((job, weight)) = waiting.jobs.pop_front() else {
-                break;
-            };
-            taken.events += weight.events;
-            taken.bytes += weight.bytes;
-            waiting.appends -= usize::from(weight.events > 0);
-            group.push(job);
-        }
-        waiting.events -= taken.events;
-        waiting.bytes -= taken.bytes;
+        state.waiting.take(bound, group);
         true
     }
 
@@ -157,17 +116,17 @@ impl Queue {
 
     /// Takes nothing more and gives back what nobody will do.
     pub(super) fn abandon(&self) -> Vec<Job> {
-        let mut waiting = self.lock();
-        waiting.closed = true;
-        waiting.jobs.drain(..).map(|(job, _)| job).collect()
+        let mut state = self.lock();
+        state.closed = true;
+        state.waiting.drain()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().jobs.len()
+        self.lock().waiting.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::checkpointer::Added;
 use super::commit::{Failure, Written, commit};
-use super::group::{Group, Judge, repeated};
+use super::group::{Group, Judge};
 use super::open::OpenError;
 use super::options::Step;
 use super::queue::Job;
@@ -167,7 +167,7 @@ impl Writer {
 
 fn answer(group: Group, written: Written) {
     for (reply, place, fingerprint) in group.repeated {
-        reply.send(Ok(repeated(written.receipts[place].clone(), &fingerprint)));
+        reply.send(Ok(written.receipts[place].clone().repeated(&fingerprint)));
     }
     for (accepted, receipt) in group.accepted.into_iter().zip(written.receipts) {
         accepted.prepared.answer(Ok(Outcome::Appended(receipt)));

@@ -6,6 +6,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 use event_store::record::{Position, Version};
+use projections::Answer;
 use schemas::http::event::EventBody;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,6 +71,25 @@ impl Shown {
     /// A page of a list.
     pub(super) fn page<T: Serialize>(listing: &Listing<T>) -> Result<Self, Failure> {
         Ok(Self::new(listing, listing.position)?.stale(listing.stale))
+    }
+
+    /// The first `limit` of what was read, where one more was asked for; `next` says where to go on after one.
+    pub(super) fn first<T, B: From<T> + Serialize>(
+        answer: Answer<Vec<T>>,
+        limit: usize,
+        next: impl Fn(&T) -> String,
+    ) -> Result<Self, Failure> {
+        let mut read = answer.value;
+        let more = read.len() > limit;
+        read.truncate(limit);
+        let next = read.last().filter(|_| more).map(next);
+        Self::page(&Listing {
+            items: read.into_iter().map(B::from).collect(),
+            next,
+            count: None,
+            position: answer.position,
+            stale: answer.stale,
+        })
     }
 
     /// With another status.

@@ -199,21 +199,7 @@ pub(super) async fn list(
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let after = after.as_ref().map(|(sku, location)| (sku, location));
     let answer = stock_levels::page(&api.reads(), caller.tenant.as_str(), after, wanted).await?;
-    let mut stock = answer.value;
-    let more = stock.len() > limit;
-    stock.truncate(limit);
-    let next = stock
-        .last()
-        .filter(|_| more)
-        .map(|last| cursor(&last.sku, &last.location));
-    let items: Vec<_> = stock.into_iter().map(StockLevelBody::from).collect();
-    Shown::page(&Listing {
-        items,
-        next,
-        count: None,
-        position: answer.position,
-        stale: answer.stale,
-    })
+    Shown::first::<_, StockLevelBody>(answer, limit, |last| cursor(&last.sku, &last.location))
 }
 
 /// Neither a SKU nor a location holds a control character, so a line feed parts them.
@@ -353,24 +339,10 @@ pub(super) async fn ledger(
         .await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
-    let mut movements = answer.value;
-    if movements.is_empty() && before.is_none() {
+    if answer.value.is_empty() && before.is_none() {
         return Err(Failure::absent("SKU"));
     }
-    let more = movements.len() > limit;
-    movements.truncate(limit);
-    let next = movements
-        .last()
-        .filter(|_| more)
-        .map(|last| last.version.to_string());
-    let items: Vec<_> = movements.into_iter().map(MovementBody::from).collect();
-    Shown::page(&Listing {
-        items,
-        next,
-        count: None,
-        position: answer.position,
-        stale: answer.stale,
-    })
+    Shown::first::<_, MovementBody>(answer, limit, |last| last.version.to_string())
 }
 
 fn only_location(stock: Vec<Standing>) -> Result<LocationId, Failure> {

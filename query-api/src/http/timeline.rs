@@ -158,22 +158,8 @@ pub(super) async fn timeline(
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let answer =
         order_timeline::page(&api.reads(), caller.tenant.as_str(), id, after, wanted).await?;
-    let mut entries = answer.value;
-    if entries.is_empty() && after == 0 {
+    if answer.value.is_empty() && after == 0 {
         return Err(Failure::absent("order"));
     }
-    let more = entries.len() > limit;
-    entries.truncate(limit);
-    let next = entries
-        .last()
-        .filter(|_| more)
-        .map(|entry| entry.position.to_string());
-    let items: Vec<_> = entries.into_iter().map(TimelineEntryBody::from).collect();
-    Shown::page(&Listing {
-        items,
-        next,
-        count: None,
-        position: answer.position,
-        stale: answer.stale,
-    })
+    Shown::first::<_, TimelineEntryBody>(answer, limit, |entry| entry.position.to_string())
 }
