@@ -19,7 +19,7 @@ use super::Api;
 use super::answer::{CountBody, Listing, Shown};
 use super::caller::Caller;
 use super::params::{Id, MOST, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Late};
 use crate::diff::{self, Change};
 use crate::history::{self, At, Moment};
 
@@ -178,8 +178,7 @@ struct ListParams {
         headers(("daybook-position" = u64, description = "The last position that the page shows"))),
     (status = 400, description = "`bad-filter`, `malformed-query`", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "`cursor-expired`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Late,
 ))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -270,9 +269,8 @@ pub(super) struct AsOf {
     (status = 304, description = "It is still at the version that is known"),
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Absent,
+    Late,
 ))]
 pub(super) async fn one(
     State(api): State<Api>,
@@ -353,7 +351,7 @@ pub struct DiffBody {
     (status = 200, description = "What differs", body = DiffBody),
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    Absent,
     (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn diff(

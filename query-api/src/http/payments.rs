@@ -7,13 +7,12 @@ use domain::payment::Payment;
 use domain::stream;
 use projections::payments;
 use schemas::http::payment::PaymentBody;
-use schemas::http::problem::Problem;
 
 use super::Api;
 use super::answer::Shown;
 use super::caller::Caller;
 use super::params::{Id, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Late, Malformed};
 
 /// One payment.
 #[utoipa::path(get, path = "/v1/payments/{id}", tag = "payments",
@@ -22,10 +21,9 @@ use super::problem::Failure;
     responses(
     (status = 200, description = "The payment", body = PaymentBody),
     (status = 304, description = "It is still at the version that is known"),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Malformed,
+    Absent,
+    Late,
 ))]
 pub(super) async fn one(
     State(api): State<Api>,

@@ -200,3 +200,19 @@ impl IntoResponse for Failure {
         response
     }
 }
+
+/// What most reads may answer instead, for the OpenAPI document.
+macro_rules! documented {
+    ($($name:ident: $status:literal, $codes:literal;)+) => {$(
+        #[derive(utoipa::IntoResponses)]
+        #[response(status = $status, description = $codes, content_type = "application/problem+json")]
+        #[expect(dead_code, reason = "describes what handlers answer")]
+        pub(super) struct $name(Problem);
+    )+};
+}
+
+documented! {
+    Malformed: 400, "`malformed-query`, `malformed-path`";
+    Absent: 404, "`not-found`";
+    Late: 503, "`not-caught-up`, `projection-building`, `unavailable`";
+}

@@ -11,7 +11,7 @@ use super::Api;
 use super::answer::Shown;
 use super::caller::Caller;
 use super::params::{Id, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Malformed};
 
 /// Where a read model stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -100,8 +100,8 @@ pub(super) async fn list(
 /// Build a read model anew from the first record, beside the one that is read, and put it in its place.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "operations", params(("name" = String, Path)), responses(
     (status = 202, description = "It has begun, or waits for its turn", body = RebuildBody),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    Malformed,
+    Absent,
     (status = 409, description = "`rebuild-in-progress`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn rebuild(

@@ -12,7 +12,7 @@ use super::Api;
 use super::answer::Shown;
 use super::caller::Caller;
 use super::params::{Id, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Malformed};
 use crate::history::{self, At, Moment};
 
 /// One reservation.
@@ -22,8 +22,8 @@ use crate::history::{self, At, Moment};
     responses(
     (status = 200, description = "The reservation", body = ReservationBody),
     (status = 304, description = "It is still at the version that is known"),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    Malformed,
+    Absent,
     (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn one(

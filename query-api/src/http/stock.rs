@@ -19,7 +19,7 @@ use super::answer::{Listing, Shown};
 use super::caller::Caller;
 use super::orders::AsOf;
 use super::params::{Id, MOST, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Late, Malformed};
 use crate::history::{self, At, Moment};
 
 /// How much there is of a SKU at a location.
@@ -180,8 +180,7 @@ impl From<Movement> for MovementBody {
     responses(
     (status = 200, description = "A page", body = Listing<StockLevelBody>),
     (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Late,
 ))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -229,9 +228,8 @@ fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
     (status = 200, description = "Where there is how much. As of a past moment it never changes", body = SkuBody),
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Absent,
+    Late,
 ))]
 pub(super) async fn one(
     State(api): State<Api>,
@@ -311,10 +309,9 @@ fn nowhere() -> stream::StreamName {
         ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
     responses(
     (status = 200, description = "A page; `next` is the version to go on before", body = Listing<MovementBody>),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Malformed,
+    Absent,
+    Late,
 ))]
 pub(super) async fn ledger(
     State(api): State<Api>,

@@ -17,7 +17,7 @@ use super::Api;
 use super::answer::{Listing, Shown, event_body};
 use super::caller::Caller;
 use super::params::{Id, MOST, Params};
-use super::problem::Failure;
+use super::problem::{Absent, Failure, Late, Malformed};
 
 /// An entry of a timeline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -93,8 +93,8 @@ impl From<Entry> for TimelineEntryBody {
         ("min_position" = Option<u64>, Query, description = "Wait until the log has at least this position")),
     responses(
     (status = 200, description = "A page; `next` is the version to go on after", body = Listing<EventBody>),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
+    Malformed,
+    Absent,
     (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stream(
@@ -140,10 +140,9 @@ pub(super) async fn stream(
         ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
     responses(
     (status = 200, description = "A page; `next` is the position to go on after", body = Listing<TimelineEntryBody>),
-    (status = 400, description = "`malformed-query`, `malformed-path`", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "`not-found`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `projection-building`, `unavailable`", body = Problem,
-        content_type = "application/problem+json"),
+    Malformed,
+    Absent,
+    Late,
 ))]
 pub(super) async fn timeline(
     State(api): State<Api>,
