@@ -37,6 +37,10 @@ SET jit = off;
 SET bytea_output = 'hex';
 SET client_min_messages = 'warning'";
 
+/// What a writer asks is planned once for each session: its look-ups have one plan that is right, and making it anew for a group of a few
+/// batches would take longer than following it.
+const WRITER: &str = "SET plan_cache_mode = force_generic_plan";
+
 /// How to get to the database.
 pub(super) fn address(options: &Options) -> Result<PgConnectOptions, OpenError> {
     let address = PgConnectOptions::from_str(&options.url)
@@ -70,6 +74,7 @@ pub(super) async fn connect_to_write(
 ) -> Result<PgConnection, OpenError> {
     let mut connection = connect(address).await?;
     assert_durable(&mut connection).await?;
+    sqlx::raw_sql(WRITER).execute(&mut connection).await?;
     Ok(connection)
 }
 
