@@ -42,10 +42,7 @@ pub(crate) struct System {
 impl System {
     /// Everything that compose.yaml has, with so many of some services.
     pub(crate) async fn start(replicas: &[(&str, usize)]) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("daybook-cluster")
-            .tempdir()
-            .unwrap();
+        let folder = servers::folder::temporary("cluster");
         // The server's user has to get to its data.
         let path = folder.path().to_owned();
         let opened = Command::new("chmod").arg("755").arg(&path).status();

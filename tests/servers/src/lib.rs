@@ -5,6 +5,7 @@
     reason = "a test without its server has nothing to go on with"
 )]
 
+pub mod folder;
 pub mod nats;
 pub mod postgres;
 mod process;

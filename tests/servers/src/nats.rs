@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::process::{Process, until};
-use crate::{folder_of, free_port, installed};
+use crate::{folder, folder_of, free_port, installed};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// The oldest release with what Daybook asks for.
@@ -65,10 +65,7 @@ impl Nats {
     fn new(name: &str) -> Self {
         let program = program();
         Self {
-            folder: tempfile::Builder::new()
-                .prefix("daybook-nats")
-                .tempdir()
-                .unwrap(),
+            folder: folder::temporary("nats"),
             program,
             name: name.to_owned(),
             port: free_port(),

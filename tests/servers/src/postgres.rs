@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::process::{Process, until};
-use crate::{folder_of, free_port};
+use crate::{folder, folder_of, free_port};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -38,10 +38,7 @@ impl Postgres {
     /// A new cluster in a folder of its own within `parent`, which the server's user must be able to enter; running.
     #[must_use]
     pub fn on_disk_of(parent: &Path, settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("daybook-pg")
-            .tempdir_in(parent)
-            .unwrap();
+        let folder = folder::within(parent, "postgres");
         let mut postgres = Self {
             programs: programs(),
             folder,
