@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::harness::{Client, shop};
+use crate::harness::{Answer, Client, shop};
 
 const OPEN: u8 = 0;
 const STALLED: u8 = 1;
@@ -56,6 +56,31 @@ async fn server(data: &std::path::Path, gate: &Gate) -> (daybook::roles::Running
     (running, client)
 }
 
+/// Sends requests while the sync stalls: none of them may be answered before that is over. Their answers.
+async fn stalled(
+    gate: &Gate,
+    requests: impl Iterator<Item = impl Future<Output = Answer> + Send + 'static>,
+) -> Vec<Answer> {
+    let before = gate.reached();
+    gate.state.store(STALLED, Ordering::SeqCst);
+    let requests: Vec<_> = requests.map(tokio::spawn).collect();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let reached = gate.reached();
+    let told = requests
+        .iter()
+        .filter(|request| request.is_finished())
+        .count();
+    // Opened before anything is claimed, so that a test that fails ends.
+    gate.state.store(OPEN, Ordering::SeqCst);
+    assert!(reached > before, "the fault did not happen");
+    assert_eq!(told, 0, "somebody was answered before the sync");
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.push(request.await.unwrap());
+    }
+    answers
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_answered_while_the_sync_stalls() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,47 +88,35 @@ async fn nobody_is_answered_while_the_sync_stalls() {
     let (running, client) = server(&folder.path().join("store"), &gate).await;
     shop::receive(&client, "RED", 10).await;
 
-    gate.state.store(STALLED, Ordering::SeqCst);
-    let order = shop::order(&[("RED", 1)], "sandbox:approve");
-    let requests: Vec<_> = (0..8)
-        .map(|number| {
-            let (client, order) = (client.clone(), order.clone());
-            tokio::spawn(async move {
-                client
-                    .post_once("/v1/orders", &format!("stalled-{number}"), &order)
-                    .await
-            })
-        })
-        .collect();
-    // A refusal rests on what is durable as well: it waits likewise.
+    // A refusal rests on what is durable as well. It goes first, while nothing else is written: what stalls is its own sync, and nobody
+    // waits behind another's only.
     let refusal = {
         let client = client.clone();
-        tokio::spawn(async move {
+        async move {
             client
                 .post(
                     "/v1/stock/RED/adjustments",
                     &serde_json::json!({ "delta": -1, "reason": "x", "expected": 99 }),
                 )
                 .await
-        })
+        }
     };
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    let reached = gate.reached();
-    let told = requests
-        .iter()
-        .filter(|request| request.is_finished())
-        .count();
-    let refused = refusal.is_finished();
-    // Opened before anything is claimed, so that a test that fails ends.
-    gate.state.store(OPEN, Ordering::SeqCst);
-    assert!(reached > 0, "the fault did not happen");
-    assert_eq!(told, 0, "somebody was answered before the sync");
-    assert!(!refused, "a refusal was answered before the sync");
-
-    for request in requests {
-        request.await.unwrap().expect(201);
+    for answer in stalled(&gate, std::iter::once(refusal)).await {
+        answer.expect(409);
     }
-    refusal.await.unwrap().expect(409);
+
+    let order = shop::order(&[("RED", 1)], "sandbox:approve");
+    let orders = (0..8).map(|number| {
+        let (client, order) = (client.clone(), order.clone());
+        async move {
+            client
+                .post_once("/v1/orders", &format!("stalled-{number}"), &order)
+                .await
+        }
+    });
+    for answer in stalled(&gate, orders).await {
+        answer.expect(201);
+    }
     running.stop().await.unwrap();
 }
 

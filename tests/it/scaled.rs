@@ -3,6 +3,7 @@
 
 mod broker;
 mod hot_sku;
+mod leases;
 mod moved;
 mod paused;
 mod roles;

@@ -26,17 +26,37 @@ async fn jetstream(urls: &str) -> async_nats::jetstream::Context {
     async_nats::jetstream::new(async_nats::connect(nodes).await.unwrap())
 }
 
-/// The newest generation that is there.
+/// The newest generation that is there, as far as the broker says.
 async fn generation(context: &async_nats::jetstream::Context) -> Option<u64> {
     let mut names = context.stream_names();
     let mut newest = None;
-    while let Some(name) = names.next().await {
-        let name = name.unwrap();
+    while let Some(Ok(name)) = names.next().await {
         if let Some(number) = name.strip_prefix("DAYBOOK_EVENTS_") {
             newest = newest.max(Some(number.parse().unwrap()));
         }
     }
     newest
+}
+
+/// The node that leads a generation's stream, and where it ends; none while the broker does not say.
+async fn standing(
+    context: &async_nats::jetstream::Context,
+    generation: u64,
+) -> Option<(String, u64)> {
+    let name = format!("DAYBOOK_EVENTS_{generation}");
+    let stream = context.get_stream(name).await.ok()?;
+    let info = stream.cached_info();
+    let leader = info.cluster.as_ref()?.leader.clone()?;
+    Some((leader, info.state.last_sequence))
+}
+
+/// Waits until a generation follows.
+async fn await_after(context: &async_nats::jetstream::Context, before: u64) {
+    let since = Instant::now();
+    while generation(context).await.is_none_or(|now| now <= before) {
+        assert!(since.elapsed() < WITHIN, "no generation follows {before}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Reads the newest generation from its first message to its last.
@@ -125,10 +145,33 @@ async fn a_node_of_three_is_killed_and_then_all_of_them() {
     let replicas = ROLES.map(|role| (role, 1));
     let mut system = System::start(&replicas).await;
     let (history, load) = system.load(4, 42).await;
-    for node in ["nats-1", "nats-2", "nats-3"] {
+    load.until_more(30, WITHIN).await;
+    let urls = system.environment()["DAYBOOK_NATS__URLS"].clone();
+    let context = jetstream(&urls).await;
+    let begun = generation(&context).await.expect("a stream");
+    for _ in 0..3 {
+        let (leader, end) = standing(&context, begun).await.expect("a leader");
+        system.cluster.kill(&leader).unwrap();
         load.until_more(30, WITHIN).await;
-        system.kill_and_start(node, Duration::from_secs(1)).await;
+        // The two that are left go on with the stream, while the one that led it is away.
+        let since = Instant::now();
+        loop {
+            let now = standing(&context, begun).await;
+            if now.is_some_and(|(now, at)| now != leader && at > end) {
+                break;
+            }
+            assert!(
+                since.elapsed() < WITHIN,
+                "without {leader} nothing is published after {end}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(system.cluster.pid(&leader), None);
+        system.cluster.start(&leader).unwrap();
+        system.await_ready(&leader).await;
+        load.until_more(30, WITHIN).await;
     }
+    assert_eq!(generation(&context).await, Some(begun), "two are enough");
     let nodes = ["nats-1", "nats-2", "nats-3"];
     for node in nodes {
         system.cluster.kill(node).unwrap();
@@ -159,11 +202,7 @@ async fn a_stream_that_is_deleted_is_published_anew() {
             .delete_stream(format!("DAYBOOK_EVENTS_{before}"))
             .await
             .unwrap();
-        let since = Instant::now();
-        while generation(&context).await.is_none_or(|now| now <= before) {
-            assert!(since.elapsed() < WITHIN, "no generation follows {before}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        await_after(&context, before).await;
         load.until_more(60, WITHIN).await;
     }
     system.prove(history, load).await;
@@ -182,12 +221,15 @@ async fn a_stream_that_is_restored_from_an_older_copy_is_noticed() {
     let urls = system.environment()["DAYBOOK_NATS__URLS"].clone();
     let folder = system.cluster.volume("nats-1");
     let older = folder.with_extension("older");
+    let begun = published(&urls).await.generation;
     system.cluster.end("nats-1", "TERM").unwrap();
     copy(&folder, &older);
     system.cluster.start("nats-1").unwrap();
     system.await_ready("nats-1").await;
     let end = |published: &Published| published.records.last().map_or(0, |(at, _)| *at);
-    let copied = end(&published(&urls).await);
+    let restarted = published(&urls).await;
+    let copied = end(&restarted);
+    assert_eq!(restarted.generation, begun, "a restart alone takes nothing");
     let since = Instant::now();
     let mut later = copied;
     while later < copied + 100 {
@@ -202,11 +244,23 @@ async fn a_stream_that_is_restored_from_an_older_copy_is_noticed() {
     std::fs::remove_dir_all(&folder).unwrap();
     copy(&older, &folder);
     system.cluster.start("nats-1").unwrap();
-    // Before anybody publishes again, the stream is as it was: the loss has happened.
     system.await_ready("nats-1").await;
     println!("the copy ended at {copied}, the stream had been at {later}");
+    // Before anybody published again, the stream was as it had been: the loss has happened, and the relay has seen it.
+    await_after(&jetstream(&urls).await, begun).await;
+    let told = system.cluster.log("relay");
+    assert!(told.contains("it is shorter than it was"), "{told}");
     load.until_more(60, WITHIN).await;
     system.prove(history, load).await;
+}
+
+/// How often a process has read the log because the broker had nothing to say.
+async fn silences(process: &Client) -> u64 {
+    let metrics = process.get("/metrics").await.expect(200).body;
+    let told = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("daybook_feed_silences_total "));
+    told.map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,6 +269,8 @@ async fn an_idle_partition_holds_nobody_up() {
     let (commands, queries) = (system.commands(), system.queries());
     // All that happens, happens to one SKU: the other partitions have nothing.
     shop::receive(&commands, "ONLY", 1).await;
+    let posting = Client::new(&system.cluster.url("projections"));
+    let before = silences(&posting).await;
     for round in 0..200 {
         let answer = commands
             .post("/v1/stock/ONLY/receipts", &json!({ "qty": 1 }))
@@ -233,6 +289,14 @@ async fn an_idle_partition_holds_nobody_up() {
             );
         }
     }
+    // The relay's word moves a partition that has nothing. Without it each would turn to the log every few seconds, which shows in no
+    // answer; a relay that stood still for a moment makes all of them do so once.
+    let silent = silences(&posting).await - before;
+    println!("{silent} times the broker was taken for silent");
+    assert!(
+        silent < 2 * u64::from(event_store::partition::STREAMS),
+        "partitions that have nothing read the log"
+    );
     let log = system.log().await;
     let busy: std::collections::BTreeSet<u32> = log
         .read_log(0, &event_store::Filter::default(), 10_000)

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use event_store::consumer::ConsumerKey;
-
+use super::leases::first_row;
 use super::system::{ROLES, System};
 use crate::harness::{Client, shop};
 
@@ -23,11 +22,7 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
     let client = Client::with_timeout(&system.endpoints().commands[0], Duration::from_secs(60));
     shop::receive(&client, "HOT", 100).await;
     let log = system.log().await;
-    let row = ConsumerKey {
-        name: "service/inventory".to_owned(),
-        partition: 0,
-    };
-    let before = log.consumer(&row).await.unwrap().unwrap().lease;
+    let before = first_row(&*log, "inventory").await;
     let buyers: Vec<_> = (0..BUYERS)
         .map(|_| {
             let client = client.clone();
@@ -55,16 +50,7 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let name = system
-        .cluster
-        .replicas("inventory")
-        .unwrap()
-        .into_iter()
-        .find(|name| {
-            let pid = system.cluster.pid(name).unwrap();
-            before.owner.contains(&format!("/{pid}/"))
-        })
-        .expect("the active one");
+    let name = system.holder("inventory", &before).expect("the active one");
     system.cluster.kill(&name).unwrap();
     let promised = reserved().await;
     println!("{name} was killed after {promised} units were promised");
@@ -78,8 +64,7 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
         times.push(took);
     }
     times.sort();
-    let after = log.consumer(&row).await.unwrap().unwrap().lease;
-    assert!(after.epoch > before.epoch, "the other one took over");
+    system.await_taken_over(&*log, "inventory", &before).await;
     println!(
         "p50 {:?}, p99 {:?}",
         times[BUYERS / 2],
