@@ -253,8 +253,11 @@ impl Partitions {
             }
         };
         stop.cancel();
-        whole(posting.await)?;
-        Ok(ended)
+        match whole(posting.await) {
+            // It has found the same out by itself.
+            Ok(()) | Err(Error::Lost(_)) => Ok(ended),
+            failed => failed.map(|()| ended),
+        }
     }
 
     /// Whether another one has taken a checkpoint: a rebuild that took over, say, of a model that had stopped.

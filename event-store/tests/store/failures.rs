@@ -109,15 +109,30 @@ async fn a_failed_sync_is_unknown_and_stops_the_writer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    let full = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&full);
+    const ROOM: usize = 0;
+    const FULL: usize = 1;
+    const SLOW: usize = 2;
+    let disk = Arc::new(AtomicUsize::new(ROOM));
+    let (seen, reached) = (Arc::clone(&disk), Arc::new(AtomicUsize::new(0)));
+    let slow = Arc::clone(&reached);
     let store = store_with(dir.path(), move || match seen.load(Ordering::SeqCst) {
-        0 => Ok(()),
+        ROOM => Ok(()),
+        SLOW => {
+            slow.fetch_add(1, Ordering::SeqCst);
+            while seen.load(Ordering::SeqCst) == SLOW {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        }
         _ => Err(io::ErrorKind::StorageFull.into()),
     });
     let there = one("there");
-    appended(store.append(there.clone()).await.unwrap());
-    full.store(1, Ordering::SeqCst);
+    // The writer is kept at a sync until all that follows waits for it, so that it is one group.
+    disk.store(SLOW, Ordering::SeqCst);
+    let before = store.append(there.clone());
+    while reached.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     // The second rests on the first; the third is decided by what is durable; the fourth repeats the first.
     let first = one("a");
     let pending = [
@@ -131,12 +146,14 @@ async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
         )])),
     ];
     let known = store.append(there);
+    disk.store(FULL, Ordering::SeqCst);
+    appended(before.await.unwrap());
     for pending in pending {
         let outcome = pending.await;
         assert!(matches!(outcome, Err(Error::No(_))), "{outcome:?}");
     }
     assert!(matches!(known.await.unwrap(), Outcome::AlreadyAppended(_)));
-    full.store(0, Ordering::SeqCst);
+    disk.store(ROOM, Ordering::SeqCst);
     let receipt = appended(store.append(first).await.unwrap());
     assert_eq!(
         (receipt.first_position, store.failed().borrow().clone()),

@@ -59,7 +59,8 @@ async fn workers_stopped_beyond_their_lease_do_no_harm_when_they_go_on() {
         while found(&system, &name) == known {
             assert!(
                 since.elapsed() < LEASE * 10,
-                "{name} goes on and does not see that its work is others'"
+                "{name} goes on and does not see that its work is others': {}",
+                system.cluster.log(&name)
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
