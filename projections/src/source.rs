@@ -89,6 +89,8 @@ impl Tail {
             self.seen = self.seen.max(page.next);
             self.head = self.head.max(page.head);
             if !page.records.is_empty() {
+                // Until it is said how far it was used: whoever could not go on with it asks again from where it began.
+                self.base = None;
                 return Ok(page);
             }
             if self.seen == before {
@@ -129,5 +131,65 @@ impl Tail {
             () = tokio::time::sleep(due) => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use bytes::Bytes;
+    use event_store::record::{Record, StreamId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A door that has one record, and knows that nothing follows for a while.
+    struct Once {
+        after: Position,
+    }
+
+    #[async_trait]
+    impl Feed for Once {
+        fn seek(&mut self, after: Position) {
+            self.after = after;
+        }
+
+        async fn next(&mut self, _: usize) -> Result<Page, event_store::Error> {
+            let record = Record {
+                position: 3,
+                stream: StreamId::new("acme", "order", "a"),
+                version: 1,
+                event_id: Uuid::nil(),
+                kind: Arc::from("Happened"),
+                schema_version: 1,
+                data: Bytes::new(),
+                metadata: Bytes::new(),
+                command_id: Uuid::nil(),
+                recorded_at: 1,
+                hash: [3; 32],
+            };
+            let records = (self.after < 3).then_some(record);
+            self.after = 9;
+            Ok(Page {
+                records: records.into_iter().collect(),
+                next: 9,
+                head: 9,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_was_not_used_comes_again() {
+        let Source::Feed(mut tail) = Source::feed(Box::new(Once { after: 0 })) else {
+            unreachable!("it was made of a feed")
+        };
+        tail.wait(10).await.unwrap();
+        tail.head = 9;
+        assert_eq!(tail.page(0, 10).await.unwrap().records.len(), 1);
+        // Whoever asked could not go on: the log could not be read just then.
+        assert_eq!(tail.page(0, 10).await.unwrap().records.len(), 1);
     }
 }
