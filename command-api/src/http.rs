@@ -45,7 +45,7 @@ pub use body::{LARGEST, LARGEST_ORDER};
 pub use extract::Caller;
 pub use headers::{IDEMPOTENCY_KEY, LONGEST_WAIT_S};
 pub use imports::LARGEST_IMPORT;
-pub use problem::{CODES, Code, Failure};
+pub use problem::Failure;
 
 use answer::{Answer, Place, events_since};
 use extract::How;

@@ -36,7 +36,7 @@ pub use answer::{CountBody, Listing, POSITION, STALE};
 pub use caller::Caller;
 pub use events::EventsBody;
 pub use orders::{DiffBody, MomentBody, OrderSummaryBody};
-pub use problem::{CODES, Code, Failure};
+pub use problem::Failure;
 pub use projections::{ProjectionBody, ProjectionsBody, RebuildBody};
 pub use stock::{MovementBody, SkuBody, StockLevelBody};
 pub use timeline::TimelineEntryBody;

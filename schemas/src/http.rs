@@ -5,6 +5,7 @@ pub mod address;
 pub mod amendment;
 pub mod cancellation;
 pub mod check;
+pub mod code;
 pub mod command;
 pub mod event;
 pub mod hold;

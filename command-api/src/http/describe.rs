@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use schemas::http::check::Fault;
+use schemas::http::code;
 use schemas::http::command::CommandBody;
 use schemas::http::event::{DryRunBody, EventBody};
 use schemas::http::import::{ImportBody, ImportErrorsBody};
@@ -18,8 +19,6 @@ use utoipa::openapi::{
     Type,
 };
 use utoipa::{IntoParams, OpenApi};
-
-use super::problem;
 
 /// The bodies that the answers refer to.
 #[derive(OpenApi)]
@@ -211,7 +210,7 @@ fn dry_run() -> Response {
 fn problems(codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for code in codes {
-        let status = problem::find(code).map_or(500, |known| known.status);
+        let status = code::find(code).map_or(500, |known| known.status);
         let listed = by_status.entry(status).or_default();
         if !listed.contains(code) {
             listed.push(code);

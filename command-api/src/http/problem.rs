@@ -1,5 +1,4 @@
-//! What goes wrong, as HTTP tells it: the one list of codes and their statuses, and the answer that is made of it. An inner failure is
-//! logged under the request's id and never told.
+//! What goes wrong, as HTTP tells it: the answer that is made of it. An inner failure is logged under the request's id and never told.
 
 use std::time::Duration;
 
@@ -8,213 +7,12 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::Class;
 use schemas::http::check::{Fault, Invalid};
+use schemas::http::code;
 use schemas::http::problem::{self, Problem};
 use serde_json::{Map, Value};
 
 use super::answer::{Place, headers};
 use crate::execute::{Done, Error, Refused};
-
-/// A code, the status that it comes with, and its title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// The stable kebab-case code.
-    pub code: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// What kind of problem, in a few words.
-    pub title: &'static str,
-}
-
-const fn code(code: &'static str, status: u16, title: &'static str) -> Code {
-    Code {
-        code,
-        status,
-        title,
-    }
-}
-
-/// Every code that the write side answers with.
-pub const CODES: &[Code] = &[
-    // The request itself
-    code("malformed-body", 400, "The body is not as documented"),
-    code("malformed-header", 400, "A header is not as documented"),
-    code("malformed-path", 400, "The path names no possible resource"),
-    code(
-        "malformed-query",
-        400,
-        "A query parameter is not as documented",
-    ),
-    code(
-        "idempotency-key-required",
-        400,
-        "An Idempotency-Key is compulsory here",
-    ),
-    code("not-found", 404, "There is no such resource"),
-    code(
-        "method-not-allowed",
-        405,
-        "The resource does not take that method",
-    ),
-    code(
-        "request-in-progress",
-        409,
-        "An equal request is still being worked on",
-    ),
-    code("version-mismatch", 412, "The resource has changed"),
-    code("body-too-large", 413, "The body is too large"),
-    code(
-        "unsupported-media-type",
-        415,
-        "The body is of a type that is not taken",
-    ),
-    code(
-        "idempotency-key-reused",
-        422,
-        "The Idempotency-Key stands for another request",
-    ),
-    code("if-match-required", 428, "An If-Match is compulsory here"),
-    code("internal", 500, "Something went wrong here"),
-    code("overloaded", 503, "Too much is going on at once"),
-    code(
-        "outcome-unknown",
-        503,
-        "Whether it took effect is not known",
-    ),
-    code("unavailable", 503, "No commands are taken at the moment"),
-    // Orders
-    code("already-placed", 409, "The order is placed already"),
-    code("already-shipped", 409, "Some of it has left already"),
-    code(
-        "another-payment",
-        409,
-        "The order is paid by another payment",
-    ),
-    code(
-        "cancellation-not-found",
-        404,
-        "The order has no such cancellation",
-    ),
-    code(
-        "duplicate-external-ref",
-        409,
-        "The external reference is taken",
-    ),
-    code("exceeds-refundable", 409, "More than can be refunded"),
-    code("hold-not-found", 404, "The order has no such hold"),
-    code("id-taken", 409, "The id is taken"),
-    code("invalid-edit", 422, "The edit cannot be made"),
-    code("invalid-line", 422, "A line cannot be right"),
-    code(
-        "invalid-payment",
-        422,
-        "The payment's numbers cannot be right",
-    ),
-    code("invalid-refund", 422, "The refund cannot be right"),
-    code("not-paid", 409, "It is not paid for"),
-    code("not-reserved", 409, "Not all of it is held in stock"),
-    code("on-hold", 409, "The order is on hold"),
-    code("order-rejected", 409, "The order was rejected"),
-    code("order-state", 409, "The order's stage does not allow it"),
-    code("payment-declined", 409, "The means of payment was declined"),
-    code(
-        "payment-unknown",
-        409,
-        "The payment's last outcome is unknown",
-    ),
-    code(
-        "quantity-exceeds-announced",
-        422,
-        "More than was announced to come back",
-    ),
-    code("quantity-exceeds-open", 422, "More than is open"),
-    code(
-        "quantity-exceeds-shipment",
-        422,
-        "More than is in the shipment",
-    ),
-    code("quantity-exceeds-shipped", 422, "More than left"),
-    code(
-        "receipt-out-of-order",
-        422,
-        "Receipts of a return are counted without holes",
-    ),
-    code("return-not-found", 404, "The order has no such return"),
-    code("return-state", 409, "The return's stage does not allow it"),
-    code("shipment-not-found", 404, "The order has no such shipment"),
-    code(
-        "shipment-state",
-        409,
-        "The shipment's stage does not allow it",
-    ),
-    code("totals-mismatch", 422, "The total is another"),
-    // Payments
-    code("amount-mismatch", 409, "The amount is another"),
-    code("attempt-skipped", 409, "The attempt is not the next one"),
-    code(
-        "authorisation-expired",
-        409,
-        "The hold on the money has ended",
-    ),
-    code(
-        "evidence-missing",
-        422,
-        "An unknown outcome is resolved by evidence only",
-    ),
-    code("exceeds-authorised", 409, "More than is authorised"),
-    code(
-        "intent-changed",
-        422,
-        "The id was used to ask for something else",
-    ),
-    code("invalid-amount", 422, "The amount cannot be right"),
-    code("never-asked", 409, "The provider was never asked for that"),
-    code("outcome-settled", 409, "The outcome is settled already"),
-    code(
-        "payment-state",
-        409,
-        "The payment's stage does not allow it",
-    ),
-    code(
-        "provider-ref-missing",
-        422,
-        "The provider's reference is missing",
-    ),
-    // Imports
-    code("import-finished", 409, "The run is finished"),
-    code("import-changed", 409, "The run is of other content"),
-    code(
-        "unknown-layout",
-        422,
-        "Nothing tells how the content is laid out",
-    ),
-    code(
-        "unreadable-content",
-        422,
-        "The content cannot be read at all",
-    ),
-    // Stock and reservations
-    code("below-zero", 409, "There would be fewer than none"),
-    code("exceeds-on-hand", 409, "More than is here"),
-    code("invalid-items", 422, "The items cannot be right"),
-    code("invalid-quantity", 422, "The quantity cannot be right"),
-    code("not-later", 422, "A reservation can only be prolonged"),
-    code("out-of-stock", 409, "There is not enough stock"),
-    code("reservation-ended", 409, "The reservation has ended"),
-    code("reservation-exists", 409, "The id holds something else"),
-    code("reservation-not-found", 404, "There is no such reservation"),
-    code("stock-changed", 409, "The stock has changed"),
-    code(
-        "would-break-reservations",
-        409,
-        "Reservations would be left without stock",
-    ),
-];
-
-/// What is known of a code.
-#[must_use]
-pub fn find(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|known| known.code == code)
-}
 
 /// An answer that is a problem.
 #[derive(Clone, Debug)]
@@ -228,10 +26,8 @@ impl Failure {
     /// A problem of the list.
     #[must_use]
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        let (status, title) =
-            find(code).map_or((500, "Something went wrong here"), |c| (c.status, c.title));
         Self {
-            problem: Box::new(Problem::new(status, code, title, detail)),
+            problem: Box::new(Problem::of(code, detail)),
             retry_after: None,
             place: Place::default(),
         }
@@ -266,7 +62,7 @@ impl Failure {
             Class::Invalid => 422,
             Class::Stale => 412,
         };
-        let known = find(&refused.code);
+        let known = code::find(&refused.code);
         let title = known.map_or("The command was refused", |code| code.title);
         let status = known.map_or(status, |code| code.status);
         Self {
@@ -411,20 +207,6 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn codes_are_kebab_case_and_listed_once() {
-        for (i, code) in CODES.iter().enumerate() {
-            let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
-            assert!(code.code.chars().all(kebab), "{}", code.code);
-            assert!((400..600).contains(&code.status), "{}", code.code);
-            assert!(
-                CODES[..i].iter().all(|other| other.code != code.code),
-                "{} is listed twice",
-                code.code
-            );
-        }
-    }
-
     /// The codes that the domain refuses with, out of its sources: `Self::OutOfStock(_) => "out-of-stock",`.
     fn refused_with() -> Vec<String> {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../domain/src");
@@ -452,7 +234,7 @@ mod tests {
         let codes = refused_with();
         assert!(codes.len() > 40, "{codes:?}");
         for code in codes {
-            assert!(find(&code).is_some(), "{code} is not listed");
+            assert!(code::find(&code).is_some(), "{code} is not listed");
         }
     }
 

@@ -89,7 +89,7 @@ impl Told {
         );
         let problem = self.json();
         let code = problem["code"].as_str().unwrap();
-        let listed = problem::find(code).unwrap();
+        let listed = schemas::http::code::find(code).unwrap();
         assert_eq!(listed.status, self.status.as_u16());
         assert_eq!(problem["status"], listed.status);
         assert_eq!(problem["type"], format!("/docs/problems#{code}"));

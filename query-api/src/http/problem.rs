@@ -1,4 +1,4 @@
-//! What goes wrong, as HTTP tells it: the one list of the read side's codes and their statuses. An inner failure is logged and never told.
+//! What goes wrong, as HTTP tells it: the answer that is made of it. An inner failure is logged and never told.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -8,76 +8,6 @@ use schemas::http::check::Fault;
 use schemas::http::problem::{self, Problem};
 
 use crate::history;
-
-/// A code, the status that it comes with, and its title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code {
-    /// The stable kebab-case code.
-    pub code: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// What kind of problem, in a few words.
-    pub title: &'static str,
-}
-
-/// Every code that the read side answers with.
-pub const CODES: &[Code] = &[
-    Code {
-        code: "malformed-path",
-        status: 400,
-        title: "The path names no possible resource",
-    },
-    Code {
-        code: "malformed-query",
-        status: 400,
-        title: "A query parameter is not as documented",
-    },
-    Code {
-        code: "bad-filter",
-        status: 400,
-        title: "The list cannot be narrowed or sorted so",
-    },
-    Code {
-        code: "future-instant",
-        status: 400,
-        title: "That moment has not come yet",
-    },
-    Code {
-        code: "not-found",
-        status: 404,
-        title: "There is no such resource",
-    },
-    Code {
-        code: "rebuild-in-progress",
-        status: 409,
-        title: "It is being rebuilt already",
-    },
-    Code {
-        code: "cursor-expired",
-        status: 410,
-        title: "The cursor is of another version of the list",
-    },
-    Code {
-        code: "internal",
-        status: 500,
-        title: "Something went wrong here",
-    },
-    Code {
-        code: "not-caught-up",
-        status: 503,
-        title: "The position that was asked for is not shown yet",
-    },
-    Code {
-        code: "projection-building",
-        status: 503,
-        title: "The read model is being built",
-    },
-    Code {
-        code: "unavailable",
-        status: 503,
-        title: "No queries are answered at the moment",
-    },
-];
 
 /// An answer that is a problem.
 #[derive(Clone, Debug)]
@@ -90,12 +20,8 @@ impl Failure {
     /// A problem of the list.
     #[must_use]
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        let known = CODES.iter().find(|known| known.code == code);
-        let (status, title) = known.map_or((500, "Something went wrong here"), |known| {
-            (known.status, known.title)
-        });
         Self {
-            problem: Box::new(Problem::new(status, code, title, detail)),
+            problem: Box::new(Problem::of(code, detail)),
             retry_after_s: None,
         }
     }

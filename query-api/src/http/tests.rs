@@ -544,7 +544,7 @@ async fn bad_input_is_a_documented_problem_and_never_a_5xx() {
         );
         let code = answer.body["code"].as_str().unwrap();
         assert!(
-            super::CODES
+            schemas::http::code::CODES
                 .iter()
                 .any(|known| known.code == code && known.status == answer.status),
             "{path}: {code}"

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::check::Fault;
+use super::code;
 
 /// The content type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -39,6 +40,16 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// A problem of the list of codes; one that is not on it is told as something that went wrong inside.
+    #[must_use]
+    pub fn of(code: &str, detail: impl Into<String>) -> Self {
+        let (status, title) = code::find(code)
+            .map_or((500, "Something went wrong here"), |known| {
+                (known.status, known.title)
+            });
+        Self::new(status, code, title, detail)
+    }
+
     /// A problem of a kind that the documents describe under its code.
     #[must_use]
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {

@@ -13,14 +13,33 @@ mod process;
 pub use nats::Nats;
 pub use postgres::Postgres;
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-/// A port of the loopback that nobody listens on now.
+/// Below the ports that systems give to outgoing connections, one of which could else have the port before it is used.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port of the loopback that nobody listens on now; each call gives another one.
+///
+/// # Panics
+/// If all are taken.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    // Processes begin at different places, so that they seldom look at the same port at once.
+    let next = NEXT.get_or_init(|| {
+        let anywhere = RandomState::new().build_hasher().finish() % u64::from(u16::MAX);
+        AtomicU16::new(u16::try_from(anywhere).unwrap())
+    });
+    let count = PORTS.end - PORTS.start;
+    let mut ports = (0..count).map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % count);
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }
 
 /// The first folder in which a program lies: the one that a variable names, then those of `PATH`, then others.
