@@ -43,6 +43,27 @@ struct Held {
     over: CancellationToken,
 }
 
+/// Waits until this process is the active one; `None` when told to stop.
+///
+/// # Errors
+/// If its leadership has ended.
+pub async fn next_term(
+    active: &mut watch::Receiver<Option<Term>>,
+    cancel: &CancellationToken,
+) -> Result<Option<Term>, Error> {
+    while !cancel.is_cancelled() {
+        let term = active.borrow_and_update().clone();
+        if let Some(term) = term.filter(Term::holds) {
+            return Ok(Some(term));
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            changed = active.changed() => changed.map_err(|_| Error::Closed)?,
+        }
+    }
+    Ok(None)
+}
+
 impl Leadership {
     /// A place for `owner`, which has to be unique among the processes, at the row of `key`. A process that is silent for `lease`
     /// is taken for gone. Nothing happens before [`Leadership::run`].
@@ -110,6 +131,28 @@ impl Leadership {
             drop(timeout(self.lease / 3, self.store.release(last.lease())).await);
         }
         ended
+    }
+
+    /// Runs while some work goes on that asks [`next_term`] for its terms, all in one task: whatever stops the work stops the renewing
+    /// as well.
+    ///
+    /// # Errors
+    /// As the work has them, and if the store does not serve any more.
+    pub async fn during<E: From<Error>>(
+        self,
+        work: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E> {
+        let resign = CancellationToken::new();
+        let leading = self.run(resign.clone());
+        tokio::pin!(leading);
+        let worked = tokio::select! {
+            biased;
+            ended = &mut leading => return ended.map_err(E::from),
+            worked = work => worked,
+        };
+        resign.cancel();
+        leading.await?;
+        worked
     }
 
     async fn turn(&self, term: Option<&Term>) -> Result<Turn, Error> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use domain::stream;
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
-use event_store::leadership::{Leadership, Term};
+use event_store::leadership::{Leadership, Term, next_term};
 use event_store::{Error, EventStore, Feed, Filter};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -132,17 +132,7 @@ impl PaymentWorker {
         let Options { owner, lease, .. } = &self.setting.options;
         let leadership = Leadership::new(self.setting.store.clone(), key, owner, *lease);
         let active = leadership.active();
-        let resign = CancellationToken::new();
-        let leading = leadership.run(resign.clone());
-        tokio::pin!(leading);
-        let worked = tokio::select! {
-            biased;
-            ended = &mut leading => return ended.map_err(Stopped::from),
-            worked = self.work(active, &cancel) => worked,
-        };
-        resign.cancel();
-        leading.await?;
-        worked
+        leadership.during(self.work(active, &cancel)).await
     }
 
     async fn work(
@@ -151,17 +141,7 @@ impl PaymentWorker {
         cancel: &CancellationToken,
     ) -> Result<(), Stopped> {
         let mut wait = AGAIN_FIRST;
-        while !cancel.is_cancelled() {
-            let term = active.borrow_and_update().clone();
-            let Some(term) = term.filter(Term::holds) else {
-                tokio::select! {
-                    () = cancel.cancelled() => {}
-                    changed = active.changed() => if changed.is_err() {
-                        return Err(Error::Closed.into());
-                    },
-                }
-                continue;
-            };
+        while let Some(term) = next_term(&mut active, cancel).await? {
             let ours = cancel.child_token();
             let _ends = ours.clone().drop_guard();
             let ended = match Session::open(&self.setting, term.clone(), ours.clone()).await {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
-use event_store::leadership::{Leadership, Term};
+use event_store::leadership::{Leadership, Term, next_term};
 use event_store::{Error, EventStore, Feed};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -144,18 +144,7 @@ impl Runner {
             options.lease,
         );
         let active = leadership.active();
-        let resign = CancellationToken::new();
-        let leading = leadership.run(resign.clone());
-        // In one task: whatever stops the work stops the renewing as well.
-        tokio::pin!(leading);
-        let worked = tokio::select! {
-            biased;
-            ended = &mut leading => return ended.map_err(Stopped::from),
-            worked = self.work(active, &cancel) => worked,
-        };
-        resign.cancel();
-        leading.await?;
-        worked
+        leadership.during(self.work(active, &cancel)).await
     }
 
     async fn work(
@@ -164,17 +153,7 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<(), Stopped> {
         let partition = self.setting.options.partition;
-        while !cancel.is_cancelled() {
-            let term = active.borrow_and_update().clone();
-            let Some(term) = term.filter(Term::holds) else {
-                tokio::select! {
-                    () = cancel.cancelled() => {}
-                    changed = active.changed() => if changed.is_err() {
-                        return Err(Error::Closed.into());
-                    },
-                }
-                continue;
-            };
+        while let Some(term) = next_term(&mut active, cancel).await? {
             // Whatever ends the session ends its sending: what was still to be sent is in the log, and whoever runs next sends it.
             let ours = cancel.child_token();
             let _ends = ours.clone().drop_guard();

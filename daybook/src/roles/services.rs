@@ -12,7 +12,7 @@ use domain::command::Service;
 use domain::ids::Tenant;
 use event_store::EventStore;
 use event_store::consumer::ConsumerKey;
-use event_store::leadership::{Leadership, Term};
+use event_store::leadership::{Leadership, Term, next_term};
 use event_stream::commands::{Delivery, Queue, ReceiveOptions, SendError};
 use sagas::{Dispatch, DispatchError};
 use schemas::Metadata;
@@ -138,17 +138,9 @@ impl Host {
     }
 
     async fn run(self, mut active: watch::Receiver<Option<Term>>, cancel: CancellationToken) {
-        while !cancel.is_cancelled() {
-            let term = active.borrow_and_update().clone().filter(Term::holds);
-            match term {
-                Some(term) => self.serve(&term, &cancel).await,
-                None => tokio::select! {
-                    () = cancel.cancelled() => {}
-                    changed = active.changed() => if changed.is_err() {
-                        return;
-                    },
-                },
-            }
+        // Where its leadership has ended, that has been told.
+        while let Ok(Some(term)) = next_term(&mut active, &cancel).await {
+            self.serve(&term, &cancel).await;
         }
         self.tasks.close();
         self.tasks.wait().await;
