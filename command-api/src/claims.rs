@@ -26,25 +26,18 @@ pub fn order_unseen(order_id: OrderId, command: Command) -> Plan {
 
 fn name(command: &Command) -> Option<(StreamName, Kind)> {
     match command {
-        Command::Place(place) => place
-            .external_ref
-            .as_ref()
-            .map(|name| (stream::reference(&place.channel, name), Kind::ExternalRef)),
-        Command::RequestShipment { shipment_id, .. } => {
-            Some((stream::shipment(*shipment_id), Kind::Shipment))
+        Command::Place(place) => {
+            place.external_ref.as_ref().map(|name| (stream::reference(&place.channel, name), Kind::ExternalRef))
         }
-        Command::RequestReturn { return_id, .. } => {
-            Some((stream::returned(*return_id), Kind::Return))
-        }
+        Command::RequestShipment { shipment_id, .. } => Some((stream::shipment(*shipment_id), Kind::Shipment)),
+        Command::RequestReturn { return_id, .. } => Some((stream::returned(*return_id), Kind::Return)),
         _ => None,
     }
 }
 
 fn claim(plan: Plan, order_id: OrderId, name: Option<(StreamName, Kind)>) -> Plan {
     match name {
-        Some((name, kind)) => {
-            plan.and_unseen::<Reference>(name, reference::Command::Claim { order_id, kind })
-        }
+        Some((name, kind)) => plan.and_unseen::<Reference>(name, reference::Command::Claim { order_id, kind }),
         None => plan,
     }
 }

@@ -40,15 +40,12 @@ impl Executor {
 fn plan(command: Command) -> Plan {
     match command {
         Command::Order { order_id, command } => claims::order_unseen(order_id, command),
-        Command::Payment {
-            payment_id,
-            command,
-        } => Plan::new().and_unseen::<Payment>(stream::payment(payment_id), command),
+        Command::Payment { payment_id, command } => {
+            Plan::new().and_unseen::<Payment>(stream::payment(payment_id), command)
+        }
         Command::Inventory { reservation, stock } => {
             let plan = match reservation {
-                Some((id, command)) => {
-                    Plan::new().and_unseen::<Reservation>(stream::reservation(id), command)
-                }
+                Some((id, command)) => Plan::new().and_unseen::<Reservation>(stream::reservation(id), command),
                 None => Plan::new(),
             };
             stock.into_iter().fold(plan, |plan, part| {

@@ -58,12 +58,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            cached: 32_768,
-            retries: 24,
-            equal_wait: Duration::from_secs(10),
-            snapshot_every: 200,
-        }
+        Self { cached: 32_768, retries: 24, equal_wait: Duration::from_secs(10), snapshot_every: 200 }
     }
 }
 
@@ -166,9 +161,7 @@ impl Executor {
             self.once(request, plan).await
         };
         let inner = &self.0;
-        inner
-            .metrics
-            .answered(&answer, began.elapsed(), dry_run, inner.cache.len());
+        inner.metrics.answered(&answer, began.elapsed(), dry_run, inner.cache.len());
         answer
     }
 
@@ -176,11 +169,7 @@ impl Executor {
     ///
     /// # Errors
     /// If the store cannot be read, or what is stored cannot be understood.
-    pub async fn load<A: Stored>(
-        &self,
-        tenant: &Tenant,
-        stream: &StreamName,
-    ) -> Result<(Arc<A>, u64), Error> {
+    pub async fn load<A: Stored>(&self, tenant: &Tenant, stream: &StreamName) -> Result<(Arc<A>, u64), Error> {
         let inner = &self.0;
         let id = stream_id(tenant, stream);
         for _ in 0..=inner.options.retries {
@@ -212,12 +201,7 @@ impl Executor {
     pub async fn outcome(&self, tenant: &Tenant, command_id: Uuid) -> Result<Option<Done>, Error> {
         let inner = &self.0;
         match inner.store.command(command_id).await? {
-            Some(receipt)
-                if receipt
-                    .streams
-                    .iter()
-                    .all(|written| &*written.stream.tenant == tenant.as_str()) =>
-            {
+            Some(receipt) if receipt.streams.iter().all(|written| &*written.stream.tenant == tenant.as_str()) => {
                 inner.replay(tenant, None, &receipt).await.map(Some)
             }
             _ => Ok(None),
@@ -239,10 +223,7 @@ impl Executor {
                     };
                     match told {
                         Some(answer) if equal => {
-                            return answer.map(|done| Done {
-                                replayed: true,
-                                ..done
-                            });
+                            return answer.map(|done| Done { replayed: true, ..done });
                         }
                         Some(Ok(_)) => return Err(Error::KeyReused),
                         // The first one left nothing behind that the key could stand for: it is as if it had not been there.
@@ -287,18 +268,13 @@ impl Inner {
         if tries > 1 {
             let spread = (command_id.as_u128() >> (tries % 64)) % 1_000;
             let spread = u64::try_from(spread).unwrap_or_default();
-            sleep(Duration::from_micros(
-                u64::from(tries.min(10)) * (500 + spread),
-            ))
-            .await;
+            sleep(Duration::from_micros(u64::from(tries.min(10)) * (500 + spread))).await;
         }
     }
 }
 
 fn busy() -> Error {
-    Error::Busy {
-        retry_after: Duration::from_secs(1),
-    }
+    Error::Busy { retry_after: Duration::from_secs(1) }
 }
 
 #[cfg(test)]

@@ -84,9 +84,7 @@ pub fn router(api: Api) -> OpenApiRouter {
     let limit = ServiceBuilder::new()
         .layer(HandleErrorLayer::new(turned_away))
         .load_shed()
-        .layer(GlobalConcurrencyLimitLayer::new(
-            api.settings().most_requests,
-        ));
+        .layer(GlobalConcurrencyLimitLayer::new(api.settings().most_requests));
     OpenApiRouter::with_openapi(describe::Bodies::openapi())
         .routes(routes!(orders::place))
         .routes(routes!(orders::edit_lines))
@@ -123,11 +121,7 @@ pub fn router(api: Api) -> OpenApiRouter {
 }
 
 async fn turned_away(_: tower::BoxError) -> Failure {
-    Failure::new(
-        "overloaded",
-        "nothing was written: send the same request again",
-    )
-    .retry_after(Duration::from_secs(1))
+    Failure::new("overloaded", "nothing was written: send the same request again").retry_after(Duration::from_secs(1))
 }
 
 /// How an order command is answered.
@@ -181,33 +175,12 @@ impl Api {
     /// The same, and imports are taken in by `service`.
     #[must_use]
     pub fn with_imports(&self, service: Service) -> Self {
-        let Inner {
-            executor,
-            verdicts,
-            settings,
-            ..
-        } = &*self.0;
-        Self::build(
-            executor.clone(),
-            verdicts.clone(),
-            settings.clone(),
-            Some(service),
-        )
+        let Inner { executor, verdicts, settings, .. } = &*self.0;
+        Self::build(executor.clone(), verdicts.clone(), settings.clone(), Some(service))
     }
 
-    fn build(
-        executor: Executor,
-        verdicts: Verdicts,
-        settings: Settings,
-        imports: Option<Service>,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            executor,
-            verdicts,
-            settings,
-            imports,
-            uploads: Semaphore::new(imports::UPLOADS),
-        }))
+    fn build(executor: Executor, verdicts: Verdicts, settings: Settings, imports: Option<Service>) -> Self {
+        Self(Arc::new(Inner { executor, verdicts, settings, imports, uploads: Semaphore::new(imports::UPLOADS) }))
     }
 
     fn imports(&self) -> Option<&Service> {
@@ -232,24 +205,11 @@ impl Api {
     }
 
     /// Runs a command that is mainly about one stream. A refusal is a failure here.
-    async fn run(
-        &self,
-        how: &How,
-        about: &StreamName,
-        correlation: Uuid,
-        plan: Plan,
-    ) -> Result<Done, Failure> {
-        self.execute(how, about, how.envelope(about, correlation), plan)
-            .await
+    async fn run(&self, how: &How, about: &StreamName, correlation: Uuid, plan: Plan) -> Result<Done, Failure> {
+        self.execute(how, about, how.envelope(about, correlation), plan).await
     }
 
-    async fn execute(
-        &self,
-        how: &How,
-        about: &StreamName,
-        envelope: Request,
-        plan: Plan,
-    ) -> Result<Done, Failure> {
+    async fn execute(&self, how: &How, about: &StreamName, envelope: Request, plan: Plan) -> Result<Done, Failure> {
         let done = self
             .executor()
             .execute(envelope, plan)
@@ -257,9 +217,7 @@ impl Api {
             .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         match done.refused() {
             None => Ok(done),
-            Some(refused) if refused.class == Class::Stale => {
-                Err(self.stale(how, about, &done).await?)
-            }
+            Some(refused) if refused.class == Class::Stale => Err(self.stale(how, about, &done).await?),
             Some(refused) => Err(Failure::refused(refused, &done)),
         }
     }
@@ -269,35 +227,18 @@ impl Api {
         let Some(refused) = done.refused() else {
             return Err(Failure::internal(how.request_id.as_deref(), &"not refused"));
         };
-        let number = |name: &str| {
-            refused
-                .details
-                .get(name)
-                .and_then(serde_json::Value::as_u64)
-        };
-        let (expected, actual) = (
-            number("expected").unwrap_or(0),
-            number("actual").unwrap_or(0),
-        );
+        let number = |name: &str| refused.details.get(name).and_then(serde_json::Value::as_u64);
+        let (expected, actual) = (number("expected").unwrap_or(0), number("actual").unwrap_or(0));
         let store = &**self.executor().store();
         let (events, more) = events_since(store, &how.caller.tenant, about, expected, actual)
             .await
             .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
-        Ok(Failure::refused(refused, done)
-            .with("events_since", events)
-            .with("more_events", more))
+        Ok(Failure::refused(refused, done).with("events_since", events).with("more_events", more))
     }
 
     /// An answer with a body, or the internal failure of a body that has no JSON form.
-    fn answer(
-        &self,
-        how: &How,
-        status: StatusCode,
-        body: &impl Serialize,
-        place: Place,
-    ) -> Result<Answer, Failure> {
-        Answer::new(status, body, place)
-            .map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
+    fn answer(&self, how: &How, status: StatusCode, body: &impl Serialize, place: Place) -> Result<Answer, Failure> {
+        Answer::new(status, body, place).map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
     }
 
     fn dry_run(&self, how: &How, done: &Done) -> Result<Answer, Failure> {
@@ -330,14 +271,8 @@ impl Api {
             return Err(Failure::internal(request_id, &"the answer lacks its order"));
         };
         let mut place = Place::of(done, name);
-        let mut shown = verdict::Verdict {
-            order,
-            version,
-            position: done.position,
-        };
-        let mut over = told
-            .awaited
-            .is_none_or(|awaited| awaited.is_over(&shown.order));
+        let mut shown = verdict::Verdict { order, version, position: done.position };
+        let mut over = told.awaited.is_none_or(|awaited| awaited.is_over(&shown.order));
         if let (false, Some(awaited), Some(patience)) = (over, told.awaited, how.wait()) {
             let fallen = self
                 .0

@@ -70,9 +70,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            poll: Duration::from_millis(500),
-        }
+        Self { poll: Duration::from_millis(500) }
     }
 }
 
@@ -81,15 +79,8 @@ impl Options {
     #[must_use]
     pub fn build(self, store: Arc<dyn EventStore>) -> (Verdicts, Follower) {
         let waiting = Arc::new(DashMap::new());
-        let verdicts = Verdicts {
-            store: Arc::clone(&store),
-            waiting: Arc::clone(&waiting),
-        };
-        let follower = Follower {
-            store,
-            waiting,
-            poll: self.poll,
-        };
+        let verdicts = Verdicts { store: Arc::clone(&store), waiting: Arc::clone(&waiting) };
+        let follower = Follower { store, waiting, poll: self.poll };
         (verdicts, follower)
     }
 }
@@ -142,10 +133,7 @@ impl Follower {
     }
 
     async fn wake(&self, mut position: u64, durable: u64) -> Result<u64, StoreError> {
-        let orders = Filter {
-            categories: vec![stream::ORDER.to_owned()],
-            ..Filter::default()
-        };
+        let orders = Filter { categories: vec![stream::ORDER.to_owned()], ..Filter::default() };
         while position < durable {
             let page = self.store.read_log(position, &orders, PAGE).await?;
             for record in &page.records {
@@ -194,18 +182,11 @@ impl Awaited {
         match self {
             Self::Placement => order.status != Status::Pending,
             Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|c| c.closed),
-            Self::Shipment(id) => order
-                .shipments
-                .get(&id)
-                .is_none_or(|s| s.status != ShipmentStatus::Requested),
+            Self::Shipment(id) => order.shipments.get(&id).is_none_or(|s| s.status != ShipmentStatus::Requested),
             Self::Refund(id) => {
                 !order.refunds.contains_key(&id)
                     || refund.is_some_and(|settled| {
-                        order
-                            .payment
-                            .recorded
-                            .as_ref()
-                            .is_some_and(|told| told.payment_version >= settled)
+                        order.payment.recorded.as_ref().is_some_and(|told| told.payment_version >= settled)
                     })
             }
         }
@@ -235,9 +216,7 @@ impl Verdicts {
         let mut watching = self.watch(stream.clone());
         let mut here = from;
         loop {
-            let (next, fell) = self
-                .follow(tenant, &stream, here, awaited, &mut refund)
-                .await?;
+            let (next, fell) = self.follow(tenant, &stream, here, awaited, &mut refund).await?;
             if fell {
                 return Ok(Some(next));
             }
@@ -252,21 +231,12 @@ impl Verdicts {
     }
 
     fn watch(&self, stream: StreamId) -> Watching {
-        let mut order = self
-            .waiting
-            .entry(stream.clone())
-            .or_insert_with(|| Waiting {
-                seen: watch::Sender::new(0),
-                waiters: 0,
-            });
+        let mut order =
+            self.waiting.entry(stream.clone()).or_insert_with(|| Waiting { seen: watch::Sender::new(0), waiters: 0 });
         order.waiters += 1;
         let seen = order.seen.subscribe();
         drop(order);
-        Watching {
-            waiting: Arc::clone(&self.waiting),
-            stream,
-            seen,
-        }
+        Watching { waiting: Arc::clone(&self.waiting), stream, seen }
     }
 
     /// Moves on commit by commit, to the first by which the verdict has fallen or to the end of the stream.
@@ -279,19 +249,14 @@ impl Verdicts {
         refund: &mut Option<Version>,
     ) -> Result<(Verdict, bool), Error> {
         loop {
-            let records = self
-                .store
-                .read_stream(stream, here.version + 1, Direction::Forwards, PAGE)
-                .await?;
+            let records = self.store.read_stream(stream, here.version + 1, Direction::Forwards, PAGE).await?;
             for (i, record) in records.iter().enumerate() {
                 let event = Event::decode(&record.kind, record.schema_version, &record.data)
                     .map_err(|error| unreadable(record, &error))?;
                 Arc::make_mut(&mut here.order).evolve(&event);
                 here.version = record.version;
                 here.position = record.position;
-                let ends = records
-                    .get(i + 1)
-                    .is_none_or(|next| next.command_id != record.command_id);
+                let ends = records.get(i + 1).is_none_or(|next| next.command_id != record.command_id);
                 if ends && self.fell(tenant, &here.order, awaited, refund).await? {
                     return Ok((here, true));
                 }
@@ -318,23 +283,14 @@ impl Verdicts {
     }
 
     /// The version of a payment at which a refund was given back, or surely not.
-    async fn settled(
-        &self,
-        tenant: &Tenant,
-        payment: PaymentId,
-        refund: RefundId,
-    ) -> Result<Option<Version>, Error> {
+    async fn settled(&self, tenant: &Tenant, payment: PaymentId, refund: RefundId) -> Result<Option<Version>, Error> {
         let stream = stream_id(tenant, &stream::payment(payment));
         let mut from = 1;
         loop {
-            let records = self
-                .store
-                .read_stream(&stream, from, Direction::Forwards, PAGE)
-                .await?;
+            let records = self.store.read_stream(&stream, from, Direction::Forwards, PAGE).await?;
             for record in &records {
-                let event =
-                    payment::Event::decode(&record.kind, record.schema_version, &record.data)
-                        .map_err(|error| unreadable(record, &error))?;
+                let event = payment::Event::decode(&record.kind, record.schema_version, &record.data)
+                    .map_err(|error| unreadable(record, &error))?;
                 let about = match event {
                     payment::Event::RefundSettled(settled) => Some(settled.refund_id),
                     payment::Event::RefundFailed(failed) => Some(failed.refund_id),
@@ -353,9 +309,5 @@ impl Verdicts {
 }
 
 fn unreadable(record: &Record, error: &dyn std::error::Error) -> Error {
-    Error::Unreadable {
-        stream: record.stream.to_string(),
-        version: record.version,
-        reason: error.to_string(),
-    }
+    Error::Unreadable { stream: record.stream.to_string(), version: record.version, reason: error.to_string() }
 }

@@ -53,15 +53,8 @@ pub async fn run(config: &Config, asked: &Bench, output: Output) -> anyhow::Resu
         let stop = CancellationToken::new();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (http, token) = (
-            Http {
-                drain_ms: 1_000,
-                ..Http::default()
-            },
-            stop.clone(),
-        );
-        let server =
-            tokio::spawn(async move { listen::serve(listener, baseline(), &http, token).await });
+        let (http, token) = (Http { drain_ms: 1_000, ..Http::default() }, stop.clone());
+        let server = tokio::spawn(async move { listen::serve(listener, baseline(), &http, token).await });
         let measured = measure(url, "baseline", asked, output).await;
         stop.cancel();
         server.await?;
@@ -87,31 +80,13 @@ async fn start(config: &Config) -> anyhow::Result<(Running, tempfile::TempDir)> 
     Ok((running, folder))
 }
 
-async fn measure(
-    url: String,
-    name: &str,
-    asked: &Bench,
-    output: Output,
-) -> anyhow::Result<Vec<Round>> {
+async fn measure(url: String, name: &str, asked: &Bench, output: Output) -> anyhow::Result<Vec<Round>> {
     let length = Duration::from_secs(asked.seconds.max(1));
-    let load = Load {
-        url,
-        name: name.to_owned(),
-        lines: asked.lines.clamp(1, 2_000),
-        length,
-    };
-    Load {
-        length: WARM_UP,
-        ..load.clone()
-    }
-    .round(1)
-    .await?;
+    let load = Load { url, name: name.to_owned(), lines: asked.lines.clamp(1, 2_000), length };
+    Load { length: WARM_UP, ..load.clone() }.round(1).await?;
     let mut rounds = Vec::new();
     for connections in &asked.connections {
-        let bar = console::bar(
-            length.as_secs(),
-            &format!("{name}, {connections} connections"),
-        );
+        let bar = console::bar(length.as_secs(), &format!("{name}, {connections} connections"));
         let round = load.round((*connections).max(1)).await?;
         bar.finish_and_clear();
         if output == Output::Text {
@@ -133,15 +108,8 @@ fn baseline() -> Router {
 }
 
 async fn parse(Json(order): Json<PlaceOrder>) -> impl IntoResponse {
-    let body =
-        json!({ "lines": order.lines.len(), "currency": order.currency, "status": "pending" });
-    let headers = [
-        (header::ETAG, "\"v1\""),
-        (
-            header::LOCATION,
-            "/v1/orders/00000000-0000-7000-8000-000000000000",
-        ),
-    ];
+    let body = json!({ "lines": order.lines.len(), "currency": order.currency, "status": "pending" });
+    let headers = [(header::ETAG, "\"v1\""), (header::LOCATION, "/v1/orders/00000000-0000-7000-8000-000000000000")];
     (StatusCode::CREATED, headers, Json(body))
 }
 
@@ -150,18 +118,16 @@ impl Measured {
     #[must_use]
     pub fn text(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table
-            .load_preset(comfy_table::presets::NOTHING)
-            .set_header([
-                "server",
-                "connections",
-                "requests/s",
-                "p50 ms",
-                "p99 ms",
-                "max ms",
-                "requests",
-                "failed",
-            ]);
+        table.load_preset(comfy_table::presets::NOTHING).set_header([
+            "server",
+            "connections",
+            "requests/s",
+            "p50 ms",
+            "p99 ms",
+            "max ms",
+            "requests",
+            "failed",
+        ]);
         for round in &self.rounds {
             table.add_row([
                 round.server.clone(),

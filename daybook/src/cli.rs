@@ -255,10 +255,7 @@ impl Common {
         };
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                return Err(Error::Value {
-                    key: "--set",
-                    why: format!("`{pair}` is not KEY=VALUE"),
-                });
+                return Err(Error::Value { key: "--set", why: format!("`{pair}` is not KEY=VALUE") });
             };
             flags.push((key.trim().to_owned(), value.trim().to_owned()));
         }

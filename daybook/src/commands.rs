@@ -25,16 +25,11 @@ const HELD: u8 = 3;
 /// Runs a command and tells its exit code.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error)),
     };
-    let code = runtime
-        .block_on(dispatch(cli))
-        .unwrap_or_else(|error| fail(&error));
+    let code = runtime.block_on(dispatch(cli)).unwrap_or_else(|error| fail(&error));
     // What a command has left running has no right to hold the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     code
@@ -42,9 +37,7 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn fail(error: &anyhow::Error) -> ExitCode {
     tracing::debug!(error = ?error, "the command failed");
-    let held = error
-        .chain()
-        .any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
+    let held = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
     console::complain(&format!("daybook: {error:#}"));
     if held {
         console::complain("daybook: `import` and `rebuild` go through a running server with --url");
@@ -82,11 +75,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(asked) => {
             let proof = verify::prove(&config, asked.against.as_deref()).await?;
             common.output.print(&proof, verify::Proof::text);
-            Ok(if proof.holds {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(FAILED)
-            })
+            Ok(if proof.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
         Command::Bench(asked) => {
             let measured = bench::run(&config, &asked, common.output).await?;
@@ -151,20 +140,15 @@ async fn demonstrate(mut config: Config, asked: Demo, output: Output) -> anyhow:
         running.until(stop).await?;
     }
     running.stop().await?;
-    Ok(if summary.holds {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    Ok(if summary.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<ExitCode> {
     let imported = if asked.count_only {
         let job = import::job(&config, &asked)?;
-        output.print(
-            &json!({ "counts": job.content.tally.named(), "refused": job.content.refused }),
-            |_| import::counted(&job.content.tally, &job.content.refused),
-        );
+        output.print(&json!({ "counts": job.content.tally.named(), "refused": job.content.refused }), |_| {
+            import::counted(&job.content.tally, &job.content.refused)
+        });
         return Ok(ExitCode::SUCCESS);
     } else if let Some(url) = &asked.url {
         import::remote(&config, &asked, url).await?
@@ -182,11 +166,7 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
         imported?
     };
     output.print(&imported, import::Imported::text);
-    Ok(if imported.report.called_off {
-        ExitCode::from(FAILED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if imported.report.called_off { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
 /// Waits until what an import has started is done, and every read model shows it.
@@ -200,10 +180,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 
 async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Result<ExitCode> {
     let names = if asked.name == "all" {
-        projections::Projections::names()
-            .into_iter()
-            .map(str::to_owned)
-            .collect()
+        projections::Projections::names().into_iter().map(str::to_owned).collect()
     } else {
         vec![asked.name.clone()]
     };
@@ -254,20 +231,14 @@ async fn ready(asked: &Ready, output: Output) -> anyhow::Result<ExitCode> {
             format!("{text}{mark} {}: {}\n", word("name"), word("detail"))
         })
     });
-    Ok(if ready {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// Checks the configuration of another command, as that command would have it.
 fn check(command: &[String]) -> anyhow::Result<ExitCode> {
     let words = std::iter::once("daybook").chain(command.iter().map(String::as_str));
-    let cli = Cli::try_parse_from(words).map_err(|error| config::Error::Value {
-        key: "the command",
-        why: error.to_string(),
-    })?;
+    let cli = Cli::try_parse_from(words)
+        .map_err(|error| config::Error::Value { key: "the command", why: error.to_string() })?;
     let config = cli.common.load(cli.command.as_ref())?;
     cli.common.output.print(&config, Config::to_toml);
     Ok(ExitCode::SUCCESS)

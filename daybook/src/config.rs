@@ -84,11 +84,7 @@ impl Sources {
     #[must_use]
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Self {
         let environment = std::env::vars().collect();
-        Self {
-            file: file.map(Path::to_owned),
-            environment,
-            flags,
-        }
+        Self { file: file.map(Path::to_owned), environment, flags }
     }
 
     /// The configuration that they come to.
@@ -104,15 +100,10 @@ impl Sources {
             .collect();
         let mut builder = config::Config::builder();
         if let Some(file) = &self.file {
-            builder = builder
-                .add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
+            builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
         }
-        builder = builder.add_source(
-            config::Environment::default()
-                .separator("__")
-                .source(Some(variables))
-                .try_parsing(true),
-        );
+        builder = builder
+            .add_source(config::Environment::default().separator("__").source(Some(variables)).try_parsing(true));
         for (key, value) in &self.flags {
             builder = builder.set_override(key, value.as_str())?;
         }
@@ -167,34 +158,20 @@ mod tests {
 
     fn sources(flags: &[(&str, &str)], environment: &[(&str, &str)]) -> Sources {
         let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
-        Sources {
-            file: None,
-            environment: own(environment).into_iter().collect(),
-            flags: own(flags),
-        }
+        Sources { file: None, environment: own(environment).into_iter().collect(), flags: own(flags) }
     }
 
     #[test]
     fn later_sources_win() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("daybook.toml");
-        std::fs::write(
-            &file,
-            "[http]\nlisten = \"127.0.0.1:1\"\nheader_timeout_ms = 5\n[tenant]\nactor = \"file\"\n",
-        )
-        .unwrap();
+        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\nheader_timeout_ms = 5\n[tenant]\nactor = \"file\"\n")
+            .unwrap();
         let mut sources = sources(
             &[("http.listen", "127.0.0.1:3")],
-            &[
-                ("DAYBOOK_HTTP__LISTEN", "127.0.0.1:2"),
-                ("DAYBOOK_TENANT__ACTOR", "environment"),
-                ("PATH", "/bin"),
-            ],
+            &[("DAYBOOK_HTTP__LISTEN", "127.0.0.1:2"), ("DAYBOOK_TENANT__ACTOR", "environment"), ("PATH", "/bin")],
         );
         sources.file = Some(file);
         let config = sources.load().unwrap();
@@ -205,10 +182,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        for sources in [
-            sources(&[("http.lissten", "x")], &[]),
-            sources(&[], &[("DAYBOOK_HTTP__LISSTEN", "x")]),
-        ] {
+        for sources in [sources(&[("http.lissten", "x")], &[]), sources(&[], &[("DAYBOOK_HTTP__LISSTEN", "x")])] {
             let text = sources.load().unwrap_err().to_string();
             assert!(text.contains("lissten"), "{text}");
         }
@@ -217,10 +191,7 @@ mod tests {
     #[test]
     fn only_loopback_is_allowed() {
         for address in ["0.0.0.0:80", "192.168.1.1:80", "[::]:80"] {
-            let text = sources(&[("http.listen", address)], &[])
-                .load()
-                .unwrap_err()
-                .to_string();
+            let text = sources(&[("http.listen", address)], &[]).load().unwrap_err().to_string();
             assert!(text.contains("loopback"), "{text}");
         }
         assert!(sources(&[("http.listen", "[::1]:0")], &[]).load().is_ok());

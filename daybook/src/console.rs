@@ -23,9 +23,7 @@ impl Output {
     pub fn print<T: Serialize>(self, result: &T, text: impl FnOnce(&T) -> String) {
         match self {
             Self::Text => line(text(result).trim_end()),
-            Self::Json => line(
-                &serde_json::to_string_pretty(result).unwrap_or_else(|error| error.to_string()),
-            ),
+            Self::Json => line(&serde_json::to_string_pretty(result).unwrap_or_else(|error| error.to_string())),
         }
     }
 
@@ -51,9 +49,7 @@ pub fn complain(text: &str) {
 #[must_use]
 pub fn bar(total: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), target());
-    let style = ProgressStyle::with_template(
-        "{msg:26} {bar:32} {human_pos}/{human_len}  {per_sec}  {eta} left",
-    );
+    let style = ProgressStyle::with_template("{msg:26} {bar:32} {human_pos}/{human_len}  {per_sec}  {eta} left");
     if let Ok(style) = style {
         bar.set_style(style);
     }
@@ -63,11 +59,7 @@ pub fn bar(total: u64, what: &str) -> ProgressBar {
 }
 
 fn target() -> ProgressDrawTarget {
-    if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    }
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
 /// A number with its thousands apart.

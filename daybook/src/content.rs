@@ -14,8 +14,7 @@ const MOST: u64 = 2 * 1024 * 1024 * 1024;
 /// # Errors
 /// If it cannot be read or is too large.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes =
-        std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
     unpack(bytes).with_context(|| format!("{} cannot be unpacked", path.display()))
 }
 
@@ -28,9 +27,7 @@ pub fn unpack(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
         return Ok(bytes);
     }
     let mut content = Vec::new();
-    MultiGzDecoder::new(bytes.as_slice())
-        .take(MOST + 1)
-        .read_to_end(&mut content)?;
+    MultiGzDecoder::new(bytes.as_slice()).take(MOST + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MOST {
         bail!("it has more than {MOST} bytes");
     }

@@ -49,13 +49,9 @@ pub async fn migrate(config: &Config, asked: &Migrate) -> anyhow::Result<()> {
     if !url.is_set() {
         bail!("store.url names no database; a SQLite log needs nothing made");
     }
-    postgres::migrate(url.secret())
-        .await
-        .with_context(|| format!("the tables in {url} cannot be made"))?;
+    postgres::migrate(url.secret()).await.with_context(|| format!("the tables in {url} cannot be made"))?;
     for role in &asked.grant_to {
-        postgres::grant(url.secret(), role)
-            .await
-            .with_context(|| format!("{role} cannot be let in at {url}"))?;
+        postgres::grant(url.secret(), role).await.with_context(|| format!("{role} cannot be let in at {url}"))?;
     }
     Ok(())
 }
@@ -70,24 +66,19 @@ pub async fn copy(asked: &Copy) -> anyhow::Result<Copied> {
         bail!("`{to}` is not postgres://…: a log is copied into a database");
     }
     let begun = std::time::Instant::now();
-    let (folder, from) = (
-        asked.from.strip_prefix("sqlite:"),
-        Url::from(asked.from.as_str()),
-    );
+    let (folder, from) = (asked.from.strip_prefix("sqlite:"), Url::from(asked.from.as_str()));
     let source: Arc<dyn Source> = match folder {
-        Some(folder) => sqlite::Store::open_read_only(folder)
-            .with_context(|| format!("the store in {folder} cannot be opened"))?,
+        Some(folder) => {
+            sqlite::Store::open_read_only(folder).with_context(|| format!("the store in {folder} cannot be opened"))?
+        }
         None if is_database(&asked.from) => {
             let options = postgres::Options::new(from.secret()).role("copy");
-            postgres::Store::open(options)
-                .await
-                .with_context(|| format!("the store in {from} cannot be opened"))?
+            postgres::Store::open(options).await.with_context(|| format!("the store in {from} cannot be opened"))?
         }
         None => bail!("`{from}` is not sqlite:FOLDER or postgres://…"),
     };
-    let mut target = postgres::Target::open(to.secret())
-        .await
-        .with_context(|| format!("the store in {to} cannot be opened"))?;
+    let mut target =
+        postgres::Target::open(to.secret()).await.with_context(|| format!("the store in {to} cannot be opened"))?;
     let bar = console::bar(0, "events");
     let mut first = None;
     let head = copy::run(&*source, &mut target, |progress| {

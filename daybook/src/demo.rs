@@ -52,12 +52,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// If the store is not empty, or the run ends early.
-pub async fn feed(
-    running: &Running,
-    asked: &Demo,
-    output: Output,
-    stop: CancellationToken,
-) -> anyhow::Result<Summary> {
+pub async fn feed(running: &Running, asked: &Demo, output: Output, stop: CancellationToken) -> anyhow::Result<Summary> {
     let folder = &running.config.store.data;
     if running.head() > 0 && !asked.resume {
         bail!(
@@ -70,8 +65,7 @@ pub async fn feed(
         folder.display(),
         asked.seed
     ));
-    let Imported { report, took } =
-        import::run(running, job(&running.config, asked)?, stop).await?;
+    let Imported { report, took } = import::run(running, job(&running.config, asked)?, stop).await?;
     let (answered, at) = (Instant::now(), running.head());
     running.wait_for_models(at).await?;
     let models_caught_up_ms = answered.elapsed().as_secs_f64() * 1e3;
@@ -99,10 +93,7 @@ fn job(config: &Config, asked: &Demo) -> anyhow::Result<Job> {
         bytes = first(&bytes, invoices);
     }
     let mut options = import::options(config, None, SOURCE, Policy::Rows)?;
-    options.faults = Some(Faults {
-        seed: asked.seed,
-        mix: mix(),
-    });
+    options.faults = Some(Faults { seed: asked.seed, mix: mix() });
     Ok(Job {
         sha256: keys::sha256(&bytes),
         content: content::parse(Layout::Retail, &bytes)?,
@@ -148,10 +139,7 @@ impl Summary {
     pub fn text(&self) -> String {
         let number = |number: u64| grouped(i64::try_from(number).unwrap_or(i64::MAX));
         let list = |counts: &BTreeMap<String, u64>| {
-            counts
-                .iter()
-                .map(|(name, count)| format!("    {name:<34}{:>10}\n", number(*count)))
-                .collect::<String>()
+            counts.iter().map(|(name, count)| format!("    {name:<34}{:>10}\n", number(*count))).collect::<String>()
         };
         let mut text = String::from("\n");
         text.push_str(&format!(
@@ -168,18 +156,10 @@ impl Summary {
             "  every read model had caught up {:.1} ms after the last answer\n",
             self.models_caught_up_ms
         ));
-        text.push_str(&format!(
-            "\n  orders\n{}\n  sagas\n{}\n  checked\n",
-            list(&self.orders),
-            list(&self.sagas)
-        ));
+        text.push_str(&format!("\n  orders\n{}\n  sagas\n{}\n  checked\n", list(&self.orders), list(&self.sagas)));
         for check in &self.checks {
             let mark = if check.violated == 0 { "ok" } else { "NO" };
-            text.push_str(&format!(
-                "    {mark}  {:<70}{:>12}\n",
-                check.name,
-                number(check.checked)
-            ));
+            text.push_str(&format!("    {mark}  {:<70}{:>12}\n", check.name, number(check.checked)));
             for violation in check.violations.iter().take(5) {
                 text.push_str(&format!("        {violation}\n"));
             }

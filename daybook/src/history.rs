@@ -105,11 +105,7 @@ pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> 
     let tenant = Tenant::try_new(config.tenant.name.as_str())?;
     let order_id = find(&*log, &tenant, &config.imports.channel, asked).await?;
     let name = stream::order(order_id);
-    let records = read(
-        &*log,
-        &StreamId::new(tenant.as_str(), name.category, name.id),
-    )
-    .await?;
+    let records = read(&*log, &StreamId::new(tenant.as_str(), name.category, name.id)).await?;
     if records.is_empty() {
         bail!("there is no order {}", asked.order);
     }
@@ -130,29 +126,17 @@ pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> 
 }
 
 /// The order of an id, or of a number in a channel.
-async fn find(
-    log: &dyn EventStore,
-    tenant: &Tenant,
-    channel: &str,
-    asked: &History,
-) -> anyhow::Result<OrderId> {
+async fn find(log: &dyn EventStore, tenant: &Tenant, channel: &str, asked: &History) -> anyhow::Result<OrderId> {
     if let Ok(order_id) = asked.order.parse() {
         return Ok(order_id);
     }
     let channel = Channel::try_new(asked.channel.as_deref().unwrap_or(channel))?;
     let name = stream::reference(&channel, &ExternalRef::try_new(asked.order.as_str())?);
     let records = read(log, &StreamId::new(tenant.as_str(), name.category, name.id)).await?;
-    let claimed = records
-        .first()
-        .map(|record| registry::decode(&record.kind, record.schema_version, &record.data));
+    let claimed = records.first().map(|record| registry::decode(&record.kind, record.schema_version, &record.data));
     match claimed.transpose()? {
-        Some(domain::Event::Reference(domain::reference::Event::Claimed(claimed))) => {
-            Ok(claimed.order_id)
-        }
-        _ => bail!(
-            "there is no order {} in the channel {channel} (see --channel)",
-            asked.order
-        ),
+        Some(domain::Event::Reference(domain::reference::Event::Claimed(claimed))) => Ok(claimed.order_id),
+        _ => bail!("there is no order {} in the channel {channel} (see --channel)", asked.order),
     }
 }
 
@@ -160,9 +144,7 @@ async fn read(log: &dyn EventStore, stream: &StreamId) -> anyhow::Result<Vec<Rec
     let mut records: Vec<Record> = Vec::new();
     loop {
         let from = records.last().map_or(1, |record| record.version + 1);
-        let page = log
-            .read_stream(stream, from, Direction::Forwards, PAGE)
-            .await?;
+        let page = log.read_stream(stream, from, Direction::Forwards, PAGE).await?;
         let done = page.len() < PAGE;
         records.extend(page);
         if done {
@@ -190,16 +172,11 @@ fn entry(record: &Record) -> anyhow::Result<Entry> {
     })
 }
 
-fn folded(
-    records: &[Record],
-    wanted: impl Fn(&Record) -> bool,
-) -> anyhow::Result<Option<(Order, &Record)>> {
+fn folded(records: &[Record], wanted: impl Fn(&Record) -> bool) -> anyhow::Result<Option<(Order, &Record)>> {
     let mut order = Order::default();
     let mut last = None;
     for record in records.iter().take_while(|record| wanted(record)) {
-        if let domain::Event::Order(event) =
-            registry::decode(&record.kind, record.schema_version, &record.data)?
-        {
+        if let domain::Event::Order(event) = registry::decode(&record.kind, record.schema_version, &record.data)? {
             order.evolve(&event);
         }
         last = Some(record);
@@ -212,77 +189,42 @@ fn state(records: &[Record], wanted: impl Fn(&Record) -> bool) -> anyhow::Result
         bail!("the order was not there yet");
     };
     let order = OrderBody::new(&placed, last.version);
-    Ok(Answer::State(Box::new(State {
-        version: last.version,
-        position: last.position,
-        order,
-    })))
+    Ok(Answer::State(Box::new(State { version: last.version, position: last.position, order })))
 }
 
 fn difference(records: &[Record], from: Version, to: Version) -> anyhow::Result<Answer> {
     let shown = |version: Version| -> anyhow::Result<Value> {
         Ok(match folded(records, |record| record.version <= version)? {
-            Some((Order::Placed(placed), last)) => {
-                serde_json::to_value(OrderBody::new(&placed, last.version))?
-            }
+            Some((Order::Placed(placed), last)) => serde_json::to_value(OrderBody::new(&placed, last.version))?,
             _ => Value::Null,
         })
     };
     let mut changes = BTreeMap::new();
-    compare(
-        &mut String::new(),
-        Some(&shown(from)?),
-        Some(&shown(to)?),
-        &mut changes,
-    );
+    compare(&mut String::new(), Some(&shown(from)?), Some(&shown(to)?), &mut changes);
     let between = from.min(to)..from.max(to);
-    let events = records
-        .iter()
-        .filter(|record| between.contains(&(record.version - 1)));
+    let events = records.iter().filter(|record| between.contains(&(record.version - 1)));
     let events = events.map(entry).collect::<anyhow::Result<_>>()?;
-    Ok(Answer::Difference(Difference {
-        from,
-        to,
-        changes,
-        events,
-    }))
+    Ok(Answer::Difference(Difference { from, to, changes, events }))
 }
 
 /// Compares two values leaf by leaf; members of lists by their place.
-fn compare(
-    at: &mut String,
-    before: Option<&Value>,
-    after: Option<&Value>,
-    changes: &mut BTreeMap<String, Change>,
-) {
+fn compare(at: &mut String, before: Option<&Value>, after: Option<&Value>, changes: &mut BTreeMap<String, Change>) {
     if before == after {
         return;
     }
     let children = |value: Option<&Value>| -> Option<BTreeMap<String, Value>> {
         match value {
-            Some(Value::Object(object)) => Some(
-                object
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()))
-                    .collect(),
-            ),
-            Some(Value::Array(list)) => Some(
-                list.iter()
-                    .enumerate()
-                    .map(|(place, value)| (place.to_string(), value.clone()))
-                    .collect(),
-            ),
+            Some(Value::Object(object)) => {
+                Some(object.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            Some(Value::Array(list)) => {
+                Some(list.iter().enumerate().map(|(place, value)| (place.to_string(), value.clone())).collect())
+            }
             _ => None,
         }
     };
     let (Some(old), Some(new)) = (children(before), children(after)) else {
-        changes.insert(
-            at.clone(),
-            Change {
-                before: before.cloned(),
-                after: after.cloned(),
-            },
-        );
+        changes.insert(at.clone(), Change { before: before.cloned(), after: after.cloned() });
         return;
     };
     let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -308,21 +250,10 @@ impl Answer {
                 serde_json::to_string_pretty(&state.order).unwrap_or_default()
             ),
             Self::Difference(difference) => {
-                let mut text = format!(
-                    "from version {} to version {}:\n",
-                    difference.from, difference.to
-                );
-                let shown = |value: &Option<Value>| {
-                    value
-                        .as_ref()
-                        .map_or_else(|| "–".to_owned(), Value::to_string)
-                };
+                let mut text = format!("from version {} to version {}:\n", difference.from, difference.to);
+                let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "–".to_owned(), Value::to_string);
                 for (pointer, change) in &difference.changes {
-                    text.push_str(&format!(
-                        "  {pointer}: {} → {}\n",
-                        shown(&change.before),
-                        shown(&change.after)
-                    ));
+                    text.push_str(&format!("  {pointer}: {} → {}\n", shown(&change.before), shown(&change.after)));
                 }
                 text + "\n" + &timeline(&difference.events)
             }
@@ -344,10 +275,7 @@ fn timeline(entries: &[Entry]) -> String {
             entry.version.to_string(),
             entry.position.to_string(),
             entry.recorded_at.to_string(),
-            entry
-                .occurred_at
-                .map(|at| at.to_string())
-                .unwrap_or_default(),
+            entry.occurred_at.map(|at| at.to_string()).unwrap_or_default(),
             what,
             entry.actor.clone(),
         ]);
@@ -365,12 +293,7 @@ mod tests {
         let mut changes = BTreeMap::new();
         let before = json!({"a": 1, "b": [1, 2], "c/d": {"x": true}, "same": [1]});
         let after = json!({"a": 2, "b": [1, 3, 4], "c/d": {}, "same": [1]});
-        compare(
-            &mut String::new(),
-            Some(&before),
-            Some(&after),
-            &mut changes,
-        );
+        compare(&mut String::new(), Some(&before), Some(&after), &mut changes);
         let pointers: Vec<&str> = changes.keys().map(String::as_str).collect();
         assert_eq!(pointers, ["/a", "/b/1", "/b/2", "/c~1d/x"]);
         assert_eq!(changes["/c~1d/x"].after, None);

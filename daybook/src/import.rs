@@ -81,25 +81,11 @@ pub struct Job {
 pub fn job(config: &Config, asked: &cli::Import) -> anyhow::Result<Job> {
     let bytes = crate::content::read(&asked.file)?;
     let layout = layout(&bytes, asked.layout)?;
-    let source = asked
-        .file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let options = options(
-        config,
-        asked.channel.as_deref(),
-        &source,
-        policy(asked.policy),
-    )?;
+    let source = asked.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let options = options(config, asked.channel.as_deref(), &source, policy(asked.policy))?;
     let sha256 = keys::sha256(&bytes);
     let content = content::parse(layout, &bytes)?;
-    Ok(Job {
-        content,
-        sha256,
-        layout,
-        options,
-    })
+    Ok(Job { content, sha256, layout, options })
 }
 
 fn layout(bytes: &[u8], asked: Option<cli::Layout>) -> anyhow::Result<Layout> {
@@ -108,9 +94,7 @@ fn layout(bytes: &[u8], asked: Option<cli::Layout>) -> anyhow::Result<Layout> {
         Some(cli::Layout::Orders) => Layout::by_name("orders", bytes),
         None => Layout::detect(bytes),
     }
-    .context(
-        "its first line does not tell how the file is laid out: see --layout and docs/import.md",
-    )
+    .context("its first line does not tell how the file is laid out: see --layout and docs/import.md")
 }
 
 fn policy(asked: cli::Policy) -> Policy {
@@ -125,12 +109,7 @@ fn policy(asked: cli::Policy) -> Policy {
 ///
 /// # Errors
 /// If the configuration does not fit.
-pub fn options(
-    config: &Config,
-    channel: Option<&str>,
-    source: &str,
-    policy: Policy,
-) -> anyhow::Result<Options> {
+pub fn options(config: &Config, channel: Option<&str>, source: &str, policy: Policy) -> anyhow::Result<Options> {
     Ok(Options {
         origin: keys::Origin {
             tenant: Tenant::try_new(config.tenant.name.as_str())?,
@@ -205,12 +184,7 @@ impl Watch {
             }
             Observed::Command(took) => {
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                watch
-                    .times
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-                    .saturating_record(micros);
+                watch.times.lock().unwrap_or_else(PoisonError::into_inner).0.saturating_record(micros);
             }
         })
     }
@@ -239,69 +213,38 @@ impl Watch {
 /// # Errors
 /// If the server does not answer or says no.
 pub async fn remote(config: &Config, asked: &cli::Import, url: &str) -> anyhow::Result<Imported> {
-    if asked
-        .channel
-        .as_ref()
-        .is_some_and(|channel| *channel != config.imports.channel)
-    {
-        bail!(
-            "a running server imports from its own channel (imports.channel): leave --channel out"
-        );
+    if asked.channel.as_ref().is_some_and(|channel| *channel != config.imports.channel) {
+        bail!("a running server imports from its own channel (imports.channel): leave --channel out");
     }
     let begun = Instant::now();
     let bytes = crate::content::read(&asked.file)?;
     let layout = layout(&bytes, asked.layout)?;
-    let source = asked
-        .file
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let source = asked.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let policy = match asked.policy {
         cli::Policy::All => "all",
         cli::Policy::Rows => "rows",
         cli::Policy::Skip => "skip",
     };
-    let kind = if layout == Layout::OrdersNdjson {
-        "application/x-ndjson"
-    } else {
-        "text/csv"
-    };
-    let query = [
-        ("layout", layout.name()),
-        ("policy", policy),
-        ("source", source.as_str()),
-    ];
+    let kind = if layout == Layout::OrdersNdjson { "application/x-ndjson" } else { "text/csv" };
+    let query = [("layout", layout.name()), ("policy", policy), ("source", source.as_str())];
     let server = Remote::try_new(url)?;
     let mut body: ImportBody = server.post("/v1/imports", &query, kind, bytes).await?;
     let bar = console::bar(0, "the server imports");
     while body.status == ImportStatus::Running {
         tokio::time::sleep(POLL).await;
-        body = server
-            .get(&format!("/v1/imports/{}", body.import_id))
-            .await?;
+        body = server.get(&format!("/v1/imports/{}", body.import_id)).await?;
     }
     bar.finish_and_clear();
-    let errors: ImportErrorsBody = server
-        .get(&format!("/v1/imports/{}/errors", body.import_id))
-        .await?;
-    let row = |row: schemas::http::import::RefusedRow| RowRefusal {
-        line: row.line,
-        code: row.code,
-        reason: row.reason,
-    };
+    let errors: ImportErrorsBody = server.get(&format!("/v1/imports/{}/errors", body.import_id)).await?;
+    let row =
+        |row: schemas::http::import::RefusedRow| RowRefusal { line: row.line, code: row.code, reason: row.reason };
     let report = Report {
         import_id: body.import_id,
         called_off: policy == "all" && !errors.rows.is_empty(),
         counts: body.counts,
         refused: errors.rows.into_iter().map(row).collect(),
     };
-    Ok(Imported {
-        report,
-        took: Took {
-            seconds: begun.elapsed().as_secs_f64(),
-            ..Took::default()
-        },
-    })
+    Ok(Imported { report, took: Took { seconds: begun.elapsed().as_secs_f64(), ..Took::default() } })
 }
 
 impl Imported {
@@ -345,17 +288,15 @@ pub fn counted(tally: &Tally, refused: &[RowRefusal]) -> String {
 
 fn classes(counts: &BTreeMap<String, i64>) -> String {
     let mut table = comfy_table::Table::new();
-    table
-        .load_preset(comfy_table::presets::NOTHING)
-        .set_header([
-            "class",
-            "invoices",
-            "lines",
-            "no ware",
-            "units",
-            "revenue",
-            "rounded − raw",
-        ]);
+    table.load_preset(comfy_table::presets::NOTHING).set_header([
+        "class",
+        "invoices",
+        "lines",
+        "no ware",
+        "units",
+        "revenue",
+        "rounded − raw",
+    ]);
     let all = [
         Class::Sale,
         Class::CreditNote,
@@ -378,20 +319,15 @@ fn classes(counts: &BTreeMap<String, i64>) -> String {
             format!("{:.6}", of("rounding_e4").unwrap_or(0) as f64 / 1e6),
         ]);
     }
-    format!(
-        "{table}\nrows in all: {}\n",
-        grouped(counts.get("rows").copied().unwrap_or(0))
-    )
+    format!("{table}\nrows in all: {}\n", grouped(counts.get("rows").copied().unwrap_or(0)))
 }
 
 fn outcomes(counts: &BTreeMap<String, i64>) -> String {
     let names = ["orders.", "credits.", "stock."];
-    let wanted = counts.iter().filter(|(name, _)| {
-        names.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with("stock_")
-    });
-    wanted.fold(String::from("\n"), |text, (name, count)| {
-        format!("{text}{name:<28}{:>16}\n", grouped(*count))
-    })
+    let wanted = counts
+        .iter()
+        .filter(|(name, _)| names.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with("stock_"));
+    wanted.fold(String::from("\n"), |text, (name, count)| format!("{text}{name:<28}{:>16}\n", grouped(*count)))
 }
 
 fn refusals(rows: &[RowRefusal]) -> String {
@@ -408,10 +344,7 @@ fn refusals(rows: &[RowRefusal]) -> String {
         text.push_str(&format!("  {count} {code}\n"));
     }
     for row in rows.iter().take(SHOWN) {
-        text.push_str(&format!(
-            "  line {}: {} ({})\n",
-            row.line, row.reason, row.code
-        ));
+        text.push_str(&format!("  line {}: {} ({})\n", row.line, row.reason, row.code));
     }
     if rows.len() > SHOWN {
         text.push_str("  … all of them with --output json\n");
@@ -423,9 +356,5 @@ fn refusals(rows: &[RowRefusal]) -> String {
 fn money(minor: i64) -> String {
     let sign = if minor < 0 { "-" } else { "" };
     let amount = minor.unsigned_abs();
-    format!(
-        "{sign}{}.{:02}",
-        grouped(i64::try_from(amount / 100).unwrap_or(i64::MAX)),
-        amount % 100
-    )
+    format!("{sign}{}.{:02}", grouped(i64::try_from(amount / 100).unwrap_or(i64::MAX)), amount % 100)
 }

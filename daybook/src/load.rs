@@ -124,10 +124,7 @@ async fn loops(
         times.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
         if status != reqwest::StatusCode::CREATED {
             if number == 1 {
-                bail!(
-                    "{url} answered {status}: {}",
-                    String::from_utf8_lossy(&text)
-                );
+                bail!("{url} answered {status}: {}", String::from_utf8_lossy(&text));
             }
             failed.fetch_add(1, Ordering::AcqRel);
         }

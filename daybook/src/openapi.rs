@@ -23,8 +23,7 @@ pub fn routes(
     read: Option<query_api::http::Api>,
     service: Service,
 ) -> OpenApiRouter {
-    let mut router =
-        OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()));
+    let mut router = OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()));
     if let Some(write) = write {
         router = router.merge(command_api::http::router(write));
     }
@@ -55,13 +54,8 @@ pub async fn document() -> anyhow::Result<OpenApi> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(Options::new(folder.path()).role("openapi"))?;
     let log: Arc<dyn EventStore> = Arc::clone(&store) as Arc<dyn EventStore>;
-    let models =
-        Projections::open(projections::Options::new(folder.path()), Arc::clone(&log)).await?;
-    let executor = Executor::new(
-        Arc::clone(&log),
-        TaskTracker::new(),
-        command_api::execute::Options::default(),
-    );
+    let models = Projections::open(projections::Options::new(folder.path()), Arc::clone(&log)).await?;
+    let executor = Executor::new(Arc::clone(&log), TaskTracker::new(), command_api::execute::Options::default());
     let (verdicts, _follower) = command_api::verdict::Options::default().build(Arc::clone(&log));
     let settings = command_api::http::Settings {
         defaults: Defaults {
@@ -74,10 +68,7 @@ pub async fn document() -> anyhow::Result<OpenApi> {
     };
     let write = command_api::http::Api::new(executor, verdicts, settings);
     let read = query_api::http::Api::new(log, Arc::clone(&models), Duration::ZERO);
-    let service = Service {
-        metrics: telemetry::metrics()?,
-        health: Arc::default(),
-    };
+    let service = Service { metrics: telemetry::metrics()?, health: Arc::default() };
     let (_, document) = routes(Some(write), Some(read), service).split_for_parts();
     models.close().await?;
     store.close().await?;

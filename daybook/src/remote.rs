@@ -20,14 +20,9 @@ impl Remote {
     /// # Errors
     /// If no client can be made.
     pub fn try_new(url: &str) -> anyhow::Result<Self> {
-        let client = Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(600))
-            .build()?;
-        Ok(Self {
-            base: url.trim_end_matches('/').to_owned(),
-            client,
-        })
+        let client =
+            Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(600)).build()?;
+        Ok(Self { base: url.trim_end_matches('/').to_owned(), client })
     }
 
     /// Asks for something.
@@ -35,12 +30,7 @@ impl Remote {
     /// # Errors
     /// If the server does not answer, or not with what was asked.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let answer = self
-            .client
-            .get(self.url(path))
-            .send()
-            .await
-            .with_context(|| self.silent())?;
+        let answer = self.client.get(self.url(path)).send().await.with_context(|| self.silent())?;
         Ok(expect(answer).await?.json().await?)
     }
 
@@ -64,20 +54,9 @@ impl Remote {
         content_type: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<T> {
-        let pairs: Vec<String> = query
-            .iter()
-            .map(|(key, value)| format!("{key}={}", encoded(value)))
-            .collect();
-        let url = if pairs.is_empty() {
-            self.url(path)
-        } else {
-            format!("{}?{}", self.url(path), pairs.join("&"))
-        };
-        let request = self
-            .client
-            .post(url)
-            .header("content-type", content_type)
-            .body(body);
+        let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
+        let url = if pairs.is_empty() { self.url(path) } else { format!("{}?{}", self.url(path), pairs.join("&")) };
+        let request = self.client.post(url).header("content-type", content_type).body(body);
         let answer = request.send().await.with_context(|| self.silent())?;
         Ok(expect(answer).await?.json().await?)
     }
@@ -98,12 +77,7 @@ async fn expect(answer: Response) -> anyhow::Result<Response> {
     }
     let body = answer.text().await.unwrap_or_default();
     let said = serde_json::from_str::<Value>(&body).ok();
-    let field = |name: &str| {
-        said.as_ref()
-            .and_then(|said| said.get(name))
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let field = |name: &str| said.as_ref().and_then(|said| said.get(name)).and_then(Value::as_str).map(str::to_owned);
     let title = field("detail").or_else(|| field("title")).unwrap_or(body);
     if status == StatusCode::NOT_FOUND {
         bail!("the server does not know it: {title}");
@@ -116,9 +90,7 @@ fn encoded(value: &str) -> String {
     value
         .bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
             other => format!("%{other:02X}"),
         })
         .collect()

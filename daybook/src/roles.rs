@@ -79,17 +79,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            token: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        }
+        Self { name, token: CancellationToken::new(), tasks: TaskTracker::new() }
     }
 
-    fn spawn<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
+    fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.tasks.spawn(task)
     }
 
@@ -97,10 +90,7 @@ impl Stage {
     async fn stop(&self) {
         self.token.cancel();
         self.tasks.close();
-        if tokio::time::timeout(PATIENCE, self.tasks.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
             tracing::warn!(stage = self.name, "did not stop in time and is cut off");
         }
     }
@@ -118,11 +108,7 @@ pub async fn start(config: Config, role: &str) -> anyhow::Result<Running> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_with(
-    config: Config,
-    role: &str,
-    adjust: impl FnOnce(&mut Options),
-) -> anyhow::Result<Running> {
+pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Options)) -> anyhow::Result<Running> {
     let metrics = telemetry::metrics()?;
     let store = Log::open(&config, role, adjust).await?;
     let roles = roles(&config, role);
@@ -224,11 +210,7 @@ fn watch_store(store: &Log, health: &Arc<Health>) {
         let reason = failed.borrow().clone();
         let ready = reason.is_none();
         let detail = reason.unwrap_or_else(|| format!("position {}", head.borrow().position));
-        vec![Part {
-            name: "store".into(),
-            ready,
-            detail,
-        }]
+        vec![Part { name: "store".into(), ready, detail }]
     });
 }
 
@@ -264,17 +246,8 @@ impl Running {
         let sku = Sku::try_new(sku)?;
         let location = LocationId::try_new(self.config.tenant.location.as_str())?;
         let name = stream::stock(&location, &sku);
-        let command = stock::Command::Receive {
-            sku,
-            location,
-            qty,
-            source_ref: Some("bench".into()),
-        };
-        let actor = Actor {
-            id: self.config.tenant.actor.clone(),
-            via: "cli".into(),
-            on_behalf_of: None,
-        };
+        let command = stock::Command::Receive { sku, location, qty, source_ref: Some("bench".into()) };
+        let actor = Actor { id: self.config.tenant.actor.clone(), via: "cli".into(), on_behalf_of: None };
         let command_id = execute::fresh_command_id();
         let request = Request {
             tenant: self.tenant.clone(),
@@ -284,10 +257,7 @@ impl Running {
             if_match: None,
             dry_run: false,
         };
-        let done = self
-            .executor
-            .execute(request, Plan::new().and_unseen::<Stock>(name, command))
-            .await?;
+        let done = self.executor.execute(request, Plan::new().and_unseen::<Stock>(name, command)).await?;
         match done.refused() {
             Some(refused) => bail!("stock was not taken in: {}", refused.message),
             None => Ok(()),
@@ -309,10 +279,7 @@ impl Running {
     #[must_use]
     pub fn url(&self) -> String {
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        server
-            .as_ref()
-            .map(|server| server.url.clone())
-            .unwrap_or_default()
+        server.as_ref().map(|server| server.url.clone()).unwrap_or_default()
     }
 
     /// Comes back when the process is told to stop.
@@ -336,21 +303,14 @@ impl Running {
     /// If the files cannot be closed; what is in them is whole all the same.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.health.stop();
-        let server = self
-            .server
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(server) = server {
             server.stop().await;
         }
         self.imports.stop().await;
         self.processes.stop().await;
         self.commands.close();
-        if tokio::time::timeout(PATIENCE, self.commands.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(PATIENCE, self.commands.wait()).await.is_err() {
             tracing::warn!("commands are cut off; the log tells what came of them");
         }
         self.following.stop().await;
@@ -358,9 +318,7 @@ impl Running {
         self.publishing.stop().await;
         self.upkeep.stop().await;
         let models = self.models.close().await;
-        tokio::time::timeout(PATIENCE, self.log.close())
-            .await
-            .context("the store does not close")??;
+        tokio::time::timeout(PATIENCE, self.log.close()).await.context("the store does not close")??;
         models.context("the read models do not close")?;
         tracing::info!("stopped");
         Ok(())

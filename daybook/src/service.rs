@@ -30,11 +30,7 @@ pub struct Service {
 
 /// The service's own routes.
 pub fn router() -> OpenApiRouter<Service> {
-    OpenApiRouter::new()
-        .routes(routes!(index))
-        .routes(routes!(live))
-        .routes(routes!(ready))
-        .routes(routes!(render))
+    OpenApiRouter::new().routes(routes!(index)).routes(routes!(live)).routes(routes!(ready)).routes(routes!(render))
 }
 
 /// What there is to ask.
@@ -80,11 +76,7 @@ async fn live() -> &'static str {
 ))]
 async fn ready(State(service): State<Service>) -> Response {
     let readiness = service.health.readiness();
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
 
@@ -92,9 +84,5 @@ async fn ready(State(service): State<Service>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
 async fn render(State(service): State<Service>) -> Response {
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    (
-        [(header::CONTENT_TYPE, content_type)],
-        service.metrics.render(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, content_type)], service.metrics.render()).into_response()
 }

@@ -12,14 +12,10 @@ use tracing_subscriber::EnvFilter;
 use crate::config::telemetry::{Format, Telemetry};
 
 /// Seconds: from a read out of memory to a wait for a saga.
-const DURATIONS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    10.0, 60.0,
-];
+const DURATIONS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 /// Counts: events in a group, records in a micro-batch.
-const SIZES: [f64; 13] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0,
-];
+const SIZES: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
 /// Histograms are drained this often, whether anybody asks for them or not.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -36,11 +32,7 @@ pub fn logs(telemetry: &Telemetry) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal());
     let done = match telemetry.format {
         Format::Text => builder.with_target(false).try_init(),
-        Format::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .try_init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
     };
     done.map_err(|error| anyhow::anyhow!("logs cannot be set up: {error}"))
 }

@@ -54,12 +54,7 @@ const PAGE: usize = 2_048;
 
 impl Check {
     fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            checked: 0,
-            violations: Vec::new(),
-            violated: 0,
-        }
+        Self { name: name.into(), checked: 0, violations: Vec::new(), violated: 0 }
     }
 
     fn violate(&mut self, what: impl FnOnce() -> String) {
@@ -81,11 +76,7 @@ pub async fn prove(config: &Config, against: Option<&Path>) -> anyhow::Result<Pr
     proof
 }
 
-async fn prove_log(
-    config: &Config,
-    log: Arc<dyn EventStore>,
-    against: Option<&Path>,
-) -> anyhow::Result<Proof> {
+async fn prove_log(config: &Config, log: Arc<dyn EventStore>, against: Option<&Path>) -> anyhow::Result<Proof> {
     let mut checks = Vec::new();
     let (position, hash) = chain(&*log, &mut checks).await?;
     let seen = roles::seen(&*log, config.store.url.is_set()).await?;
@@ -96,14 +87,7 @@ async fn prove_log(
             compare(&live, folder, &mut checks).await?;
         }
     }
-    Ok(Proof {
-        holds: checks.iter().all(|check| check.violated == 0),
-        position,
-        hash,
-        orders,
-        sagas,
-        checks,
-    })
+    Ok(Proof { holds: checks.iter().all(|check| check.violated == 0), position, hash, orders, sagas, checks })
 }
 
 /// The read models as they are now; none where none were ever made.
@@ -119,10 +103,7 @@ async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
     Ok(Some(Snapshot::of_file(folder).await?))
 }
 
-async fn chain(
-    log: &dyn EventStore,
-    checks: &mut Vec<Check>,
-) -> anyhow::Result<(Position, String)> {
+async fn chain(log: &dyn EventStore, checks: &mut Vec<Check>) -> anyhow::Result<(Position, String)> {
     let bar = console::bar(log.head().borrow().position, "chain, versions, positions");
     let proven = event_store::verify::chain(log, 0, |proven| {
         bar.set_length(proven.head);
@@ -134,10 +115,7 @@ async fn chain(
     let end = match proven {
         Ok(proven) => {
             check.checked = proven.position;
-            (
-                proven.position,
-                command_api::import::keys::hex(&proven.hash),
-            )
+            (proven.position, command_api::import::keys::hex(&proven.hash))
         }
         Err(event_store::Error::Damaged { position, what }) => {
             check.checked = position;
@@ -163,11 +141,7 @@ async fn events(
     let mut at = 0;
     while at < head {
         let page = log.read_log(at, &Filter::default(), PAGE).await?;
-        for record in page
-            .records
-            .iter()
-            .take_while(|record| record.position <= head)
-        {
+        for record in page.records.iter().take_while(|record| record.position <= head) {
             laws.see(record);
         }
         if page.next <= at {
@@ -197,11 +171,7 @@ async fn compare(live: &Snapshot, folder: &Path, checks: &mut Vec<Check>) -> any
     Ok(())
 }
 
-async fn models(
-    live: &Snapshot,
-    log: Arc<dyn EventStore>,
-    checks: &mut Vec<Check>,
-) -> anyhow::Result<()> {
+async fn models(live: &Snapshot, log: Arc<dyn EventStore>, checks: &mut Vec<Check>) -> anyhow::Result<()> {
     let bar = console::bar(log.head().borrow().position, "read models against a fold");
     let scratch = tempfile::tempdir()?;
     let moved = bar.clone();
@@ -212,14 +182,8 @@ async fn models(
     let verdicts = projections::verify_snapshot(live, scratch.path(), log, Some(progress)).await?;
     bar.finish_and_clear();
     for verdict in verdicts {
-        let mut check = Check::new(format!(
-            "read model {} at position {}",
-            verdict.name, verdict.position
-        ));
-        check.checked = verdict
-            .comparison
-            .as_ref()
-            .map_or(0, |comparison| comparison.rows);
+        let mut check = Check::new(format!("read model {} at position {}", verdict.name, verdict.position));
+        check.checked = verdict.comparison.as_ref().map_or(0, |comparison| comparison.rows);
         if let Some(fault) = verdict.fault {
             check.violate(|| fault);
         }
@@ -233,18 +197,11 @@ impl Proof {
     #[must_use]
     pub fn text(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table
-            .load_preset(comfy_table::presets::NOTHING)
-            .set_header(["", "check", "checked", "violated"]);
+        table.load_preset(comfy_table::presets::NOTHING).set_header(["", "check", "checked", "violated"]);
         for check in &self.checks {
             let mark = if check.violated == 0 { "ok" } else { "NO" };
             let number = |number: u64| console::grouped(i64::try_from(number).unwrap_or(i64::MAX));
-            table.add_row([
-                mark.to_owned(),
-                check.name.clone(),
-                number(check.checked),
-                number(check.violated),
-            ]);
+            table.add_row([mark.to_owned(), check.name.clone(), number(check.checked), number(check.violated)]);
         }
         let mut text = format!("{table}\n");
         for check in self.checks.iter().filter(|check| check.violated > 0) {
@@ -253,27 +210,12 @@ impl Proof {
                 text.push_str(&format!("  {violation}\n"));
             }
         }
-        let verdict = if self.holds {
-            "everything holds"
-        } else {
-            "NOT EVERYTHING HOLDS"
-        };
-        text.push_str(&format!(
-            "\n{verdict} up to position {} ({})\n",
-            self.position, self.hash
-        ));
+        let verdict = if self.holds { "everything holds" } else { "NOT EVERYTHING HOLDS" };
+        text.push_str(&format!("\n{verdict} up to position {} ({})\n", self.position, self.hash));
         let counts = |counts: &Counts| {
-            counts
-                .iter()
-                .map(|(name, count)| format!("{count} {name}"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
         };
-        text.push_str(&format!(
-            "orders: {}\nsagas: {}\n",
-            counts(&self.orders),
-            counts(&self.sagas)
-        ));
+        text.push_str(&format!("orders: {}\nsagas: {}\n", counts(&self.orders), counts(&self.sagas)));
         text
     }
 }

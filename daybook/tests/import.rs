@@ -14,8 +14,7 @@ use daybook::roles::{self, Running};
 use daybook::verify;
 use tokio_util::sync::CancellationToken;
 
-const FILE: &str =
-    "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+const FILE: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
 1,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850,United Kingdom
 1,POST,POSTAGE,1,2010-12-01 08:26:00,18.00,17850,United Kingdom
 2,85123a,HEART,4,2010-12-02 08:26:00,2.55,17850,United Kingdom
@@ -39,19 +38,12 @@ fn config(folder: &Path) -> Config {
 
 fn job(config: &Config, file: &Path) -> import::Job {
     let cli = Cli::parse_from(["daybook", "import", file.to_str().unwrap()]);
-    let Some(Command::Import(asked)) = cli.command else {
-        unreachable!("it was asked to import")
-    };
+    let Some(Command::Import(asked)) = cli.command else { unreachable!("it was asked to import") };
     import::job(config, &asked).unwrap()
 }
 
 async fn run(running: &Running, file: &Path) -> anyhow::Result<Imported> {
-    import::run(
-        running,
-        job(&running.config, file),
-        CancellationToken::new(),
-    )
-    .await
+    import::run(running, job(&running.config, file), CancellationToken::new()).await
 }
 
 async fn proven(config: &Config) {
@@ -103,33 +95,16 @@ async fn an_import_is_what_its_file_says_and_running_it_again_adds_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credit_finds_its_sale_in_an_earlier_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (
-        folder.path().join("first.csv"),
-        folder.path().join("second.csv"),
-    );
+    let (first, second) = (folder.path().join("first.csv"), folder.path().join("second.csv"));
     let header = FILE.lines().next().unwrap();
-    std::fs::write(
-        &first,
-        format!("{header}\n1,A,a,6,2010-12-01 08:26:00,2.55,7,UK\n"),
-    )
-    .unwrap();
-    std::fs::write(
-        &second,
-        format!("{header}\nC2,A,a,-8,2010-12-09 08:26:00,2.55,7,UK\n"),
-    )
-    .unwrap();
+    std::fs::write(&first, format!("{header}\n1,A,a,6,2010-12-01 08:26:00,2.55,7,UK\n")).unwrap();
+    std::fs::write(&second, format!("{header}\nC2,A,a,-8,2010-12-09 08:26:00,2.55,7,UK\n")).unwrap();
 
     let running = roles::start(config(folder.path()), "test").await.unwrap();
     run(&running, &first).await.unwrap();
     let matched = run(&running, &second).await.unwrap();
-    assert_eq!(
-        matched.report.counts.get("credits.returned_units"),
-        Some(&6)
-    );
-    assert_eq!(
-        matched.report.counts.get("credits.recorded_units"),
-        Some(&2)
-    );
+    assert_eq!(matched.report.counts.get("credits.returned_units"), Some(&6));
+    assert_eq!(matched.report.counts.get("credits.recorded_units"), Some(&2));
     let again = run(&running, &second).await.unwrap();
     assert_eq!(again.report, matched.report);
     running.stop().await.unwrap();

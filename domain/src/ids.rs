@@ -64,9 +64,7 @@ pub fn derived(parent: Uuid, name: &str) -> Uuid {
 }
 
 /// A line of an order, numbered from 1 within it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct LineId(pub u32);
 
@@ -78,9 +76,7 @@ impl fmt::Display for LineId {
 
 /// A name that is empty, too long, or holds a control character.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a {what} has 1 to {longest} characters, none of them a control character, and no space at either end"
-)]
+#[error("a {what} has 1 to {longest} characters, none of them a control character, and no space at either end")]
 pub struct BadName {
     what: &'static str,
     longest: usize,

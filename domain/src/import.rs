@@ -181,20 +181,14 @@ impl Aggregate for Import {
                 let same = run.started.sha256 == again.sha256
                     && run.started.layout == again.layout
                     && run.started.policy == again.policy;
-                if same {
-                    Ok(vec![])
-                } else {
-                    Err(Refusal::ImportChanged)
-                }
+                if same { Ok(vec![]) } else { Err(Refusal::ImportChanged) }
             }
-            (Self::Started(run), Command::RefuseRows(rows)) => run
-                .once(run.parts.contains(&rows.part), || {
-                    Event::RowsRefused(rows.clone())
-                }),
-            (Self::Started(run), Command::RecordCredit(credit)) => run
-                .once(run.credits.contains(&credit.row_key), || {
-                    Event::CreditRecorded(credit.clone())
-                }),
+            (Self::Started(run), Command::RefuseRows(rows)) => {
+                run.once(run.parts.contains(&rows.part), || Event::RowsRefused(rows.clone()))
+            }
+            (Self::Started(run), Command::RecordCredit(credit)) => {
+                run.once(run.credits.contains(&credit.row_key), || Event::CreditRecorded(credit.clone()))
+            }
             (Self::Started(run), Command::Finish(finished)) => {
                 let same = run.finished.as_ref() == Some(&finished.counts);
                 run.once(same, || Event::Finished(finished.clone()))
@@ -270,11 +264,7 @@ mod tests {
     fn rows(part: u32) -> RowsRefused {
         RowsRefused {
             part,
-            rows: vec![RowRefusal {
-                line: 7,
-                code: "bad-quantity".into(),
-                reason: "`x` is no quantity".into(),
-            }],
+            rows: vec![RowRefusal { line: 7, code: "bad-quantity".into(), reason: "`x` is no quantity".into() }],
         }
     }
 
@@ -290,21 +280,13 @@ mod tests {
     }
 
     fn counts(orders: i64) -> Finished {
-        Finished {
-            counts: BTreeMap::from([("orders".to_owned(), orders)]),
-        }
+        Finished { counts: BTreeMap::from([("orders".to_owned(), orders)]) }
     }
 
     #[test]
     fn the_same_file_is_the_same_run() {
-        let other = Started {
-            policy: Policy::All,
-            ..started()
-        };
-        let renamed = Started {
-            source: "again.csv".into(),
-            ..started()
-        };
+        let other = Started { policy: Policy::All, ..started() };
+        let renamed = Started { source: "again.csv".into(), ..started() };
         given::<Import>([])
             .when(Command::Start(started()))
             .then([Event::Started(started())])
@@ -312,9 +294,7 @@ mod tests {
             .then_nothing()
             .when(Command::Start(other))
             .then_refused(Refusal::ImportChanged);
-        given::<Import>([])
-            .when(Command::Finish(counts(1)))
-            .then_refused(Refusal::NotFound);
+        given::<Import>([]).when(Command::Finish(counts(1))).then_refused(Refusal::NotFound);
     }
 
     #[test]
@@ -328,9 +308,7 @@ mod tests {
             .then([Event::CreditRecorded(credit("C536379/1"))])
             .when(Command::RecordCredit(credit("C536379/1")))
             .then_nothing();
-        let Import::Started(run) = run.peek() else {
-            panic!("it is started")
-        };
+        let Import::Started(run) = run.peek() else { panic!("it is started") };
         assert_eq!((run.rows_refused, run.credited), (2, 2750));
     }
 
@@ -343,11 +321,7 @@ mod tests {
                 .when(Command::RefuseRows(rows(1)))
                 .then_nothing()
         };
-        finished()
-            .when(Command::Finish(counts(4)))
-            .then_refused(Refusal::ImportFinished);
-        finished()
-            .when(Command::RecordCredit(credit("C1/1")))
-            .then_refused(Refusal::ImportFinished);
+        finished().when(Command::Finish(counts(4))).then_refused(Refusal::ImportFinished);
+        finished().when(Command::RecordCredit(credit("C1/1"))).then_refused(Refusal::ImportFinished);
     }
 }

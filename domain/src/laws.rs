@@ -22,135 +22,42 @@ type Verdict = Result<(), Violation>;
 
 /// Every law. An order's laws have their statement as their name, and say here when they hold.
 pub const ALL: &[Law] = &[
-    (
-        "terminal statuses have no successors",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "captured money is never less",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "what happened to units stays",
-        "of an order, after every event of its stream",
-    ),
+    ("terminal statuses have no successors", "of an order, after every event of its stream"),
+    ("captured money is never less", "of an order, after every event of its stream"),
+    ("what happened to units stays", "of an order, after every event of its stream"),
     (
         "ordered = cancelled + reserved + backordered + unassigned + shipped",
         "of an order, after every event of its stream",
     ),
-    (
-        "none beyond reserved ships",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "delivered + lost ≤ shipped",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "returned + announced ≤ shipped",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "restocked + written off = returned",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "line total = subtotal − discounts + tax",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "only units have a value",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "the parts of a line are not worth more than it",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "the last unit takes the rest of its line",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "what came back is worth what it was shipped for",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "totals = Σ lines and charges",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "shipping charges are due once",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ shipments = lines",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ shipping charges of shipments = what is due with them",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ announced returns = lines",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ returns = value that came back",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ cancellations = value cancelled",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "captured ≤ authorised",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "refunded + refund pending ≤ captured",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "Σ granted ≤ captured",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "a refund is more than nothing",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "nothing ships before it is captured",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "nothing ships before confirmation",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "completed means shipped, and nothing open",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "rejected means nothing held and nothing shipped",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "cancelled means all of it, and nothing shipped",
-        "of an order, after every event of its stream",
-    ),
-    (
-        "an order stays",
-        "of an order, after every event of its stream",
-    ),
+    ("none beyond reserved ships", "of an order, after every event of its stream"),
+    ("delivered + lost ≤ shipped", "of an order, after every event of its stream"),
+    ("returned + announced ≤ shipped", "of an order, after every event of its stream"),
+    ("restocked + written off = returned", "of an order, after every event of its stream"),
+    ("line total = subtotal − discounts + tax", "of an order, after every event of its stream"),
+    ("only units have a value", "of an order, after every event of its stream"),
+    ("the parts of a line are not worth more than it", "of an order, after every event of its stream"),
+    ("the last unit takes the rest of its line", "of an order, after every event of its stream"),
+    ("what came back is worth what it was shipped for", "of an order, after every event of its stream"),
+    ("totals = Σ lines and charges", "of an order, after every event of its stream"),
+    ("shipping charges are due once", "of an order, after every event of its stream"),
+    ("Σ shipments = lines", "of an order, after every event of its stream"),
+    ("Σ shipping charges of shipments = what is due with them", "of an order, after every event of its stream"),
+    ("Σ announced returns = lines", "of an order, after every event of its stream"),
+    ("Σ returns = value that came back", "of an order, after every event of its stream"),
+    ("Σ cancellations = value cancelled", "of an order, after every event of its stream"),
+    ("captured ≤ authorised", "of an order, after every event of its stream"),
+    ("refunded + refund pending ≤ captured", "of an order, after every event of its stream"),
+    ("Σ granted ≤ captured", "of an order, after every event of its stream"),
+    ("a refund is more than nothing", "of an order, after every event of its stream"),
+    ("nothing ships before it is captured", "of an order, after every event of its stream"),
+    ("nothing ships before confirmation", "of an order, after every event of its stream"),
+    ("completed means shipped, and nothing open", "of an order, after every event of its stream"),
+    ("rejected means nothing held and nothing shipped", "of an order, after every event of its stream"),
+    ("cancelled means all of it, and nothing shipped", "of an order, after every event of its stream"),
+    ("an order stays", "of an order, after every event of its stream"),
     ("lines stay", "of an order, after every event of its stream"),
-    (
-        "what is given back was granted",
-        "of an order that ended, once nothing of it is on its way",
-    ),
-    (
-        "captured − refunded = value of units kept",
-        "of an order that ended, once nothing of it is on its way",
-    ),
+    ("what is given back was granted", "of an order that ended, once nothing of it is on its way"),
+    ("captured − refunded = value of units kept", "of an order that ended, once nothing of it is on its way"),
     payment::HELD,
     payment::REFUNDED,
     payment::SUMS,
@@ -176,14 +83,7 @@ pub const ALL: &[Law] = &[
 ];
 
 fn hold(law: Law, holds: bool, detail: impl FnOnce() -> String) -> Verdict {
-    if holds {
-        Ok(())
-    } else {
-        Err(Violation {
-            law: law.0,
-            detail: detail(),
-        })
-    }
+    if holds { Ok(()) } else { Err(Violation { law: law.0, detail: detail() }) }
 }
 
 #[test]

@@ -61,9 +61,7 @@ impl FromStr for Currency {
     type Err = NotACurrency;
 
     fn from_str(text: &str) -> Result<Self, NotACurrency> {
-        iso_currency::Currency::from_code(text)
-            .map(Self)
-            .ok_or_else(|| NotACurrency(text.chars().take(16).collect()))
+        iso_currency::Currency::from_code(text).map(Self).ok_or_else(|| NotACurrency(text.chars().take(16).collect()))
     }
 }
 
@@ -144,20 +142,13 @@ pub fn sum(amounts: impl IntoIterator<Item = Minor>) -> Result<Minor, TooLarge> 
 ///
 /// # Errors
 /// If it is beyond [`LARGEST`], or the scale is beyond 18.
-pub fn from_decimal(
-    digits: i128,
-    scale: u32,
-    currency: Currency,
-    rounding: Rounding,
-) -> Result<Minor, TooLarge> {
+pub fn from_decimal(digits: i128, scale: u32, currency: Currency, rounding: Rounding) -> Result<Minor, TooLarge> {
     let exponent = currency.exponent();
     if scale > 18 {
         return Err(TooLarge);
     }
     let minor = if exponent >= scale {
-        digits
-            .checked_mul(10_i128.pow(exponent - scale))
-            .ok_or(TooLarge)?
+        digits.checked_mul(10_i128.pow(exponent - scale)).ok_or(TooLarge)?
     } else {
         divide(digits, 10_i128.pow(scale - exponent), rounding)
     };
@@ -168,12 +159,7 @@ pub fn from_decimal(
 ///
 /// # Errors
 /// If it is beyond [`LARGEST`].
-pub fn tax(
-    net: Minor,
-    basis_points: u32,
-    included: bool,
-    rounding: Rounding,
-) -> Result<Minor, TooLarge> {
+pub fn tax(net: Minor, basis_points: u32, included: bool, rounding: Rounding) -> Result<Minor, TooLarge> {
     let rate = i128::from(basis_points);
     let whole = if included { 10_000 + rate } else { 10_000 };
     within(divide(i128::from(net) * rate, whole, rounding))
@@ -191,13 +177,9 @@ pub fn spread(amount: Minor, weights: &[Minor]) -> Vec<Minor> {
     let shares = || weights.iter().map(|w| i128::from(amount) * of(w));
     let mut parts: Vec<i128> = shares().map(|share| share.div_euclid(whole)).collect();
     let left = i128::from(amount) - parts.iter().sum::<i128>();
-    let mut by_remainder: Vec<(i128, usize)> =
-        shares().map(|s| s.rem_euclid(whole)).zip(0..).collect();
+    let mut by_remainder: Vec<(i128, usize)> = shares().map(|s| s.rem_euclid(whole)).zip(0..).collect();
     by_remainder.sort_by_key(|(remainder, index)| (std::cmp::Reverse(*remainder), *index));
-    for (_, index) in by_remainder
-        .into_iter()
-        .take(usize::try_from(left).unwrap_or(0))
-    {
+    for (_, index) in by_remainder.into_iter().take(usize::try_from(left).unwrap_or(0)) {
         if let Some(part) = parts.get_mut(index) {
             *part += 1;
         }
@@ -227,11 +209,7 @@ impl Shared {
         let upto = if done >= u64::from(self.units) {
             i128::from(self.total)
         } else {
-            divide(
-                i128::from(self.total) * i128::from(done),
-                i128::from(self.units),
-                rounding,
-            )
+            divide(i128::from(self.total) * i128::from(done), i128::from(self.units), rounding)
         };
         saturated(upto - i128::from(self.given)).max(0)
     }
@@ -302,14 +280,8 @@ mod tests {
         assert_eq!(from_decimal(25, 1, Currency::JPY, half_even), Ok(2));
         assert_eq!(from_decimal(25, 1, Currency::JPY, Rounding::HalfUp), Ok(3));
         assert_eq!(from_decimal(1, 0, Currency::KWD, half_even), Ok(1_000));
-        assert_eq!(
-            from_decimal(i128::from(LARGEST), 0, Currency::GBP, half_even),
-            Err(TooLarge)
-        );
-        assert_eq!(
-            from_decimal(i128::MAX, 0, Currency::KWD, half_even),
-            Err(TooLarge)
-        );
+        assert_eq!(from_decimal(i128::from(LARGEST), 0, Currency::GBP, half_even), Err(TooLarge));
+        assert_eq!(from_decimal(i128::MAX, 0, Currency::KWD, half_even), Err(TooLarge));
     }
 
     #[test]

@@ -30,38 +30,25 @@ impl Aggregate for Payment {
         match self {
             Self::Absent => decide::absent(command),
             Self::Requested(payment) => match command {
-                Command::RequestAuthorisation {
-                    payment_id,
-                    order_id,
-                    amount,
-                    instrument,
-                    attempt,
-                } => decide::authorise(
-                    payment,
-                    &event::AuthorisationRequested {
-                        payment_id: *payment_id,
-                        order_id: *order_id,
-                        amount: *amount,
-                        instrument: instrument.clone(),
-                        attempt: *attempt,
-                    },
-                ),
-                Command::Capture { capture_id, amount } => {
-                    decide::capture(payment, *capture_id, *amount)
+                Command::RequestAuthorisation { payment_id, order_id, amount, instrument, attempt } => {
+                    decide::authorise(
+                        payment,
+                        &event::AuthorisationRequested {
+                            payment_id: *payment_id,
+                            order_id: *order_id,
+                            amount: *amount,
+                            instrument: instrument.clone(),
+                            attempt: *attempt,
+                        },
+                    )
                 }
+                Command::Capture { capture_id, amount } => decide::capture(payment, *capture_id, *amount),
                 Command::Void => Ok(decide::void(payment)),
-                Command::Refund {
-                    refund_id,
-                    amount,
-                    reason,
-                } => decide::refund(payment, *refund_id, *amount, reason),
+                Command::Refund { refund_id, amount, reason } => decide::refund(payment, *refund_id, *amount, reason),
                 Command::RecordOutcome(told) => outcome::record(payment, told),
-                Command::ResolveOutcome {
-                    verb,
-                    verdict,
-                    evidence,
-                    provider_ref,
-                } => outcome::resolve(payment, *verb, *verdict, evidence, provider_ref.as_deref()),
+                Command::ResolveOutcome { verb, verdict, evidence, provider_ref } => {
+                    outcome::resolve(payment, *verb, *verdict, evidence, provider_ref.as_deref())
+                }
                 Command::ExpireAuthorisation => decide::expire(payment),
             },
         }

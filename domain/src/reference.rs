@@ -96,9 +96,7 @@ impl Aggregate for Reference {
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match (self.0, *command) {
-            (None, Command::Claim { order_id, .. }) => {
-                Ok(vec![Event::Claimed(Claimed { order_id })])
-            }
+            (None, Command::Claim { order_id, .. }) => Ok(vec![Event::Claimed(Claimed { order_id })]),
             (None, Command::Find) => Err(Refusal::NotFound),
 
             (Some(_), Command::Find) => Ok(vec![]),
@@ -137,13 +135,7 @@ mod tests {
         assert_eq!(name, Reference(Some(ONE)));
         assert_eq!(name.decide(&claim(ONE, Kind::Shipment)), Ok(vec![]));
         assert_eq!(name.decide(&Command::Find), Ok(vec![]));
-        assert_eq!(
-            name.decide(&claim(OTHER, Kind::Shipment)),
-            Err(Refusal::IdTaken)
-        );
-        assert_eq!(
-            name.decide(&claim(OTHER, Kind::ExternalRef)),
-            Err(Refusal::DuplicateExternalRef { order_id: ONE })
-        );
+        assert_eq!(name.decide(&claim(OTHER, Kind::Shipment)), Err(Refusal::IdTaken));
+        assert_eq!(name.decide(&claim(OTHER, Kind::ExternalRef)), Err(Refusal::DuplicateExternalRef { order_id: ONE }));
     }
 }

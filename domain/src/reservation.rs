@@ -166,15 +166,7 @@ impl Aggregate for Reservation {
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match (self, command) {
-            (
-                Self::Absent,
-                Command::Open {
-                    reservation_id,
-                    items,
-                    expires_at,
-                    reference,
-                },
-            ) => open(Opened {
+            (Self::Absent, Command::Open { reservation_id, items, expires_at, reference }) => open(Opened {
                 reservation_id: *reservation_id,
                 items: items.clone(),
                 expires_at: *expires_at,
@@ -189,20 +181,12 @@ impl Aggregate for Reservation {
                     Err(Refusal::ReservationExists)
                 }
             }
-            (Self::Open(known), Command::Prolong { expires_at }) => {
-                match known.expires_at.cmp(expires_at) {
-                    std::cmp::Ordering::Less => Ok(vec![Event::Prolonged(Prolonged {
-                        expires_at: *expires_at,
-                    })]),
-                    std::cmp::Ordering::Equal => Ok(vec![]),
-                    std::cmp::Ordering::Greater => Err(Refusal::NotLater {
-                        expires_at: known.expires_at,
-                    }),
-                }
-            }
-            (Self::Open(_), Command::Close { end }) => {
-                Ok(vec![Event::Closed(Closed { end: *end })])
-            }
+            (Self::Open(known), Command::Prolong { expires_at }) => match known.expires_at.cmp(expires_at) {
+                std::cmp::Ordering::Less => Ok(vec![Event::Prolonged(Prolonged { expires_at: *expires_at })]),
+                std::cmp::Ordering::Equal => Ok(vec![]),
+                std::cmp::Ordering::Greater => Err(Refusal::NotLater { expires_at: known.expires_at }),
+            },
+            (Self::Open(_), Command::Close { end }) => Ok(vec![Event::Closed(Closed { end: *end })]),
 
             (Self::Ended { end, .. }, Command::Close { end: again }) if end == again => Ok(vec![]),
             // A timer that fires after somebody has let go changes nothing.
@@ -219,10 +203,7 @@ impl Aggregate for Reservation {
                 *self = Self::Open(opened);
             }
             (Self::Open(opened), Event::Closed(closed)) => {
-                *self = Self::Ended {
-                    opened,
-                    end: closed.end,
-                };
+                *self = Self::Ended { opened, end: closed.end };
             }
             (same, Event::Prolonged(_) | Event::Closed(_)) => *self = same,
         }
@@ -232,15 +213,8 @@ impl Aggregate for Reservation {
 fn open(opened: Opened) -> Result<Vec<Event>, Refusal> {
     let mut seen = std::collections::BTreeSet::new();
     let fits = !opened.items.is_empty()
-        && opened
-            .items
-            .iter()
-            .all(|item| item.qty > 0 && seen.insert((&item.location, &item.sku)));
-    if fits {
-        Ok(vec![Event::Opened(opened)])
-    } else {
-        Err(Refusal::InvalidItems)
-    }
+        && opened.items.iter().all(|item| item.qty > 0 && seen.insert((&item.location, &item.sku)));
+    if fits { Ok(vec![Event::Opened(opened)]) } else { Err(Refusal::InvalidItems) }
 }
 
 #[cfg(test)]
@@ -261,11 +235,7 @@ mod tests {
     const LATER: Timestamp = NOON.plus_seconds(60);
 
     fn item(sku: &str, qty: u32) -> Item {
-        Item {
-            sku: Sku::try_new(sku).unwrap(),
-            location: LocationId::try_new("main").unwrap(),
-            qty,
-        }
+        Item { sku: Sku::try_new(sku).unwrap(), location: LocationId::try_new("main").unwrap(), qty }
     }
 
     fn opened() -> Opened {
@@ -278,18 +248,8 @@ mod tests {
     }
 
     fn open_with(items: Vec<Item>) -> Command {
-        let Opened {
-            reservation_id,
-            expires_at,
-            reference,
-            ..
-        } = opened();
-        Command::Open {
-            reservation_id,
-            items,
-            expires_at,
-            reference,
-        }
+        let Opened { reservation_id, expires_at, reference, .. } = opened();
+        Command::Open { reservation_id, items, expires_at, reference }
     }
 
     const fn close(end: End) -> Command {
@@ -308,13 +268,9 @@ mod tests {
             .when(open_with(vec![item("A", 9)]))
             .then_refused(Refusal::ReservationExists);
         for items in [vec![], vec![item("A", 0)], vec![item("A", 1), item("A", 1)]] {
-            given::<Reservation>([])
-                .when(open_with(items))
-                .then_refused(Refusal::InvalidItems);
+            given::<Reservation>([]).when(open_with(items)).then_refused(Refusal::InvalidItems);
         }
-        given::<Reservation>([])
-            .when(prolong(LATER))
-            .then_refused(Refusal::NotFound);
+        given::<Reservation>([]).when(prolong(LATER)).then_refused(Refusal::NotFound);
     }
 
     #[test]
@@ -329,21 +285,11 @@ mod tests {
     #[test]
     fn a_reservation_ends_once() {
         let ended = |end| {
-            given::<Reservation>([Event::Opened(opened())])
-                .when(close(end))
-                .then([Event::Closed(Closed { end })])
+            given::<Reservation>([Event::Opened(opened())]).when(close(end)).then([Event::Closed(Closed { end })])
         };
-        ended(End::Released)
-            .when(close(End::Expired))
-            .then_nothing();
-        for command in [
-            close(End::Released),
-            prolong(LATER),
-            open_with(opened().items),
-        ] {
-            ended(End::Expired)
-                .when(command)
-                .then_refused(Refusal::ReservationEnded { end: End::Expired });
+        ended(End::Released).when(close(End::Expired)).then_nothing();
+        for command in [close(End::Released), prolong(LATER), open_with(opened().items)] {
+            ended(End::Expired).when(command).then_refused(Refusal::ReservationEnded { end: End::Expired });
         }
     }
 }

@@ -3,8 +3,7 @@
 use uuid::Uuid;
 
 use crate::ids::{
-    Channel, ExternalRef, ImportId, LocationId, OrderId, PaymentId, ReservationId, ReturnId,
-    ShipmentId, Sku,
+    Channel, ExternalRef, ImportId, LocationId, OrderId, PaymentId, ReservationId, ReturnId, ShipmentId, Sku,
 };
 
 /// A stream's name within its tenant.
@@ -36,112 +35,73 @@ pub const IMPORT: &str = "import";
 /// An order's stream.
 #[must_use]
 pub fn order(id: OrderId) -> StreamName {
-    StreamName {
-        category: ORDER,
-        id: id.to_string(),
-    }
+    StreamName { category: ORDER, id: id.to_string() }
 }
 
 /// A payment's stream.
 #[must_use]
 pub fn payment(id: PaymentId) -> StreamName {
-    StreamName {
-        category: PAYMENT,
-        id: id.to_string(),
-    }
+    StreamName { category: PAYMENT, id: id.to_string() }
 }
 
 /// The stream of a SKU's stock at a location.
 #[must_use]
 pub fn stock(location: &LocationId, sku: &Sku) -> StreamName {
-    StreamName {
-        category: STOCK,
-        id: format!("{}/{}", escape(location.as_str()), escape(sku.as_str())),
-    }
+    StreamName { category: STOCK, id: format!("{}/{}", escape(location.as_str()), escape(sku.as_str())) }
 }
 
 /// The location and the SKU that a stock stream's id names; `None` if it names none.
 #[must_use]
 pub fn parse_stock(id: &str) -> Option<(LocationId, Sku)> {
     let (location, sku) = id.split_once('/')?;
-    Some((
-        LocationId::try_new(unescape(location)?).ok()?,
-        Sku::try_new(unescape(sku)?).ok()?,
-    ))
+    Some((LocationId::try_new(unescape(location)?).ok()?, Sku::try_new(unescape(sku)?).ok()?))
 }
 
 /// A standalone reservation's stream.
 #[must_use]
 pub fn reservation(id: ReservationId) -> StreamName {
-    StreamName {
-        category: RESERVATION,
-        id: id.to_string(),
-    }
+    StreamName { category: RESERVATION, id: id.to_string() }
 }
 
 /// A saga's stream.
 #[must_use]
 pub fn saga(kind: &str, subject: Uuid) -> StreamName {
-    StreamName {
-        category: SAGA,
-        id: format!("{kind}-{subject}"),
-    }
+    StreamName { category: SAGA, id: format!("{kind}-{subject}") }
 }
 
 /// The stream that takes an external reference.
 #[must_use]
 pub fn reference(channel: &Channel, external_ref: &ExternalRef) -> StreamName {
-    StreamName {
-        category: REFERENCE,
-        id: format!(
-            "{}-{}",
-            escape(channel.as_str()),
-            escape(external_ref.as_str())
-        ),
-    }
+    StreamName { category: REFERENCE, id: format!("{}-{}", escape(channel.as_str()), escape(external_ref.as_str())) }
 }
 
 /// The stream that leads from a shipment to its order. The slash, which is escaped in every channel, keeps it apart from external references.
 #[must_use]
 pub fn shipment(id: ShipmentId) -> StreamName {
-    StreamName {
-        category: REFERENCE,
-        id: format!("shipment/{id}"),
-    }
+    StreamName { category: REFERENCE, id: format!("shipment/{id}") }
 }
 
 /// The stream that leads from a return to its order.
 #[must_use]
 pub fn returned(id: ReturnId) -> StreamName {
-    StreamName {
-        category: REFERENCE,
-        id: format!("return/{id}"),
-    }
+    StreamName { category: REFERENCE, id: format!("return/{id}") }
 }
 
 /// The stream of a command that changed nothing.
 #[must_use]
 pub fn outcome(command_id: Uuid) -> StreamName {
-    StreamName {
-        category: OUTCOME,
-        id: command_id.to_string(),
-    }
+    StreamName { category: OUTCOME, id: command_id.to_string() }
 }
 
 /// A bulk run's stream.
 #[must_use]
 pub fn import(id: ImportId) -> StreamName {
-    StreamName {
-        category: IMPORT,
-        id: id.to_string(),
-    }
+    StreamName { category: IMPORT, id: id.to_string() }
 }
 
 /// Escapes what separates the parts of an id: `%`, `/` and `-` as `%` and two hexadecimal digits.
 fn escape(part: &str) -> String {
-    part.replace('%', "%25")
-        .replace('/', "%2F")
-        .replace('-', "%2D")
+    part.replace('%', "%25").replace('/', "%2F").replace('-', "%2D")
 }
 
 fn unescape(part: &str) -> Option<String> {
@@ -165,9 +125,6 @@ fn unescape(part: &str) -> Option<String> {
 fn a_stock_streams_id_tells_its_parts_again() {
     let location = LocationId::try_new("north/2%-a").expect("fits");
     let sku = Sku::try_new("a-1/b%2F").expect("fits");
-    assert_eq!(
-        parse_stock(&stock(&location, &sku).id),
-        Some((location, sku))
-    );
+    assert_eq!(parse_stock(&stock(&location, &sku).id), Some((location, sku)));
     assert_eq!(parse_stock("no-slash"), None);
 }

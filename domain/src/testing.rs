@@ -46,10 +46,7 @@ impl<A: Aggregate> Given<A> {
 
     /// Asks for something.
     pub(crate) fn when(self, command: A::Command) -> When<A> {
-        When {
-            state: self.0,
-            command,
-        }
+        When { state: self.0, command }
     }
 
     /// The state itself, to look at.

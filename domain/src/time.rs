@@ -8,9 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Microseconds since the Unix epoch; RFC 3339 in UTC where it is written as text. Between the years 1970 and 9999.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(i64);
 
@@ -19,9 +17,7 @@ const LAST: i64 = 253_402_300_799_999_999;
 
 /// A text that is no instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not an instant: use RFC 3339 such as 2011-09-06T16:57:00Z, between 1970 and 9999"
-)]
+#[error("`{0}` is not an instant: use RFC 3339 such as 2011-09-06T16:57:00Z, between 1970 and 9999")]
 pub struct NotAnInstant(String);
 
 impl Timestamp {
@@ -61,14 +57,8 @@ impl FromStr for Timestamp {
     type Err = NotAnInstant;
 
     fn from_str(text: &str) -> Result<Self, NotAnInstant> {
-        let micros = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| NotAnInstant(text.to_owned()))?
-            .timestamp_micros();
-        if (0..=LAST).contains(&micros) {
-            Ok(Self(micros))
-        } else {
-            Err(NotAnInstant(text.to_owned()))
-        }
+        let micros = DateTime::parse_from_rfc3339(text).map_err(|_| NotAnInstant(text.to_owned()))?.timestamp_micros();
+        if (0..=LAST).contains(&micros) { Ok(Self(micros)) } else { Err(NotAnInstant(text.to_owned())) }
     }
 }
 

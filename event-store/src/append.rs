@@ -74,18 +74,15 @@ impl StreamWrite {
 
     /// The stream's last event once this is written from a version on; `None` if nothing is.
     pub(crate) fn head_after(&self, first: Version) -> Option<StreamHead> {
-        self.events.last().map(|last| StreamHead {
-            version: first + self.events.len() as u64 - 1,
-            event_id: last.event_id,
-        })
+        self.events
+            .last()
+            .map(|last| StreamHead { version: first + self.events.len() as u64 - 1, event_id: last.event_id })
     }
 
     /// How many bytes its events have.
     pub(crate) fn bytes(&self) -> usize {
         let events = self.events.iter();
-        events
-            .map(|event| event.data.len() + event.metadata.len())
-            .sum()
+        events.map(|event| event.data.len() + event.metadata.len()).sum()
     }
 }
 
@@ -132,11 +129,7 @@ pub struct Receipt {
 impl Receipt {
     /// What a repetition of the command is told.
     pub(crate) fn repeated(self, fingerprint: &[u8; 32]) -> Outcome {
-        if self.fingerprint == *fingerprint {
-            Outcome::AlreadyAppended(self)
-        } else {
-            Outcome::CommandIdReused(self)
-        }
+        if self.fingerprint == *fingerprint { Outcome::AlreadyAppended(self) } else { Outcome::CommandIdReused(self) }
     }
 }
 
@@ -202,15 +195,9 @@ impl Future for Pending {
     type Output = Result<Outcome, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let gone = || {
-            Err(Error::Unknown(
-                "the writer stopped before it answered".into(),
-            ))
-        };
+        let gone = || Err(Error::Unknown("the writer stopped before it answered".into()));
         match &mut self.0 {
-            Inner::Waiting(receiver) => Pin::new(receiver)
-                .poll(cx)
-                .map(|answer| answer.unwrap_or_else(|_| gone())),
+            Inner::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|answer| answer.unwrap_or_else(|_| gone())),
             Inner::Returning(receiver) => Pin::new(receiver).poll(cx).map(|answer| match answer {
                 Ok(Answer { outcome, spent }) => {
                     drop(spent);

@@ -13,8 +13,6 @@ pub fn system_clock() -> Clock {
     Arc::new(|| {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
-            })
+            .map_or(0, |since| Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX))
     })
 }

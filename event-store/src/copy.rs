@@ -97,23 +97,14 @@ pub async fn run(
     let mut end = source.end().await?;
     check_beginning(source, at, end.head.position).await?;
     loop {
-        progress(Progress {
-            position: at.position,
-            head: end.head.position,
-        });
+        progress(Progress { position: at.position, head: end.head.position });
         let records = source.raw(at.position, PAGE).await?;
         let Some(last) = records.last() else { break };
-        let next = Head {
-            position: last.record.position,
-            hash: last.record.hash,
-            recorded_at: last.record.recorded_at,
-        };
+        let next =
+            Head { position: last.record.position, hash: last.record.hash, recorded_at: last.record.recorded_at };
         check_chain(at, &records)?;
         end = source.end().await?;
-        let reached = End {
-            head: next,
-            answered_to: end.answered_to,
-        };
+        let reached = End { head: next, answered_to: end.answered_to };
         target.put(at, &records, reached).await?;
         at = next;
     }
@@ -133,50 +124,28 @@ async fn check_beginning(source: &dyn Source, at: Head, end: Position) -> Result
         return Ok(());
     }
     if at.position > end {
-        return Err(Error::Foreign(format!(
-            "it ends at position {}, the source at {end}",
-            at.position
-        )));
+        return Err(Error::Foreign(format!("it ends at position {}, the source at {end}", at.position)));
     }
     // From whole batches, so the first may be earlier than what was asked for.
     let found = source.raw(at.position - 1, 1).await?;
     match found.iter().find(|raw| raw.record.position == at.position) {
         Some(raw) if raw.record.hash == at.hash => Ok(()),
-        _ => Err(Error::Foreign(format!(
-            "its record at position {} is another",
-            at.position
-        ))),
+        _ => Err(Error::Foreign(format!("its record at position {} is another", at.position))),
     }
 }
 
 /// The records follow the head without a hole, and every hash is the one that its bytes and its predecessor give.
 fn check_chain(mut at: Head, records: &[Raw]) -> Result<(), Error> {
     for Raw { record, .. } in records {
-        let damaged = |what: &str| {
-            Error::Store(crate::Error::Damaged {
-                position: at.position + 1,
-                what: what.into(),
-            })
-        };
+        let damaged = |what: &str| Error::Store(crate::Error::Damaged { position: at.position + 1, what: what.into() });
         if record.position != at.position + 1 {
             return Err(damaged("there is no record"));
         }
-        let expected = hash::chain(
-            &at.hash,
-            record.position,
-            record.recorded_at,
-            &hash::leaf_of(record),
-        );
+        let expected = hash::chain(&at.hash, record.position, record.recorded_at, &hash::leaf_of(record));
         if record.hash != expected {
-            return Err(damaged(
-                "the hash is not that of the record and its predecessor",
-            ));
+            return Err(damaged("the hash is not that of the record and its predecessor"));
         }
-        at = Head {
-            position: record.position,
-            hash: record.hash,
-            recorded_at: record.recorded_at,
-        };
+        at = Head { position: record.position, hash: record.hash, recorded_at: record.recorded_at };
     }
     Ok(())
 }

@@ -41,14 +41,7 @@ impl StoreTail {
 
     /// The same, through a door.
     pub fn through(store: Arc<dyn EventStore>, filter: Filter, door: Door) -> Self {
-        Self {
-            head: store.head(),
-            store,
-            filter,
-            door,
-            after: 0,
-            poll: Duration::from_millis(500),
-        }
+        Self { head: store.head(), store, filter, door, after: 0, poll: Duration::from_millis(500) }
     }
 }
 

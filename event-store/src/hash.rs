@@ -134,24 +134,12 @@ mod tests {
             metadata: b"",
             data: b"",
         });
-        assert_eq!(
-            hex(first),
-            "fe222376a678c7615ee5c9a9bd9ba0ea895a7f4e622c65c4ef71152e7988feb5"
-        );
-        assert_eq!(
-            hex(second),
-            "305ae4818941c4301408d3947dc1048176fbe9ccf22b701004595514e7566732"
-        );
+        assert_eq!(hex(first), "fe222376a678c7615ee5c9a9bd9ba0ea895a7f4e622c65c4ef71152e7988feb5");
+        assert_eq!(hex(second), "305ae4818941c4301408d3947dc1048176fbe9ccf22b701004595514e7566732");
         let one = chain(&START, 1, 1_700_000_000_000_000, &first);
         let two = chain(&one, 2, 1_700_000_000_000_001, &second);
-        assert_eq!(
-            hex(one),
-            "7b263576783eac3fdc2ce4848a2b1a5520182ca7d7afad6d55fe25cedc236f2d"
-        );
-        assert_eq!(
-            hex(two),
-            "fb84de921427e6df811c96884eeac4befe4918833abeb7254d18c4ace58787a5"
-        );
+        assert_eq!(hex(one), "7b263576783eac3fdc2ce4848a2b1a5520182ca7d7afad6d55fe25cedc236f2d");
+        assert_eq!(hex(two), "fb84de921427e6df811c96884eeac4befe4918833abeb7254d18c4ace58787a5");
     }
 
     #[test]

@@ -68,10 +68,7 @@ impl Default for IdHashes {
 impl BuildHasher for IdHashes {
     type Hasher = IdHasher;
     fn build_hasher(&self) -> IdHasher {
-        IdHasher {
-            secrets: self.clone(),
-            hash: 0,
-        }
+        IdHasher { secrets: self.clone(), hash: 0 }
     }
 }
 
@@ -88,9 +85,8 @@ impl Hasher for IdHasher {
         for part in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..part.len()].copy_from_slice(part);
-            let folded =
-                u128::from(u64::from_le_bytes(word) ^ self.secrets.0 ^ self.hash.rotate_left(29))
-                    * u128::from(self.secrets.1 | 1);
+            let folded = u128::from(u64::from_le_bytes(word) ^ self.secrets.0 ^ self.hash.rotate_left(29))
+                * u128::from(self.secrets.1 | 1);
             self.hash = (folded >> 64) as u64 ^ folded as u64;
         }
     }
@@ -131,11 +127,7 @@ impl Heads {
             self.young.insert(key, head);
             return Known::Head(head);
         }
-        if self.complete {
-            Known::Absent
-        } else {
-            Known::Unknown
-        }
+        if self.complete { Known::Absent } else { Known::Unknown }
     }
 
     /// Keeps what was looked up or read at start.
@@ -179,10 +171,7 @@ mod tests {
     use super::*;
 
     fn head(version: Version) -> StreamHead {
-        StreamHead {
-            version,
-            event_id: Uuid::from_u128(u128::from(version)),
-        }
+        StreamHead { version, event_id: Uuid::from_u128(u128::from(version)) }
     }
 
     #[test]

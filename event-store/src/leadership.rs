@@ -69,13 +69,7 @@ impl Leadership {
     /// is taken for gone. Nothing happens before [`Leadership::run`].
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, key: ConsumerKey, owner: &str, lease: Duration) -> Self {
-        Self {
-            store,
-            key,
-            owner: owner.to_owned(),
-            lease,
-            active: watch::Sender::new(None),
-        }
+        Self { store, key, owner: owner.to_owned(), lease, active: watch::Sender::new(None) }
     }
 
     /// The term of this process while it is the active one.
@@ -138,10 +132,7 @@ impl Leadership {
     ///
     /// # Errors
     /// As the work has them, and if the store does not serve any more.
-    pub async fn during<E: From<Error>>(
-        self,
-        work: impl Future<Output = Result<(), E>>,
-    ) -> Result<(), E> {
+    pub async fn during<E: From<Error>>(self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let resign = CancellationToken::new();
         let leading = self.run(resign.clone());
         tokio::pin!(leading);
@@ -210,12 +201,7 @@ enum Turn {
 }
 
 impl Term {
-    fn new(
-        store: &Arc<dyn EventStore>,
-        lease: Lease,
-        asked: (Instant, Micros),
-        length: Duration,
-    ) -> Self {
+    fn new(store: &Arc<dyn EventStore>, lease: Lease, asked: (Instant, Micros), length: Duration) -> Self {
         let term = Self(Arc::new(Held {
             store: store.clone(),
             lease,
@@ -267,11 +253,7 @@ impl Term {
     /// # Errors
     /// [`Error::LeaseLost`] if the lease may have ended.
     pub fn check(&self) -> Result<(), Error> {
-        if self.holds() {
-            Ok(())
-        } else {
-            Err(Error::LeaseLost)
-        }
+        if self.holds() { Ok(()) } else { Err(Error::LeaseLost) }
     }
 
     /// Whether the store's row still says so: for where something unexpected makes one doubt it.
@@ -281,13 +263,8 @@ impl Term {
     pub async fn confirm(&self) -> Result<(), Error> {
         let lease = &self.0.lease;
         let row = self.0.store.consumer(&lease.key).await?;
-        let ours =
-            row.is_some_and(|row| row.lease.owner == lease.owner && row.lease.epoch == lease.epoch);
-        if ours {
-            self.check()
-        } else {
-            Err(Error::LeaseLost)
-        }
+        let ours = row.is_some_and(|row| row.lease.owner == lease.owner && row.lease.epoch == lease.epoch);
+        if ours { self.check() } else { Err(Error::LeaseLost) }
     }
 
     /// Waits until it has ended.
@@ -306,9 +283,6 @@ impl Term {
 
 impl fmt::Debug for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Term")
-            .field("lease", &self.0.lease)
-            .field("left", &self.left())
-            .finish()
+        f.debug_struct("Term").field("lease", &self.0.lease).field("left", &self.left()).finish()
     }
 }

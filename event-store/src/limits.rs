@@ -29,10 +29,7 @@ impl std::ops::Add for Weight {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            events: self.events + other.events,
-            bytes: self.bytes + other.bytes,
-        }
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
     }
 }
 
@@ -46,10 +43,7 @@ impl Weight {
 /// What a batch weighs, if it is one that the log can take.
 pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     if batch.writes.len() > MAX_BATCH_EVENTS {
-        return no(format!(
-            "{} streams in one batch, {MAX_BATCH_EVENTS} at most",
-            batch.writes.len()
-        ));
+        return no(format!("{} streams in one batch, {MAX_BATCH_EVENTS} at most", batch.writes.len()));
     }
     let mut weight = Weight::default();
     for write in &batch.writes {
@@ -60,16 +54,10 @@ pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
         return no("a batch writes at least one event");
     }
     if weight.events > MAX_BATCH_EVENTS {
-        return no(format!(
-            "{} events in one batch, {MAX_BATCH_EVENTS} at most",
-            weight.events
-        ));
+        return no(format!("{} events in one batch, {MAX_BATCH_EVENTS} at most", weight.events));
     }
     if weight.bytes > MAX_BATCH_BYTES {
-        return no(format!(
-            "a batch of {} bytes, {MAX_BATCH_BYTES} at most",
-            weight.bytes
-        ));
+        return no(format!("a batch of {} bytes, {MAX_BATCH_BYTES} at most", weight.bytes));
     }
     distinct(batch)?;
     Ok(weight)
@@ -96,15 +84,10 @@ fn weigh_events(write: &StreamWrite, weight: &mut Weight) -> Result<(), Error> {
     for event in &write.events {
         let bytes = event.data.len() + event.metadata.len();
         if bytes > MAX_EVENT_BYTES {
-            return no(format!(
-                "an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"
-            ));
+            return no(format!("an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"));
         }
         if event.kind.is_empty() || event.kind.len() > MAX_KIND {
-            return no(format!(
-                "an event type of {} bytes, 1 to {MAX_KIND} are allowed",
-                event.kind.len()
-            ));
+            return no(format!("an event type of {} bytes, 1 to {MAX_KIND} are allowed", event.kind.len()));
         }
         weight.events += 1;
         weight.bytes += bytes + write.stream.id.len() + 160;
@@ -115,15 +98,8 @@ fn weigh_events(write: &StreamWrite, weight: &mut Weight) -> Result<(), Error> {
 fn distinct(batch: &Batch) -> Result<(), Error> {
     if batch.writes.len() > 1 {
         let mut seen = HashSet::with_capacity(batch.writes.len());
-        if let Some(twice) = batch
-            .writes
-            .iter()
-            .find(|write| !seen.insert(&write.stream))
-        {
-            return no(format!(
-                "stream {:?} occurs twice in one batch",
-                twice.stream
-            ));
+        if let Some(twice) = batch.writes.iter().find(|write| !seen.insert(&write.stream)) {
+            return no(format!("stream {:?} occurs twice in one batch", twice.stream));
         }
     }
     let mut seen = HashSet::new();
@@ -132,10 +108,7 @@ fn distinct(batch: &Batch) -> Result<(), Error> {
         return Ok(());
     }
     match events.find(|event| !seen.insert(event.event_id)) {
-        Some(twice) => no(format!(
-            "event id {} occurs twice in one batch",
-            twice.event_id
-        )),
+        Some(twice) => no(format!("event id {} occurs twice in one batch", twice.event_id)),
         None => Ok(()),
     }
 }

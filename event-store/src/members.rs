@@ -28,13 +28,7 @@ pub struct Membership {
 impl Membership {
     /// A place in `group` for `owner`, which has to be unique among its processes. A process that is silent for `lease` is taken
     /// for gone. Nothing happens before [`Membership::run`].
-    pub fn new(
-        store: Arc<dyn EventStore>,
-        group: &str,
-        owner: &str,
-        lease: Duration,
-        partitions: u32,
-    ) -> Self {
+    pub fn new(store: Arc<dyn EventStore>, group: &str, owner: &str, lease: Duration, partitions: u32) -> Self {
         Self {
             store,
             group: format!("members/{group}"),
@@ -98,10 +92,7 @@ impl Membership {
         };
         let rows = self.store.consumers(&self.group).await?;
         let alive = alive(&rows, self.store.now());
-        Ok((
-            Some(place.lease),
-            share(&alive, &self.owner, self.partitions),
-        ))
+        Ok((Some(place.lease), share(&alive, &self.owner, self.partitions)))
     }
 
     async fn find_place(&self) -> Result<Option<ConsumerRow>, Error> {
@@ -117,10 +108,7 @@ impl Membership {
     }
 
     async fn take(&self, slot: u32) -> Result<Option<ConsumerRow>, Error> {
-        let key = ConsumerKey {
-            name: self.group.clone(),
-            partition: slot,
-        };
+        let key = ConsumerKey { name: self.group.clone(), partition: slot };
         let lease = Micros::try_from(self.lease.as_micros()).unwrap_or(Micros::MAX);
         self.store.acquire(&key, &self.owner, lease).await
     }
@@ -138,9 +126,7 @@ fn share(alive: &BTreeSet<&str>, owner: &str, partitions: u32) -> BTreeSet<u32> 
     let Some(rank) = alive.iter().position(|name| *name == owner) else {
         return BTreeSet::new();
     };
-    (0..partitions)
-        .filter(|partition| *partition as usize % alive.len() == rank)
-        .collect()
+    (0..partitions).filter(|partition| *partition as usize % alive.len() == rank).collect()
 }
 
 #[cfg(test)]
@@ -151,10 +137,7 @@ mod tests {
     fn every_partition_is_dealt_to_one() {
         let alive = BTreeSet::from(["a", "b", "c"]);
         let shares: Vec<_> = ["a", "b", "c"].map(|name| share(&alive, name, 16)).into();
-        assert_eq!(
-            shares.iter().map(BTreeSet::len).collect::<Vec<_>>(),
-            [6, 5, 5]
-        );
+        assert_eq!(shares.iter().map(BTreeSet::len).collect::<Vec<_>>(), [6, 5, 5]);
         let all: BTreeSet<_> = shares.into_iter().flatten().collect();
         assert_eq!(all, (0..16).collect());
         assert!(share(&alive, "d", 16).is_empty());

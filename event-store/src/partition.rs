@@ -23,14 +23,7 @@ pub type Correlate = Arc<dyn Fn(&Record) -> Uuid + Send + Sync>;
 /// The stream partition of a stream.
 #[must_use]
 pub fn of_stream(stream: &StreamId) -> u32 {
-    of(
-        &[
-            stream.tenant.as_bytes(),
-            stream.category.as_bytes(),
-            stream.id.as_bytes(),
-        ],
-        STREAMS,
-    )
+    of(&[stream.tenant.as_bytes(), stream.category.as_bytes(), stream.id.as_bytes()], STREAMS)
 }
 
 /// The correlation partition of a tenant's correlation.
@@ -105,9 +98,6 @@ mod tests {
         for n in 0..16_000 {
             counts[of_stream(&StreamId::new("acme", "order", format!("{n}"))) as usize] += 1;
         }
-        assert!(
-            counts.iter().all(|count| (850..1_150).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{counts:?}");
     }
 }

@@ -28,16 +28,8 @@ pub struct StreamId {
 
 impl StreamId {
     /// Names a stream.
-    pub fn new(
-        tenant: impl Into<Arc<str>>,
-        category: impl Into<Arc<str>>,
-        id: impl Into<Arc<str>>,
-    ) -> Self {
-        Self {
-            tenant: tenant.into(),
-            category: category.into(),
-            id: id.into(),
-        }
+    pub fn new(tenant: impl Into<Arc<str>>, category: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self { tenant: tenant.into(), category: category.into(), id: id.into() }
     }
 }
 

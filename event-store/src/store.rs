@@ -106,8 +106,7 @@ pub trait EventStore: Send + Sync + 'static {
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error>;
 
     /// About `limit` records of the log after `after` that `filter` wants, and never more than the durable head.
-    async fn read_log(&self, after: Position, filter: &Filter, limit: usize)
-    -> Result<Page, Error>;
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error>;
 
     /// The last position recorded at or before an instant, 0 if there is none. The answer for an instant that is not in the
     /// future stays the answer; one in the future is answered as now.
@@ -123,12 +122,7 @@ pub trait EventStore: Send + Sync + 'static {
     fn now(&self) -> Micros;
 
     /// Takes or renews a lease: succeeds if the row is free, its lease has ended, or `owner` holds it. `None`: another holds it.
-    async fn acquire(
-        &self,
-        key: &ConsumerKey,
-        owner: &str,
-        lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error>;
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error>;
 
     /// Gives a lease back early.
     async fn release(&self, lease: &Lease) -> Result<(), Error>;

@@ -26,57 +26,30 @@ const PAGE: usize = 2_048;
 ///
 /// # Errors
 /// [`Error::Damaged`] with the first position that does not fit, or why the log cannot be read.
-pub async fn chain(
-    store: &dyn EventStore,
-    after: Position,
-    mut progress: impl FnMut(Proven),
-) -> Result<Proven, Error> {
-    let mut proven = Proven {
-        position: after,
-        ..Proven::default()
-    };
+pub async fn chain(store: &dyn EventStore, after: Position, mut progress: impl FnMut(Proven)) -> Result<Proven, Error> {
+    let mut proven = Proven { position: after, ..Proven::default() };
     if after > 0 {
         let page = store.read_log(after - 1, &Filter::default(), 1).await?;
-        proven.hash = page
-            .records
-            .first()
-            .map(|record| record.hash)
-            .ok_or_else(|| damaged(after, "there is no record"))?;
+        proven.hash =
+            page.records.first().map(|record| record.hash).ok_or_else(|| damaged(after, "there is no record"))?;
     }
     let mut versions: HashMap<StreamId, Version> = HashMap::new();
     loop {
-        let page = store
-            .read_log(proven.position, &Filter::default(), PAGE)
-            .await?;
+        let page = store.read_log(proven.position, &Filter::default(), PAGE).await?;
         proven.head = page.head;
         for record in page.records {
             if record.position != proven.position + 1 {
                 return Err(damaged(proven.position + 1, "there is no record"));
             }
-            let expected = hash::chain(
-                &proven.hash,
-                record.position,
-                record.recorded_at,
-                &hash::leaf_of(&record),
-            );
+            let expected = hash::chain(&proven.hash, record.position, record.recorded_at, &hash::leaf_of(&record));
             if record.hash != expected {
-                return Err(damaged(
-                    record.position,
-                    "the hash is not that of the record and its predecessor",
-                ));
+                return Err(damaged(record.position, "the hash is not that of the record and its predecessor"));
             }
-            proven = Proven {
-                position: record.position,
-                hash: record.hash,
-                ..proven
-            };
+            proven = Proven { position: record.position, hash: record.hash, ..proven };
             if after == 0 {
                 let version = versions.entry(record.stream).or_default();
                 if record.version != *version + 1 {
-                    return Err(damaged(
-                        record.position,
-                        "the version is not the next of its stream",
-                    ));
+                    return Err(damaged(record.position, "the version is not the next of its stream"));
                 }
                 *version = record.version;
             }
@@ -89,8 +62,5 @@ pub async fn chain(
 }
 
 fn damaged(position: Position, what: &str) -> Error {
-    Error::Damaged {
-        position,
-        what: what.into(),
-    }
+    Error::Damaged { position, what: what.into() }
 }

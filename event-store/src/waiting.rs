@@ -18,13 +18,7 @@ pub(crate) struct Waiting<J> {
 
 impl<J> Waiting<J> {
     pub(crate) fn new(most: Weight) -> Self {
-        Self {
-            jobs: VecDeque::new(),
-            weight: Weight::default(),
-            appends: 0,
-            most,
-            most_jobs: most.events.max(1) * 2,
-        }
+        Self { jobs: VecDeque::new(), weight: Weight::default(), appends: 0, most, most_jobs: most.events.max(1) * 2 }
     }
 
     /// Puts a job at the end, or drops it and says why. A single append is taken whatever it weighs.

@@ -1,10 +1,7 @@
 //! Processes that die. This binary starts itself again as a child that appends and tells what was acknowledged; the child
 //! aborts at a named step, or is killed at any moment. Afterwards nothing acknowledged may be missing and nothing be twice.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![expect(
-    clippy::print_stdout,
-    reason = "the child tells its parent on standard output"
-)]
+#![expect(clippy::print_stdout, reason = "the child tells its parent on standard output")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -28,15 +25,9 @@ const TASKS: u64 = 6;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["child", dir, step, count] => {
-            runtime.block_on(child(Path::new(dir), step, count.parse().unwrap()))
-        }
+        ["child", dir, step, count] => runtime.block_on(child(Path::new(dir), step, count.parse().unwrap())),
         // What the test runner asks of every test binary.
         ["--list", ..] => println!("processes_that_die: test"),
         _ => runtime.block_on(processes_that_die()),
@@ -56,12 +47,7 @@ async fn processes_that_die() {
         println!("crash: {step:?}: {hit} of 4 children died there, nothing lost, nothing twice");
     }
     for _ in 0..6 {
-        dies(
-            "never",
-            0,
-            Some(Duration::from_millis(random.random_range(5..150))),
-        )
-        .await;
+        dies("never", 0, Some(Duration::from_millis(random.random_range(5..150)))).await;
     }
     println!("crash: 6 children killed at any moment, nothing lost, nothing twice");
 }
@@ -74,10 +60,7 @@ async fn dies(step: &str, count: u64, kill: Option<Duration>) -> bool {
     check(dir.path(), &acknowledged, false).await;
     let again = run_child(dir.path(), step, count + 3, kill, &mut acknowledged);
     check(dir.path(), &acknowledged, false).await;
-    assert!(
-        run_child(dir.path(), "never", 0, None, &mut acknowledged),
-        "a child that is left alone ends well"
-    );
+    assert!(run_child(dir.path(), "never", 0, None, &mut acknowledged), "a child that is left alone ends well");
     assert_eq!(acknowledged.len() as u64, COMMANDS);
     check(dir.path(), &acknowledged, true).await;
     !first || !again
@@ -92,12 +75,7 @@ fn run_child(
     acknowledged: &mut HashMap<u64, (u64, u64)>,
 ) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "child",
-            &dir.display().to_string(),
-            step,
-            &count.to_string(),
-        ])
+        .args(["child", &dir.display().to_string(), step, &count.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -107,17 +85,12 @@ fn run_child(
         let pid = child.id();
         std::thread::spawn(move || {
             std::thread::sleep(after);
-            let _ = Command::new("kill")
-                .args(["-9", &pid.to_string()])
-                .stderr(Stdio::null())
-                .status();
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
         })
     });
     for line in lines.map_while(Result::ok) {
         let numbers: Vec<u64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
-        let [n, first, last] = numbers[..] else {
-            panic!("the child said {line}")
-        };
+        let [n, first, last] = numbers[..] else { panic!("the child said {line}") };
         let before = acknowledged.insert(n, (first, last));
         assert!(
             before.is_none_or(|before| before == (first, last)),
@@ -135,10 +108,7 @@ async fn check(dir: &Path, acknowledged: &HashMap<u64, (u64, u64)>, all: bool) {
     let store = Store::open(Options::new(dir)).unwrap();
     let proven = verify::chain(&*store, 0, |_| {}).await.unwrap();
     let mut places: HashMap<Uuid, Vec<Record>> = HashMap::new();
-    let page = store
-        .read_log(0, &Filter::default(), usize::MAX)
-        .await
-        .unwrap();
+    let page = store.read_log(0, &Filter::default(), usize::MAX).await.unwrap();
     assert_eq!(page.next, proven.position);
     for record in page.records {
         places.entry(record.command_id).or_default().push(record);
@@ -151,25 +121,14 @@ async fn check(dir: &Path, acknowledged: &HashMap<u64, (u64, u64)>, all: bool) {
             assert_eq!(positions, (first..=last).collect::<Vec<_>>(), "command {n}");
         }
         let ids: Vec<Uuid> = found.iter().map(|record| record.event_id).collect();
-        let sent: Vec<Uuid> = batch
-            .writes
-            .iter()
-            .flat_map(|write| &write.events)
-            .map(|event| event.event_id)
-            .collect();
-        assert!(
-            ids == sent || (ids.is_empty() && !all),
-            "command {n} is there in part or twice: {ids:?}"
-        );
+        let sent: Vec<Uuid> = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).collect();
+        assert!(ids == sent || (ids.is_empty() && !all), "command {n} is there in part or twice: {ids:?}");
         let receipt = store.command(batch.command_id).await.unwrap();
         assert_eq!(receipt.is_some(), !ids.is_empty());
     }
     assert!(places.is_empty(), "nobody sent {places:?}");
-    let streams: usize = store
-        .read_stream(&shared(0), 1, event_store::Direction::Forwards, usize::MAX)
-        .await
-        .unwrap()
-        .len();
+    let streams: usize =
+        store.read_stream(&shared(0), 1, event_store::Direction::Forwards, usize::MAX).await.unwrap().len();
     assert!(!all || streams > 0);
     store.close().await.unwrap();
 }
@@ -192,16 +151,8 @@ fn batch(n: u64) -> Batch {
         command_id: Uuid::new_v5(&Uuid::NAMESPACE_URL, &n.to_be_bytes()),
         fingerprint: [n as u8; 32],
         writes: vec![
-            StreamWrite {
-                stream: own,
-                expected: Expectation::NoStream,
-                events: vec![of(0), of(1)],
-            },
-            StreamWrite {
-                stream: shared(n),
-                expected: Expectation::Any,
-                events: vec![of(2)],
-            },
+            StreamWrite { stream: own, expected: Expectation::NoStream, events: vec![of(0), of(1)] },
+            StreamWrite { stream: shared(n), expected: Expectation::Any, events: vec![of(2)] },
         ],
     }
 }
@@ -227,8 +178,7 @@ async fn child(dir: &Path, step: &str, count: u64) {
                         Outcome::Appended(receipt) | Outcome::AlreadyAppended(receipt) => receipt,
                         other => panic!("{other:?}"),
                     };
-                    let line =
-                        format!("{n} {} {}\n", receipt.first_position, receipt.last_position);
+                    let line = format!("{n} {} {}\n", receipt.first_position, receipt.last_position);
                     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
                 }
             })

@@ -34,12 +34,7 @@ pub struct Options {
 impl Options {
     /// The usual, for these servers.
     pub fn new(urls: Vec<String>, name: impl Into<String>) -> Self {
-        Self {
-            urls,
-            name: name.into(),
-            patience: Duration::from_secs(3),
-            root_certificates: None,
-        }
+        Self { urls, name: name.into(), patience: Duration::from_secs(3), root_certificates: None }
     }
 }
 
@@ -73,19 +68,14 @@ impl Connection {
             .max_reconnects(None)
             .reconnect_delay_callback(|attempt| {
                 let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-                Duration::from_millis(50)
-                    .saturating_mul(attempt)
-                    .min(RETRY_MOST)
+                Duration::from_millis(50).saturating_mul(attempt).min(RETRY_MOST)
             })
             .request_timeout(Some(REQUEST))
             .event_callback(|event| async move { told(&event) });
         if let Some(path) = options.root_certificates {
             connecting = connecting.add_root_certificates(path);
         }
-        let client = connecting
-            .connect(&options.urls[..])
-            .await
-            .map_err(|error| Error::Setup(error.to_string()))?;
+        let client = connecting.connect(&options.urls[..]).await.map_err(|error| Error::Setup(error.to_string()))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST);
         let connection = Self { client, jetstream };
@@ -135,9 +125,7 @@ impl Connection {
             )));
         }
         if !info.jetstream {
-            return Err(Error::Unfit(
-                "JetStream is not enabled; add a jetstream block with a store_dir".into(),
-            ));
+            return Err(Error::Unfit("JetStream is not enabled; add a jetstream block with a store_dir".into()));
         }
         match self.jetstream.query_account().await {
             Ok(_) => Ok(()),
@@ -210,9 +198,7 @@ fn told(event: &Event) {
 
 /// Addresses without what may be a secret in them.
 fn addresses(urls: &[String]) -> Vec<&str> {
-    urls.iter()
-        .map(|url| url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host))
-        .collect()
+    urls.iter().map(|url| url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host)).collect()
 }
 
 #[cfg(test)]

@@ -39,16 +39,10 @@ impl Envelope {
         let mut headers = HeaderMap::new();
         headers.insert(header::POSITION, self.position.to_string());
         headers.insert(header::STREAM_PREVIOUS, self.stream_previous.to_string());
-        headers.insert(
-            header::CORRELATION_PREVIOUS,
-            self.correlation_previous.to_string(),
-        );
+        headers.insert(header::CORRELATION_PREVIOUS, self.correlation_previous.to_string());
         let ends = self.ends;
         let marks = [(ends.log, 'l'), (ends.stream, 's'), (ends.correlation, 'c')];
-        let marks: String = marks
-            .into_iter()
-            .filter_map(|(is, mark)| is.then_some(mark))
-            .collect();
+        let marks: String = marks.into_iter().filter_map(|(is, mark)| is.then_some(mark)).collect();
         headers.insert(header::ENDS, marks);
         headers.insert(header::HASH, hex(&self.hash));
         headers.insert(header::INCARNATION, self.incarnation.to_string());
@@ -66,11 +60,7 @@ impl Envelope {
             position: of(headers, header::POSITION)?,
             stream_previous: of(headers, header::STREAM_PREVIOUS)?,
             correlation_previous: of(headers, header::CORRELATION_PREVIOUS)?,
-            ends: Ends {
-                log: marks.contains('l'),
-                stream: marks.contains('s'),
-                correlation: marks.contains('c'),
-            },
+            ends: Ends { log: marks.contains('l'), stream: marks.contains('s'), correlation: marks.contains('c') },
             hash: unhex(headers.get(header::HASH)?.as_str())?,
             incarnation: of(headers, header::INCARNATION)?,
             epoch: of(headers, header::EPOCH)?,
@@ -128,11 +118,7 @@ mod tests {
             position: 42,
             stream_previous: 17,
             correlation_previous: 41,
-            ends: Ends {
-                log: false,
-                stream: true,
-                correlation: true,
-            },
+            ends: Ends { log: false, stream: true, correlation: true },
             hash: std::array::from_fn(|n| n as u8 * 7),
             incarnation: Uuid::from_u128(5),
             epoch: 3,

@@ -97,11 +97,7 @@ pub(crate) fn decode(mut body: Bytes, position: Position, hash: Hash) -> Result<
         hash,
     };
     let proved = hash::chain(&previous, position, recorded_at, &hash::leaf_of(&record));
-    if proved == hash {
-        Ok(record)
-    } else {
-        Err(Malformed::Hash)
-    }
+    if proved == hash { Ok(record) } else { Err(Malformed::Hash) }
 }
 
 fn take(body: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {

@@ -52,18 +52,8 @@ pub(crate) fn through(generation: u64, door: &Door) -> String {
 }
 
 /// One record's subject.
-pub(crate) fn event(
-    generation: u64,
-    stream: u32,
-    correlation: u32,
-    category: &str,
-    kind: &str,
-) -> String {
-    format!(
-        "daybook.events.{generation}.{stream}.{correlation}.{}.{}",
-        token(category),
-        token(kind)
-    )
+pub(crate) fn event(generation: u64, stream: u32, correlation: u32, category: &str, kind: &str) -> String {
+    format!("daybook.events.{generation}.{stream}.{correlation}.{}.{}", token(category), token(kind))
 }
 
 /// Where a service's commands go.

@@ -32,11 +32,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// The records after a position that come through a door.
-    pub(crate) fn through<'a>(
-        &'a self,
-        door: &'a Door,
-        after: Position,
-    ) -> impl Iterator<Item = &'a Record> {
+    pub(crate) fn through<'a>(&'a self, door: &'a Door, after: Position) -> impl Iterator<Item = &'a Record> {
         let places = self.places(door);
         self.records
             .iter()
@@ -58,13 +54,12 @@ impl Chunk {
         let each = |of: &dyn Fn(&Record) -> u32| self.records.iter().map(of).collect();
         match door {
             Door::All => None,
-            Door::Streams(_) => Some(
-                self.streams
-                    .get_or_init(|| each(&|record| partition::of_stream(&record.stream))),
-            ),
-            Door::Correlations(_, correlate) => Some(self.correlations.get_or_init(|| {
-                each(&|record| partition::of_correlation(&record.stream.tenant, correlate(record)))
-            })),
+            Door::Streams(_) => Some(self.streams.get_or_init(|| each(&|record| partition::of_stream(&record.stream)))),
+            Door::Correlations(_, correlate) => {
+                Some(self.correlations.get_or_init(|| {
+                    each(&|record| partition::of_correlation(&record.stream.tenant, correlate(record)))
+                }))
+            }
         }
     }
 }
@@ -86,19 +81,12 @@ impl Pages {
         let lane = ((after / LANE) % LANES) as usize;
         // Held while reading: whoever comes meanwhile finds the page when it is there.
         let mut kept = self.lanes[lane].lock().await;
-        if let Some(chunk) = kept
-            .iter()
-            .find(|chunk| chunk.after <= after && after < chunk.next)
-        {
+        if let Some(chunk) = kept.iter().find(|chunk| chunk.after <= after && after < chunk.next) {
             metrics::counter!("daybook_feed_shared_pages_total").increment(1);
             return Ok(Arc::clone(chunk));
         }
         let page = self.store.read_log(after, &Filter::default(), PAGE).await?;
-        let weight: usize = page
-            .records
-            .iter()
-            .map(|record| record.data.len() + record.metadata.len())
-            .sum();
+        let weight: usize = page.records.iter().map(|record| record.data.len() + record.metadata.len()).sum();
         let chunk = Arc::new(Chunk {
             after,
             records: page.records,

@@ -99,19 +99,8 @@ pub struct Relay {
 
 impl Relay {
     /// A relay of this store's log. `correlate` has to be the one that the readers' doors have.
-    pub fn new(
-        store: Arc<dyn EventStore>,
-        connection: Connection,
-        correlate: Correlate,
-        options: Options,
-    ) -> Self {
-        Self {
-            store,
-            connection,
-            correlate,
-            options,
-            status: watch::Sender::new(Status::default()),
-        }
+    pub fn new(store: Arc<dyn EventStore>, connection: Connection, correlate: Correlate, options: Options) -> Self {
+        Self { store, connection, correlate, options, status: watch::Sender::new(Status::default()) }
     }
 
     /// What it is doing, as it changes.
@@ -173,10 +162,7 @@ impl Relay {
                 tracing::warn!(relay.epoch = lease.epoch, "another relay is the active one");
             }
             Some(Stop::GaveUp(reason)) => {
-                tracing::warn!(
-                    reason,
-                    "this relay gives its lease back; another may fare better"
-                );
+                tracing::warn!(reason, "this relay gives its lease back; another may fare better");
                 return self.options.lease / 2;
             }
         }
@@ -204,10 +190,7 @@ impl Relay {
 
     /// The row, and until when the lease holds by this process's own clock: counted from before it was asked for.
     async fn take(&self) -> Result<Option<(event_store::consumer::ConsumerRow, Instant)>, Error> {
-        let key = ConsumerKey {
-            name: NAME.into(),
-            partition: 0,
-        };
+        let key = ConsumerKey { name: NAME.into(), partition: 0 };
         let asked = Instant::now();
         let lease = Micros::try_from(self.options.lease.as_micros()).unwrap_or(Micros::MAX);
         let row = self.store.acquire(&key, &self.options.owner, lease).await?;

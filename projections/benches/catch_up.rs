@@ -1,9 +1,6 @@
 //! How fast the read models catch up with a log that is there already: all of them together, then each alone. The log is that of a small
 //! shop, written by the domain's own decisions; nothing here is part of the product.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
 
 #[path = "../src/tests/shop.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -22,15 +19,10 @@ async fn main() {
     let started = Instant::now();
     shop.trade(ORDERS).await;
     let head = shop.head();
-    eprintln!(
-        "log: {head} events in {:.1} s",
-        started.elapsed().as_secs_f64()
-    );
+    eprintln!("log: {head} events in {:.1} s", started.elapsed().as_secs_f64());
     for round in 0..3 {
         let folder = shop.folder.path().join(format!("all-{round}"));
-        let projections = Projections::open(Options::new(folder), shop.log())
-            .await
-            .unwrap();
+        let projections = Projections::open(Options::new(folder), shop.log()).await.unwrap();
         let started = Instant::now();
         projections.catch_up(None).await.unwrap();
         told("all", head, started);

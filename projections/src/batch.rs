@@ -33,11 +33,7 @@ pub(crate) enum Fault {
     /// It may go better later.
     Transient(Error),
     /// These records cannot be applied, from the first to the last position.
-    Unfit {
-        first: Position,
-        last: Position,
-        failure: Failure,
-    },
+    Unfit { first: Position, last: Position, failure: Failure },
 }
 
 impl From<Error> for Fault {
@@ -90,32 +86,14 @@ pub(crate) async fn prepare(
     }
     let started = Instant::now();
     let count = records.len();
-    let (first, last) = (
-        records.first().map_or(to, |first| first.position),
-        records.last().map_or(to, |last| last.position),
-    );
-    let unfit = |failure| Fault::Unfit {
-        first,
-        last,
-        failure,
-    };
+    let (first, last) =
+        (records.first().map_or(to, |first| first.position), records.last().map_or(to, |last| last.position));
+    let unfit = |failure| Fault::Unfit { first, last, failure };
     let (models, cut) = (reach.models.to_vec(), reach.cut.clone());
-    let facts = offload(count, move || decode(records, &models, cut.as_ref()))
-        .await?
-        .map_err(unfit)?;
+    let facts = offload(count, move || decode(records, &models, cut.as_ref())).await?.map_err(unfit)?;
     let absent = engine.folds.absent(&facts, reach.models);
     let batch = engine.batch + 1;
-    engine
-        .folds
-        .bring(
-            absent,
-            &*parts.log,
-            &*parts.rows,
-            reach.models,
-            reach.slot.suffix(),
-            batch,
-        )
-        .await?;
+    engine.folds.bring(absent, &*parts.log, &*parts.rows, reach.models, reach.slot.suffix(), batch).await?;
     let models = reach.models.to_vec();
     let mut taken = std::mem::replace(engine, Engine::new());
     let (back, changes) = offload(count, move || {
@@ -125,27 +103,15 @@ pub(crate) async fn prepare(
     .await?;
     *engine = back;
     metrics::histogram!("daybook_projection_apply_seconds").record(started.elapsed().as_secs_f64());
-    Ok(Some(Prepared {
-        from,
-        to,
-        hash,
-        head: page.head,
-        records: count,
-        changes: changes.map_err(unfit)?,
-    }))
+    Ok(Some(Prepared { from, to, hash, head: page.head, records: count, changes: changes.map_err(unfit)? }))
 }
 
 /// Runs what takes a while on a thread where it holds nobody up.
-async fn offload<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
+async fn offload<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     if size < SMALL {
         return Ok(work());
     }
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Read(error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Read(error.to_string()))
 }
 
 fn contiguous(from: Position, records: &[Record]) -> Result<(), Error> {
@@ -161,36 +127,21 @@ fn contiguous(from: Position, records: &[Record]) -> Result<(), Error> {
 }
 
 /// The hash of the record at a position, if the log shows it here already.
-pub(crate) async fn hash_at(
-    log: &dyn EventStore,
-    position: Position,
-) -> Result<Option<[u8; 32]>, Error> {
+pub(crate) async fn hash_at(log: &dyn EventStore, position: Position) -> Result<Option<[u8; 32]>, Error> {
     let head = *log.head().borrow();
     if head.position == position {
         return Ok(Some(head.hash));
     }
-    let page = log
-        .read_log(position.saturating_sub(1), &Filter::default(), 1)
-        .await?;
+    let page = log.read_log(position.saturating_sub(1), &Filter::default(), 1).await?;
     let found = page.records.first();
-    Ok(found
-        .filter(|record| record.position == position)
-        .map(|record| record.hash))
+    Ok(found.filter(|record| record.position == position).map(|record| record.hash))
 }
 
-fn decode(
-    records: Vec<Record>,
-    models: &[Arc<dyn Projection>],
-    cut: Option<&Cut>,
-) -> Result<Vec<Fact>, Failure> {
+fn decode(records: Vec<Record>, models: &[Arc<dyn Projection>], cut: Option<&Cut>) -> Result<Vec<Fact>, Failure> {
     records
         .into_iter()
         .filter(|record| cut.is_none_or(|cut| cut.admits(record)))
-        .filter(|record| {
-            models
-                .iter()
-                .any(|model| model.wants(&record.stream.category))
-        })
+        .filter(|record| models.iter().any(|model| model.wants(&record.stream.category)))
         .map(|record| {
             Fact::decode(record).map_err(|poison| Failure {
                 model: None,
@@ -219,20 +170,16 @@ pub(crate) async fn commit(
         changes,
     });
     parts.rows.commit(slot, commits.collect()).await?;
-    metrics::histogram!("daybook_projection_commit_seconds")
-        .record(started.elapsed().as_secs_f64());
+    metrics::histogram!("daybook_projection_commit_seconds").record(started.elapsed().as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     for member in set.iter().map(|at| &members[*at]) {
         let name = member.model.spec().name;
-        metrics::histogram!("daybook_projection_batch_events", "projection" => name)
-            .record(batch.records as f64);
+        metrics::histogram!("daybook_projection_batch_events", "projection" => name).record(batch.records as f64);
         if slot == Slot::Live {
             let lag = batch.head.saturating_sub(batch.to);
             metrics::gauge!("daybook_projection_lag_events", member.labels()).set(lag as f64);
             metrics::gauge!("daybook_projection_position", member.labels()).set(batch.to as f64);
-            parts
-                .board
-                .change(name, |status| status.position = batch.to);
+            parts.board.change(name, |status| status.position = batch.to);
         }
     }
     Ok(())

@@ -40,10 +40,7 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new(statuses: BTreeMap<&'static str, Status>) -> Self {
-        Self {
-            statuses: watch::Sender::new(statuses),
-            takeovers: watch::Sender::new(0),
-        }
+        Self { statuses: watch::Sender::new(statuses), takeovers: watch::Sender::new(0) }
     }
 
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Status)) {
@@ -78,30 +75,21 @@ impl Board {
         timeout: Duration,
     ) -> Result<Position, Error> {
         let lowest = |statuses: &BTreeMap<&'static str, Status>| {
-            let of = statuses
-                .iter()
-                .filter(|(name, _)| names.is_empty() || names.contains(name));
+            let of = statuses.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
             of.map(|(_, status)| status.position).min().unwrap_or(0)
         };
         // One that has stopped will not come any further: nothing to wait for.
         let hopeless = |statuses: &BTreeMap<&'static str, Status>| {
             statuses.iter().any(|(name, status)| {
-                (names.is_empty() || names.contains(name))
-                    && status.stopped.is_some()
-                    && status.position < wanted
+                (names.is_empty() || names.contains(name)) && status.stopped.is_some() && status.position < wanted
             })
         };
         let mut statuses = self.statuses.subscribe();
-        let reached =
-            statuses.wait_for(|statuses| lowest(statuses) >= wanted || hopeless(statuses));
+        let reached = statuses.wait_for(|statuses| lowest(statuses) >= wanted || hopeless(statuses));
         let at = match tokio::time::timeout(timeout, reached).await {
             Ok(Ok(statuses)) => lowest(&statuses),
             _ => lowest(&self.statuses.borrow()),
         };
-        if at >= wanted {
-            Ok(at)
-        } else {
-            Err(Error::Stale { wanted, at })
-        }
+        if at >= wanted { Ok(at) } else { Err(Error::Stale { wanted, at }) }
     }
 }

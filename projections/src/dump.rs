@@ -115,23 +115,13 @@ impl Snapshot {
                         Ordering::Equal => {}
                     }
                     let text = |row: Option<Row>| row.map(|row| shown(table, &row));
-                    let difference = Difference {
-                        table: table.name,
-                        left: text(a),
-                        right: text(b),
-                    };
-                    return Ok(Comparison {
-                        rows: compared,
-                        difference: Some(difference),
-                    });
+                    let difference = Difference { table: table.name, left: text(a), right: text(b) };
+                    return Ok(Comparison { rows: compared, difference: Some(difference) });
                 }
                 compared += 1;
             }
         }
-        Ok(Comparison {
-            rows: compared,
-            difference: None,
-        })
+        Ok(Comparison { rows: compared, difference: None })
     }
 
     /// Compares every model's rows with those of another database, where both show the same position.
@@ -144,12 +134,8 @@ impl Snapshot {
             let spec = model.spec();
             let left = place(&self.checkpoints(spec.name).await?, spec.version);
             let right = place(&other.checkpoints(spec.name).await?, spec.version);
-            let mut compared = Compared {
-                name: spec.name,
-                position: *left.as_ref().unwrap_or(&0),
-                comparison: None,
-                fault: None,
-            };
+            let mut compared =
+                Compared { name: spec.name, position: *left.as_ref().unwrap_or(&0), comparison: None, fault: None };
             match (left, right) {
                 (Ok(left), Ok(right)) if left == right => {
                     let comparison = self.compare(other, spec).await?;
@@ -157,9 +143,7 @@ impl Snapshot {
                     compared.comparison = Some(comparison);
                 }
                 (Ok(left), Ok(right)) => {
-                    compared.fault = Some(format!(
-                        "the first shows position {left}, the second {right}"
-                    ));
+                    compared.fault = Some(format!("the first shows position {left}, the second {right}"));
                 }
                 (Err(fault), _) => compared.fault = Some(format!("of the first: {fault}")),
                 (_, Err(fault)) => compared.fault = Some(format!("of the second: {fault}")),
@@ -218,13 +202,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(snapshot: &'a Snapshot, table: &'static Table) -> Self {
-        Self {
-            snapshot,
-            table,
-            rows: VecDeque::new(),
-            after: None,
-            ended: false,
-        }
+        Self { snapshot, table, rows: VecDeque::new(), after: None, ended: false }
     }
 
     async fn next(&mut self) -> Result<Option<Row>, Error> {
@@ -251,17 +229,9 @@ fn part(table: &Table, after: Option<Vec<Value>>) -> Statement {
         let marks: Vec<_> = (1..=values.len()).map(|n| format!("${n}")).collect();
         conditions.push(format!("({key}) > ({})", marks.join(", ")));
     }
-    let wanted = if conditions.is_empty() {
-        String::new()
-    } else {
-        format!(" WHERE {}", conditions.join(" AND "))
-    };
+    let wanted = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     Statement::new(
-        format!(
-            "SELECT {} FROM {}{wanted} ORDER BY {key} LIMIT {PART}",
-            names.join(", "),
-            table.name
-        ),
+        format!("SELECT {} FROM {}{wanted} ORDER BY {key} LIMIT {PART}", names.join(", "), table.name),
         values,
     )
 }

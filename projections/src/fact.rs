@@ -34,27 +34,18 @@ impl Fact {
     pub fn decode(record: Record) -> Result<Self, Poison> {
         let poison = |reason: String| Poison {
             category: Arc::clone(&record.stream.category),
-            reason: format!(
-                "{} {} at position {}: {reason}",
-                record.stream, record.kind, record.position
-            ),
+            reason: format!("{} {} at position {}: {reason}", record.stream, record.kind, record.position),
         };
         let event = schemas::registry::decode(&record.kind, record.schema_version, &record.data)
             .map_err(|error| poison(chain(&error)))?;
         let metadata = Metadata::decode(&record.metadata).map_err(|error| poison(chain(&error)))?;
-        Ok(Self {
-            record,
-            event,
-            metadata,
-        })
+        Ok(Self { record, event, metadata })
     }
 
     /// When it happened in the business's own time.
     #[must_use]
     pub fn occurred_at(&self) -> i64 {
-        self.metadata
-            .occurred_at
-            .map_or(self.record.recorded_at, domain::time::Timestamp::micros)
+        self.metadata.occurred_at.map_or(self.record.recorded_at, domain::time::Timestamp::micros)
     }
 }
 

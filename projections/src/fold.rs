@@ -32,10 +32,7 @@ pub(crate) struct Cache<S> {
 
 impl<S> Cache<S> {
     fn new(most: usize) -> Self {
-        Self {
-            entries: HashMap::new(),
-            most,
-        }
+        Self { entries: HashMap::new(), most }
     }
 
     /// The subject of a stream, used in this batch; a new one, before its first event, if it is not there.
@@ -43,10 +40,7 @@ impl<S> Cache<S> {
     where
         S: Default,
     {
-        let (used, shown) = self
-            .entries
-            .entry(stream.clone())
-            .or_insert_with(|| (batch, new(stream)));
+        let (used, shown) = self.entries.entry(stream.clone()).or_insert_with(|| (batch, new(stream)));
         *used = batch;
         shown
     }
@@ -107,11 +101,7 @@ pub(crate) struct Absent(BTreeMap<StreamId, Version>);
 
 impl Folds {
     pub(crate) fn new() -> Self {
-        Self {
-            orders: Cache::new(MOST_SUBJECTS),
-            payments: Cache::new(MOST_SUBJECTS),
-            levels: Cache::new(MOST_LEVELS),
-        }
+        Self { orders: Cache::new(MOST_SUBJECTS), payments: Cache::new(MOST_SUBJECTS), levels: Cache::new(MOST_LEVELS) }
     }
 
     pub(crate) fn shrink(&mut self, batch: u64) {
@@ -159,9 +149,7 @@ impl Folds {
                             state.evolve(event);
                         }
                     });
-                    self.orders
-                        .entries
-                        .insert(stream.clone(), (batch, shown.await?));
+                    self.orders.entries.insert(stream.clone(), (batch, shown.await?));
                 }
                 stream::PAYMENT => {
                     let shown = fold(log, &stream, version, |state: &mut Payment, event| {
@@ -169,15 +157,12 @@ impl Folds {
                             state.evolve(event);
                         }
                     });
-                    self.payments
-                        .entries
-                        .insert(stream.clone(), (batch, shown.await?));
+                    self.payments.entries.insert(stream.clone(), (batch, shown.await?));
                 }
                 _ => levels.push((stream, version)),
             }
         }
-        self.bring_levels(levels, log, rows, models, level_suffix, batch)
-            .await
+        self.bring_levels(levels, log, rows, models, level_suffix, batch).await
     }
 
     async fn bring_levels(
@@ -193,9 +178,7 @@ impl Folds {
         let mut found = Vec::new();
         if let Some(sql) = kept {
             let sql = sql.replace("{slot}", suffix);
-            let statements = wanted
-                .iter()
-                .map(|(stream, _)| Statement::new(sql.clone(), level_key(stream)));
+            let statements = wanted.iter().map(|(stream, _)| Statement::new(sql.clone(), level_key(stream)));
             if !wanted.is_empty() {
                 found = rows.read(statements.collect()).await?;
             }
@@ -222,9 +205,7 @@ impl Folds {
 
 fn level_key(stream: &StreamId) -> Vec<crate::value::Value> {
     let (location, sku) = stream::parse_stock(&stream.id)
-        .map_or_else(Default::default, |(location, sku)| {
-            (String::from(location), String::from(sku))
-        });
+        .map_or_else(Default::default, |(location, sku)| (String::from(location), String::from(sku)));
     vec![(&*stream.tenant).into(), sku.into(), location.into()]
 }
 
@@ -255,29 +236,18 @@ async fn fold<S: Default>(
 ) -> Result<Shown<S>, Error> {
     let mut shown = new(stream);
     while shown.version < version {
-        let page = log
-            .read_stream(stream, shown.version + 1, Direction::Forwards, PAGE)
-            .await?;
+        let page = log.read_stream(stream, shown.version + 1, Direction::Forwards, PAGE).await?;
         if page.is_empty() {
-            return Err(Error::Read(format!(
-                "the stream {stream} has no event {}",
-                shown.version + 1
-            )));
+            return Err(Error::Read(format!("the stream {stream} has no event {}", shown.version + 1)));
         }
         for record in page {
             if record.version > version {
                 break;
             }
-            let event =
-                schemas::registry::decode(&record.kind, record.schema_version, &record.data)
-                    .map_err(|error| {
-                        Error::Read(format!("{stream} version {}: {error}", record.version))
-                    })?;
+            let event = schemas::registry::decode(&record.kind, record.schema_version, &record.data)
+                .map_err(|error| Error::Read(format!("{stream} version {}: {error}", record.version)))?;
             if !shown.step(&record) {
-                return Err(Error::Read(format!(
-                    "the stream {stream} has a hole before {}",
-                    record.version
-                )));
+                return Err(Error::Read(format!("the stream {stream} has a hole before {}", record.version)));
             }
             evolve(&mut shown.state, &event);
         }

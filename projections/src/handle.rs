@@ -48,11 +48,7 @@ impl Options {
     /// The usual options for a folder.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            batch: 2_000,
-            readers: 4,
-        }
+        Self { folder: folder.into(), batch: 2_000, readers: 4 }
     }
 }
 
@@ -71,12 +67,7 @@ pub struct Sharing {
 
 impl Default for Sharing {
     fn default() -> Self {
-        Self {
-            owner: Uuid::now_v7().to_string(),
-            batch: 2_000,
-            lease: Duration::from_secs(10),
-            feeds: None,
-        }
+        Self { owner: Uuid::now_v7().to_string(), batch: 2_000, lease: Duration::from_secs(10), feeds: None }
     }
 }
 
@@ -96,10 +87,7 @@ pub struct Projections {
     pub(crate) models: Vec<Arc<dyn Projection>>,
     pub(crate) way: Way,
     pub(crate) rebuilding: Mutex<BTreeSet<&'static str>>,
-    requests: (
-        mpsc::Sender<&'static str>,
-        Mutex<Option<mpsc::Receiver<&'static str>>>,
-    ),
+    requests: (mpsc::Sender<&'static str>, Mutex<Option<mpsc::Receiver<&'static str>>>),
 }
 
 /// Who posts them.
@@ -114,9 +102,7 @@ pub(crate) enum Way {
 
 impl std::fmt::Debug for Projections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Projections")
-            .field("standings", &self.positions())
-            .finish_non_exhaustive()
+        f.debug_struct("Projections").field("standings", &self.positions()).finish_non_exhaustive()
     }
 }
 
@@ -155,13 +141,7 @@ impl Projections {
         hold_spread(&*parts.rows, &*parts.log, &specs, parts.owner).await?;
         let feeds = sharing.feeds.unwrap_or_else(|| {
             let log = Arc::clone(&parts.log);
-            Arc::new(move |door| {
-                Box::new(StoreTail::through(
-                    Arc::clone(&log),
-                    Filter::default(),
-                    door,
-                ))
-            })
+            Arc::new(move |door| Box::new(StoreTail::through(Arc::clone(&log), Filter::default(), door)))
         });
         let shared = Partitions::new(&parts, models.clone(), feeds, sharing.owner, sharing.lease);
         let positions = Positions::new(Arc::clone(&parts.rows));
@@ -173,10 +153,7 @@ impl Projections {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn reading(
-        rows: Arc<dyn ReadStore>,
-        log: Arc<dyn EventStore>,
-    ) -> Result<Arc<Self>, Error> {
+    pub async fn reading(rows: Arc<dyn ReadStore>, log: Arc<dyn EventStore>) -> Result<Arc<Self>, Error> {
         let parts = parts(rows, log, Options::new("").batch, BTreeMap::new());
         let positions = Positions::new(Arc::clone(&parts.rows));
         positions.look().await?;
@@ -196,17 +173,10 @@ impl Projections {
         let mut found = Vec::new();
         let mut statuses = BTreeMap::new();
         for model in &models {
-            let (checkpoint, fits) =
-                hold(&*parts.rows, &*parts.log, &**model, parts.owner, head).await?;
+            let (checkpoint, fits) = hold(&*parts.rows, &*parts.log, &**model, parts.owner, head).await?;
             let building_to = if fits { checkpoint.building_to } else { head };
-            statuses.insert(
-                model.spec().name,
-                Status {
-                    position: checkpoint.position,
-                    building_to,
-                    ..Status::default()
-                },
-            );
+            statuses
+                .insert(model.spec().name, Status { position: checkpoint.position, building_to, ..Status::default() });
             found.push((Arc::clone(model), checkpoint));
         }
         parts.board = Board::new(statuses);
@@ -223,40 +193,25 @@ impl Projections {
                 None => groups.push((checkpoint.position, end, vec![member])),
             }
         }
-        let workers = groups
-            .into_iter()
-            .map(|(_, _, members)| Worker::new(parts.clone(), Slot::Live, members, None))
-            .collect();
+        let workers =
+            groups.into_iter().map(|(_, _, members)| Worker::new(parts.clone(), Slot::Live, members, None)).collect();
         Ok(Self::made(parts, models, Way::Whole(Mutex::new(workers))))
     }
 
     fn made(parts: Parts, models: Vec<Arc<dyn Projection>>, way: Way) -> Arc<Self> {
         let (asks, asked) = mpsc::channel(REQUESTS);
-        Arc::new(Self {
-            parts,
-            models,
-            way,
-            rebuilding: Mutex::default(),
-            requests: (asks, Mutex::new(Some(asked))),
-        })
+        Arc::new(Self { parts, models, way, rebuilding: Mutex::default(), requests: (asks, Mutex::new(Some(asked))) })
     }
 
     /// Posts what this process has to post, and rebuilds the models that are asked for, until told to stop. Runs once.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
-        let Some(mut asked) = self
-            .requests
-            .1
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        else {
+        let Some(mut asked) = self.requests.1.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
         let mut tasks = JoinSet::new();
         match &self.way {
             Way::Whole(workers) => {
-                let workers =
-                    std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
+                let workers = std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
                 for worker in workers {
                     let token = token.clone();
                     tasks.spawn(async move {
@@ -313,9 +268,7 @@ impl Projections {
         for worker in &mut workers {
             worker.report_to(progress.clone());
             let driven = worker.drive(&CancellationToken::new()).await;
-            let stopped = worker
-                .stopped()
-                .map(|stop| Error::Read(stop.reason.clone()));
+            let stopped = worker.stopped().map(|stop| Error::Read(stop.reason.clone()));
             outcome = outcome.and(driven).and(stopped.map_or(Ok(()), Err));
         }
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = workers;
@@ -325,10 +278,7 @@ impl Projections {
     /// The names of all read models.
     #[must_use]
     pub fn names() -> Vec<&'static str> {
-        models::all()
-            .iter()
-            .map(|model| model.spec().name)
-            .collect()
+        models::all().iter().map(|model| model.spec().name).collect()
     }
 
     /// Their queries.
@@ -368,25 +318,15 @@ impl Projections {
     /// If there is none of that name, or it is being rebuilt already.
     pub fn request_rebuild(&self, name: &str) -> Result<(), Error> {
         let spec = self.model(name)?.spec();
-        if self
-            .rebuilding
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(spec.name)
-        {
+        if self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner).contains(spec.name) {
             return Err(Error::AlreadyRebuilding(name.to_owned()));
         }
-        self.requests
-            .0
-            .try_send(spec.name)
-            .map_err(|_| Error::AlreadyRebuilding(name.to_owned()))
+        self.requests.0.try_send(spec.name).map_err(|_| Error::AlreadyRebuilding(name.to_owned()))
     }
 
     pub(crate) fn model(&self, name: &str) -> Result<Arc<dyn Projection>, Error> {
         let found = self.models.iter().find(|model| model.spec().name == name);
-        found
-            .cloned()
-            .ok_or_else(|| Error::Unknown(name.to_owned()))
+        found.cloned().ok_or_else(|| Error::Unknown(name.to_owned()))
     }
 
     /// Closes the database. `run` has to have ended.
@@ -404,11 +344,5 @@ fn parts(
     batch: usize,
     statuses: BTreeMap<&'static str, Status>,
 ) -> Parts {
-    Parts {
-        log,
-        rows,
-        board: Board::new(statuses),
-        owner: Uuid::now_v7(),
-        batch: batch.max(1),
-    }
+    Parts { log, rows, board: Board::new(statuses), owner: Uuid::now_v7(), batch: batch.max(1) }
 }

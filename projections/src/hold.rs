@@ -42,10 +42,7 @@ pub(crate) async fn hold(
     }
     let made = rows.checkpoints(Some(spec.name), Slot::Live).await?;
     let made = made.into_iter().next();
-    Ok((
-        made.ok_or_else(|| Error::Lost(spec.name.to_owned()))?,
-        false,
-    ))
+    Ok((made.ok_or_else(|| Error::Lost(spec.name.to_owned()))?, false))
 }
 
 /// Makes the tables of models that are spread over partitions, where they are not there or do not fit the log. One process does it,
@@ -74,10 +71,7 @@ async fn make_missing(
     for spec in specs {
         let found = rows.checkpoints(Some(spec.name), Slot::Live).await?;
         if found.iter().any(|found| found.version > spec.version) {
-            return Err(Error::Write(format!(
-                "the read model {} was built by a later version",
-                spec.name
-            )));
+            return Err(Error::Write(format!("the read model {} was built by a later version", spec.name)));
         }
         let head = log.head().borrow().position;
         fit(rows, log, spec, layout(spec), &found, owner, head).await?;
@@ -106,13 +100,8 @@ async fn fit(
         return Ok(true);
     };
     if !found.is_empty() {
-        tracing::error!(
-            projection.name = spec.name,
-            reason,
-            "a read model does not fit the log and is built anew"
-        );
-        metrics::counter!("daybook_projection_rebuilds_total", "projection" => spec.name)
-            .increment(1);
+        tracing::error!(projection.name = spec.name, reason, "a read model does not fit the log and is built anew");
+        metrics::counter!("daybook_projection_rebuilds_total", "projection" => spec.name).increment(1);
     }
     rows.create(Making {
         spec,
@@ -145,9 +134,7 @@ pub(crate) async fn misfit(
         }
         match patient_hash(log, found.position).await? {
             None => {
-                return Ok(Some(
-                    "it shows records that the log does not have (any more)",
-                ));
+                return Ok(Some("it shows records that the log does not have (any more)"));
             }
             Some(hash) if hash != found.hash => {
                 return Ok(Some("it shows another history than the log's"));

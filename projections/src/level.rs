@@ -22,9 +22,7 @@ impl Level {
     /// Units that can be promised without a backorder.
     #[must_use]
     pub fn available(&self) -> u32 {
-        self.on_hand
-            .saturating_sub(self.reserved)
-            .saturating_sub(self.safety_stock)
+        self.on_hand.saturating_sub(self.reserved).saturating_sub(self.safety_stock)
     }
 
     /// Moves past one fact.
@@ -46,9 +44,7 @@ impl Level {
             }
             Event::Returned(it) => self.on_hand = self.on_hand.saturating_add(it.qty),
             Event::WrittenOff(it) => self.on_hand = self.on_hand.saturating_sub(it.qty),
-            Event::Adjusted(it) => {
-                self.on_hand = self.on_hand.saturating_add_signed(small(it.delta))
-            }
+            Event::Adjusted(it) => self.on_hand = self.on_hand.saturating_add_signed(small(it.delta)),
             Event::Counted(it) => self.on_hand = it.counted,
             Event::BackorderAllocated(it) => {
                 self.backordered = self.backordered.saturating_sub(it.qty);

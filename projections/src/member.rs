@@ -56,11 +56,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(
-        model: Arc<dyn Projection>,
-        checkpoint: &Checkpoint,
-        until: Option<Cut>,
-    ) -> Self {
+    pub(crate) fn new(model: Arc<dyn Projection>, checkpoint: &Checkpoint, until: Option<Cut>) -> Self {
         Self {
             model,
             position: checkpoint.position,
@@ -81,9 +77,7 @@ impl Member {
     pub(crate) fn labels(&self) -> Vec<metrics::Label> {
         let name = metrics::Label::new("projection", self.model.spec().name);
         let partition = || metrics::Label::new("partition", self.partition.to_string());
-        std::iter::once(name)
-            .chain(self.labelled.then(partition))
-            .collect()
+        std::iter::once(name).chain(self.labelled.then(partition)).collect()
     }
 
     pub(crate) fn end(&self) -> Position {

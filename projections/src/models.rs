@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use crate::projection::Projection;
-use crate::{
-    open_quantity, order_detail, order_list, order_timeline, payments, stock_ledger, stock_levels,
-};
+use crate::{open_quantity, order_detail, order_list, order_timeline, payments, stock_ledger, stock_levels};
 
 /// All of them, in order of name.
 pub(crate) fn all() -> Vec<Arc<dyn Projection>> {

@@ -35,18 +35,11 @@ static TABLE: Table = Table {
         int("open"),
     ],
     key: 6,
-    indexes: &[Index {
-        name: "by_order",
-        columns: "tenant, order_id, line_id",
-    }],
+    indexes: &[Index { name: "by_order", columns: "tenant, order_id, line_id" }],
 };
 
-static SPEC: Spec = Spec {
-    name: "open_quantity",
-    version: 1_000 + Order::FOLD,
-    spread: Spread::ByStream,
-    tables: &[&TABLE],
-};
+static SPEC: Spec =
+    Spec { name: "open_quantity", version: 1_000 + Order::FOLD, spread: Spread::ByStream, tables: &[&TABLE] };
 
 /// The name of the read model, to wait for.
 pub const NAME: &str = "open_quantity";
@@ -96,15 +89,9 @@ impl Projection for OpenQuantity {
             return;
         }
         let placed_at = placed_at(order, placed);
-        let customer = placed
-            .customer
-            .as_ref()
-            .map_or("", |customer| customer.as_str());
+        let customer = placed.customer.as_ref().map_or("", |customer| customer.as_str());
         for (line_id, line) in &placed.lines {
-            let gone = line
-                .cancelled
-                .saturating_add(line.return_requested)
-                .saturating_add(line.returned);
+            let gone = line.cancelled.saturating_add(line.return_requested).saturating_add(line.returned);
             let open = line.line.qty.saturating_sub(gone);
             if open == 0 {
                 continue;
@@ -143,16 +130,8 @@ pub async fn newest_first(
     limit: u32,
 ) -> Result<Answer<Vec<OpenLine>>, Error> {
     let customer = customer.map_or("", |customer| customer.as_str());
-    let values: Vec<Value> = vec![
-        tenant.into(),
-        customer.into(),
-        sku.as_str().into(),
-        before.into(),
-        limit.into(),
-    ];
-    let answer = reads
-        .rows(SPEC.name, Statement::new(NEWEST_FIRST, values))
-        .await?;
+    let values: Vec<Value> = vec![tenant.into(), customer.into(), sku.as_str().into(), before.into(), limit.into()];
+    let answer = reads.rows(SPEC.name, Statement::new(NEWEST_FIRST, values)).await?;
     answer.try_map(|rows| rows.iter().map(open_line).collect())
 }
 
@@ -174,10 +153,6 @@ fn open_line(row: &Row) -> Result<OpenLine, Error> {
 ///
 /// # Errors
 /// If it does not reach the position in time.
-pub async fn wait_for(
-    reads: &Reads,
-    position: Position,
-    timeout: std::time::Duration,
-) -> Result<Position, Error> {
+pub async fn wait_for(reads: &Reads, position: Position, timeout: std::time::Duration) -> Result<Position, Error> {
     reads.wait_for(NAME, position, timeout).await
 }

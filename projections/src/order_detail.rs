@@ -32,12 +32,8 @@ static TABLE: Table = Table {
 };
 
 /// A document holds the fold itself, so another fold is another version.
-static SPEC: Spec = Spec {
-    name: "order_detail",
-    version: 1_000 + Order::FOLD,
-    spread: Spread::ByStream,
-    tables: &[&TABLE],
-};
+static SPEC: Spec =
+    Spec { name: "order_detail", version: 1_000 + Order::FOLD, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const BY_ID: &str = "
 SELECT version, position, first_at, last_at, document FROM order_detail WHERE tenant = $1 AND order_id = $2";
@@ -92,18 +88,11 @@ impl Projection for OrderDetail {
 ///
 /// # Errors
 /// If the rows cannot be read.
-pub async fn by_id(
-    reads: &Reads,
-    tenant: &str,
-    order_id: OrderId,
-) -> Result<Answer<Option<Detail>>, Error> {
+pub async fn by_id(reads: &Reads, tenant: &str, order_id: OrderId) -> Result<Answer<Option<Detail>>, Error> {
     let statement = Statement::new(BY_ID, vec![tenant.into(), order_id.to_string().into()]);
     let name = stream::order(order_id);
     let stream = StreamId::new(tenant, name.category, name.id);
-    reads
-        .rows_of(SPEC.name, &stream, statement)
-        .await?
-        .try_map(|rows| rows.first().map(detail).transpose())
+    reads.rows_of(SPEC.name, &stream, statement).await?.try_map(|rows| rows.first().map(detail).transpose())
 }
 
 fn detail(row: &Row) -> Result<Detail, Error> {

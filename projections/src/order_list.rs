@@ -56,43 +56,19 @@ static ORDERS: Table = Table {
     ],
     key: 2,
     indexes: &[
-        Index {
-            name: "by_placed",
-            columns: "tenant, placed_at, order_id",
-        },
-        Index {
-            name: "by_status",
-            columns: "tenant, status, placed_at, order_id",
-        },
-        Index {
-            name: "by_customer",
-            columns: "tenant, customer, placed_at, order_id",
-        },
-        Index {
-            name: "by_reference",
-            columns: "tenant, external_ref, placed_at, order_id",
-        },
-        Index {
-            name: "by_total",
-            columns: "tenant, total, order_id",
-        },
-        Index {
-            name: "by_update",
-            columns: "tenant, updated_at, order_id",
-        },
+        Index { name: "by_placed", columns: "tenant, placed_at, order_id" },
+        Index { name: "by_status", columns: "tenant, status, placed_at, order_id" },
+        Index { name: "by_customer", columns: "tenant, customer, placed_at, order_id" },
+        Index { name: "by_reference", columns: "tenant, external_ref, placed_at, order_id" },
+        Index { name: "by_total", columns: "tenant, total, order_id" },
+        Index { name: "by_update", columns: "tenant, updated_at, order_id" },
     ],
 };
 
 static LABELS: Table = Table {
     name: "order_list_label",
     shape: Shape::Rows,
-    columns: &[
-        text("tenant"),
-        text("kind"),
-        text("label"),
-        int("placed_at"),
-        text("order_id"),
-    ],
+    columns: &[text("tenant"), text("kind"), text("label"), int("placed_at"), text("order_id")],
     key: 5,
     indexes: &[],
 };
@@ -101,13 +77,7 @@ static LABELS: Table = Table {
 static TALLIES: Table = Table {
     name: "order_list_tally",
     shape: Shape::Tally,
-    columns: &[
-        text("tenant"),
-        text("field"),
-        text("value"),
-        int("partition"),
-        int("orders"),
-    ],
+    columns: &[text("tenant"), text("field"), text("value"), int("partition"), int("orders")],
     key: 4,
     indexes: &[],
 };
@@ -195,24 +165,11 @@ impl Projection for OrderList {
         }
         rows.put(&TALLIES, tally(&order.tenant, "", "".into(), partition));
         rows.put(&ORDERS, row);
-        let skus: BTreeSet<_> = placed
-            .lines
-            .values()
-            .map(|line| line.line.sku.as_str())
-            .collect();
+        let skus: BTreeSet<_> = placed.lines.values().map(|line| line.line.sku.as_str()).collect();
         let tags: BTreeSet<_> = placed.tags.iter().map(String::as_str).collect();
-        let labels = skus
-            .into_iter()
-            .map(|sku| ("sku", sku))
-            .chain(tags.into_iter().map(|tag| ("tag", tag)));
+        let labels = skus.into_iter().map(|sku| ("sku", sku)).chain(tags.into_iter().map(|tag| ("tag", tag)));
         for (kind, label) in labels {
-            let row = vec![
-                (&*order.tenant).into(),
-                kind.into(),
-                label.into(),
-                placed_at.into(),
-                (&*order.id).into(),
-            ];
+            let row = vec![(&*order.tenant).into(), kind.into(), label.into(), placed_at.into(), (&*order.id).into()];
             rows.put(&LABELS, row);
         }
     }
@@ -235,28 +192,16 @@ fn tally(tenant: &str, field: &str, value: Value, partition: u32) -> Vec<Value> 
         Value::Int(number) => Value::Text(number.to_string()),
         text => text,
     };
-    vec![
-        tenant.into(),
-        field.into(),
-        value,
-        partition.into(),
-        Value::Int(1),
-    ]
+    vec![tenant.into(), field.into(), value, partition.into(), Value::Int(1)]
 }
 
 /// When an order was placed in the business's own time.
 pub(crate) fn placed_at(order: &Shown<Order>, placed: &state::Placed) -> Micros {
-    placed
-        .occurred_at
-        .map_or(order.first_at, domain::time::Timestamp::micros)
+    placed.occurred_at.map_or(order.first_at, domain::time::Timestamp::micros)
 }
 
 fn summary_row(order: &Shown<Order>, placed: &state::Placed, placed_at: Micros) -> Vec<Value> {
-    let units: u64 = placed
-        .lines
-        .values()
-        .map(|line| u64::from(line.line.qty))
-        .sum();
+    let units: u64 = placed.lines.values().map(|line| u64::from(line.line.qty)).sum();
     vec![
         (&*order.tenant).into(),
         (&*order.id).into(),
@@ -272,16 +217,8 @@ fn summary_row(order: &Shown<Order>, placed: &state::Placed, placed_at: Micros) 
         word(&placed.return_status()).into(),
         (!placed.holds.is_empty()).into(),
         placed.channel.as_str().into(),
-        placed
-            .external_ref
-            .as_ref()
-            .map(|reference| reference.as_str())
-            .into(),
-        placed
-            .customer
-            .as_ref()
-            .map(|customer| customer.as_str())
-            .into(),
+        placed.external_ref.as_ref().map(|reference| reference.as_str()).into(),
+        placed.customer.as_ref().map(|customer| customer.as_str()).into(),
         placed.currency.code().into(),
         placed.totals.total.into(),
         placed.owed().into(),
@@ -289,13 +226,7 @@ fn summary_row(order: &Shown<Order>, placed: &state::Placed, placed_at: Micros) 
         placed.payment.refunded.into(),
         (placed.lines.len() as u64).into(),
         units.into(),
-        serde_json::to_string(&placed.tags)
-            .unwrap_or_default()
-            .into(),
-        placed
-            .rejection
-            .as_ref()
-            .map(|rejection| word(&rejection.reason))
-            .into(),
+        serde_json::to_string(&placed.tags).unwrap_or_default().into(),
+        placed.rejection.as_ref().map(|rejection| word(&rejection.reason)).into(),
     ]
 }

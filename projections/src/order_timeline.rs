@@ -56,12 +56,7 @@ static LINKS: Table = Table {
     indexes: &[],
 };
 
-static SPEC: Spec = Spec {
-    name: "order_timeline",
-    version: 1,
-    spread: Spread::ByStream,
-    tables: &[&ENTRIES, &LINKS],
-};
+static SPEC: Spec = Spec { name: "order_timeline", version: 1, spread: Spread::ByStream, tables: &[&ENTRIES, &LINKS] };
 
 /// An order's entries come from several streams. Where these are posted in partitions, nothing is shown beyond what all of them show:
 /// whoever goes on after the last entry would miss one that a slower partition adds before it.
@@ -148,14 +143,7 @@ impl Projection for OrderTimeline {
             ],
         );
         if let Event::Order(order::Event::ReturnRequested(it)) = &fact.event {
-            rows.put(
-                &LINKS,
-                vec![
-                    tenant(),
-                    (&*record.stream.id).into(),
-                    it.return_id.to_string().into(),
-                ],
-            );
+            rows.put(&LINKS, vec![tenant(), (&*record.stream.id).into(), it.return_id.to_string().into()]);
         }
     }
 }
@@ -167,16 +155,9 @@ fn subject(fact: &Fact) -> String {
         Event::Payment(domain::payment::Event::AuthorisationRequested(it)) => Some(it.order_id),
         Event::Reference(domain::reference::Event::Claimed(it)) => Some(it.order_id),
         Event::Stock(event) => order_of_stock(event),
-        Event::Payment(_)
-        | Event::Reservation(_)
-        | Event::Outcome(_)
-        | Event::Import(_)
-        | Event::Saga(_) => None,
+        Event::Payment(_) | Event::Reservation(_) | Event::Outcome(_) | Event::Import(_) | Event::Saga(_) => None,
     };
-    order.map_or_else(
-        || fact.metadata.correlation.to_string(),
-        |order| order.to_string(),
-    )
+    order.map_or_else(|| fact.metadata.correlation.to_string(), |order| order.to_string())
 }
 
 fn order_of_stock(event: &stock::Event) -> Option<OrderId> {

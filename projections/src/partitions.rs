@@ -70,10 +70,7 @@ impl Partitions {
     ) -> Arc<Self> {
         let board = Board::new(BTreeMap::new());
         Arc::new(Self {
-            parts: Parts {
-                board,
-                ..parts.clone()
-            },
+            parts: Parts { board, ..parts.clone() },
             models,
             feeds,
             owner,
@@ -84,36 +81,19 @@ impl Partitions {
 
     /// The shares that this process runs now.
     pub(crate) fn running(&self) -> BTreeSet<u32> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs its share of the work, as it is dealt out, until told to stop.
     pub(crate) async fn run(self: Arc<Self>, token: CancellationToken) {
-        let shares = if self.models_of(ORDERED).is_empty() {
-            STREAMS
-        } else {
-            STREAMS + 1
-        };
-        let membership = Membership::new(
-            Arc::clone(&self.parts.log),
-            NAME,
-            &self.owner,
-            self.lease,
-            shares,
-        );
+        let shares = if self.models_of(ORDERED).is_empty() { STREAMS } else { STREAMS + 1 };
+        let membership = Membership::new(Arc::clone(&self.parts.log), NAME, &self.owner, self.lease, shares);
         let mut dealt = membership.share();
         let keeping = AbortOnDropHandle::new(tokio::spawn(membership.run(token.clone())));
         let mut tasks: BTreeMap<u32, Task> = BTreeMap::new();
         while !token.is_cancelled() {
             let wanted = dealt.borrow_and_update().clone();
-            let unwanted: Vec<_> = tasks
-                .keys()
-                .copied()
-                .filter(|n| !wanted.contains(n))
-                .collect();
+            let unwanted: Vec<_> = tasks.keys().copied().filter(|n| !wanted.contains(n)).collect();
             let ending: Vec<_> = unwanted.iter().filter_map(|n| tasks.remove(n)).collect();
             end(ending).await;
             for share in wanted {
@@ -137,15 +117,8 @@ impl Partitions {
     }
 
     fn models_of(&self, share: u32) -> Vec<Arc<dyn Projection>> {
-        let spread = if share == ORDERED {
-            Spread::Single
-        } else {
-            Spread::ByStream
-        };
-        let of = self
-            .models
-            .iter()
-            .filter(|model| model.spec().spread == spread);
+        let spread = if share == ORDERED { Spread::Single } else { Spread::ByStream };
+        let of = self.models.iter().filter(|model| model.spec().spread == spread);
         of.cloned().collect()
     }
 
@@ -168,10 +141,7 @@ impl Partitions {
                     }
                     Ok(Ended::Again) => continue,
                     Ok(Ended::Lost) => {
-                        tracing::info!(
-                            share,
-                            "another process has taken a share of the read models over"
-                        );
+                        tracing::info!(share, "another process has taken a share of the read models over");
                     }
                     Err(error) => {
                         tracing::error!(share, error = %error, "a share of the read models cannot be run; trying again");
@@ -188,40 +158,22 @@ impl Partitions {
     }
 
     async fn take(&self, share: u32) -> Result<Option<Lease>, Error> {
-        let key = ConsumerKey {
-            name: NAME.to_owned(),
-            partition: share,
-        };
+        let key = ConsumerKey { name: NAME.to_owned(), partition: share };
         let lease = Micros::try_from(self.lease.as_micros()).unwrap_or(Micros::MAX);
         let row = self.parts.log.acquire(&key, &self.owner, lease).await?;
         Ok(row.map(|row| row.lease))
     }
 
-    async fn run_share(
-        &self,
-        share: u32,
-        lease: &Lease,
-        token: &CancellationToken,
-    ) -> Result<Ended, Error> {
+    async fn run_share(&self, share: u32, lease: &Lease, token: &CancellationToken) -> Result<Ended, Error> {
         let Some(members) = self.open(share).await? else {
             return Ok(Ended::Again);
         };
-        let epochs: BTreeMap<_, _> = members
-            .iter()
-            .map(|member| (member.model.spec().name, (member.partition, member.epoch)))
-            .collect();
-        let door = if share == ORDERED {
-            Door::All
-        } else {
-            Door::Streams(share)
-        };
+        let epochs: BTreeMap<_, _> =
+            members.iter().map(|member| (member.model.spec().name, (member.partition, member.epoch))).collect();
+        let door = if share == ORDERED { Door::All } else { Door::Streams(share) };
         let worker = Worker::new(self.parts.clone(), Slot::Live, members, None);
         let worker = worker.fed((self.feeds)(door));
-        tracing::info!(
-            share,
-            epoch = lease.epoch,
-            "running a share of the read models"
-        );
+        tracing::info!(share, epoch = lease.epoch, "running a share of the read models");
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();
         // A task of its own: while the lease is renewed it would else not go on, and might sit on the connection that the renewal waits
@@ -264,9 +216,7 @@ impl Partitions {
     async fn changed(&self, epochs: &BTreeMap<&str, (u32, u64)>) -> Result<bool, Error> {
         let found = self.parts.rows.checkpoints(None, Slot::Live).await?;
         let same = |(name, (partition, epoch)): (&&str, &(u32, u64))| {
-            found
-                .iter()
-                .any(|one| one.name == **name && one.partition == *partition && one.epoch == *epoch)
+            found.iter().any(|one| one.name == **name && one.partition == *partition && one.epoch == *epoch)
         };
         Ok(!epochs.iter().all(same))
     }
@@ -279,10 +229,7 @@ impl Partitions {
         for model in &models {
             let spec = model.spec();
             let found = self.free(spec.name).await?;
-            let own: Vec<_> = found
-                .into_iter()
-                .filter(|one| one.partition == partition)
-                .collect();
+            let own: Vec<_> = found.into_iter().filter(|one| one.partition == partition).collect();
             if own.is_empty() || misfit(&*parts.log, spec, &own).await?.is_some() {
                 unfit.push(spec);
             }
@@ -294,10 +241,7 @@ impl Partitions {
         let mut members = Vec::new();
         for model in models {
             let name = model.spec().name;
-            let held = parts
-                .rows
-                .acquire(name, Slot::Live, partition, parts.owner)
-                .await?;
+            let held = parts.rows.acquire(name, Slot::Live, partition, parts.owner).await?;
             let member = Member::new(model, &held, None).of_several();
             metrics::gauge!("daybook_projection_stopped", member.labels()).set(0.0);
             members.push(member);
@@ -312,8 +256,7 @@ impl Partitions {
             let live = self.parts.rows.checkpoints(Some(name), Slot::Live).await?;
             let next = self.parts.rows.checkpoints(Some(name), Slot::Next).await?;
             let kept = next.first().is_some_and(|next| {
-                live.iter().any(|live| live.owner == next.owner)
-                    && live.iter().all(|live| live.version == next.version)
+                live.iter().any(|live| live.owner == next.owner) && live.iter().all(|live| live.version == next.version)
             });
             if !kept || Instant::now() >= until {
                 return Ok(live);
@@ -347,18 +290,13 @@ struct Running<'a>(&'a Mutex<BTreeSet<u32>>, u32);
 
 impl<'a> Running<'a> {
     fn begin(all: &'a Mutex<BTreeSet<u32>>, share: u32) -> Self {
-        all.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(share);
+        all.lock().unwrap_or_else(PoisonError::into_inner).insert(share);
         Self(all, share)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.1);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }

@@ -39,23 +39,13 @@ static TABLE: Table = Table {
     ],
     key: 2,
     indexes: &[
-        Index {
-            name: "by_order",
-            columns: "tenant, order_id, payment_id",
-        },
-        Index {
-            name: "by_stage",
-            columns: "tenant, stage, updated_at, payment_id",
-        },
+        Index { name: "by_order", columns: "tenant, order_id, payment_id" },
+        Index { name: "by_stage", columns: "tenant, stage, updated_at, payment_id" },
     ],
 };
 
-static SPEC: Spec = Spec {
-    name: "payments",
-    version: 1_000 + Payment::FOLD,
-    spread: Spread::ByStream,
-    tables: &[&TABLE],
-};
+static SPEC: Spec =
+    Spec { name: "payments", version: 1_000 + Payment::FOLD, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const BY_ID: &str = "
 SELECT version, position, first_at, updated_at, document FROM payment WHERE tenant = $1 AND payment_id = $2";
@@ -109,17 +99,12 @@ impl Projection for Payments {
                 state.refunded.into(),
                 state.voided.into(),
                 state.live.iter().any(|live| live.unknown).into(),
-                state
-                    .capture_before
-                    .map(domain::time::Timestamp::micros)
-                    .into(),
+                state.capture_before.map(domain::time::Timestamp::micros).into(),
                 payment.version.into(),
                 payment.position.into(),
                 payment.first_at.into(),
                 payment.last_at.into(),
-                serde_json::to_string(&payment.state)
-                    .unwrap_or_default()
-                    .into(),
+                serde_json::to_string(&payment.state).unwrap_or_default().into(),
             ],
         );
     }
@@ -129,34 +114,20 @@ impl Projection for Payments {
 ///
 /// # Errors
 /// If the rows cannot be read.
-pub async fn by_id(
-    reads: &Reads,
-    tenant: &str,
-    id: PaymentId,
-) -> Result<Answer<Option<Detail>>, Error> {
+pub async fn by_id(reads: &Reads, tenant: &str, id: PaymentId) -> Result<Answer<Option<Detail>>, Error> {
     let statement = Statement::new(BY_ID, vec![tenant.into(), id.to_string().into()]);
     let name = stream::payment(id);
     let stream = StreamId::new(tenant, name.category, name.id);
-    reads
-        .rows_of(SPEC.name, &stream, statement)
-        .await?
-        .try_map(|rows| rows.first().map(detail).transpose())
+    reads.rows_of(SPEC.name, &stream, statement).await?.try_map(|rows| rows.first().map(detail).transpose())
 }
 
 /// The payments of an order.
 ///
 /// # Errors
 /// If the rows cannot be read.
-pub async fn by_order(
-    reads: &Reads,
-    tenant: &str,
-    id: OrderId,
-) -> Result<Answer<Vec<Detail>>, Error> {
+pub async fn by_order(reads: &Reads, tenant: &str, id: OrderId) -> Result<Answer<Vec<Detail>>, Error> {
     let statement = Statement::new(BY_ORDER, vec![tenant.into(), id.to_string().into()]);
-    reads
-        .rows(SPEC.name, statement)
-        .await?
-        .try_map(|rows| rows.iter().map(detail).collect())
+    reads.rows(SPEC.name, statement).await?.try_map(|rows| rows.iter().map(detail).collect())
 }
 
 fn detail(row: &Row) -> Result<Detail, Error> {

@@ -27,11 +27,7 @@ pub(crate) struct Positions {
 
 impl Positions {
     pub(crate) fn new(rows: Arc<dyn ReadStore>) -> Arc<Self> {
-        Arc::new(Self {
-            rows,
-            seen: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-        })
+        Arc::new(Self { rows, seen: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// What was seen last.
@@ -41,9 +37,7 @@ impl Positions {
 
     fn kept(&self, oldest: Duration) -> Option<Arc<Seen>> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.as_ref()
-            .filter(|(at, _)| at.elapsed() <= oldest)
-            .map(|(_, seen)| Arc::clone(seen))
+        seen.as_ref().filter(|(at, _)| at.elapsed() <= oldest).map(|(_, seen)| Arc::clone(seen))
     }
 
     /// Looks, unless somebody just did.
@@ -60,8 +54,7 @@ impl Positions {
             of.push(checkpoint);
         }
         let seen = Arc::new(seen);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((asked, Arc::clone(&seen)));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, Arc::clone(&seen)));
         Ok(seen)
     }
 
@@ -99,24 +92,15 @@ impl Positions {
         if let Ok(failed @ Err(_)) = tokio::time::timeout(timeout, reached).await {
             failed?;
         }
-        if at >= wanted {
-            Ok(at)
-        } else {
-            Err(Error::Stale { wanted, at })
-        }
+        if at >= wanted { Ok(at) } else { Err(Error::Stale { wanted, at }) }
     }
 }
 
 /// Those checkpoints of a model that a stream's rows depend on.
-fn concerned<'a>(
-    found: &'a [Checkpoint],
-    stream: Option<&StreamId>,
-) -> impl Iterator<Item = &'a Checkpoint> {
+fn concerned<'a>(found: &'a [Checkpoint], stream: Option<&StreamId>) -> impl Iterator<Item = &'a Checkpoint> {
     let several = found.len() > 1;
     let partition = stream.filter(|_| several).map(partition::of_stream);
-    found
-        .iter()
-        .filter(move |one| partition.is_none_or(|partition| one.partition == partition))
+    found.iter().filter(move |one| partition.is_none_or(|partition| one.partition == partition))
 }
 
 /// What the checkpoints of a model come to.
@@ -132,10 +116,7 @@ impl Sum {
         Self {
             position: found.iter().map(|one| one.position).min().unwrap_or(0),
             building: found.is_empty() || found.iter().any(Checkpoint::building),
-            stopped: found
-                .iter()
-                .filter_map(|one| one.stopped.clone())
-                .min_by_key(|stop| stop.position),
+            stopped: found.iter().filter_map(|one| one.stopped.clone()).min_by_key(|stop| stop.position),
         }
     }
 }

@@ -20,9 +20,7 @@ use uuid::Uuid;
 
 use crate::board::Stop;
 use crate::dump::Snapshot;
-use crate::store::{
-    Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover,
-};
+use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
 /// How long an operation waits for a connection.
@@ -51,9 +49,7 @@ impl Postgres {
     /// If the database cannot be reached, or the schema is of a later layout.
     pub async fn open(url: &str, connections: u32) -> Result<Arc<Self>, Error> {
         let options = options(url)?;
-        let pooled = options
-            .clone()
-            .options([("idle_in_transaction_session_timeout", UNATTENDED)]);
+        let pooled = options.clone().options([("idle_in_transaction_session_timeout", UNATTENDED)]);
         // A connection that a restart of the server has cut shows at its first use, and reads are tried again then.
         let pool = PgPoolOptions::new()
             .max_connections(connections.max(1))
@@ -63,9 +59,7 @@ impl Postgres {
             .await
             .map_err(write_error)?;
         let store = Self { pool, options };
-        store
-            .write(|connection| Box::pin(schema::make(connection)))
-            .await?;
+        store.write(|connection| Box::pin(schema::make(connection))).await?;
         Ok(Arc::new(store))
     }
 
@@ -74,14 +68,9 @@ impl Postgres {
     /// A lock of a connection of its own: it goes with the connection, also when the process dies. It is not one of a transaction, which
     /// would hold back the vacuum and would have to end where the process waits for its log.
     pub(crate) async fn exclusive_for(&self, most: Duration) -> Result<Exclusive, Error> {
-        let options = self
-            .options
-            .clone()
-            .options([("idle_session_timeout", most.as_millis().to_string())]);
+        let options = self.options.clone().options([("idle_session_timeout", most.as_millis().to_string())]);
         self.finish(async move {
-            let mut connection = PgConnection::connect_with(&options)
-                .await
-                .map_err(write_error)?;
+            let mut connection = PgConnection::connect_with(&options).await.map_err(write_error)?;
             schema::lock(&mut connection).await?;
             Ok(Exclusive::until(async move {
                 schema::unlock(&mut connection).await?;
@@ -102,9 +91,7 @@ impl Postgres {
         if self.pool.is_closed() {
             return Err(Error::Closed);
         }
-        tokio::spawn(operation)
-            .await
-            .map_err(|error| Error::Read(error.to_string()))?
+        tokio::spawn(operation).await.map_err(|error| Error::Read(error.to_string()))?
     }
 
     /// Runs a job as one transaction that is on disk when it has ended.
@@ -146,9 +133,7 @@ impl Snapshot {
 
 fn options(url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(url).map_err(write_error)?;
-    Ok(options
-        .application_name("daybook read models")
-        .options([("search_path", schema::SCHEMA)]))
+    Ok(options.application_name("daybook read models").options([("search_path", schema::SCHEMA)]))
 }
 
 /// What a job does in its transaction.
@@ -172,56 +157,29 @@ impl ReadStore for Postgres {
     }
 
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.write(move |connection| Box::pin(checkpoints::create(connection, making)))
-            .await
+        self.write(move |connection| Box::pin(checkpoints::create(connection, making))).await
     }
 
-    async fn acquire(
-        &self,
-        name: &str,
-        slot: Slot,
-        partition: u32,
-        owner: Uuid,
-    ) -> Result<Checkpoint, Error> {
+    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
         let name = name.to_owned();
-        self.write(move |connection| {
-            Box::pin(checkpoints::acquire(
-                connection, name, slot, partition, owner,
-            ))
-        })
-        .await
+        self.write(move |connection| Box::pin(checkpoints::acquire(connection, name, slot, partition, owner))).await
     }
 
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        self.write_after(writer::BEGIN, move |connection| {
-            Box::pin(writer::commit(connection, slot, parts))
-        })
-        .await
+        self.write_after(writer::BEGIN, move |connection| Box::pin(writer::commit(connection, slot, parts))).await
     }
 
     async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
         let (name, stop) = (name.to_owned(), stop.clone());
-        self.write(move |connection| {
-            Box::pin(checkpoints::stop(connection, name, partition, epoch, stop))
-        })
-        .await
+        self.write(move |connection| Box::pin(checkpoints::stop(connection, name, partition, epoch, stop))).await
     }
 
-    async fn take_over(
-        &self,
-        spec: &'static Spec,
-        owner: Uuid,
-        partitions: u32,
-    ) -> Result<Takeover, Error> {
-        self.write(move |connection| {
-            Box::pin(checkpoints::take_over(connection, spec, owner, partitions))
-        })
-        .await
+    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
+        self.write(move |connection| Box::pin(checkpoints::take_over(connection, spec, owner, partitions))).await
     }
 
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.write(move |connection| Box::pin(checkpoints::discard(connection, spec, owner)))
-            .await
+        self.write(move |connection| Box::pin(checkpoints::discard(connection, spec, owner))).await
     }
 
     async fn exclusive(&self) -> Result<Exclusive, Error> {
@@ -230,14 +188,12 @@ impl ReadStore for Postgres {
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         let pool = self.pool.clone();
-        self.finish(async move { reader::read(&pool, statements).await })
-            .await
+        self.finish(async move { reader::read(&pool, statements).await }).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Error> {
         let options = self.options.clone();
-        self.finish(async move { snapshot::open(&options).await })
-            .await
+        self.finish(async move { snapshot::open(&options).await }).await
     }
 
     async fn close(&self) -> Result<(), Error> {

@@ -91,11 +91,7 @@ impl Rows {
 
     /// The changes that add these rows.
     pub(crate) fn added(self, changes: &mut Vec<Change>) {
-        changes.extend(
-            self.rows
-                .into_iter()
-                .map(|(table, row)| Change::Put(table, row)),
-        );
+        changes.extend(self.rows.into_iter().map(|(table, row)| Change::Put(table, row)));
     }
 
     /// The changes from what was shown of a subject to these rows, and what they add to the tallies.

@@ -28,11 +28,7 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// The same answer about something made of the value.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer {
-            position: self.position,
-            stale: self.stale,
-            value: make(self.value),
-        }
+        Answer { position: self.position, stale: self.stale, value: make(self.value) }
     }
 
     /// The same, where making it may fail.
@@ -40,11 +36,7 @@ impl<T> Answer<T> {
     /// # Errors
     /// If it does.
     pub fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Answer<U>, E> {
-        Ok(Answer {
-            position: self.position,
-            stale: self.stale,
-            value: make(self.value)?,
-        })
+        Ok(Answer { position: self.position, stale: self.stale, value: make(self.value)? })
     }
 }
 
@@ -61,11 +53,7 @@ enum Standing {
     /// This process posts them.
     Board(Board),
     /// Their database does; rows of other versions and of another store are not read.
-    Rows {
-        positions: Arc<Positions>,
-        versions: Arc<BTreeMap<&'static str, u32>>,
-        incarnation: Option<Uuid>,
-    },
+    Rows { positions: Arc<Positions>, versions: Arc<BTreeMap<&'static str, u32>>, incarnation: Option<Uuid> },
 }
 
 impl std::fmt::Debug for Reads {
@@ -80,10 +68,7 @@ ORDER BY partition";
 
 impl Reads {
     pub(crate) fn new(rows: Arc<dyn ReadStore>, board: Board) -> Self {
-        Self {
-            rows,
-            standing: Standing::Board(board),
-        }
+        Self { rows, standing: Standing::Board(board) }
     }
 
     /// Asks read models that other processes post to this database, from any store.
@@ -101,26 +86,14 @@ impl Reads {
         incarnation: Option<Uuid>,
     ) -> Self {
         let versions = specs.iter().map(|spec| (spec.name, spec.version));
-        Self {
-            rows,
-            standing: Standing::Rows {
-                positions,
-                versions: Arc::new(versions.collect()),
-                incarnation,
-            },
-        }
+        Self { rows, standing: Standing::Rows { positions, versions: Arc::new(versions.collect()), incarnation } }
     }
 
     /// Waits until a read model shows a position.
     ///
     /// # Errors
     /// If it does not within the time, or has stopped before it.
-    pub async fn wait_for(
-        &self,
-        name: &str,
-        position: Position,
-        timeout: Duration,
-    ) -> Result<Position, Error> {
+    pub async fn wait_for(&self, name: &str, position: Position, timeout: Duration) -> Result<Position, Error> {
         self.wait(name, None, position, timeout).await
     }
 
@@ -148,9 +121,7 @@ impl Reads {
     ) -> Result<Position, Error> {
         match &self.standing {
             Standing::Board(board) => board.wait_for(&[name], position, timeout).await,
-            Standing::Rows { positions, .. } => {
-                positions.wait_for(&[name], stream, position, timeout).await
-            }
+            Standing::Rows { positions, .. } => positions.wait_for(&[name], stream, position, timeout).await,
         }
     }
 
@@ -185,11 +156,7 @@ impl Reads {
             (Standing::Rows { positions, .. }, Err(error)) => {
                 let seen = positions.look().await?;
                 let fits = seen.get(name).is_some_and(|found| self.fit(name, found));
-                return Err(if fits {
-                    error
-                } else {
-                    Error::Building(name.to_owned())
-                });
+                return Err(if fits { error } else { Error::Building(name.to_owned()) });
             }
             (_, answers) => answers?,
         };
@@ -215,22 +182,14 @@ impl Reads {
                 }
             }
         };
-        Ok(Answer {
-            position,
-            stale,
-            value: answers,
-        })
+        Ok(Answer { position, stale, value: answers })
     }
 
     /// Whether a model's rows are of this version, and of the store that is asked about.
     fn fit(&self, name: &str, found: &[Checkpoint]) -> bool {
         match &self.standing {
             Standing::Board(_) => true,
-            Standing::Rows {
-                versions,
-                incarnation,
-                ..
-            } => {
+            Standing::Rows { versions, incarnation, .. } => {
                 let version = versions.get(name).copied();
                 !found.is_empty()
                     && found.iter().all(|one| {
@@ -242,15 +201,8 @@ impl Reads {
     }
 
     /// Answers one query about one read model.
-    pub(crate) async fn rows(
-        &self,
-        name: &'static str,
-        statement: Statement,
-    ) -> Result<Answer<Vec<Row>>, Error> {
-        Ok(self
-            .ask(name, vec![statement])
-            .await?
-            .map(|mut answers| answers.pop().unwrap_or_default()))
+    pub(crate) async fn rows(&self, name: &'static str, statement: Statement) -> Result<Answer<Vec<Row>>, Error> {
+        Ok(self.ask(name, vec![statement]).await?.map(|mut answers| answers.pop().unwrap_or_default()))
     }
 
     /// Answers one query about what one stream's events made of a read model: the position is that of the stream's own partition.
@@ -260,19 +212,14 @@ impl Reads {
         stream: &StreamId,
         statement: Statement,
     ) -> Result<Answer<Vec<Row>>, Error> {
-        Ok(self
-            .answer(name, Some(stream), vec![statement])
-            .await?
-            .map(|mut answers| answers.pop().unwrap_or_default()))
+        Ok(self.answer(name, Some(stream), vec![statement]).await?.map(|mut answers| answers.pop().unwrap_or_default()))
     }
 }
 
 fn checkpoints(name: &str, rows: &[Row]) -> Result<Vec<Checkpoint>, Error> {
     let read = |row: &Row| {
-        let stopped = row.maybe_int(4)?.map(|at| Stop {
-            position: u64::try_from(at).unwrap_or(0),
-            reason: String::new(),
-        });
+        let stopped =
+            row.maybe_int(4)?.map(|at| Stop { position: u64::try_from(at).unwrap_or(0), reason: String::new() });
         Ok(Checkpoint {
             name: name.to_owned(),
             partition: row.units(0)?,

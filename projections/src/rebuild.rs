@@ -38,9 +38,7 @@ impl Projections {
             parts.owner = Uuid::now_v7();
         }
         let built = self.build(&parts, model, progress).await;
-        parts
-            .board
-            .change(spec.name, |status| status.rebuild = None);
+        parts.board.change(spec.name, |status| status.rebuild = None);
         if built.is_err() {
             parts.rows.discard(spec, Some(parts.owner)).await?;
         }
@@ -63,9 +61,7 @@ impl Projections {
             building_to: 0,
         };
         let made = parts.rows.create(making).await?;
-        let made = made
-            .first()
-            .ok_or_else(|| Error::Lost(spec.name.to_owned()))?;
+        let made = made.first().ok_or_else(|| Error::Lost(spec.name.to_owned()))?;
         let board = parts.board.clone();
         let told: Progress = Arc::new(move |at, head| {
             board.change(spec.name, |status| status.rebuild = Some(at));
@@ -91,10 +87,7 @@ impl Projections {
                     return Ok(checkpoint.position);
                 }
                 Takeover::Busy => {
-                    tracing::info!(
-                        projection.name = spec.name,
-                        "the rows are being looked at; the new ones wait"
-                    );
+                    tracing::info!(projection.name = spec.name, "the rows are being looked at; the new ones wait");
                     tokio::time::sleep(BUSY).await;
                 }
                 Takeover::Behind(live) => {
@@ -111,18 +104,11 @@ impl Projections {
     fn taken_over(&self, checkpoint: &Checkpoint) {
         let name = checkpoint.name.as_str();
         self.parts.board.change(name, |status| {
-            *status = Status {
-                position: checkpoint.position,
-                ..Status::default()
-            };
+            *status = Status { position: checkpoint.position, ..Status::default() };
         });
         metrics::gauge!("daybook_projection_stopped", "projection" => name.to_owned()).set(0.0);
         self.parts.board.taken_over();
-        tracing::info!(
-            projection.name = name,
-            position = checkpoint.position,
-            "a read model was rebuilt"
-        );
+        tracing::info!(projection.name = name, position = checkpoint.position, "a read model was rebuilt");
     }
 }
 
@@ -130,10 +116,7 @@ impl Projections {
 async fn still(parts: &Parts, name: &str) -> Result<(), Error> {
     for live in parts.rows.checkpoints(Some(name), Slot::Live).await? {
         if live.owner != parts.owner {
-            parts
-                .rows
-                .acquire(name, Slot::Live, live.partition, parts.owner)
-                .await?;
+            parts.rows.acquire(name, Slot::Live, live.partition, parts.owner).await?;
         }
     }
     Ok(())
@@ -144,11 +127,7 @@ struct Rebuilding<'a>(&'a Mutex<BTreeSet<&'static str>>, &'static str);
 
 impl<'a> Rebuilding<'a> {
     fn begin(all: &'a Mutex<BTreeSet<&'static str>>, name: &'static str) -> Result<Self, Error> {
-        if all
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name)
-        {
+        if all.lock().unwrap_or_else(PoisonError::into_inner).insert(name) {
             Ok(Self(all, name))
         } else {
             Err(Error::AlreadyRebuilding(name.to_owned()))
@@ -158,9 +137,6 @@ impl<'a> Rebuilding<'a> {
 
 impl Drop for Rebuilding<'_> {
     fn drop(&mut self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(self.1);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(self.1);
     }
 }

@@ -35,14 +35,7 @@ pub(crate) struct Tail {
 impl Source {
     /// Records that come through a door.
     pub(crate) fn feed(feed: Box<dyn Feed>) -> Self {
-        Self::Feed(Tail {
-            feed,
-            base: None,
-            seen: 0,
-            head: 0,
-            ready: None,
-            moved: None,
-        })
+        Self::Feed(Tail { feed, base: None, seen: 0, head: 0, ready: None, moved: None })
     }
 
     /// Whether every record of the log comes, one position after the other.
@@ -51,12 +44,7 @@ impl Source {
     }
 
     /// What waits after a position; the page ends where it began if nothing does.
-    pub(crate) async fn page(
-        &mut self,
-        log: &dyn EventStore,
-        from: Position,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    pub(crate) async fn page(&mut self, log: &dyn EventStore, from: Position, limit: usize) -> Result<Page, Error> {
         match self {
             Self::Log => Ok(log.read_log(from, &Filter::default(), limit).await?),
             Self::Feed(tail) => tail.page(from, limit).await,
@@ -98,16 +86,8 @@ impl Tail {
                 break;
             }
         }
-        let next = if self.due().is_none() {
-            self.seen
-        } else {
-            from
-        };
-        Ok(Page {
-            records: Vec::new(),
-            next,
-            head: self.head,
-        })
+        let next = if self.due().is_none() { self.seen } else { from };
+        Ok(Page { records: Vec::new(), next, head: self.head })
     }
 
     /// How long the checkpoint stays where it is although more has been seen.
@@ -121,11 +101,7 @@ impl Tail {
         let Some(base) = self.base.filter(|_| self.ready.is_none()) else {
             return Ok(());
         };
-        let due = if self.seen > base {
-            self.due().unwrap_or_default()
-        } else {
-            Duration::MAX
-        };
+        let due = if self.seen > base { self.due().unwrap_or_default() } else { Duration::MAX };
         tokio::select! {
             page = self.feed.next(limit) => self.ready = Some(page?),
             () = tokio::time::sleep(due) => {}
@@ -173,11 +149,7 @@ mod tests {
             };
             let records = (self.after < 3).then_some(record);
             self.after = 9;
-            Ok(Page {
-                records: records.into_iter().collect(),
-                next: 9,
-                head: 9,
-            })
+            Ok(Page { records: records.into_iter().collect(), next: 9, head: 9 })
         }
     }
 

@@ -22,10 +22,7 @@ pub(crate) fn drop(spec: &Spec, slot: Slot) -> String {
 pub(crate) fn take_over(spec: &Spec) -> String {
     spec.tables.iter().fold(String::new(), |mut sql, table| {
         let (live, next) = (physical(table, Slot::Live), physical(table, Slot::Next));
-        let _ = write!(
-            sql,
-            "DROP TABLE IF EXISTS {live}; ALTER TABLE {next} RENAME TO {live};"
-        );
+        let _ = write!(sql, "DROP TABLE IF EXISTS {live}; ALTER TABLE {next} RENAME TO {live};");
         sql
     })
 }
@@ -40,9 +37,5 @@ pub(crate) fn clash(table: &Table, slot: Slot) -> String {
             Shape::Tally => format!("{0} = {name}.{0} + excluded.{0}", column.name),
         })
         .collect();
-    if set.is_empty() {
-        "NOTHING".to_owned()
-    } else {
-        format!("UPDATE SET {}", set.join(", "))
-    }
+    if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) }
 }

@@ -16,9 +16,7 @@ use uuid::Uuid;
 
 use crate::board::Stop;
 use crate::dump::Snapshot;
-use crate::store::{
-    Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover,
-};
+use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
 /// The file's name in its folder.
@@ -54,8 +52,7 @@ impl Sqlite {
         let connection = tokio::task::spawn_blocking(move || open(&file))
             .await
             .map_err(|error| Error::Write(error.to_string()))??;
-        let (writer, thread) =
-            writer::Writer::start(connection).map_err(|error| Error::Write(error.to_string()))?;
+        let (writer, thread) = writer::Writer::start(connection).map_err(|error| Error::Write(error.to_string()))?;
         Ok(Arc::new(Self {
             readers: Arc::new(reader::Readers::new(&path, readers)),
             path,
@@ -71,11 +68,7 @@ impl Sqlite {
     }
 
     fn writer(&self) -> Result<Arc<writer::Writer>, Error> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or(Error::Closed)
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)
     }
 }
 
@@ -83,60 +76,33 @@ impl Sqlite {
 impl ReadStore for Sqlite {
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
         let name = name.map(str::to_owned);
-        self.readers
-            .run(move |connection| checkpoints::read(connection, name.as_deref(), slot))
-            .await
+        self.readers.run(move |connection| checkpoints::read(connection, name.as_deref(), slot)).await
     }
 
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.writer()?
-            .run(move |transaction| checkpoints::create(transaction, &making))
-            .await
+        self.writer()?.run(move |transaction| checkpoints::create(transaction, &making)).await
     }
 
-    async fn acquire(
-        &self,
-        name: &str,
-        slot: Slot,
-        partition: u32,
-        owner: Uuid,
-    ) -> Result<Checkpoint, Error> {
+    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
         let name = name.to_owned();
-        self.writer()?
-            .run(move |transaction| {
-                checkpoints::acquire(transaction, &name, slot, partition, owner)
-            })
-            .await
+        self.writer()?.run(move |transaction| checkpoints::acquire(transaction, &name, slot, partition, owner)).await
     }
 
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        self.writer()?
-            .run(move |transaction| writer::commit(transaction, slot, &parts))
-            .await
+        self.writer()?.run(move |transaction| writer::commit(transaction, slot, &parts)).await
     }
 
     async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
         let (name, stop) = (name.to_owned(), stop.clone());
-        self.writer()?
-            .run(move |transaction| checkpoints::stop(transaction, &name, partition, epoch, &stop))
-            .await
+        self.writer()?.run(move |transaction| checkpoints::stop(transaction, &name, partition, epoch, &stop)).await
     }
 
-    async fn take_over(
-        &self,
-        spec: &'static Spec,
-        owner: Uuid,
-        partitions: u32,
-    ) -> Result<Takeover, Error> {
-        self.writer()?
-            .run(move |transaction| checkpoints::take_over(transaction, spec, owner, partitions))
-            .await
+    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
+        self.writer()?.run(move |transaction| checkpoints::take_over(transaction, spec, owner, partitions)).await
     }
 
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.writer()?
-            .run(move |transaction| checkpoints::discard(transaction, spec, owner))
-            .await
+        self.writer()?.run(move |transaction| checkpoints::discard(transaction, spec, owner)).await
     }
 
     /// One process has the file, and its one writing thread does one thing after the other.
@@ -145,9 +111,7 @@ impl ReadStore for Sqlite {
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        self.readers
-            .run(move |connection| reader::read(connection, &statements))
-            .await
+        self.readers.run(move |connection| reader::read(connection, &statements)).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Error> {
@@ -157,15 +121,8 @@ impl ReadStore for Sqlite {
 
     async fn close(&self) -> Result<(), Error> {
         self.readers.close();
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let thread = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let ended = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(ended, Ok(Ok(()))) {
@@ -181,29 +138,16 @@ fn open(path: &Path) -> Result<Connection, Error> {
         std::fs::create_dir_all(folder).map_err(|error| Error::Write(error.to_string()))?;
     }
     let connection = Connection::open(path).map_err(write_error)?;
-    let layout: i64 = connection
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(write_error)?;
+    let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(write_error)?;
     if layout > schema::LAYOUT {
-        return Err(Error::Write(format!(
-            "{} was written by a later version",
-            path.display()
-        )));
+        return Err(Error::Write(format!("{} was written by a later version", path.display())));
     }
-    connection
-        .execute_batch(schema::WRITER)
-        .map_err(write_error)?;
+    connection.execute_batch(schema::WRITER).map_err(write_error)?;
     if layout == 1 {
-        connection
-            .execute_batch(schema::FROM_1)
-            .map_err(write_error)?;
+        connection.execute_batch(schema::FROM_1).map_err(write_error)?;
     }
-    connection
-        .execute_batch(schema::CHECKPOINT)
-        .map_err(write_error)?;
-    connection
-        .pragma_update(None, "user_version", schema::LAYOUT)
-        .map_err(write_error)?;
+    connection.execute_batch(schema::CHECKPOINT).map_err(write_error)?;
+    connection.pragma_update(None, "user_version", schema::LAYOUT).map_err(write_error)?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)
 }

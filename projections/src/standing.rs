@@ -58,9 +58,7 @@ impl Projections {
     pub async fn standings(&self) -> Result<Vec<Standing>, Error> {
         match &self.way {
             Way::Whole(_) => Ok(self.posted()),
-            Way::Shared(_, positions) | Way::Reading(positions) => {
-                Ok(self.seen(&*positions.look().await?))
-            }
+            Way::Shared(_, positions) | Way::Reading(positions) => Ok(self.seen(&*positions.look().await?)),
         }
     }
 

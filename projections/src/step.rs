@@ -38,11 +38,7 @@ type Before = HashMap<StreamId, Vec<Rows>>;
 
 impl Engine {
     pub(crate) fn new() -> Self {
-        Self {
-            folds: Folds::new(),
-            batch: 0,
-            doing: None,
-        }
+        Self { folds: Folds::new(), batch: 0, doing: None }
     }
 
     /// The changes that these facts make to each model. After a failure the engine is of no more use.
@@ -55,19 +51,11 @@ impl Engine {
         let applied = catch_unwind(AssertUnwindSafe(|| self.run(facts, models)));
         applied.unwrap_or_else(|panic| {
             let (model, category) = self.doing.take().unwrap_or((None, "".into()));
-            Err(Failure {
-                model,
-                category,
-                reason: format!("panicked: {}", message(&*panic)),
-            })
+            Err(Failure { model, category, reason: format!("panicked: {}", message(&*panic)) })
         })
     }
 
-    fn run(
-        &mut self,
-        facts: &[Fact],
-        models: &[Arc<dyn Projection>],
-    ) -> Result<Vec<Vec<Change>>, Failure> {
+    fn run(&mut self, facts: &[Fact], models: &[Arc<dyn Projection>]) -> Result<Vec<Vec<Change>>, Failure> {
         self.batch += 1;
         let mut changes: Vec<Vec<Change>> = models.iter().map(|_| Vec::new()).collect();
         let mut touched = Vec::new();
@@ -76,10 +64,7 @@ impl Engine {
             let stream = &fact.record.stream;
             let folded = is_folded(fact, models);
             if folded && !before.contains_key(stream) {
-                let shown = models
-                    .iter()
-                    .map(|model| self.shown_before(&**model, stream))
-                    .collect();
+                let shown = models.iter().map(|model| self.shown_before(&**model, stream)).collect();
                 before.insert(stream.clone(), shown);
                 touched.push(stream.clone());
             }
@@ -145,21 +130,13 @@ impl Engine {
                 shown.state.evolve(event);
                 return Ok(Some(shown.clone()));
             }
-            Event::Reservation(_)
-            | Event::Reference(_)
-            | Event::Outcome(_)
-            | Event::Import(_)
-            | Event::Saga(_) => {}
+            Event::Reservation(_) | Event::Reference(_) | Event::Outcome(_) | Event::Import(_) | Event::Saga(_) => {}
         }
         Ok(None)
     }
 
     fn shown_before(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
-        if model.replaces() {
-            Rows::default()
-        } else {
-            self.shown(model, stream)
-        }
+        if model.replaces() { Rows::default() } else { self.shown(model, stream) }
     }
 
     /// What a model shows of a subject; nothing before its first event.
@@ -195,10 +172,8 @@ impl Engine {
 /// Whether the fact's subject is one that these models need folded.
 fn is_folded(fact: &Fact, models: &[Arc<dyn Projection>]) -> bool {
     let category = &fact.record.stream.category;
-    matches!(
-        fact.event,
-        Event::Order(_) | Event::Payment(_) | Event::Stock(_)
-    ) && models.iter().any(|model| model.folds(category))
+    matches!(fact.event, Event::Order(_) | Event::Payment(_) | Event::Stock(_))
+        && models.iter().any(|model| model.folds(category))
 }
 
 /// Changes of one kind to one table side by side, so that one prepared statement serves them all; the order of

@@ -49,12 +49,7 @@ static TABLE: Table = Table {
     indexes: &[],
 };
 
-static SPEC: Spec = Spec {
-    name: "stock_ledger",
-    version: 1,
-    spread: Spread::ByStream,
-    tables: &[&TABLE],
-};
+static SPEC: Spec = Spec { name: "stock_ledger", version: 1, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const LEVEL: &str = "
 SELECT version, position, first_at, recorded_at, on_hand, reserved, backordered, safety_stock, backorder_limit
@@ -175,16 +170,10 @@ impl Entry {
     fn of(event: &Event) -> Self {
         let units = i64::from;
         match event {
-            Event::Registered(_) => Self {
-                movement: "registered",
-                ..Self::default()
-            },
-            Event::Received(it) => Self {
-                movement: "received",
-                on_hand: units(it.qty),
-                source: it.source_ref.clone(),
-                ..Self::default()
-            },
+            Event::Registered(_) => Self { movement: "registered", ..Self::default() },
+            Event::Received(it) => {
+                Self { movement: "received", on_hand: units(it.qty), source: it.source_ref.clone(), ..Self::default() }
+            }
             Event::Reserved(it) => Self {
                 movement: "reserved",
                 reserved: units(it.qty),
@@ -199,11 +188,9 @@ impl Entry {
                 reservation_id: Some(it.reservation_id),
                 ..Self::default()
             },
-            Event::ReservationExtended(it) => Self {
-                movement: "extended",
-                reservation_id: Some(it.reservation_id),
-                ..Self::default()
-            },
+            Event::ReservationExtended(it) => {
+                Self { movement: "extended", reservation_id: Some(it.reservation_id), ..Self::default() }
+            }
             Event::ReservationReleased(it) => Self {
                 movement: "released",
                 reserved: -units(it.qty),
@@ -244,17 +231,10 @@ impl Entry {
                 source: Some(it.return_id.to_string()),
                 ..Self::default()
             },
-            Event::Adjusted(it) => Self {
-                movement: "adjusted",
-                on_hand: it.delta,
-                reason: Some(it.reason.clone()),
-                ..Self::default()
-            },
-            Event::Counted(it) => Self {
-                movement: "counted",
-                on_hand: it.difference,
-                ..Self::default()
-            },
+            Event::Adjusted(it) => {
+                Self { movement: "adjusted", on_hand: it.delta, reason: Some(it.reason.clone()), ..Self::default() }
+            }
+            Event::Counted(it) => Self { movement: "counted", on_hand: it.difference, ..Self::default() },
             Event::BackorderAllocated(it) => Self {
                 movement: "allocated",
                 reserved: units(it.qty),
@@ -280,18 +260,10 @@ pub async fn page(
     limit: u32,
 ) -> Result<Answer<Vec<Movement>>, Error> {
     let before = before.map_or(Value::Int(i64::MAX), Value::from);
-    let values = vec![
-        tenant.into(),
-        sku.as_str().into(),
-        location.as_str().into(),
-        before,
-        limit.into(),
-    ];
+    let values = vec![tenant.into(), sku.as_str().into(), location.as_str().into(), before, limit.into()];
     let name = stream::stock(location, sku);
     let stream = StreamId::new(tenant, name.category, name.id);
-    let answer = reads
-        .rows_of(SPEC.name, &stream, Statement::new(PAGE, values))
-        .await?;
+    let answer = reads.rows_of(SPEC.name, &stream, Statement::new(PAGE, values)).await?;
     answer.try_map(|rows| rows.iter().map(movement).collect())
 }
 

@@ -36,12 +36,7 @@ static TABLE: Table = Table {
     indexes: &[],
 };
 
-static SPEC: Spec = Spec {
-    name: "stock_levels",
-    version: 1,
-    spread: Spread::ByStream,
-    tables: &[&TABLE],
-};
+static SPEC: Spec = Spec { name: "stock_levels", version: 1, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const LEVEL: &str = "
 SELECT version, position, first_at, last_at, on_hand, reserved, backordered, safety_stock, backorder_limit
@@ -127,9 +122,7 @@ pub async fn page(
     after: Option<(&Sku, &LocationId)>,
     limit: u32,
 ) -> Result<Answer<Vec<Standing>>, Error> {
-    let (sku, location) = after.map_or(("", ""), |(sku, location)| {
-        (sku.as_str(), location.as_str())
-    });
+    let (sku, location) = after.map_or(("", ""), |(sku, location)| (sku.as_str(), location.as_str()));
     let values = vec![tenant.into(), sku.into(), location.into(), limit.into()];
     standings(reads, Statement::new(PAGE, values)).await
 }
@@ -138,23 +131,12 @@ pub async fn page(
 ///
 /// # Errors
 /// If the rows cannot be read.
-pub async fn by_sku(
-    reads: &Reads,
-    tenant: &str,
-    sku: &Sku,
-) -> Result<Answer<Vec<Standing>>, Error> {
-    standings(
-        reads,
-        Statement::new(BY_SKU, vec![tenant.into(), sku.as_str().into()]),
-    )
-    .await
+pub async fn by_sku(reads: &Reads, tenant: &str, sku: &Sku) -> Result<Answer<Vec<Standing>>, Error> {
+    standings(reads, Statement::new(BY_SKU, vec![tenant.into(), sku.as_str().into()])).await
 }
 
 async fn standings(reads: &Reads, statement: Statement) -> Result<Answer<Vec<Standing>>, Error> {
-    reads
-        .rows(SPEC.name, statement)
-        .await?
-        .try_map(|rows| rows.iter().map(standing).collect())
+    reads.rows(SPEC.name, statement).await?.try_map(|rows| rows.iter().map(standing).collect())
 }
 
 fn standing(row: &Row) -> Result<Standing, Error> {

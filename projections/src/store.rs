@@ -158,10 +158,7 @@ pub struct Statement {
 impl Statement {
     /// A query.
     pub fn new(sql: impl Into<String>, values: Vec<Value>) -> Self {
-        Self {
-            sql: sql.into(),
-            values,
-        }
+        Self { sql: sql.into(), values }
     }
 }
 
@@ -239,13 +236,7 @@ pub trait ReadStore: Send + Sync + 'static {
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error>;
 
     /// Takes one checkpoint over: whoever held it cannot commit any more.
-    async fn acquire(
-        &self,
-        name: &str,
-        slot: Slot,
-        partition: u32,
-        owner: Uuid,
-    ) -> Result<Checkpoint, Error>;
+    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error>;
 
     /// Writes the rows of all parts and moves their checkpoints, or does nothing at all. A part that moves has not stopped (any more).
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error>;
@@ -255,12 +246,7 @@ pub trait ReadStore: Send + Sync + 'static {
 
     /// Puts the tables built beside the live ones in their place, unless the live ones are ahead; as many checkpoints as said, all at
     /// the position of the new ones.
-    async fn take_over(
-        &self,
-        spec: &'static Spec,
-        owner: Uuid,
-        partitions: u32,
-    ) -> Result<Takeover, Error>;
+    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error>;
 
     /// Drops the tables that were being built: by anybody, or by this owner only.
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error>;

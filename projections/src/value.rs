@@ -135,9 +135,7 @@ impl Row {
     /// # Errors
     /// If the column holds something else.
     pub fn parsed<T: std::str::FromStr>(&self, column: usize) -> Result<T, Error> {
-        self.text(column)?
-            .parse()
-            .map_err(|_| unexpected(column, self.0.get(column)))
+        self.text(column)?.parse().map_err(|_| unexpected(column, self.0.get(column)))
     }
 
     /// The text in a column that may hold none, as what it was written from.
@@ -156,18 +154,13 @@ impl Row {
     /// # Errors
     /// If the column holds something else.
     pub fn json<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, Error> {
-        serde_json::from_str(self.text(column)?).map_err(|error| {
-            Error::Read(format!(
-                "column {column} is not the JSON that was expected: {error}"
-            ))
-        })
+        serde_json::from_str(self.text(column)?)
+            .map_err(|error| Error::Read(format!("column {column} is not the JSON that was expected: {error}")))
     }
 }
 
 fn unexpected(column: usize, value: Option<&Value>) -> Error {
-    Error::Read(format!(
-        "column {column} holds {value:?}, which is not what was written there"
-    ))
+    Error::Read(format!("column {column} holds {value:?}, which is not what was written there"))
 }
 
 /// What a column holds.
@@ -193,21 +186,13 @@ pub struct Column {
 /// A column of whole numbers.
 #[must_use]
 pub const fn int(name: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Int,
-        null: false,
-    }
+    Column { name, kind: Kind::Int, null: false }
 }
 
 /// A column of texts.
 #[must_use]
 pub const fn text(name: &'static str) -> Column {
-    Column {
-        name,
-        kind: Kind::Text,
-        null: false,
-    }
+    Column { name, kind: Kind::Text, null: false }
 }
 
 impl Column {

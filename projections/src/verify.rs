@@ -80,10 +80,7 @@ pub async fn verify_snapshot(
     }
     fold_afresh(scratch, log, &until, progress).await?;
     let fresh = Snapshot::of_file(scratch).await?;
-    for verdict in verdicts
-        .iter_mut()
-        .filter(|verdict| verdict.fault.is_none())
-    {
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.fault.is_none()) {
         let Some(model) = models::by_name(verdict.name) else {
             continue;
         };
@@ -110,12 +107,7 @@ async fn reached(log: &dyn EventStore, position: Position) -> Position {
 }
 
 /// Why a model cannot be compared.
-fn fault(
-    found: &[Checkpoint],
-    spec: &Spec,
-    log: &dyn EventStore,
-    head: Position,
-) -> Option<String> {
+fn fault(found: &[Checkpoint], spec: &Spec, log: &dyn EventStore, head: Position) -> Option<String> {
     let last = found.iter().map(|one| one.position).max();
     let Some(last) = last else {
         return Some("it was never built".to_owned());
@@ -136,10 +128,7 @@ async fn fold_afresh(
     progress: Option<Progress>,
 ) -> Result<(), Error> {
     let rows = Sqlite::open(scratch, 2).await?;
-    let models = models::all()
-        .into_iter()
-        .filter(|model| until.contains_key(model.spec().name))
-        .collect();
+    let models = models::all().into_iter().filter(|model| until.contains_key(model.spec().name)).collect();
     let fresh = Projections::with(rows, log, 4_000, models, Some(until)).await?;
     let caught_up = fresh.catch_up(progress).await;
     fresh.close().await?;

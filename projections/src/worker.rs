@@ -49,12 +49,7 @@ pub(crate) struct Worker {
     progress: Option<Progress>,
 }
 impl Worker {
-    pub(crate) fn new(
-        parts: Parts,
-        slot: Slot,
-        members: Vec<Member>,
-        progress: Option<Progress>,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts, slot: Slot, members: Vec<Member>, progress: Option<Progress>) -> Self {
         Self {
             parts,
             slot,
@@ -149,48 +144,28 @@ impl Worker {
 
     /// Why the first member stopped, if it did.
     pub(crate) fn stopped(&self) -> Option<&Stop> {
-        self.members
-            .iter()
-            .find_map(|member| member.stopped.as_ref())
+        self.members.iter().find_map(|member| member.stopped.as_ref())
     }
 
     /// Posts to the members that are the furthest behind, until they meet another or nothing waits. Answers whether to go on.
     async fn run_lowest(&mut self, token: &CancellationToken) -> Result<bool, Error> {
-        let Some(from) = self
-            .members
-            .iter()
-            .filter(|m| m.wants_more())
-            .map(|m| m.position)
-            .min()
-        else {
+        let Some(from) = self.members.iter().filter(|m| m.wants_more()).map(|m| m.position).min() else {
             return Ok(false);
         };
         let set: Vec<_> = (0..self.members.len())
             .filter(|at| self.members[*at].wants_more() && self.members[*at].position == from)
             .collect();
-        let others = self
-            .members
-            .iter()
-            .filter(|m| m.wants_more() && m.position > from)
-            .map(|m| m.position);
+        let others = self.members.iter().filter(|m| m.wants_more() && m.position > from).map(|m| m.position);
         let ends = set.iter().map(|at| self.members[*at].end());
         let bound = others.chain(ends).min().unwrap_or(Position::MAX);
         if self.engine_at != (from, set.clone()) {
             self.engine = Engine::new();
             self.engine_at = (from, set.clone());
         }
-        let models: Vec<_> = set
-            .iter()
-            .map(|at| Arc::clone(&self.members[*at].model))
-            .collect();
+        let models: Vec<_> = set.iter().map(|at| Arc::clone(&self.members[*at].model)).collect();
         // Those that end elsewhere are posted by another worker.
         let cut = self.members[set[0]].until.clone();
-        let reach = Reach {
-            models: &models,
-            slot: self.slot,
-            bound,
-            cut: cut.filter(|cut| !cut.is_straight()),
-        };
+        let reach = Reach { models: &models, slot: self.slot, bound, cut: cut.filter(|cut| !cut.is_straight()) };
         let careful_to = self.careful_to;
         let (source, engine) = (&mut self.source, &mut self.engine);
         let mut next = prepare(&self.parts, source, engine, &reach, from, careful_to).await;
@@ -240,11 +215,7 @@ impl Worker {
         self.engine_at = (0, Vec::new());
         let (first, last, failure) = match fault {
             Fault::Transient(error) => return Err(error),
-            Fault::Unfit {
-                first,
-                last,
-                failure,
-            } => (first, last, failure),
+            Fault::Unfit { first, last, failure } => (first, last, failure),
         };
         if first < last {
             self.careful_to = last;
@@ -264,26 +235,16 @@ impl Worker {
                     reason = %failure.reason,
                     "a read model stopped at a record that it cannot apply; the others go on"
                 );
-                metrics::counter!("daybook_projection_stopped_total", "projection" => name)
-                    .increment(1);
+                metrics::counter!("daybook_projection_stopped_total", "projection" => name).increment(1);
                 metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
-                let stop = Stop {
-                    position: first,
-                    reason: failure.reason.clone(),
-                };
+                let stop = Stop { position: first, reason: failure.reason.clone() };
                 if self.slot == Slot::Live {
-                    let told = self
-                        .parts
-                        .rows
-                        .stop(name, member.partition, member.epoch, &stop)
-                        .await;
+                    let told = self.parts.rows.stop(name, member.partition, member.epoch, &stop).await;
                     match told {
                         Err(Error::Lost(_)) if self.source.is_whole() => {}
                         told => told?,
                     }
-                    self.parts
-                        .board
-                        .change(name, |status| status.stopped = Some(stop.clone()));
+                    self.parts.board.change(name, |status| status.stopped = Some(stop.clone()));
                 }
                 member.stopped = Some(stop);
             }
@@ -295,11 +256,7 @@ impl Worker {
     async fn lost(&mut self, name: &str) -> Result<(), Error> {
         let found = checkpoint(&*self.parts.rows, name, self.slot).await?;
         let (slot, owner) = (self.slot, self.parts.owner);
-        let Some(member) = self
-            .members
-            .iter_mut()
-            .find(|member| member.model.spec().name == name)
-        else {
+        let Some(member) = self.members.iter_mut().find(|member| member.model.spec().name == name) else {
             return Ok(());
         };
         match found {
@@ -312,14 +269,9 @@ impl Worker {
                     projection.name = name,
                     "another worker has taken this read model over; this one leaves it"
                 );
-                let stop = Stop {
-                    position: member.position + 1,
-                    reason: "another worker has taken it over".into(),
-                };
+                let stop = Stop { position: member.position + 1, reason: "another worker has taken it over".into() };
                 if slot == Slot::Live {
-                    self.parts
-                        .board
-                        .change(name, |status| status.stopped = Some(stop.clone()));
+                    self.parts.board.change(name, |status| status.stopped = Some(stop.clone()));
                 }
                 member.stopped = Some(stop);
             }
@@ -347,11 +299,7 @@ impl Worker {
 }
 
 /// The checkpoint of a model that is posted whole, as it stands.
-async fn checkpoint(
-    rows: &dyn ReadStore,
-    name: &str,
-    slot: Slot,
-) -> Result<Option<Checkpoint>, Error> {
+async fn checkpoint(rows: &dyn ReadStore, name: &str, slot: Slot) -> Result<Option<Checkpoint>, Error> {
     let found = rows.checkpoints(Some(name), slot).await?;
     Ok(found.into_iter().next())
 }

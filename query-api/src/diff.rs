@@ -30,17 +30,10 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, found: 
     match (before, after) {
         (Some(a), Some(b)) if a == b => {}
         (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            let names = a
-                .keys()
-                .chain(b.keys().filter(|name| !a.contains_key(*name)));
+            let names = a.keys().chain(b.keys().filter(|name| !a.contains_key(*name)));
             for name in names {
                 let escaped = name.replace('~', "~0").replace('/', "~1");
-                compare(
-                    &format!("{pointer}/{escaped}"),
-                    a.get(name),
-                    b.get(name),
-                    found,
-                );
+                compare(&format!("{pointer}/{escaped}"), a.get(name), b.get(name), found);
             }
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => {
@@ -48,11 +41,9 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, found: 
                 compare(&format!("{pointer}/{at}"), a.get(at), b.get(at), found);
             }
         }
-        (before, after) => found.push(Change {
-            pointer: pointer.to_owned(),
-            before: before.cloned(),
-            after: after.cloned(),
-        }),
+        (before, after) => {
+            found.push(Change { pointer: pointer.to_owned(), before: before.cloned(), after: after.cloned() })
+        }
     }
 }
 
@@ -66,10 +57,7 @@ mod tests {
     fn each_place_that_differs_is_told_once_with_both_values() {
         let before = json!({"a": 1, "b": {"c": [1, 2], "d": "x"}, "gone": true, "same": [1]});
         let after = json!({"a": 2, "b": {"c": [1, 3, 4], "d": "x"}, "same": [1], "n/e~w": null});
-        let told: Vec<_> = changes(&before, &after)
-            .into_iter()
-            .map(|c| (c.pointer, c.before, c.after))
-            .collect();
+        let told: Vec<_> = changes(&before, &after).into_iter().map(|c| (c.pointer, c.before, c.after)).collect();
         assert_eq!(
             told,
             [

@@ -73,12 +73,7 @@ pub enum Error {
 ///
 /// # Errors
 /// If the moment has not come yet, or the log cannot be read.
-pub async fn order_at(
-    log: &dyn EventStore,
-    tenant: &str,
-    id: OrderId,
-    at: At,
-) -> Result<Moment<Order>, Error> {
+pub async fn order_at(log: &dyn EventStore, tenant: &str, id: OrderId, at: At) -> Result<Moment<Order>, Error> {
     fold_at(log, tenant, &stream::order(id), at).await
 }
 
@@ -108,17 +103,10 @@ pub async fn fold_at<A: Stored>(
 ) -> Result<Moment<A>, Error> {
     let until = until(log, at).await?;
     let stream = StreamId::new(tenant, name.category, name.id.as_str());
-    let mut moment = Moment {
-        state: A::default(),
-        version: 0,
-        position: until.position,
-        recorded_at: 0,
-        settled: until.settled,
-    };
+    let mut moment =
+        Moment { state: A::default(), version: 0, position: until.position, recorded_at: 0, settled: until.settled };
     loop {
-        let page = log
-            .read_stream(&stream, moment.version + 1, Direction::Forwards, PAGE)
-            .await?;
+        let page = log.read_stream(&stream, moment.version + 1, Direction::Forwards, PAGE).await?;
         let whole = page.len() >= PAGE;
         for record in &page {
             if record.position > until.position || record.version > until.version {
@@ -131,19 +119,14 @@ pub async fn fold_at<A: Stored>(
         }
     }
     match at {
-        At::Version(wanted) if wanted > moment.version => Err(Error::NoSuchVersion {
-            last: moment.version,
-        }),
+        At::Version(wanted) if wanted > moment.version => Err(Error::NoSuchVersion { last: moment.version }),
         _ => Ok(moment),
     }
 }
 
 fn step<A: Stored>(moment: &mut Moment<A>, record: &Record, at: At) -> Result<(), Error> {
     let event = <A as Aggregate>::Event::decode(&record.kind, record.schema_version, &record.data)
-        .map_err(|source| Error::Unreadable {
-            position: record.position,
-            source: std::sync::Arc::new(source),
-        })?;
+        .map_err(|source| Error::Unreadable { position: record.position, source: std::sync::Arc::new(source) })?;
     moment.state.evolve(&event);
     moment.version = record.version;
     moment.recorded_at = record.recorded_at;
@@ -162,26 +145,12 @@ struct Until {
 
 async fn until(log: &dyn EventStore, at: At) -> Result<Until, Error> {
     let head = *log.head().borrow();
-    let future = Error::Future {
-        head: head.position,
-    };
+    let future = Error::Future { head: head.position };
     Ok(match at {
-        At::Now => Until {
-            position: head.position,
-            version: Version::MAX,
-            settled: false,
-        },
-        At::Version(version) => Until {
-            position: head.position,
-            version,
-            settled: true,
-        },
+        At::Now => Until { position: head.position, version: Version::MAX, settled: false },
+        At::Version(version) => Until { position: head.position, version, settled: true },
         At::Position(position) if position > head.position => return Err(future),
-        At::Position(position) => Until {
-            position,
-            version: Version::MAX,
-            settled: true,
-        },
+        At::Position(position) => Until { position, version: Version::MAX, settled: true },
         At::Instant(instant) if instant >= log.now() => return Err(future),
         // Until something later is on record, a clock that is set back could still put an event before the instant.
         At::Instant(instant) => Until {

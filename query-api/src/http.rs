@@ -51,16 +51,8 @@ pub struct Api {
 
 impl Api {
     /// Queries on these read models and this log; a query that asks for a position waits at most so long for it.
-    pub fn new(
-        log: Arc<dyn EventStore>,
-        projections: Arc<Projections>,
-        longest_wait: Duration,
-    ) -> Self {
-        Self {
-            log,
-            projections,
-            longest_wait,
-        }
+    pub fn new(log: Arc<dyn EventStore>, projections: Arc<Projections>, longest_wait: Duration) -> Self {
+        Self { log, projections, longest_wait }
     }
 
     fn reads(&self) -> Reads {
@@ -70,9 +62,7 @@ impl Api {
     /// Waits until a read model shows the position that was asked for, if one was.
     async fn reach(&self, model: &str, position: Option<Position>) -> Result<(), Failure> {
         if let Some(position) = position {
-            self.reads()
-                .wait_for(model, position, self.longest_wait)
-                .await?;
+            self.reads().wait_for(model, position, self.longest_wait).await?;
         }
         Ok(())
     }
@@ -87,9 +77,7 @@ impl Api {
     ) -> Result<(), Failure> {
         if let Some(position) = position {
             let stream = StreamId::new(tenant, name.category, name.id);
-            self.reads()
-                .wait_for_stream(model, &stream, position, self.longest_wait)
-                .await?;
+            self.reads().wait_for_stream(model, &stream, position, self.longest_wait).await?;
         }
         Ok(())
     }
@@ -113,22 +101,13 @@ impl Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api")
-            .field("projections", &self.projections)
-            .finish_non_exhaustive()
+        f.debug_struct("Api").field("projections", &self.projections).finish_non_exhaustive()
     }
 }
 
 /// Bodies that the answers refer to.
 #[derive(OpenApi)]
-#[openapi(components(schemas(
-    OrderBody,
-    PaymentBody,
-    ReservationBody,
-    EventBody,
-    Problem,
-    Fault
-)))]
+#[openapi(components(schemas(OrderBody, PaymentBody, ReservationBody, EventBody, Problem, Fault)))]
 struct Bodies;
 
 /// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request.

@@ -24,26 +24,16 @@ pub(crate) struct Group<'a> {
 
 /// Cuts a page into commands.
 pub(crate) fn groups(records: &[Record]) -> impl Iterator<Item = Group<'_>> {
-    records
-        .chunk_by(|a, b| a.command_id == b.command_id)
-        .filter_map(|records| {
-            let first = records.first()?;
-            Some(Group {
-                records,
-                command_id: first.command_id,
-                recorded_at: Timestamp::from_micros(first.recorded_at),
-            })
-        })
+    records.chunk_by(|a, b| a.command_id == b.command_id).filter_map(|records| {
+        let first = records.first()?;
+        Some(Group { records, command_id: first.command_id, recorded_at: Timestamp::from_micros(first.recorded_at) })
+    })
 }
 
 /// The event of a record; `None` if it cannot be read here.
 pub(crate) fn decode(record: &Record) -> Option<Recorded> {
     match schemas::registry::decode(&record.kind, record.schema_version, &record.data) {
-        Ok(event) => Some(Recorded {
-            stream: record.stream.id.clone(),
-            version: record.version,
-            event,
-        }),
+        Ok(event) => Some(Recorded { stream: record.stream.id.clone(), version: record.version, event }),
         Err(error) => {
             crate::meters::undecodable();
             tracing::error!(
@@ -76,10 +66,7 @@ pub(crate) async fn durable_head(store: &dyn EventStore) -> Result<Position, Err
 }
 
 /// The hash at a position; `None` if the log does not go so far.
-pub(crate) async fn hash_at(
-    store: &dyn EventStore,
-    position: Position,
-) -> Result<Option<[u8; 32]>, Error> {
+pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<[u8; 32]>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some([0; 32]));
     };
@@ -99,11 +86,7 @@ pub(crate) fn stream_id(tenant: &Tenant, name: &stream::StreamName) -> StreamId 
 }
 
 /// Reads a stream from its beginning, up to a version.
-pub(crate) async fn read_stream(
-    store: &dyn EventStore,
-    stream: &StreamId,
-    to: Version,
-) -> Result<Vec<Record>, Error> {
+pub(crate) async fn read_stream(store: &dyn EventStore, stream: &StreamId, to: Version) -> Result<Vec<Record>, Error> {
     let mut records: Vec<Record> = Vec::new();
     loop {
         let from = records.last().map_or(1, |last| last.version + 1);
@@ -112,9 +95,7 @@ pub(crate) async fn read_stream(
             return Ok(records);
         }
         let limit = usize::try_from(wanted).map_or(STREAM_PAGE, |wanted| wanted.min(STREAM_PAGE));
-        let page = store
-            .read_stream(stream, from, Direction::Forwards, limit)
-            .await?;
+        let page = store.read_stream(stream, from, Direction::Forwards, limit).await?;
         let full = page.len() >= limit;
         records.extend(page.into_iter().filter(|record| record.version <= to));
         if !full {
@@ -155,18 +136,10 @@ pub(crate) async fn evidence(
             payment.evolve(event);
         }
     }
-    let seen = name
-        .id
-        .parse()
-        .ok()
-        .filter(|_| name.category == stream::PAYMENT);
+    let seen = name.id.parse().ok().filter(|_| name.category == stream::PAYMENT);
     Ok(Batch {
         command_id: Uuid::nil(),
         events,
-        payment: seen.map(|payment_id| PaymentSeen {
-            payment_id,
-            version,
-            payment: Arc::new(payment),
-        }),
+        payment: seen.map(|payment_id| PaymentSeen { payment_id, version, payment: Arc::new(payment) }),
     })
 }

@@ -42,11 +42,7 @@ impl Board {
         };
         // The kinds stay for once, so that those of which nothing is left are shown as none.
         let kinds = last.kinds.keys().map(|kind| (kind.clone(), (0, 0)));
-        *last = Measures {
-            kinds: kinds.collect(),
-            position: u64::MAX,
-            ..Measures::default()
-        };
+        *last = Measures { kinds: kinds.collect(), position: u64::MAX, ..Measures::default() };
         show_partition(partition, &Measures::default());
         show(all.values());
         all.remove(&partition);
@@ -104,8 +100,7 @@ pub(crate) fn restarted() {
 pub(crate) fn ended(kind: &str, outcome: &str, took: Duration) {
     let labels = [("kind", kind.to_owned()), ("outcome", outcome.to_owned())];
     counter!("daybook_sagas_ended_total", &labels).increment(1);
-    histogram!("daybook_sagas_duration_seconds", "kind" => kind.to_owned())
-        .record(took.as_secs_f64());
+    histogram!("daybook_sagas_duration_seconds", "kind" => kind.to_owned()).record(took.as_secs_f64());
 }
 
 pub(crate) fn parked(kind: &str, reason: &str) {
@@ -127,8 +122,7 @@ pub(crate) fn timer_fired(late: Duration) {
 }
 
 pub(crate) fn dispatched(service: &'static str, result: &'static str) {
-    counter!("daybook_sagas_dispatches_total", "service" => service, "result" => result)
-        .increment(1);
+    counter!("daybook_sagas_dispatches_total", "service" => service, "result" => result).increment(1);
 }
 
 pub(crate) fn resent() {

@@ -91,10 +91,7 @@ struct Setting {
 /// What the worker reads of the log.
 #[must_use]
 pub fn filter() -> Filter {
-    Filter {
-        categories: vec![stream::PAYMENT.into(), stream::OUTCOME.into()],
-        ..Filter::default()
-    }
+    Filter { categories: vec![stream::PAYMENT.into(), stream::OUTCOME.into()], ..Filter::default() }
 }
 
 impl PaymentWorker {
@@ -107,16 +104,7 @@ impl PaymentWorker {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self {
-            feed,
-            setting: Setting {
-                store,
-                gateway,
-                dispatch,
-                tracker,
-                options,
-            },
-        }
+        Self { feed, setting: Setting { store, gateway, dispatch, tracker, options } }
     }
 
     /// Runs until it is told to stop. Waits while another worker holds the lease, and begins anew if it loses it or if the store
@@ -125,10 +113,7 @@ impl PaymentWorker {
     /// # Errors
     /// If the store does not serve any more.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Stopped> {
-        let key = ConsumerKey {
-            name: NAME.into(),
-            partition: 0,
-        };
+        let key = ConsumerKey { name: NAME.into(), partition: 0 };
         let Options { owner, lease, .. } = &self.setting.options;
         let leadership = Leadership::new(self.setting.store.clone(), key, owner, *lease);
         let active = leadership.active();

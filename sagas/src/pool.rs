@@ -53,16 +53,7 @@ impl Pool {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self {
-            partitions: Arc::new(Partitions {
-                store,
-                feeds,
-                dispatch,
-                tracker,
-                options,
-                board: Arc::default(),
-            }),
-        }
+        Self { partitions: Arc::new(Partitions { store, feeds, dispatch, tracker, options, board: Arc::default() }) }
     }
 
     /// Runs until it is told to stop. Then its place goes to the others, and every runner saves where it is and gives its lease
@@ -155,17 +146,9 @@ impl Partitions {
 
     fn runner(&self, partition: u32) -> Runner {
         let door = Door::Correlations(partition, crate::correlate());
-        let options = Options {
-            partition: Some(partition),
-            ..self.options.clone()
-        };
-        let runner = Runner::new(
-            self.store.clone(),
-            (self.feeds)(door),
-            self.dispatch.clone(),
-            self.tracker.clone(),
-            options,
-        );
+        let options = Options { partition: Some(partition), ..self.options.clone() };
+        let runner =
+            Runner::new(self.store.clone(), (self.feeds)(door), self.dispatch.clone(), self.tracker.clone(), options);
         runner.on(self.board.clone())
     }
 }

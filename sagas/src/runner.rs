@@ -35,10 +35,7 @@ pub const NAME: &str = "sagas";
 /// The consumer row of a partition's runner; the one runner that does all of it has that of partition 0.
 #[must_use]
 pub fn consumer(partition: u32) -> ConsumerKey {
-    ConsumerKey {
-        name: NAME.into(),
-        partition,
-    }
+    ConsumerKey { name: NAME.into(), partition }
 }
 
 /// How the runner runs. Every bound has its reason beside it.
@@ -113,16 +110,7 @@ impl Runner {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self {
-            feed,
-            setting: Setting {
-                store,
-                dispatch,
-                tracker,
-                options,
-                board: Arc::default(),
-            },
-        }
+        Self { feed, setting: Setting { store, dispatch, tracker, options, board: Arc::default() } }
     }
 
     /// Measures together with others.

@@ -42,13 +42,7 @@ impl Envelope {
     /// A command to be sent.
     #[must_use]
     pub fn new(tenant: Tenant, command_id: Uuid, command: Command, metadata: Metadata) -> Self {
-        Self {
-            form: FORM,
-            tenant,
-            command_id,
-            command,
-            metadata,
-        }
+        Self { form: FORM, tenant, command_id, command, metadata }
     }
 
     /// The bytes that are sent.
@@ -65,11 +59,7 @@ impl Envelope {
     /// If they are not a command of this form.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let envelope: Self = serde_json::from_slice(bytes)?;
-        if envelope.form == FORM {
-            Ok(envelope)
-        } else {
-            Err(Malformed::Form(envelope.form))
-        }
+        if envelope.form == FORM { Ok(envelope) } else { Err(Malformed::Form(envelope.form)) }
     }
 }
 
@@ -85,14 +75,8 @@ mod tests {
     use crate::metadata::Actor;
 
     fn envelope() -> Envelope {
-        let actor = Actor {
-            id: "saga".into(),
-            via: "saga".into(),
-            on_behalf_of: None,
-        };
-        let expire = stock::Command::Expire {
-            reservation_id: ReservationId(Uuid::from_u128(7)),
-        };
+        let actor = Actor { id: "saga".into(), via: "saga".into(), on_behalf_of: None };
+        let expire = stock::Command::Expire { reservation_id: ReservationId(Uuid::from_u128(7)) };
         let command = Command::Inventory {
             reservation: None,
             stock: vec![StockCommand {

@@ -47,14 +47,7 @@ impl Metadata {
     /// The least that there is to say: who, and what the work belongs to.
     #[must_use]
     pub fn new(actor: Actor, correlation: Uuid) -> Self {
-        Self {
-            actor,
-            correlation,
-            causation: None,
-            occurred_at: None,
-            request_id: None,
-            traceparent: None,
-        }
+        Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None }
     }
 
     /// The bytes that are stored.
@@ -85,12 +78,7 @@ pub fn correlation(category: &str, stream_id: &str, metadata: &[u8]) -> Uuid {
         domain::stream::ORDER | domain::stream::RESERVATION => stream_id.parse().ok(),
         _ => None,
     };
-    own.or_else(|| {
-        serde_json::from_slice::<Of>(metadata)
-            .ok()
-            .map(|of| of.correlation)
-    })
-    .unwrap_or_default()
+    own.or_else(|| serde_json::from_slice::<Of>(metadata).ok().map(|of| of.correlation)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -107,20 +95,13 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_not_written() {
-        let actor = Actor {
-            id: "saga".into(),
-            via: "saga".into(),
-            on_behalf_of: None,
-        };
+        let actor = Actor { id: "saga".into(), via: "saga".into(), on_behalf_of: None };
         let metadata = Metadata::new(actor, Uuid::nil());
         assert_eq!(
             metadata.encode(),
             r#"{"actor":{"id":"saga","via":"saga"},"correlation":"00000000-0000-0000-0000-000000000000"}"#
         );
-        assert_eq!(
-            Metadata::decode(&metadata.encode()).expect("well-formed"),
-            metadata
-        );
+        assert_eq!(Metadata::decode(&metadata.encode()).expect("well-formed"), metadata);
     }
 
     #[test]

@@ -38,9 +38,7 @@ pub enum Error {
         version: u32,
     },
     /// The type is known, and not in this version: a newer Daybook wrote it.
-    #[error(
-        "version {version} of the event type {kind} is not known here; the newest known is {newest}"
-    )]
+    #[error("version {version} of the event type {kind} is not known here; the newest known is {newest}")]
     UnknownVersion {
         /// The stored type name.
         kind: String,
@@ -107,8 +105,7 @@ struct Kind {
     schema: fn() -> Schema,
 }
 
-static KINDS: LazyLock<HashMap<&'static str, Kind>> =
-    LazyLock::new(|| kinds::all().into_iter().collect());
+static KINDS: LazyLock<HashMap<&'static str, Kind>> = LazyLock::new(|| kinds::all().into_iter().collect());
 
 /// The stored names of all types, in no order.
 pub fn kinds() -> impl Iterator<Item = &'static str> {
@@ -158,45 +155,25 @@ pub fn encode(event: &Event) -> Result<Encoded, Error> {
 }
 
 fn unknown(kind: &str, version: u32) -> Error {
-    Error::UnknownKind {
-        kind: kind.to_owned(),
-        version,
-    }
+    Error::UnknownKind { kind: kind.to_owned(), version }
 }
 
-fn write<T: Serialize>(
-    kind: &'static str,
-    name: &LazyLock<Arc<str>>,
-    payload: &T,
-) -> Result<Encoded, Error> {
+fn write<T: Serialize>(kind: &'static str, name: &LazyLock<Arc<str>>, payload: &T) -> Result<Encoded, Error> {
     let data = serde_json::to_vec(payload).map_err(|source| Error::Unwritable { kind, source })?;
-    Ok(Encoded {
-        kind: Arc::clone(name),
-        schema_version: upcast::newest(kind),
-        data: data.into(),
-    })
+    Ok(Encoded { kind: Arc::clone(name), schema_version: upcast::newest(kind), data: data.into() })
 }
 
 fn read<T: DeserializeOwned>(kind: &'static str, version: u32, data: &[u8]) -> Result<T, Error> {
     let newest = upcast::newest(kind);
     if version == 0 || version > newest {
-        return Err(Error::UnknownVersion {
-            kind: kind.to_owned(),
-            version,
-            newest,
-        });
+        return Err(Error::UnknownVersion { kind: kind.to_owned(), version, newest });
     }
     let read = if version == newest {
         serde_json::from_slice(data)
     } else {
-        serde_json::from_slice(data)
-            .and_then(|old| serde_json::from_value(upcast::bring(kind, version, old)))
+        serde_json::from_slice(data).and_then(|old| serde_json::from_value(upcast::bring(kind, version, old)))
     };
-    read.map_err(|source| Error::Malformed {
-        kind,
-        version,
-        source,
-    })
+    read.map_err(|source| Error::Malformed { kind, version, source })
 }
 
 #[cfg(test)]
@@ -208,33 +185,21 @@ mod tests {
     #[test]
     fn an_unknown_type_and_a_newer_version_are_named() {
         let unknown = decode("OrderDreamt", 3, b"{}").expect_err("no such type");
-        assert_eq!(
-            unknown.to_string(),
-            "events of the type OrderDreamt (version 3) are not known here"
-        );
+        assert_eq!(unknown.to_string(), "events of the type OrderDreamt (version 3) are not known here");
         let newer = decode("OrderCompleted", 2, b"{}").expect_err("no such version");
         assert_eq!(
             newer.to_string(),
             "version 2 of the event type OrderCompleted is not known here; the newest known is 1"
         );
-        assert!(matches!(
-            decode("OrderCompleted", 0, b"{}"),
-            Err(Error::UnknownVersion { version: 0, .. })
-        ));
-        assert!(matches!(
-            decode("OrderCancelled", 1, b"{}"),
-            Err(Error::Malformed { .. })
-        ));
+        assert!(matches!(decode("OrderCompleted", 0, b"{}"), Err(Error::UnknownVersion { version: 0, .. })));
+        assert!(matches!(decode("OrderCancelled", 1, b"{}"), Err(Error::Malformed { .. })));
     }
 
     #[test]
     fn an_aggregate_reads_its_own_events_only() {
         let done = order::Event::Completed(order::event::Completed {});
         let stored = done.encode().expect("has a form");
-        assert_eq!(
-            (&*stored.kind, stored.schema_version),
-            ("OrderCompleted", 1)
-        );
+        assert_eq!((&*stored.kind, stored.schema_version), ("OrderCompleted", 1));
         assert_eq!(stored.data, "{}");
         let read = order::Event::decode(&stored.kind, stored.schema_version, &stored.data);
         assert_eq!(read.expect("its own"), done);

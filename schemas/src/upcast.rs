@@ -15,17 +15,11 @@ fn steps(kind: &str) -> &'static [Step] {
 }
 
 fn of(table: &'static [(&'static str, &'static [Step])], kind: &str) -> &'static [Step] {
-    table
-        .iter()
-        .find(|(known, _)| *known == kind)
-        .map_or(&[], |(_, steps)| steps)
+    table.iter().find(|(known, _)| *known == kind).map_or(&[], |(_, steps)| steps)
 }
 
 /// The newest schema version of a type: the one that is written.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "nobody writes four billion schema versions"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "nobody writes four billion schema versions")]
 pub(crate) fn newest(kind: &str) -> u32 {
     steps(kind).len() as u32 + 1
 }
@@ -36,10 +30,7 @@ pub(crate) fn bring(kind: &str, version: u32, data: Value) -> Value {
 }
 
 fn apply(steps: &[Step], version: u32, data: Value) -> Value {
-    steps
-        .iter()
-        .skip(version.saturating_sub(1) as usize)
-        .fold(data, |data, step| step(data))
+    steps.iter().skip(version.saturating_sub(1) as usize).fold(data, |data, step| step(data))
 }
 
 #[cfg(test)]
@@ -53,18 +44,12 @@ mod tests {
         data
     }
 
-    const TABLE: &[(&str, &[Step])] = &[(
-        "Thing",
-        &[|data| mark("to_2", data), |data| mark("to_3", data)],
-    )];
+    const TABLE: &[(&str, &[Step])] = &[("Thing", &[|data| mark("to_2", data), |data| mark("to_3", data)])];
 
     #[test]
     fn each_version_goes_through_the_steps_that_it_lacks() {
         let steps = of(TABLE, "Thing");
-        assert_eq!(
-            apply(steps, 1, json!({})),
-            json!({"to_2": true, "to_3": true})
-        );
+        assert_eq!(apply(steps, 1, json!({})), json!({"to_2": true, "to_3": true}));
         assert_eq!(apply(steps, 2, json!({})), json!({"to_3": true}));
         assert_eq!(apply(steps, 3, json!({})), json!({}));
         assert!(of(TABLE, "Other").is_empty());
@@ -73,10 +58,7 @@ mod tests {
     #[test]
     fn every_type_with_steps_is_a_type_that_is_stored() {
         for (kind, steps) in STEPS {
-            assert!(
-                crate::registry::kinds().any(|known| known == *kind),
-                "{kind}"
-            );
+            assert!(crate::registry::kinds().any(|known| known == *kind), "{kind}");
             assert!(!steps.is_empty(), "{kind}");
         }
     }

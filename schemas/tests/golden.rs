@@ -2,10 +2,7 @@
 //! "the test failed": records of the old form are in the logs of those who run Daybook.
 //!
 //! `DAYBOOK_UPDATE_GOLDEN=1 cargo test -p schemas --test golden` writes the schemas anew; records are written by hand.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot read its files has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,9 +11,7 @@ use std::{env, fs};
 use schemas::registry;
 
 fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("golden")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(folder)
 }
 
 /// `(type, version, content)` of each file in a folder.
@@ -44,9 +39,8 @@ fn every_schema_is_as_it_was() {
         let version = registry::newest_version(kind).unwrap();
         let path = golden("events").join(format!("{kind}.v{version}.json"));
         let schema = registry::schema(kind).unwrap();
-        let committed = fs::read_to_string(&path)
-            .ok()
-            .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        let committed =
+            fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
         if committed.as_ref() != Some(schema.as_value()) {
             if update {
                 let now = serde_json::to_string_pretty(&schema).unwrap() + "\n";
@@ -57,10 +51,7 @@ fn every_schema_is_as_it_was() {
         }
     }
     changed.sort();
-    assert!(
-        changed.is_empty(),
-        "the stored form of these differs from what is committed: {changed:#?}"
-    );
+    assert!(changed.is_empty(), "the stored form of these differs from what is committed: {changed:#?}");
 }
 
 #[test]
@@ -68,10 +59,7 @@ fn every_file_is_of_a_type_that_is_known() {
     for folder in ["events", "records"] {
         for (kind, version, _) in files(folder) {
             let newest = registry::newest_version(&kind);
-            assert!(
-                newest.is_some_and(|newest| version <= newest),
-                "{folder}/{kind}.v{version}.json"
-            );
+            assert!(newest.is_some_and(|newest| version <= newest), "{folder}/{kind}.v{version}.json");
         }
     }
 }
@@ -81,10 +69,7 @@ fn the_name_is_the_one_that_the_domain_gives() {
     for kind in registry::kinds() {
         let schema = registry::schema(kind).unwrap();
         let said = schema.get("description").and_then(|said| said.as_str());
-        assert!(
-            said.is_some_and(|said| said.starts_with(&format!("`{kind}`"))),
-            "{kind} is described as {said:?}"
-        );
+        assert!(said.is_some_and(|said| said.starts_with(&format!("`{kind}`"))), "{kind} is described as {said:?}");
     }
 }
 
@@ -93,8 +78,8 @@ fn every_stored_version_has_a_record_and_can_be_read() {
     let mut seen = BTreeSet::new();
     for (kind, version, content) in files("records") {
         let bytes = content.trim_end().as_bytes();
-        let event = registry::decode(&kind, version, bytes)
-            .unwrap_or_else(|error| panic!("{kind}.v{version}: {error:?}"));
+        let event =
+            registry::decode(&kind, version, bytes).unwrap_or_else(|error| panic!("{kind}.v{version}: {error:?}"));
         let again = registry::encode(&event).unwrap();
         assert_eq!(*again.kind, *kind);
         if again.schema_version == version {
@@ -108,10 +93,7 @@ fn every_stored_version_has_a_record_and_can_be_read() {
     }
     for kind in registry::kinds() {
         for version in 1..=registry::newest_version(kind).unwrap() {
-            assert!(
-                seen.contains(&(kind.to_owned(), version)),
-                "golden/records/{kind}.v{version}.json is missing"
-            );
+            assert!(seen.contains(&(kind.to_owned(), version)), "golden/records/{kind}.v{version}.json is missing");
         }
     }
 }

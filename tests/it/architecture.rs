@@ -12,27 +12,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("event-stream", &["event-store", "servers"]),
     ("schemas", &["domain"]),
     ("command-api", &["domain", "schemas", "event-store"]),
-    (
-        "projections",
-        &["domain", "schemas", "event-store", "servers"],
-    ),
-    (
-        "query-api",
-        &["domain", "schemas", "event-store", "projections"],
-    ),
+    ("projections", &["domain", "schemas", "event-store", "servers"]),
+    ("query-api", &["domain", "schemas", "event-store", "projections"]),
     ("sagas", &["domain", "schemas", "event-store"]),
     (
         "daybook",
-        &[
-            "domain",
-            "event-store",
-            "event-stream",
-            "schemas",
-            "command-api",
-            "projections",
-            "query-api",
-            "sagas",
-        ],
+        &["domain", "event-store", "event-stream", "schemas", "command-api", "projections", "query-api", "sagas"],
     ),
     ("checker", &["event-store"]),
     ("servers", &[]),
@@ -59,48 +44,23 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Libraries that only these crates may use.
 const WRAPPERS: &[(&str, &[&str])] = &[
     // SQL only where the log, the read models and the sandbox gateway's own book are.
-    (
-        "rusqlite",
-        &["event-store", "projections", "sagas", "tests"],
-    ),
+    ("rusqlite", &["event-store", "projections", "sagas", "tests"]),
     ("sqlx", &["event-store", "projections", "tests"]),
     // The broker is known in one place.
     ("async-nats", &["event-stream", "tests"]),
     ("axum", &["command-api", "query-api", "daybook", "tests"]),
-    (
-        "tokio",
-        &[
-            "event-store",
-            "event-stream",
-            "command-api",
-            "projections",
-            "query-api",
-            "sagas",
-            "daybook",
-            "tests",
-        ],
-    ),
+    ("tokio", &["event-store", "event-stream", "command-api", "projections", "query-api", "sagas", "daybook", "tests"]),
     ("clap", &["daybook", "cluster", "tests"]),
     ("anyhow", &["daybook", "cluster", "tests"]),
 ];
 
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "cargo metadata: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -124,25 +84,12 @@ fn dependencies(dev: bool) -> BTreeMap<String, BTreeSet<String>> {
 fn no_crate_uses_one_that_the_picture_does_not_allow() {
     let members: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     let found = dependencies(true);
-    assert_eq!(
-        found.keys().map(String::as_str).collect::<BTreeSet<_>>(),
-        members,
-        "a crate came or went: draw it"
-    );
+    assert_eq!(found.keys().map(String::as_str).collect::<BTreeSet<_>>(), members, "a crate came or went: draw it");
     for (name, allowed) in ARROWS {
-        let used: BTreeSet<&str> = found[*name]
-            .iter()
-            .map(String::as_str)
-            .filter(|used| members.contains(used))
-            .collect();
-        let wrong: Vec<_> = used
-            .iter()
-            .filter(|used| !allowed.contains(*used))
-            .collect();
-        assert!(
-            wrong.is_empty(),
-            "{name} uses {wrong:?}, which the picture does not allow"
-        );
+        let used: BTreeSet<&str> =
+            found[*name].iter().map(String::as_str).filter(|used| members.contains(used)).collect();
+        let wrong: Vec<_> = used.iter().filter(|used| !allowed.contains(*used)).collect();
+        assert!(wrong.is_empty(), "{name} uses {wrong:?}, which the picture does not allow");
     }
 }
 
@@ -164,9 +111,6 @@ fn a_folders_name_is_its_crates_name() {
     for package in metadata()["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
         let manifest = package["manifest_path"].as_str().unwrap();
-        assert!(
-            manifest.ends_with(&format!("/{name}/Cargo.toml")),
-            "{name} lives in {manifest}"
-        );
+        assert!(manifest.ends_with(&format!("/{name}/Cargo.toml")), "{name} lives in {manifest}");
     }
 }

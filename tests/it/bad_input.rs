@@ -43,10 +43,7 @@ fn operations(document: &Value) -> Vec<Operation> {
                 continue;
             };
             // A rebuild of a read model is no business of a caller's input, and page and metrics are not of the API.
-            let parameters = operation["parameters"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let body = operation
                 .pointer("/requestBody/content")
                 .and_then(Value::as_object)
@@ -65,28 +62,19 @@ fn operations(document: &Value) -> Vec<Operation> {
             });
         }
     }
-    assert!(
-        found.len() > 30,
-        "the document names {} operations",
-        found.len()
-    );
+    assert!(found.len() > 30, "the document names {} operations", found.len());
     found
 }
 
 fn documented_codes() -> BTreeSet<String> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md"))
-        .unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/http-api.md")).unwrap();
     let codes: BTreeSet<String> = text
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
         .filter_map(|line| line.split('`').next())
         .map(str::to_owned)
         .collect();
-    assert!(
-        codes.len() > 20,
-        "docs/http-api.md lists {} codes",
-        codes.len()
-    );
+    assert!(codes.len() > 20, "docs/http-api.md lists {} codes", codes.len());
     codes
 }
 
@@ -96,10 +84,7 @@ fn judge(operation: &Operation, answer: &Answer, codes: &BTreeSet<String>) -> Op
         return Some("a server error".to_owned());
     }
     if !operation.statuses.contains(&answer.status) {
-        return Some(format!(
-            "{} is not documented ({:?} are)",
-            answer.status, operation.statuses
-        ));
+        return Some(format!("{} is not documented ({:?} are)", answer.status, operation.statuses));
     }
     if answer.status < 400 {
         return None;
@@ -107,9 +92,8 @@ fn judge(operation: &Operation, answer: &Answer, codes: &BTreeSet<String>) -> Op
     if !answer.content_type.starts_with("application/problem+json") {
         return Some(format!("{} is {}", answer.status, answer.content_type));
     }
-    let code = serde_json::from_str::<Value>(&answer.body)
-        .ok()
-        .and_then(|body| body["code"].as_str().map(str::to_owned));
+    let code =
+        serde_json::from_str::<Value>(&answer.body).ok().and_then(|body| body["code"].as_str().map(str::to_owned));
     match code {
         Some(code) if codes.contains(&code) => None,
         code => Some(format!("its code {code:?} is not in docs/http-api.md")),
@@ -118,16 +102,11 @@ fn judge(operation: &Operation, answer: &Answer, codes: &BTreeSet<String>) -> Op
 
 /// Sends it, on a new connection if the first try met one that the server was closing: after a body over the limit it does that.
 async fn send(client: &Client, operation: &Operation, attempt: &Attempt) -> Option<Answer> {
-    let headers: Vec<(&str, &str)> = attempt
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let headers: Vec<(&str, &str)> =
+        attempt.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     for _ in 0..3 {
         let method = operation.method.clone();
-        let answer = client
-            .try_send(method, &attempt.path, &headers, attempt.body.clone())
-            .await;
+        let answer = client.try_send(method, &attempt.path, &headers, attempt.body.clone()).await;
         if answer.is_some() {
             return answer;
         }
@@ -140,14 +119,8 @@ async fn no_input_brings_anything_but_a_documented_answer() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder.path().join("store")).await;
     let client = server.client();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a seed is given to a test, not to the product"
-    )]
-    let seed: u64 = std::env::var("DAYBOOK_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_110_906);
+    #[expect(clippy::disallowed_methods, reason = "a seed is given to a test, not to the product")]
+    let seed: u64 = std::env::var("DAYBOOK_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_110_906);
     println!("DAYBOOK_TEST_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
 
@@ -168,19 +141,14 @@ async fn no_input_brings_anything_but_a_documented_answer() {
             sent += 1;
         }
         let answers = futures_util::future::join_all(
-            round
-                .iter()
-                .map(|(operation, attempt, _)| send(&client, operation, attempt)),
+            round.iter().map(|(operation, attempt, _)| send(&client, operation, attempt)),
         )
         .await;
         for ((operation, attempt, how), answer) in round.iter().zip(answers) {
             // A body over the limit may be answered before it is read, so the connection may go: it was not accepted, which is what counts.
             let Some(answer) = answer else {
                 assert!(
-                    attempt
-                        .body
-                        .as_ref()
-                        .is_some_and(|body| body.len() > 200_000),
+                    attempt.body.as_ref().is_some_and(|body| body.len() > 200_000),
                     "no answer to {} {attempt:?}",
                     operation.path
                 );
@@ -198,25 +166,13 @@ async fn no_input_brings_anything_but_a_documented_answer() {
                 ));
             }
         }
-        assert!(
-            faults.len() < 25,
-            "after {sent} mutations:\n{}",
-            faults.join("\n")
-        );
+        assert!(faults.len() < 25, "after {sent} mutations:\n{}", faults.join("\n"));
     }
     println!("answers by status: {seen:?}");
-    assert!(
-        faults.is_empty(),
-        "{} of {sent}:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "{} of {sent}:\n{}", faults.len(), faults.join("\n"));
     // The mutations reached the rules and did not all stop at the first check.
     assert!(seen.get(&400).is_some_and(|count| *count > 500), "{seen:?}");
-    assert!(
-        seen.keys().filter(|status| **status < 300).count() > 0,
-        "{seen:?}"
-    );
+    assert!(seen.keys().filter(|status| **status < 300).count() > 0, "{seen:?}");
     assert!(rng.random::<u64>() > 0);
     client.get("/readyz").await.expect(200);
 }

@@ -39,11 +39,7 @@ fn every_service_has_a_configuration_that_is_accepted() {
         let config: Value = serde_json::from_slice(&output.stdout).unwrap();
         let database = config["store"]["url"].as_str().unwrap();
         assert!(!database.is_empty(), "{} has no database", service.name);
-        assert!(
-            !String::from_utf8_lossy(&output.stdout).contains(":daybook@"),
-            "{} shows a password",
-            service.name
-        );
+        assert!(!String::from_utf8_lossy(&output.stdout).contains(":daybook@"), "{} shows a password", service.name);
         if service.once {
             continue;
         }
@@ -67,10 +63,7 @@ fn every_service_has_a_configuration_that_is_accepted() {
             "the health check asks elsewhere than {ready}"
         );
     }
-    let all: BTreeSet<_> = daybook::config::roles::Role::ALL
-        .iter()
-        .map(|role| role.name().to_owned())
-        .collect();
+    let all: BTreeSet<_> = daybook::config::roles::Role::ALL.iter().map(|role| role.name().to_owned()).collect();
     assert_eq!(roles, all, "every role is run, and none twice");
 }
 

@@ -17,11 +17,7 @@ async fn hang_up(address: &str, request: &[u8], bytes: usize, read: usize) {
     let _ = stream.write_all(&request[..bytes]).await;
     if read > 0 {
         let mut some = vec![0; read];
-        let _ = tokio::time::timeout(
-            std::time::Duration::from_millis(200),
-            stream.read(&mut some),
-        )
-        .await;
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(200), stream.read(&mut some)).await;
     }
     let _ = stream.set_zero_linger();
 }
@@ -39,21 +35,10 @@ async fn one(address: String, client: Client, number: usize, seed: u64) -> (bool
     let key = format!("buyer-{number}");
     let order = shop::order(&[("RED", 1)], "sandbox:approve");
     let request = request(&address, &key, &order.to_string());
-    let bytes = if rng.random_bool(0.5) {
-        request.len()
-    } else {
-        rng.random_range(0..request.len())
-    };
-    let read = if bytes == request.len() {
-        rng.random_range(0..200)
-    } else {
-        0
-    };
+    let bytes = if rng.random_bool(0.5) { request.len() } else { rng.random_range(0..request.len()) };
+    let read = if bytes == request.len() { rng.random_range(0..200) } else { 0 };
     hang_up(&address, &request, bytes, read).await;
-    let answer = client
-        .post_once("/v1/orders", &key, &order)
-        .await
-        .expect(201);
+    let answer = client.post_once("/v1/orders", &key, &order).await.expect(201);
     (answer.replayed, answer.text("/order_id"))
 }
 
@@ -68,14 +53,8 @@ async fn a_client_that_hangs_up_and_comes_back_has_one_order() {
     let mut orders = std::collections::BTreeSet::new();
     let mut replayed = 0;
     for round in 0..CLIENTS / 50 {
-        let tries = (0..50).map(|at| {
-            tokio::spawn(one(
-                server.address().to_owned(),
-                client.clone(),
-                round * 50 + at,
-                seed,
-            ))
-        });
+        let tries =
+            (0..50).map(|at| tokio::spawn(one(server.address().to_owned(), client.clone(), round * 50 + at, seed)));
         for done in futures_util::future::join_all(tries).await {
             let (again, order_id) = done.unwrap();
             replayed += usize::from(again);
@@ -84,25 +63,11 @@ async fn a_client_that_hangs_up_and_comes_back_has_one_order() {
     }
     assert_eq!(orders.len(), CLIENTS);
     // Some first tries were carried out though nobody waited for the answer, and some were not: else nothing was tested.
-    assert!(
-        replayed > CLIENTS / 20 && replayed < CLIENTS,
-        "{replayed} of {CLIENTS} had been carried out"
-    );
+    assert!(replayed > CLIENTS / 20 && replayed < CLIENTS, "{replayed} of {CLIENTS} had been carried out");
     let position = shop::head(&client).await;
-    let listed = client
-        .get(&format!(
-            "/v1/orders?count=exact&limit=1&min_position={position}"
-        ))
-        .await
-        .expect(200)
-        .json();
-    assert_eq!(
-        listed
-            .pointer("/count/value")
-            .and_then(serde_json::Value::as_u64),
-        Some(CLIENTS as u64),
-        "{listed}"
-    );
+    let listed =
+        client.get(&format!("/v1/orders?count=exact&limit=1&min_position={position}")).await.expect(200).json();
+    assert_eq!(listed.pointer("/count/value").and_then(serde_json::Value::as_u64), Some(CLIENTS as u64), "{listed}");
     assert!(server.stop().success());
     verify(&data);
 }
@@ -110,16 +75,7 @@ async fn a_client_that_hangs_up_and_comes_back_has_one_order() {
 /// `daybook verify` says that everything is as it should be.
 pub(crate) fn verify(data: &std::path::Path) {
     let mut command: Command = server::daybook();
-    let output = command
-        .args([
-            "verify",
-            "--data",
-            data.to_str().unwrap(),
-            "--output",
-            "json",
-        ])
-        .output()
-        .unwrap();
+    let output = command.args(["verify", "--data", data.to_str().unwrap(), "--output", "json"]).output().unwrap();
     assert!(
         output.status.success(),
         "{}{}",

@@ -46,11 +46,8 @@ async fn server(data: &std::path::Path, gate: &Gate) -> (daybook::roles::Running
     config.store.data = data.to_owned();
     config.http.listen = "127.0.0.1:0".parse().unwrap();
     let hook = gate.hook();
-    let running = daybook::roles::start_with(config, "test", move |options| {
-        options.before_commit = Some(hook)
-    })
-    .await
-    .unwrap();
+    let running =
+        daybook::roles::start_with(config, "test", move |options| options.before_commit = Some(hook)).await.unwrap();
     running.serve().await.unwrap();
     let client = Client::new(&running.url());
     (running, client)
@@ -66,10 +63,7 @@ async fn stalled(
     let requests: Vec<_> = requests.map(tokio::spawn).collect();
     tokio::time::sleep(Duration::from_millis(600)).await;
     let reached = gate.reached();
-    let told = requests
-        .iter()
-        .filter(|request| request.is_finished())
-        .count();
+    let told = requests.iter().filter(|request| request.is_finished()).count();
     // Opened before anything is claimed, so that a test that fails ends.
     gate.state.store(OPEN, Ordering::SeqCst);
     assert!(reached > before, "the fault did not happen");
@@ -94,10 +88,7 @@ async fn nobody_is_answered_while_the_sync_stalls() {
         let client = client.clone();
         async move {
             client
-                .post(
-                    "/v1/stock/RED/adjustments",
-                    &serde_json::json!({ "delta": -1, "reason": "x", "expected": 99 }),
-                )
+                .post("/v1/stock/RED/adjustments", &serde_json::json!({ "delta": -1, "reason": "x", "expected": 99 }))
                 .await
         }
     };
@@ -108,11 +99,7 @@ async fn nobody_is_answered_while_the_sync_stalls() {
     let order = shop::order(&[("RED", 1)], "sandbox:approve");
     let orders = (0..8).map(|number| {
         let (client, order) = (client.clone(), order.clone());
-        async move {
-            client
-                .post_once("/v1/orders", &format!("stalled-{number}"), &order)
-                .await
-        }
+        async move { client.post_once("/v1/orders", &format!("stalled-{number}"), &order).await }
     });
     for answer in stalled(&gate, orders).await {
         answer.expect(201);
@@ -132,19 +119,10 @@ async fn a_sync_that_fails_is_never_answered_with_success() {
     let order = shop::order(&[("RED", 1)], "sandbox:approve");
     let tries = (0..8).map(|number| {
         let (client, order) = (client.clone(), order.clone());
-        async move {
-            client
-                .post_once("/v1/orders", &format!("failing-{number}"), &order)
-                .await
-        }
+        async move { client.post_once("/v1/orders", &format!("failing-{number}"), &order).await }
     });
     for answer in futures_util::future::join_all(tries).await {
-        assert!(
-            answer.status >= 500,
-            "answered {} though nothing was synced: {}",
-            answer.status,
-            answer.body
-        );
+        assert!(answer.status >= 500, "answered {} though nothing was synced: {}", answer.status, answer.body);
     }
     assert!(gate.reached() > 0, "the fault did not happen");
     // The files may not close cleanly after such a failure; what is in them is what the next start finds.
@@ -153,17 +131,10 @@ async fn a_sync_that_fails_is_never_answered_with_success() {
     // What became of them is found out by asking again under the same key: one order each, whatever it was.
     let (running, client) = server(&data, &Gate::default()).await;
     for number in 0..8 {
-        client
-            .post_once("/v1/orders", &format!("failing-{number}"), &order)
-            .await
-            .expect(201);
+        client.post_once("/v1/orders", &format!("failing-{number}"), &order).await.expect(201);
     }
     let position = shop::head(&client).await;
-    let listed = client
-        .get(&format!("/v1/orders?min_position={position}"))
-        .await
-        .expect(200)
-        .json();
+    let listed = client.get(&format!("/v1/orders?min_position={position}")).await.expect(200).json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 8, "{listed}");
     running.stop().await.unwrap();
 }

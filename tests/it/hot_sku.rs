@@ -15,9 +15,7 @@ async fn a_thousand_buyers_of_a_hundred_units() {
         let client = client.clone();
         tokio::spawn(async move {
             let since = Instant::now();
-            let answer = client
-                .post_and_wait("/v1/orders", &shop::order(&[("HOT", 1)], "sandbox:approve"))
-                .await;
+            let answer = client.post_and_wait("/v1/orders", &shop::order(&[("HOT", 1)], "sandbox:approve")).await;
             (answer, since.elapsed())
         })
     });
@@ -27,34 +25,17 @@ async fn a_thousand_buyers_of_a_hundred_units() {
         let (answer, took) = buyer.await.unwrap();
         let answer = answer.expect(201);
         let body = answer.json();
-        let reason = body
-            .pointer("/rejection/reason")
-            .and_then(|reason| reason.as_str())
-            .unwrap_or("");
-        *verdicts
-            .entry(
-                format!("{} {reason}", answer.text("/status"))
-                    .trim()
-                    .to_owned(),
-            )
-            .or_default() += 1;
+        let reason = body.pointer("/rejection/reason").and_then(|reason| reason.as_str()).unwrap_or("");
+        *verdicts.entry(format!("{} {reason}", answer.text("/status")).trim().to_owned()).or_default() += 1;
         times.push(took);
     }
     times.sort();
-    println!(
-        "p50 {:?}, p99 {:?}, last {:?}",
-        times[500], times[990], times[999]
-    );
-    let wanted = BTreeMap::from([
-        ("confirmed".to_owned(), 100),
-        ("rejected out_of_stock".to_owned(), 900),
-    ]);
+    println!("p50 {:?}, p99 {:?}, last {:?}", times[500], times[990], times[999]);
+    let wanted = BTreeMap::from([("confirmed".to_owned(), 100), ("rejected out_of_stock".to_owned(), 900)]);
     assert_eq!(verdicts, wanted);
     let body = client.get("/v1/stock/HOT").await.expect(200).body;
     assert!(
-        body.contains("\"on_hand\":100")
-            && body.contains("\"reserved\":100")
-            && body.contains("\"available\":0"),
+        body.contains("\"on_hand\":100") && body.contains("\"reserved\":100") && body.contains("\"available\":0"),
         "{body}"
     );
 }

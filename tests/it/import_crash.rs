@@ -19,9 +19,7 @@ const KILLS: usize = 20;
 
 /// A small file in the retail layout: sales, credits before and after shipping, a correction, postage, rows that are bad.
 fn file(folder: &Path) -> PathBuf {
-    let mut text = String::from(
-        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n",
-    );
+    let mut text = String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
     let mut rng = StdRng::seed_from_u64(1);
     for invoice in 0..120 {
         let day = 1 + invoice / 12;
@@ -30,8 +28,14 @@ fn file(folder: &Path) -> PathBuf {
         for line in 0..rng.random_range(1..5) {
             let sku = 20_000 + (invoice * 7 + line * 3) % 40;
             let qty = rng.random_range(1..12);
-            writeln!(text, "{},{sku},THING {sku},{qty},2010-12-{day:02} 09:{minute:02}:00,{}.{:02},{customer},United Kingdom", 540_000 + invoice, sku % 9, sku % 100)
-                .unwrap();
+            writeln!(
+                text,
+                "{},{sku},THING {sku},{qty},2010-12-{day:02} 09:{minute:02}:00,{}.{:02},{customer},United Kingdom",
+                540_000 + invoice,
+                sku % 9,
+                sku % 100
+            )
+            .unwrap();
         }
         if invoice % 9 == 4 {
             writeln!(
@@ -43,16 +47,18 @@ fn file(folder: &Path) -> PathBuf {
         }
         if invoice % 11 == 6 {
             let sku = 20_000 + (invoice * 7) % 40;
-            writeln!(text, "C{},{sku},THING {sku},-1,2010-12-{:02} 15:00:00,{}.{:02},{customer},United Kingdom", 550_000 + invoice, day + invoice % 3, sku % 9, sku % 100)
-                .unwrap();
-        }
-        if invoice % 40 == 13 {
             writeln!(
                 text,
-                "{},20001,,-3,2010-12-{day:02} 16:00:00,0,,United Kingdom",
-                560_000 + invoice
+                "C{},{sku},THING {sku},-1,2010-12-{:02} 15:00:00,{}.{:02},{customer},United Kingdom",
+                550_000 + invoice,
+                day + invoice % 3,
+                sku % 9,
+                sku % 100
             )
             .unwrap();
+        }
+        if invoice % 40 == 13 {
+            writeln!(text, "{},20001,,-3,2010-12-{day:02} 16:00:00,0,,United Kingdom", 560_000 + invoice).unwrap();
             writeln!(
                 text,
                 "C{},20002,NEVER BOUGHT,-2,2010-12-{day:02} 16:00:00,1.00,18999,United Kingdom",
@@ -90,11 +96,7 @@ fn import(data: &Path, file: &Path) -> std::process::Command {
 /// Runs an import to its end: what it reports of the file, and what it refused.
 fn finish(data: &Path, file: &Path) -> (Value, Value) {
     let output = import(data, file).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     (report["counts"].clone(), report["refused"].clone())
 }
@@ -110,11 +112,7 @@ async fn figures(data: &Path) -> (BTreeMap<String, Value>, BTreeMap<String, Valu
         let page = client.get(&path).await.expect(200).json();
         for item in page["items"].as_array().unwrap() {
             let id = item["order_id"].as_str().unwrap().to_owned();
-            let order = client
-                .get(&format!("/v1/orders/{id}"))
-                .await
-                .expect(200)
-                .json();
+            let order = client.get(&format!("/v1/orders/{id}")).await.expect(200).json();
             let kept = [
                 "external_ref",
                 "status",
@@ -125,12 +123,7 @@ async fn figures(data: &Path) -> (BTreeMap<String, Value>, BTreeMap<String, Valu
                 "payment",
                 "lines",
             ];
-            orders.insert(
-                id,
-                kept.iter()
-                    .map(|name| ((*name).to_owned(), order[*name].clone()))
-                    .collect(),
-            );
+            orders.insert(id, kept.iter().map(|name| ((*name).to_owned(), order[*name].clone())).collect());
         }
         let Some(cursor) = page["next"].as_str() else {
             break;
@@ -154,10 +147,7 @@ fn strip(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|name, _| {
-                !matches!(
-                    name.as_str(),
-                    "version" | "position" | "recorded_at" | "updated_at" | "as_of"
-                )
+                !matches!(name.as_str(), "version" | "position" | "recorded_at" | "updated_at" | "as_of")
             });
             fields.values_mut().for_each(strip);
         }
@@ -169,10 +159,7 @@ fn strip(value: &mut Value) {
 /// Every saga of the store by its last event: all of them have ended.
 async fn sagas_left(data: &Path) -> Vec<String> {
     let store = event_store::sqlite::Store::open_read_only(data).unwrap();
-    let filter = Filter {
-        categories: vec!["saga".to_owned()],
-        ..Filter::default()
-    };
+    let filter = Filter { categories: vec!["saga".to_owned()], ..Filter::default() };
     let mut last: BTreeMap<String, String> = BTreeMap::new();
     let mut after = 0;
     loop {
@@ -186,19 +173,13 @@ async fn sagas_left(data: &Path) -> Vec<String> {
         after = page.next;
     }
     assert!(last.len() > 100, "{} sagas ran", last.len());
-    last.into_iter()
-        .filter(|(_, kind)| kind != "SagaEnded")
-        .map(|(id, kind)| format!("{id}: {kind}"))
-        .collect()
+    last.into_iter().filter(|(_, kind)| kind != "SagaEnded").map(|(id, kind)| format!("{id}: {kind}")).collect()
 }
 
 /// The position of the first and of the last order's event in a finished store.
 async fn span(data: &Path) -> (u64, u64) {
     let store = event_store::sqlite::Store::open_read_only(data).unwrap();
-    let filter = Filter {
-        categories: vec!["order".to_owned()],
-        ..Filter::default()
-    };
+    let filter = Filter { categories: vec!["order".to_owned()], ..Filter::default() };
     let (mut first, mut last, mut after) = (0, 0, 0);
     loop {
         let page = store.read_log(after, &filter, 1_000).await.unwrap();
@@ -215,11 +196,7 @@ async fn span(data: &Path) -> (u64, u64) {
 
 /// Kills the import once the log has reached `at`; true if it was in the middle of its work.
 fn kill_at(data: &Path, file: &Path, at: u64) -> bool {
-    let mut child = import(data, file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = import(data, file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let since = Instant::now();
     let head = |store: &Arc<_>| -> u64 {
         let store: &Arc<event_store::sqlite::ReadOnly> = store;
@@ -260,10 +237,7 @@ async fn an_import_killed_at_random_moments_ends_as_one_never_killed() {
     let mut tries = 0;
     while killed < KILLS {
         tries += 1;
-        assert!(
-            tries < 3 * KILLS,
-            "only {killed} of {tries} kills hit the middle"
-        );
+        assert!(tries < 3 * KILLS, "only {killed} of {tries} kills hit the middle");
         let data = folder.path().join(format!("killed-{tries}"));
         let at = rng.random_range(first..last);
         if !kill_at(&data, &file, at) {
@@ -271,23 +245,13 @@ async fn an_import_killed_at_random_moments_ends_as_one_never_killed() {
         }
         killed += 1;
         assert_eq!(finish(&data, &file), report, "killed at {at}");
-        assert_eq!(
-            sagas_left(&data).await,
-            Vec::<String>::new(),
-            "killed at {at}"
-        );
+        assert_eq!(sagas_left(&data).await, Vec::<String>::new(), "killed at {at}");
         verify(&data);
         assert_eq!(figures(&data).await, wanted, "killed at {at}");
         std::fs::remove_dir_all(&data).unwrap();
     }
     // And once more over the store of the calm run: it adds nothing.
-    let head = || async {
-        event_store::sqlite::Store::open_read_only(&calm)
-            .unwrap()
-            .head()
-            .borrow()
-            .position
-    };
+    let head = || async { event_store::sqlite::Store::open_read_only(&calm).unwrap().head().borrow().position };
     let before = head().await;
     assert_eq!(finish(&calm, &file), report);
     assert_eq!(head().await, before);

@@ -12,20 +12,13 @@ use crate::harness::load::{Counts, Load};
 use crate::harness::recorded::Endpoints;
 
 fn count(counts: &Counts, of: &str) -> u64 {
-    counts
-        .iter()
-        .filter(|(what, _)| what.contains(of))
-        .map(|(_, count)| count)
-        .sum()
+    counts.iter().filter(|(what, _)| what.contains(of)).map(|(_, count)| count).sum()
 }
 
 #[test]
 fn the_checkers_command_ids_are_the_servers() {
     let tenant = domain::ids::Tenant::try_new("main").unwrap();
-    assert_eq!(
-        checker::command_id("main", "a-key"),
-        command_api::execute::command_id(&tenant, "a-key")
-    );
+    assert_eq!(checker::command_id("main", "a-key"), command_api::execute::command_id(&tenant, "a-key"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -38,9 +31,7 @@ async fn what_clients_were_told_holds_across_a_kill() {
 
     let server = Server::start(&data).await;
     let address = server.address().to_owned();
-    let running = Load::of(8, seed)
-        .start(&history, &Endpoints::of(&address))
-        .await;
+    let running = Load::of(8, seed).start(&history, &Endpoints::of(&address)).await;
     running.until_more(200, Duration::from_secs(120)).await;
     server.kill();
     let server = Server::start_at(&data, address, &[]).await;
@@ -51,22 +42,9 @@ async fn what_clients_were_told_holds_across_a_kill() {
     let log = Store::open_read_only(&data).unwrap();
     let report = checker::check(&history, &*log).await.unwrap();
     report.assert_green();
-    assert!(
-        report.counts.resolved > 0,
-        "the kill met no command: {report}"
-    );
-    for done in [
-        "Place 201",
-        "Ship 20",
-        "Read 200",
-        " again",
-        "Misuse idempotency-key-reused",
-        "version-mismatch",
-    ] {
-        assert!(
-            count(&counts, done) > 0,
-            "{done} never happened: {counts:?}"
-        );
+    assert!(report.counts.resolved > 0, "the kill met no command: {report}");
+    for done in ["Place 201", "Ship 20", "Read 200", " again", "Misuse idempotency-key-reused", "version-mismatch"] {
+        assert!(count(&counts, done) > 0, "{done} never happened: {counts:?}");
     }
     assert_eq!(count(&counts, "unresolved"), 0, "{counts:?}");
     assert!(server.stop().success());
@@ -79,17 +57,11 @@ async fn a_store_put_back_to_an_older_copy_is_found_out() {
     let history = History::new();
     let server = Server::start(&data).await;
     let address = server.address().to_owned();
-    let running = Load::of(4, 7)
-        .start(&history, &Endpoints::of(&address))
-        .await;
+    let running = Load::of(4, 7).start(&history, &Endpoints::of(&address)).await;
     running.until_more(40, Duration::from_secs(120)).await;
     server.stop();
     let copy = folder.path().join("copy");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([&data, &copy])
-        .status()
-        .unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").args([&data, &copy]).status().unwrap();
     assert!(copied.success());
 
     let server = Server::start_at(&data, address.clone(), &[]).await;

@@ -12,52 +12,24 @@ async fn a_second_writer_is_refused_by_name_and_readers_are_not() {
     let server = Server::start(&data).await;
     let client = server.client();
     shop::receive(&client, "RED", 10).await;
-    let order = shop::place(&client, &[("RED", 1)], "sandbox:approve")
-        .await
-        .text("/order_id");
+    let order = shop::place(&client, &[("RED", 1)], "sandbox:approve").await.text("/order_id");
 
-    let second = server::daybook()
-        .args(["rebuild", "order_list", "--data", data.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let second = server::daybook().args(["rebuild", "order_list", "--data", data.to_str().unwrap()]).output().unwrap();
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(
-        said.contains(server.address()),
-        "it does not say who holds the store: {said}"
-    );
+    assert!(said.contains(server.address()), "it does not say who holds the store: {said}");
     let through = server::daybook()
-        .args([
-            "rebuild",
-            "order_list",
-            "--url",
-            &format!("http://{}", server.address()),
-        ])
+        .args(["rebuild", "order_list", "--url", &format!("http://{}", server.address())])
         .output()
         .unwrap();
-    assert!(
-        through.status.success(),
-        "{}",
-        String::from_utf8_lossy(&through.stderr)
-    );
+    assert!(through.status.success(), "{}", String::from_utf8_lossy(&through.stderr));
 
     verify(&data);
     let history = server::daybook()
-        .args([
-            "history",
-            &order,
-            "--data",
-            data.to_str().unwrap(),
-            "--output",
-            "json",
-        ])
+        .args(["history", &order, "--data", data.to_str().unwrap(), "--output", "json"])
         .output()
         .unwrap();
-    assert!(
-        history.status.success(),
-        "{}",
-        String::from_utf8_lossy(&history.stderr)
-    );
+    assert!(history.status.success(), "{}", String::from_utf8_lossy(&history.stderr));
     let history: Value = serde_json::from_slice(&history.stdout).unwrap();
     assert!(history.to_string().contains("OrderConfirmed"), "{history}");
 }
@@ -72,13 +44,7 @@ async fn health_metrics_and_a_stop_that_drains() {
     shop::place(&client, &[("RED", 1)], "sandbox:approve").await;
     client.get("/livez").await.expect(200);
     let metrics = client.get("/metrics").await.expect(200).body;
-    for name in [
-        "daybook_http_requests",
-        "daybook_store_group",
-        "queue",
-        "lag",
-        "daybook_saga",
-    ] {
+    for name in ["daybook_http_requests", "daybook_store_group", "queue", "lag", "daybook_saga"] {
         assert!(metrics.contains(name), "{name} is missing in {metrics}");
     }
     assert!(server.stop().success());
@@ -90,16 +56,9 @@ fn an_unknown_key_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("daybook.toml");
     std::fs::write(&file, "[http]\nlissten = \"127.0.0.1:0\"\n").unwrap();
-    let output = server::daybook()
-        .args(["config", "--check", "--config", file.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let output = server::daybook().args(["config", "--check", "--config", file.to_str().unwrap()]).output().unwrap();
     assert!(!output.status.success());
-    assert!(
-        String::from_utf8_lossy(&output.stderr).contains("lissten"),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("lissten"), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -108,24 +67,13 @@ fn the_demo_tells_what_happened() {
     let data = folder.path().join("demo");
     let run = |arguments: &[&str]| {
         server::daybook()
-            .args([
-                "demo",
-                "--no-serve",
-                "--invoices",
-                "60",
-                "--data",
-                data.to_str().unwrap(),
-            ])
+            .args(["demo", "--no-serve", "--invoices", "60", "--data", data.to_str().unwrap()])
             .args(arguments)
             .output()
             .unwrap()
     };
     let output = run(&["--output", "json"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         summary["orders"]
@@ -134,45 +82,22 @@ fn the_demo_tells_what_happened() {
             .is_some_and(|orders| orders > 30),
         "{summary}"
     );
-    assert!(
-        !run(&[]).status.success(),
-        "a store that is not empty was taken"
-    );
+    assert!(!run(&[]).status.success(), "a store that is not empty was taken");
     assert!(run(&["--resume"]).status.success());
     verify(&data);
 }
 
 #[test]
 fn a_separate_count_of_the_retail_file_agrees() {
-    let sample = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../data/retail/online_retail_sample.csv.gz"
-    );
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/retail/online_retail_sample.csv.gz");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/count_retail.py");
-    let separate = std::process::Command::new("python3")
-        .args([script, sample])
-        .output()
-        .unwrap();
-    assert!(
-        separate.status.success(),
-        "{}",
-        String::from_utf8_lossy(&separate.stderr)
-    );
+    let separate = std::process::Command::new("python3").args([script, sample]).output().unwrap();
+    assert!(separate.status.success(), "{}", String::from_utf8_lossy(&separate.stderr));
     let separate: Value = serde_json::from_slice(&separate.stdout).unwrap();
-    let ours = server::daybook()
-        .args(["import", sample, "--count-only", "--output", "json"])
-        .output()
-        .unwrap();
-    assert!(
-        ours.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ours.stderr)
-    );
+    let ours = server::daybook().args(["import", sample, "--count-only", "--output", "json"]).output().unwrap();
+    assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
     let ours: Value = serde_json::from_slice(&ours.stdout).unwrap();
-    assert!(
-        separate.as_object().is_some_and(|counts| counts.len() > 3),
-        "{separate}"
-    );
+    assert!(separate.as_object().is_some_and(|counts| counts.len() > 3), "{separate}");
     for (name, count) in separate.as_object().unwrap() {
         let told = ours.get(name).or(ours["counts"].get(name));
         assert_eq!(told, Some(count), "{name}: {ours}");

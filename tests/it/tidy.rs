@@ -28,9 +28,7 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 fn is_test(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tests.rs")
-        || path
-            .components()
-            .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
+        || path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
 }
 
 /// The file without its test modules.
@@ -41,11 +39,7 @@ fn product_part(text: &str) -> &str {
 #[test]
 fn every_file_says_what_it_is() {
     for (path, text) in sources() {
-        assert!(
-            text.starts_with("//! ") || text.starts_with("#![doc"),
-            "{} does not begin with `//!`",
-            path.display()
-        );
+        assert!(text.starts_with("//! ") || text.starts_with("#![doc"), "{} does not begin with `//!`", path.display());
     }
 }
 
@@ -53,11 +47,7 @@ fn every_file_says_what_it_is() {
 fn the_environment_is_read_in_daybook_only() {
     for (path, text) in sources() {
         if !path.starts_with("daybook") && !is_test(&path) {
-            assert!(
-                !product_part(&text).contains("env::var"),
-                "{} reads the environment",
-                path.display()
-            );
+            assert!(!product_part(&text).contains("env::var"), "{} reads the environment", path.display());
         }
     }
 }
@@ -77,11 +67,7 @@ fn the_domain_has_no_clock_no_randomness_and_no_io() {
                 "async fn",
                 "println!",
             ] {
-                assert!(
-                    !product_part(&text).contains(banned),
-                    "{} says {banned}",
-                    path.display()
-                );
+                assert!(!product_part(&text).contains(banned), "{} says {banned}", path.display());
             }
         }
     }
@@ -102,18 +88,10 @@ fn nothing_is_left_open_or_switched_off() {
 #[test]
 fn no_line_ends_in_a_space_and_no_file_is_a_hall() {
     for (path, text) in sources() {
-        assert!(
-            !text.lines().any(|line| line.ends_with([' ', '\t'])),
-            "{} has trailing spaces",
-            path.display()
-        );
+        assert!(!text.lines().any(|line| line.ends_with([' ', '\t'])), "{} has trailing spaces", path.display());
         if !is_test(&path) {
             let lines = text.lines().count();
-            assert!(
-                lines <= 700,
-                "{} has {lines} lines: divide it",
-                path.display()
-            );
+            assert!(lines <= 700, "{} has {lines} lines: divide it", path.display());
         }
     }
 }

@@ -29,29 +29,15 @@ struct Moved {
 
 impl<'a> Afloat<'a> {
     pub(super) fn new(inner: &'a Inner) -> Self {
-        Self {
-            inner,
-            moved: Vec::new(),
-            landed: false,
-        }
+        Self { inner, moved: Vec::new(), landed: false }
     }
 
     /// Moves a fold past what was decided on it: so many events, the last one with this id.
-    pub(super) fn fold(
-        &mut self,
-        slot: &Arc<Slot>,
-        held: &mut Held,
-        facts: &dyn Facts,
-        (count, last): (usize, Uuid),
-    ) {
+    pub(super) fn fold(&mut self, slot: &Arc<Slot>, held: &mut Held, facts: &dyn Facts, (count, last): (usize, Uuid)) {
         let before = held.version;
         held.version += count as Version;
         held.last = Some(last);
-        self.moved.push(Moved {
-            slot: Arc::clone(slot),
-            version: held.version,
-            snapshot: None,
-        });
+        self.moved.push(Moved { slot: Arc::clone(slot), version: held.version, snapshot: None });
         facts.fold(&mut *held.fold);
         let every = self.inner.options.snapshot_every.max(1);
         if before / every != held.version / every
@@ -102,15 +88,7 @@ impl Inner {
         let store = Arc::clone(&self.store);
         self.tracker.spawn(async move {
             match fold.write() {
-                Ok(state) => store.keep_snapshot(
-                    stream,
-                    Snapshot {
-                        fold: fold_version,
-                        version,
-                        event_id,
-                        state,
-                    },
-                ),
+                Ok(state) => store.keep_snapshot(stream, Snapshot { fold: fold_version, version, event_id, state }),
                 Err(error) => tracing::error!(stream = %stream, %error, "a state has no bytes"),
             }
         });

@@ -47,35 +47,22 @@ impl<'a> Work<'a> {
             .steps
             .iter()
             .enumerate()
-            .map(|(at, step)| Part {
-                at,
-                step,
-                stream: request.stream_id(&step.stream),
-            })
+            .map(|(at, step)| Part { at, step, stream: request.stream_id(&step.stream) })
             .collect();
         parts.sort_by(|a, b| a.stream.cmp(&b.stream));
         if parts.is_empty() {
             return Err(Error::Plan("it asks nothing".to_owned()));
         }
-        if let Some(twice) = parts
-            .windows(2)
-            .find(|pair| pair[0].stream == pair[1].stream)
-        {
+        if let Some(twice) = parts.windows(2).find(|pair| pair[0].stream == pair[1].stream) {
             let stream = &twice[0].stream;
             return Err(Error::Plan(format!("it asks {stream} twice")));
         }
         if let Some((stream, _)) = &request.if_match
             && !plan.steps.iter().any(|step| step.stream == *stream)
         {
-            return Err(Error::Plan(
-                "it names the version of a stream that it asks nothing of".to_owned(),
-            ));
+            return Err(Error::Plan("it names the version of a stream that it asks nothing of".to_owned()));
         }
-        Ok(Self {
-            request,
-            plan,
-            parts,
-        })
+        Ok(Self { request, plan, parts })
     }
 
     fn decide(&self, held: &[MutexGuard<'_, Held>]) -> Result<Decision, Error> {
@@ -104,9 +91,7 @@ impl<'a> Work<'a> {
         let refused = refused.into_iter().map(|(_, refusal)| refusal).collect();
         Ok(match refuse::combine(refused) {
             Some(refusal) => Decision::Settle(refusal.into()),
-            None if facts.iter().all(Option::is_none) => {
-                Decision::Settle(outcome::Verdict::NothingToDo)
-            }
+            None if facts.iter().all(Option::is_none) => Decision::Settle(outcome::Verdict::NothingToDo),
             None => Decision::Apply(facts),
         })
     }
@@ -165,16 +150,8 @@ impl Inner {
 
     /// The slots of a command's streams, loaded.
     async fn slots(&self, work: &Work<'_>) -> Result<Vec<Arc<Slot>>, Error> {
-        let slots: Vec<Arc<Slot>> = work
-            .parts
-            .iter()
-            .map(|part| self.cache.slot(&part.stream, part.step.of))
-            .collect();
-        let absent: Vec<Arc<Slot>> = slots
-            .iter()
-            .filter(|slot| !slot.is_loaded())
-            .cloned()
-            .collect();
+        let slots: Vec<Arc<Slot>> = work.parts.iter().map(|part| self.cache.slot(&part.stream, part.step.of)).collect();
+        let absent: Vec<Arc<Slot>> = slots.iter().filter(|slot| !slot.is_loaded()).cloned().collect();
         self.metrics.looked_up(slots.len(), absent.len());
         stream::iter(absent)
             .map(|slot| async move { slot.load(&*self.store).await })
@@ -203,11 +180,8 @@ impl Inner {
             });
         }
         let batch = batch::applied(work.request, decided);
-        let last: Vec<_> = batch
-            .writes
-            .iter()
-            .map(|write| (write.events.len(), write.events.last().map(|e| e.event_id)))
-            .collect();
+        let last: Vec<_> =
+            batch.writes.iter().map(|write| (write.events.len(), write.events.last().map(|e| e.event_id))).collect();
         let (pending, early) = self.send(batch);
         let mut afloat = Afloat::new(self);
         if matches!(early, None | Some(Ok(Outcome::Appended(_)))) {
@@ -251,12 +225,8 @@ impl Inner {
         held: Vec<MutexGuard<'_, Held>>,
         verdict: outcome::Verdict,
     ) -> Result<Attempt, Error> {
-        let looked_at: Vec<_> = work
-            .parts
-            .iter()
-            .zip(&held)
-            .map(|(part, held)| (&part.step.stream, &part.stream, &**held))
-            .collect();
+        let looked_at: Vec<_> =
+            work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
         let batch = batch::settled(work.request, verdict.clone(), &looked_at)?;
         let (pending, early) = self.send(batch);
         let mut streams = Vec::with_capacity(held.len());
@@ -284,15 +254,8 @@ impl Inner {
         }
     }
 
-    async fn again(
-        &self,
-        work: &Work<'_>,
-        receipt: &Receipt,
-        replayed: bool,
-    ) -> Result<Attempt, Error> {
-        let mut done = self
-            .replay(&work.request.tenant, Some(work.plan), receipt)
-            .await?;
+    async fn again(&self, work: &Work<'_>, receipt: &Receipt, replayed: bool) -> Result<Attempt, Error> {
+        let mut done = self.replay(&work.request.tenant, Some(work.plan), receipt).await?;
         done.replayed = replayed;
         Ok(Attempt::Done(done))
     }
@@ -343,9 +306,7 @@ impl Inner {
     /// Asks the store what became of a batch whose outcome it did not tell. The answer comes from behind everything in flight.
     async fn resolve(&self, work: &Work<'_>, why: String) -> Result<Landed, Error> {
         match self.store.command(work.request.command_id).await {
-            Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => {
-                Ok(Landed::Before(receipt, false))
-            }
+            Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => Ok(Landed::Before(receipt, false)),
             Ok(Some(_)) => Err(Error::KeyReused),
             Ok(None) => Ok(Landed::Not),
             Err(_) => Err(Error::Unknown(why)),

@@ -23,11 +23,9 @@ struct Envelope<'a> {
 impl Envelope<'_> {
     fn event(&self, encoded: Encoded, correlation: Option<Uuid>) -> NewEvent {
         let metadata = match correlation {
-            Some(correlation) if correlation != self.metadata.correlation => Metadata {
-                correlation,
-                ..self.metadata.clone()
+            Some(correlation) if correlation != self.metadata.correlation => {
+                Metadata { correlation, ..self.metadata.clone() }.encode()
             }
-            .encode(),
             _ => self.bytes.clone(),
         };
         NewEvent {
@@ -43,10 +41,7 @@ impl Envelope<'_> {
 /// What is expected of a stream that was looked at.
 fn expected(held: &Held) -> Expectation {
     match held.last {
-        Some(event_id) => Expectation::At {
-            version: held.version,
-            event_id,
-        },
+        Some(event_id) => Expectation::At { version: held.version, event_id },
         None => Expectation::NoStream,
     }
 }
@@ -60,10 +55,7 @@ pub(super) struct Decided<'a> {
 
 /// The batch of a command that takes effect.
 pub(super) fn applied(request: &Request, decided: Vec<Decided<'_>>) -> Batch {
-    let envelope = Envelope {
-        metadata: &request.metadata,
-        bytes: request.metadata.encode(),
-    };
+    let envelope = Envelope { metadata: &request.metadata, bytes: request.metadata.encode() };
     let writes = decided
         .into_iter()
         .map(|part| StreamWrite {
@@ -96,13 +88,8 @@ pub(super) fn settled(
             })
             .collect(),
     });
-    let encoded = event
-        .encode()
-        .map_err(|error| Error::Plan(error.to_string()))?;
-    let envelope = Envelope {
-        metadata: &request.metadata,
-        bytes: request.metadata.encode(),
-    };
+    let encoded = event.encode().map_err(|error| Error::Plan(error.to_string()))?;
+    let envelope = Envelope { metadata: &request.metadata, bytes: request.metadata.encode() };
     let mut writes: Vec<StreamWrite> = looked_at
         .iter()
         .map(|(_, stream, held)| StreamWrite {
@@ -120,11 +107,7 @@ pub(super) fn settled(
 }
 
 fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {
-    Batch {
-        command_id: request.command_id,
-        fingerprint: request.fingerprint,
-        writes,
-    }
+    Batch { command_id: request.command_id, fingerprint: request.fingerprint, writes }
 }
 
 /// What a receipt's outcome stream says; the streams that it rests on come with it.
@@ -132,14 +115,9 @@ pub(super) fn read_settled(
     stream: &StreamId,
     record: &event_store::record::Record,
 ) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
-    let unreadable = |reason: String| Error::Unreadable {
-        stream: stream.to_string(),
-        version: record.version,
-        reason,
-    };
-    let outcome::Event::Settled(settled) =
-        outcome::Event::decode(&record.kind, record.schema_version, &record.data)
-            .map_err(|error| unreadable(super::load::chain(&error)))?;
+    let unreadable = |reason: String| Error::Unreadable { stream: stream.to_string(), version: record.version, reason };
+    let outcome::Event::Settled(settled) = outcome::Event::decode(&record.kind, record.schema_version, &record.data)
+        .map_err(|error| unreadable(super::load::chain(&error)))?;
     let streams = settled
         .rests_on
         .iter()

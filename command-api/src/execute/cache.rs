@@ -43,10 +43,7 @@ impl Slot {
             of,
             held: Mutex::new(Held::empty(of)),
             loaded: OnceCell::new(),
-            progress: watch::Sender::new(Progress {
-                durable: 0,
-                discarded: false,
-            }),
+            progress: watch::Sender::new(Progress { durable: 0, discarded: false }),
             used: AtomicBool::new(true),
         }
     }
@@ -120,12 +117,7 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(bound: usize) -> Self {
-        Self {
-            slots: DashMap::new(),
-            clock: SyncMutex::default(),
-            count: AtomicUsize::new(0),
-            bound,
-        }
+        Self { slots: DashMap::new(), clock: SyncMutex::default(), count: AtomicUsize::new(0), bound }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -159,8 +151,7 @@ impl Cache {
 
     /// Puts an empty slot in the place of one whose fold is not what the log says.
     pub(super) fn discard(&self, slot: &Arc<Slot>) {
-        slot.progress
-            .send_modify(|progress| progress.discarded = true);
+        slot.progress.send_modify(|progress| progress.discarded = true);
         if let Some(mut there) = self.slots.get_mut(&slot.stream)
             && Arc::ptr_eq(&there, slot)
         {

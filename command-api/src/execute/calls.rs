@@ -40,21 +40,13 @@ pub(super) enum Entered {
 impl Calls {
     pub(super) fn enter(&self, command_id: Uuid, fingerprint: [u8; 32]) -> Entered {
         match self.0.entry(command_id) {
-            Entry::Occupied(there) => Entered::Later {
-                equal: there.get().fingerprint == fingerprint,
-                answer: there.get().answer.clone(),
-            },
+            Entry::Occupied(there) => {
+                Entered::Later { equal: there.get().fingerprint == fingerprint, answer: there.get().answer.clone() }
+            }
             Entry::Vacant(vacant) => {
                 let (tell, answer) = watch::channel(None);
-                vacant.insert(Call {
-                    fingerprint,
-                    answer,
-                });
-                Entered::First(Turn {
-                    calls: self.clone(),
-                    command_id,
-                    tell,
-                })
+                vacant.insert(Call { fingerprint, answer });
+                Entered::First(Turn { calls: self.clone(), command_id, tell })
             }
         }
     }

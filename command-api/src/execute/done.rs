@@ -46,29 +46,14 @@ impl Refused {
             _ => Map::new(),
         };
         details.remove("code");
-        Self {
-            class,
-            code: code.to_owned(),
-            message,
-            details,
-        }
+        Self { class, code: code.to_owned(), message, details }
     }
 }
 
 impl From<Refused> for outcome::Verdict {
     fn from(refused: Refused) -> Self {
-        let Refused {
-            class,
-            code,
-            message,
-            details,
-        } = refused;
-        Self::Refused {
-            class,
-            code,
-            message,
-            details,
-        }
+        let Refused { class, code, message, details } = refused;
+        Self::Refused { class, code, message, details }
     }
 }
 
@@ -76,17 +61,9 @@ impl From<outcome::Verdict> for Verdict {
     fn from(verdict: outcome::Verdict) -> Self {
         match verdict {
             outcome::Verdict::NothingToDo => Self::NothingToDo,
-            outcome::Verdict::Refused {
-                class,
-                code,
-                message,
-                details,
-            } => Self::Refused(Refused {
-                class,
-                code,
-                message,
-                details,
-            }),
+            outcome::Verdict::Refused { class, code, message, details } => {
+                Self::Refused(Refused { class, code, message, details })
+            }
         }
     }
 }
@@ -116,10 +93,7 @@ impl Done {
     /// The version at which a stream is answered for.
     #[must_use]
     pub fn version(&self, stream: &StreamName) -> Option<u64> {
-        self.streams
-            .iter()
-            .find(|(name, _)| name == stream)
-            .map(|(_, version)| *version)
+        self.streams.iter().find(|(name, _)| name == stream).map(|(_, version)| *version)
     }
 
     /// An aggregate's state at that version, if the plan asked to see it.
@@ -132,10 +106,7 @@ impl Done {
     /// The first stream of an aggregate's category, with its version and state. A replayed placing tells the id of its order this way.
     #[must_use]
     pub fn first<A: Stored>(&self) -> Option<(&StreamName, u64, Arc<A>)> {
-        let (name, version) = self
-            .streams
-            .iter()
-            .find(|(name, _)| name.category == A::CATEGORY)?;
+        let (name, version) = self.streams.iter().find(|(name, _)| name.category == A::CATEGORY)?;
         Some((name, *version, self.state::<A>(name)?))
     }
 

@@ -67,9 +67,7 @@ impl From<event_store::Error> for Error {
         match error {
             event_store::Error::No(why) => Self::NotWritten(why),
             event_store::Error::Unknown(why) => Self::Unknown(why),
-            event_store::Error::Overloaded => Self::Busy {
-                retry_after: Duration::from_secs(1),
-            },
+            event_store::Error::Overloaded => Self::Busy { retry_after: Duration::from_secs(1) },
             event_store::Error::Closed => Self::Closed,
             other => Self::Store(other.to_string()),
         }

@@ -14,12 +14,7 @@ pub(super) type State = Arc<dyn Any + Send + Sync>;
 /// A state that can be moved on.
 pub(super) trait Fold: Any + Send + Sync {
     /// Moves past a stored event.
-    fn apply(
-        &mut self,
-        kind: &str,
-        schema_version: u32,
-        data: &[u8],
-    ) -> Result<(), registry::Error>;
+    fn apply(&mut self, kind: &str, schema_version: u32, data: &[u8]) -> Result<(), registry::Error>;
 
     /// The state as it is now. It is not copied, unless this fold moves on while somebody still looks at it.
     fn shown(&self) -> State;
@@ -38,12 +33,7 @@ pub(super) trait Fold: Any + Send + Sync {
 struct Folded<A>(Arc<A>);
 
 impl<A: Stored> Fold for Folded<A> {
-    fn apply(
-        &mut self,
-        kind: &str,
-        schema_version: u32,
-        data: &[u8],
-    ) -> Result<(), registry::Error> {
+    fn apply(&mut self, kind: &str, schema_version: u32, data: &[u8]) -> Result<(), registry::Error> {
         let event = <A as Aggregate>::Event::decode(kind, schema_version, data)?;
         Arc::make_mut(&mut self.0).evolve(&event);
         Ok(())
@@ -72,16 +62,12 @@ impl<A: Stored> Fold for Folded<A> {
 
 /// The state, if it is of this type.
 pub(super) fn state<A: Stored>(fold: &dyn Fold) -> Option<&A> {
-    fold.as_any()
-        .downcast_ref::<Folded<A>>()
-        .map(|folded| &*folded.0)
+    fold.as_any().downcast_ref::<Folded<A>>().map(|folded| &*folded.0)
 }
 
 /// The state to be moved on, if it is of this type.
 pub(super) fn state_mut<A: Stored>(fold: &mut dyn Fold) -> Option<&mut A> {
-    fold.as_any_mut()
-        .downcast_mut::<Folded<A>>()
-        .map(|folded| Arc::make_mut(&mut folded.0))
+    fold.as_any_mut().downcast_mut::<Folded<A>>().map(|folded| Arc::make_mut(&mut folded.0))
 }
 
 type Read = fn(&[u8]) -> Result<Box<dyn Fold>, serde_json::Error>;

@@ -20,11 +20,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn empty(of: Type) -> Self {
-        Self {
-            fold: (of.fresh)(),
-            version: 0,
-            last: None,
-        }
+        Self { fold: (of.fresh)(), version: 0, last: None }
     }
 
     /// Whether the log has gone on without this fold: another process writes the stream too.
@@ -35,13 +31,11 @@ impl Held {
     }
 
     fn apply(&mut self, stream: &StreamId, record: &Record) -> Result<(), Error> {
-        self.fold
-            .apply(&record.kind, record.schema_version, &record.data)
-            .map_err(|error| Error::Unreadable {
-                stream: stream.to_string(),
-                version: record.version,
-                reason: chain(&error),
-            })?;
+        self.fold.apply(&record.kind, record.schema_version, &record.data).map_err(|error| Error::Unreadable {
+            stream: stream.to_string(),
+            version: record.version,
+            reason: chain(&error),
+        })?;
         self.version = record.version;
         self.last = Some(record.event_id);
         Ok(())
@@ -81,20 +75,13 @@ impl Until {
 }
 
 /// Folds a stream.
-pub(super) async fn fold(
-    store: &dyn EventStore,
-    stream: &StreamId,
-    of: Type,
-    until: Until,
-) -> Result<Held, Error> {
+pub(super) async fn fold(store: &dyn EventStore, stream: &StreamId, of: Type, until: Until) -> Result<Held, Error> {
     let mut held = match from_snapshot(store, stream, of, until).await? {
         Some(held) => held,
         None => Held::empty(of),
     };
     loop {
-        let records = store
-            .read_stream(stream, held.version + 1, Direction::Forwards, PAGE)
-            .await?;
+        let records = store.read_stream(stream, held.version + 1, Direction::Forwards, PAGE).await?;
         for record in &records {
             if !until.includes(record) {
                 return Ok(held);
@@ -116,23 +103,15 @@ async fn from_snapshot(
     let Some(snapshot) = store.snapshot(stream, of.fold).await? else {
         return Ok(None);
     };
-    let there = store
-        .read_stream(stream, snapshot.version, Direction::Forwards, 1)
-        .await?;
+    let there = store.read_stream(stream, snapshot.version, Direction::Forwards, 1).await?;
     let fits = there.first().is_some_and(|record| {
-        record.version == snapshot.version
-            && record.event_id == snapshot.event_id
-            && until.includes(record)
+        record.version == snapshot.version && record.event_id == snapshot.event_id && until.includes(record)
     });
     if !fits {
         return Ok(None);
     }
     match (of.read)(&snapshot.state) {
-        Ok(fold) => Ok(Some(Held {
-            fold,
-            version: snapshot.version,
-            last: Some(snapshot.event_id),
-        })),
+        Ok(fold) => Ok(Some(Held { fold, version: snapshot.version, last: Some(snapshot.event_id) })),
         Err(error) => {
             tracing::warn!(stream = %stream, stream.version = snapshot.version, %error, "a snapshot cannot be read and is passed over");
             Ok(None)

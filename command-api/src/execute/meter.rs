@@ -41,13 +41,7 @@ impl Meter {
         self.misses.increment(absent as u64);
     }
 
-    pub(super) fn answered(
-        &self,
-        answer: &Result<Done, Error>,
-        took: Duration,
-        dry_run: bool,
-        cached: usize,
-    ) {
+    pub(super) fn answered(&self, answer: &Result<Done, Error>, took: Duration, dry_run: bool, cached: usize) {
         let outcome = match answer {
             Ok(_) if dry_run => "dry_run",
             Ok(done) => done.label(),
@@ -55,10 +49,7 @@ impl Meter {
         };
         counter!("daybook_commands_total", "outcome" => outcome).increment(1);
         self.duration.record(took.as_secs_f64());
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a gauge; the bound is far below 2^52"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a gauge; the bound is far below 2^52")]
         self.cached.set(cached as f64);
     }
 }

@@ -47,21 +47,13 @@ impl Plan {
                 A::CATEGORY
             ));
         }
-        self.steps.push(Step {
-            stream,
-            of: Type::of::<A>(),
-            shown,
-            ask: Box::new(Asked::<A>(command)),
-        });
+        self.steps.push(Step { stream, of: Type::of::<A>(), shown, ask: Box::new(Asked::<A>(command)) });
         self
     }
 
     /// How a category's streams are folded and whether their states are shown, as this plan sees it.
     pub(super) fn of(&self, category: &str) -> Option<(Type, bool)> {
-        let mut steps = self
-            .steps
-            .iter()
-            .filter(|step| step.of.category == category);
+        let mut steps = self.steps.iter().filter(|step| step.of.category == category);
         let first = steps.next()?;
         Some((first.of, first.shown || steps.any(|step| step.shown)))
     }
@@ -69,9 +61,7 @@ impl Plan {
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.steps.iter().map(|step| (&step.stream, &step.ask)))
-            .finish()
+        f.debug_list().entries(self.steps.iter().map(|step| (&step.stream, &step.ask))).finish()
     }
 }
 
@@ -117,21 +107,14 @@ impl<A: Aggregate> fmt::Debug for Asked<A> {
 
 impl<A: Stored> Ask for Asked<A> {
     fn decide(&self, fold: &dyn Fold) -> Result<Answer, Error> {
-        let state: &A = state(fold).ok_or_else(|| {
-            Error::Plan(format!(
-                "streams of category {} are folded as another type",
-                A::CATEGORY
-            ))
-        })?;
+        let state: &A = state(fold)
+            .ok_or_else(|| Error::Plan(format!("streams of category {} are folded as another type", A::CATEGORY)))?;
         match state.decide(&self.0) {
             Ok(events) if events.is_empty() => Ok(Answer::Nothing),
             Ok(events) => Ok(Answer::Facts(Box::new(Happened::<A>(events)))),
-            Err(refusal) => Ok(Answer::Refused(Refused::new(
-                refusal.class(),
-                refusal.code(),
-                refusal.to_string(),
-                &refusal,
-            ))),
+            Err(refusal) => {
+                Ok(Answer::Refused(Refused::new(refusal.class(), refusal.code(), refusal.to_string(), &refusal)))
+            }
         }
     }
 }
@@ -143,9 +126,7 @@ impl<A: Stored> Facts for Happened<A> {
         self.0
             .iter()
             .map(|event| {
-                let encoded = event
-                    .encode()
-                    .map_err(|error| Error::Plan(error.to_string()))?;
+                let encoded = event.encode().map_err(|error| Error::Plan(error.to_string()))?;
                 Ok((encoded, event.correlation()))
             })
             .collect()

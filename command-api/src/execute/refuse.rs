@@ -14,9 +14,7 @@ const SHORTFALLS: &str = "shortfalls";
 /// What is said of the refusals of one batch; `None` if there are none. What no stock could mend is said before what is short;
 /// among those, the first in the order of the plan.
 pub(super) fn combine(refusals: Vec<Refused>) -> Option<Refused> {
-    let (short, mut other): (Vec<_>, Vec<_>) = refusals
-        .into_iter()
-        .partition(|refused| refused.code == OUT_OF_STOCK);
+    let (short, mut other): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|refused| refused.code == OUT_OF_STOCK);
     if other.is_empty() {
         return shortfalls(short);
     }
@@ -30,11 +28,7 @@ pub(super) fn combine(refusals: Vec<Refused>) -> Option<Refused> {
 
 fn shortfalls(short: Vec<Refused>) -> Option<Refused> {
     let class = short.first()?.class;
-    let message = short
-        .iter()
-        .map(|refused| refused.message.as_str())
-        .collect::<Vec<_>>()
-        .join("; ");
+    let message = short.iter().map(|refused| refused.message.as_str()).collect::<Vec<_>>().join("; ");
     let mut list = Vec::with_capacity(short.len());
     for mut refused in short {
         match refused.details.remove(SHORTFALLS) {
@@ -81,10 +75,7 @@ mod tests {
     fn shortfalls_are_one_list() {
         assert_eq!(combine(vec![]), None);
         let one = combine(vec![short("A", 1)]).expect("refused");
-        assert_eq!(
-            Value::Object(one.details),
-            json!({"shortfalls": [{"sku": "A", "wanted": 1}]})
-        );
+        assert_eq!(Value::Object(one.details), json!({"shortfalls": [{"sku": "A", "wanted": 1}]}));
         let two = combine(vec![short("A", 1), short("B", 2)]).expect("refused");
         assert_eq!(two.message, "no A; no B");
         assert_eq!(
@@ -95,12 +86,7 @@ mod tests {
 
     #[test]
     fn what_no_stock_could_mend_is_said_first() {
-        let gone = Refused::new(
-            Class::Absent,
-            "not-found",
-            "gone".into(),
-            &json!({"code": "not-found"}),
-        );
+        let gone = Refused::new(Class::Absent, "not-found", "gone".into(), &json!({"code": "not-found"}));
         let said = combine(vec![short("A", 1), gone]).expect("refused");
         assert_eq!((said.class, &*said.code), (Class::Absent, "not-found"));
         assert_eq!(

@@ -18,10 +18,7 @@ use super::plan::Planned;
 
 impl Inner {
     /// Where the streams of a dry run end. What is written is checked by the store; what is not has to be checked here.
-    pub(super) async fn heads(
-        &self,
-        work: &Work<'_>,
-    ) -> Result<Vec<Option<(Version, Uuid)>>, Error> {
+    pub(super) async fn heads(&self, work: &Work<'_>) -> Result<Vec<Option<(Version, Uuid)>>, Error> {
         if !work.request.dry_run {
             return Ok(Vec::new());
         }

@@ -18,16 +18,8 @@ use super::{Inner, batch, stream_id};
 
 impl Inner {
     /// Rebuilds the outcome that a receipt is of. States are those that the plan asks to see; without one there are none.
-    pub(super) async fn replay(
-        &self,
-        tenant: &Tenant,
-        plan: Option<&Plan>,
-        receipt: &Receipt,
-    ) -> Result<Done, Error> {
-        let settled = receipt
-            .streams
-            .iter()
-            .find(|written| &*written.stream.category == stream::OUTCOME);
+    pub(super) async fn replay(&self, tenant: &Tenant, plan: Option<&Plan>, receipt: &Receipt) -> Result<Done, Error> {
+        let settled = receipt.streams.iter().find(|written| &*written.stream.category == stream::OUTCOME);
         let (verdict, mut streams) = match settled {
             Some(written) => self.settled(&written.stream).await?,
             None => (Verdict::Applied, written(receipt)?),
@@ -59,13 +51,8 @@ impl Inner {
     }
 
     async fn settled(&self, stream: &StreamId) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
-        let records = self
-            .store
-            .read_stream(stream, 1, Direction::Forwards, 1)
-            .await?;
-        let record = records
-            .first()
-            .ok_or_else(|| Error::Store(format!("{stream} has a receipt and no event")))?;
+        let records = self.store.read_stream(stream, 1, Direction::Forwards, 1).await?;
+        let record = records.first().ok_or_else(|| Error::Store(format!("{stream} has a receipt and no event")))?;
         batch::read_settled(stream, record)
     }
 
@@ -105,10 +92,7 @@ impl Inner {
         if held.version == version {
             Ok(held.fold.shown())
         } else {
-            Err(Error::Store(format!(
-                "{stream} ends at version {} and was answered for at {version}",
-                held.version
-            )))
+            Err(Error::Store(format!("{stream} ends at version {} and was answered for at {version}", held.version)))
         }
     }
 }

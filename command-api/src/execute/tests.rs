@@ -1,8 +1,5 @@
 //! The executor on a real store. What is waited for is a condition, never a time.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed; this says where"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed; this says where")]
 
 mod conflicts;
 mod durable;
@@ -108,12 +105,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let gate = Arc::new(Gate::default());
         let store = open(&dir, &gate, events);
-        Self {
-            dir,
-            gate,
-            store,
-            tracker: TaskTracker::new(),
-        }
+        Self { dir, gate, store, tracker: TaskTracker::new() }
     }
 
     fn executor(&self) -> Executor {
@@ -143,15 +135,8 @@ impl House {
 
     /// Everything in the log: stream and type.
     async fn log(&self) -> Vec<(String, String)> {
-        let page = self
-            .store
-            .read_log(0, &Filter::default(), 100_000)
-            .await
-            .unwrap();
-        page.records
-            .iter()
-            .map(|record| (record.stream.to_string(), record.kind.to_string()))
-            .collect()
+        let page = self.store.read_log(0, &Filter::default(), 100_000).await.unwrap();
+        page.records.iter().map(|record| (record.stream.to_string(), record.kind.to_string())).collect()
     }
 
     async fn count(&self, kind: &str) -> usize {
@@ -181,22 +166,14 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(LONGEST, wait)
-        .await
-        .unwrap_or_else(|_| panic!("it never came to this: {what}"));
+    tokio::time::timeout(LONGEST, wait).await.unwrap_or_else(|_| panic!("it never came to this: {what}"));
 }
 
 /// Waits until an executor's own fold of a stream is at a version, durable or not.
 async fn folded_to(executor: &Executor, name: &StreamName, version: u64) {
     let id = super::stream_id(&tenant(), name);
-    until("the fold is there", || {
-        executor
-            .0
-            .cache
-            .there(&id)
-            .is_some_and(|slot| slot.try_peek() == Some(version))
-    })
-    .await;
+    until("the fold is there", || executor.0.cache.there(&id).is_some_and(|slot| slot.try_peek() == Some(version)))
+        .await;
 }
 
 fn tenant() -> Tenant {
@@ -216,12 +193,7 @@ fn shelf(name: &str) -> StreamName {
 }
 
 fn receive(name: &str, qty: u32) -> stock::Command {
-    stock::Command::Receive {
-        sku: sku(name),
-        location: north(),
-        qty,
-        source_ref: None,
-    }
+    stock::Command::Receive { sku: sku(name), location: north(), qty, source_ref: None }
 }
 
 fn reserve(name: &str, qty: u32, reservation: Uuid) -> stock::Command {
@@ -230,10 +202,7 @@ fn reserve(name: &str, qty: u32, reservation: Uuid) -> stock::Command {
         sku: sku(name),
         location: north(),
         order_id: None,
-        lines: vec![LineShare {
-            line_id: LineId(1),
-            qty,
-        }],
+        lines: vec![LineShare { line_id: LineId(1), qty }],
         backorder_ok: Vec::new(),
         allow_partial: false,
         expires_at: None,
@@ -248,11 +217,7 @@ fn keyed(key: &str) -> Request {
         command_id: command_id(&tenant(), key),
         fingerprint: fingerprint(&[b"the same for all"]),
         metadata: Metadata::new(
-            Actor {
-                id: "clerk".into(),
-                via: "test".into(),
-                on_behalf_of: None,
-            },
+            Actor { id: "clerk".into(), via: "test".into(), on_behalf_of: None },
             Uuid::from_u128(7),
         ),
         if_match: None,
@@ -262,10 +227,7 @@ fn keyed(key: &str) -> Request {
 
 /// A request that no other can be equal to.
 fn fresh() -> Request {
-    Request {
-        command_id: super::fresh_command_id(),
-        ..keyed("")
-    }
+    Request { command_id: super::fresh_command_id(), ..keyed("") }
 }
 
 fn one(name: &str, command: stock::Command) -> Plan {
@@ -274,18 +236,11 @@ fn one(name: &str, command: stock::Command) -> Plan {
 
 /// Puts units on the shelf.
 async fn stocked(executor: &Executor, name: &str, qty: u32) -> Done {
-    executor
-        .execute(fresh(), one(name, receive(name, qty)))
-        .await
-        .unwrap()
+    executor.execute(fresh(), one(name, receive(name, qty))).await.unwrap()
 }
 
 /// Runs a command in a task of its own.
-fn begin(
-    executor: &Executor,
-    request: Request,
-    plan: Plan,
-) -> tokio::task::JoinHandle<Result<Done, Error>> {
+fn begin(executor: &Executor, request: Request, plan: Plan) -> tokio::task::JoinHandle<Result<Done, Error>> {
     let executor = executor.clone();
     tokio::spawn(async move { executor.execute(request, plan).await })
 }

@@ -58,17 +58,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// With a body.
-    pub(super) fn new(
-        status: StatusCode,
-        body: &impl Serialize,
-        place: Place,
-    ) -> Result<Self, serde_json::Error> {
+    pub(super) fn new(status: StatusCode, body: &impl Serialize, place: Place) -> Result<Self, serde_json::Error> {
         let body = serde_json::to_vec(body)?;
-        Ok(Self {
-            status,
-            body,
-            place,
-        })
+        Ok(Self { status, body, place })
     }
 
     /// What a dry run would write.
@@ -143,15 +135,10 @@ fn recorded(record: &Record) -> Result<EventBody, serde_json::Error> {
         data: serde_json::from_slice(&record.data)?,
         recorded_at: Some(Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|m| m.occurred_at),
-        actor: metadata
-            .as_ref()
-            .and_then(|m| serde_json::to_value(&m.actor).ok()),
+        actor: metadata.as_ref().and_then(|m| serde_json::to_value(&m.actor).ok()),
         command_id: Some(record.command_id),
         correlation: metadata.as_ref().map(|m| m.correlation.to_string()),
-        causation: metadata
-            .as_ref()
-            .and_then(|m| m.causation)
-            .map(|id| id.to_string()),
+        causation: metadata.as_ref().and_then(|m| m.causation).map(|id| id.to_string()),
     })
 }
 
@@ -167,14 +154,7 @@ pub(super) async fn events_since(
     let told = usize::try_from(wanted.min(MOST_EVENTS)).unwrap_or(0);
     let mut records = Vec::new();
     if told > 0 {
-        records = store
-            .read_stream(
-                &stream_id(tenant, stream),
-                after + 1,
-                Direction::Forwards,
-                told,
-            )
-            .await?;
+        records = store.read_stream(&stream_id(tenant, stream), after + 1, Direction::Forwards, told).await?;
         records.truncate(told);
     }
     let events: Result<Vec<_>, _> = records.iter().map(recorded).collect();

@@ -86,11 +86,7 @@ pub(super) async fn read(body: AxumBody, largest: usize) -> Result<Bytes, Failur
     match Limited::new(body, largest).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(largest)),
-        Err(_) => Err(Failure::at(
-            "malformed-body",
-            "",
-            "the body did not arrive whole",
-        )),
+        Err(_) => Err(Failure::at("malformed-body", "", "the body did not arrive whole")),
     }
 }
 
@@ -99,10 +95,7 @@ pub(super) fn too_large(largest: usize) -> Failure {
     let failure = if largest == 0 {
         Failure::new("body-too-large", "no body is taken here")
     } else {
-        Failure::new(
-            "body-too-large",
-            format!("at most {largest} bytes are taken here"),
-        )
+        Failure::new("body-too-large", format!("at most {largest} bytes are taken here"))
     };
     failure.with("largest", largest)
 }
@@ -128,14 +121,7 @@ fn media_type(headers: &HeaderMap) -> Result<(), Failure> {
     let given = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .map(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .to_ascii_lowercase()
-        });
+        .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
     match given.as_deref() {
         Some("application/json") => Ok(()),
         Some(other) if other.starts_with("application/") && other.ends_with("+json") => Ok(()),
@@ -212,11 +198,7 @@ mod tests {
     fn a_fault_is_told_with_its_pointer() {
         let raw = br#"{"reason": "r", "lines": [{"line_id": 1, "qty": -1}]}"#;
         let mut reader = serde_json::Deserializer::from_slice(raw);
-        let located =
-            serde_path_to_error::deserialize::<_, http::cancellation::CancelOrder>(&mut reader);
-        assert_eq!(
-            located.map_err(|error| pointer(error.path())).err(),
-            Some("/lines/0/qty".to_owned())
-        );
+        let located = serde_path_to_error::deserialize::<_, http::cancellation::CancelOrder>(&mut reader);
+        assert_eq!(located.map_err(|error| pointer(error.path())).err(), Some("/lines/0/qty".to_owned()));
     }
 }

@@ -14,8 +14,7 @@ use crate::execute::{Done, Verdict, command_id};
 struct OutcomeAnswers;
 
 impl utoipa::IntoResponses for OutcomeAnswers {
-    fn responses()
-    -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
+    fn responses() -> std::collections::BTreeMap<String, utoipa::openapi::RefOr<utoipa::openapi::Response>> {
         describe::question("CommandBody")
     }
 }
@@ -31,21 +30,14 @@ pub(super) async fn outcome(
 ) -> Result<Answer, Failure> {
     let request_id = request_id(&headers);
     let id = command_id(&caller.tenant, &key);
-    let found = api
-        .executor()
-        .outcome(&caller.tenant, id)
-        .await
-        .map_err(|error| Failure::unanswered(&error, request_id))?;
+    let found =
+        api.executor().outcome(&caller.tenant, id).await.map_err(|error| Failure::unanswered(&error, request_id))?;
     let Some(done) = found else {
         let detail = "no command of that key was accepted so far";
         return Err(Failure::new("not-found", detail));
     };
-    let place = Place {
-        position: Some(done.position),
-        ..Place::default()
-    };
-    Answer::new(StatusCode::OK, &told(key, done), place)
-        .map_err(|error| Failure::internal(request_id, &error))
+    let place = Place { position: Some(done.position), ..Place::default() };
+    Answer::new(StatusCode::OK, &told(key, done), place).map_err(|error| Failure::internal(request_id, &error))
 }
 
 fn told(key: String, done: Done) -> CommandBody {
@@ -53,11 +45,7 @@ fn told(key: String, done: Done) -> CommandBody {
         Verdict::Applied => (CommandOutcome::Done, None),
         Verdict::NothingToDo => (CommandOutcome::NothingToDo, None),
         Verdict::Refused(refused) => {
-            let refusal = RefusalBody {
-                code: refused.code,
-                detail: refused.message,
-                details: refused.details,
-            };
+            let refusal = RefusalBody { code: refused.code, detail: refused.message, details: refused.details };
             (CommandOutcome::Refused, Some(refusal))
         }
     };
@@ -69,10 +57,7 @@ fn told(key: String, done: Done) -> CommandBody {
         streams: done
             .streams
             .into_iter()
-            .map(|(name, version)| CommandStream {
-                stream: format!("{}-{}", name.category, name.id),
-                version,
-            })
+            .map(|(name, version)| CommandStream { stream: format!("{}-{}", name.category, name.id), version })
             .collect(),
         position: done.position,
         recorded_at: done.recorded_at,

@@ -15,8 +15,7 @@ use schemas::http::reservation::ReservationBody;
 use schemas::http::stock::StockBody;
 use utoipa::openapi::schema::OneOfBuilder;
 use utoipa::openapi::{
-    ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
-    Type,
+    ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
 };
 use utoipa::{IntoParams, OpenApi};
 
@@ -43,12 +42,7 @@ pub(super) struct Bodies;
 #[expect(dead_code, reason = "describes what `Ask` reads")]
 pub(super) struct CommandHeaders {
     /// Names the request: sent again with the same key it takes effect once and is answered the same, for ever.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        example = "4f1c7a9e"
-    )]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, example = "4f1c7a9e")]
     idempotency_key: Option<String>,
     /// The ETag that was read: refused with 412, and with what happened since, if the resource has changed.
     #[param(rename = "If-Match", example = "\"v7\"")]
@@ -95,14 +89,8 @@ const EVERY_COMMAND: [&str; 16] = [
 ];
 
 /// What any question can be answered with.
-const EVERY_QUESTION: [&str; 6] = [
-    "malformed-path",
-    "not-found",
-    "method-not-allowed",
-    "internal",
-    "overloaded",
-    "unavailable",
-];
+const EVERY_QUESTION: [&str; 6] =
+    ["malformed-path", "not-found", "method-not-allowed", "internal", "overloaded", "unavailable"];
 
 /// The answers to a command: each status of success with the body's schema, and the codes of its own beside those of every command.
 pub(super) fn command(
@@ -112,22 +100,14 @@ pub(super) fn command(
 ) -> BTreeMap<String, RefOr<Response>> {
     let mut responses = problems(&[&EVERY_COMMAND[..], codes].concat());
     for status in successes {
-        responses.insert(
-            status.to_string(),
-            success(*status, body, *status == 200).into(),
-        );
+        responses.insert(status.to_string(), success(*status, body, *status == 200).into());
     }
-    responses
-        .entry("200".to_owned())
-        .or_insert_with(|| dry_run().into());
+    responses.entry("200".to_owned()).or_insert_with(|| dry_run().into());
     responses
 }
 
 /// The answers to what starts a bulk run: no dry run, and no version that could be stale.
-pub(super) fn start(
-    body: &'static str,
-    codes: &[&'static str],
-) -> BTreeMap<String, RefOr<Response>> {
+pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
     let every: Vec<_> = EVERY_COMMAND
         .into_iter()
         .filter(|code| !["version-mismatch", "idempotency-key-reused"].contains(code))
@@ -151,12 +131,7 @@ fn reference(name: &str) -> RefOr<Schema> {
 
 fn success(status: u16, body: &'static str, or_dry_run: bool) -> Response {
     let schema = if or_dry_run {
-        RefOr::T(Schema::OneOf(
-            OneOfBuilder::new()
-                .item(reference(body))
-                .item(reference("DryRunBody"))
-                .build(),
-        ))
+        RefOr::T(Schema::OneOf(OneOfBuilder::new().item(reference(body)).item(reference("DryRunBody")).build()))
     } else {
         reference(body)
     };
@@ -173,36 +148,19 @@ fn success(status: u16, body: &'static str, or_dry_run: bool) -> Response {
     };
     ResponseBuilder::new()
         .description(said)
-        .content(
-            "application/json",
-            ContentBuilder::new().schema(Some(schema)).build(),
-        )
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
         .header("ETag", text("The version of the resource: `\"v7\"`"))
-        .header(
-            "Daybook-Position",
-            text("The position of the log that this answer shows"),
-        )
+        .header("Daybook-Position", text("The position of the log that this answer shows"))
         .header("Location", text("Where the resource is"))
-        .header(
-            "Idempotent-Replayed",
-            text("`true` if it was answered before"),
-        )
-        .header(
-            "Preference-Applied",
-            text("`wait=5` if the answer was waited for"),
-        )
+        .header("Idempotent-Replayed", text("`true` if it was answered before"))
+        .header("Preference-Applied", text("`wait=5` if the answer was waited for"))
         .build()
 }
 
 fn dry_run() -> Response {
     ResponseBuilder::new()
         .description("With `dry_run`: the events that would be written")
-        .content(
-            "application/json",
-            ContentBuilder::new()
-                .schema(Some(reference("DryRunBody")))
-                .build(),
-        )
+        .content("application/json", ContentBuilder::new().schema(Some(reference("DryRunBody"))).build())
         .build()
 }
 
@@ -223,12 +181,7 @@ fn problems(codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
             let listed: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
             let response = ResponseBuilder::new()
                 .description(listed.join(", "))
-                .content(
-                    CONTENT_TYPE,
-                    ContentBuilder::new()
-                        .schema(Some(reference("Problem")))
-                        .build(),
-                )
+                .content(CONTENT_TYPE, ContentBuilder::new().schema(Some(reference("Problem"))).build())
                 .build();
             (status.to_string(), response.into())
         })

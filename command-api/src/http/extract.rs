@@ -31,12 +31,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        parts.extensions.get().cloned().ok_or_else(|| {
-            Failure::internal(
-                request_id(&parts.headers),
-                &"no layer in front says who asks",
-            )
-        })
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| Failure::internal(request_id(&parts.headers), &"no layer in front says who asks"))
     }
 }
 
@@ -132,11 +131,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
         let caller = Caller::from_request_parts(&mut parts, api).await?;
         let key = headers::idempotency_key(&parts.headers)?;
         if key.is_none() && api.settings().key_required {
-            return Err(Failure::at(
-                "idempotency-key-required",
-                headers::IDEMPOTENCY_KEY,
-                "is compulsory here",
-            ));
+            return Err(Failure::at("idempotency-key-required", headers::IDEMPOTENCY_KEY, "is compulsory here"));
         }
         let if_match = headers::if_match(&parts.headers)?;
         let (dry_run, query, told) = query::<Q>(&parts)?;
@@ -162,12 +157,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
             traceparent: header(&parts.headers, "traceparent").map(str::to_owned),
             caller,
         };
-        Ok(Self {
-            how,
-            query,
-            body,
-            bytes: raw.len(),
-        })
+        Ok(Self { how, query, body, bytes: raw.len() })
     }
 }
 
@@ -198,10 +188,7 @@ fn query<Q: Parameters>(parts: &Parts) -> Result<(bool, Q, String), Failure> {
         }
     }
     told.sort();
-    let told = told
-        .iter()
-        .map(|(name, value)| format!("{}={name}{}={value}", name.len(), value.len()))
-        .collect();
+    let told = told.iter().map(|(name, value)| format!("{}={name}{}={value}", name.len(), value.len())).collect();
     Ok((dry_run.unwrap_or(false), query, told))
 }
 
@@ -223,10 +210,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| text.len() <= 200)
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 200)
 }
 
 /// The id that the request goes by in the logs.

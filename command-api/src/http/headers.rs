@@ -41,10 +41,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fai
     if fits {
         Ok(Some(key.to_owned()))
     } else {
-        Err(malformed(
-            IDEMPOTENCY_KEY,
-            "must have 1 to 255 visible ASCII characters and no space",
-        ))
+        Err(malformed(IDEMPOTENCY_KEY, "must have 1 to 255 visible ASCII characters and no space"))
     }
 }
 
@@ -72,10 +69,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Failure> 
         .and_then(|digits| digits.parse().ok());
     match version {
         Some(version) => Ok(Some(IfMatch::Version(version))),
-        None => Err(malformed(
-            IF_MATCH.as_str(),
-            "must be the ETag that was read, such as \"v7\", or *",
-        )),
+        None => Err(malformed(IF_MATCH.as_str(), "must be the ETag that was read, such as \"v7\", or *")),
     }
 }
 
@@ -113,15 +107,7 @@ mod tests {
         let parsed = |text| if_match(&with("if-match", text)).ok().flatten();
         assert_eq!(parsed("\"v7\""), Some(IfMatch::Version(7)));
         assert_eq!(parsed("*"), Some(IfMatch::Any));
-        for wrong in [
-            "v7",
-            "W/\"v7\"",
-            "\"7\"",
-            "\"v7\", \"v8\"",
-            "\"v-1\"",
-            "\"v+1\"",
-            "\"v\"",
-        ] {
+        for wrong in ["v7", "W/\"v7\"", "\"7\"", "\"v7\", \"v8\"", "\"v-1\"", "\"v+1\"", "\"v\""] {
             assert!(if_match(&with("if-match", wrong)).is_err(), "{wrong}");
         }
     }

@@ -11,9 +11,7 @@ use domain::stream;
 use event_store::Direction;
 use schemas::StoredEvent;
 use schemas::http::check::Check;
-use schemas::http::import::{
-    ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportStatus, RefusedRow,
-};
+use schemas::http::import::{ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportStatus, RefusedRow};
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
@@ -42,10 +40,7 @@ struct StartAnswers;
 
 impl IntoResponses for StartAnswers {
     fn responses() -> Responses {
-        describe::start(
-            "ImportBody",
-            &["import-changed", "unknown-layout", "unreadable-content"],
-        )
+        describe::start("ImportBody", &["import-changed", "unknown-layout", "unreadable-content"])
     }
 }
 
@@ -78,19 +73,13 @@ pub(super) async fn start(
     let key = headers::idempotency_key(&headers)?;
     if key.is_none() && api.settings().key_required {
         let name = headers::IDEMPOTENCY_KEY;
-        return Err(Failure::at(
-            "idempotency-key-required",
-            name,
-            "is compulsory here",
-        ));
+        return Err(Failure::at("idempotency-key-required", name, "is compulsory here"));
     }
     let params = params(&uri)?;
     let by_type = by_type(&headers)?;
     let (Some(service), Ok(_turn)) = (api.imports(), api.uploads().try_acquire()) else {
         let detail = "no content is taken in at the moment: send it again later";
-        return Err(
-            Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5))
-        );
+        return Err(Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5)));
     };
     let submission = Submission {
         tenant: caller.tenant.clone(),
@@ -101,15 +90,9 @@ pub(super) async fn start(
         content: body::read(body, LARGEST_IMPORT).await?,
     };
     let id = request_id(&headers);
-    let import_id = service
-        .submit(submission)
-        .await
-        .map_err(|rejected| not_taken(&rejected, id))?;
+    let import_id = service.submit(submission).await.map_err(|rejected| not_taken(&rejected, id))?;
     let run = api.run_of(&caller.tenant, import_id, id).await?;
-    let place = Place {
-        location: Some(format!("/v1/imports/{import_id}")),
-        ..Place::default()
-    };
+    let place = Place { location: Some(format!("/v1/imports/{import_id}")), ..Place::default() };
     answer(StatusCode::ACCEPTED, &as_started(&run), place, id)
 }
 
@@ -144,10 +127,7 @@ pub(super) async fn errors(
 ) -> Result<Answer, Failure> {
     let id = request_id(&headers);
     api.run_of(&caller.tenant, import_id, id).await?;
-    let rows = api
-        .refused_rows(&caller.tenant, import_id)
-        .await
-        .map_err(|error| Failure::unanswered(&error, id))?;
+    let rows = api.refused_rows(&caller.tenant, import_id).await.map_err(|error| Failure::unanswered(&error, id))?;
     let body = ImportErrorsBody { import_id, rows };
     answer(StatusCode::OK, &body, Place::default(), id)
 }
@@ -168,9 +148,9 @@ fn params(uri: &Uri) -> Result<ImportParams, Failure> {
     })?;
     let mut check = Check::new();
     check.optional_text("source", params.source.as_deref(), 200);
-    check.finish(params).map_err(|invalid| {
-        Failure::new("malformed-query", "a parameter is out of bounds").with_errors(invalid.faults)
-    })
+    check
+        .finish(params)
+        .map_err(|invalid| Failure::new("malformed-query", "a parameter is out of bounds").with_errors(invalid.faults))
 }
 
 /// What the content type says of the layout. CSV has several, which the header line tells apart.
@@ -178,25 +158,14 @@ fn by_type(headers: &HeaderMap) -> Result<Option<Layout>, Failure> {
     let given = headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .map(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .to_ascii_lowercase()
-        });
+        .map(|value| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
     match given.as_deref() {
-        _ if headers.contains_key(CONTENT_ENCODING) => Err(Failure::new(
-            "unsupported-media-type",
-            "content is not taken compressed",
-        )),
+        _ if headers.contains_key(CONTENT_ENCODING) => {
+            Err(Failure::new("unsupported-media-type", "content is not taken compressed"))
+        }
         Some("text/csv") => Ok(None),
         Some("application/x-ndjson" | "application/ndjson") => Ok(Some(Layout::OrdersNdjson)),
-        _ => Err(Failure::new(
-            "unsupported-media-type",
-            "send text/csv or application/x-ndjson",
-        )),
+        _ => Err(Failure::new("unsupported-media-type", "send text/csv or application/x-ndjson")),
     }
 }
 
@@ -213,12 +182,8 @@ fn not_taken(rejected: &Rejected, request_id: Option<&str>) -> Failure {
     match rejected {
         Rejected::NoLayout => Failure::new("unknown-layout", detail),
         Rejected::Unreadable(_) => Failure::new("unreadable-content", detail),
-        Rejected::Busy => {
-            Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5))
-        }
-        Rejected::NotStarted(run::Error::Refused(why)) => {
-            Failure::new("import-changed", why.clone())
-        }
+        Rejected::Busy => Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5)),
+        Rejected::NotStarted(run::Error::Refused(why)) => Failure::new("import-changed", why.clone()),
         Rejected::NotStarted(run::Error::Command(error)) => Failure::unanswered(error, request_id),
         Rejected::NotStarted(run::Error::Stopped) => {
             Failure::new("unavailable", detail).retry_after(std::time::Duration::from_secs(5))
@@ -243,12 +208,7 @@ fn as_started(run: &Run) -> ImportBody {
 }
 
 impl Api {
-    async fn run_of(
-        &self,
-        tenant: &Tenant,
-        import_id: ImportId,
-        request_id: Option<&str>,
-    ) -> Result<Run, Failure> {
+    async fn run_of(&self, tenant: &Tenant, import_id: ImportId, request_id: Option<&str>) -> Result<Run, Failure> {
         let (found, _) = self
             .executor()
             .load::<Import>(tenant, &stream::import(import_id))
@@ -260,26 +220,16 @@ impl Api {
         }
     }
 
-    async fn refused_rows(
-        &self,
-        tenant: &Tenant,
-        import_id: ImportId,
-    ) -> Result<Vec<RefusedRow>, Error> {
+    async fn refused_rows(&self, tenant: &Tenant, import_id: ImportId) -> Result<Vec<RefusedRow>, Error> {
         let stream = stream_id(tenant, &stream::import(import_id));
         let (mut rows, mut from) = (Vec::new(), 1);
         loop {
-            let records = self
-                .executor()
-                .store()
-                .read_stream(&stream, from, Direction::Forwards, PAGE)
-                .await?;
+            let records = self.executor().store().read_stream(&stream, from, Direction::Forwards, PAGE).await?;
             for record in &records {
                 from = record.version + 1;
                 let event = Event::decode(&record.kind, record.schema_version, &record.data);
                 match event {
-                    Ok(Event::RowsRefused(part)) => {
-                        rows.extend(part.rows.iter().map(RefusedRow::from))
-                    }
+                    Ok(Event::RowsRefused(part)) => rows.extend(part.rows.iter().map(RefusedRow::from)),
                     Ok(_) => {}
                     Err(error) => {
                         return Err(Error::Unreadable {

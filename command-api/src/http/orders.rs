@@ -100,8 +100,7 @@ pub(super) async fn cancel(
     let names = ask.how.names();
     let awaited = Awaited::Cancellation(ask.body.cancellation_id(names));
     let command = ask.body.try_into_command(names)?;
-    api.order(&ask.how, order_id, command, Told::starting(awaited))
-        .await
+    api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
 /// Hold an order: no capture and no shipping while a hold is open.
@@ -184,28 +183,18 @@ pub(super) async fn refund(
     let given = ask.body.currency();
     let currency = api.currency(&ask.how, order_id, given).await?;
     let command = ask.body.try_into_command(names, currency)?;
-    api.order(&ask.how, order_id, command, Told::starting(awaited))
-        .await
+    api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
 impl Api {
     /// The currency of an order; where there is none, what the caller takes it to be, since the decision will say that there is none.
-    async fn currency(
-        &self,
-        how: &How,
-        order_id: OrderId,
-        given: Option<Currency>,
-    ) -> Result<Currency, Failure> {
+    async fn currency(&self, how: &How, order_id: OrderId, given: Option<Currency>) -> Result<Currency, Failure> {
         let Some(given) = given else {
             return Ok(Currency::default());
         };
         let name = stream::order(order_id);
-        let loaded = self
-            .executor()
-            .load::<Order>(&how.caller.tenant, &name)
-            .await;
-        let (order, _) =
-            loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        let loaded = self.executor().load::<Order>(&how.caller.tenant, &name).await;
+        let (order, _) = loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         Ok(match &*order {
             Order::Placed(order) => order.currency,
             Order::Absent => given,
@@ -217,24 +206,15 @@ impl Api {
 pub(super) fn rejected(order: &Placed, rejection: &Rejection) -> Failure {
     let (code, detail) = match rejection.reason {
         RejectReason::OutOfStock => ("out-of-stock", "not all that is ordered can be promised"),
-        RejectReason::PaymentDeclined => {
-            ("payment-declined", "the provider will not hold the money")
-        }
-        RejectReason::Expired => (
-            "order-rejected",
-            "the reservation ended before the order could be confirmed",
-        ),
+        RejectReason::PaymentDeclined => ("payment-declined", "the provider will not hold the money"),
+        RejectReason::Expired => ("order-rejected", "the reservation ended before the order could be confirmed"),
         RejectReason::Fraud => ("order-rejected", "the order was taken for fraud"),
     };
     let mut failure = Failure::new(code, detail).with("order_id", order.order_id.to_string());
     if let Ok(Value::Object(numbers)) = serde_json::to_value(RejectionBody::new(rejection)) {
         for (name, value) in numbers {
             // `detail` is the problem's own field; what the provider said goes beside it.
-            let name = if name == "detail" {
-                "provider_code"
-            } else {
-                name.as_str()
-            };
+            let name = if name == "detail" { "provider_code" } else { name.as_str() };
             failure = failure.with(name, value);
         }
     }

@@ -40,8 +40,7 @@ pub(super) async fn capture(
         Payment::Absent => ask.body.amount.currency,
     };
     let command = ask.body.try_into_command(ask.how.names(), currency)?;
-    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED)
-        .await
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED).await
 }
 
 /// Let go what is held and not taken.
@@ -57,13 +56,9 @@ pub(super) async fn void(
         Payment::Requested(_) => Command::Void,
         // To let go of nothing is no failure to a process that undoes. To a caller who names an unknown payment it is: a capture of
         // nothing puts that on record, and can never take effect.
-        Payment::Absent => Command::Capture {
-            capture_id: CaptureId(ask.how.command_id),
-            amount: 0,
-        },
+        Payment::Absent => Command::Capture { capture_id: CaptureId(ask.how.command_id), amount: 0 },
     };
-    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED)
-        .await
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED).await
 }
 
 /// Say what came of a request of which the provider did not say it.
@@ -76,19 +71,14 @@ pub(super) async fn resolve(
 ) -> Result<Answer, Failure> {
     let command = Command::try_from(ask.body)?;
     let found = api.load_payment(&ask.how, payment_id).await?;
-    api.payment(&ask.how, payment_id, &found, command, StatusCode::OK)
-        .await
+    api.payment(&ask.how, payment_id, &found, command, StatusCode::OK).await
 }
 
 impl Api {
     async fn load_payment(&self, how: &How, payment_id: PaymentId) -> Result<Payment, Failure> {
         let name = stream::payment(payment_id);
-        let loaded = self
-            .executor()
-            .load::<Payment>(&how.caller.tenant, &name)
-            .await;
-        let (payment, _) =
-            loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        let loaded = self.executor().load::<Payment>(&how.caller.tenant, &name).await;
+        let (payment, _) = loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         Ok((*payment).clone())
     }
 
@@ -118,10 +108,7 @@ impl Api {
                 place.location = Some(format!("/v1/payments/{payment_id}"));
                 self.answer(how, status, &PaymentBody::new(payment, version), place)
             }
-            _ => Err(Failure::internal(
-                how.request_id.as_deref(),
-                &"the answer lacks its payment",
-            )),
+            _ => Err(Failure::internal(how.request_id.as_deref(), &"the answer lacks its payment")),
         }
     }
 }

@@ -26,21 +26,14 @@ impl Failure {
     /// A problem of the list.
     #[must_use]
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            problem: Box::new(Problem::of(code, detail)),
-            retry_after: None,
-            place: Place::default(),
-        }
+        Self { problem: Box::new(Problem::of(code, detail)), retry_after: None, place: Place::default() }
     }
 
     /// A problem with one place of the request.
     #[must_use]
     pub fn at(code: &'static str, pointer: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let fault = Fault {
-            pointer: pointer.to_owned(),
-            detail: detail.clone(),
-        };
+        let fault = Fault { pointer: pointer.to_owned(), detail: detail.clone() };
         Self::new(code, detail).with_errors(vec![fault])
     }
 
@@ -117,37 +110,25 @@ impl Failure {
                 "idempotency-key-reused",
                 "the key was sent with another method, path, If-Match or body: make a new key",
             ),
-            Error::InProgress => Self::new(
-                "request-in-progress",
-                "send the same request again in a moment: it will get the same answer",
-            )
-            .retry_after(SOON),
-            Error::Busy { retry_after } => Self::new(
-                "overloaded",
-                "nothing was written: send the same request again",
-            )
-            .retry_after(*retry_after),
+            Error::InProgress => {
+                Self::new("request-in-progress", "send the same request again in a moment: it will get the same answer")
+                    .retry_after(SOON)
+            }
+            Error::Busy { retry_after } => {
+                Self::new("overloaded", "nothing was written: send the same request again").retry_after(*retry_after)
+            }
             Error::Unknown(_) | Error::Lost => {
                 tracing::error!(request.id = request_id, %error, "whether a command took effect is not known");
-                Self::new(
-                    "outcome-unknown",
-                    "the same request with the same Idempotency-Key tells",
-                )
-                .retry_after(SOON)
+                Self::new("outcome-unknown", "the same request with the same Idempotency-Key tells").retry_after(SOON)
             }
-            Error::Closed => Self::new(
-                "unavailable",
-                "nothing was written: send the same request again",
-            )
-            .retry_after(SOON),
+            Error::Closed => {
+                Self::new("unavailable", "nothing was written: send the same request again").retry_after(SOON)
+            }
             Error::NotWritten(_) => {
                 tracing::error!(request.id = request_id, %error, "the store did not take a command");
-                Self::new("unavailable", "nothing was written: the log has more")
-                    .retry_after(Duration::from_secs(10))
+                Self::new("unavailable", "nothing was written: the log has more").retry_after(Duration::from_secs(10))
             }
-            Error::Store(_) | Error::Unreadable { .. } | Error::Plan(_) => {
-                Self::internal(request_id, error)
-            }
+            Error::Store(_) | Error::Unreadable { .. } | Error::Plan(_) => Self::internal(request_id, error),
         }
     }
 }
@@ -160,15 +141,11 @@ impl From<Invalid> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&*self.problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let into = response.headers_mut();
-        into.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(problem::CONTENT_TYPE),
-        );
+        into.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
         if let Some(after) = self.retry_after {
             into.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
@@ -184,10 +161,7 @@ pub async fn no_route(uri: Uri) -> Failure {
 
 /// The answer where a route fits and its methods do not.
 pub async fn no_method(uri: Uri) -> Failure {
-    Failure::new(
-        "method-not-allowed",
-        format!("{} is not used that way", uri.path()),
-    )
+    Failure::new("method-not-allowed", format!("{} is not used that way", uri.path()))
 }
 
 /// The answer to a request that panicked.
@@ -240,9 +214,7 @@ mod tests {
 
     #[test]
     fn the_numbers_of_a_refusal_never_hide_the_problems_own_fields() {
-        let failure = Failure::new("order-state", "no")
-            .with("status", "rejected")
-            .with("code", "other");
+        let failure = Failure::new("order-state", "no").with("status", "rejected").with("code", "other");
         assert_eq!(failure.problem.status, 409);
         assert_eq!(failure.problem.code, "order-state");
         assert_eq!(failure.problem.details["current_status"], "rejected");

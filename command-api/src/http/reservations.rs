@@ -7,9 +7,7 @@ use domain::reservation::{self, Reservation};
 use domain::stock::Stock;
 use domain::time::Timestamp;
 use domain::{Command, stream};
-use schemas::http::reservation::{
-    ExtendReservation, OpenReservation, ReservationBody, prolong, release as let_go,
-};
+use schemas::http::reservation::{ExtendReservation, OpenReservation, ReservationBody, prolong, release as let_go};
 
 use super::Api;
 use super::answer::{Answer, Place};
@@ -30,14 +28,10 @@ answers! {
 /// Hold stock: all of it or none.
 #[utoipa::path(post, path = "/v1/reservations", tag = "reservations", request_body = OpenReservation,
     params(CommandHeaders, CommandQuery), responses(OpenAnswers))]
-pub(super) async fn open(
-    State(api): State<Api>,
-    ask: Ask<OpenReservation>,
-) -> Result<Answer, Failure> {
+pub(super) async fn open(State(api): State<Api>, ask: Ask<OpenReservation>) -> Result<Answer, Failure> {
     let (names, defaults) = (ask.how.names(), &api.settings().defaults);
     let (id, command) = ask.body.try_into_command(names, defaults, api.now())?;
-    api.reservation(&ask.how, id, command, StatusCode::CREATED)
-        .await
+    api.reservation(&ask.how, id, command, StatusCode::CREATED).await
 }
 
 /// Hold stock longer.
@@ -63,9 +57,7 @@ pub(super) async fn release(
     Id(id): Id<ReservationId>,
     ask: Ask<NoBody>,
 ) -> Result<Answer, Failure> {
-    let close = reservation::Command::Close {
-        end: reservation::End::Released,
-    };
+    let close = reservation::Command::Close { end: reservation::End::Released };
     let command = match api.load_reservation(&ask.how, id).await? {
         Reservation::Open(opened) => let_go(&opened),
         Reservation::Ended { .. } => alone(id, close),
@@ -75,10 +67,7 @@ pub(super) async fn release(
 }
 
 fn alone(id: ReservationId, command: reservation::Command) -> Command {
-    Command::Inventory {
-        reservation: Some((id, command)),
-        stock: Vec::new(),
-    }
+    Command::Inventory { reservation: Some((id, command)), stock: Vec::new() }
 }
 
 /// What a reservation in any state refuses: puts on record that there is none, or that it has ended, and can never take effect, should
@@ -91,12 +80,8 @@ fn never_longer(id: ReservationId) -> Command {
 impl Api {
     async fn load_reservation(&self, how: &How, id: ReservationId) -> Result<Reservation, Failure> {
         let name = stream::reservation(id);
-        let loaded = self
-            .executor()
-            .load::<Reservation>(&how.caller.tenant, &name)
-            .await;
-        let (found, _) =
-            loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        let loaded = self.executor().load::<Reservation>(&how.caller.tenant, &name).await;
+        let (found, _) = loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         Ok((*found).clone())
     }
 
@@ -109,32 +94,19 @@ impl Api {
         status: StatusCode,
     ) -> Result<Answer, Failure> {
         let name = stream::reservation(id);
-        let Command::Inventory {
-            reservation: Some((_, own)),
-            stock,
-        } = command
-        else {
-            return Err(Failure::internal(
-                how.request_id.as_deref(),
-                &"a reservation's command is to inventory",
-            ));
+        let Command::Inventory { reservation: Some((_, own)), stock } = command else {
+            return Err(Failure::internal(how.request_id.as_deref(), &"a reservation's command is to inventory"));
         };
-        let plan = stock.into_iter().fold(
-            Plan::new().and::<Reservation>(name.clone(), own),
-            |plan, part| {
-                let stream = stream::stock(&part.location, &part.sku);
-                plan.and_unseen::<Stock>(stream, part.command)
-            },
-        );
+        let plan = stock.into_iter().fold(Plan::new().and::<Reservation>(name.clone(), own), |plan, part| {
+            let stream = stream::stock(&part.location, &part.sku);
+            plan.and_unseen::<Stock>(stream, part.command)
+        });
         let done = self.run(how, &name, id.0, plan).await?;
         if how.dry_run {
             return self.dry_run(how, &done);
         }
         let Some((name, version, found)) = done.first::<Reservation>() else {
-            return Err(Failure::internal(
-                how.request_id.as_deref(),
-                &"the answer lacks its reservation",
-            ));
+            return Err(Failure::internal(how.request_id.as_deref(), &"the answer lacks its reservation"));
         };
         let mut place = Place::of(&done, name);
         match ReservationBody::new(&found, version) {
@@ -142,10 +114,7 @@ impl Api {
                 place.location = Some(format!("/v1/reservations/{}", body.reservation_id));
                 self.answer(how, status, &body, place)
             }
-            None => Err(Failure::internal(
-                how.request_id.as_deref(),
-                &"the answer lacks its reservation",
-            )),
+            None => Err(Failure::internal(how.request_id.as_deref(), &"the answer lacks its reservation")),
         }
     }
 }

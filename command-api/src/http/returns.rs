@@ -72,10 +72,7 @@ impl Api {
         let failed = |error| Failure::unanswered(&error, how.request_id.as_deref());
         let executor = self.executor();
         let tenant = &how.caller.tenant;
-        let (found, _) = executor
-            .load::<Reference>(tenant, name)
-            .await
-            .map_err(failed)?;
+        let (found, _) = executor.load::<Reference>(tenant, name).await.map_err(failed)?;
         if let Reference(Some(order_id)) = *found {
             return Ok(order_id);
         }
@@ -84,10 +81,7 @@ impl Api {
         about.if_match = None;
         let done = self.run(&about, name, how.command_id, plan).await?;
         // Taken just now by another request: what was asked is not on record yet under its own terms, so it is asked again.
-        Err(Failure::new(
-            "request-in-progress",
-            "send the same request again under a new key",
-        )
-        .with("position", done.position))
+        Err(Failure::new("request-in-progress", "send the same request again under a new key")
+            .with("position", done.position))
     }
 }

@@ -35,8 +35,7 @@ pub(super) async fn request(
     let names = ask.how.names();
     let awaited = Awaited::Shipment(ask.body.shipment_id(names));
     let command = ask.body.try_into_command(names)?;
-    api.order(&ask.how, order_id, command, Told::starting(awaited))
-        .await
+    api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
 /// Tell where a shipment is to be found at its carrier.

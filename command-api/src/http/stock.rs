@@ -52,11 +52,7 @@ pub(super) async fn receive(
 /// Say that there is more or less than the book says.
 #[utoipa::path(post, path = "/v1/stock/{sku}/adjustments", tag = "stock", request_body = AdjustStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(AdjustAnswers))]
-pub(super) async fn adjust(
-    State(api): State<Api>,
-    Id(sku): Id<Sku>,
-    ask: Ask<AdjustStock>,
-) -> Result<Answer, Failure> {
+pub(super) async fn adjust(State(api): State<Api>, Id(sku): Id<Sku>, ask: Ask<AdjustStock>) -> Result<Answer, Failure> {
     let defaults = &api.settings().defaults;
     let at = ask.body.try_into_command(ask.how.names(), defaults)?;
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
@@ -65,11 +61,7 @@ pub(super) async fn adjust(
 /// Record a count.
 #[utoipa::path(post, path = "/v1/stock/{sku}/counts", tag = "stock", request_body = CountStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(CountAnswers))]
-pub(super) async fn count(
-    State(api): State<Api>,
-    Id(sku): Id<Sku>,
-    ask: Ask<CountStock>,
-) -> Result<Answer, Failure> {
+pub(super) async fn count(State(api): State<Api>, Id(sku): Id<Sku>, ask: Ask<CountStock>) -> Result<Answer, Failure> {
     let at = ask.body.try_into_command(&api.settings().defaults)?;
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
 }
@@ -93,10 +85,7 @@ impl Api {
         let stock = done.state::<Stock>(&name);
         match stock.and_then(|stock| StockBody::new(&stock, version)) {
             Some(body) => self.answer(how, status, &body, Place::of(&done, &name)),
-            None => Err(Failure::internal(
-                how.request_id.as_deref(),
-                &"the answer lacks its stock",
-            )),
+            None => Err(Failure::internal(how.request_id.as_deref(), &"the answer lacks its stock")),
         }
     }
 }

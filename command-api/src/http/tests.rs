@@ -14,9 +14,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::response::Response;
 use domain::Command;
-use domain::ids::{
-    Channel, LineId, LocationId, OrderId, ReservationId, ShipmentId, Sku, Tenant, derived,
-};
+use domain::ids::{Channel, LineId, LocationId, OrderId, ReservationId, ShipmentId, Sku, Tenant, derived};
 use domain::order::command::Confirm;
 use domain::order::event::RejectReason;
 use domain::order::line::LineQty;
@@ -54,11 +52,7 @@ struct Told {
 impl Told {
     async fn of(response: Response) -> Self {
         let (parts, body) = response.into_parts();
-        Self {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.collect().await.unwrap().to_bytes().to_vec(),
-        }
+        Self { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
     }
 
     fn json(&self) -> Value {
@@ -73,20 +67,12 @@ impl Told {
     fn essence(&self) -> (StatusCode, String, [Option<String>; 4]) {
         let header = |name| self.header(name).map(str::to_owned);
         let headers = ["etag", "location", "daybook-position", "content-type"].map(header);
-        (
-            self.status,
-            String::from_utf8(self.body.clone()).unwrap(),
-            headers,
-        )
+        (self.status, String::from_utf8(self.body.clone()).unwrap(), headers)
     }
 
     /// The problem's code, with its status checked against the list.
     fn code(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         let code = problem["code"].as_str().unwrap();
         let listed = schemas::http::code::find(code).unwrap();
@@ -98,10 +84,7 @@ impl Told {
 
     fn pointer(&self) -> String {
         let problem = self.json();
-        problem["errors"][0]["pointer"]
-            .as_str()
-            .unwrap_or("none")
-            .to_owned()
+        problem["errors"][0]["pointer"].as_str().unwrap_or("none").to_owned()
     }
 }
 
@@ -110,11 +93,7 @@ fn tenant() -> Tenant {
 }
 
 fn actor() -> Actor {
-    Actor {
-        id: "clerk".into(),
-        via: "http".into(),
-        on_behalf_of: None,
-    }
+    Actor { id: "clerk".into(), via: "http".into(), on_behalf_of: None }
 }
 
 fn settings() -> Settings {
@@ -139,35 +118,20 @@ impl Server {
     }
 
     fn in_dir(dir: TempDir, settings: Settings) -> Self {
-        let store: Arc<dyn event_store::EventStore> =
-            Store::open(Options::new(dir.path())).unwrap();
+        let store: Arc<dyn event_store::EventStore> = Store::open(Options::new(dir.path())).unwrap();
         let tracker = TaskTracker::new();
-        let executor = Executor::new(
-            Arc::clone(&store),
-            tracker.clone(),
-            execute::Options::default(),
-        );
+        let executor = Executor::new(Arc::clone(&store), tracker.clone(), execute::Options::default());
         let (verdicts, follower) = verdict::Options::default().build(store);
         let stop = CancellationToken::new();
         tokio::spawn(follower.run(stop.clone()));
-        let caller = Caller {
-            tenant: tenant(),
-            actor: actor(),
-        };
-        let api = Api::new(executor.clone(), verdicts, settings)
-            .with_imports(bulk::service(&executor, &tracker));
+        let caller = Caller { tenant: tenant(), actor: actor() };
+        let api = Api::new(executor.clone(), verdicts, settings).with_imports(bulk::service(&executor, &tracker));
         let (routes, _) = router(api).split_for_parts();
         let router = routes
             .fallback(problem::no_route)
             .method_not_allowed_fallback(problem::no_method)
             .layer(axum::Extension(caller));
-        Self {
-            router,
-            executor,
-            dir,
-            tracker,
-            _stop: stop.drop_guard(),
-        }
+        Self { router, executor, dir, tracker, _stop: stop.drop_guard() }
     }
 
     /// Stops it and starts another on the same store.
@@ -191,38 +155,18 @@ impl Server {
         let id = derived(order_id.0, &format!("{command:?}"));
         let metadata = Metadata::new(actor(), order_id.0);
         let command = Command::Order { order_id, command };
-        let done = self
-            .executor
-            .execute_command(&tenant(), id, command, metadata)
-            .await
-            .unwrap();
+        let done = self.executor.execute_command(&tenant(), id, command, metadata).await.unwrap();
         assert_eq!(done.refused(), None);
     }
 
     /// What checkout does with an order of one line that is paid later.
     async fn confirm(&self, order_id: OrderId, qty: u32) {
         let reservation_id = ReservationId(derived(order_id.0, "reservation"));
-        let reserved = vec![LineQty {
-            line_id: LineId(1),
-            qty,
-            location: LocationId::try_new("main").unwrap(),
-        }];
+        let reserved = vec![LineQty { line_id: LineId(1), qty, location: LocationId::try_new("main").unwrap() }];
+        self.saga(order_id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
         self.saga(
             order_id,
-            order::Command::RecordReserved {
-                reservation_id,
-                reserved,
-                backordered: vec![],
-            },
-        )
-        .await;
-        self.saga(
-            order_id,
-            order::Command::Confirm(Confirm {
-                payment_id: None,
-                reservation_id: Some(reservation_id),
-                authorised: 0,
-            }),
+            order::Command::Confirm(Confirm { payment_id: None, reservation_id: Some(reservation_id), authorised: 0 }),
         )
         .await;
     }
@@ -246,8 +190,7 @@ impl Server {
     }
 
     async fn dispatch(&self, order_id: OrderId, shipment_id: ShipmentId) {
-        self.saga(order_id, order::Command::Dispatch { shipment_id })
-            .await;
+        self.saga(order_id, order::Command::Dispatch { shipment_id }).await;
     }
 }
 
@@ -263,14 +206,7 @@ struct Ask<'a> {
 }
 
 fn ask<'a>(method: Method, path: &'a str) -> Ask<'a> {
-    Ask {
-        method,
-        path,
-        key: None,
-        if_match: None,
-        prefer: None,
-        body: None,
-    }
+    Ask { method, path, key: None, if_match: None, prefer: None, body: None }
 }
 
 fn post<'a>(path: &'a str, body: Value) -> Ask<'a> {
@@ -299,22 +235,14 @@ impl<'a> Ask<'a> {
     }
 
     fn request(&self) -> Request<Body> {
-        let mut request = Request::builder()
-            .method(self.method.clone())
-            .uri(self.path);
-        for (name, value) in [
-            ("idempotency-key", self.key),
-            ("if-match", self.if_match),
-            ("prefer", self.prefer),
-        ] {
+        let mut request = Request::builder().method(self.method.clone()).uri(self.path);
+        for (name, value) in [("idempotency-key", self.key), ("if-match", self.if_match), ("prefer", self.prefer)] {
             if let Some(value) = value {
                 request = request.header(name, value);
             }
         }
         match &self.body {
-            Some(body) => request
-                .header("content-type", "application/json")
-                .body(Body::from(body.to_string())),
+            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
             None => request.body(Body::empty()),
         }
         .unwrap()

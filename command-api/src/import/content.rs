@@ -54,11 +54,7 @@ impl Layout {
         }
         let first = content.split(|byte| *byte == b'\n').next()?;
         let header = String::from_utf8_lossy(without_bom(first));
-        let has = |name: &str| {
-            header
-                .split(',')
-                .any(|column| column.trim().trim_matches('"') == name)
-        };
+        let has = |name: &str| header.split(',').any(|column| column.trim().trim_matches('"') == name);
         if has("InvoiceNo") && has("StockCode") {
             Some(Self::Retail)
         } else if has("external_ref") && has("sku") {
@@ -70,10 +66,7 @@ impl Layout {
 }
 
 fn first_byte(content: &[u8]) -> Option<u8> {
-    without_bom(content)
-        .iter()
-        .copied()
-        .find(|byte| !byte.is_ascii_whitespace())
+    without_bom(content).iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
 /// The content without the mark that some programs put before UTF-8.
@@ -214,9 +207,5 @@ pub enum Unreadable {
 
 /// A row that is refused.
 pub(super) fn refusal(line: u64, code: &str, reason: impl Into<String>) -> RowRefusal {
-    RowRefusal {
-        line,
-        code: code.to_owned(),
-        reason: reason.into(),
-    }
+    RowRefusal { line, code: code.to_owned(), reason: reason.into() }
 }

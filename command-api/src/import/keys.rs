@@ -63,10 +63,7 @@ impl Origin {
 
     fn digest(&self, parts: &[&str]) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [self.tenant.as_str(), self.channel.as_str()]
-            .iter()
-            .chain(parts)
-        {
+        for part in [self.tenant.as_str(), self.channel.as_str()].iter().chain(parts) {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
@@ -83,13 +80,11 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Bytes in hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn version_7(at: Timestamp, digest: &[u8; 32]) -> Uuid {
@@ -106,10 +101,7 @@ mod tests {
     use super::*;
 
     fn origin(channel: &str) -> Origin {
-        Origin {
-            tenant: Tenant::try_new("t").unwrap(),
-            channel: Channel::try_new(channel).unwrap(),
-        }
+        Origin { tenant: Tenant::try_new("t").unwrap(), channel: Channel::try_new(channel).unwrap() }
     }
 
     #[test]
@@ -125,10 +117,7 @@ mod tests {
 
     #[test]
     fn ids_differ_by_every_part() {
-        let row = RowKey {
-            invoice: "C1".into(),
-            ordinal: 2,
-        };
+        let row = RowKey { invoice: "C1".into(), ordinal: 2 };
         let origin = origin("shop");
         let one = origin.command_id(&origin.row_key(&row, ""));
         let two = origin.command_id(&origin.row_key(&row, "1"));

@@ -155,29 +155,19 @@ pub fn parse_ndjson(content: &[u8]) -> Content {
 
 type Refused = (&'static str, String);
 
-fn entry(
-    text: &[u8],
-    line: u64,
-    seen: &mut BTreeMap<String, u64>,
-    parsed: &mut Content,
-) -> Result<(), Refused> {
-    let mut value: serde_json::Value =
-        serde_json::from_slice(text).map_err(|error| ("bad-json", error.to_string()))?;
+fn entry(text: &[u8], line: u64, seen: &mut BTreeMap<String, u64>, parsed: &mut Content) -> Result<(), Refused> {
+    let mut value: serde_json::Value = serde_json::from_slice(text).map_err(|error| ("bad-json", error.to_string()))?;
     if let Some(object) = value.as_object_mut() {
         object.entry("type").or_insert_with(|| "order".into());
     }
-    let entry: Entry =
-        serde_json::from_value(value).map_err(|error| ("bad-field", error.to_string()))?;
+    let entry: Entry = serde_json::from_value(value).map_err(|error| ("bad-field", error.to_string()))?;
     let name = match &entry {
         Entry::Order(order) => order.external_ref.to_string(),
         Entry::Receipt(receive) => format!("receipt/{}/{}", receive.source_ref, receive.sku),
     };
     if let Some(first) = seen.insert(name.clone(), line) {
         seen.insert(name, first);
-        return Err((
-            "repeated",
-            format!("line {first} of the file names the same"),
-        ));
+        return Err(("repeated", format!("line {first} of the file names the same")));
     }
     match entry {
         Entry::Order(order) => order_of(*order, line, parsed),
@@ -196,10 +186,7 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
         counted.push(worth(&price, line.qty, order.currency, line.stocked)?);
         lines.push(NewLine {
             line_id: LineId(id),
-            title: line
-                .title
-                .filter(|title| !title.is_empty())
-                .unwrap_or_else(|| line.sku.to_string()),
+            title: line.title.filter(|title| !title.is_empty()).unwrap_or_else(|| line.sku.to_string()),
             sku: line.sku,
             qty: line.qty,
             unit_price: line.unit_price,
@@ -211,14 +198,7 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
         });
     }
     for (units, raw, ware) in counted {
-        count(
-            parsed,
-            Class::Sale,
-            order.external_ref.as_str(),
-            units,
-            raw,
-            ware,
-        );
+        count(parsed, Class::Sale, order.external_ref.as_str(), units, raw, ware);
     }
     let shipping = order.shipping.into_iter().map(|shipping| NewShipping {
         title: shipping.title,
@@ -246,24 +226,11 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
 
 fn receipt_of(receive: Receive, line: u64, parsed: &mut Content) -> Result<(), Refused> {
     if receive.qty == 0 || receive.qty > MOST_UNITS {
-        return Err((
-            "bad-field",
-            format!("qty: {} is not between 1 and {MOST_UNITS}", receive.qty),
-        ));
+        return Err(("bad-field", format!("qty: {} is not between 1 and {MOST_UNITS}", receive.qty)));
     }
-    count(
-        parsed,
-        Class::StockReceipt,
-        &receive.source_ref,
-        i64::from(receive.qty),
-        0,
-        true,
-    );
+    count(parsed, Class::StockReceipt, &receive.source_ref, i64::from(receive.qty), 0, true);
     parsed.receipts.push(Receipt {
-        key: RowKey {
-            invoice: format!("receipt/{}/{}", receive.source_ref, receive.sku),
-            ordinal: 1,
-        },
+        key: RowKey { invoice: format!("receipt/{}/{}", receive.source_ref, receive.sku), ordinal: 1 },
         line,
         at: receive.at,
         sku: receive.sku,
@@ -279,14 +246,8 @@ fn receipt_of(receive: Receive, line: u64, parsed: &mut Content) -> Result<(), R
 /// # Errors
 /// If a column is missing or not known, or the first line is no header.
 pub fn parse_csv(content: &[u8]) -> Result<Content, Unreadable> {
-    let mut reader = ReaderBuilder::new()
-        .flexible(false)
-        .trim(Trim::All)
-        .from_reader(content);
-    let header = reader
-        .headers()
-        .map_err(|error| Unreadable::NoHeader(error.to_string()))?
-        .clone();
+    let mut reader = ReaderBuilder::new().flexible(false).trim(Trim::All).from_reader(content);
+    let header = reader.headers().map_err(|error| Unreadable::NoHeader(error.to_string()))?.clone();
     for name in &COLUMNS[..COMPULSORY] {
         if !header.iter().any(|column| column == *name) {
             return Err(Unreadable::NoColumn(name));
@@ -305,9 +266,7 @@ pub fn parse_csv(content: &[u8]) -> Result<Content, Unreadable> {
         let refused = match read {
             Ok(false) => break,
             Ok(true) => match record.deserialize::<Row>(Some(&header)) {
-                Ok(row) => row_of(row, line, &mut orders, &mut parsed)
-                    .err()
-                    .map(|refused| (line, refused)),
+                Ok(row) => row_of(row, line, &mut orders, &mut parsed).err().map(|refused| (line, refused)),
                 Err(error) => Some((line, ("bad-field", reason(&error, &header)))),
             },
             Err(error) => Some((before, ("unreadable-row", error.to_string()))),
@@ -324,23 +283,15 @@ fn reason(error: &csv::Error, header: &StringRecord) -> String {
     let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
         return error.to_string();
     };
-    let column = err
-        .field()
-        .and_then(|field| header.get(usize::try_from(field).unwrap_or(usize::MAX)));
+    let column = err.field().and_then(|field| header.get(usize::try_from(field).unwrap_or(usize::MAX)));
     format!("{}: {}", column.unwrap_or("the row"), err.kind())
 }
 
-fn row_of(
-    row: Row,
-    line: u64,
-    orders: &mut BTreeMap<ExternalRef, usize>,
-    parsed: &mut Content,
-) -> Result<(), Refused> {
+fn row_of(row: Row, line: u64, orders: &mut BTreeMap<ExternalRef, usize>, parsed: &mut Content) -> Result<(), Refused> {
     let currency = row.currency.unwrap_or_default();
     let stocked = row.stocked.unwrap_or(true);
     let (units, raw, ware) = worth(&row.unit_price, row.qty, currency, stocked)?;
-    let unit_price = price::unit_price(&row.unit_price)
-        .map_err(|why| ("bad-field", format!("unit_price: {why}")))?;
+    let unit_price = price::unit_price(&row.unit_price).map_err(|why| ("bad-field", format!("unit_price: {why}")))?;
     let payment = terms(row.capture, row.instrument);
     let place = match orders.get(&row.external_ref) {
         Some(place) => *place,
@@ -365,37 +316,19 @@ fn row_of(
         }
     };
     let sale = &mut parsed.sales[place];
-    if (
-        sale.at,
-        &sale.customer,
-        sale.currency,
-        &sale.location,
-        &sale.payment,
-    ) != (
-        row.placed_at,
-        &row.customer,
-        currency,
-        &row.location,
-        &payment,
-    ) {
-        let what = "placed_at, customer, currency, location, capture and instrument are the same in all rows of an order";
-        return Err((
-            "order-differs",
-            format!("{what}; line {} has others", sale.line),
-        ));
+    if (sale.at, &sale.customer, sale.currency, &sale.location, &sale.payment)
+        != (row.placed_at, &row.customer, currency, &row.location, &payment)
+    {
+        let what =
+            "placed_at, customer, currency, location, capture and instrument are the same in all rows of an order";
+        return Err(("order-differs", format!("{what}; line {} has others", sale.line)));
     }
     if sale.lines.len() == MOST_LINES {
-        return Err((
-            "too-many-lines",
-            format!("an order has at most {MOST_LINES} lines"),
-        ));
+        return Err(("too-many-lines", format!("an order has at most {MOST_LINES} lines")));
     }
     sale.lines.push(NewLine {
         line_id: LineId(u32::try_from(sale.lines.len() + 1).unwrap_or(u32::MAX)),
-        title: row
-            .title
-            .filter(|title| !title.is_empty())
-            .unwrap_or_else(|| row.sku.to_string()),
+        title: row.title.filter(|title| !title.is_empty()).unwrap_or_else(|| row.sku.to_string()),
         sku: row.sku,
         qty: row.qty,
         unit_price,
@@ -405,14 +338,7 @@ fn row_of(
         backorder_ok: row.backorder_ok.unwrap_or(false),
         stocked,
     });
-    count(
-        parsed,
-        Class::Sale,
-        row.external_ref.as_str(),
-        units,
-        raw,
-        ware,
-    );
+    count(parsed, Class::Sale, row.external_ref.as_str(), units, raw, ware);
     Ok(())
 }
 
@@ -421,49 +347,25 @@ fn terms(capture: Option<Capture>, instrument: Option<String>) -> Option<Payment
         return None;
     }
     let instrument = instrument.unwrap_or_else(|| DEFAULT_INSTRUMENT.to_owned());
-    Some(PaymentTerms {
-        capture: capture.unwrap_or_default(),
-        instrument,
-    })
+    Some(PaymentTerms { capture: capture.unwrap_or_default(), instrument })
 }
 
 /// Units, their raw value, and whether they are ware.
-fn worth(
-    price: &str,
-    qty: u32,
-    currency: Currency,
-    stocked: bool,
-) -> Result<(i64, i64, bool), Refused> {
+fn worth(price: &str, qty: u32, currency: Currency, stocked: bool) -> Result<(i64, i64, bool), Refused> {
     if qty == 0 || qty > MOST_UNITS {
-        return Err((
-            "bad-field",
-            format!("qty: {qty} is not between 1 and {MOST_UNITS}"),
-        ));
+        return Err(("bad-field", format!("qty: {qty} is not between 1 and {MOST_UNITS}")));
     }
-    let price =
-        Price::parse(price, currency).map_err(|why| ("bad-field", format!("unit_price: {why}")))?;
+    let price = Price::parse(price, currency).map_err(|why| ("bad-field", format!("unit_price: {why}")))?;
     if price.is_negative() {
         return Err(("negative-price", "a sale has a price of at least 0".into()));
     }
     let units = i64::from(qty);
-    let raw = price.raw(units).ok_or((
-        "bad-field",
-        "unit_price: the line is worth too much".to_owned(),
-    ))?;
+    let raw = price.raw(units).ok_or(("bad-field", "unit_price: the line is worth too much".to_owned()))?;
     Ok((units, raw, stocked))
 }
 
 fn count(parsed: &mut Content, class: Class, invoice: &str, units: i64, raw: i64, ware: bool) {
-    parsed.tally.add(
-        class,
-        Counted {
-            invoice,
-            units,
-            revenue: price::round(raw),
-            raw,
-            ware,
-        },
-    );
+    parsed.tally.add(class, Counted { invoice, units, revenue: price::round(raw), raw, ware });
 }
 
 #[cfg(test)]
@@ -486,34 +388,19 @@ mod tests {
         assert_eq!(content.sales.len(), 2);
         assert_eq!(content.sales[0].lines.len(), 2);
         assert_eq!(content.tally.of(Class::Sale).revenue, 800);
-        let refused: Vec<_> = content
-            .refused
-            .iter()
-            .map(|row| (row.line, row.code.as_str()))
-            .collect();
+        let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
         assert_eq!(refused, [(5, "order-differs"), (6, "bad-field")]);
-        assert!(
-            content.refused[1].reason.starts_with("qty: "),
-            "{}",
-            content.refused[1].reason
-        );
+        assert!(content.refused[1].reason.starts_with("qty: "), "{}", content.refused[1].reason);
     }
 
     #[test]
     fn unknown_columns_and_fields_are_named() {
         let header = b"external_ref,placed_at,sku,qty,unit_price,colour\n";
-        assert_eq!(
-            parse_csv(header),
-            Err(Unreadable::UnknownColumn("colour".into()))
-        );
+        assert_eq!(parse_csv(header), Err(Unreadable::UnknownColumn("colour".into())));
         let content = parse_ndjson(
             br#"{"external_ref":"1","placed_at":"2024-05-01T10:00:00Z","lines":[{"sku":"a","qty":1,"unit_price":"1"}],"colour":"red"}"#,
         );
-        assert!(
-            content.refused[0].reason.contains("colour"),
-            "{}",
-            content.refused[0].reason
-        );
+        assert!(content.refused[0].reason.contains("colour"), "{}", content.refused[0].reason);
     }
 
     #[test]
@@ -528,14 +415,7 @@ nonsense"#,
         );
         assert_eq!((content.receipts.len(), content.sales.len()), (1, 1));
         assert_eq!(content.tally.of(Class::Sale).revenue, 100);
-        let refused: Vec<_> = content
-            .refused
-            .iter()
-            .map(|row| (row.line, row.code.as_str()))
-            .collect();
-        assert_eq!(
-            refused,
-            [(4, "repeated"), (5, "bad-field"), (6, "bad-json")]
-        );
+        let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
+        assert_eq!(refused, [(4, "repeated"), (5, "bad-field"), (6, "bad-json")]);
     }
 }

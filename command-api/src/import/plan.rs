@@ -147,9 +147,7 @@ impl Plan {
     pub fn new(layout: Layout, sha256: [u8; 32], content: Content, options: &Options) -> Self {
         let simulated = layout == Layout::Retail;
         let started = Started {
-            import_id: options
-                .origin
-                .import_id(layout.name(), options.policy, &sha256),
+            import_id: options.origin.import_id(layout.name(), options.policy, &sha256),
             layout: layout.name().to_owned(),
             sha256: keys::hex(&sha256),
             source: options.source.clone(),
@@ -164,13 +162,7 @@ impl Plan {
             tally: content.tally,
             refused: content.refused,
         };
-        matching::plan(
-            &mut plan,
-            content.sales,
-            content.credits,
-            options,
-            simulated,
-        );
+        matching::plan(&mut plan, content.sales, content.credits, options, simulated);
         plan
     }
 
@@ -186,32 +178,15 @@ impl Plan {
 pub fn parts(rows: &[RowRefusal], first_part: u32) -> Vec<RowsRefused> {
     (first_part..)
         .zip(rows.chunks(ROWS_IN_A_PART))
-        .map(|(part, rows)| RowsRefused {
-            part,
-            rows: rows.to_vec(),
-        })
+        .map(|(part, rows)| RowsRefused { part, rows: rows.to_vec() })
         .collect()
 }
 
 /// What the content says of a sale. What the import adds by itself has no part in it.
 fn print(sale: &Sale) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let said = (
-        &sale.external_ref,
-        sale.at,
-        &sale.customer,
-        sale.currency,
-        &sale.lines,
-        sale.discount,
-    );
-    let more = (
-        &sale.shipping,
-        &sale.ship_to,
-        &sale.payment,
-        &sale.location,
-        &sale.tags,
-        sale.expected_total,
-    );
+    let said = (&sale.external_ref, sale.at, &sale.customer, sale.currency, &sale.lines, sale.discount);
+    let more = (&sale.shipping, &sale.ship_to, &sale.payment, &sale.location, &sale.tags, sale.expected_total);
     hash.update(serde_json::to_vec(&(said, more)).unwrap_or_default());
     hash.finalize().into()
 }
@@ -249,10 +224,7 @@ fn instrument(name: &str, faults: Option<&Faults>) -> String {
     let Some(faults) = faults else {
         return DEFAULT_INSTRUMENT.to_owned();
     };
-    let digest = Sha256::new()
-        .chain_update(faults.seed.to_be_bytes())
-        .chain_update(name)
-        .finalize();
+    let digest = Sha256::new().chain_update(faults.seed.to_be_bytes()).chain_update(name).finalize();
     let mut drawn = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % 1000;
     for (instrument, weight) in &faults.mix {
         match drawn.checked_sub(*weight) {

@@ -26,26 +26,16 @@ impl Price {
             return Err(format!("`{}` is no decimal", shorten(text)));
         }
         if decimals > scale {
-            return Err(format!(
-                "`{}` has more than {scale} decimals",
-                shorten(text)
-            ));
+            return Err(format!("`{}` has more than {scale} decimals", shorten(text)));
         }
         if whole.len() > 10 {
             return Err(format!("`{}` is too large", shorten(text)));
         }
-        let number: i64 = format!("{whole}{fraction}")
-            .parse()
-            .map_err(|_| format!("`{}` is too large", shorten(text)))?;
-        let scaled = 10_i64
-            .checked_pow(scale - decimals)
-            .and_then(|factor| number.checked_mul(factor));
+        let number: i64 =
+            format!("{whole}{fraction}").parse().map_err(|_| format!("`{}` is too large", shorten(text)))?;
+        let scaled = 10_i64.checked_pow(scale - decimals).and_then(|factor| number.checked_mul(factor));
         let scaled = scaled.ok_or_else(|| format!("`{}` is too large", shorten(text)))?;
-        Ok(Self(if text.starts_with('-') {
-            -scaled
-        } else {
-            scaled
-        }))
+        Ok(Self(if text.starts_with('-') { -scaled } else { scaled }))
     }
 
     /// Whether it is below 0.
@@ -79,23 +69,9 @@ pub fn round(raw: i64) -> Minor {
 /// cumulative, so that the parts sum to the whole.
 #[must_use]
 pub fn share(amount: Minor, before: u32, units: u32, of: u32) -> Minor {
-    let whole = Shared {
-        total: amount,
-        units: of,
-        given: 0,
-        done: 0,
-    };
-    let given = if before == 0 {
-        0
-    } else {
-        whole.next(before, Rounding::HalfEven)
-    };
-    Shared {
-        given,
-        done: before,
-        ..whole
-    }
-    .next(units, Rounding::HalfEven)
+    let whole = Shared { total: amount, units: of, given: 0, done: 0 };
+    let given = if before == 0 { 0 } else { whole.next(before, Rounding::HalfEven) };
+    Shared { given, done: before, ..whole }.next(units, Rounding::HalfEven)
 }
 
 /// The unit price as an order keeps it.
@@ -119,12 +95,7 @@ mod tests {
     use super::*;
 
     fn rounded(price: &str, units: i64) -> Minor {
-        round(
-            Price::parse(price, Currency::GBP)
-                .unwrap()
-                .raw(units)
-                .unwrap(),
-        )
+        round(Price::parse(price, Currency::GBP).unwrap().raw(units).unwrap())
     }
 
     #[test]
@@ -140,25 +111,11 @@ mod tests {
 
     #[test]
     fn what_is_no_price_is_told() {
-        for text in [
-            "",
-            ".5",
-            "1.",
-            "1e3",
-            "1,5",
-            "1.0000001",
-            "99999999999",
-            "--1",
-            "1.2.3",
-        ] {
+        for text in ["", ".5", "1.", "1e3", "1,5", "1.0000001", "99999999999", "--1", "1.2.3"] {
             assert!(Price::parse(text, Currency::GBP).is_err(), "{text}");
         }
         assert!(Price::parse("1.50000000", Currency::GBP).is_ok());
-        assert!(
-            Price::parse("-11062.06", Currency::GBP)
-                .unwrap()
-                .is_negative()
-        );
+        assert!(Price::parse("-11062.06", Currency::GBP).unwrap().is_negative());
     }
 
     #[test]

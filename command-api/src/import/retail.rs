@@ -17,16 +17,8 @@ use super::london;
 use super::price::{self, Price};
 use super::tally::{Class, Counted};
 
-const COLUMNS: [&str; 8] = [
-    "InvoiceNo",
-    "StockCode",
-    "Description",
-    "Quantity",
-    "InvoiceDate",
-    "UnitPrice",
-    "CustomerID",
-    "Country",
-];
+const COLUMNS: [&str; 8] =
+    ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"];
 
 /// The largest quantity of a row.
 const MOST_UNITS: i64 = 1_000_000;
@@ -34,17 +26,7 @@ const MOST_UNITS: i64 = 1_000_000;
 const MOST_LINES: usize = 2_000;
 
 /// What the shop sells or charges that is not kept in stock. Gift vouchers (`GIFT_…`) belong to it as well.
-const NO_WARE: [&str; 9] = [
-    "POST",
-    "DOT",
-    "C2",
-    "M",
-    "D",
-    "S",
-    "AMAZONFEE",
-    "BANK CHARGES",
-    "CRUK",
-];
+const NO_WARE: [&str; 9] = ["POST", "DOT", "C2", "M", "D", "S", "AMAZONFEE", "BANK CHARGES", "CRUK"];
 
 /// Whether a stock code stands for ware that is kept in stock.
 #[must_use]
@@ -58,11 +40,7 @@ pub fn is_ware(sku: &Sku) -> bool {
 /// If a column is missing or the first line is no header.
 pub fn parse(content: &[u8]) -> Result<Content, Unreadable> {
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);
-    let columns = Columns::find(
-        reader
-            .byte_headers()
-            .map_err(|error| Unreadable::NoHeader(error.to_string()))?,
-    )?;
+    let columns = Columns::find(reader.byte_headers().map_err(|error| Unreadable::NoHeader(error.to_string()))?)?;
     let mut parsed = Content::default();
     let mut rows = Vec::new();
     let mut ordinals: HashMap<String, u32> = HashMap::new();
@@ -73,9 +51,7 @@ pub fn parse(content: &[u8]) -> Result<Content, Unreadable> {
             Ok(false) => break,
             Ok(true) => {}
             Err(error) => {
-                parsed
-                    .refused
-                    .push(refusal(before, "unreadable-row", error.to_string()));
+                parsed.refused.push(refusal(before, "unreadable-row", error.to_string()));
                 parsed.tally.add_unreadable();
                 continue;
             }
@@ -122,50 +98,27 @@ impl Columns {
         Ok(Self(found))
     }
 
-    fn row(
-        &self,
-        record: &ByteRecord,
-        line: u64,
-        ordinals: &mut HashMap<String, u32>,
-    ) -> Result<Row, RowRefusal> {
+    fn row(&self, record: &ByteRecord, line: u64, ordinals: &mut HashMap<String, u32>) -> Result<Row, RowRefusal> {
         let text = |place: usize| -> Result<&str, RowRefusal> {
-            let bytes = record.get(self.0[place]).ok_or_else(|| {
-                refusal(
-                    line,
-                    "missing-field",
-                    format!("the row has no {}", COLUMNS[place]),
-                )
-            })?;
+            let bytes = record
+                .get(self.0[place])
+                .ok_or_else(|| refusal(line, "missing-field", format!("the row has no {}", COLUMNS[place])))?;
             std::str::from_utf8(bytes)
                 .map(str::trim)
                 .map_err(|_| refusal(line, "not-utf8", format!("{} is not UTF-8", COLUMNS[place])))
         };
-        let bad = |place: usize, why: String| {
-            refusal(line, "bad-field", format!("{}: {why}", COLUMNS[place]))
-        };
+        let bad = |place: usize, why: String| refusal(line, "bad-field", format!("{}: {why}", COLUMNS[place]));
         let invoice = ExternalRef::try_new(text(0)?).map_err(|error| bad(0, error.to_string()))?;
         let invoice = invoice.as_str().to_uppercase();
         let ordinal = ordinals.entry(invoice.clone()).or_default();
         *ordinal += 1;
-        let key = RowKey {
-            invoice,
-            ordinal: *ordinal,
-        };
+        let key = RowKey { invoice, ordinal: *ordinal };
         let sku = Sku::try_new(text(1)?).map_err(|error| bad(1, error.to_string()))?;
-        let qty: i64 = text(3)?.parse().map_err(|_| {
-            bad(
-                3,
-                format!(
-                    "`{}` is no whole number",
-                    price::shorten(text(3).unwrap_or_default())
-                ),
-            )
-        })?;
+        let qty: i64 = text(3)?
+            .parse()
+            .map_err(|_| bad(3, format!("`{}` is no whole number", price::shorten(text(3).unwrap_or_default()))))?;
         if qty == 0 || qty.abs() > MOST_UNITS {
-            return Err(bad(
-                3,
-                format!("{qty} is not between 1 and {MOST_UNITS} units, or as many below 0"),
-            ));
+            return Err(bad(3, format!("{qty} is not between 1 and {MOST_UNITS} units, or as many below 0")));
         }
         let at = london::parse(text(4)?).ok_or_else(|| {
             bad(
@@ -177,14 +130,10 @@ impl Columns {
             )
         })?;
         let price = Price::parse(text(5)?, Currency::GBP).map_err(|why| bad(5, why))?;
-        let raw = price
-            .raw(qty)
-            .ok_or_else(|| bad(5, "the line is worth too much".into()))?;
+        let raw = price.raw(qty).ok_or_else(|| bad(5, "the line is worth too much".into()))?;
         let customer = match text(6)? {
             "" => None,
-            customer => {
-                Some(CustomerRef::try_new(customer).map_err(|error| bad(6, error.to_string()))?)
-            }
+            customer => Some(CustomerRef::try_new(customer).map_err(|error| bad(6, error.to_string()))?),
         };
         Ok(Row {
             line,
@@ -204,16 +153,8 @@ impl Columns {
 
 /// What an order line is called; the stock code where the file does not say. Control characters have no place in it.
 fn title(text: &str, sku: &Sku) -> String {
-    let title: String = text
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(200)
-        .collect();
-    if title.is_empty() {
-        sku.to_string()
-    } else {
-        title
-    }
+    let title: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    if title.is_empty() { sku.to_string() } else { title }
 }
 
 /// Puts each row into its class. Sales keep the order of their first rows; an invoice's rows need not stand together.
@@ -228,10 +169,7 @@ fn sort_out(rows: Vec<Row>, sizes: &HashMap<String, u32>, parsed: &mut Content) 
                 parsed.refused.push(refusal(
                     row.line,
                     "bad-debt-adjustment",
-                    format!(
-                        "{} is an adjustment of a bad debt, which no order answers for",
-                        row.key.invoice
-                    ),
+                    format!("{} is an adjustment of a bad debt, which no order answers for", row.key.invoice),
                 ));
             }
             Class::CreditNote => credit(row, parsed),
@@ -239,11 +177,7 @@ fn sort_out(rows: Vec<Row>, sizes: &HashMap<String, u32>, parsed: &mut Content) 
                 count(parsed, Class::StockCorrection, &row);
                 parsed.corrections.push(Correction {
                     delta: row.qty,
-                    reason: if row.title == row.sku.as_str() {
-                        "no note".to_owned()
-                    } else {
-                        row.title
-                    },
+                    reason: if row.title == row.sku.as_str() { "no note".to_owned() } else { row.title },
                     key: row.key,
                     line: row.line,
                     at: row.at,
@@ -288,8 +222,7 @@ fn refuse(parsed: &mut Content, line: u64, code: &str, reason: String) {
 
 fn credit(row: Row, parsed: &mut Content) {
     if row.qty > 0 || row.price.is_negative() {
-        let reason =
-            "a credit note's row has a quantity below 0 and a price of at least 0".to_owned();
+        let reason = "a credit note's row has a quantity below 0 and a price of at least 0".to_owned();
         return refuse(parsed, row.line, "bad-credit", reason);
     }
     count(parsed, Class::CreditNote, &row);
@@ -306,23 +239,12 @@ fn credit(row: Row, parsed: &mut Content) {
 
 fn sale(row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) {
     if row.price.is_negative() {
-        return refuse(
-            parsed,
-            row.line,
-            "negative-price",
-            "a sale has a price of at least 0".into(),
-        );
+        return refuse(parsed, row.line, "negative-price", "a sale has a price of at least 0".into());
     }
-    let (Ok(unit_price), Ok(external_ref)) = (
-        price::unit_price(&row.price_text),
-        ExternalRef::try_new(row.key.invoice.as_str()),
-    ) else {
-        return refuse(
-            parsed,
-            row.line,
-            "bad-field",
-            "UnitPrice: cannot be kept as a unit price".into(),
-        );
+    let (Ok(unit_price), Ok(external_ref)) =
+        (price::unit_price(&row.price_text), ExternalRef::try_new(row.key.invoice.as_str()))
+    else {
+        return refuse(parsed, row.line, "bad-field", "UnitPrice: cannot be kept as a unit price".into());
     };
     let place = invoices.get(&row.key.invoice).copied();
     if let Some(sale) = place.map(|place| &parsed.sales[place]) {
@@ -361,10 +283,7 @@ fn sale(row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) 
                 lines: vec![line],
                 discount: 0,
                 shipping: vec![],
-                ship_to: (!row.country.is_empty()).then(|| Address {
-                    country: row.country,
-                    ..Address::default()
-                }),
+                ship_to: (!row.country.is_empty()).then(|| Address { country: row.country, ..Address::default() }),
                 payment: None,
                 location: None,
                 tags: vec![],
@@ -380,8 +299,7 @@ mod tests {
 
     use super::*;
 
-    const HEADER: &str =
-        "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
+    const HEADER: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 
     fn parsed(rows: &str) -> Content {
         parse(format!("{HEADER}{rows}").as_bytes()).unwrap()
@@ -418,11 +336,7 @@ mod tests {
         assert_eq!(content.corrections[0].reason, "no note");
         assert_eq!(content.corrections[1].delta, -4);
         assert_eq!(content.credits[0].amount, 255);
-        let refused: Vec<_> = content
-            .refused
-            .iter()
-            .map(|row| (row.line, row.code.as_str()))
-            .collect();
+        let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
         assert_eq!(refused, [(7, "bad-debt-adjustment"), (9, "bad-field")]);
     }
 
@@ -435,19 +349,13 @@ mod tests {
         ));
         assert_eq!(content.sales.len(), 2);
         assert_eq!(content.sales[0].lines.len(), 2);
-        assert_eq!(
-            content.sales[0].at.to_string(),
-            "2010-12-01T08:26:00.000000Z"
-        );
+        assert_eq!(content.sales[0].at.to_string(), "2010-12-01T08:26:00.000000Z");
         assert_eq!(content.sales[0].lines[1].line_id, LineId(2));
     }
 
     #[test]
     fn a_missing_column_is_named() {
-        assert_eq!(
-            parse(b"InvoiceNo,StockCode\n"),
-            Err(Unreadable::NoColumn("Description"))
-        );
+        assert_eq!(parse(b"InvoiceNo,StockCode\n"), Err(Unreadable::NoColumn("Description")));
     }
 
     #[test]
@@ -460,20 +368,10 @@ mod tests {
             "5,A,a,1,2010-12-01 08:26:00,-1,5,UK\n",
             "C6,A,a,1,2010-12-01 08:26:00,1,5,UK\n",
         ));
-        let refused: Vec<_> = content
-            .refused
-            .iter()
-            .map(|row| (row.line, row.code.as_str()))
-            .collect();
+        let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
         assert_eq!(
             refused,
-            [
-                (2, "missing-field"),
-                (3, "bad-field"),
-                (6, "bad-field"),
-                (7, "negative-price"),
-                (8, "bad-credit")
-            ]
+            [(2, "missing-field"), (3, "bad-field"), (6, "bad-field"), (7, "negative-price"), (8, "bad-credit")]
         );
         assert_eq!(content.sales[0].lines[0].title, "twolines");
     }

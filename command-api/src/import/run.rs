@@ -36,8 +36,7 @@ pub struct Lookup {
 }
 
 /// Answers a [`Lookup`]; given in, since the read models are not known here.
-pub type Earlier =
-    Arc<dyn Fn(Lookup) -> BoxFuture<'static, Result<Vec<EarlierLine>, String>> + Send + Sync>;
+pub type Earlier = Arc<dyn Fn(Lookup) -> BoxFuture<'static, Result<Vec<EarlierLine>, String>> + Send + Sync>;
 
 /// What the caller is told while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +122,7 @@ impl Importer {
     /// If that has no outcome.
     pub async fn start(&self, plan: &Plan, options: &Options) -> Result<u64, Error> {
         let sender = Sender::new(self, plan, options);
-        let done = sender
-            .import("start", import::Command::Start(plan.started.clone()))
-            .await?;
+        let done = sender.import("start", import::Command::Start(plan.started.clone())).await?;
         Ok(done.position)
     }
 
@@ -133,12 +130,7 @@ impl Importer {
     ///
     /// # Errors
     /// If it ends early.
-    pub async fn run(
-        &self,
-        mut plan: Plan,
-        options: &Options,
-        started: u64,
-    ) -> Result<Report, Error> {
+    pub async fn run(&self, mut plan: Plan, options: &Options, started: u64) -> Result<Report, Error> {
         let sender = Arc::new(Sender::new(self, &plan, options));
         let mut counts = plan.tally.named();
         let called_off = plan.is_called_off();
@@ -146,10 +138,8 @@ impl Importer {
         if !called_off {
             let earlier = self.look_up(&plan, started).await?;
             plan.settle(earlier, options);
-            self.stock(&plan, &sender, &mut counts, &mut refused)
-                .await?;
-            self.orders(&mut plan, &sender, &mut counts, &mut refused)
-                .await?;
+            self.stock(&plan, &sender, &mut counts, &mut refused).await?;
+            self.orders(&mut plan, &sender, &mut counts, &mut refused).await?;
             credits::record(&plan.credits, &sender, &mut counts).await?;
         }
         refused.sort_by(|a, b| (a.line, &a.code).cmp(&(b.line, &b.code)));
@@ -158,36 +148,17 @@ impl Importer {
         }
         for part in plan::parts(&refused, 1) {
             let name = format!("refused/{}", part.part);
-            sender
-                .import(&name, import::Command::RefuseRows(part))
-                .await?;
+            sender.import(&name, import::Command::RefuseRows(part)).await?;
         }
-        let finished = Finished {
-            counts: counts.clone(),
-        };
-        sender
-            .import("finish", import::Command::Finish(finished))
-            .await?;
-        Ok(Report {
-            import_id: plan.started.import_id,
-            called_off,
-            counts,
-            refused,
-        })
+        let finished = Finished { counts: counts.clone() };
+        sender.import("finish", import::Command::Finish(finished)).await?;
+        Ok(Report { import_id: plan.started.import_id, called_off, counts, refused })
     }
 
-    async fn look_up(
-        &self,
-        plan: &Plan,
-        as_of: u64,
-    ) -> Result<HashMap<(CustomerRef, Sku), Vec<EarlierLine>>, Error> {
+    async fn look_up(&self, plan: &Plan, as_of: u64) -> Result<HashMap<(CustomerRef, Sku), Vec<EarlierLine>>, Error> {
         futures::iter(plan.lookups())
             .map(|(customer, sku)| async move {
-                let lookup = Lookup {
-                    customer: customer.clone(),
-                    sku: sku.clone(),
-                    as_of,
-                };
+                let lookup = Lookup { customer: customer.clone(), sku: sku.clone(), as_of };
                 let lines = (self.earlier)(lookup).await.map_err(Error::Lookup)?;
                 Ok(((customer, sku), lines))
             })
@@ -207,12 +178,7 @@ impl Importer {
         let mut work = futures::iter(plan.stock.clone())
             .map(|stock| async move { stock::run(&stock, sender).await })
             .buffer_unordered(self.in_flight);
-        while let Some(done) = self
-            .stop
-            .run_until_cancelled(work.next())
-            .await
-            .ok_or(Error::Stopped)?
-        {
+        while let Some(done) = self.stop.run_until_cancelled(work.next()).await.ok_or(Error::Stopped)? {
             let done = done?;
             (self.observer)(Observed::StockDone);
             *counts.entry("stock.streams".into()).or_default() += 1;
@@ -233,19 +199,10 @@ impl Importer {
         let orders = std::mem::take(&mut plan.orders);
         (self.observer)(Observed::OrdersPlanned(orders.len()));
         let skip = plan.started.policy == import::Policy::Skip;
-        let mut work = futures::iter(orders)
-            .map(|order| order::run(order, sender, skip))
-            .buffer_unordered(self.in_flight);
-        while let Some(done) = self
-            .stop
-            .run_until_cancelled(work.next())
-            .await
-            .ok_or(Error::Stopped)?
-        {
-            let Outcome {
-                counted,
-                refused: rows,
-            } = done?;
+        let mut work =
+            futures::iter(orders).map(|order| order::run(order, sender, skip)).buffer_unordered(self.in_flight);
+        while let Some(done) = self.stop.run_until_cancelled(work.next()).await.ok_or(Error::Stopped)? {
+            let Outcome { counted, refused: rows } = done?;
             (self.observer)(Observed::OrderDone);
             for (name, count) in counted {
                 *counts.entry(name).or_default() += count;
@@ -265,9 +222,7 @@ pub async fn state(
     tenant: &domain::ids::Tenant,
     import_id: ImportId,
 ) -> Result<(Arc<Import>, u64), execute::Error> {
-    executor
-        .load::<Import>(tenant, &stream::import(import_id))
-        .await
+    executor.load::<Import>(tenant, &stream::import(import_id)).await
 }
 
 /// Whether a command took effect, now or before.

@@ -66,19 +66,8 @@ pub enum Rejected {
 impl Service {
     /// Runs go on in tasks of `tracker`; `importer` says when they stop.
     #[must_use]
-    pub fn new(
-        importer: Importer,
-        tracker: TaskTracker,
-        channel: Channel,
-        location: LocationId,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            importer,
-            tracker,
-            channel,
-            location,
-            running: Mutex::default(),
-        }))
+    pub fn new(importer: Importer, tracker: TaskTracker, channel: Channel, location: LocationId) -> Self {
+        Self(Arc::new(Inner { importer, tracker, channel, location, running: Mutex::default() }))
     }
 
     /// Takes content in: when this comes back, the run is recorded as started and goes on by itself.
@@ -86,40 +75,26 @@ impl Service {
     /// # Errors
     /// If it is not taken in; nothing is done then.
     pub async fn submit(&self, submission: Submission) -> Result<ImportId, Rejected> {
-        let layout = submission
-            .layout
-            .or_else(|| Layout::detect(&submission.content))
-            .ok_or(Rejected::NoLayout)?;
+        let layout = submission.layout.or_else(|| Layout::detect(&submission.content)).ok_or(Rejected::NoLayout)?;
         let options = Options {
-            origin: Origin {
-                tenant: submission.tenant,
-                channel: self.0.channel.clone(),
-            },
+            origin: Origin { tenant: submission.tenant, channel: self.0.channel.clone() },
             source: submission.source,
             policy: submission.policy,
             location: self.0.location.clone(),
             faults: None,
         };
         let sha256 = keys::sha256(&submission.content);
-        let import_id = options
-            .origin
-            .import_id(layout.name(), options.policy, &sha256);
+        let import_id = options.origin.import_id(layout.name(), options.policy, &sha256);
         let Some(turn) = self.enter(import_id)? else {
             return Ok(import_id);
         };
         let content = submission.content;
-        let plan = self
-            .0
-            .tracker
-            .spawn_blocking(move || -> Result<(Plan, Options), Unreadable> {
-                let parsed = content::parse(layout, &content)?;
-                Ok((Plan::new(layout, sha256, parsed, &options), options))
-            });
+        let plan = self.0.tracker.spawn_blocking(move || -> Result<(Plan, Options), Unreadable> {
+            let parsed = content::parse(layout, &content)?;
+            Ok((Plan::new(layout, sha256, parsed, &options), options))
+        });
         let (plan, options) = plan.await.map_err(|_| run::Error::Stopped)??;
-        let importer = Importer {
-            actor: submission.actor,
-            ..self.0.importer.clone()
-        };
+        let importer = Importer { actor: submission.actor, ..self.0.importer.clone() };
         let started = importer.start(&plan, &options).await?;
         self.0.tracker.spawn(async move {
             let _turn = turn;
@@ -133,11 +108,7 @@ impl Service {
 
     /// A turn to run, `None` if that import is running already.
     fn enter(&self, import_id: ImportId) -> Result<Option<Turn>, Rejected> {
-        let mut running = self
-            .0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.contains(&import_id) {
             return Ok(None);
         }
@@ -154,10 +125,6 @@ struct Turn(Arc<Inner>, ImportId);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.1);
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
     }
 }

@@ -127,8 +127,7 @@ impl Tally {
     pub fn named(&self) -> BTreeMap<String, i64> {
         let mut named = BTreeMap::new();
         for (class, sums) in self.classes() {
-            let mut put =
-                |what: &str, value| named.insert(format!("{}.{what}", class.name()), value);
+            let mut put = |what: &str, value| named.insert(format!("{}.{what}", class.name()), value);
             put("invoices", sums.invoices());
             put("lines", sums.lines);
             put("other_lines", sums.other_lines);

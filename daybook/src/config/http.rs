@@ -37,10 +37,7 @@ impl Http {
              127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)",
             self.listen
         );
-        Err(Error::Value {
-            key: "http.listen",
-            why,
-        })
+        Err(Error::Value { key: "http.listen", why })
     }
 
     /// How long draining may take.

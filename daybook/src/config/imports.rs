@@ -17,16 +17,10 @@ impl Imports {
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.in_flight == 0 {
             let why = "at least one order has to be worked on".to_owned();
-            return Err(Error::Value {
-                key: "imports.in_flight",
-                why,
-            });
+            return Err(Error::Value { key: "imports.in_flight", why });
         }
         domain::ids::Channel::try_new(self.channel.as_str())
             .map(drop)
-            .map_err(|error| Error::Value {
-                key: "imports.channel",
-                why: error.to_string(),
-            })
+            .map_err(|error| Error::Value { key: "imports.channel", why: error.to_string() })
     }
 }

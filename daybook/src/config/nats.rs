@@ -24,10 +24,7 @@ impl Nats {
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
         let nodes = self.urls.split(',').map(str::trim);
-        nodes
-            .filter(|url| !url.is_empty())
-            .map(str::to_owned)
-            .collect()
+        nodes.filter(|url| !url.is_empty()).map(str::to_owned).collect()
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -36,10 +33,7 @@ impl Nats {
             return refuse("nats.urls", format!("`{url}` is not nats://HOST:PORT"));
         }
         if ![1, 3, 5].contains(&self.replicas) {
-            return refuse(
-                "nats.replicas",
-                format!("{} is not 1, 3 or 5", self.replicas),
-            );
+            return refuse("nats.replicas", format!("{} is not 1, 3 or 5", self.replicas));
         }
         Ok(())
     }

@@ -20,11 +20,6 @@ impl Payments {
     /// For a demonstration: somebody watches, and the sandbox is next door.
     #[must_use]
     pub fn quick() -> Self {
-        Self {
-            timeout_ms: 1_000,
-            grace_ms: 1_000,
-            sandbox_late_ms: 1_500,
-            ..Self::default()
-        }
+        Self { timeout_ms: 1_000, grace_ms: 1_000, sandbox_late_ms: 1_500, ..Self::default() }
     }
 }

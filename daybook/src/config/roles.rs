@@ -110,21 +110,14 @@ impl FromStr for Set {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut roles = BTreeSet::new();
-        for name in text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             if name == "all" {
                 return Ok(Self::all());
             }
             let found = Role::ALL.into_iter().find(|role| role.name() == name);
             let role = found.ok_or_else(|| {
                 let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
-                format!(
-                    "there is no role `{name}`; there are {}, and all",
-                    known.join(", ")
-                )
+                format!("there is no role `{name}`; there are {}, and all", known.join(", "))
             })?;
             roles.insert(role);
         }
@@ -166,17 +159,11 @@ impl Roles {
                 "`{}` is not everything, and a SQLite log has one process that does everything: set store.url to a database",
                 self.run
             );
-            return Err(Error::Value {
-                key: "roles.run",
-                why,
-            });
+            return Err(Error::Value { key: "roles.run", why });
         }
         if self.lease_ms < 1_000 {
             let why = "a second at least, or a slow moment is taken for an end".to_owned();
-            return Err(Error::Value {
-                key: "roles.lease_ms",
-                why,
-            });
+            return Err(Error::Value { key: "roles.lease_ms", why });
         }
         Ok(())
     }
@@ -200,12 +187,7 @@ mod tests {
         assert_eq!(set.to_string(), "relay,sagas");
         assert!(set.has(Role::Relay) && !set.has(Role::Payments));
         assert_eq!("all".parse::<Set>().unwrap(), Set::all());
-        assert!(
-            "sagas,relais"
-                .parse::<Set>()
-                .unwrap_err()
-                .contains("relais")
-        );
+        assert!("sagas,relais".parse::<Set>().unwrap_err().contains("relais"));
         assert!(" ,".parse::<Set>().is_err());
     }
 }

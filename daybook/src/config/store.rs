@@ -26,13 +26,8 @@ impl Store {
         if url.is_empty() || url.starts_with("postgres://") || url.starts_with("postgresql://") {
             return Ok(());
         }
-        let why = format!(
-            "`{}` is not postgres://…; a SQLite log is in the folder store.data and has no address",
-            self.url
-        );
-        Err(Error::Value {
-            key: "store.url",
-            why,
-        })
+        let why =
+            format!("`{}` is not postgres://…; a SQLite log is in the folder store.data and has no address", self.url);
+        Err(Error::Value { key: "store.url", why })
     }
 }

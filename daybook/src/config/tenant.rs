@@ -18,20 +18,13 @@ concern! {
 impl Tenant {
     pub(super) fn check(&self) -> Result<(), Error> {
         let why = |error: domain::ids::BadName| error.to_string();
-        domain::ids::Tenant::try_new(self.name.as_str()).map_err(|error| Error::Value {
-            key: "tenant.name",
-            why: why(error),
-        })?;
-        domain::ids::LocationId::try_new(self.location.as_str()).map_err(|error| Error::Value {
-            key: "tenant.location",
-            why: why(error),
-        })?;
+        domain::ids::Tenant::try_new(self.name.as_str())
+            .map_err(|error| Error::Value { key: "tenant.name", why: why(error) })?;
+        domain::ids::LocationId::try_new(self.location.as_str())
+            .map_err(|error| Error::Value { key: "tenant.location", why: why(error) })?;
         if self.actor.is_empty() || self.actor.len() > 128 {
             let why = "an actor has 1 to 128 characters".to_owned();
-            return Err(Error::Value {
-                key: "tenant.actor",
-                why,
-            });
+            return Err(Error::Value { key: "tenant.actor", why });
         }
         Ok(())
     }

@@ -71,10 +71,7 @@ mod tests {
     #[test]
     fn a_password_is_not_shown() {
         for (url, shown) in [
-            (
-                "postgres://app:s3cret@db:5432/x?a=b",
-                "postgres://app:***@db:5432/x?a=b",
-            ),
+            ("postgres://app:s3cret@db:5432/x?a=b", "postgres://app:***@db:5432/x?a=b"),
             ("postgres://app:p@ss@db/x", "postgres://app:***@db/x"),
             ("postgres://app@db/x", "postgres://app@db/x"),
             ("nats://db:4222", "nats://db:4222"),

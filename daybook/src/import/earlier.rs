@@ -29,11 +29,7 @@ pub fn lookup(running: &Running) -> Earlier {
     let tenant = running.tenant.clone();
     Arc::new(move |asked| {
         let (log, reads, tenant) = (Arc::clone(&log), reads.clone(), tenant.clone());
-        Box::pin(async move {
-            lines(&*log, &reads, &tenant, &asked)
-                .await
-                .map_err(|error| format!("{error:#}"))
-        })
+        Box::pin(async move { lines(&*log, &reads, &tenant, &asked).await.map_err(|error| format!("{error:#}")) })
     })
 }
 
@@ -53,11 +49,7 @@ async fn lines(
 }
 
 /// The orders of a customer.
-async fn orders(
-    reads: &Reads,
-    tenant: &Tenant,
-    customer: &CustomerRef,
-) -> anyhow::Result<Vec<OrderId>> {
+async fn orders(reads: &Reads, tenant: &Tenant, customer: &CustomerRef) -> anyhow::Result<Vec<OrderId>> {
     let mut query = Query {
         tenant: tenant.as_str().to_owned(),
         filters: vec![Filter::parse("customer", customer.as_str())?],
@@ -88,17 +80,13 @@ async fn as_of(
     let mut recorded = None;
     let mut from = 1;
     'pages: loop {
-        let records = log
-            .read_stream(&stream, from, Direction::Forwards, PAGE)
-            .await?;
+        let records = log.read_stream(&stream, from, Direction::Forwards, PAGE).await?;
         for record in &records {
             if record.position > position {
                 break 'pages;
             }
             recorded.get_or_insert(Timestamp::from_micros(record.recorded_at));
-            if let domain::Event::Order(event) =
-                registry::decode(&record.kind, record.schema_version, &record.data)?
-            {
+            if let domain::Event::Order(event) = registry::decode(&record.kind, record.schema_version, &record.data)? {
                 order.evolve(&event);
             }
             from = record.version + 1;
@@ -120,14 +108,8 @@ fn open(placed: &Placed, placed_at: Timestamp, asked: &Lookup) -> Vec<EarlierLin
     if !matches!(placed.status, Status::Confirmed | Status::Completed) {
         return Vec::new();
     }
-    let name = placed
-        .external_ref
-        .as_ref()
-        .map_or_else(|| placed.order_id.to_string(), ToString::to_string);
-    let wanted = placed
-        .lines
-        .iter()
-        .filter(|(_, line)| line.line.sku == asked.sku);
+    let name = placed.external_ref.as_ref().map_or_else(|| placed.order_id.to_string(), ToString::to_string);
+    let wanted = placed.lines.iter().filter(|(_, line)| line.line.sku == asked.sku);
     wanted
         .map(|(line_id, line)| EarlierLine {
             order_id: placed.order_id,

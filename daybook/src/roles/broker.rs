@@ -38,28 +38,16 @@ pub(super) async fn connect(
     if nodes.is_empty() {
         return Ok(None);
     }
-    let connection = Connection::connect(connection::Options::new(nodes, owner))
-        .await
-        .context("the broker cannot be used")?;
-    let bus = Bus::new(
-        Arc::clone(log),
-        connection.clone(),
-        consumer::Options::default(),
-    );
+    let connection =
+        Connection::connect(connection::Options::new(nodes, owner)).await.context("the broker cannot be used")?;
+    let bus = Bus::new(Arc::clone(log), connection.clone(), consumer::Options::default());
     let (following, token) = (bus.clone(), stage.token.clone());
     stage.spawn(async move { following.run(token).await });
     let queue = Queue::new(
         connection.clone(),
-        commands::Options {
-            replicas: config.nats.replicas,
-            ..commands::Options::default()
-        },
+        commands::Options { replicas: config.nats.replicas, ..commands::Options::default() },
     );
-    Ok(Some(Broker {
-        connection,
-        bus,
-        queue,
-    }))
+    Ok(Some(Broker { connection, bus, queue }))
 }
 
 /// Where the records of each door come from.
@@ -71,13 +59,7 @@ pub(super) fn feeds(broker: Option<&Broker>, log: &Arc<dyn EventStore>) -> Feeds
         }
         None => {
             let log = Arc::clone(log);
-            Arc::new(move |door| {
-                Box::new(StoreTail::through(
-                    Arc::clone(&log),
-                    Filter::default(),
-                    door,
-                ))
-            })
+            Arc::new(move |door| Box::new(StoreTail::through(Arc::clone(&log), Filter::default(), door)))
         }
     }
 }
@@ -98,30 +80,18 @@ pub(super) fn relay(
         max_bytes: config.nats.max_bytes,
         ..relay::Options::new(owner)
     };
-    let relay = Relay::new(
-        Arc::clone(log),
-        broker.connection.clone(),
-        sagas::correlate(),
-        options,
-    );
+    let relay = Relay::new(Arc::clone(log), broker.connection.clone(), sagas::correlate(), options);
     let (status, token) = (relay.status(), stage.token.clone());
     stage.spawn(relay.run(token));
     let connection = broker.connection.clone();
     health.add(move || {
         let status = status.borrow().clone();
         let detail = if status.active {
-            format!(
-                "publishes; generation {}, position {}",
-                status.generation, status.published
-            )
+            format!("publishes; generation {}, position {}", status.generation, status.published)
         } else {
             "stands by".to_owned()
         };
-        vec![Part {
-            name: "relay".into(),
-            ready: connection.is_connected(),
-            detail,
-        }]
+        vec![Part { name: "relay".into(), ready: connection.is_connected(), detail }]
     });
 }
 
@@ -134,10 +104,6 @@ pub(super) fn watch(broker: &Broker, health: &Health) {
         } else {
             "away; the log is read instead, and commands between services wait"
         };
-        vec![Part {
-            name: "broker".into(),
-            ready: true,
-            detail: detail.into(),
-        }]
+        vec![Part { name: "broker".into(), ready: true, detail: detail.into() }]
     });
 }

@@ -52,9 +52,8 @@ impl Server {
 
 pub(super) async fn listen(running: &Running) -> anyhow::Result<Server> {
     let http = running.config.http.clone();
-    let listener = TcpListener::bind(http.listen)
-        .await
-        .with_context(|| format!("{} cannot be listened on", http.listen))?;
+    let listener =
+        TcpListener::bind(http.listen).await.with_context(|| format!("{} cannot be listened on", http.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
     let router = router(running)?;
     let stop = CancellationToken::new();
@@ -64,43 +63,24 @@ pub(super) async fn listen(running: &Running) -> anyhow::Result<Server> {
 }
 
 fn router(running: &Running) -> anyhow::Result<Router> {
-    let service = service::Service {
-        metrics: telemetry::metrics()?,
-        health: running.health.clone(),
-    };
+    let service = service::Service { metrics: telemetry::metrics()?, health: running.health.clone() };
     let has = |role| running.roles.has(role);
     let write = has(Role::CommandApi).then(|| api(running)).transpose()?;
     let read = has(Role::QueryApi).then(|| queries(running));
     let (routes, document) = openapi::routes(write, read, service).split_for_parts();
     let tenant = &running.tenant;
-    let actor = Actor {
-        id: running.config.tenant.actor.clone(),
-        via: "http".into(),
-        on_behalf_of: None,
-    };
+    let actor = Actor { id: running.config.tenant.actor.clone(), via: "http".into(), on_behalf_of: None };
     Ok(routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .layer(Extension(query_api::http::Caller {
-            tenant: tenant.clone(),
-        }))
-        .layer(Extension(command_api::http::Caller {
-            tenant: tenant.clone(),
-            actor,
-        }))
-        .layer(from_fn_with_state(
-            Bound::new(running.config.http.requests),
-            layers::bound,
-        ))
+        .layer(Extension(query_api::http::Caller { tenant: tenant.clone() }))
+        .layer(Extension(command_api::http::Caller { tenant: tenant.clone(), actor }))
+        .layer(from_fn_with_state(Bound::new(running.config.http.requests), layers::bound))
         .layer(from_fn(layers::measure))
         .layer(from_fn(layers::identify)))
 }
 
 fn api(running: &Running) -> anyhow::Result<Api> {
-    let api = Api::new(
-        running.executor.clone(),
-        running.verdicts.clone(),
-        settings(&running.config)?,
-    );
+    let api = Api::new(running.executor.clone(), running.verdicts.clone(), settings(&running.config)?);
     Ok(api.with_imports(imports(running)?))
 }
 
@@ -118,11 +98,7 @@ fn imports(running: &Running) -> anyhow::Result<Service> {
 
 fn queries(running: &Running) -> query_api::http::Api {
     let longest_wait = Duration::from_millis(running.config.projections.longest_wait_ms);
-    query_api::http::Api::new(
-        Arc::clone(&running.log),
-        Arc::clone(&running.models),
-        longest_wait,
-    )
+    query_api::http::Api::new(Arc::clone(&running.log), Arc::clone(&running.models), longest_wait)
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {

@@ -44,9 +44,7 @@ impl Log {
             }
         }));
         adjust(&mut options);
-        sqlite::Store::open(options)
-            .map(Self::File)
-            .with_context(|| cannot_open(folder))
+        sqlite::Store::open(options).map(Self::File).with_context(|| cannot_open(folder))
     }
 
     /// The log as everybody reads and writes it.
@@ -96,9 +94,7 @@ pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dy
 async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<postgres::Store>> {
     let mut options = postgres::Options::new(url.secret()).role(role);
     options.queue_events = config.store.queue_events;
-    postgres::Store::open(options)
-        .await
-        .with_context(|| format!("the store in {url} cannot be opened"))
+    postgres::Store::open(options).await.with_context(|| format!("the store in {url} cannot be opened"))
 }
 
 fn cannot_open(folder: &Path) -> String {

@@ -47,11 +47,7 @@ impl Dispatch for InProcess {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
-        match self
-            .0
-            .execute_command(tenant, command_id, command, meta)
-            .await
-        {
+        match self.0.execute_command(tenant, command_id, command, meta).await {
             Ok(_) => Ok(()),
             Err(error @ (Error::KeyReused | Error::Plan(_) | Error::Unreadable { .. })) => {
                 Err(DispatchError::Impossible(error.to_string()))
@@ -103,8 +99,7 @@ impl Parts<'_> {
             let pool = Pool::new(log, Arc::clone(self.feeds), dispatch, tracker, options);
             self.stage.spawn(pool.run(token))
         };
-        self.health
-            .add(move || vec![alive("sagas", task.is_finished())]);
+        self.health.add(move || vec![alive("sagas", task.is_finished())]);
     }
 
     /// Payments and the gateway that they go to.
@@ -116,8 +111,7 @@ impl Parts<'_> {
                 tracing::error!(error = %error, "payments do not go on");
             }
         });
-        self.health
-            .add(move || vec![alive("gateway", task.is_finished())]);
+        self.health.add(move || vec![alive("gateway", task.is_finished())]);
         Ok(())
     }
 
@@ -138,8 +132,7 @@ impl Parts<'_> {
             .with_context(|| format!("{} cannot be made", config.store.data.display()))?;
         let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
         sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
-        let gateway =
-            Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")?;
+        let gateway = Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")?;
         let options = payment::Options {
             at_once: config.payments.in_flight,
             call_timeout: Duration::from_millis(config.payments.timeout_ms),
@@ -160,18 +153,11 @@ impl Parts<'_> {
 
 fn alive(name: &str, ended: bool) -> Part {
     let detail = if ended { "it has ended" } else { "it runs" };
-    Part {
-        name: name.to_owned(),
-        ready: !ended,
-        detail: detail.to_owned(),
-    }
+    Part { name: name.to_owned(), ready: !ended, detail: detail.to_owned() }
 }
 
 /// The position up to which every runner has seen the log: what happened after it, their sagas cannot have answered.
-pub(crate) async fn seen(
-    log: &dyn EventStore,
-    shared: bool,
-) -> Result<Position, event_store::Error> {
+pub(crate) async fn seen(log: &dyn EventStore, shared: bool) -> Result<Position, event_store::Error> {
     let rows = log.consumers(runner::NAME).await?;
     let wanted = if shared { CORRELATIONS as usize } else { 1 };
     if rows.len() < wanted {
@@ -182,17 +168,11 @@ pub(crate) async fn seen(
 }
 
 /// Waits until no saga is on its way; those that are parked are left alone.
-pub(super) async fn settle(
-    log: &dyn EventStore,
-    shared: bool,
-    limit: Duration,
-) -> anyhow::Result<()> {
+pub(super) async fn settle(log: &dyn EventStore, shared: bool, limit: Duration) -> anyhow::Result<()> {
     let begun = Instant::now();
     let filter = Filter {
         categories: vec![stream::SAGA.to_owned()],
-        kinds: ["SagaStarted", "SagaEnded", "SagaParked", "SagaResumed"]
-            .map(str::to_owned)
-            .into(),
+        kinds: ["SagaStarted", "SagaEnded", "SagaParked", "SagaResumed"].map(str::to_owned).into(),
         ..Filter::default()
     };
     let (mut open, mut parked) = (BTreeSet::new(), BTreeSet::new());
@@ -219,8 +199,7 @@ pub(super) async fn settle(
             at = page.next;
         }
         let running = open.difference(&parked).count();
-        if running == 0 && seen(log, shared).await? >= head && log.head().borrow().position == head
-        {
+        if running == 0 && seen(log, shared).await? >= head && log.head().borrow().position == head {
             return Ok(());
         }
         if begun.elapsed() > limit {

@@ -30,17 +30,11 @@ pub(crate) async fn database(config: &Config) -> anyhow::Result<Arc<Postgres>> {
 }
 
 fn options(config: &Config) -> Options {
-    Options {
-        batch: config.projections.batch,
-        ..Options::new(&config.store.data)
-    }
+    Options { batch: config.projections.batch, ..Options::new(&config.store.data) }
 }
 
 /// The read models of the one process of a file.
-pub(super) async fn whole(
-    config: &Config,
-    log: &Arc<dyn EventStore>,
-) -> anyhow::Result<Arc<Projections>> {
+pub(super) async fn whole(config: &Config, log: &Arc<dyn EventStore>) -> anyhow::Result<Arc<Projections>> {
     Ok(Projections::open(options(config), Arc::clone(log)).await?)
 }
 
@@ -76,10 +70,7 @@ pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, hea
 
 /// A model that is behind still answers, and says how far it is; one that is being built does not.
 fn part(standing: &projections::Standing) -> Part {
-    let stopped = standing
-        .stopped
-        .as_ref()
-        .map(|stop| format!("stopped at {}: {}", stop.position, stop.reason));
+    let stopped = standing.stopped.as_ref().map(|stop| format!("stopped at {}: {}", stop.position, stop.reason));
     let runs = match standing.runs.len() {
         0 => String::new(),
         count => format!(", {count} partitions here"),
@@ -87,12 +78,7 @@ fn part(standing: &projections::Standing) -> Part {
     Part {
         name: format!("projection/{}", standing.name),
         ready: !standing.building,
-        detail: stopped.unwrap_or_else(|| {
-            format!(
-                "position {}, {} behind{runs}",
-                standing.position, standing.lag
-            )
-        }),
+        detail: stopped.unwrap_or_else(|| format!("position {}, {} behind{runs}", standing.position, standing.lag)),
     }
 }
 
@@ -115,21 +101,14 @@ impl Models {
         } else {
             whole(config, &events).await?
         };
-        Ok(Self {
-            log: events,
-            models,
-        })
+        Ok(Self { log: events, models })
     }
 
     /// Builds one anew; the position that it shows then.
     ///
     /// # Errors
     /// If there is none of that name, or a record cannot be applied.
-    pub async fn rebuild(
-        &self,
-        name: &str,
-        progress: projections::Progress,
-    ) -> anyhow::Result<Position> {
+    pub async fn rebuild(&self, name: &str, progress: projections::Progress) -> anyhow::Result<Position> {
         Ok(self.models.rebuild(name, Some(progress)).await?)
     }
 

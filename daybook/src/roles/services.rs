@@ -43,11 +43,9 @@ impl Dispatch for Queued {
         meta: Metadata,
     ) -> Result<(), DispatchError> {
         let service = name(command.service());
-        let impossible =
-            |error: &dyn std::error::Error| DispatchError::Impossible(error.to_string());
-        let body = Envelope::new(tenant.clone(), command_id, command, meta)
-            .encode()
-            .map_err(|error| impossible(&error))?;
+        let impossible = |error: &dyn std::error::Error| DispatchError::Impossible(error.to_string());
+        let body =
+            Envelope::new(tenant.clone(), command_id, command, meta).encode().map_err(|error| impossible(&error))?;
         match self.0.send(service, command_id, body).await {
             Ok(()) => Ok(()),
             Err(error @ SendError::TooLarge(_)) => Err(impossible(&error)),
@@ -99,18 +97,9 @@ impl Host {
     }
 
     /// Takes a place among the processes that run the service.
-    pub(super) fn start(
-        self,
-        owner: &str,
-        log: &Arc<dyn EventStore>,
-        stage: &Stage,
-        health: &Health,
-    ) {
+    pub(super) fn start(self, owner: &str, log: &Arc<dyn EventStore>, stage: &Stage, health: &Health) {
         let role = self.role;
-        let key = ConsumerKey {
-            name: format!("service/{}", role.name()),
-            partition: 0,
-        };
+        let key = ConsumerKey { name: format!("service/{}", role.name()), partition: 0 };
         let leadership = Leadership::new(Arc::clone(log), key, owner, self.lease);
         let (active, shown) = (leadership.active(), leadership.active());
         let (token, resign) = (stage.token.clone(), CancellationToken::new());
@@ -129,11 +118,7 @@ impl Host {
                 Some(term) if term.holds() => format!("active, epoch {}", term.epoch()),
                 _ => "stands by".to_owned(),
             };
-            vec![Part {
-                name: role.name().into(),
-                ready: true,
-                detail,
-            }]
+            vec![Part { name: role.name().into(), ready: true, detail }]
         });
     }
 
@@ -153,10 +138,7 @@ impl Host {
 
     /// Takes commands while the term lasts. Those that are under way when it ends are finished: they harm nobody.
     async fn serve(&self, term: &Term, cancel: &CancellationToken) {
-        let options = ReceiveOptions {
-            ack_wait: self.ack_wait(),
-            ..ReceiveOptions::default()
-        };
+        let options = ReceiveOptions { ack_wait: self.ack_wait(), ..ReceiveOptions::default() };
         let mut deliveries = self.queue.receive(self.role.name(), options);
         let free = Arc::new(Semaphore::new(self.at_once));
         while term.holds() {
@@ -185,13 +167,7 @@ async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
     let told = match Envelope::decode(&delivery.body) {
         Err(error) => delivery.park(&error.to_string()).await,
         Ok(envelope) => {
-            let Envelope {
-                tenant,
-                command_id,
-                command,
-                metadata,
-                ..
-            } = envelope;
+            let Envelope { tenant, command_id, command, metadata, .. } = envelope;
             let run = executor.execute_command(&tenant, command_id, command, metadata);
             match beating(run, &delivery, beat).await {
                 Ok(_) => delivery.ack().await,

@@ -10,15 +10,8 @@ use tokio_util::task::TaskTracker;
 use super::Stage;
 use crate::config::Config;
 
-pub(super) fn executor(
-    config: &Config,
-    log: Arc<dyn EventStore>,
-    commands: TaskTracker,
-) -> Executor {
-    let options = Options {
-        cached: config.store.cached_aggregates,
-        ..Options::default()
-    };
+pub(super) fn executor(config: &Config, log: Arc<dyn EventStore>, commands: TaskTracker) -> Executor {
+    let options = Options { cached: config.store.cached_aggregates, ..Options::default() };
     Executor::new(log, commands, options)
 }
 

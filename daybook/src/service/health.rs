@@ -38,10 +38,7 @@ pub struct Health {
 impl Health {
     /// Adds a role: `check` says how it is, each time somebody asks.
     pub fn add(&self, check: impl Fn() -> Vec<Part> + Send + Sync + 'static) {
-        self.checks
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(check));
+        self.checks.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(check));
     }
 
     /// From now on the process is not ready.
@@ -55,24 +52,15 @@ impl Health {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner);
         let mut parts: Vec<Part> = checks.iter().flat_map(|check| check()).collect();
         if self.stopping.load(Ordering::Acquire) {
-            parts.push(Part {
-                name: "process".into(),
-                ready: false,
-                detail: "it is stopping".into(),
-            });
+            parts.push(Part { name: "process".into(), ready: false, detail: "it is stopping".into() });
         }
-        Readiness {
-            ready: parts.iter().all(|part| part.ready),
-            parts,
-        }
+        Readiness { ready: parts.iter().all(|part| part.ready), parts }
     }
 }
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Health")
-            .field("readiness", &self.readiness())
-            .finish()
+        f.debug_struct("Health").field("readiness", &self.readiness()).finish()
     }
 }
 
@@ -84,13 +72,7 @@ mod tests {
     fn one_part_that_is_not_ready_is_enough() {
         let health = Health::default();
         assert!(health.readiness().ready);
-        health.add(|| {
-            vec![Part {
-                name: "store".into(),
-                ready: false,
-                detail: "closed".into(),
-            }]
-        });
+        health.add(|| vec![Part { name: "store".into(), ready: false, detail: "closed".into() }]);
         assert!(!health.readiness().ready);
     }
 

@@ -42,25 +42,14 @@ pub async fn identify(mut request: Request, next: Next) -> Response {
 fn plain(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?;
     let fits = (1..=128).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
     fits.then(|| text.to_owned())
 }
 
 /// Counts a request and takes its time, by route, also if the client leaves before the answer.
 pub async fn measure(request: Request, next: Next) -> Response {
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", |path| path.as_str())
-        .to_owned();
-    let mut measured = Measured {
-        route,
-        method: request.method().to_string(),
-        status: None,
-        begun: Instant::now(),
-    };
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let mut measured = Measured { route, method: request.method().to_string(), status: None, begun: Instant::now() };
     metrics::gauge!("daybook_http_requests_in_flight").increment(1.0);
     let response = next.run(request).await;
     measured.status = Some(response.status());
@@ -77,14 +66,8 @@ struct Measured {
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        let status = self.status.map_or("client_left".to_owned(), |status| {
-            status.as_u16().to_string()
-        });
-        let labels = [
-            ("route", self.route.clone()),
-            ("method", self.method.clone()),
-            ("status", status),
-        ];
+        let status = self.status.map_or("client_left".to_owned(), |status| status.as_u16().to_string());
+        let labels = [("route", self.route.clone()), ("method", self.method.clone()), ("status", status)];
         metrics::gauge!("daybook_http_requests_in_flight").decrement(1.0);
         metrics::counter!("daybook_http_requests_total", &labels).increment(1);
         metrics::histogram!("daybook_http_request_duration_seconds", &labels[..2])
@@ -103,10 +86,7 @@ impl Bound {
     /// At most `most` at once.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self {
-            running: Arc::new(AtomicUsize::new(0)),
-            most,
-        }
+        Self { running: Arc::new(AtomicUsize::new(0)), most }
     }
 }
 
@@ -133,12 +113,10 @@ pub async fn bound(State(bound): State<Bound>, request: Request, next: Next) -> 
 }
 
 fn overloaded() -> Response {
-    let body = r#"{"type":"about:blank","title":"the server has more to do than it can","status":503,"code":"overloaded"}"#;
+    let body =
+        r#"{"type":"about:blank","title":"the server has more to do than it can","status":503,"code":"overloaded"}"#;
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
         (header::RETRY_AFTER, HeaderValue::from_static("1")),
     ];
     (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()

@@ -22,12 +22,7 @@ use crate::config::http::Http;
 const BACKOFF: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then waits for the requests that are being answered, at most `drain_ms`. True if all of them were.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    http: &Http,
-    stop: CancellationToken,
-) -> bool {
+pub async fn serve(listener: TcpListener, router: Router, http: &Http, stop: CancellationToken) -> bool {
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(http.connections));
     let tasks = TaskTracker::new();
@@ -46,16 +41,11 @@ pub async fn serve(
             let service = service.clone();
             async move {
                 Ok::<_, Infallible>(
-                    service
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
-                        .unwrap_or_else(|never| match never {}),
+                    service.oneshot(request.map(axum::body::Body::new)).await.unwrap_or_else(|never| match never {}),
                 )
             }
         });
-        let connection = builder
-            .serve_connection_with_upgrades(TokioIo::new(stream), service)
-            .into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
             if let Err(error) = connection.await {
@@ -81,11 +71,7 @@ fn builder(http: &Http) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(http.header_timeout_ms))
         .keep_alive(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(20))
-        .max_concurrent_streams(256);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20)).max_concurrent_streams(256);
     builder
 }
 

@@ -87,11 +87,7 @@ impl Laws {
 
     /// Takes the next record of the log.
     pub(super) fn see(&mut self, record: &Record) {
-        if self
-            .batch
-            .as_ref()
-            .is_none_or(|batch| batch.command_id != record.command_id)
-        {
+        if self.batch.as_ref().is_none_or(|batch| batch.command_id != record.command_id) {
             self.end_batch();
             self.batch = Some(Batch {
                 command_id: record.command_id,
@@ -102,14 +98,11 @@ impl Laws {
         }
         self.decoded.checked += 1;
         if let Err(error) = Metadata::decode(&record.metadata) {
-            self.decoded
-                .violate(|| format!("position {}: {error}", record.position));
+            self.decoded.violate(|| format!("position {}: {error}", record.position));
         }
         match registry::decode(&record.kind, record.schema_version, &record.data) {
             Ok(event) => self.fold(record, event),
-            Err(error) => self
-                .decoded
-                .violate(|| format!("position {}, {}: {error}", record.position, record.kind)),
+            Err(error) => self.decoded.violate(|| format!("position {}, {}: {error}", record.position, record.kind)),
         }
     }
 
@@ -120,11 +113,7 @@ impl Laws {
             Event::Stock(event) => {
                 let state = self.stocks.entry(record.stream.clone()).or_default();
                 state.evolve(&event);
-                tell(
-                    &mut self.stock_laws,
-                    record,
-                    laws::stock::check_event(state),
-                );
+                tell(&mut self.stock_laws, record, laws::stock::check_event(state));
                 if let Some(batch) = &mut self.batch {
                     batch.stocks.insert(record.stream.clone());
                 }
@@ -145,38 +134,24 @@ impl Laws {
 
     fn order(&mut self, record: &Record, event: &domain::order::Event) {
         let Ok(id) = record.stream.id.parse() else {
-            return self.decoded.violate(|| {
-                format!(
-                    "position {}: {} is no order's id",
-                    record.position, record.stream
-                )
-            });
+            return self
+                .decoded
+                .violate(|| format!("position {}: {} is no order's id", record.position, record.stream));
         };
         let seen = self.orders.entry(id).or_default();
         let before = seen.state.clone();
         seen.state.evolve(event);
         seen.last = record.position;
-        tell(
-            &mut self.order_laws,
-            record,
-            laws::order::check(&seen.state),
-        );
-        tell(
-            &mut self.order_laws,
-            record,
-            laws::order::check_step(&before, &seen.state),
-        );
+        tell(&mut self.order_laws, record, laws::order::check(&seen.state));
+        tell(&mut self.order_laws, record, laws::order::check_step(&before, &seen.state));
         self.touch(id);
     }
 
     fn payment(&mut self, record: &Record, event: payment::Event) {
         let Ok(id) = record.stream.id.parse() else {
-            return self.decoded.violate(|| {
-                format!(
-                    "position {}: {} is no payment's id",
-                    record.position, record.stream
-                )
-            });
+            return self
+                .decoded
+                .violate(|| format!("position {}: {} is no payment's id", record.position, record.stream));
         };
         if let payment::Event::AuthorisationRequested(requested) = &event {
             self.paid.insert(requested.order_id, requested.payment_id);
@@ -186,11 +161,7 @@ impl Laws {
         state.evolve(&event);
         let earlier = self.batch.as_ref().and_then(|batch| batch.last.get(&id));
         tell(&mut self.payment_laws, record, laws::payment::check(state));
-        tell(
-            &mut self.payment_laws,
-            record,
-            laws::payment::check_step(&before, earlier, &event, state),
-        );
+        tell(&mut self.payment_laws, record, laws::payment::check_step(&before, earlier, &event, state));
         let order = state.requested().map(|requested| requested.order_id);
         if let Some(batch) = &mut self.batch {
             batch.last.insert(id, event);
@@ -203,19 +174,11 @@ impl Laws {
             return;
         };
         let Some((location, sku)) = domain::stream::parse_stock(&record.stream.id) else {
-            return self.decoded.violate(|| {
-                format!(
-                    "position {}: {} is no stock's id",
-                    record.position, record.stream
-                )
-            });
+            return self
+                .decoded
+                .violate(|| format!("position {}: {} is no stock's id", record.position, record.stream));
         };
-        *self
-            .owners
-            .entry(owner)
-            .or_default()
-            .entry((location, sku))
-            .or_default() += units;
+        *self.owners.entry(owner).or_default().entry((location, sku)).or_default() += units;
         if let crossing::Owner::Order(order) = owner {
             self.touch(order);
         }
@@ -226,12 +189,8 @@ impl Laws {
         let name = record.stream.id.to_string();
         match event {
             saga::Event::Started(started) => {
-                self.open
-                    .entry(started.correlation)
-                    .or_default()
-                    .insert(name);
-                self.sagas
-                    .insert(stream, SagaSeen::Running(started.correlation));
+                self.open.entry(started.correlation).or_default().insert(name);
+                self.sagas.insert(stream, SagaSeen::Running(started.correlation));
             }
             saga::Event::Parked(_) => {
                 if let Some(SagaSeen::Running(of)) = self.sagas.get(&stream) {
@@ -252,13 +211,8 @@ impl Laws {
                     open.remove(&name);
                 }
                 let kind = name.split('-').next().unwrap_or_default().to_owned();
-                let how = if ended.undone {
-                    format!("undone ({})", ended.outcome)
-                } else {
-                    "done".to_owned()
-                };
-                self.sagas
-                    .insert(stream, SagaSeen::Ended(format!("{kind} {how}")));
+                let how = if ended.undone { format!("undone ({})", ended.outcome) } else { "done".to_owned() };
+                self.sagas.insert(stream, SagaSeen::Ended(format!("{kind} {how}")));
             }
             _ => {}
         }
@@ -278,53 +232,28 @@ impl Laws {
             if let Some(state) = self.stocks.get(stream)
                 && let Err(violation) = laws::stock::check(state)
             {
-                self.stock_laws.violate(|| {
-                    format!(
-                        "{stream}, command {}: {}",
-                        batch.command_id,
-                        said(&violation)
-                    )
-                });
+                self.stock_laws.violate(|| format!("{stream}, command {}: {}", batch.command_id, said(&violation)));
             }
         }
         for order in batch.orders {
             self.crossing_laws.checked += 1;
             if let Err(violation) = self.cross(order, true) {
-                self.crossing_laws
-                    .violate(|| format!("command {}: {}", batch.command_id, said(&violation)));
+                self.crossing_laws.violate(|| format!("command {}: {}", batch.command_id, said(&violation)));
             }
         }
     }
 
     fn cross(&self, order: OrderId, on_its_way: bool) -> Result<(), Violation> {
-        let (no_order, no_payment, no_stock) = (
-            Order::default(),
-            Payment::default(),
-            crossing::Holdings::default(),
-        );
-        let state = self
-            .orders
-            .get(&order)
-            .map_or(&no_order, |seen| &seen.state);
-        let payment = self
-            .paid
-            .get(&order)
-            .and_then(|id| self.payments.get(id))
-            .unwrap_or(&no_payment);
-        let stock = self
-            .owners
-            .get(&crossing::Owner::Order(order))
-            .unwrap_or(&no_stock);
+        let (no_order, no_payment, no_stock) = (Order::default(), Payment::default(), crossing::Holdings::default());
+        let state = self.orders.get(&order).map_or(&no_order, |seen| &seen.state);
+        let payment = self.paid.get(&order).and_then(|id| self.payments.get(id)).unwrap_or(&no_payment);
+        let stock = self.owners.get(&crossing::Owner::Order(order)).unwrap_or(&no_stock);
         crossing::check(state, payment, stock, on_its_way)
     }
 
     /// Whether something about it may still be answered: a saga of it is open, or the runner has not seen its last event.
     fn on_its_way(&self, correlation: Uuid, last: Position) -> bool {
-        last > self.settled
-            || self
-                .open
-                .get(&correlation)
-                .is_some_and(|open| !open.is_empty())
+        last > self.settled || self.open.get(&correlation).is_some_and(|open| !open.is_empty())
     }
 
     /// Ends the log: what nothing is on its way for has to agree. Tells orders by status and sagas by how they are.
@@ -332,10 +261,7 @@ impl Laws {
         self.end_batch();
         let mut orders = Counts::new();
         for (id, seen) in &self.orders {
-            let status = seen
-                .state
-                .placed()
-                .map_or("absent", |placed| placed.status.name());
+            let status = seen.state.placed().map_or("absent", |placed| placed.status.name());
             *orders.entry(status.to_owned()).or_default() += 1;
             if !self.on_its_way(id.0, seen.last) {
                 self.end_laws.checked += 1;
@@ -346,10 +272,7 @@ impl Laws {
         }
         for (id, seen) in &self.reservations {
             let nothing = crossing::Holdings::default();
-            let stock = self
-                .owners
-                .get(&crossing::Owner::Reservation(*id))
-                .unwrap_or(&nothing);
+            let stock = self.owners.get(&crossing::Owner::Reservation(*id)).unwrap_or(&nothing);
             let on_its_way = self.on_its_way(id.0, seen.last);
             self.end_laws.checked += 1;
             if let Err(violation) = crossing::check_reservation(&seen.state, stock, on_its_way) {
@@ -380,14 +303,7 @@ impl Laws {
 fn tell(check: &mut Check, record: &Record, verdict: Result<(), Violation>) {
     check.checked += 1;
     if let Err(violation) = verdict {
-        check.violate(|| {
-            format!(
-                "position {}, {}: {}",
-                record.position,
-                record.stream,
-                said(&violation)
-            )
-        });
+        check.violate(|| format!("position {}, {}: {}", record.position, record.stream, said(&violation)));
     }
 }
 

@@ -15,30 +15,21 @@ use crate::reservation::Reservation;
 use crate::stock;
 
 /// Law 3.
-pub const UNITS: Law = (
-    "order-and-stock-agree",
-    "for each SKU of an order, stock holds, promises and has shipped what the order says",
-);
+pub const UNITS: Law =
+    ("order-and-stock-agree", "for each SKU of an order, stock holds, promises and has shipped what the order says");
 /// Law 3, returns.
 pub const RETURNED: Law = (
     "order-and-stock-agree-on-returns",
     "for each SKU of an order, as many units came back into stock as the order received, never more",
 );
 /// I16.
-pub const LET_GO: Law = (
-    "nothing-held-for-what-ended",
-    "stock holds and promises nothing for an order or a reservation that has ended",
-);
+pub const LET_GO: Law =
+    ("nothing-held-for-what-ended", "stock holds and promises nothing for an order or a reservation that has ended");
 /// Law 5.
-pub const GOODS_AFTER_DISPATCH: Law = (
-    "stock-ships-what-was-dispatched",
-    "no unit leaves stock for an order before the order dispatched it",
-);
+pub const GOODS_AFTER_DISPATCH: Law =
+    ("stock-ships-what-was-dispatched", "no unit leaves stock for an order before the order dispatched it");
 /// I21.
-pub const PAID: Law = (
-    "paid-before-shipped",
-    "what left is captured before, unless the terms say pay later",
-);
+pub const PAID: Law = ("paid-before-shipped", "what left is captured before, unless the terms say pay later");
 /// I17.
 pub const OWNED: Law = (
     "captured-money-belongs-to-an-order",
@@ -50,10 +41,7 @@ pub const TOLD: Law = (
     "an order never believes that more was captured or given back than was, and knows it all once nothing is on its way",
 );
 /// Reservations that no order asked for.
-pub const RESERVED: Law = (
-    "reservation-and-stock-agree",
-    "stock never holds more for a reservation than it asked for",
-);
+pub const RESERVED: Law = ("reservation-and-stock-agree", "stock never holds more for a reservation than it asked for");
 
 /// Whose units stock moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,42 +83,23 @@ pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
         }
         stock::Event::Backordered(e) => {
             let backordered = i64::from(e.qty);
-            let units = Units {
-                backordered,
-                ..none
-            };
+            let units = Units { backordered, ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
         stock::Event::ReservationReleased(e) => {
-            let units = Units {
-                reserved: -i64::from(e.qty),
-                backordered: -i64::from(e.backordered),
-                ..none
-            };
+            let units = Units { reserved: -i64::from(e.qty), backordered: -i64::from(e.backordered), ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
         stock::Event::ReservationExpired(e) => {
-            let units = Units {
-                reserved: -i64::from(e.qty),
-                backordered: -i64::from(e.backordered),
-                ..none
-            };
+            let units = Units { reserved: -i64::from(e.qty), backordered: -i64::from(e.backordered), ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
         stock::Event::Shipped(e) => {
-            let units = Units {
-                reserved: -i64::from(e.qty),
-                shipped: i64::from(e.qty),
-                ..none
-            };
+            let units = Units { reserved: -i64::from(e.qty), shipped: i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
         stock::Event::BackorderAllocated(e) => {
-            let units = Units {
-                reserved: i64::from(e.qty),
-                backordered: -i64::from(e.qty),
-                ..none
-            };
+            let units = Units { reserved: i64::from(e.qty), backordered: -i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
         stock::Event::Returned(e) => {
@@ -167,9 +136,7 @@ pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: boo
     let Order::Placed(order) = order else {
         let nothing = stock.values().all(|units| *units == Units::default());
         hold(UNITS, nothing, || format!("no order, and stock: {stock:?}"))?;
-        return hold(OWNED, paid.is_none_or(|paid| paid.captured == 0), || {
-            format!("no order, and captured: {paid:?}")
-        });
+        return hold(OWNED, paid.is_none_or(|paid| paid.captured == 0), || format!("no order, and captured: {paid:?}"));
     };
     units(order, stock, on_its_way)?;
     match paid {
@@ -177,11 +144,7 @@ pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: boo
         None => unpaid(order)?,
     }
     // The order knows all its money by now, so that its own law at the end (I20) speaks of what was really moved.
-    if on_its_way {
-        Ok(())
-    } else {
-        super::order::check_settled(whole)
-    }
+    if on_its_way { Ok(()) } else { super::order::check_settled(whole) }
 }
 
 fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
@@ -210,9 +173,8 @@ fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
         }
         let held = done.reserved + done.backordered;
         hold(LET_GO, !order.status.is_terminal() || held == 0, detail)?;
-        let agree = said.reserved == done.reserved
-            && said.backordered == done.backordered
-            && said.shipped == done.shipped;
+        let agree =
+            said.reserved == done.reserved && said.backordered == done.backordered && said.shipped == done.shipped;
         // A rejected or cancelled order remembers what it was told at last; that nothing is held is the law above.
         let ended = matches!(order.status, Status::Rejected | Status::Cancelled);
         hold(UNITS, agree || ended, detail)?;
@@ -238,9 +200,7 @@ fn pays_later(order: &Placed) -> bool {
 
 fn unpaid(order: &Placed) -> Verdict {
     let due = left(order);
-    hold(PAID, due == 0 || pays_later(order), || {
-        format!("order {}: {due} left without a payment", order.order_id)
-    })?;
+    hold(PAID, due == 0 || pays_later(order), || format!("order {}: {due} left without a payment", order.order_id))?;
     let told = &order.payment;
     hold(TOLD, told.captured == 0 && told.refunded == 0, || {
         format!("order {}: {told:?} without a payment", order.order_id)
@@ -252,16 +212,10 @@ fn money(order: &Placed, paid: &Requested, on_its_way: bool) -> Verdict {
         let (id, status, told) = (order.order_id, order.status.name(), &order.payment);
         let granted: Minor = order.refunds.values().map(|refund| refund.amount).sum();
         let due = left(order);
-        format!(
-            "order {id} is {status}, {due} left, {granted} granted; it was told {told:?}; {paid:?}"
-        )
+        format!("order {id} is {status}, {due} left, {granted} granted; it was told {told:?}; {paid:?}")
     };
     hold(OWNED, paid.order_id == order.order_id, detail)?;
-    hold(
-        PAID,
-        pays_later(order) || left(order) <= paid.captured,
-        detail,
-    )?;
+    hold(PAID, pays_later(order) || left(order) <= paid.captured, detail)?;
     let told = &order.payment;
     let not_more = told.captured <= paid.captured && told.refunded <= paid.refunded;
     hold(TOLD, not_more, detail)?;
@@ -286,15 +240,13 @@ fn money(order: &Placed, paid: &Requested, on_its_way: bool) -> Verdict {
 pub fn check_reservation(reservation: &Reservation, stock: &Holdings, on_its_way: bool) -> Verdict {
     let held = |units: &Units| units.reserved + units.backordered;
     match reservation {
-        Reservation::Absent => hold(RESERVED, stock.values().all(|u| held(u) == 0), || {
-            format!("no reservation, and stock: {stock:?}")
-        }),
+        Reservation::Absent => {
+            hold(RESERVED, stock.values().all(|u| held(u) == 0), || format!("no reservation, and stock: {stock:?}"))
+        }
         Reservation::Ended { opened, .. } => {
             let nothing = on_its_way || stock.values().all(|units| held(units) == 0);
             let id = opened.reservation_id;
-            hold(LET_GO, nothing, || {
-                format!("reservation {id} has ended, and stock: {stock:?}")
-            })
+            hold(LET_GO, nothing, || format!("reservation {id} has ended, and stock: {stock:?}"))
         }
         Reservation::Open(opened) => {
             for ((location, sku), units) in stock {

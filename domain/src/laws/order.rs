@@ -50,14 +50,10 @@ pub fn check_step(before: &Order, after: &Order) -> Verdict {
     law(allowed, "terminal statuses have no successors", || {
         format!("{} became {}", before.status.name(), after.status.name())
     })?;
-    law(
-        after.payment.captured >= before.payment.captured,
-        "captured money is never less",
-        || {
-            let (before, after) = (before.payment.captured, after.payment.captured);
-            format!("captured {before} became {after}")
-        },
-    )?;
+    law(after.payment.captured >= before.payment.captured, "captured money is never less", || {
+        let (before, after) = (before.payment.captured, after.payment.captured);
+        format!("captured {before} became {after}")
+    })?;
     for (id, one) in &before.lines {
         let Some(other) = after.lines.get(id) else {
             return broken("lines stay", format!("line {id} is gone"));
@@ -66,9 +62,7 @@ pub fn check_step(before: &Order, after: &Order) -> Verdict {
             && one.shipped <= other.shipped
             && one.delivered <= other.delivered
             && one.returned <= other.returned;
-        law(grows, "what happened to units stays", || {
-            format!("line {id}: {one:?} became {other:?}")
-        })?;
+        law(grows, "what happened to units stays", || format!("line {id}: {one:?} became {other:?}"))?;
     }
     Ok(())
 }
@@ -89,11 +83,9 @@ pub fn check_settled(order: &Order) -> Verdict {
     let p = &order.payment;
     let given_back = p.refunded + p.refund_pending;
     let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
-    law(
-        given_back <= granted,
-        "what is given back was granted",
-        || format!("{given_back} given back, {granted} granted"),
-    )?;
+    law(given_back <= granted, "what is given back was granted", || {
+        format!("{given_back} given back, {granted} granted")
+    })?;
     let units = order.lines.values();
     let units: Minor = units.map(|l| l.shipped_value - l.returned_value).sum();
     let kept = match order.status {
@@ -101,12 +93,8 @@ pub fn check_settled(order: &Order) -> Verdict {
         _ => 0,
     };
     let taken = p.captured - given_back;
-    let besides_cancellations: Minor = order
-        .refunds
-        .values()
-        .filter(|r| r.cancellation_id.is_none())
-        .map(|r| r.amount)
-        .sum();
+    let besides_cancellations: Minor =
+        order.refunds.values().filter(|r| r.cancellation_id.is_none()).map(|r| r.amount).sum();
     let returned: Minor = order.lines.values().map(|l| l.returned_value).sum();
     // Somebody may have granted more than came back.
     let gift = (besides_cancellations - returned).max(0);
@@ -120,31 +108,17 @@ pub fn check_settled(order: &Order) -> Verdict {
 fn counters(id: LineId, line: &LineState) -> Verdict {
     let sum = |counters: &[u32]| counters.iter().copied().map(u64::from).sum::<u64>();
     let ordered = u64::from(line.line.qty);
-    let assigned = [
-        line.cancelled,
-        line.reserved,
-        line.backordered,
-        line.unassigned(),
-        line.shipped,
-    ];
-    law(
-        ordered == sum(&assigned),
-        "ordered = cancelled + reserved + backordered + unassigned + shipped",
-        || format!("line {id}: {ordered} = Σ{assigned:?}"),
-    )?;
-    law(
-        line.shipping <= line.reserved,
-        "none beyond reserved ships",
-        || format!("line {id}: {} of {}", line.shipping, line.reserved),
-    )?;
-    law(
-        sum(&[line.delivered, line.lost]) <= sum(&[line.shipped]),
-        "delivered + lost ≤ shipped",
-        || {
-            let (delivered, lost, shipped) = (line.delivered, line.lost, line.shipped);
-            format!("line {id}: {delivered} + {lost} of {shipped}")
-        },
-    )?;
+    let assigned = [line.cancelled, line.reserved, line.backordered, line.unassigned(), line.shipped];
+    law(ordered == sum(&assigned), "ordered = cancelled + reserved + backordered + unassigned + shipped", || {
+        format!("line {id}: {ordered} = Σ{assigned:?}")
+    })?;
+    law(line.shipping <= line.reserved, "none beyond reserved ships", || {
+        format!("line {id}: {} of {}", line.shipping, line.reserved)
+    })?;
+    law(sum(&[line.delivered, line.lost]) <= sum(&[line.shipped]), "delivered + lost ≤ shipped", || {
+        let (delivered, lost, shipped) = (line.delivered, line.lost, line.shipped);
+        format!("line {id}: {delivered} + {lost} of {shipped}")
+    })?;
     law(
         sum(&[line.returned, line.return_requested]) <= sum(&[line.shipped]),
         "returned + announced ≤ shipped",
@@ -153,34 +127,17 @@ fn counters(id: LineId, line: &LineState) -> Verdict {
             format!("line {id}: {returned} + {announced} of {}", line.shipped)
         },
     )?;
-    law(
-        sum(&[line.restocked, line.written_off]) == sum(&[line.returned]),
-        "restocked + written off = returned",
-        || {
-            let (restocked, written_off) = (line.restocked, line.written_off);
-            format!(
-                "line {id}: {restocked} + {written_off} of {}",
-                line.returned
-            )
-        },
-    )
+    law(sum(&[line.restocked, line.written_off]) == sum(&[line.returned]), "restocked + written off = returned", || {
+        let (restocked, written_off) = (line.restocked, line.written_off);
+        format!("line {id}: {restocked} + {written_off} of {}", line.returned)
+    })
 }
 
 fn arithmetic(id: LineId, state: &LineState) -> Verdict {
     let line = &state.line;
     let net = line.subtotal - line.discount - line.order_discount;
-    let total = if line.tax_included {
-        net
-    } else {
-        net + line.tax
-    };
-    let parts = [
-        line.subtotal,
-        line.discount,
-        line.order_discount,
-        line.tax,
-        net,
-    ];
+    let total = if line.tax_included { net } else { net + line.tax };
+    let parts = [line.subtotal, line.discount, line.order_discount, line.tax, net];
     law(
         line.total == total && parts.iter().all(|amount| *amount >= 0),
         "line total = subtotal − discounts + tax",
@@ -197,22 +154,12 @@ fn values(id: LineId, line: &LineState) -> Verdict {
     let given: Minor = parts.iter().map(|(_, value)| value).sum();
     let numbers = || format!("line {id}: {given} of {}, {parts:?}", line.line.total);
     law(
-        parts
-            .iter()
-            .all(|(units, value)| *value >= 0 && (*units > 0 || *value == 0)),
+        parts.iter().all(|(units, value)| *value >= 0 && (*units > 0 || *value == 0)),
         "only units have a value",
         numbers,
     )?;
-    law(
-        given <= line.line.total,
-        "the parts of a line are not worth more than it",
-        numbers,
-    )?;
-    law(
-        line.free() > 0 || given == line.line.total,
-        "the last unit takes the rest of its line",
-        numbers,
-    )?;
+    law(given <= line.line.total, "the parts of a line are not worth more than it", numbers)?;
+    law(line.free() > 0 || given == line.line.total, "the last unit takes the rest of its line", numbers)?;
     let back = line.returned_value;
     law(
         (0..=line.shipped_value).contains(&back)
@@ -244,11 +191,9 @@ fn totals(order: &Placed) -> Verdict {
         format!("subtotal, discount, shipping, tax, total are {told:?}, the sums {sums:?}")
     })?;
     let (shipped, cancelled) = (order.shipping_shipped, order.shipping_cancelled);
-    law(
-        shipped >= 0 && cancelled >= 0 && shipped + cancelled <= shipping,
-        "shipping charges are due once",
-        || format!("{shipped} with shipments and {cancelled} cancelled of {shipping}"),
-    )
+    law(shipped >= 0 && cancelled >= 0 && shipped + cancelled <= shipping, "shipping charges are due once", || {
+        format!("{shipped} with shipments and {cancelled} cancelled of {shipping}")
+    })
 }
 
 fn shipments(order: &Placed) -> Verdict {
@@ -275,88 +220,52 @@ fn shipments(order: &Placed) -> Verdict {
             i64::from(line.delivered),
             i64::from(line.lost),
         ];
-        law(told == counted, "Σ shipments = lines", || {
-            format!("line {id}: {told:?} and {counted:?}")
-        })?;
+        law(told == counted, "Σ shipments = lines", || format!("line {id}: {told:?} and {counted:?}"))?;
     }
     let live = order.shipments.values();
-    let charges: Minor = live
-        .filter(|s| s.status != ShipmentStatus::Refused)
-        .map(|s| s.shipping)
-        .sum();
-    law(
-        charges == order.shipping_shipped,
-        "Σ shipping charges of shipments = what is due with them",
-        || format!("{charges} and {}", order.shipping_shipped),
-    )
+    let charges: Minor = live.filter(|s| s.status != ShipmentStatus::Refused).map(|s| s.shipping).sum();
+    law(charges == order.shipping_shipped, "Σ shipping charges of shipments = what is due with them", || {
+        format!("{charges} and {}", order.shipping_shipped)
+    })
 }
 
 fn returns_and_cancellations(order: &Placed) -> Verdict {
     for (id, line) in &order.lines {
-        let announced: u64 = order
-            .returns
-            .values()
-            .filter_map(|r| r.open.get(id))
-            .map(|qty| u64::from(*qty))
-            .sum();
-        law(
-            announced == u64::from(line.return_requested),
-            "Σ announced returns = lines",
-            || format!("line {id}: {announced} and {}", line.return_requested),
-        )?;
+        let announced: u64 = order.returns.values().filter_map(|r| r.open.get(id)).map(|qty| u64::from(*qty)).sum();
+        law(announced == u64::from(line.return_requested), "Σ announced returns = lines", || {
+            format!("line {id}: {announced} and {}", line.return_requested)
+        })?;
     }
     let owed: Minor = order.returns.values().map(|r| r.refund).sum();
     let back: Minor = order.lines.values().map(|l| l.returned_value).sum();
-    law(owed == back, "Σ returns = value that came back", || {
-        format!("{owed} and {back}")
-    })?;
+    law(owed == back, "Σ returns = value that came back", || format!("{owed} and {back}"))?;
     let told: Minor = order.cancellations.values().map(|c| c.amount).sum();
     let lines: Minor = order.lines.values().map(|l| l.cancelled_value).sum();
     let cancelled = lines + order.shipping_cancelled;
-    law(
-        told == cancelled,
-        "Σ cancellations = value cancelled",
-        || format!("{told} and {cancelled}"),
-    )
+    law(told == cancelled, "Σ cancellations = value cancelled", || format!("{told} and {cancelled}"))
 }
 
 fn money(order: &Placed) -> Verdict {
     let p = &order.payment;
-    law(
-        p.captured <= p.authorised,
-        "captured ≤ authorised",
-        || format!("{} of {}", p.captured, p.authorised),
-    )?;
-    law(
-        p.refunded + p.refund_pending <= p.captured,
-        "refunded + refund pending ≤ captured",
-        || {
-            let (refunded, pending, captured) = (p.refunded, p.refund_pending, p.captured);
-            format!("{refunded} + {pending} of {captured}")
-        },
-    )?;
-    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
-    law(granted <= p.captured, "Σ granted ≤ captured", || {
-        format!("{granted} of {}", p.captured)
+    law(p.captured <= p.authorised, "captured ≤ authorised", || format!("{} of {}", p.captured, p.authorised))?;
+    law(p.refunded + p.refund_pending <= p.captured, "refunded + refund pending ≤ captured", || {
+        let (refunded, pending, captured) = (p.refunded, p.refund_pending, p.captured);
+        format!("{refunded} + {pending} of {captured}")
     })?;
-    law(
-        order.refunds.values().all(|r| r.amount > 0),
-        "a refund is more than nothing",
-        || format!("{:?}", order.refunds),
-    )?;
+    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
+    law(granted <= p.captured, "Σ granted ≤ captured", || format!("{granted} of {}", p.captured))?;
+    law(order.refunds.values().all(|r| r.amount > 0), "a refund is more than nothing", || {
+        format!("{:?}", order.refunds)
+    })?;
     if order.payment_terms.capture == Capture::PayLater {
         return Ok(());
     }
     let left = |status| !matches!(status, ShipmentStatus::Requested | ShipmentStatus::Refused);
     let shipped = order.shipments.values().filter(|s| left(s.status));
-    let value: Minor = shipped
-        .map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>())
-        .sum();
-    law(
-        value <= p.captured,
-        "nothing ships before it is captured",
-        || format!("{value} shipped, {} captured", p.captured),
-    )
+    let value: Minor = shipped.map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>()).sum();
+    law(value <= p.captured, "nothing ships before it is captured", || {
+        format!("{value} shipped, {} captured", p.captured)
+    })
 }
 
 fn ends(order: &Placed) -> Verdict {
@@ -368,22 +277,11 @@ fn ends(order: &Placed) -> Verdict {
     let (fits, law_name) = match order.status {
         Status::Pending => (shipped == 0, "nothing ships before confirmation"),
         Status::Confirmed => (true, ""),
-        Status::Completed => (
-            open == 0 && shipped > 0,
-            "completed means shipped, and nothing open",
-        ),
-        Status::Rejected => (
-            held == 0 && shipped == 0,
-            "rejected means nothing held and nothing shipped",
-        ),
-        Status::Cancelled => (
-            open == 0 && shipped == 0 && closed,
-            "cancelled means all of it, and nothing shipped",
-        ),
+        Status::Completed => (open == 0 && shipped > 0, "completed means shipped, and nothing open"),
+        Status::Rejected => (held == 0 && shipped == 0, "rejected means nothing held and nothing shipped"),
+        Status::Cancelled => (open == 0 && shipped == 0 && closed, "cancelled means all of it, and nothing shipped"),
     };
-    law(fits, law_name, || {
-        format!("{open} open, {shipped} shipped, {held} held, cancellations closed: {closed}")
-    })
+    law(fits, law_name, || format!("{open} open, {shipped} shipped, {held} held, cancellations closed: {closed}"))
 }
 
 fn law(holds: bool, law: &'static str, detail: impl FnOnce() -> String) -> Verdict {

@@ -28,20 +28,16 @@ pub const LIVE: Law = (
     "each thing asked of the provider is there at most once, and an authorisation or a void alone of what moves held money",
 );
 /// The stage.
-pub const STAGE: Law = (
-    "payment-stage-follows",
-    "the stage is unknown exactly while an outcome is, and otherwise follows from the sums",
-);
+pub const STAGE: Law =
+    ("payment-stage-follows", "the stage is unknown exactly while an outcome is, and otherwise follows from the sums");
 /// I26.
 pub const FORWARD: Law = (
     "payment-never-goes-back",
     "what was held, taken, given back or let go never becomes less, and nothing settled is opened again",
 );
 /// Evidence.
-pub const EVIDENCE: Law = (
-    "payment-unknown-left-by-evidence",
-    "an unknown outcome is left only after evidence is on record",
-);
+pub const EVIDENCE: Law =
+    ("payment-unknown-left-by-evidence", "an unknown outcome is left only after evidence is on record");
 
 /// Whether every law of a payment holds.
 ///
@@ -59,31 +55,19 @@ pub fn check(payment: &Payment) -> Verdict {
 fn sums(payment: &Requested) -> Verdict {
     let captures = |progress| {
         let captures = payment.captures.values();
-        total(
-            captures
-                .filter(|c| c.progress == progress)
-                .map(|c| c.amount),
-        )
+        total(captures.filter(|c| c.progress == progress).map(|c| c.amount))
     };
     let refunds = |progress| {
         let refunds = payment.refunds.values();
         total(refunds.filter(|r| r.progress == progress).map(|r| r.amount))
     };
-    let used =
-        i128::from(payment.captured) + captures(Progress::Requested) + i128::from(payment.voided);
-    hold(HELD, used <= i128::from(payment.authorised), || {
-        format!("{used} of {} in {payment:?}", payment.authorised)
-    })?;
+    let used = i128::from(payment.captured) + captures(Progress::Requested) + i128::from(payment.voided);
+    hold(HELD, used <= i128::from(payment.authorised), || format!("{used} of {} in {payment:?}", payment.authorised))?;
     let given = i128::from(payment.refunded) + refunds(Progress::Requested);
     hold(REFUNDED, given <= i128::from(payment.captured), || {
         format!("{given} of {} in {payment:?}", payment.captured)
     })?;
-    let amounts = [
-        payment.authorised,
-        payment.captured,
-        payment.refunded,
-        payment.voided,
-    ];
+    let amounts = [payment.authorised, payment.captured, payment.refunded, payment.voided];
     let adds_up = captures(Progress::Done) == i128::from(payment.captured)
         && refunds(Progress::Done) == i128::from(payment.refunded)
         && amounts.iter().all(|amount| *amount >= 0)
@@ -99,8 +83,7 @@ fn live(payment: &Requested) -> Verdict {
     let once = verbs.len() == payment.live.len();
     let moving = |live: &&Live| !matches!(live.verb, Verb::Refund { .. });
     let alone = |live: &&Live| matches!(live.verb, Verb::Authorise | Verb::Void);
-    let exclusive = !payment.live.iter().any(|live| alone(&live))
-        || payment.live.iter().filter(moving).count() == 1;
+    let exclusive = !payment.live.iter().any(|live| alone(&live)) || payment.live.iter().filter(moving).count() == 1;
     let captures_match = payment.captures.iter().all(|(id, capture)| {
         let verb = Verb::Capture { capture_id: *id };
         let there = payment.live.iter().find(|live| live.verb == verb);
@@ -138,21 +121,14 @@ fn stage(payment: &Requested) -> Verdict {
         Stage::Refunded => payment.refunded > 0 && payment.refunded == payment.captured,
         _ => !payment.live.is_empty(),
     };
-    hold(STAGE, unknown == says_unknown && by_sums, || {
-        format!("{payment:?}")
-    })
+    hold(STAGE, unknown == says_unknown && by_sums, || format!("{payment:?}"))
 }
 
 /// Whether a payment may become this one by this event, after this one in the same batch, if it was not the first.
 ///
 /// # Errors
 /// The first law that does not hold.
-pub fn check_step(
-    before: &Payment,
-    earlier: Option<&Event>,
-    event: &Event,
-    after: &Payment,
-) -> Verdict {
+pub fn check_step(before: &Payment, earlier: Option<&Event>, event: &Event, after: &Payment) -> Verdict {
     let Payment::Requested(before) = before else {
         return Ok(());
     };
@@ -171,22 +147,15 @@ pub fn check_step(
         let now = after.refunds.get(id).map(|refund| refund.progress);
         refund.progress != Progress::Done || now == Some(Progress::Done)
     });
-    hold(FORWARD, grows && done_stays, || {
-        format!("{before:?} became {after:?} by {event:?}")
-    })?;
+    hold(FORWARD, grows && done_stays, || format!("{before:?} became {after:?} by {event:?}"))?;
     let left = before.live.iter().find(|live| {
-        let gone = !after
-            .live
-            .iter()
-            .any(|now| now.verb == live.verb && now.unknown);
+        let gone = !after.live.iter().any(|now| now.verb == live.verb && now.unknown);
         live.unknown && gone
     });
     let evidence = |verb: Verb| matches!(earlier, Some(Event::OutcomeResolved(resolved)) if resolved.verb == verb);
-    hold(
-        EVIDENCE,
-        left.is_none_or(|live| evidence(live.verb)),
-        || format!("{left:?} was left by {event:?} after {earlier:?}"),
-    )
+    hold(EVIDENCE, left.is_none_or(|live| evidence(live.verb)), || {
+        format!("{left:?} was left by {event:?} after {earlier:?}")
+    })
 }
 
 fn total(amounts: impl Iterator<Item = Minor>) -> i128 {

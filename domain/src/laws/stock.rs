@@ -5,10 +5,8 @@ use super::{Law, Verdict, hold};
 use crate::stock::Stock;
 
 /// I15.
-pub const BOOK: Law = (
-    "stock-book-adds-up",
-    "on hand = received + returned + adjusted + count differences − shipped − written off",
-);
+pub const BOOK: Law =
+    ("stock-book-adds-up", "on hand = received + returned + adjusted + count differences − shipped − written off");
 /// Sums.
 pub const SUMS: Law = (
     "stock-reservations-add-up",
@@ -20,25 +18,16 @@ pub const COVERED: Law = (
     "what is reserved is never more than what is on hand, but for what an accepted count or adjustment, or a write-off, left short",
 );
 /// Backorders.
-pub const LIMIT: Law = (
-    "stock-backorders-within-limit",
-    "no more is backordered than the limit allowed when it was promised",
-);
+pub const LIMIT: Law =
+    ("stock-backorders-within-limit", "no more is backordered than the limit allowed when it was promised");
 /// Fairness.
-pub const QUEUE: Law = (
-    "stock-oldest-promise-first",
-    "nothing is available while somebody waits for it",
-);
+pub const QUEUE: Law = ("stock-oldest-promise-first", "nothing is available while somebody waits for it");
 /// I16.
-pub const ENDS: Law = (
-    "stock-reservation-ends-once",
-    "a reservation that has ended, or was let go before it began, holds nothing",
-);
+pub const ENDS: Law =
+    ("stock-reservation-ends-once", "a reservation that has ended, or was let go before it began, holds nothing");
 /// The shortage.
-pub const SHORTAGE: Law = (
-    "stock-shortage-is-named",
-    "held units without stock are all named with the reservations they belong to",
-);
+pub const SHORTAGE: Law =
+    ("stock-shortage-is-named", "held units without stock are all named with the reservations they belong to");
 
 /// Whether every law of stock holds after a whole batch. Within a batch that frees units the oldest promise is served a moment later.
 ///
@@ -59,12 +48,8 @@ pub fn check(stock: &Stock) -> Verdict {
 /// The first law that does not.
 pub fn check_event(stock: &Stock) -> Verdict {
     let book = stock.book;
-    let on_hand = book.received + book.returned + book.adjusted + book.counted
-        - book.shipped
-        - book.written_off;
-    hold(BOOK, on_hand == i64::from(stock.on_hand), || {
-        format!("on hand {} by {book:?}", stock.on_hand)
-    })?;
+    let on_hand = book.received + book.returned + book.adjusted + book.counted - book.shipped - book.written_off;
+    hold(BOOK, on_hand == i64::from(stock.on_hand), || format!("on hand {} by {book:?}", stock.on_hand))?;
     sums(stock)?;
     let short = stock.reserved.saturating_sub(stock.on_hand);
     hold(COVERED, short <= stock.short_accepted, || {
@@ -81,9 +66,7 @@ pub fn check_event(stock: &Stock) -> Verdict {
     let both: Vec<_> = both.collect();
     hold(ENDS, both.is_empty(), || format!("{both:?} hold units"))?;
     let named: u64 = stock.shortage().iter().map(|s| u64::from(s.qty)).sum();
-    hold(SHORTAGE, named == u64::from(short), || {
-        format!("{short} short and {named} named")
-    })
+    hold(SHORTAGE, named == u64::from(short), || format!("{short} short and {named} named"))
 }
 
 fn sums(stock: &Stock) -> Verdict {
@@ -92,18 +75,13 @@ fn sums(stock: &Stock) -> Verdict {
         let lines = || held.lines.values();
         let here: u64 = lines().map(|line| u64::from(line.reserved)).sum();
         let promised: u64 = lines().map(|line| u64::from(line.backordered)).sum();
-        hold(SUMS, here + promised > 0, || {
-            format!("reservation {id} is open and has nothing")
-        })?;
+        hold(SUMS, here + promised > 0, || format!("reservation {id} is open and has nothing"))?;
         reserved += here;
         backordered += promised;
     }
-    let holds =
-        reserved == u64::from(stock.reserved) && backordered == u64::from(stock.backordered);
+    let holds = reserved == u64::from(stock.reserved) && backordered == u64::from(stock.backordered);
     hold(SUMS, holds, || {
         let (as_told, waiting) = (stock.reserved, stock.backordered);
-        format!(
-            "reserved {as_told}, summed {reserved}; backordered {waiting}, summed {backordered}"
-        )
+        format!("reserved {as_told}, summed {reserved}; backordered {waiting}, summed {backordered}")
     })
 }

@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{
-    Address, Capture, Disposition, PaymentRecorded, PaymentTerms, RejectReason, Visibility,
-};
+use super::event::{Address, Capture, Disposition, PaymentRecorded, PaymentTerms, RejectReason, Visibility};
 use super::line::{LineQty, UnitPrice};
 use crate::ids::{
-    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
-    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId, Sku,
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
+    RefundId, ReservationId, ReturnId, ShipmentId, Sku,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::personal::Personal;

@@ -33,103 +33,53 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
     match command {
         Command::Place(_) => Err(Refusal::AlreadyPlaced),
         Command::Confirm(confirm) => confirm::confirm(order, confirm),
-        Command::Reject {
-            reason,
-            detail,
-            shortfalls,
-        } => confirm::reject(order, *reason, detail.as_ref(), shortfalls),
+        Command::Reject { reason, detail, shortfalls } => confirm::reject(order, *reason, detail.as_ref(), shortfalls),
         Command::Complete => Ok(confirm::completed(order)),
         Command::Edit(edit) => edit::edit(order, edit),
 
-        Command::RecordReserved {
-            reservation_id,
-            reserved,
-            backordered,
-        } => reserve::reserved(order, *reservation_id, reserved, backordered),
-        Command::RecordAllocated {
-            reservation_id,
-            lines,
-        } => reserve::allocated(order, *reservation_id, lines),
-        Command::RecordUnreserved {
-            reservation_id,
-            lines,
-            reason,
-        } => reserve::unreserved(order, *reservation_id, lines, reason),
+        Command::RecordReserved { reservation_id, reserved, backordered } => {
+            reserve::reserved(order, *reservation_id, reserved, backordered)
+        }
+        Command::RecordAllocated { reservation_id, lines } => reserve::allocated(order, *reservation_id, lines),
+        Command::RecordUnreserved { reservation_id, lines, reason } => {
+            reserve::unreserved(order, *reservation_id, lines, reason)
+        }
 
-        Command::Cancel {
-            cancellation_id,
-            lines,
-            reason,
-        } => cancel::cancel(order, *cancellation_id, lines.as_deref(), reason),
+        Command::Cancel { cancellation_id, lines, reason } => {
+            cancel::cancel(order, *cancellation_id, lines.as_deref(), reason)
+        }
         Command::CloseCancellation { cancellation_id } => cancel::close(order, *cancellation_id),
 
-        Command::PlaceHold {
-            hold_id,
-            reason,
-            note,
-            until,
-        } => remark::place_hold(order, *hold_id, reason, note.as_ref(), *until),
-        Command::ReleaseHold {
-            hold_id,
-            resolution,
-        } => remark::release_hold(order, *hold_id, resolution),
+        Command::PlaceHold { hold_id, reason, note, until } => {
+            remark::place_hold(order, *hold_id, reason, note.as_ref(), *until)
+        }
+        Command::ReleaseHold { hold_id, resolution } => remark::release_hold(order, *hold_id, resolution),
         Command::ChangeAddress { ship_to } => remark::change_address(order, ship_to),
-        Command::AddNote {
-            note_id,
-            text,
-            visibility,
-        } => Ok(remark::add_note(order, *note_id, text, *visibility)),
+        Command::AddNote { note_id, text, visibility } => Ok(remark::add_note(order, *note_id, text, *visibility)),
         Command::SetTags { tags } => Ok(remark::set_tags(order, tags)),
 
-        Command::RequestShipment {
-            shipment_id,
-            lines,
-            location,
-            carrier,
-            tracking,
-        } => ship::request(
+        Command::RequestShipment { shipment_id, lines, location, carrier, tracking } => ship::request(
             order,
             *shipment_id,
             lines.as_deref(),
             location.as_ref(),
-            ship::Parcel {
-                carrier: carrier.as_ref(),
-                tracking: tracking.as_ref(),
-            },
+            ship::Parcel { carrier: carrier.as_ref(), tracking: tracking.as_ref() },
         ),
         Command::Dispatch { shipment_id } => ship::dispatch(order, *shipment_id),
-        Command::RefuseShipment {
-            shipment_id,
-            reason,
-        } => ship::refuse(order, *shipment_id, reason),
-        Command::UpdateTracking {
-            shipment_id,
-            carrier,
-            tracking,
-        } => ship::update_tracking(
+        Command::RefuseShipment { shipment_id, reason } => ship::refuse(order, *shipment_id, reason),
+        Command::UpdateTracking { shipment_id, carrier, tracking } => ship::update_tracking(
             order,
             *shipment_id,
-            ship::Parcel {
-                carrier: carrier.as_ref(),
-                tracking: tracking.as_ref(),
-            },
+            ship::Parcel { carrier: carrier.as_ref(), tracking: tracking.as_ref() },
         ),
-        Command::ConfirmDelivery {
-            shipment_id,
-            lines,
-            at,
-        } => ship::confirm_delivery(order, *shipment_id, lines.as_deref(), *at),
-        Command::ReportLost { shipment_id, lines } => {
-            ship::report_lost(order, *shipment_id, lines.as_deref())
+        Command::ConfirmDelivery { shipment_id, lines, at } => {
+            ship::confirm_delivery(order, *shipment_id, lines.as_deref(), *at)
         }
+        Command::ReportLost { shipment_id, lines } => ship::report_lost(order, *shipment_id, lines.as_deref()),
 
         Command::RequestReturn { return_id, lines } => returns::request(order, *return_id, lines),
         Command::DeclineReturn { return_id, reason } => returns::decline(order, *return_id, reason),
-        Command::ReceiveReturn {
-            return_id,
-            receipt,
-            lines,
-        } => returns::receive(order, *return_id, *receipt, lines),
+        Command::ReceiveReturn { return_id, receipt, lines } => returns::receive(order, *return_id, *receipt, lines),
         Command::GrantRefund(grant) => refund::grant(order, grant),
         Command::RecordPayment(recorded) => refund::record_payment(order, recorded),
     }
@@ -137,8 +87,5 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
 
 /// The refusal of what the order's stage does not allow.
 fn wrong_state(order: &Placed) -> Refusal {
-    Refusal::OrderState {
-        status: order.status,
-        cancelling: order.cancelling(),
-    }
+    Refusal::OrderState { status: order.status, cancelling: order.cancelling() }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::line::{Line, LineQty, ShippingCharge, Totals};
 use crate::ids::{
-    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
-    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId,
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
+    RefundId, ReservationId, ReturnId, ShipmentId,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::personal::Personal;

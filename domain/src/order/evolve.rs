@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved,
-    PaymentStatus,
+    self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved, PaymentStatus,
 };
 use super::line::LineQty;
-use super::state::{
-    Cancellation, Hold, LineState, Note, Order, Payment, Placed, Refund, Rejection, Status,
-};
+use super::state::{Cancellation, Hold, LineState, Note, Order, Payment, Placed, Refund, Rejection, Status};
 use crate::ids::{LineId, ReservationId};
 
 mod returns;
@@ -188,8 +185,7 @@ impl Placed {
         for change in &edited.changes {
             match change {
                 LineChange::Added { line } => {
-                    self.lines
-                        .insert(line.line_id, LineState::new(line.clone()));
+                    self.lines.insert(line.line_id, LineState::new(line.clone()));
                 }
                 LineChange::Changed { line } => {
                     if let Some(state) = self.lines.get_mut(&line.line_id) {
@@ -208,27 +204,19 @@ impl Placed {
         self.edits.insert(edited.edit_id, edited.balance_change);
     }
 
-    fn each<'a>(
-        &'a mut self,
-        lines: &'a [LineQty],
-    ) -> impl Iterator<Item = (&'a mut LineState, u32)> {
+    fn each<'a>(&'a mut self, lines: &'a [LineQty]) -> impl Iterator<Item = (&'a mut LineState, u32)> {
         // Each line is looked up once, so no two borrows of one line are alive together.
         let mut wanted: BTreeMap<LineId, u32> = BTreeMap::new();
         for line in lines {
             let sum = wanted.entry(line.line_id).or_default();
             *sum = sum.saturating_add(line.qty);
         }
-        self.lines
-            .iter_mut()
-            .filter_map(move |(id, line)| wanted.get(id).map(|qty| (line, *qty)))
+        self.lines.iter_mut().filter_map(move |(id, line)| wanted.get(id).map(|qty| (line, *qty)))
     }
 
     fn hold_stock(&mut self, reservation_id: ReservationId) {
         self.was_reserved = true;
-        let held = self
-            .lines
-            .values()
-            .any(|l| l.line.stocked && (l.reserved > 0 || l.backordered > 0));
+        let held = self.lines.values().any(|l| l.line.stocked && (l.reserved > 0 || l.backordered > 0));
         if self.reservation_id.is_none() || !held {
             self.reservation_id = Some(reservation_id);
         }
@@ -251,9 +239,7 @@ impl Placed {
         for (line, qty) in self.each(&unreserved.lines) {
             let reserved = qty.min(line.shippable());
             line.reserved = line.reserved.saturating_sub(reserved);
-            line.backordered = line
-                .backordered
-                .saturating_sub((qty - reserved).min(line.backordered));
+            line.backordered = line.backordered.saturating_sub((qty - reserved).min(line.backordered));
         }
     }
 
@@ -274,34 +260,25 @@ impl Placed {
             whole: cancelled.whole,
             closed: false,
         };
-        self.cancellations
-            .insert(cancelled.cancellation_id, cancellation);
+        self.cancellations.insert(cancelled.cancellation_id, cancellation);
     }
 
     /// What says something about the order and moves neither goods nor money.
     fn remark(&mut self, event: &Event) {
         match event {
             Event::HoldPlaced(placed) => {
-                let hold = Hold {
-                    reason: placed.reason.clone(),
-                    note: placed.note.clone(),
-                    until: placed.until,
-                };
+                let hold = Hold { reason: placed.reason.clone(), note: placed.note.clone(), until: placed.until };
                 self.holds.insert(placed.hold_id, hold);
             }
             Event::HoldReleased(released) => {
                 self.holds.remove(&released.hold_id);
-                self.released_holds
-                    .insert(released.hold_id, released.resolution.clone());
+                self.released_holds.insert(released.hold_id, released.resolution.clone());
             }
             Event::ShippingAddressChanged(changed) => {
                 self.ship_to = Some(changed.ship_to.clone());
             }
             Event::NoteAdded(added) => {
-                let note = Note {
-                    text: added.text.clone(),
-                    visibility: added.visibility,
-                };
+                let note = Note { text: added.text.clone(), visibility: added.visibility };
                 self.notes.insert(added.note_id, note);
             }
             Event::TagsSet(set) => self.tags.clone_from(&set.tags),

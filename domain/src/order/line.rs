@@ -192,17 +192,13 @@ impl TryFrom<String> for UnitPrice {
 
     fn try_from(text: String) -> Result<Self, NotAPrice> {
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-        let fits =
-            !whole.is_empty() && whole.len() <= 12 && fraction.len() <= 8 && !text.ends_with('.');
+        let fits = !whole.is_empty() && whole.len() <= 12 && fraction.len() <= 8 && !text.ends_with('.');
         let digits = format!("{whole}{fraction}");
         if !fits || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NotAPrice(text.chars().take(40).collect()));
         }
         let digits = digits.parse().map_err(|_| NotAPrice(text.clone()))?;
-        Ok(Self {
-            digits,
-            scale: u32::try_from(fraction.len()).unwrap_or(0),
-        })
+        Ok(Self { digits, scale: u32::try_from(fraction.len()).unwrap_or(0) })
     }
 }
 
@@ -211,10 +207,6 @@ impl From<UnitPrice> for String {
         let scale = price.scale as usize;
         let digits = format!("{:0width$}", price.digits, width = scale + 1);
         let (whole, fraction) = digits.split_at(digits.len() - scale);
-        if fraction.is_empty() {
-            whole.to_owned()
-        } else {
-            format!("{whole}.{fraction}")
-        }
+        if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
     }
 }

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::line::{LineProblem, Totals};
 use super::state::{ReturnStage, ShipmentStatus, Status};
 use crate::aggregate::Class;
-use crate::ids::{
-    CancellationId, HoldId, LineId, LocationId, PaymentId, RefundId, ReturnId, ShipmentId,
-};
+use crate::ids::{CancellationId, HoldId, LineId, LocationId, PaymentId, RefundId, ReturnId, ShipmentId};
 use crate::money::Minor;
 
 /// Why an order says no. Serialises with its kebab-case `code` and its numbers.
@@ -110,9 +108,7 @@ pub enum Refusal {
         holds: Vec<HoldId>,
     },
     /// More must be taken than is held.
-    #[error(
-        "{needed} must be paid first and only {available} can be taken: wait for the payment, or authorise more"
-    )]
+    #[error("{needed} must be paid first and only {available} can be taken: wait for the payment, or authorise more")]
     NotPaid {
         /// What has to be captured, or authorised.
         needed: Minor,
@@ -198,9 +194,7 @@ pub enum Refusal {
         amount: Minor,
     },
     /// More than is left of what was taken.
-    #[error(
-        "{refundable} of the captured {captured} can be refunded, not {asked}: {granted} is granted already"
-    )]
+    #[error("{refundable} of the captured {captured} can be refunded, not {asked}: {granted} is granted already")]
     ExceedsRefundable {
         /// How much was asked.
         asked: Minor,

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{
-    Address, PaymentRecorded, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility,
-};
+use super::event::{Address, PaymentRecorded, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility};
 use super::line::{Line, ShippingCharge, Totals};
 use crate::ids::{
-    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId,
-    OrderId, PaymentId, RefundId, ReservationId, ReturnId, ShipmentId,
+    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
+    RefundId, ReservationId, ReturnId, ShipmentId,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::personal::Personal;
@@ -19,10 +17,7 @@ use crate::time::Timestamp;
 
 /// An order; absent until it is placed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "almost every order that is looked at is placed"
-)]
+#[expect(clippy::large_enum_variant, reason = "almost every order that is looked at is placed")]
 pub enum Order {
     /// There is none (yet).
     #[default]
@@ -32,9 +27,7 @@ pub enum Order {
 }
 
 /// How far an order is.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Stock and money are being seen to.

@@ -3,8 +3,7 @@
 use super::event::{Capture, PaymentStatus};
 use super::line::Line;
 use super::state::{
-    Basis, FulfilmentStatus, LineState, Order, Placed, ReturnStatus, ShipmentLine, ShipmentStatus,
-    Status, StockStatus,
+    Basis, FulfilmentStatus, LineState, Order, Placed, ReturnStatus, ShipmentLine, ShipmentStatus, Status, StockStatus,
 };
 use crate::ids::{HoldId, LineId};
 use crate::money::{Minor, Rounding, Shared};
@@ -73,9 +72,7 @@ impl Placed {
         match (shipped, delivered) {
             (0, _) if ended || open == 0 => FulfilmentStatus::Cancelled,
             (0, _) => FulfilmentStatus::Unfulfilled,
-            (shipped, delivered) if delivered == shipped && open == 0 => {
-                FulfilmentStatus::Delivered
-            }
+            (shipped, delivered) if delivered == shipped && open == 0 => FulfilmentStatus::Delivered,
             (_, delivered) if delivered > 0 => FulfilmentStatus::PartDelivered,
             _ if open == 0 => FulfilmentStatus::Shipped,
             _ => FulfilmentStatus::PartShipped,
@@ -101,11 +98,7 @@ impl Placed {
         if self.status == Status::Rejected {
             return 0;
         }
-        let less: Minor = self
-            .lines
-            .values()
-            .map(|l| l.cancelled_value + l.returned_value)
-            .sum();
+        let less: Minor = self.lines.values().map(|l| l.cancelled_value + l.returned_value).sum();
         self.totals.total - less - self.shipping_cancelled
     }
 
@@ -173,12 +166,7 @@ impl Placed {
 
     /// What was captured and not given back for a cancellation: what goods can be shipped on.
     pub(super) fn captured_for_goods(&self) -> Minor {
-        let given_back: Minor = self
-            .refunds
-            .values()
-            .filter(|r| r.cancellation_id.is_some())
-            .map(|r| r.amount)
-            .sum();
+        let given_back: Minor = self.refunds.values().filter(|r| r.cancellation_id.is_some()).map(|r| r.amount).sum();
         self.payment.captured - given_back
     }
 
@@ -210,9 +198,7 @@ impl ShipmentLine {
     /// Units that neither arrived nor got lost.
     #[must_use]
     pub fn under_way(&self) -> u32 {
-        self.qty
-            .saturating_sub(self.delivered)
-            .saturating_sub(self.lost)
+        self.qty.saturating_sub(self.delivered).saturating_sub(self.lost)
     }
 }
 
@@ -257,10 +243,7 @@ impl LineState {
     /// Units that are neither cancelled nor shipped.
     #[must_use]
     pub fn open(&self) -> u32 {
-        self.line
-            .qty
-            .saturating_sub(self.cancelled)
-            .saturating_sub(self.shipped)
+        self.line.qty.saturating_sub(self.cancelled).saturating_sub(self.shipped)
     }
 
     /// Open units that are not in a requested shipment.
@@ -272,9 +255,7 @@ impl LineState {
     /// Open units that inventory neither holds nor has promised.
     #[must_use]
     pub fn unassigned(&self) -> u32 {
-        self.open()
-            .saturating_sub(self.reserved)
-            .saturating_sub(self.backordered)
+        self.open().saturating_sub(self.reserved).saturating_sub(self.backordered)
     }
 
     /// Reserved units that are not in a requested shipment.
@@ -286,9 +267,7 @@ impl LineState {
     /// Units that left and neither came back nor are announced to.
     #[must_use]
     pub fn returnable(&self) -> u32 {
-        self.shipped
-            .saturating_sub(self.returned)
-            .saturating_sub(self.return_requested)
+        self.shipped.saturating_sub(self.returned).saturating_sub(self.return_requested)
     }
 
     /// Units that are cancelled, shipped or on their way, and their value.
@@ -316,23 +295,15 @@ impl LineState {
     /// What is owed for the next units that come back; the last shipped unit takes the rest.
     #[must_use]
     pub fn refund_of_next(&self, units: u32, rounding: Rounding) -> Minor {
-        Shared {
-            total: self.shipped_value,
-            units: self.shipped,
-            given: self.returned_value,
-            done: self.returned,
-        }
-        .next(units, rounding)
+        Shared { total: self.shipped_value, units: self.shipped, given: self.returned_value, done: self.returned }
+            .next(units, rounding)
     }
 
     /// Where free units go out of when they are cancelled or not ordered any more: unassigned, then backordered, then reserved.
     pub(super) fn take(&self, units: u32) -> Taken {
         let held = units.saturating_sub(self.unassigned());
         let backordered = held.min(self.backordered);
-        Taken {
-            backordered,
-            reserved: (held - backordered).min(self.shippable()),
-        }
+        Taken { backordered, reserved: (held - backordered).min(self.shippable()) }
     }
 }
 

@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::command::{
-    Change, Command, Confirm, Edit, GrantRefund, NewLine, NewShipping, Place, ReceivedUnits,
-    ReturnUnits, Units,
+    Change, Command, Confirm, Edit, GrantRefund, NewLine, NewShipping, Place, ReceivedUnits, ReturnUnits, Units,
 };
 use super::event::{self, Capture, Disposition, Event, PaymentRecorded, PaymentStatus};
 use super::line::{LineQty, UnitPrice};
@@ -31,9 +30,7 @@ impl Named for Command {
             // Refused the second time: the request's key answers it before it is decided.
             Self::Place(_) => false,
             // These move units by number; the command's id is what keeps them from moving twice.
-            Self::RecordReserved { .. }
-            | Self::RecordAllocated { .. }
-            | Self::RecordUnreserved { .. } => false,
+            Self::RecordReserved { .. } | Self::RecordAllocated { .. } | Self::RecordUnreserved { .. } => false,
             Self::ConfirmDelivery { lines, .. } | Self::ReportLost { lines, .. } => lines.is_none(),
             Self::ReceiveReturn { receipt, .. } => receipt.is_some(),
             _ => true,
@@ -81,11 +78,7 @@ fn new_line(line_id: LineId, qty: u32, unit_price: &str) -> NewLine {
 fn three_lines() -> Place {
     let mut postage = new_line(L3, 1, "4.00");
     postage.stocked = false;
-    place_of(vec![
-        new_line(L1, 3, "10.00"),
-        new_line(L2, 5, "2.00"),
-        postage,
-    ])
+    place_of(vec![new_line(L1, 3, "10.00"), new_line(L2, 5, "2.00"), postage])
 }
 
 fn place_of(lines: Vec<NewLine>) -> Place {
@@ -98,17 +91,9 @@ fn place_of(lines: Vec<NewLine>) -> Place {
         rounding: Rounding::HalfEven,
         lines,
         discount: 0,
-        shipping: vec![NewShipping {
-            title: "parcel".to_owned(),
-            price: 500,
-            tax_bp: 0,
-            tax_included: true,
-        }],
+        shipping: vec![NewShipping { title: "parcel".to_owned(), price: 500, tax_bp: 0, tax_included: true }],
         ship_to: None,
-        payment: event::PaymentTerms {
-            capture: Capture::AtShipment,
-            instrument: "card".to_owned(),
-        },
+        payment: event::PaymentTerms { capture: Capture::AtShipment, instrument: "card".to_owned() },
         location: "main".parse().unwrap(),
         reserve_for_s: 900,
         occurred_at: None,
@@ -122,11 +107,7 @@ fn units(line_id: LineId, qty: u32) -> Units {
 }
 
 fn at_main(line_id: LineId, qty: u32) -> LineQty {
-    LineQty {
-        line_id,
-        qty,
-        location: "main".parse().unwrap(),
-    }
+    LineQty { line_id, qty, location: "main".parse().unwrap() }
 }
 
 fn placing(place: Place) -> Command {
@@ -135,11 +116,7 @@ fn placing(place: Place) -> Command {
 
 fn record_reserved(reserved: &[(LineId, u32)], backordered: &[(LineId, u32)]) -> Command {
     let of = |lines: &[(LineId, u32)]| lines.iter().map(|(l, q)| at_main(*l, *q)).collect();
-    Command::RecordReserved {
-        reservation_id: reservation_id(),
-        reserved: of(reserved),
-        backordered: of(backordered),
-    }
+    Command::RecordReserved { reservation_id: reservation_id(), reserved: of(reserved), backordered: of(backordered) }
 }
 
 fn confirm(authorised: Minor) -> Command {
@@ -151,11 +128,7 @@ fn confirm(authorised: Minor) -> Command {
 }
 
 /// What payments tells: status, version, authorised, captured, refunded.
-fn payment(
-    status: PaymentStatus,
-    payment_version: u64,
-    [authorised, captured, refunded]: [Minor; 3],
-) -> Command {
+fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, refunded]: [Minor; 3]) -> Command {
     Command::RecordPayment(PaymentRecorded {
         payment_id: payment_id(),
         payment_version,
@@ -174,13 +147,8 @@ fn pending(place: Place) -> Given<Order> {
 /// Placed, all stock reserved, confirmed with its total authorised.
 fn confirmed(place: Place) -> Given<Order> {
     let order = pending(place);
-    let stock: Vec<(LineId, u32)> = order
-        .look()
-        .lines
-        .values()
-        .filter(|l| l.line.stocked)
-        .map(|l| (l.line.line_id, l.line.qty))
-        .collect();
+    let stock: Vec<(LineId, u32)> =
+        order.look().lines.values().filter(|l| l.line.stocked).map(|l| (l.line.line_id, l.line.qty)).collect();
     let total = order.look().totals.total;
     order.after([record_reserved(&stock, &[]), confirm(total)])
 }
@@ -196,35 +164,21 @@ fn request_shipment(number: u128, lines: Option<Vec<Units>>) -> Command {
 }
 
 fn dispatch(number: u128) -> Command {
-    Command::Dispatch {
-        shipment_id: crate::ids::ShipmentId(id(number)),
-    }
+    Command::Dispatch { shipment_id: crate::ids::ShipmentId(id(number)) }
 }
 
 fn cancel(number: u128, lines: Option<Vec<Units>>) -> Command {
-    Command::Cancel {
-        cancellation_id: crate::ids::CancellationId(id(number)),
-        lines,
-        reason: "customer".to_owned(),
-    }
+    Command::Cancel { cancellation_id: crate::ids::CancellationId(id(number)), lines, reason: "customer".to_owned() }
 }
 
 fn close(number: u128) -> Command {
-    Command::CloseCancellation {
-        cancellation_id: crate::ids::CancellationId(id(number)),
-    }
+    Command::CloseCancellation { cancellation_id: crate::ids::CancellationId(id(number)) }
 }
 
 fn request_return(number: u128, lines: &[(LineId, u32)]) -> Command {
-    let of = |(line_id, qty): &(LineId, u32)| ReturnUnits {
-        line_id: *line_id,
-        qty: *qty,
-        reason: "too small".to_owned(),
-    };
-    Command::RequestReturn {
-        return_id: crate::ids::ReturnId(id(number)),
-        lines: lines.iter().map(of).collect(),
-    }
+    let of =
+        |(line_id, qty): &(LineId, u32)| ReturnUnits { line_id: *line_id, qty: *qty, reason: "too small".to_owned() };
+    Command::RequestReturn { return_id: crate::ids::ReturnId(id(number)), lines: lines.iter().map(of).collect() }
 }
 
 fn receive(number: u128, receipt: u32, lines: &[(LineId, u32, Disposition)]) -> Command {
@@ -253,22 +207,14 @@ fn grant(number: u128, amount: Option<Minor>) -> GrantRefund {
 }
 
 fn edit(number: u128, changes: Vec<Change>) -> Command {
-    Command::Edit(Edit {
-        edit_id: crate::ids::EditId(id(number)),
-        changes,
-        reason: "customer asked".to_owned(),
-    })
+    Command::Edit(Edit { edit_id: crate::ids::EditId(id(number)), changes, reason: "customer asked".to_owned() })
 }
 
 /// All of it shipped and captured.
 fn shipped(place: Place) -> Given<Order> {
     let order = confirmed(place);
     let total = order.look().totals.total;
-    order.after([
-        request_shipment(900, None),
-        payment(PaymentStatus::Captured, 9, [total, total, 0]),
-        dispatch(900),
-    ])
+    order.after([request_shipment(900, None), payment(PaymentStatus::Captured, 9, [total, total, 0]), dispatch(900)])
 }
 
 impl Given<Order> {

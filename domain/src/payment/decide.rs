@@ -2,8 +2,8 @@
 
 use super::command::Command;
 use super::event::{
-    AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb,
-    VoidRequested, VoidWanted,
+    AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb, VoidRequested,
+    VoidWanted,
 };
 use super::refusal::Refusal;
 use super::state::{Progress, Requested, Stage};
@@ -15,29 +15,18 @@ type Decision = Result<Vec<Event>, Refusal>;
 /// Where there is no payment yet. Nothing is held, so that there is nothing to let go of: undoing what never ran is no failure.
 pub(super) fn absent(command: &Command) -> Decision {
     match command {
-        Command::RequestAuthorisation {
-            payment_id,
-            order_id,
-            amount,
-            instrument,
-            attempt,
-        } => {
+        Command::RequestAuthorisation { payment_id, order_id, amount, instrument, attempt } => {
             positive(amount.amount)?;
             if *attempt != 1 {
-                return Err(Refusal::AttemptSkipped {
-                    wanted: *attempt,
-                    newest: 0,
-                });
+                return Err(Refusal::AttemptSkipped { wanted: *attempt, newest: 0 });
             }
-            Ok(vec![Event::AuthorisationRequested(
-                AuthorisationRequested {
-                    payment_id: *payment_id,
-                    order_id: *order_id,
-                    amount: *amount,
-                    instrument: instrument.clone(),
-                    attempt: 1,
-                },
-            )])
+            Ok(vec![Event::AuthorisationRequested(AuthorisationRequested {
+                payment_id: *payment_id,
+                order_id: *order_id,
+                amount: *amount,
+                instrument: instrument.clone(),
+                attempt: 1,
+            })])
         }
         Command::Void => Ok(vec![]),
         Command::Capture { .. }
@@ -62,20 +51,13 @@ pub(super) fn authorise(payment: &Requested, wish: &AuthorisationRequested) -> D
     }
     if wish.attempt == payment.attempt {
         let same = wish.amount.amount == payment.requested && wish.instrument == payment.instrument;
-        return if same {
-            Ok(vec![])
-        } else {
-            Err(Refusal::IntentChanged)
-        };
+        return if same { Ok(vec![]) } else { Err(Refusal::IntentChanged) };
     }
     match payment.stage {
         Stage::Declined if wish.attempt == payment.attempt.saturating_add(1) => {
             Ok(vec![Event::AuthorisationRequested(wish.clone())])
         }
-        Stage::Declined => Err(Refusal::AttemptSkipped {
-            wanted: wish.attempt,
-            newest: payment.attempt,
-        }),
+        Stage::Declined => Err(Refusal::AttemptSkipped { wanted: wish.attempt, newest: payment.attempt }),
         Stage::AuthoriseUnknown => Err(unknown(payment)),
         _ => Err(state(payment)),
     }
@@ -103,19 +85,13 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor)
     if amount > payment.capturable() {
         return Err(beyond_held(payment, amount));
     }
-    Ok(vec![Event::CaptureRequested(CaptureRequested {
-        capture_id,
-        amount,
-        attempt,
-    })])
+    Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt })])
 }
 
 fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {
     if payment.held() == 0 && payment.voided > 0 {
         return if payment.expired {
-            Refusal::AuthorisationExpired {
-                expired: payment.voided,
-            }
+            Refusal::AuthorisationExpired { expired: payment.voided }
         } else {
             state(payment)
         };
@@ -145,20 +121,14 @@ pub(super) fn void(payment: &Requested) -> Vec<Event> {
 pub(super) fn void_held(payment: &Requested) -> Vec<Event> {
     match payment.held() {
         0 => vec![],
-        amount => vec![Event::VoidRequested(VoidRequested {
-            amount,
-            attempt: payment.void_attempts.saturating_add(1),
-        })],
+        amount => {
+            vec![Event::VoidRequested(VoidRequested { amount, attempt: payment.void_attempts.saturating_add(1) })]
+        }
     }
 }
 
 /// Gives taken money back; several refunds may be at the provider at once.
-pub(super) fn refund(
-    payment: &Requested,
-    refund_id: RefundId,
-    amount: Minor,
-    reason: &str,
-) -> Decision {
+pub(super) fn refund(payment: &Requested, refund_id: RefundId, amount: Minor, reason: &str) -> Decision {
     positive(amount)?;
     let attempt = match payment.refunds.get(&refund_id) {
         Some(known) if known.amount != amount => return Err(Refusal::IntentChanged),
@@ -167,10 +137,7 @@ pub(super) fn refund(
         None => 1,
     };
     if amount > payment.refundable() {
-        let capture_unknown = payment
-            .live
-            .iter()
-            .any(|live| live.unknown && matches!(live.verb, Verb::Capture { .. }));
+        let capture_unknown = payment.live.iter().any(|live| live.unknown && matches!(live.verb, Verb::Capture { .. }));
         return Err(if capture_unknown {
             unknown(payment)
         } else {
@@ -183,12 +150,7 @@ pub(super) fn refund(
             }
         });
     }
-    Ok(vec![Event::RefundRequested(RefundRequested {
-        refund_id,
-        amount,
-        reason: reason.to_owned(),
-        attempt,
-    })])
+    Ok(vec![Event::RefundRequested(RefundRequested { refund_id, amount, reason: reason.to_owned(), attempt })])
 }
 
 /// Not while something that moves held money is at the provider: its outcome says what is left to expire.
@@ -204,21 +166,13 @@ pub(super) fn expire(payment: &Requested) -> Decision {
 }
 
 fn positive(amount: Minor) -> Result<(), Refusal> {
-    if (1..=LARGEST).contains(&amount) {
-        Ok(())
-    } else {
-        Err(Refusal::InvalidAmount { amount })
-    }
+    if (1..=LARGEST).contains(&amount) { Ok(()) } else { Err(Refusal::InvalidAmount { amount }) }
 }
 
 fn state(payment: &Requested) -> Refusal {
-    Refusal::PaymentState {
-        stage: payment.stage,
-    }
+    Refusal::PaymentState { stage: payment.stage }
 }
 
 fn unknown(payment: &Requested) -> Refusal {
-    Refusal::PaymentUnknown {
-        stage: payment.stage,
-    }
+    Refusal::PaymentUnknown { stage: payment.stage }
 }

@@ -1,8 +1,6 @@
 //! How a payment moves past each fact. Total: history is never refused, and no sum can overflow.
 
-use super::event::{
-    AuthorisationRequested, Authorised, CaptureRequested, Event, RefundRequested, Verb,
-};
+use super::event::{AuthorisationRequested, Authorised, CaptureRequested, Event, RefundRequested, Verb};
 use super::state::{Capture, Live, Payment, Progress, Refund, Requested, Stage};
 use crate::ids::{CaptureId, RefundId};
 use crate::money::Minor;
@@ -119,12 +117,7 @@ fn authorised_by(payment: &mut Requested, authorised: &Authorised) {
 
 fn capture_requested(payment: &mut Requested, wish: &CaptureRequested) {
     let capture_id = wish.capture_id;
-    let capture = Capture {
-        amount: wish.amount,
-        progress: Progress::Requested,
-        attempt: wish.attempt,
-        code: None,
-    };
+    let capture = Capture { amount: wish.amount, progress: Progress::Requested, attempt: wish.attempt, code: None };
     payment.captures.insert(capture_id, capture);
     let verb = Verb::Capture { capture_id };
     goes_out(payment, verb, wish.attempt, wish.amount);
@@ -140,12 +133,7 @@ fn capture_is(payment: &mut Requested, id: CaptureId, progress: Progress, code: 
 
 fn refund_requested(payment: &mut Requested, wish: &RefundRequested) {
     let refund_id = wish.refund_id;
-    let refund = Refund {
-        amount: wish.amount,
-        progress: Progress::Requested,
-        attempt: wish.attempt,
-        code: None,
-    };
+    let refund = Refund { amount: wish.amount, progress: Progress::Requested, attempt: wish.attempt, code: None };
     payment.refunds.insert(refund_id, refund);
     let verb = Verb::Refund { refund_id };
     goes_out(payment, verb, wish.attempt, wish.amount);
@@ -160,12 +148,7 @@ fn refund_is(payment: &mut Requested, id: RefundId, progress: Progress, code: Op
 }
 
 fn goes_out(payment: &mut Requested, verb: Verb, attempt: u32, amount: Minor) {
-    payment.live.push(Live {
-        verb,
-        attempt,
-        amount,
-        unknown: false,
-    });
+    payment.live.push(Live { verb, attempt, amount, unknown: false });
 }
 
 fn settled(payment: &mut Requested, verb: Verb) {

@@ -4,8 +4,8 @@
 use super::command::{Outcome, RecordOutcome};
 use super::decide::void_held;
 use super::event::{
-    Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown,
-    RefundFailed, RefundSettled, Verb, Verdict, VoidFailed, Voided,
+    Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundSettled,
+    Verb, Verdict, VoidFailed, Voided,
 };
 use super::refusal::Refusal;
 use super::state::{Live, Payment, Progress, Requested};
@@ -24,9 +24,7 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
         return match &told.outcome {
             Outcome::Unknown { .. } => known(payment, told.verb, told.attempt).map(|_| vec![]),
             Outcome::Done { .. } => settled_as(payment, told.verb, told.attempt, Verdict::Done),
-            Outcome::NotDone { .. } => {
-                settled_as(payment, told.verb, told.attempt, Verdict::NotDone)
-            }
+            Outcome::NotDone { .. } => settled_as(payment, told.verb, told.attempt, Verdict::NotDone),
         };
     };
     match &told.outcome {
@@ -36,12 +34,7 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
             let evidence = told.evidence.as_deref().unwrap_or(code);
             Ok(settle(payment, live, evidence, not_done(live, code)))
         }
-        Outcome::Done {
-            provider_ref,
-            amount,
-            capture_before,
-            fee,
-        } => {
+        Outcome::Done { provider_ref, amount, capture_before, fee } => {
             // A void names no amount at most providers.
             if live.verb != Verb::Void && *amount != live.amount {
                 return mismatch(live, *amount);
@@ -65,9 +58,7 @@ pub(super) fn resolve(
         return settled_as(payment, verb, newest_attempt(payment, verb), verdict);
     };
     if !live.unknown {
-        return Err(Refusal::PaymentState {
-            stage: payment.stage,
-        });
+        return Err(Refusal::PaymentState { stage: payment.stage });
     }
     if evidence.trim().is_empty() {
         return Err(Refusal::EvidenceMissing);
@@ -81,9 +72,7 @@ pub(super) fn resolve(
 }
 
 fn at_provider(payment: &Requested, verb: Verb, attempt: u32) -> Option<&Live> {
-    payment
-        .at_provider(verb)
-        .filter(|live| live.attempt == attempt)
+    payment.at_provider(verb).filter(|live| live.attempt == attempt)
 }
 
 /// The outcome's event, evidence before it where the outcome was unknown, and after it what waited for it.
@@ -91,10 +80,7 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
     let mut events = Vec::with_capacity(3);
     if live.unknown {
         let verdict = match &outcome {
-            Event::Authorised(_)
-            | Event::Captured(_)
-            | Event::Voided(_)
-            | Event::RefundSettled(_) => Verdict::Done,
+            Event::Authorised(_) | Event::Captured(_) | Event::Voided(_) | Event::RefundSettled(_) => Verdict::Done,
             _ => Verdict::NotDone,
         };
         events.push(Event::OutcomeResolved(OutcomeResolved {
@@ -120,11 +106,7 @@ fn wanted_void(payment: &Requested, so_far: &[Event]) -> Vec<Event> {
         // A decline says by itself that nothing is held.
         Payment::Requested(after) if after.void_wanted && after.moving_held().is_none() => {
             let events = void_held(&after);
-            if events.is_empty() {
-                vec![Event::Voided(Voided { amount: 0 })]
-            } else {
-                events
-            }
+            if events.is_empty() { vec![Event::Voided(Voided { amount: 0 })] } else { events }
         }
         _ => vec![],
     }
@@ -136,62 +118,32 @@ fn mismatch(live: &Live, told: Minor) -> Decision {
     if live.unknown {
         return Err(Refusal::AmountMismatch { asked, told });
     }
-    Ok(vec![unknown(
-        live,
-        format!("{asked} were asked for and the provider speaks of {told}"),
-    )])
+    Ok(vec![unknown(live, format!("{asked} were asked for and the provider speaks of {told}"))])
 }
 
 fn unknown(live: &Live, detail: String) -> Event {
-    Event::OutcomeUnknown(OutcomeUnknown {
-        verb: live.verb,
-        attempt: live.attempt,
-        detail: Some(detail),
-    })
+    Event::OutcomeUnknown(OutcomeUnknown { verb: live.verb, attempt: live.attempt, detail: Some(detail) })
 }
 
-fn done(
-    live: &Live,
-    provider_ref: &str,
-    capture_before: Option<Timestamp>,
-    fee: Option<Minor>,
-) -> Event {
+fn done(live: &Live, provider_ref: &str, capture_before: Option<Timestamp>, fee: Option<Minor>) -> Event {
     let amount = live.amount;
     let provider_ref = provider_ref.to_owned();
     match live.verb {
-        Verb::Authorise => Event::Authorised(Authorised {
-            attempt: live.attempt,
-            provider_ref,
-            amount,
-            capture_before,
-        }),
-        Verb::Capture { capture_id } => Event::Captured(Captured {
-            capture_id,
-            amount,
-            fee,
-            provider_ref,
-        }),
+        Verb::Authorise => {
+            Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before })
+        }
+        Verb::Capture { capture_id } => Event::Captured(Captured { capture_id, amount, fee, provider_ref }),
         Verb::Void => Event::Voided(Voided { amount }),
-        Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled {
-            refund_id,
-            amount,
-            provider_ref,
-        }),
+        Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled { refund_id, amount, provider_ref }),
     }
 }
 
 fn not_done(live: &Live, code: &str) -> Event {
     let code = code.to_owned();
     match live.verb {
-        Verb::Authorise => Event::Declined(Declined {
-            attempt: live.attempt,
-            code,
-        }),
+        Verb::Authorise => Event::Declined(Declined { attempt: live.attempt, code }),
         Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code }),
-        Verb::Void => Event::VoidFailed(VoidFailed {
-            attempt: live.attempt,
-            code,
-        }),
+        Verb::Void => Event::VoidFailed(VoidFailed { attempt: live.attempt, code }),
         Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code }),
     }
 }
@@ -224,11 +176,7 @@ fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refus
                 refund.is_some_and(|refund| refund.progress == Progress::Done)
             }
         };
-    Ok(if done {
-        Verdict::Done
-    } else {
-        Verdict::NotDone
-    })
+    Ok(if done { Verdict::Done } else { Verdict::NotDone })
 }
 
 fn newest_attempt(payment: &Requested, verb: Verb) -> u32 {

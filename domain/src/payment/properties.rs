@@ -15,23 +15,14 @@ use crate::money::{Currency, Money};
 fn verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
         Just(Verb::Authorise),
-        (0..4_u128).prop_map(|n| Verb::Capture {
-            capture_id: CaptureId(Uuid::from_u128(n))
-        }),
+        (0..4_u128).prop_map(|n| Verb::Capture { capture_id: CaptureId(Uuid::from_u128(n)) }),
         Just(Verb::Void),
-        (0..4_u128).prop_map(|n| Verb::Refund {
-            refund_id: RefundId(Uuid::from_u128(n))
-        }),
+        (0..4_u128).prop_map(|n| Verb::Refund { refund_id: RefundId(Uuid::from_u128(n)) }),
     ]
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let done = |amount| Outcome::Done {
-        provider_ref: "ref".into(),
-        amount,
-        capture_before: None,
-        fee: None,
-    };
+    let done = |amount| Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None };
     prop_oneof![
         // 0 stands for the amount that was asked for.
         6 => Just(done(0)),
@@ -80,15 +71,13 @@ fn command() -> impl Strategy<Value = Command> {
 
 /// Lets an outcome speak of the request that is at the provider, most of the time.
 fn aimed(payment: &Payment, command: Command, at_live: bool) -> Command {
-    let (Command::RecordOutcome(mut told), Some(known)) = (command.clone(), payment.requested())
-    else {
+    let (Command::RecordOutcome(mut told), Some(known)) = (command.clone(), payment.requested()) else {
         return command;
     };
     if let (true, Some(live)) = (at_live, known.live.first()) {
         (told.verb, told.attempt) = (live.verb, live.attempt);
     }
-    if let (Outcome::Done { amount, .. }, Some(live)) =
-        (&mut told.outcome, known.at_provider(told.verb))
+    if let (Outcome::Done { amount, .. }, Some(live)) = (&mut told.outcome, known.at_provider(told.verb))
         && *amount == 0
     {
         *amount = live.amount;

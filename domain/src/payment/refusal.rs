@@ -130,10 +130,9 @@ impl crate::Refusal for Refusal {
     fn class(&self) -> Class {
         match self {
             Self::NotFound => Class::Absent,
-            Self::InvalidAmount { .. }
-            | Self::IntentChanged
-            | Self::EvidenceMissing
-            | Self::ProviderRefMissing => Class::Invalid,
+            Self::InvalidAmount { .. } | Self::IntentChanged | Self::EvidenceMissing | Self::ProviderRefMissing => {
+                Class::Invalid
+            }
             Self::PaymentState { .. }
             | Self::PaymentUnknown { .. }
             | Self::ExceedsAuthorised { .. }

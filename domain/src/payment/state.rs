@@ -13,10 +13,7 @@ use crate::time::Timestamp;
 
 /// A payment; absent until an authorisation is requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "almost every payment that is looked at is there"
-)]
+#[expect(clippy::large_enum_variant, reason = "almost every payment that is looked at is there")]
 pub enum Payment {
     /// There is none (yet).
     #[default]
@@ -217,9 +214,7 @@ impl Requested {
     /// What the provider holds and nobody took or let go of.
     #[must_use]
     pub fn held(&self) -> Minor {
-        self.authorised
-            .saturating_sub(self.captured)
-            .saturating_sub(self.voided)
+        self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
     }
 
     /// What is asked to be taken and not settled yet.
@@ -249,9 +244,7 @@ impl Requested {
     /// What can still be asked to be given back.
     #[must_use]
     pub fn refundable(&self) -> Minor {
-        self.captured
-            .saturating_sub(self.refunded)
-            .saturating_sub(self.refund_pending())
+        self.captured.saturating_sub(self.refunded).saturating_sub(self.refund_pending())
     }
 
     /// The request at the provider for this, if there is one.
@@ -299,17 +292,9 @@ impl Requested {
         if self.authorised == 0 {
             Stage::Declined
         } else if self.refunded > 0 {
-            if self.refunded == self.captured {
-                Stage::Refunded
-            } else {
-                Stage::PartRefunded
-            }
+            if self.refunded == self.captured { Stage::Refunded } else { Stage::PartRefunded }
         } else if self.captured > 0 {
-            if self.captured == self.authorised {
-                Stage::Captured
-            } else {
-                Stage::PartCaptured
-            }
+            if self.captured == self.authorised { Stage::Captured } else { Stage::PartCaptured }
         } else if self.voided == 0 {
             Stage::Authorised
         } else if self.expired {
@@ -336,10 +321,9 @@ impl Requested {
             Stage::Voiding | Stage::Voided | Stage::Expired => PaymentStatus::Voided,
             Stage::Refunding | Stage::PartRefunded => PaymentStatus::PartRefunded,
             Stage::Refunded => PaymentStatus::Refunded,
-            Stage::AuthoriseUnknown
-            | Stage::CaptureUnknown
-            | Stage::VoidUnknown
-            | Stage::RefundUnknown => PaymentStatus::Unknown,
+            Stage::AuthoriseUnknown | Stage::CaptureUnknown | Stage::VoidUnknown | Stage::RefundUnknown => {
+                PaymentStatus::Unknown
+            }
         }
     }
 }

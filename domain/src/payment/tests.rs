@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::command::{Command, Outcome, RecordOutcome};
 use super::event::{
-    AuthorisationExpired, AuthorisationRequested, Authorised, CaptureFailed, CaptureRequested,
-    Captured, Declined, Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundRequested,
-    RefundSettled, Verb, Verdict, VoidFailed, VoidRequested, VoidWanted, Voided,
+    AuthorisationExpired, AuthorisationRequested, Authorised, CaptureFailed, CaptureRequested, Captured, Declined,
+    Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundRequested, RefundSettled, Verb, Verdict, VoidFailed,
+    VoidRequested, VoidWanted, Voided,
 };
 use super::refusal::Refusal;
 use super::state::{Payment, Stage};
@@ -34,10 +34,7 @@ fn wish(attempt: u32) -> AuthorisationRequested {
     AuthorisationRequested {
         payment_id: PAYMENT,
         order_id: ORDER,
-        amount: Money {
-            amount: 1000,
-            currency: Currency::GBP,
-        },
+        amount: Money { amount: 1000, currency: Currency::GBP },
         instrument: "tok_visa".into(),
         attempt,
     }
@@ -54,49 +51,27 @@ fn ask(wish: AuthorisationRequested) -> Command {
 }
 
 fn told(verb: Verb, attempt: u32, outcome: Outcome) -> Command {
-    Command::RecordOutcome(RecordOutcome {
-        verb,
-        attempt,
-        outcome,
-        evidence: None,
-    })
+    Command::RecordOutcome(RecordOutcome { verb, attempt, outcome, evidence: None })
 }
 
 fn done(amount: Minor) -> Outcome {
-    Outcome::Done {
-        provider_ref: "ref".into(),
-        amount,
-        capture_before: None,
-        fee: None,
-    }
+    Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None }
 }
 
 fn not_done() -> Outcome {
-    Outcome::NotDone {
-        code: "do_not_honour".into(),
-    }
+    Outcome::NotDone { code: "do_not_honour".into() }
 }
 
 fn silence() -> Outcome {
-    Outcome::Unknown {
-        detail: "timeout".into(),
-    }
+    Outcome::Unknown { detail: "timeout".into() }
 }
 
 fn unknown(verb: Verb, attempt: u32) -> Event {
-    Event::OutcomeUnknown(OutcomeUnknown {
-        verb,
-        attempt,
-        detail: Some("timeout".into()),
-    })
+    Event::OutcomeUnknown(OutcomeUnknown { verb, attempt, detail: Some("timeout".into()) })
 }
 
 fn resolved(verb: Verb, verdict: Verdict, evidence: &str) -> Event {
-    Event::OutcomeResolved(OutcomeResolved {
-        verb,
-        verdict,
-        evidence: evidence.into(),
-    })
+    Event::OutcomeResolved(OutcomeResolved { verb, verdict, evidence: evidence.into() })
 }
 
 fn of(capture_id: CaptureId) -> Verb {
@@ -112,29 +87,15 @@ fn take(capture_id: CaptureId, amount: Minor) -> Command {
 }
 
 fn refund(refund_id: RefundId, amount: Minor) -> Command {
-    Command::Refund {
-        refund_id,
-        amount,
-        reason: "returned".into(),
-    }
+    Command::Refund { refund_id, amount, reason: "returned".into() }
 }
 
 fn authorised() -> Event {
-    Event::Authorised(Authorised {
-        attempt: 1,
-        provider_ref: "ref".into(),
-        amount: 1000,
-        capture_before: None,
-    })
+    Event::Authorised(Authorised { attempt: 1, provider_ref: "ref".into(), amount: 1000, capture_before: None })
 }
 
 fn captured(capture_id: CaptureId, amount: Minor) -> Event {
-    Event::Captured(Captured {
-        capture_id,
-        amount,
-        fee: None,
-        provider_ref: "ref".into(),
-    })
+    Event::Captured(Captured { capture_id, amount, fee: None, provider_ref: "ref".into() })
 }
 
 fn asking() -> Given<Payment> {
@@ -171,46 +132,25 @@ fn an_authorisation_is_asked_for_once() {
 fn an_amount_that_changes_under_the_same_attempt_is_refused() {
     let mut changed = wish(1);
     changed.amount.amount = 900;
-    asking()
-        .when(ask(changed))
-        .then_refused(Refusal::IntentChanged);
+    asking().when(ask(changed)).then_refused(Refusal::IntentChanged);
     let mut foreign = wish(2);
     foreign.amount.currency = Currency::JPY;
-    asking()
-        .when(ask(foreign))
-        .then_refused(Refusal::IntentChanged);
+    asking().when(ask(foreign)).then_refused(Refusal::IntentChanged);
     let mut nothing = wish(1);
     nothing.amount.amount = 0;
-    given::<Payment>([])
-        .when(ask(nothing))
-        .then_refused(Refusal::InvalidAmount { amount: 0 });
+    given::<Payment>([]).when(ask(nothing)).then_refused(Refusal::InvalidAmount { amount: 0 });
 }
 
 #[test]
 fn a_declined_authorisation_may_be_asked_for_again_with_the_next_attempt() {
     let declined = asking()
         .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined {
-            attempt: 1,
-            code: "do_not_honour".into(),
-        })]);
-    let again = declined
-        .when(ask(wish(1)))
-        .then_nothing()
-        .when(ask(wish(2)))
-        .then([Event::AuthorisationRequested(wish(2))]);
+        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })]);
+    let again =
+        declined.when(ask(wish(1))).then_nothing().when(ask(wish(2))).then([Event::AuthorisationRequested(wish(2))]);
     assert_eq!(stage(again), (Stage::Authorising, PaymentStatus::None));
-    given::<Payment>([])
-        .when(ask(wish(2)))
-        .then_refused(Refusal::AttemptSkipped {
-            wanted: 2,
-            newest: 0,
-        });
-    held()
-        .when(ask(wish(2)))
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Authorised,
-        });
+    given::<Payment>([]).when(ask(wish(2))).then_refused(Refusal::AttemptSkipped { wanted: 2, newest: 0 });
+    held().when(ask(wish(2))).then_refused(Refusal::PaymentState { stage: Stage::Authorised });
 }
 
 #[test]
@@ -220,17 +160,14 @@ fn an_unknown_authorisation_is_left_by_a_late_answer_only_with_the_answer_as_evi
         .then([unknown(Verb::Authorise, 1)])
         .when(told(Verb::Authorise, 1, silence()))
         .then_nothing();
-    let late = silent.when(told(Verb::Authorise, 1, done(1000))).then([
-        resolved(Verb::Authorise, Verdict::Done, "ref"),
-        authorised(),
-    ]);
+    let late = silent
+        .when(told(Verb::Authorise, 1, done(1000)))
+        .then([resolved(Verb::Authorise, Verdict::Done, "ref"), authorised()]);
     assert_eq!(stage(late), (Stage::Authorised, PaymentStatus::Authorised));
     asking()
         .and([unknown(Verb::Authorise, 1)])
         .when(ask(wish(2)))
-        .then_refused(Refusal::PaymentUnknown {
-            stage: Stage::AuthoriseUnknown,
-        });
+        .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
 }
 
 #[test]
@@ -244,130 +181,69 @@ fn an_operator_resolves_with_evidence_and_the_providers_reference() {
     let silent = || asking().and([unknown(Verb::Authorise, 1)]);
     silent()
         .when(resolve(Verdict::Done, "seen in the portal", Some("ref")))
-        .then([
-            resolved(Verb::Authorise, Verdict::Done, "seen in the portal"),
-            authorised(),
-        ])
+        .then([resolved(Verb::Authorise, Verdict::Done, "seen in the portal"), authorised()])
         .when(resolve(Verdict::NotDone, "no, it was not", None))
-        .then_refused(Refusal::OutcomeSettled {
-            settled: Verdict::Done,
-        });
-    silent()
-        .when(resolve(Verdict::NotDone, "not in the portal", None))
-        .then([
-            resolved(Verb::Authorise, Verdict::NotDone, "not in the portal"),
-            Event::Declined(Declined {
-                attempt: 1,
-                code: "resolved-not-done".into(),
-            }),
-        ]);
-    silent()
-        .when(resolve(Verdict::Done, " ", Some("ref")))
-        .then_refused(Refusal::EvidenceMissing);
-    silent()
-        .when(resolve(Verdict::Done, "seen", None))
-        .then_refused(Refusal::ProviderRefMissing);
+        .then_refused(Refusal::OutcomeSettled { settled: Verdict::Done });
+    silent().when(resolve(Verdict::NotDone, "not in the portal", None)).then([
+        resolved(Verb::Authorise, Verdict::NotDone, "not in the portal"),
+        Event::Declined(Declined { attempt: 1, code: "resolved-not-done".into() }),
+    ]);
+    silent().when(resolve(Verdict::Done, " ", Some("ref"))).then_refused(Refusal::EvidenceMissing);
+    silent().when(resolve(Verdict::Done, "seen", None)).then_refused(Refusal::ProviderRefMissing);
     asking()
         .when(resolve(Verdict::Done, "seen", Some("ref")))
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Authorising,
-        });
+        .then_refused(Refusal::PaymentState { stage: Stage::Authorising });
 }
 
 #[test]
 fn an_outcome_of_another_amount_proves_nothing() {
     let detail = "1000 were asked for and the provider speaks of 900".to_owned();
     let verb = Verb::Authorise;
-    let unknown = Event::OutcomeUnknown(OutcomeUnknown {
-        verb,
-        attempt: 1,
-        detail: Some(detail),
-    });
+    let unknown = Event::OutcomeUnknown(OutcomeUnknown { verb, attempt: 1, detail: Some(detail) });
     let payment = asking().peek().clone();
     use crate::Aggregate as _;
     let wrong = told(verb, 1, done(900));
     assert_eq!(payment.decide(&wrong), Ok(vec![unknown.clone()]));
-    asking()
-        .and([unknown])
-        .when(wrong)
-        .then_refused(Refusal::AmountMismatch {
-            asked: 1000,
-            told: 900,
-        });
+    asking().and([unknown]).when(wrong).then_refused(Refusal::AmountMismatch { asked: 1000, told: 900 });
 }
 
 #[test]
 fn what_was_never_asked_has_no_outcome_and_what_is_settled_stays() {
-    held()
-        .when(told(of(FIRST), 1, done(5)))
-        .then_refused(Refusal::NeverAsked { asked: of(FIRST) });
-    held()
-        .when(told(Verb::Authorise, 2, done(1000)))
-        .then_refused(Refusal::NeverAsked {
-            asked: Verb::Authorise,
-        });
-    held()
-        .when(told(Verb::Authorise, 1, not_done()))
-        .then_refused(Refusal::OutcomeSettled {
-            settled: Verdict::Done,
-        });
-    held()
-        .when(told(Verb::Authorise, 1, silence()))
-        .then_nothing();
+    held().when(told(of(FIRST), 1, done(5))).then_refused(Refusal::NeverAsked { asked: of(FIRST) });
+    held().when(told(Verb::Authorise, 2, done(1000))).then_refused(Refusal::NeverAsked { asked: Verb::Authorise });
+    held().when(told(Verb::Authorise, 1, not_done())).then_refused(Refusal::OutcomeSettled { settled: Verdict::Done });
+    held().when(told(Verb::Authorise, 1, silence())).then_nothing();
 }
 
 #[test]
 fn captures_run_side_by_side_as_long_as_the_sum_holds() {
     let both = held()
         .when(take(FIRST, 600))
-        .then([Event::CaptureRequested(CaptureRequested {
-            capture_id: FIRST,
-            amount: 600,
-            attempt: 1,
-        })])
+        .then([Event::CaptureRequested(CaptureRequested { capture_id: FIRST, amount: 600, attempt: 1 })])
         .when(take(SECOND, 400))
-        .then([Event::CaptureRequested(CaptureRequested {
-            capture_id: SECOND,
-            amount: 400,
-            attempt: 1,
-        })])
+        .then([Event::CaptureRequested(CaptureRequested { capture_id: SECOND, amount: 400, attempt: 1 })])
         .after([told(of(SECOND), 1, silence())]);
     let settled = both
         .when(told(of(FIRST), 1, done(600)))
         .then([captured(FIRST, 600)])
         .when(told(of(SECOND), 1, done(400)))
-        .then([
-            resolved(of(SECOND), Verdict::Done, "ref"),
-            captured(SECOND, 400),
-        ]);
+        .then([resolved(of(SECOND), Verdict::Done, "ref"), captured(SECOND, 400)]);
     assert_eq!(stage(settled), (Stage::Captured, PaymentStatus::Captured));
 }
 
 #[test]
 fn no_more_is_captured_than_is_held() {
-    held()
-        .after([take(FIRST, 600)])
-        .when(take(SECOND, 401))
-        .then_refused(Refusal::ExceedsAuthorised {
-            wanted: 401,
-            capturable: 400,
-            authorised: 1000,
-            captured: 0,
-            pending: 600,
-            voided: 0,
-        });
-    asking()
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Authorising,
-        });
-    given::<Payment>([])
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::NotFound);
-    held()
-        .after([take(FIRST, 600)])
-        .when(take(FIRST, 500))
-        .then_refused(Refusal::IntentChanged);
+    held().after([take(FIRST, 600)]).when(take(SECOND, 401)).then_refused(Refusal::ExceedsAuthorised {
+        wanted: 401,
+        capturable: 400,
+        authorised: 1000,
+        captured: 0,
+        pending: 600,
+        voided: 0,
+    });
+    asking().when(take(FIRST, 1)).then_refused(Refusal::PaymentState { stage: Stage::Authorising });
+    given::<Payment>([]).when(take(FIRST, 1)).then_refused(Refusal::NotFound);
+    held().after([take(FIRST, 600)]).when(take(FIRST, 500)).then_refused(Refusal::IntentChanged);
 }
 
 #[test]
@@ -375,17 +251,10 @@ fn a_failed_capture_may_be_asked_for_again() {
     let failed = held()
         .after([take(FIRST, 600)])
         .when(told(of(FIRST), 1, not_done()))
-        .then([Event::CaptureFailed(CaptureFailed {
-            capture_id: FIRST,
-            code: "do_not_honour".into(),
-        })]);
+        .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into() })]);
     let again = failed
         .when(take(FIRST, 600))
-        .then([Event::CaptureRequested(CaptureRequested {
-            capture_id: FIRST,
-            amount: 600,
-            attempt: 2,
-        })])
+        .then([Event::CaptureRequested(CaptureRequested { capture_id: FIRST, amount: 600, attempt: 2 })])
         .when(told(of(FIRST), 1, not_done()))
         .then_nothing();
     assert_eq!(stage(again), (Stage::Capturing, PaymentStatus::Authorised));
@@ -396,34 +265,21 @@ fn a_void_lets_go_of_what_is_held_and_not_taken() {
     let voided = |amount| Event::Voided(Voided { amount });
     let part = taken(600)
         .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested {
-            amount: 400,
-            attempt: 1,
-        })])
+        .then([Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 })])
         .when(told(Verb::Void, 1, done(400)))
         .then([voided(400)])
         .when(Command::Void)
         .then_nothing();
-    assert_eq!(
-        stage(part),
-        (Stage::PartCaptured, PaymentStatus::PartCaptured)
-    );
+    assert_eq!(stage(part), (Stage::PartCaptured, PaymentStatus::PartCaptured));
     let all = held().after([Command::Void, told(Verb::Void, 1, done(0))]);
     assert_eq!(stage(all), (Stage::Voided, PaymentStatus::Voided));
     taken(1000).when(Command::Void).then_nothing();
     given::<Payment>([]).when(Command::Void).then_nothing();
-    held()
-        .after([Command::Void])
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Voiding,
-        });
+    held().after([Command::Void]).when(take(FIRST, 1)).then_refused(Refusal::PaymentState { stage: Stage::Voiding });
     held()
         .after([Command::Void, told(Verb::Void, 1, silence())])
         .when(take(FIRST, 1))
-        .then_refused(Refusal::PaymentUnknown {
-            stage: Stage::VoidUnknown,
-        });
+        .then_refused(Refusal::PaymentUnknown { stage: Stage::VoidUnknown });
 }
 
 #[test]
@@ -431,45 +287,24 @@ fn a_failed_void_may_be_asked_for_again() {
     held()
         .after([Command::Void])
         .when(told(Verb::Void, 1, not_done()))
-        .then([Event::VoidFailed(VoidFailed {
-            attempt: 1,
-            code: "do_not_honour".into(),
-        })])
+        .then([Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into() })])
         .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested {
-            amount: 1000,
-            attempt: 2,
-        })]);
+        .then([Event::VoidRequested(VoidRequested { amount: 1000, attempt: 2 })]);
 }
 
 #[test]
 fn a_void_while_authorising_waits_for_the_outcome() {
-    let waiting = || {
-        asking()
-            .when(Command::Void)
-            .then([Event::VoidWanted(VoidWanted {})])
-    };
-    let void = Event::VoidRequested(VoidRequested {
-        amount: 1000,
-        attempt: 1,
-    });
-    waiting()
-        .when(told(Verb::Authorise, 1, done(1000)))
-        .then([authorised(), void.clone()]);
-    waiting()
-        .and([unknown(Verb::Authorise, 1)])
-        .when(told(Verb::Authorise, 1, done(1000)))
-        .then([
-            resolved(Verb::Authorise, Verdict::Done, "ref"),
-            authorised(),
-            void,
-        ]);
+    let waiting = || asking().when(Command::Void).then([Event::VoidWanted(VoidWanted {})]);
+    let void = Event::VoidRequested(VoidRequested { amount: 1000, attempt: 1 });
+    waiting().when(told(Verb::Authorise, 1, done(1000))).then([authorised(), void.clone()]);
+    waiting().and([unknown(Verb::Authorise, 1)]).when(told(Verb::Authorise, 1, done(1000))).then([
+        resolved(Verb::Authorise, Verdict::Done, "ref"),
+        authorised(),
+        void,
+    ]);
     let declined = waiting()
         .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined {
-            attempt: 1,
-            code: "do_not_honour".into(),
-        })])
+        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })])
         .when(Command::Void)
         .then_nothing();
     assert_eq!(stage(declined), (Stage::Declined, PaymentStatus::Declined));
@@ -485,56 +320,39 @@ fn a_void_while_capturing_waits_for_the_last_capture() {
             .when(told(of(FIRST), 1, done(600)))
             .then([captured(FIRST, 600)])
     };
-    waiting()
-        .when(told(of(SECOND), 1, done(400)))
-        .then([captured(SECOND, 400), Event::Voided(Voided { amount: 0 })]);
+    waiting().when(told(of(SECOND), 1, done(400))).then([captured(SECOND, 400), Event::Voided(Voided { amount: 0 })]);
     waiting().when(told(of(SECOND), 1, not_done())).then([
-        Event::CaptureFailed(CaptureFailed {
-            capture_id: SECOND,
-            code: "do_not_honour".into(),
-        }),
-        Event::VoidRequested(VoidRequested {
-            amount: 400,
-            attempt: 1,
-        }),
+        Event::CaptureFailed(CaptureFailed { capture_id: SECOND, code: "do_not_honour".into() }),
+        Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 }),
     ]);
     waiting()
         .when(take(CaptureId(Uuid::from_u128(9)), 1))
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Capturing,
-        });
+        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
 }
 
 #[test]
 fn of_two_refunds_of_sixty_on_a_hundred_one_is_accepted() {
-    let one = taken(100)
-        .when(refund(BACK, 60))
-        .then([Event::RefundRequested(RefundRequested {
-            refund_id: BACK,
-            amount: 60,
-            reason: "returned".into(),
-            attempt: 1,
-        })]);
-    one.when(refund(AGAIN, 60))
-        .then_refused(Refusal::ExceedsRefundable {
-            wanted: 60,
-            refundable: 40,
-            captured: 100,
-            refunded: 0,
-            pending: 60,
-        });
-    held()
-        .when(refund(BACK, 1))
-        .then_refused(Refusal::ExceedsRefundable {
-            wanted: 1,
-            refundable: 0,
-            captured: 0,
-            refunded: 0,
-            pending: 0,
-        });
-    taken(100)
-        .when(refund(BACK, -1))
-        .then_refused(Refusal::InvalidAmount { amount: -1 });
+    let one = taken(100).when(refund(BACK, 60)).then([Event::RefundRequested(RefundRequested {
+        refund_id: BACK,
+        amount: 60,
+        reason: "returned".into(),
+        attempt: 1,
+    })]);
+    one.when(refund(AGAIN, 60)).then_refused(Refusal::ExceedsRefundable {
+        wanted: 60,
+        refundable: 40,
+        captured: 100,
+        refunded: 0,
+        pending: 60,
+    });
+    held().when(refund(BACK, 1)).then_refused(Refusal::ExceedsRefundable {
+        wanted: 1,
+        refundable: 0,
+        captured: 0,
+        refunded: 0,
+        pending: 0,
+    });
+    taken(100).when(refund(BACK, -1)).then_refused(Refusal::InvalidAmount { amount: -1 });
 }
 
 #[test]
@@ -542,9 +360,7 @@ fn a_refund_waits_for_a_capture_whose_outcome_is_unknown() {
     held()
         .after([take(FIRST, 600), told(of(FIRST), 1, silence())])
         .when(refund(BACK, 600))
-        .then_refused(Refusal::PaymentUnknown {
-            stage: Stage::CaptureUnknown,
-        });
+        .then_refused(Refusal::PaymentUnknown { stage: Stage::CaptureUnknown });
 }
 
 #[test]
@@ -552,19 +368,12 @@ fn a_refund_that_fails_can_be_given_back_again() {
     let failed = taken(1000)
         .after([refund(BACK, 1000)])
         .when(told(back(BACK), 1, not_done()))
-        .then([Event::RefundFailed(RefundFailed {
-            refund_id: BACK,
-            code: "do_not_honour".into(),
-        })]);
+        .then([Event::RefundFailed(RefundFailed { refund_id: BACK, code: "do_not_honour".into() })]);
     let settled = failed
         .when(refund(BACK, 1000))
         .then_with(|events| assert_eq!(events.len(), 1))
         .when(told(back(BACK), 2, done(1000)))
-        .then([Event::RefundSettled(RefundSettled {
-            refund_id: BACK,
-            amount: 1000,
-            provider_ref: "ref".into(),
-        })]);
+        .then([Event::RefundSettled(RefundSettled { refund_id: BACK, amount: 1000, provider_ref: "ref".into() })]);
     assert_eq!(stage(settled), (Stage::Refunded, PaymentStatus::Refunded));
 }
 
@@ -573,45 +382,26 @@ fn a_hold_that_ended_cannot_be_taken() {
     let expired = || {
         held()
             .when(Command::ExpireAuthorisation)
-            .then([Event::AuthorisationExpired(AuthorisationExpired {
-                amount: 1000,
-            })])
+            .then([Event::AuthorisationExpired(AuthorisationExpired { amount: 1000 })])
     };
     assert_eq!(stage(expired()), (Stage::Expired, PaymentStatus::Voided));
-    expired()
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::AuthorisationExpired { expired: 1000 });
+    expired().when(take(FIRST, 1)).then_refused(Refusal::AuthorisationExpired { expired: 1000 });
     expired().when(Command::Void).then_nothing();
     held()
         .after([take(FIRST, 1)])
         .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentState {
-            stage: Stage::Capturing,
-        });
+        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
     asking()
         .and([unknown(Verb::Authorise, 1)])
         .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentUnknown {
-            stage: Stage::AuthoriseUnknown,
-        });
+        .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
 }
 
 #[test]
 fn an_order_is_told_the_numbers() {
     let payment = taken(600).after([refund(BACK, 100)]).peek().clone();
     let told = payment.record(9).unwrap();
-    assert_eq!(
-        (told.payment_id, told.payment_version, told.status),
-        (PAYMENT, 9, PaymentStatus::PartRefunded)
-    );
-    assert_eq!(
-        (
-            told.authorised,
-            told.captured,
-            told.refunded,
-            told.refund_pending
-        ),
-        (1000, 600, 0, 100)
-    );
+    assert_eq!((told.payment_id, told.payment_version, told.status), (PAYMENT, 9, PaymentStatus::PartRefunded));
+    assert_eq!((told.authorised, told.captured, told.refunded, told.refund_pending), (1000, 600, 0, 100));
     assert_eq!(Payment::Absent.record(0), None);
 }

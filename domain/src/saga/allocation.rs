@@ -37,11 +37,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
     let input = Input {
         order_id,
         reservation_id: allocated.reservation_id,
-        line: LineQty {
-            line_id: allocated.line_id?,
-            qty: allocated.qty,
-            location,
-        },
+        line: LineQty { line_id: allocated.line_id?, qty: allocated.qty, location },
     };
     Some(Started {
         kind: KIND.into(),
@@ -71,31 +67,20 @@ impl Process for Input {
         // Stock may come before the order was told that it waits for it.
         let told = |event: &Event| matches!(event, Event::Order(order::Event::LinesBackordered(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
-            notices.push(Notice::Nudge {
-                step: "tell_allocated",
-            });
+            notices.push(Notice::Nudge { step: "tell_allocated" });
         }
     }
 
     fn answered(&self, state: &State, answered: Answered<'_>) -> Then {
-        let attempt = state
-            .side(answered.step, answered.direction)
-            .map_or(0, |side| side.attempt);
+        let attempt = state.side(answered.step, answered.direction).map_or(0, |side| side.attempt);
         // An order that waits for nothing either was not told yet that it does, or was cancelled meanwhile.
-        if answered.nothing_to_do && attempt < 8 {
-            Then::Retry
-        } else {
-            Then::Done(Output::new())
-        }
+        if answered.nothing_to_do && attempt < 8 { Then::Retry } else { Then::Done(Output::new()) }
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         // An order that ended has everything let go by what ended it.
         if refused.code == "order-state" {
-            Then::Done(Output::from_iter([(
-                "refused".to_owned(),
-                serde_json::json!(refused.code),
-            )]))
+            Then::Done(Output::from_iter([("refused".to_owned(), serde_json::json!(refused.code))]))
         } else {
             Then::Retry
         }

@@ -48,9 +48,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         return None;
     };
     let parts = |lines: &[LineQty]| {
-        let units = lines
-            .iter()
-            .map(|line| (line.line_id, line.qty, &line.location));
+        let units = lines.iter().map(|line| (line.line_id, line.qty, &line.location));
         goods::parts_of(order, units)
     };
     let input = Input {
@@ -115,10 +113,7 @@ impl Input {
 }
 
 fn without_lines(part: &Part) -> Part {
-    Part {
-        lines: Vec::new(),
-        ..part.clone()
-    }
+    Part { lines: Vec::new(), ..part.clone() }
 }
 
 /// What the order says that it holds or waits for now.
@@ -153,23 +148,12 @@ impl Process for Input {
     }
 
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
-        let order = |command| {
-            Some(Command::Order {
-                order_id: self.order_id,
-                command,
-            })
-        };
+        let order = |command| Some(Command::Order { order_id: self.order_id, command });
         match (ask.step, ask.direction) {
-            ("release", Direction::Do) => {
-                Some(self.let_go(&self.release, self.reservation_id?, "edited"))
+            ("release", Direction::Do) => Some(self.let_go(&self.release, self.reservation_id?, "edited")),
+            ("reserve", Direction::Do) => {
+                Some(goods::reserve(&self.reserve, self.added(), self.order_id, None, ask.asked_at))
             }
-            ("reserve", Direction::Do) => Some(goods::reserve(
-                &self.reserve,
-                self.added(),
-                self.order_id,
-                None,
-                ask.asked_at,
-            )),
             // All of its own reservation, and of no other: units by line would be taken from the order's other reservations if this
             // one never came to be.
             ("reserve", Direction::Undo) => {
@@ -177,9 +161,7 @@ impl Process for Input {
                 let whole: Vec<Part> = self.reserve.iter().map(without_lines).collect();
                 Some(self.let_go(&whole, self.added(), reason))
             }
-            ("release_excess", Direction::Do) => {
-                Some(self.let_go(&self.excess(state), self.added(), "cancelled"))
-            }
+            ("release_excess", Direction::Do) => Some(self.let_go(&self.excess(state), self.added(), "cancelled")),
             ("tell_reserved", Direction::Do) => {
                 let backordered = self.backordered(state);
                 order(order::Command::RecordReserved {
@@ -193,10 +175,7 @@ impl Process for Input {
                 lines: Some(
                     goods::line_qtys(&self.reserve)
                         .into_iter()
-                        .map(|line| Units {
-                            line_id: line.line_id,
-                            qty: line.qty,
-                        })
+                        .map(|line| Units { line_id: line.line_id, qty: line.qty })
                         .collect(),
                 ),
                 reason: state.unwinding.as_ref()?.reason.clone(),
@@ -234,9 +213,7 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) => unwind(OUT_OF_STOCK),
             ("tell_reserved", Direction::Do) => unwind("order_changed"),
-            ("cancel", Direction::Do) => Then::Park {
-                reason: "cancellation_refused".into(),
-            },
+            ("cancel", Direction::Do) => Then::Park { reason: "cancellation_refused".into() },
             _ => Then::Retry,
         }
     }

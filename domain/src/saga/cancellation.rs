@@ -55,10 +55,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     if !matches!(order.status, Status::Confirmed | Status::Completed) {
         return None;
     }
-    let units = cancelled
-        .release
-        .iter()
-        .map(|line| (line.line_id, line.qty, &line.location));
+    let units = cancelled.release.iter().map(|line| (line.line_id, line.qty, &line.location));
     let input = Input {
         order_id: order.order_id,
         cancellation_id: cancelled.cancellation_id,
@@ -152,12 +149,7 @@ impl Process for Input {
     }
 
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
-        let order = |command| {
-            Some(Command::Order {
-                order_id: self.order_id,
-                command,
-            })
-        };
+        let order = |command| Some(Command::Order { order_id: self.order_id, command });
         match ask.step {
             "release" => {
                 let reservation_id = self.reservation_id?;
@@ -171,10 +163,7 @@ impl Process for Input {
                     reason: self.reason.clone(),
                 }))
             }
-            "void" => Some(Command::Payment {
-                payment_id: self.payment_id?,
-                command: payment::Command::Void,
-            }),
+            "void" => Some(Command::Payment { payment_id: self.payment_id?, command: payment::Command::Void }),
             "grant" => order(self.grant(self.to_refund(state))),
             "grant_left" => order(self.grant(left(state)?)),
             "refund" => Some(Command::Payment {
@@ -185,9 +174,7 @@ impl Process for Input {
                     reason: self.reason.clone(),
                 },
             }),
-            "close" => order(order::Command::CloseCancellation {
-                cancellation_id: self.cancellation_id,
-            }),
+            "close" => order(order::Command::CloseCancellation { cancellation_id: self.cancellation_id }),
             step if step.starts_with("tell_") => money::record(state, self.order_id),
             _ => None,
         }
@@ -198,18 +185,8 @@ impl Process for Input {
             return;
         };
         let refund = Waits::Refund(self.refund_id());
-        money::hear(
-            batch,
-            payment_id,
-            ("void", Direction::Do, Waits::Void),
-            notices,
-        );
-        money::hear(
-            batch,
-            payment_id,
-            ("refund", Direction::Do, refund),
-            notices,
-        );
+        money::hear(batch, payment_id, ("void", Direction::Do, Waits::Void), notices);
+        money::hear(batch, payment_id, ("refund", Direction::Do, refund), notices);
         // What the order was told of the payment may be what a grant waits for.
         let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
@@ -219,12 +196,7 @@ impl Process for Input {
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
-        let number = |name: &str| {
-            refused
-                .details
-                .get(name)
-                .and_then(serde_json::Value::as_i64)
-        };
+        let number = |name: &str| refused.details.get(name).and_then(serde_json::Value::as_i64);
         match (refused.step, refused.code, number("refundable")) {
             // What is not captured yet may still be; what is captured was promised to another cancellation or return.
             ("grant", "exceeds-refundable", Some(left)) if number("captured") > Some(0) => {

@@ -70,10 +70,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
             qty: line.qty,
             backorder_ok: line.backorder_ok,
         })),
-        amount: pays.then_some(Money {
-            amount: placed.totals.total,
-            currency: placed.currency,
-        }),
+        amount: pays.then_some(Money { amount: placed.totals.total, currency: placed.currency }),
         instrument: placed.payment.instrument.clone(),
         capture: placed.payment.capture == Capture::AtConfirmation,
         expires_at: origin.recorded_at.plus_seconds(placed.reserve_for_s),
@@ -105,17 +102,11 @@ impl Input {
     }
 
     fn order(&self, command: order::Command) -> Option<Command> {
-        Some(Command::Order {
-            order_id: self.order_id,
-            command,
-        })
+        Some(Command::Order { order_id: self.order_id, command })
     }
 
     fn payment(&self, command: payment::Command) -> Option<Command> {
-        Some(Command::Payment {
-            payment_id: self.payment_id(),
-            command,
-        })
+        Some(Command::Payment { payment_id: self.payment_id(), command })
     }
 
     /// Calls the order off if somebody asked for that, and rejects it otherwise.
@@ -171,11 +162,7 @@ impl Process for Input {
         let before = &["reserve", "tell_reserved", "authorise", "tell_authorised"];
         steps.push(Step::new("confirm", before).pivot());
         if self.amount.is_some() && self.capture {
-            steps.push(
-                Step::new("capture", &["confirm"])
-                    .patient()
-                    .by_evidence(paid),
-            );
+            steps.push(Step::new("capture", &["confirm"]).patient().by_evidence(paid));
             steps.push(Step::new("tell_capture_unknown", &[]).when(When::Unknown("capture")));
             steps.push(Step::new("tell_captured", &["capture"]).patient());
         }
@@ -188,33 +175,21 @@ impl Process for Input {
         // Called off while it was being rejected: whoever called it off is told that it is over.
         let rejected = |verdict: &Output| !verdict.contains_key(CLOSED);
         if cancellation(state).is_some() && state.output("verdict").is_some_and(rejected) {
-            steps.push(
-                Step::new("close", &["verdict"])
-                    .when(When::Closing)
-                    .patient(),
-            );
+            steps.push(Step::new("close", &["verdict"]).when(When::Closing).patient());
         }
         steps
     }
 
     fn timers(&self) -> Vec<(&'static str, Timestamp)> {
-        if self.parts.is_empty() {
-            Vec::new()
-        } else {
-            vec![(RESERVATION_ENDS, self.expires_at)]
-        }
+        if self.parts.is_empty() { Vec::new() } else { vec![(RESERVATION_ENDS, self.expires_at)] }
     }
 
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
         let (reservation_id, order_id) = (self.reservation_id(), self.order_id);
         match (ask.step, ask.direction) {
-            ("reserve", Direction::Do) => Some(goods::reserve(
-                &self.parts,
-                reservation_id,
-                order_id,
-                Some(self.expires_at),
-                ask.asked_at,
-            )),
+            ("reserve", Direction::Do) => {
+                Some(goods::reserve(&self.parts, reservation_id, order_id, Some(self.expires_at), ask.asked_at))
+            }
             ("reserve", Direction::Undo) => {
                 let reason = state.unwinding.as_ref()?.reason.clone();
                 Some(goods::each(&self.parts, |_| stock::Command::Release {
@@ -243,21 +218,18 @@ impl Process for Input {
                 attempt: ask.attempt,
             }),
             ("authorise", Direction::Undo) => self.payment(payment::Command::Void),
-            ("confirm", Direction::Do) => {
-                self.order(order::Command::Confirm(order::command::Confirm {
-                    payment_id: self.amount.map(|_| self.payment_id()),
-                    reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
-                    authorised: self.amount.map_or(0, |amount| amount.amount),
-                }))
+            ("confirm", Direction::Do) => self.order(order::Command::Confirm(order::command::Confirm {
+                payment_id: self.amount.map(|_| self.payment_id()),
+                reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
+                authorised: self.amount.map_or(0, |amount| amount.amount),
+            })),
+            ("capture", Direction::Do) => {
+                self.payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount?.amount })
             }
-            ("capture", Direction::Do) => self.payment(payment::Command::Capture {
-                capture_id: self.capture_id(),
-                amount: self.amount?.amount,
-            }),
             ("verdict", Direction::Do) => self.verdict(state),
-            ("close", Direction::Do) => self.order(order::Command::CloseCancellation {
-                cancellation_id: cancellation(state)?,
-            }),
+            ("close", Direction::Do) => {
+                self.order(order::Command::CloseCancellation { cancellation_id: cancellation(state)? })
+            }
             (step, Direction::Do) if step.starts_with("tell_") => money::record(state, order_id),
             _ => None,
         }
@@ -267,12 +239,7 @@ impl Process for Input {
         use Direction::{Do, Undo};
         let payment_id = self.payment_id();
         let capture = Waits::Capture(self.capture_id());
-        money::hear(
-            batch,
-            payment_id,
-            ("authorise", Do, Waits::Authorise),
-            notices,
-        );
+        money::hear(batch, payment_id, ("authorise", Do, Waits::Authorise), notices);
         money::hear(batch, payment_id, ("authorise", Undo, Waits::Void), notices);
         money::hear(batch, payment_id, ("capture", Do, capture), notices);
         for recorded in &batch.events {
@@ -280,14 +247,8 @@ impl Process for Input {
                 && cancelled.whole
             {
                 let id = json!(cancelled.cancellation_id);
-                notices.push(Notice::Note {
-                    note: CANCELLATION,
-                    value: id,
-                });
-                notices.push(Notice::Unwind {
-                    reason: "cancelled",
-                    details: None,
-                });
+                notices.push(Notice::Note { note: CANCELLATION, value: id });
+                notices.push(Notice::Unwind { reason: "cancelled", details: None });
                 notices.push(Notice::Nudge { step: "verdict" });
                 notices.push(Notice::Nudge { step: "capture" });
             }
@@ -302,8 +263,7 @@ impl Process for Input {
                 output.insert(BACKORDERED.into(), json!(promised));
             }
         }
-        let closed =
-            |event: &Event| matches!(event, Event::Order(order::Event::CancellationClosed(_)));
+        let closed = |event: &Event| matches!(event, Event::Order(order::Event::CancellationClosed(_)));
         let mut events = answered.batch.events.iter();
         if answered.step == "verdict" && events.any(|recorded| closed(&recorded.event)) {
             output.insert(CLOSED.into(), json!(true));
@@ -316,28 +276,21 @@ impl Process for Input {
         if let Some(details) = details.as_object_mut() {
             details.insert("code".into(), json!(refused.code));
         }
-        let unwind = |reason: &str| Then::Unwind {
-            reason: reason.to_owned(),
-            details: Some(details.clone()),
-        };
+        let unwind = |reason: &str| Then::Unwind { reason: reason.to_owned(), details: Some(details.clone()) };
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) if refused.code == "reservation-ended" => unwind("expired"),
             ("reserve", Direction::Do) => unwind("out_of_stock"),
             ("authorise", Direction::Do) => unwind("payment_declined"),
-            ("confirm" | "tell_reserved" | "tell_authorised", Direction::Do) => {
-                match cancellation(state) {
-                    Some(_) => unwind("cancelled"),
-                    None => unwind("expired"),
-                }
-            }
+            ("confirm" | "tell_reserved" | "tell_authorised", Direction::Do) => match cancellation(state) {
+                Some(_) => unwind("cancelled"),
+                None => unwind("expired"),
+            },
             // A cancellation was faster: what was held is let go, and there is nothing to take any more.
-            ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => {
-                Then::Done(Output::new())
-            }
+            ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => Then::Done(Output::new()),
             // The cancellation lets go of what could not be taken.
-            ("capture", Direction::Do) if cancellation(state).is_some() => Then::Done(
-                Output::from_iter([("refused".to_owned(), json!(refused.code))]),
-            ),
+            ("capture", Direction::Do) if cancellation(state).is_some() => {
+                Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
+            }
             ("tell_undone", Direction::Do) => Then::Done(Output::new()),
             _ => Then::Retry,
         }
@@ -345,10 +298,7 @@ impl Process for Input {
 
     fn fired(&self, _state: &State, timer: &str, notices: &mut Vec<Notice>) {
         if timer == RESERVATION_ENDS {
-            notices.push(Notice::Unwind {
-                reason: "expired",
-                details: None,
-            });
+            notices.push(Notice::Unwind { reason: "expired", details: None });
         }
     }
 }

@@ -42,17 +42,10 @@ impl Saga {
     ///
     /// # Errors
     /// If its kind, definition or input is not known here.
-    pub fn begin(
-        tenant: &Tenant,
-        started: Started,
-        at: Timestamp,
-    ) -> Result<(Self, Vec<Event>), Unloadable> {
+    pub fn begin(tenant: &Tenant, started: Started, at: Timestamp) -> Result<(Self, Vec<Event>), Unloadable> {
         let process = process(&started)?;
-        let mut saga = Self {
-            id: Self::id_of(tenant, &started.kind, started.subject),
-            process,
-            state: State::default(),
-        };
+        let mut saga =
+            Self { id: Self::id_of(tenant, &started.kind, started.subject), process, state: State::default() };
         let mut draft = Draft::new(&saga, at);
         draft.push(Event::Started(started));
         for (timer, due_at) in saga.process.timers() {
@@ -68,10 +61,7 @@ impl Saga {
     ///
     /// # Errors
     /// If its kind, definition or input is not known here.
-    pub fn load<'a>(
-        tenant: &Tenant,
-        events: impl IntoIterator<Item = &'a Event>,
-    ) -> Result<Option<Self>, Unloadable> {
+    pub fn load<'a>(tenant: &Tenant, events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Self>, Unloadable> {
         let mut events = events.into_iter();
         let Some(first) = events.next() else {
             return Ok(None);
@@ -119,11 +109,7 @@ impl Saga {
         let mut draft = Draft::new(self, at);
         match trigger {
             Trigger::Recorded(batch) => draft.recorded(batch),
-            Trigger::Due {
-                timer,
-                due_at,
-                evidence,
-            } => draft.due(timer, due_at, evidence),
+            Trigger::Due { timer, due_at, evidence } => draft.due(timer, due_at, evidence),
             Trigger::Undeliverable { command_id, detail } => {
                 draft.undeliverable(command_id, detail);
             }
@@ -140,8 +126,7 @@ impl Saga {
             .steps
             .iter()
             .flat_map(|(name, step)| {
-                [Direction::Do, Direction::Undo]
-                    .map(|direction| (name.as_str(), direction, step.side(direction)))
+                [Direction::Do, Direction::Undo].map(|direction| (name.as_str(), direction, step.side(direction)))
             })
             .filter(|(_, _, side)| side.progress.is_open())
             .collect();
@@ -149,12 +134,7 @@ impl Saga {
         asked
             .into_iter()
             .filter_map(|(step, direction, side)| {
-                let ask = Ask {
-                    step,
-                    direction,
-                    attempt: side.attempt,
-                    asked_at: side.asked_at,
-                };
+                let ask = Ask { step, direction, attempt: side.attempt, asked_at: side.asked_at };
                 Some((side.command_id, self.process.command(&self.state, ask)?))
             })
             .collect()

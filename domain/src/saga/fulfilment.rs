@@ -44,10 +44,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     let Event::Order(order::Event::ShipmentRequested(shipment)) = origin.event else {
         return None;
     };
-    let units = shipment
-        .lines
-        .iter()
-        .map(|line| (line.line_id, line.qty, &shipment.location));
+    let units = shipment.lines.iter().map(|line| (line.line_id, line.qty, &shipment.location));
     let input = Input {
         order_id: order.order_id,
         shipment_id: shipment.shipment_id,
@@ -75,10 +72,7 @@ impl Input {
     }
 
     fn order(&self, command: order::Command) -> Option<Command> {
-        Some(Command::Order {
-            order_id: self.order_id,
-            command,
-        })
+        Some(Command::Order { order_id: self.order_id, command })
     }
 }
 
@@ -105,15 +99,10 @@ impl Process for Input {
         match ask.step {
             "capture" => Some(Command::Payment {
                 payment_id: self.captures()?,
-                command: payment::Command::Capture {
-                    capture_id: self.capture_id(),
-                    amount: self.to_capture,
-                },
+                command: payment::Command::Capture { capture_id: self.capture_id(), amount: self.to_capture },
             }),
             "tell_unknown" | "tell_captured" => money::record(state, self.order_id),
-            "dispatch" => self.order(order::Command::Dispatch {
-                shipment_id: self.shipment_id,
-            }),
+            "dispatch" => self.order(order::Command::Dispatch { shipment_id: self.shipment_id }),
             "ship" => {
                 let reservation_id = self.reservation_id?;
                 Some(goods::each(&self.parts, |part| stock::Command::Ship {
@@ -138,11 +127,7 @@ impl Process for Input {
             money::hear(batch, payment_id, step, notices);
         }
         let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
-        if batch
-            .events
-            .iter()
-            .any(|recorded| released(&recorded.event))
-        {
+        if batch.events.iter().any(|recorded| released(&recorded.event)) {
             notices.push(Notice::Nudge { step: "dispatch" });
         }
     }
@@ -150,10 +135,9 @@ impl Process for Input {
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         match (refused.step, refused.code) {
             ("capture", "payment-unknown") => Then::Retry,
-            ("capture", code) => Then::Unwind {
-                reason: "capture_failed".into(),
-                details: Some(json!({ "code": code })),
-            },
+            ("capture", code) => {
+                Then::Unwind { reason: "capture_failed".into(), details: Some(json!({ "code": code })) }
+            }
             ("tell_captured", "payment-unknown") => Then::Retry,
             ("complete", _) => Then::Done(Output::new()),
             _ => Then::Retry,

@@ -39,24 +39,15 @@ pub(super) struct Wanted<'a> {
 pub(super) fn parts<'a>(wanted: impl IntoIterator<Item = Wanted<'a>>) -> Vec<Part> {
     let mut grouped: BTreeMap<(&LocationId, &Sku), Part> = BTreeMap::new();
     for line in wanted.into_iter().filter(|line| line.qty > 0) {
-        let part = grouped
-            .entry((line.location, line.sku))
-            .or_insert_with(|| Part {
-                sku: line.sku.clone(),
-                location: line.location.clone(),
-                lines: Vec::new(),
-                backorder_ok: Vec::new(),
-            });
-        match part
-            .lines
-            .iter_mut()
-            .find(|share| share.line_id == line.line_id)
-        {
+        let part = grouped.entry((line.location, line.sku)).or_insert_with(|| Part {
+            sku: line.sku.clone(),
+            location: line.location.clone(),
+            lines: Vec::new(),
+            backorder_ok: Vec::new(),
+        });
+        match part.lines.iter_mut().find(|share| share.line_id == line.line_id) {
             Some(share) => share.qty += line.qty,
-            None => part.lines.push(LineShare {
-                line_id: line.line_id,
-                qty: line.qty,
-            }),
+            None => part.lines.push(LineShare { line_id: line.line_id, qty: line.qty }),
         }
         if line.backorder_ok && !part.backorder_ok.contains(&line.line_id) {
             part.backorder_ok.push(line.line_id);
@@ -72,13 +63,7 @@ pub(super) fn parts_of<'a>(
 ) -> Vec<Part> {
     parts(units.into_iter().filter_map(|(line_id, qty, location)| {
         let line = &order.lines.get(&line_id)?.line;
-        line.stocked.then_some(Wanted {
-            line_id,
-            sku: &line.sku,
-            location,
-            qty,
-            backorder_ok: line.backorder_ok,
-        })
+        line.stocked.then_some(Wanted { line_id, sku: &line.sku, location, qty, backorder_ok: line.backorder_ok })
     }))
 }
 
@@ -104,11 +89,7 @@ pub(super) fn each(parts: &[Part], command: impl Fn(&Part) -> stock::Command) ->
         reservation: None,
         stock: parts
             .iter()
-            .map(|part| StockCommand {
-                location: part.location.clone(),
-                sku: part.sku.clone(),
-                command: command(part),
-            })
+            .map(|part| StockCommand { location: part.location.clone(), sku: part.sku.clone(), command: command(part) })
             .collect(),
     }
 }

@@ -7,9 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::event::Started;
 use super::process::{Origin, Process};
-use super::{
-    allocation, amendment, cancellation, checkout, fulfilment, refund, reservation, returns,
-};
+use super::{allocation, amendment, cancellation, checkout, fulfilment, refund, reservation, returns};
 use crate::Event;
 use crate::ids::OrderId;
 use crate::order;
@@ -50,22 +48,14 @@ pub(super) fn process(started: &Started) -> Result<Arc<dyn Process>, Unloadable>
         (allocation::KIND, allocation::DEFINITION) => read::<allocation::Input>(started),
         (amendment::KIND, amendment::DEFINITION) => read::<amendment::Input>(started),
         (reservation::KIND, reservation::DEFINITION) => read::<reservation::Input>(started),
-        _ => Err(Unloadable::Unknown {
-            kind: started.kind.clone(),
-            definition: started.definition,
-        }),
+        _ => Err(Unloadable::Unknown { kind: started.kind.clone(), definition: started.definition }),
     }
 }
 
-fn read<P: Process + DeserializeOwned + 'static>(
-    started: &Started,
-) -> Result<Arc<dyn Process>, Unloadable> {
+fn read<P: Process + DeserializeOwned + 'static>(started: &Started) -> Result<Arc<dyn Process>, Unloadable> {
     match P::deserialize(&started.input) {
         Ok(process) => Ok(Arc::new(process)),
-        Err(error) => Err(Unloadable::Input {
-            kind: started.kind.clone(),
-            problem: error.to_string(),
-        }),
+        Err(error) => Err(Unloadable::Input { kind: started.kind.clone(), problem: error.to_string() }),
     }
 }
 

@@ -38,20 +38,13 @@ pub(super) fn hear(
     (step, direction, waits): (&'static str, Direction, Waits),
     notices: &mut Vec<Notice>,
 ) {
-    let told = batch
-        .payment
-        .as_ref()
-        .filter(|seen| seen.payment_id == payment_id);
+    let told = batch.payment.as_ref().filter(|seen| seen.payment_id == payment_id);
     let payment = told.and_then(|seen| {
         let told = seen.payment.record(seen.version)?;
         serde_json::to_value(told).ok()
     });
     let stream = payment_id.to_string();
-    for recorded in batch
-        .events
-        .iter()
-        .filter(|recorded| *recorded.stream == *stream)
-    {
+    for recorded in batch.events.iter().filter(|recorded| *recorded.stream == *stream) {
         let crate::Event::Payment(event) = &recorded.event else {
             continue;
         };
@@ -59,18 +52,9 @@ pub(super) fn hear(
             continue;
         };
         if let (StepOutcome::Unknown { .. }, Some(payment)) = (&outcome, &payment) {
-            notices.push(Notice::Note {
-                note: PAYMENT,
-                value: payment.clone(),
-            });
+            notices.push(Notice::Note { note: PAYMENT, value: payment.clone() });
         }
-        notices.push(Notice::Answer {
-            step,
-            direction,
-            attempt,
-            seen: Some(recorded.version),
-            outcome,
-        });
+        notices.push(Notice::Answer { step, direction, attempt, seen: Some(recorded.version), outcome });
     }
     let looked_up = batch.command_id.is_nil();
     if let (true, Waits::Void, Some(seen)) = (looked_up, waits, told)
@@ -88,9 +72,7 @@ pub(super) fn hear(
 
 fn done(payment: Option<&Value>) -> StepOutcome {
     let output = payment.map(|payment| (PAYMENT.to_owned(), payment.clone()));
-    StepOutcome::Done {
-        output: Output::from_iter(output),
-    }
+    StepOutcome::Done { output: Output::from_iter(output) }
 }
 
 fn failed(code: &str, payment: Option<&Value>) -> StepOutcome {
@@ -100,11 +82,7 @@ fn failed(code: &str, payment: Option<&Value>) -> StepOutcome {
     }
 }
 
-fn outcome(
-    event: &Event,
-    waits: Waits,
-    payment: Option<&Value>,
-) -> Option<(Option<u32>, StepOutcome)> {
+fn outcome(event: &Event, waits: Waits, payment: Option<&Value>) -> Option<(Option<u32>, StepOutcome)> {
     let unknown = |wanted: bool, detail: &Option<String>| {
         wanted.then(|| {
             let detail = detail.clone().unwrap_or_default();
@@ -113,12 +91,8 @@ fn outcome(
     };
     match (waits, event) {
         (Waits::Authorise, Event::Authorised(it)) => Some((Some(it.attempt), done(payment))),
-        (Waits::Authorise, Event::Declined(it)) => {
-            Some((Some(it.attempt), failed(&it.code, payment)))
-        }
-        (Waits::Capture(id), Event::Captured(it)) if it.capture_id == id => {
-            Some((None, done(payment)))
-        }
+        (Waits::Authorise, Event::Declined(it)) => Some((Some(it.attempt), failed(&it.code, payment))),
+        (Waits::Capture(id), Event::Captured(it)) if it.capture_id == id => Some((None, done(payment))),
         (Waits::Capture(id), Event::CaptureFailed(it)) if it.capture_id == id => {
             Some((None, failed(&it.code, payment)))
         }
@@ -126,12 +100,8 @@ fn outcome(
             Some((None, done(payment)))
         }
         (Waits::Void, Event::VoidFailed(it)) => Some((None, failed(&it.code, payment))),
-        (Waits::Refund(id), Event::RefundSettled(it)) if it.refund_id == id => {
-            Some((None, done(payment)))
-        }
-        (Waits::Refund(id), Event::RefundFailed(it)) if it.refund_id == id => {
-            Some((None, failed(&it.code, payment)))
-        }
+        (Waits::Refund(id), Event::RefundSettled(it)) if it.refund_id == id => Some((None, done(payment))),
+        (Waits::Refund(id), Event::RefundFailed(it)) if it.refund_id == id => Some((None, failed(&it.code, payment))),
         (waits, Event::OutcomeUnknown(it)) => {
             let wanted = match (waits, &it.verb) {
                 (Waits::Authorise, Verb::Authorise) | (Waits::Void, Verb::Void) => true,
@@ -154,10 +124,7 @@ fn nothing_held(payment: &Payment) -> bool {
 
 /// The newest that a saga knows of the payment.
 pub(super) fn newest(state: &State) -> Option<PaymentRecorded> {
-    let sides = state
-        .steps
-        .values()
-        .flat_map(|step| [&step.forth, &step.back]);
+    let sides = state.steps.values().flat_map(|step| [&step.forth, &step.back]);
     let told = sides.filter_map(|side| match &side.progress {
         Progress::Done(output) => output.get(PAYMENT),
         Progress::NotDone { details, .. } => details.get(PAYMENT),
@@ -170,8 +137,5 @@ pub(super) fn newest(state: &State) -> Option<PaymentRecorded> {
 
 /// Tells the order the newest that is known of the payment.
 pub(super) fn record(state: &State, order_id: OrderId) -> Option<Command> {
-    Some(Command::Order {
-        order_id,
-        command: order::Command::RecordPayment(newest(state)?),
-    })
+    Some(Command::Order { order_id, command: order::Command::RecordPayment(newest(state)?) })
 }

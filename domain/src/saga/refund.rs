@@ -61,11 +61,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 impl Process for Input {
     fn steps(&self, _state: &State) -> Vec<Step> {
         let refund = Step {
-            retry: Retry {
-                attempts: 6,
-                first_ms: 1_000,
-                cap_ms: 300_000,
-            },
+            retry: Retry { attempts: 6, first_ms: 1_000, cap_ms: 300_000 },
             ..Step::new("refund", &[]).by_evidence(stream::payment(self.payment_id))
         };
         vec![

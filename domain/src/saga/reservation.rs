@@ -39,11 +39,8 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
     let Event::Reservation(reservation::Event::Opened(opened)) = origin.event else {
         return None;
     };
-    let input = Input {
-        reservation_id: opened.reservation_id,
-        items: opened.items.clone(),
-        expires_at: opened.expires_at,
-    };
+    let input =
+        Input { reservation_id: opened.reservation_id, items: opened.items.clone(), expires_at: opened.expires_at };
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
@@ -55,11 +52,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
 
 impl Process for Input {
     fn steps(&self, state: &State) -> Vec<Step> {
-        if state.notes.contains_key(OVER) {
-            vec![Step::new("expire", &[]).patient()]
-        } else {
-            Vec::new()
-        }
+        if state.notes.contains_key(OVER) { vec![Step::new("expire", &[]).patient()] } else { Vec::new() }
     }
 
     fn timers(&self) -> Vec<(&'static str, Timestamp)> {
@@ -71,9 +64,7 @@ impl Process for Input {
         let expire = |item: &Item| StockCommand {
             location: item.location.clone(),
             sku: item.sku.clone(),
-            command: stock::Command::Expire {
-                reservation_id: self.reservation_id,
-            },
+            command: stock::Command::Expire { reservation_id: self.reservation_id },
         };
         Some(Command::Inventory {
             reservation: Some((self.reservation_id, close)),
@@ -86,16 +77,10 @@ impl Process for Input {
         for recorded in batch.events.iter().filter(|it| *it.stream == *stream) {
             match &recorded.event {
                 Event::Reservation(reservation::Event::Prolonged(prolonged)) => {
-                    notices.push(Notice::SetTimer {
-                        timer: ENDS,
-                        due_at: prolonged.expires_at,
-                    });
+                    notices.push(Notice::SetTimer { timer: ENDS, due_at: prolonged.expires_at });
                 }
                 Event::Reservation(reservation::Event::Closed(closed)) => {
-                    notices.push(Notice::Note {
-                        note: CLOSED,
-                        value: json!(closed.end),
-                    });
+                    notices.push(Notice::Note { note: CLOSED, value: json!(closed.end) });
                 }
                 _ => {}
             }
@@ -104,19 +89,12 @@ impl Process for Input {
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         // It has ended otherwise, which its own event tells.
-        if refused.code == "reservation-ended" {
-            Then::Done(Output::new())
-        } else {
-            Then::Retry
-        }
+        if refused.code == "reservation-ended" { Then::Done(Output::new()) } else { Then::Retry }
     }
 
     fn fired(&self, _state: &State, timer: &str, notices: &mut Vec<Notice>) {
         if timer == ENDS {
-            notices.push(Notice::Note {
-                note: OVER,
-                value: json!(true),
-            });
+            notices.push(Notice::Note { note: OVER, value: json!(true) });
         }
     }
 

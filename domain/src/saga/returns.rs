@@ -47,10 +47,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     let parts = |disposition: Disposition| {
         let lines = received.lines.iter();
         let lines = lines.filter(move |line| line.disposition == disposition);
-        goods::parts_of(
-            order,
-            lines.map(|line| (line.line_id, line.qty, &line.location)),
-        )
+        goods::parts_of(order, lines.map(|line| (line.line_id, line.qty, &line.location)))
     };
     let pays = order.payment_terms.capture != Capture::PayLater;
     let input = Input {
@@ -59,19 +56,12 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         receipt: received.receipt,
         restock: parts(Disposition::Restock),
         damaged: parts(Disposition::Damaged),
-        refund: if pays {
-            received.refund.clone()
-        } else {
-            Vec::new()
-        },
+        refund: if pays { received.refund.clone() } else { Vec::new() },
     };
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: derived(
-            received.return_id.0,
-            &format!("receipt/{}", received.receipt),
-        ),
+        subject: derived(received.return_id.0, &format!("receipt/{}", received.receipt)),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })
@@ -127,16 +117,14 @@ impl Process for Input {
 
     fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
         match ask.step {
-            "restock" => Some(goods::each(&self.all_parts(), |part| {
-                stock::Command::Return {
-                    sku: part.sku.clone(),
-                    location: part.location.clone(),
-                    return_id: self.return_id,
-                    receipt: self.receipt,
-                    order_id: Some(self.order_id),
-                    restock: units_like(&self.restock, part),
-                    damaged: units_like(&self.damaged, part),
-                }
+            "restock" => Some(goods::each(&self.all_parts(), |part| stock::Command::Return {
+                sku: part.sku.clone(),
+                location: part.location.clone(),
+                return_id: self.return_id,
+                receipt: self.receipt,
+                order_id: Some(self.order_id),
+                restock: units_like(&self.restock, part),
+                damaged: units_like(&self.damaged, part),
             })),
             "grant" => Some(Command::Order {
                 order_id: self.order_id,

@@ -124,8 +124,7 @@ impl State {
     /// How far doing a step is.
     #[must_use]
     pub fn progress(&self, step: &str) -> &Progress {
-        self.side(step, Direction::Do)
-            .map_or(&Progress::Idle, |side| &side.progress)
+        self.side(step, Direction::Do).map_or(&Progress::Idle, |side| &side.progress)
     }
 
     /// Whether a step is done.
@@ -146,10 +145,7 @@ impl State {
     /// One direction of a step, if it was ever asked for.
     #[must_use]
     pub fn side(&self, step: &str, direction: Direction) -> Option<&Side> {
-        self.steps
-            .get(step)
-            .map(|found| found.side(direction))
-            .filter(|side| side.attempt > 0)
+        self.steps.get(step).map(|found| found.side(direction)).filter(|side| side.attempt > 0)
     }
 
     /// Moves past one fact.
@@ -164,11 +160,9 @@ impl State {
                 });
             }
             Event::StepAsked(asked) => {
-                self.timers
-                    .remove(&retry_timer(&asked.step, asked.direction));
+                self.timers.remove(&retry_timer(&asked.step, asked.direction));
                 if let Some(due_at) = asked.answer_by {
-                    self.timers
-                        .insert(answer_timer(&asked.step, asked.direction), due_at);
+                    self.timers.insert(answer_timer(&asked.step, asked.direction), due_at);
                 }
                 let step = self.steps.entry(asked.step.clone()).or_default();
                 let side = step.side_mut(asked.direction);
@@ -183,15 +177,13 @@ impl State {
                 side.seen = side.seen.max(answered.seen.unwrap_or(0));
                 side.progress = match &answered.outcome {
                     StepOutcome::Done { output } => Progress::Done(output.clone()),
-                    StepOutcome::NotDone { code, details } => Progress::NotDone {
-                        code: code.clone(),
-                        details: details.clone(),
-                    },
+                    StepOutcome::NotDone { code, details } => {
+                        Progress::NotDone { code: code.clone(), details: details.clone() }
+                    }
                     StepOutcome::Unknown { .. } => Progress::Unknown,
                 };
                 if !side.progress.is_open() {
-                    self.timers
-                        .remove(&answer_timer(&answered.step, answered.direction));
+                    self.timers.remove(&answer_timer(&answered.step, answered.direction));
                 }
             }
             Event::Unwinding(unwinding) => self.unwinding = Some(unwinding.clone()),

@@ -74,17 +74,9 @@ pub struct Retry {
 
 impl Retry {
     /// For doing: a few minutes in all.
-    pub const DO: Self = Self {
-        attempts: 12,
-        first_ms: 500,
-        cap_ms: 60_000,
-    };
+    pub const DO: Self = Self { attempts: 12, first_ms: 500, cap_ms: 60_000 };
     /// For undoing, and for what has to go forwards: hours.
-    pub const LONG: Self = Self {
-        attempts: 40,
-        first_ms: 500,
-        cap_ms: 600_000,
-    };
+    pub const LONG: Self = Self { attempts: 40, first_ms: 500, cap_ms: 600_000 };
 
     /// When to try again after attempt `attempt`, made with `command_id`, failed; `None` if it was the last.
     #[must_use]
@@ -126,20 +118,13 @@ impl Step {
     /// From here on forwards only.
     #[must_use]
     pub fn pivot(self) -> Self {
-        Self {
-            pivot: true,
-            retry: Retry::LONG,
-            ..self
-        }
+        Self { pivot: true, retry: Retry::LONG, ..self }
     }
 
     /// It has to be done some time: it is tried for hours.
     #[must_use]
     pub fn patient(self) -> Self {
-        Self {
-            retry: Retry::LONG,
-            ..self
-        }
+        Self { retry: Retry::LONG, ..self }
     }
 
     /// Run at another time.
@@ -151,14 +136,7 @@ impl Step {
     /// Settled by what happens later in `stream`.
     #[must_use]
     pub fn by_evidence(self, stream: StreamName) -> Self {
-        Self {
-            settles: Settles::ByEvidence {
-                stream,
-                look_after_s: 60,
-                park_after_s: 1_800,
-            },
-            ..self
-        }
+        Self { settles: Settles::ByEvidence { stream, look_after_s: 60, park_after_s: 1_800 }, ..self }
     }
 
     /// How often this direction is tried.

@@ -1,8 +1,5 @@
 //! The processes on the real aggregates: each kind's way, each refusal, and storms of all of them at once.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should say so at once"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod later;
 mod storms;
@@ -13,8 +10,8 @@ use uuid::Uuid;
 use self::world::{Dice, World};
 use crate::command::StockCommand;
 use crate::ids::{
-    CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReservationId, ReturnId,
-    ShipmentId, Sku, derived,
+    CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReservationId, ReturnId, ShipmentId, Sku,
+    derived,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::order::command::{Change, Edit, NewLine, Place, ReceivedUnits, ReturnUnits, Units};
@@ -62,31 +59,18 @@ fn place_as(order_id: OrderId, capture: Capture, instrument: &str, lines: Vec<Ne
         discount: 0,
         shipping: Vec::new(),
         ship_to: None,
-        payment: PaymentTerms {
-            capture,
-            instrument: instrument.to_owned(),
-        },
+        payment: PaymentTerms { capture, instrument: instrument.to_owned() },
         location: main(),
         reserve_for_s: 900,
         occurred_at: None,
         tags: Vec::new(),
         expected_total: None,
     };
-    Command::Order {
-        order_id,
-        command: order::Command::Place(Box::new(place)),
-    }
+    Command::Order { order_id, command: order::Command::Place(Box::new(place)) }
 }
 
 fn to_stock(name: &str, command: stock::Command) -> Command {
-    Command::Inventory {
-        reservation: None,
-        stock: vec![StockCommand {
-            location: main(),
-            sku: sku(name),
-            command,
-        }],
-    }
+    Command::Inventory { reservation: None, stock: vec![StockCommand { location: main(), sku: sku(name), command }] }
 }
 
 impl World {
@@ -99,19 +83,13 @@ impl World {
     }
 
     fn receive(&mut self, name: &str, qty: u32) {
-        let command = stock::Command::Receive {
-            sku: sku(name),
-            location: main(),
-            qty,
-            source_ref: None,
-        };
+        let command = stock::Command::Receive { sku: sku(name), location: main(), qty, source_ref: None };
         self.send(to_stock(name, command)).unwrap();
     }
 
     fn place(&mut self, capture: Capture, instrument: &str) {
         let lines = vec![line(1, "A", 3), line(2, "B", 2)];
-        self.send(place_as(ORDER, capture, instrument, lines))
-            .unwrap();
+        self.send(place_as(ORDER, capture, instrument, lines)).unwrap();
     }
 
     fn confirmed(seed: u64, capture: Capture, instrument: &str) -> Self {
@@ -144,48 +122,30 @@ impl World {
 
     fn cancel(&mut self, lines: Option<Vec<Units>>) {
         let cancellation_id = CancellationId(derived(ORDER.0, "cancellation"));
-        self.ask_order(order::Command::Cancel {
-            cancellation_id,
-            lines,
-            reason: "changed mind".into(),
-        });
+        self.ask_order(order::Command::Cancel { cancellation_id, lines, reason: "changed mind".into() });
     }
 
     fn held(&self) -> u32 {
-        self.stocks
-            .values()
-            .map(|it| it.reserved + it.backordered)
-            .sum()
+        self.stocks.values().map(|it| it.reserved + it.backordered).sum()
     }
 
     /// Authorised, captured, refunded and let go.
     fn money(&self) -> (Minor, Minor, Minor, Minor) {
         let payment = self.payments.get(&super::money::payment_of(ORDER));
         let payment = payment.and_then(payment::Payment::requested);
-        payment.map_or((0, 0, 0, 0), |it| {
-            (it.authorised, it.captured, it.refunded, it.voided)
-        })
+        payment.map_or((0, 0, 0, 0), |it| (it.authorised, it.captured, it.refunded, it.voided))
     }
 
     /// Everything is over, and the laws hold strictly.
     fn at_rest(&self) {
-        let open: Vec<_> = self
-            .open()
-            .iter()
-            .map(|(kind, it)| (*kind, it.state()))
-            .collect();
+        let open: Vec<_> = self.open().iter().map(|(kind, it)| (*kind, it.state())).collect();
         assert!(open.is_empty(), "{open:#?}\n{}", self.story(ORDER.0));
         self.check();
     }
 }
 
 fn register_with_backorders(world: &mut World) {
-    let register = stock::Command::Register {
-        sku: sku("A"),
-        location: main(),
-        safety_stock: 0,
-        backorder_limit: 50,
-    };
+    let register = stock::Command::Register { sku: sku("A"), location: main(), safety_stock: 0, backorder_limit: 50 };
     world.send(to_stock("A", register)).unwrap();
 }
 
@@ -218,11 +178,8 @@ fn without_stock_it_is_rejected_and_says_what_was_short() {
 
 #[test]
 fn a_declined_payment_lets_the_stock_go() {
-    for (seed, instrument) in ["authorise-declines", "authorise-unknown-declines"]
-        .into_iter()
-        .cycle()
-        .take(20)
-        .enumerate()
+    for (seed, instrument) in
+        ["authorise-declines", "authorise-unknown-declines"].into_iter().cycle().take(20).enumerate()
     {
         let mut world = World::with_stock(seed as u64, 100);
         world.place(Capture::AtShipment, instrument);
@@ -252,10 +209,7 @@ fn a_dark_provider_parks_it_and_a_person_resolves_it() {
         let mut world = World::with_stock(7, 100);
         world.place(Capture::AtShipment, "authorise-never,void-done");
         world.run(600);
-        assert_eq!(
-            world.placed().payment.status,
-            order::event::PaymentStatus::Unknown
-        );
+        assert_eq!(world.placed().payment.status, order::event::PaymentStatus::Unknown);
         world.run(2 * HOUR);
         let state = world.saga("checkout").state();
         assert_eq!(state.parked.as_ref().unwrap().reason, "outcome_unknown");
@@ -268,12 +222,7 @@ fn a_dark_provider_parks_it_and_a_person_resolves_it() {
         };
         let payment_id = super::money::payment_of(ORDER);
         let command = resolve;
-        world
-            .send(Command::Payment {
-                payment_id,
-                command,
-            })
-            .unwrap();
+        world.send(Command::Payment { payment_id, command }).unwrap();
         world.run(HOUR);
         assert_eq!(world.held(), 0, "its reservation was over meanwhile");
         assert_eq!(world.placed().status, Status::Rejected);
@@ -296,12 +245,7 @@ fn a_slow_payment_outlasts_its_reservation_and_is_let_go() {
 
 #[test]
 fn cancelled_at_any_moment_before_it_is_confirmed_nothing_is_kept() {
-    for instrument in [
-        "",
-        "authorise-late",
-        "authorise-declines",
-        "void-fails-twice",
-    ] {
+    for instrument in ["", "authorise-late", "authorise-declines", "void-fails-twice"] {
         for steps in 0..30 {
             let mut world = World::with_stock(steps, 100);
             world.place(Capture::AtShipment, instrument);
@@ -309,28 +253,16 @@ fn cancelled_at_any_moment_before_it_is_confirmed_nothing_is_kept() {
                 world.step();
             }
             let cancellation_id = CancellationId(derived(ORDER.0, "cancellation"));
-            let cancelled = world.order(
-                ORDER,
-                order::Command::Cancel {
-                    cancellation_id,
-                    lines: None,
-                    reason: "changed mind".into(),
-                },
-            );
+            let cancelled = world
+                .order(ORDER, order::Command::Cancel { cancellation_id, lines: None, reason: "changed mind".into() });
             world.run(HOUR);
             let status = world.placed().status;
             if cancelled.is_ok() {
-                assert!(
-                    matches!(status, Status::Cancelled | Status::Rejected),
-                    "{status:?}"
-                );
+                assert!(matches!(status, Status::Cancelled | Status::Rejected), "{status:?}");
                 assert_eq!(world.held(), 0);
                 assert!(world.placed().cancellations.values().all(|it| it.closed));
                 let (authorised, captured, refunded, voided) = world.money();
-                assert_eq!(
-                    (authorised - voided - captured, captured - refunded),
-                    (0, 0)
-                );
+                assert_eq!((authorised - voided - captured, captured - refunded), (0, 0));
             }
             world.at_rest();
         }

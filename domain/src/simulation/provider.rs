@@ -48,12 +48,7 @@ impl Provider {
             }
             _ => return,
         };
-        self.waiting.push(Request {
-            payment_id,
-            verb,
-            attempt,
-            amount,
-        });
+        self.waiting.push(Request { payment_id, verb, attempt, amount });
     }
 
     /// Does the request, or what it did before is told again. `willing` is asked once for each request; `silent` lets the answer get lost.
@@ -70,28 +65,19 @@ impl Provider {
             }
         };
         let outcome = match (silent, done) {
-            (true, _) => Outcome::Unknown {
-                detail: "timeout".into(),
-            },
+            (true, _) => Outcome::Unknown { detail: "timeout".into() },
             (false, true) => Outcome::Done {
                 provider_ref: format!("{:?}/{}", request.verb, request.attempt),
                 amount: request.amount,
                 capture_before: None,
                 fee: None,
             },
-            (false, false) => Outcome::NotDone {
-                code: "do_not_honour".into(),
-            },
+            (false, false) => Outcome::NotDone { code: "do_not_honour".into() },
         };
         if !silent {
             self.waiting.remove(at);
         }
-        RecordOutcome {
-            verb: request.verb,
-            attempt: request.attempt,
-            outcome,
-            evidence: None,
-        }
+        RecordOutcome { verb: request.verb, attempt: request.attempt, outcome, evidence: None }
     }
 
     fn book(&mut self, request: &Request) {

@@ -4,10 +4,7 @@ use uuid::Uuid;
 
 use super::world::World;
 use crate::command::StockCommand;
-use crate::ids::{
-    CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReturnId, ShipmentId,
-    Sku,
-};
+use crate::ids::{CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReturnId, ShipmentId, Sku};
 use crate::money::{Currency, Rounding};
 use crate::order::command::{
     Change, Edit, GrantRefund, NewLine, NewShipping, Place, ReceivedUnits, ReturnUnits, Units,
@@ -61,15 +58,8 @@ impl World {
 
     fn stock_command(&mut self, sku: Sku, command: stock::Command) {
         let id = self.new_id();
-        let stock = vec![StockCommand {
-            location: Self::location(),
-            sku,
-            command,
-        }];
-        let command = Command::Inventory {
-            reservation: None,
-            stock,
-        };
+        let stock = vec![StockCommand { location: Self::location(), sku, command }];
+        let command = Command::Inventory { reservation: None, stock };
         self.run(id, Uuid::nil(), &command);
     }
 
@@ -84,12 +74,7 @@ impl World {
                 backorder_limit: self.number(0, 20),
             }
         } else {
-            stock::Command::Receive {
-                sku: sku.clone(),
-                location,
-                qty,
-                source_ref: None,
-            }
+            stock::Command::Receive { sku: sku.clone(), location, qty, source_ref: None }
         };
         self.stock_command(sku, command);
     }
@@ -100,13 +85,7 @@ impl World {
         let here = self.stock.get(&(Self::location(), sku.clone()));
         let counted = here.map_or(0, |here| here.state.on_hand) + more;
         let accept_shortage = false;
-        self.stock_command(
-            sku,
-            stock::Command::Count {
-                counted,
-                accept_shortage,
-            },
-        );
+        self.stock_command(sku, stock::Command::Count { counted, accept_shortage });
     }
 
     fn number(&mut self, least: u32, most: u32) -> u32 {
@@ -131,12 +110,7 @@ impl World {
     fn place(&mut self) {
         let order_id = OrderId(self.new_id());
         let lines = (1..=self.number(1, 3)).collect::<Vec<_>>();
-        let captures = [
-            Capture::AtShipment,
-            Capture::AtShipment,
-            Capture::AtConfirmation,
-            Capture::PayLater,
-        ];
+        let captures = [Capture::AtShipment, Capture::AtShipment, Capture::AtConfirmation, Capture::PayLater];
         let place = Place {
             order_id,
             external_ref: None,
@@ -146,17 +120,9 @@ impl World {
             rounding: Rounding::HalfEven,
             lines: lines.into_iter().map(|line| self.new_line(line)).collect(),
             discount: 0,
-            shipping: vec![NewShipping {
-                title: "parcel".into(),
-                price: 300,
-                tax_bp: 0,
-                tax_included: true,
-            }],
+            shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
-            payment: PaymentTerms {
-                capture: captures[self.roll(captures.len())],
-                instrument: "tok".into(),
-            },
+            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: "tok".into() },
             location: Self::location(),
             reserve_for_s: 900,
             occurred_at: None,
@@ -215,15 +181,9 @@ impl World {
 
     fn announce(&mut self, order: &Placed) -> Option<order::Command> {
         let (line_id, line) = order.lines.iter().find(|(_, line)| line.returnable() > 0)?;
-        let line = ReturnUnits {
-            line_id: *line_id,
-            qty: self.number(1, line.returnable()),
-            reason: "too small".into(),
-        };
-        Some(order::Command::RequestReturn {
-            return_id: ReturnId(self.new_id()),
-            lines: vec![line],
-        })
+        let line =
+            ReturnUnits { line_id: *line_id, qty: self.number(1, line.returnable()), reason: "too small".into() };
+        Some(order::Command::RequestReturn { return_id: ReturnId(self.new_id()), lines: vec![line] })
     }
 
     fn receipt(&mut self, order: &Placed) -> Option<order::Command> {
@@ -231,12 +191,7 @@ impl World {
         let mut open = open.filter(|(_, announced)| announced.open.values().any(|qty| *qty > 0));
         let (return_id, announced) = open.next()?;
         let (line_id, qty) = announced.open.iter().find(|(_, qty)| **qty > 0)?;
-        let kinds = [
-            Disposition::Restock,
-            Disposition::Restock,
-            Disposition::Damaged,
-            Disposition::Missing,
-        ];
+        let kinds = [Disposition::Restock, Disposition::Restock, Disposition::Damaged, Disposition::Missing];
         Some(order::Command::ReceiveReturn {
             return_id: *return_id,
             receipt: None,
@@ -266,10 +221,7 @@ impl World {
 
     fn hold(&mut self, order: &Placed) -> Option<order::Command> {
         Some(match order.holds.keys().next() {
-            Some(hold_id) => order::Command::ReleaseHold {
-                hold_id: *hold_id,
-                resolution: "fine".into(),
-            },
+            Some(hold_id) => order::Command::ReleaseHold { hold_id: *hold_id, resolution: "fine".into() },
             None => order::Command::PlaceHold {
                 hold_id: HoldId(self.new_id()),
                 reason: "address".into(),

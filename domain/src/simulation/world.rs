@@ -131,10 +131,7 @@ impl World {
                 return;
             }
         }
-        panic!(
-            "it never comes to rest: {:?}",
-            &self.told[self.told.len() - 40..]
-        );
+        panic!("it never comes to rest: {:?}", &self.told[self.told.len() - 40..]);
     }
 
     /// Sends what a saga asked for, sometimes what it was answered already. Whether there was something to send.
@@ -166,15 +163,9 @@ impl World {
         // A void that is refused for ever would be the provider's fault.
         let willing = willing || request.verb == payment::event::Verb::Void;
         let told: RecordOutcome = self.provider.answer(at, willing, silent);
-        let order = self.payments[&request.payment_id]
-            .state
-            .requested()
-            .unwrap()
-            .order_id;
-        let command = Command::Payment {
-            payment_id: request.payment_id,
-            command: payment::Command::RecordOutcome(told),
-        };
+        let order = self.payments[&request.payment_id].state.requested().unwrap().order_id;
+        let command =
+            Command::Payment { payment_id: request.payment_id, command: payment::Command::RecordOutcome(told) };
         let id = self.new_id();
         let refused = self.run(id, order.0, &command);
         assert_eq!(refused, None, "what the provider says is always taken");
@@ -188,18 +179,12 @@ impl World {
         self.now = Timestamp::from_micros(self.now.micros() + 1_000);
         let answer = match command {
             Command::Order { order_id, command } => self.run_order(*order_id, command),
-            Command::Payment {
-                payment_id,
-                command,
-            } => self.run_payment(*payment_id, command, correlation),
+            Command::Payment { payment_id, command } => self.run_payment(*payment_id, command, correlation),
             Command::Inventory { stock, .. } => self.run_stock(stock, correlation),
         };
-        self.told
-            .push(format!("{command:?} => {}", summary(&answer)));
+        self.told.push(format!("{command:?} => {}", summary(&answer)));
         let (sent, refused) = match answer {
-            Ok(sent) if sent.is_empty() => {
-                (vec![settled(id, correlation, Verdict::NothingToDo)], None)
-            }
+            Ok(sent) if sent.is_empty() => (vec![settled(id, correlation, Verdict::NothingToDo)], None),
             Ok(sent) => (sent, None),
             Err((code, class, message, details)) => {
                 let verdict = Verdict::Refused {
@@ -220,30 +205,18 @@ impl World {
         for (n, sent) in sent.iter_mut().enumerate() {
             sent.event_id = derived(id, &n.to_string());
         }
-        self.deliveries.push_back(Delivery {
-            command_id: id,
-            at: self.now,
-            sent,
-            payment,
-        });
+        self.deliveries.push_back(Delivery { command_id: id, at: self.now, sent, payment });
         refused
     }
 
     fn seen(&self, payment_id: PaymentId) -> PaymentSeen {
         let folded = &self.payments[&payment_id];
-        PaymentSeen {
-            payment_id,
-            version: folded.version,
-            payment: Arc::new(folded.state.clone()),
-        }
+        PaymentSeen { payment_id, version: folded.version, payment: Arc::new(folded.state.clone()) }
     }
 
     fn run_order(&mut self, order_id: OrderId, command: &order::Command) -> Answer {
         let folded = self.orders.entry(order_id).or_default();
-        let events = folded
-            .state
-            .decide(command)
-            .map_err(|refusal| no(&refusal))?;
+        let events = folded.state.decide(command).map_err(|refusal| no(&refusal))?;
         let mut sent = Vec::new();
         for event in events {
             let before = folded.state.clone();
@@ -252,11 +225,7 @@ impl World {
             assert_eq!(laws::order::check(&folded.state), Ok(()), "{event:?}");
             assert_eq!(laws::order::check_step(&before, &folded.state), Ok(()));
             sent.push(Sent {
-                recorded: recorded(
-                    &stream::order(order_id).id,
-                    folded.version,
-                    Event::Order(event),
-                ),
+                recorded: recorded(&stream::order(order_id).id, folded.version, Event::Order(event)),
                 event_id: Uuid::nil(),
                 correlation: order_id.0,
                 order: folded.state.placed().cloned(),
@@ -266,17 +235,9 @@ impl World {
         Ok(sent)
     }
 
-    fn run_payment(
-        &mut self,
-        id: PaymentId,
-        command: &payment::Command,
-        correlation: Uuid,
-    ) -> Answer {
+    fn run_payment(&mut self, id: PaymentId, command: &payment::Command, correlation: Uuid) -> Answer {
         let folded = self.payments.entry(id).or_default();
-        let events = folded
-            .state
-            .decide(command)
-            .map_err(|refusal| no(&refusal))?;
+        let events = folded.state.decide(command).map_err(|refusal| no(&refusal))?;
         let (mut sent, mut earlier) = (Vec::new(), None);
         for event in events {
             let before = folded.state.clone();
@@ -285,19 +246,10 @@ impl World {
             let step = laws::payment::check_step(&before, earlier.as_ref(), &event, &folded.state);
             assert_eq!(step, Ok(()));
             self.provider.asked(id, &event);
-            let recorded = recorded(
-                &stream::payment(id).id,
-                folded.version,
-                Event::Payment(event.clone()),
-            );
+            let recorded = recorded(&stream::payment(id).id, folded.version, Event::Payment(event.clone()));
             self.history.entry(id).or_default().push(recorded.clone());
             earlier = Some(event);
-            sent.push(Sent {
-                recorded,
-                event_id: Uuid::nil(),
-                correlation,
-                order: None,
-            });
+            sent.push(Sent { recorded, event_id: Uuid::nil(), correlation, order: None });
         }
         assert_eq!(laws::payment::check(&folded.state), Ok(()));
         self.cross(OrderId(correlation), true);
@@ -310,10 +262,7 @@ impl World {
         for command in commands {
             let key = (command.location.clone(), command.sku.clone());
             let folded = self.stock.entry(key.clone()).or_default();
-            let events = folded
-                .state
-                .decide(&command.command)
-                .map_err(|refusal| no(&refusal))?;
+            let events = folded.state.decide(&command.command).map_err(|refusal| no(&refusal))?;
             decided.push((key, events));
         }
         let mut sent = Vec::new();
@@ -325,20 +274,11 @@ impl World {
                 assert_eq!(laws::stock::check_event(&folded.state), Ok(()), "{event:?}");
                 let mut correlation = correlation;
                 if let Some((crossing::Owner::Order(order_id), units)) = crossing::moved(&event) {
-                    *self
-                        .holdings
-                        .entry(order_id)
-                        .or_default()
-                        .entry(key.clone())
-                        .or_default() += units;
+                    *self.holdings.entry(order_id).or_default().entry(key.clone()).or_default() += units;
                     correlation = order_id.0;
                 }
                 sent.push(Sent {
-                    recorded: recorded(
-                        &stream::stock(&key.0, &key.1).id,
-                        folded.version,
-                        Event::Stock(event),
-                    ),
+                    recorded: recorded(&stream::stock(&key.0, &key.1).id, folded.version, Event::Stock(event)),
                     event_id: Uuid::nil(),
                     correlation,
                     order: None,
@@ -352,33 +292,21 @@ impl World {
 
     fn cross(&self, order_id: OrderId, on_its_way: bool) {
         let payment_id = PaymentId(derived(order_id.0, "payment"));
-        let order = self
-            .orders
-            .get(&order_id)
-            .map_or(Order::Absent, |it| it.state.clone());
-        let payment = self
-            .payments
-            .get(&payment_id)
-            .map_or(Payment::Absent, |it| it.state.clone());
+        let order = self.orders.get(&order_id).map_or(Order::Absent, |it| it.state.clone());
+        let payment = self.payments.get(&payment_id).map_or(Payment::Absent, |it| it.state.clone());
         let stock = self.holdings.get(&order_id).cloned().unwrap_or_default();
         let verdict = crossing::check(&order, &payment, &stock, on_its_way);
         if verdict.is_err() {
             let about = order_id.to_string();
-            let told: Vec<_> = self
-                .told
-                .iter()
-                .filter(|told| told.contains(&about))
-                .collect();
+            let told: Vec<_> = self.told.iter().filter(|told| told.contains(&about)).collect();
             panic!("{verdict:?}\n{told:#?}\n{:#?}", self.sagas_of(order_id));
         }
     }
 
     fn sagas_of(&self, order_id: OrderId) -> Vec<(&str, &saga::State)> {
         let sagas = self.sagas.iter();
-        let of = sagas
-            .filter(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
-        of.map(|((kind, _), saga)| (kind.as_str(), saga.state()))
-            .collect()
+        let of = sagas.filter(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
+        of.map(|((kind, _), saga)| (kind.as_str(), saga.state())).collect()
     }
 
     /// The next batch reaches the sagas.
@@ -386,17 +314,11 @@ impl World {
         let Some(delivery) = self.deliveries.pop_front() else {
             return;
         };
-        let mut correlations: Vec<Uuid> =
-            delivery.sent.iter().map(|sent| sent.correlation).collect();
+        let mut correlations: Vec<Uuid> = delivery.sent.iter().map(|sent| sent.correlation).collect();
         correlations.sort_unstable();
         correlations.dedup();
         for correlation in correlations {
-            let of = || {
-                delivery
-                    .sent
-                    .iter()
-                    .filter(|sent| sent.correlation == correlation)
-            };
+            let of = || delivery.sent.iter().filter(|sent| sent.correlation == correlation);
             let batch = Batch {
                 command_id: delivery.command_id,
                 events: of().map(|sent| sent.recorded.clone()).collect(),
@@ -425,10 +347,7 @@ impl World {
 
     /// The earliest timer fires. Whether there was one.
     fn fire(&mut self) -> bool {
-        let timers = self
-            .sagas
-            .iter()
-            .filter(|(_, saga)| saga.state().ended.is_none());
+        let timers = self.sagas.iter().filter(|(_, saga)| saga.state().ended.is_none());
         let earliest = timers
             .flat_map(|(key, saga)| {
                 let timers = saga.state().timers.iter();
@@ -453,11 +372,7 @@ impl World {
                 }),
             })
         });
-        let trigger = Trigger::Due {
-            timer: &timer,
-            due_at,
-            evidence: evidence.as_ref(),
-        };
+        let trigger = Trigger::Due { timer: &timer, due_at, evidence: evidence.as_ref() };
         let events = saga.react(trigger, self.now);
         saga.evolve_all(&events);
         true
@@ -467,10 +382,7 @@ impl World {
     pub(super) fn verdicts(&self) -> Vec<(&Placed, bool)> {
         let mut found = Vec::new();
         for (order_id, folded) in &self.orders {
-            let open = self
-                .sagas_of(*order_id)
-                .iter()
-                .any(|(_, saga)| saga.ended.is_none());
+            let open = self.sagas_of(*order_id).iter().any(|(_, saga)| saga.ended.is_none());
             self.cross(*order_id, open);
             found.extend(folded.state.placed().map(|order| (order, open)));
         }
@@ -482,10 +394,7 @@ impl World {
         let mut found = Vec::new();
         for (key, saga) in &self.sagas {
             let state = saga.state();
-            let tried = state
-                .parked
-                .as_ref()
-                .is_some_and(|it| it.reason == "retries_exhausted");
+            let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             if state.ended.is_none() && !tried {
                 found.push(format!("{key:?}: {state:?}"));
             }
@@ -506,34 +415,19 @@ impl World {
 
 fn start(sent: &Sent, at: Timestamp) -> Option<saga::event::Started> {
     saga::may_start(&sent.recorded.stream, &sent.recorded.event)?;
-    let origin = Origin {
-        stream: &sent.recorded.stream,
-        event_id: sent.event_id,
-        recorded_at: at,
-        event: &sent.recorded.event,
-    };
+    let origin =
+        Origin { stream: &sent.recorded.stream, event_id: sent.event_id, recorded_at: at, event: &sent.recorded.event };
     saga::start(&origin, sent.order.as_ref())
 }
 
 fn recorded(stream: &str, version: u64, event: Event) -> Recorded {
-    Recorded {
-        stream: stream.into(),
-        version,
-        event,
-    }
+    Recorded { stream: stream.into(), version, event }
 }
 
 fn settled(id: Uuid, correlation: Uuid, verdict: Verdict) -> Sent {
-    let settled = Settled {
-        verdict,
-        rests_on: vec![],
-    };
+    let settled = Settled { verdict, rests_on: vec![] };
     Sent {
-        recorded: recorded(
-            &id.to_string(),
-            1,
-            Event::Outcome(outcome::Event::Settled(settled)),
-        ),
+        recorded: recorded(&id.to_string(), 1, Event::Outcome(outcome::Event::Settled(settled))),
         event_id: Uuid::nil(),
         correlation,
         order: None,
@@ -542,22 +436,12 @@ fn settled(id: Uuid, correlation: Uuid, verdict: Verdict) -> Sent {
 
 fn no(refusal: &impl Refusal) -> (String, crate::Class, String, serde_json::Value) {
     let details = serde_json::to_value(refusal).unwrap();
-    (
-        refusal.code().to_owned(),
-        refusal.class(),
-        refusal.to_string(),
-        details,
-    )
+    (refusal.code().to_owned(), refusal.class(), refusal.to_string(), details)
 }
 
 fn summary(answer: &Answer) -> String {
     match answer {
-        Ok(sent) => format!(
-            "{:?}",
-            sent.iter()
-                .map(|sent| &sent.recorded.event)
-                .collect::<Vec<_>>()
-        ),
+        Ok(sent) => format!("{:?}", sent.iter().map(|sent| &sent.recorded.event).collect::<Vec<_>>()),
         Err((code, ..)) => format!("refused: {code}"),
     }
 }

@@ -3,8 +3,7 @@
 
 use super::command::Command;
 use super::event::{
-    Adjusted, Counted, Event, Received, Registered, ReservationExpired, ReservationExtended,
-    Returned, WrittenOff,
+    Adjusted, Counted, Event, Received, Registered, ReservationExpired, ReservationExtended, Returned, WrittenOff,
 };
 use super::refusal::Refusal;
 use super::state::{Held, Stock};
@@ -23,49 +22,31 @@ const NAMED: usize = 100;
 impl Stock {
     pub(super) fn answer(&self, command: &Command) -> Decision {
         match command {
-            Command::Register {
-                sku,
-                location,
-                safety_stock,
-                backorder_limit,
-            } => self.register(&Registered {
+            Command::Register { sku, location, safety_stock, backorder_limit } => self.register(&Registered {
                 sku: sku.clone(),
                 location: location.clone(),
                 safety_stock: *safety_stock,
                 backorder_limit: *backorder_limit,
             }),
-            Command::Receive {
-                sku,
-                location,
-                qty,
-                source_ref,
-            } => self.receive(sku, location, *qty, source_ref.as_deref()),
+            Command::Receive { sku, location, qty, source_ref } => {
+                self.receive(sku, location, *qty, source_ref.as_deref())
+            }
             Command::Reserve(wish) => reserve::reserve(self, wish),
-            Command::Extend {
-                reservation_id,
-                expires_at,
-            } => self.extend(*reservation_id, *expires_at),
+            Command::Extend { reservation_id, expires_at } => self.extend(*reservation_id, *expires_at),
             Command::Release { .. } => take::release(self, command),
             Command::Expire { reservation_id } => Ok(self.expire(*reservation_id)),
-            Command::Ship {
-                shipment_id,
-                reservation_id,
-                order_id,
-                lines,
-            } => take::ship(self, *shipment_id, *reservation_id, *order_id, lines),
+            Command::Ship { shipment_id, reservation_id, order_id, lines } => {
+                take::ship(self, *shipment_id, *reservation_id, *order_id, lines)
+            }
             Command::Return { .. } => self.take_back(command),
             Command::Adjust { .. } => self.adjust(command),
-            Command::Count {
-                counted,
-                accept_shortage,
-            } => self.count(*counted, *accept_shortage),
+            Command::Count { counted, accept_shortage } => self.count(*counted, *accept_shortage),
         }
     }
 
     fn register(&self, wish: &Registered) -> Decision {
-        let same = self.of.is_some()
-            && wish.safety_stock == self.safety_stock
-            && wish.backorder_limit == self.backorder_limit;
+        let same =
+            self.of.is_some() && wish.safety_stock == self.safety_stock && wish.backorder_limit == self.backorder_limit;
         if same {
             return Ok(vec![]);
         }
@@ -86,36 +67,21 @@ impl Stock {
         })]
     }
 
-    fn receive(
-        &self,
-        sku: &Sku,
-        location: &LocationId,
-        qty: u32,
-        source_ref: Option<&str>,
-    ) -> Decision {
+    fn receive(&self, sku: &Sku, location: &LocationId, qty: u32, source_ref: Option<&str>) -> Decision {
         at_least_one(qty)?;
         self.room_for(qty)?;
         let mut events = self.first(sku, location);
-        events.push(Event::Received(Received {
-            qty,
-            source_ref: source_ref.map(str::to_owned),
-        }));
+        events.push(Event::Received(Received { qty, source_ref: source_ref.map(str::to_owned) }));
         Ok(self.with_allocations(events))
     }
 
     fn extend(&self, reservation_id: ReservationId, expires_at: Timestamp) -> Decision {
         match self.reservations.get(&reservation_id) {
-            Some(Held {
-                expires_at: Some(end),
-                ..
-            }) if *end < expires_at => Ok(vec![Event::ReservationExtended(ReservationExtended {
-                reservation_id,
-                expires_at,
-            })]),
-            Some(_) => Ok(vec![]),
-            None if self.is_over(reservation_id) => {
-                Err(Refusal::ReservationEnded { reservation_id })
+            Some(Held { expires_at: Some(end), .. }) if *end < expires_at => {
+                Ok(vec![Event::ReservationExtended(ReservationExtended { reservation_id, expires_at })])
             }
+            Some(_) => Ok(vec![]),
+            None if self.is_over(reservation_id) => Err(Refusal::ReservationEnded { reservation_id }),
             None => Err(Refusal::ReservationNotFound { reservation_id }),
         }
     }
@@ -138,16 +104,7 @@ impl Stock {
     }
 
     fn take_back(&self, command: &Command) -> Decision {
-        let Command::Return {
-            sku,
-            location,
-            return_id,
-            receipt,
-            order_id,
-            restock,
-            damaged,
-        } = command
-        else {
+        let Command::Return { sku, location, return_id, receipt, order_id, restock, damaged } = command else {
             return Ok(vec![]);
         };
         let (return_id, receipt) = (*return_id, *receipt);
@@ -158,12 +115,7 @@ impl Stock {
         at_least_one(qty)?;
         self.room_for(qty)?;
         let mut events = self.first(sku, location);
-        events.push(Event::Returned(Returned {
-            return_id,
-            receipt,
-            order_id: *order_id,
-            qty,
-        }));
+        events.push(Event::Returned(Returned { return_id, receipt, order_id: *order_id, qty }));
         if *damaged > 0 {
             events.push(Event::WrittenOff(WrittenOff {
                 return_id,
@@ -176,14 +128,7 @@ impl Stock {
     }
 
     fn adjust(&self, command: &Command) -> Decision {
-        let Command::Adjust {
-            delta,
-            reason,
-            expected,
-            accept_shortage,
-            adjustment_id,
-        } = command
-        else {
+        let Command::Adjust { delta, reason, expected, accept_shortage, adjustment_id } = command else {
             return Ok(vec![]);
         };
         let delta = *delta;
@@ -197,16 +142,10 @@ impl Stock {
             return Err(Refusal::InvalidQuantity { qty: delta });
         }
         if *expected != self.on_hand {
-            return Err(Refusal::StockChanged {
-                expected: *expected,
-                on_hand: self.on_hand,
-            });
+            return Err(Refusal::StockChanged { expected: *expected, on_hand: self.on_hand });
         }
         let Ok(after) = u32::try_from(i64::from(self.on_hand) + delta) else {
-            return Err(Refusal::BelowZero {
-                on_hand: self.on_hand,
-                delta,
-            });
+            return Err(Refusal::BelowZero { on_hand: self.on_hand, delta });
         };
         at_most(i64::from(after))?;
         self.keeps_promises(after, *accept_shortage)?;
@@ -236,10 +175,7 @@ impl Stock {
         }
         let mut reservations = self.shortage_at(after);
         reservations.truncate(NAMED);
-        Err(Refusal::WouldBreakReservations {
-            short: self.reserved.saturating_sub(after),
-            reservations,
-        })
+        Err(Refusal::WouldBreakReservations { short: self.reserved.saturating_sub(after), reservations })
     }
 
     fn room_for(&self, qty: u32) -> Result<(), Refusal> {

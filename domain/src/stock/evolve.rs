@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased,
-    Reserved, Shipped,
+    BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased, Reserved, Shipped,
 };
 use super::state::{End, Held, HeldLine, Release, Stock};
 use crate::ids::{LineId, OrderId, ReservationId};
@@ -34,8 +33,7 @@ impl Stock {
             Event::Returned(returned) => {
                 self.on_hand = self.on_hand.saturating_add(returned.qty);
                 self.book.returned += i64::from(returned.qty);
-                self.returns
-                    .remember((returned.return_id, returned.receipt));
+                self.returns.remember((returned.return_id, returned.receipt));
             }
             Event::WrittenOff(written_off) => {
                 self.on_hand = self.on_hand.saturating_sub(written_off.qty);
@@ -52,20 +50,13 @@ impl Stock {
             }
             Event::BackorderAllocated(allocated) => self.allocated(allocated),
         }
-        self.settle_bounds(matches!(
-            event,
-            Event::Adjusted(_) | Event::Counted(_) | Event::WrittenOff(_)
-        ));
+        self.settle_bounds(matches!(event, Event::Adjusted(_) | Event::Counted(_) | Event::WrittenOff(_)));
     }
 
     /// What is accepted beyond the rules never grows back once it has shrunk, except where it is accepted again.
     fn settle_bounds(&mut self, accepts_shortage: bool) {
         let short = self.reserved.saturating_sub(self.on_hand);
-        self.short_accepted = if accepts_shortage {
-            short
-        } else {
-            self.short_accepted.min(short)
-        };
+        self.short_accepted = if accepts_shortage { short } else { self.short_accepted.min(short) };
         let promised = self.backorder_allowed.min(self.backordered);
         self.backorder_allowed = self.backorder_limit.max(promised);
     }
@@ -85,29 +76,19 @@ impl Stock {
         let promises = &mut self.promises;
         self.reservations.entry(reservation_id).or_insert_with(|| {
             *promises += 1;
-            Held {
-                order_id,
-                lines: Default::default(),
-                expires_at,
-                promise: *promises,
-            }
+            Held { order_id, lines: Default::default(), expires_at, promise: *promises }
         })
     }
 
     fn reserved(&mut self, reserved: &Reserved) {
-        let held = self.open(
-            reserved.reservation_id,
-            reserved.order_id,
-            reserved.expires_at,
-        );
+        let held = self.open(reserved.reservation_id, reserved.order_id, reserved.expires_at);
         for share in &reserved.lines {
             let line = held.lines.entry(share.line_id).or_default();
             line.reserved = line.reserved.saturating_add(share.qty);
         }
         self.reserved = self.reserved.saturating_add(reserved.qty);
         if let Some(until) = reserved.forgotten_until {
-            self.tombstones
-                .retain(|_, expires_at| !over(*expires_at, until));
+            self.tombstones.retain(|_, expires_at| !over(*expires_at, until));
         }
     }
 
@@ -145,12 +126,7 @@ impl Stock {
             return;
         };
         for let_go in &released.lines {
-            take(
-                &mut held.lines,
-                let_go.line_id,
-                let_go.qty,
-                let_go.backordered,
-            );
+            take(&mut held.lines, let_go.line_id, let_go.qty, let_go.backordered);
         }
         if released.whole {
             self.end(id, End::Released);
@@ -192,12 +168,7 @@ pub(super) fn over(expires_at: Option<Timestamp>, at: Timestamp) -> bool {
     expires_at.is_some_and(|expires_at| expires_at <= at)
 }
 
-pub(super) fn take(
-    lines: &mut BTreeMap<LineId, HeldLine>,
-    line_id: LineId,
-    reserved: u32,
-    backordered: u32,
-) {
+pub(super) fn take(lines: &mut BTreeMap<LineId, HeldLine>, line_id: LineId, reserved: u32, backordered: u32) {
     if let Some(line) = lines.get_mut(&line_id) {
         line.reserved = line.reserved.saturating_sub(reserved);
         line.backordered = line.backordered.saturating_sub(backordered);

@@ -33,10 +33,7 @@ fn reservation() -> impl Strategy<Value = (ReservationId, Option<OrderId>)> {
 }
 
 fn lines() -> impl Strategy<Value = Vec<LineShare>> {
-    let share = (1..4_u32, 1..6_u32).prop_map(|(line, qty)| LineShare {
-        line_id: LineId(line),
-        qty,
-    });
+    let share = (1..4_u32, 1..6_u32).prop_map(|(line, qty)| LineShare { line_id: LineId(line), qty });
     prop::collection::vec(share, 1..4)
 }
 
@@ -47,25 +44,19 @@ fn at(seconds: u32) -> Timestamp {
 fn reserve() -> impl Strategy<Value = Command> {
     let wish = (reservation(), lines(), any::<bool>(), any::<bool>());
     let when = (prop::option::of(0..50_u32), 0..50_u32);
-    (wish, when).prop_map(
-        |(((reservation_id, order_id), lines, allow_partial, may_wait), (ends, now))| {
-            Command::Reserve(Reserve {
-                reservation_id,
-                sku: sku(),
-                location: here(),
-                order_id,
-                backorder_ok: if may_wait {
-                    vec![LineId(1), LineId(3)]
-                } else {
-                    vec![]
-                },
-                lines,
-                allow_partial,
-                expires_at: ends.map(at),
-                now: at(now),
-            })
-        },
-    )
+    (wish, when).prop_map(|(((reservation_id, order_id), lines, allow_partial, may_wait), (ends, now))| {
+        Command::Reserve(Reserve {
+            reservation_id,
+            sku: sku(),
+            location: here(),
+            order_id,
+            backorder_ok: if may_wait { vec![LineId(1), LineId(3)] } else { vec![] },
+            lines,
+            allow_partial,
+            expires_at: ends.map(at),
+            now: at(now),
+        })
+    })
 }
 
 fn release() -> impl Strategy<Value = Command> {
@@ -74,8 +65,8 @@ fn release() -> impl Strategy<Value = Command> {
         (1..8_u32).prop_map(|qty| (Some(qty), vec![])),
         lines().prop_map(|lines| (None, lines)),
     ];
-    (reservation(), how_much, 0..1_000_u128).prop_map(
-        |((reservation_id, order_id), (qty, lines), by)| Command::Release {
+    (reservation(), how_much, 0..1_000_u128).prop_map(|((reservation_id, order_id), (qty, lines), by)| {
+        Command::Release {
             reservation_id,
             order_id,
             qty,
@@ -83,8 +74,8 @@ fn release() -> impl Strategy<Value = Command> {
             release_id: Uuid::from_u128(by),
             expires_at: Some(at(30)),
             reason: "cancelled".into(),
-        },
-    )
+        }
+    })
 }
 
 fn booking() -> impl Strategy<Value = Command> {
@@ -139,20 +130,10 @@ fn command() -> impl Strategy<Value = Command> {
 /// An adjustment has to know what is there, or nearly all of them are refused.
 fn informed(stock: &Stock, command: Command) -> Command {
     match command {
-        Command::Adjust {
+        Command::Adjust { delta, reason, expected, accept_shortage, adjustment_id } => Command::Adjust {
             delta,
             reason,
-            expected,
-            accept_shortage,
-            adjustment_id,
-        } => Command::Adjust {
-            delta,
-            reason,
-            expected: if expected % 4 == 0 {
-                expected
-            } else {
-                stock.on_hand
-            },
+            expected: if expected % 4 == 0 { expected } else { stock.on_hand },
             accept_shortage,
             adjustment_id,
         },

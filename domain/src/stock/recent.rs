@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The newest `N` of something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    transparent,
-    bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>")
-)]
+#[serde(transparent, bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 pub struct Recent<T, const N: usize>(VecDeque<T>);
 
 impl<T, const N: usize> Default for Recent<T, N> {

@@ -22,10 +22,7 @@ pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
     let mut parts = parts(wish)?;
     if let Some(held) = stock.reservations.get(&reservation_id) {
         // It took effect already. Lines that it got nothing for (less was allowed) are not asked for again either.
-        if parts
-            .iter()
-            .any(|part| held.lines.contains_key(&part.line_id))
-        {
+        if parts.iter().any(|part| held.lines.contains_key(&part.line_id)) {
             return Ok(vec![]);
         }
     } else if stock.is_over(reservation_id) {
@@ -120,10 +117,7 @@ fn events(stock: &Stock, wish: &Reserve, parts: &[Part]) -> Vec<Event> {
 }
 
 fn shares(parts: &[Part], units: impl Fn(&Part) -> u32) -> Vec<LineShare> {
-    let shares = parts.iter().map(|part| LineShare {
-        line_id: part.line_id,
-        qty: units(part),
-    });
+    let shares = parts.iter().map(|part| LineShare { line_id: part.line_id, qty: units(part) });
     shares.filter(|share| share.qty > 0).collect()
 }
 

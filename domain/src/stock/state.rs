@@ -148,9 +148,7 @@ impl Stock {
     /// Units that can be promised without a backorder.
     #[must_use]
     pub fn available(&self) -> u32 {
-        self.on_hand
-            .saturating_sub(self.reserved)
-            .saturating_sub(self.safety_stock)
+        self.on_hand.saturating_sub(self.reserved).saturating_sub(self.safety_stock)
     }
 
     /// Units that can still be promised beyond what there is.
@@ -178,11 +176,7 @@ impl Stock {
         for (reservation_id, held) in newest_first {
             let qty = held.reserved().min(missing);
             if qty > 0 {
-                short.push(Short {
-                    reservation_id: *reservation_id,
-                    order_id: held.order_id,
-                    qty,
-                });
+                short.push(Short { reservation_id: *reservation_id, order_id: held.order_id, qty });
                 missing -= qty;
             }
             if missing == 0 {
@@ -196,8 +190,6 @@ impl Stock {
     #[must_use]
     pub fn end_of(&self, reservation_id: ReservationId) -> Option<End> {
         let mut ended = self.ended.iter();
-        ended
-            .find(|(ended, _)| *ended == reservation_id)
-            .map(|(_, end)| *end)
+        ended.find(|(ended, _)| *ended == reservation_id).map(|(_, end)| *end)
     }
 }

@@ -14,16 +14,7 @@ use crate::ids::{LineId, OrderId, ReservationId, ShipmentId};
 type Taken = BTreeMap<LineId, HeldLine>;
 
 pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
-    let Command::Release {
-        reservation_id,
-        order_id,
-        qty,
-        lines,
-        release_id,
-        expires_at,
-        reason,
-    } = command
-    else {
+    let Command::Release { reservation_id, order_id, qty, lines, release_id, expires_at, reason } = command else {
         return Ok(vec![]);
     };
     let reservation_id = *reservation_id;
@@ -52,12 +43,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
     let held = stock.reservations.get(&reservation_id);
     if whole {
         return match (held, stock.end_of(reservation_id)) {
-            (Some(held), _) => Ok(stock.with_allocations(vec![event(
-                reservation_id,
-                Some(held),
-                &held.lines,
-                true,
-            )])),
+            (Some(held), _) => Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)])),
             // Units that left are no longer anyone's to let go.
             (None, Some(End::Shipped)) => Err(Refusal::ReservationEnded { reservation_id }),
             (None, Some(End::Released | End::Expired)) => Ok(vec![]),
@@ -92,10 +78,7 @@ pub(super) fn ship(
         return Err(Refusal::NotReserved { wanted, reserved });
     }
     if wanted > stock.on_hand {
-        return Err(Refusal::ExceedsOnHand {
-            wanted,
-            on_hand: stock.on_hand,
-        });
+        return Err(Refusal::ExceedsOnHand { wanted, on_hand: stock.on_hand });
     }
     let sources = sources.iter().filter(|source| !source.taken.is_empty());
     let events = sources.map(|source| {
@@ -135,10 +118,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(qty: Option<u32>, lines: &[LineShare]) -> Result<Self, Refusal> {
-        let mut wanted = Self {
-            lines: BTreeMap::new(),
-            any: 0,
-        };
+        let mut wanted = Self { lines: BTreeMap::new(), any: 0 };
         let mut total = 0_i64;
         for share in lines {
             at_least_one(share.qty)?;
@@ -203,12 +183,8 @@ impl Wanted {
             others.sort_unstable_by_key(|(_, held)| held.promise);
             found.extend(others);
         }
-        let source = |(id, held): (ReservationId, &'a Held)| Source {
-            id,
-            held,
-            left: held.lines.clone(),
-            taken: Taken::new(),
-        };
+        let source =
+            |(id, held): (ReservationId, &'a Held)| Source { id, held, left: held.lines.clone(), taken: Taken::new() };
         found.into_iter().map(source).collect()
     }
 
@@ -249,22 +225,13 @@ impl Wanted {
 
 fn shares(taken: &Taken) -> Vec<LineShare> {
     let lines = taken.iter();
-    lines
-        .map(|(line_id, line)| LineShare {
-            line_id: *line_id,
-            qty: line.reserved,
-        })
-        .collect()
+    lines.map(|(line_id, line)| LineShare { line_id: *line_id, qty: line.reserved }).collect()
 }
 
 fn let_go(taken: &Taken) -> Vec<LetGo> {
     let lines = taken.iter();
     lines
-        .map(|(line_id, line)| LetGo {
-            line_id: *line_id,
-            qty: line.reserved,
-            backordered: line.backordered,
-        })
+        .map(|(line_id, line)| LetGo { line_id: *line_id, qty: line.reserved, backordered: line.backordered })
         .collect()
 }
 

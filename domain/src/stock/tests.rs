@@ -5,9 +5,8 @@ use uuid::Uuid;
 
 use super::command::{Command, Reserve};
 use super::event::{
-    Adjusted, BackorderAllocated, Backordered, Counted, Event, LetGo, LineShare, Received,
-    Registered, ReservationExpired, ReservationExtended, ReservationReleased, Reserved, Returned,
-    Shipped, WrittenOff,
+    Adjusted, BackorderAllocated, Backordered, Counted, Event, LetGo, LineShare, Received, Registered,
+    ReservationExpired, ReservationExtended, ReservationReleased, Reserved, Returned, Shipped, WrittenOff,
 };
 use super::refusal::{Refusal, Shortfall};
 use super::state::{End, REMEMBERED, Short, Stock};
@@ -52,28 +51,15 @@ fn cause(n: u128) -> Uuid {
 }
 
 fn share(line: u32, qty: u32) -> LineShare {
-    LineShare {
-        line_id: LineId(line),
-        qty,
-    }
+    LineShare { line_id: LineId(line), qty }
 }
 
 fn terms(safety_stock: u32, backorder_limit: u32) -> Command {
-    Command::Register {
-        sku: sku(),
-        location: here(),
-        safety_stock,
-        backorder_limit,
-    }
+    Command::Register { sku: sku(), location: here(), safety_stock, backorder_limit }
 }
 
 fn receive(qty: u32) -> Command {
-    Command::Receive {
-        sku: sku(),
-        location: here(),
-        qty,
-        source_ref: None,
-    }
+    Command::Receive { sku: sku(), location: here(), qty, source_ref: None }
 }
 
 /// A reserve of order `n`, whose lines of at least 10 may wait.
@@ -187,24 +173,14 @@ fn shipped(by: u128, n: u128, lines: &[LineShare]) -> Event {
 }
 
 fn out_of_stock(wanted: u32, available: u32) -> Refusal {
-    Refusal::OutOfStock(Shortfall {
-        sku: sku(),
-        location: here(),
-        wanted,
-        available,
-    })
+    Refusal::OutOfStock(Shortfall { sku: sku(), location: here(), wanted, available })
 }
 
 /// On hand, reserved, backordered, available.
 fn numbers(stock: &Given<Stock>) -> (u32, u32, u32, u32) {
     let stock = stock.peek();
     assert_eq!(laws::stock::check(stock), Ok(()));
-    (
-        stock.on_hand,
-        stock.reserved,
-        stock.backordered,
-        stock.available(),
-    )
+    (stock.on_hand, stock.reserved, stock.backordered, stock.available())
 }
 
 fn with(qty: u32) -> Given<Stock> {
@@ -214,76 +190,48 @@ fn with(qty: u32) -> Given<Stock> {
 #[test]
 fn the_first_receipt_registers_the_sku() {
     given::<Stock>([]).when(receive(10)).then([
-        Event::Registered(Registered {
-            sku: sku(),
-            location: here(),
-            safety_stock: 0,
-            backorder_limit: 0,
-        }),
-        Event::Received(Received {
-            qty: 10,
-            source_ref: None,
-        }),
+        Event::Registered(Registered { sku: sku(), location: here(), safety_stock: 0, backorder_limit: 0 }),
+        Event::Received(Received { qty: 10, source_ref: None }),
     ]);
     with(1).when(terms(0, 5)).then_nothing();
-    with(1)
-        .when(receive(0))
-        .then_refused(Refusal::InvalidQuantity { qty: 0 });
-    with(1)
-        .when(receive(1_000_000_000))
-        .then_refused(Refusal::InvalidQuantity { qty: 1_000_000_001 });
+    with(1).when(receive(0)).then_refused(Refusal::InvalidQuantity { qty: 0 });
+    with(1).when(receive(1_000_000_000)).then_refused(Refusal::InvalidQuantity { qty: 1_000_000_001 });
 }
 
 #[test]
 fn a_reservation_holds_what_is_available_and_no_more() {
     let lines = [share(1, 3), share(2, 4)];
-    let held = with(10)
-        .when(reserve(1, &lines))
-        .then([reserved(1, &lines)]);
+    let held = with(10).when(reserve(1, &lines)).then([reserved(1, &lines)]);
     assert_eq!(numbers(&held), (10, 7, 0, 3));
-    held.when(reserve(2, &[share(1, 4)]))
-        .then_refused(out_of_stock(4, 3));
-    given::<Stock>([])
-        .when(reserve(1, &[share(1, 1)]))
-        .then_refused(out_of_stock(1, 0));
+    held.when(reserve(2, &[share(1, 4)])).then_refused(out_of_stock(4, 3));
+    given::<Stock>([]).when(reserve(1, &[share(1, 1)])).then_refused(out_of_stock(1, 0));
     given::<Stock>([])
         .after([terms(4, 0), receive(10)])
         .when(reserve(1, &[share(1, 7)]))
         .then_refused(out_of_stock(7, 6));
-    with(10)
-        .when(reserve(1, &[]))
-        .then_refused(Refusal::InvalidQuantity { qty: 0 });
+    with(10).when(reserve(1, &[])).then_refused(Refusal::InvalidQuantity { qty: 0 });
 }
 
 #[test]
 fn lines_of_one_number_are_summed_before_they_are_reserved() {
-    with(10)
-        .when(reserve(1, &[share(1, 6), share(1, 6)]))
-        .then_refused(out_of_stock(12, 10));
-    with(12)
-        .when(reserve(1, &[share(1, 6), share(1, 6)]))
-        .then([reserved(1, &[share(1, 12)])]);
+    with(10).when(reserve(1, &[share(1, 6), share(1, 6)])).then_refused(out_of_stock(12, 10));
+    with(12).when(reserve(1, &[share(1, 6), share(1, 6)])).then([reserved(1, &[share(1, 12)])]);
 }
 
 #[test]
 fn lines_that_cannot_wait_are_served_before_lines_that_can() {
     let wish = [share(10, 6), share(1, 6)];
-    let held = with(8).when(reserve(1, &wish)).then([
-        reserved(1, &[share(1, 6), share(10, 2)]),
-        backordered(1, &[share(10, 4)]),
-    ]);
+    let held = with(8)
+        .when(reserve(1, &wish))
+        .then([reserved(1, &[share(1, 6), share(10, 2)]), backordered(1, &[share(10, 4)])]);
     assert_eq!(numbers(&held), (8, 8, 4, 0));
     // One unit of the limit of five is left.
-    held.when(reserve(2, &[share(10, 2)]))
-        .then_refused(out_of_stock(2, 1));
+    held.when(reserve(2, &[share(10, 2)])).then_refused(out_of_stock(2, 1));
 }
 
 #[test]
 fn less_may_be_allowed_and_is_not_topped_up_by_asking_again() {
-    let partial = Command::Reserve(Reserve {
-        allow_partial: true,
-        ..wish(1, &[share(1, 6), share(2, 6)])
-    });
+    let partial = Command::Reserve(Reserve { allow_partial: true, ..wish(1, &[share(1, 6), share(2, 6)]) });
     with(8)
         .when(partial.clone())
         .then([reserved(1, &[share(1, 6), share(2, 2)])])
@@ -295,10 +243,7 @@ fn less_may_be_allowed_and_is_not_topped_up_by_asking_again() {
 
 #[test]
 fn a_line_that_an_edit_added_joins_its_reservation() {
-    with(10)
-        .after([reserve(1, &[share(1, 3)])])
-        .when(reserve(1, &[share(2, 4)]))
-        .then([reserved(1, &[share(2, 4)])]);
+    with(10).after([reserve(1, &[share(1, 3)])]).when(reserve(1, &[share(2, 4)])).then([reserved(1, &[share(2, 4)])]);
 }
 
 #[test]
@@ -315,23 +260,11 @@ fn a_release_that_overtakes_its_reserve_leaves_a_tombstone_until_the_reserve_is_
         reason: "cancelled".into(),
     });
     let over = with(10).when(release(1, None, &[], 1)).then([tombstone]);
-    over.when(reserve(1, &[share(1, 1)]))
-        .then_refused(Refusal::ReservationEnded {
-            reservation_id: reservation(1),
-        });
-    let late = Command::Reserve(Reserve {
-        now: LATER,
-        ..wish(1, &[share(1, 1)])
-    });
-    with(10).when(late).then_refused(Refusal::ReservationEnded {
-        reservation_id: reservation(1),
-    });
+    over.when(reserve(1, &[share(1, 1)])).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
+    let late = Command::Reserve(Reserve { now: LATER, ..wish(1, &[share(1, 1)]) });
+    with(10).when(late).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
     // Another reserve, after its time, forgets it.
-    let next = Command::Reserve(Reserve {
-        now: MUCH_LATER,
-        expires_at: None,
-        ..wish(2, &[share(1, 1)])
-    });
+    let next = Command::Reserve(Reserve { now: MUCH_LATER, expires_at: None, ..wish(2, &[share(1, 1)]) });
     let forgotten = with(10).after([release(1, None, &[], 1), next]);
     assert!(forgotten.peek().tombstones.is_empty());
 }
@@ -344,25 +277,17 @@ fn a_reservation_that_ended_cannot_begin_again() {
         .then([released(1, 3, 0, 1)])
         .when(release(1, None, &[], 2))
         .then_nothing()
-        .when(Command::Expire {
-            reservation_id: reservation(1),
-        })
+        .when(Command::Expire { reservation_id: reservation(1) })
         .then_nothing();
     assert_eq!(ended.peek().end_of(reservation(1)), Some(End::Released));
-    ended
-        .when(reserve(1, &[share(1, 3)]))
-        .then_refused(Refusal::ReservationEnded {
-            reservation_id: reservation(1),
-        });
+    ended.when(reserve(1, &[share(1, 3)])).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
 }
 
 #[test]
 fn a_reservation_expires_and_frees_its_units() {
     let expired = with(3)
         .after([reserve(1, &[share(10, 5)])])
-        .when(Command::Expire {
-            reservation_id: reservation(1),
-        })
+        .when(Command::Expire { reservation_id: reservation(1) })
         .then([Event::ReservationExpired(ReservationExpired {
             reservation_id: reservation(1),
             order_id: order(1),
@@ -374,10 +299,7 @@ fn a_reservation_expires_and_frees_its_units() {
 
 #[test]
 fn a_reservation_is_extended_and_never_shortened() {
-    let extend = |n, expires_at| Command::Extend {
-        reservation_id: reservation(n),
-        expires_at,
-    };
+    let extend = |n, expires_at| Command::Extend { reservation_id: reservation(n), expires_at };
     let held = || with(3).after([reserve(1, &[share(1, 1)])]);
     held()
         .when(extend(1, MUCH_LATER))
@@ -387,53 +309,29 @@ fn a_reservation_is_extended_and_never_shortened() {
         })])
         .when(extend(1, LATER))
         .then_nothing();
-    held()
-        .when(extend(2, LATER))
-        .then_refused(Refusal::ReservationNotFound {
-            reservation_id: reservation(2),
-        });
+    held().when(extend(2, LATER)).then_refused(Refusal::ReservationNotFound { reservation_id: reservation(2) });
     held()
         .after([release(1, None, &[], 1)])
         .when(extend(1, MUCH_LATER))
-        .then_refused(Refusal::ReservationEnded {
-            reservation_id: reservation(1),
-        });
+        .then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
 }
 
 #[test]
 fn units_let_go_are_promised_ones_first_and_go_to_the_oldest_promise() {
-    let waiting = || {
-        with(4).after([
-            reserve(1, &[share(1, 2)]),
-            reserve(2, &[share(10, 3)]),
-            reserve(3, &[share(10, 2)]),
-        ])
-    };
+    let waiting =
+        || with(4).after([reserve(1, &[share(1, 2)]), reserve(2, &[share(10, 3)]), reserve(3, &[share(10, 2)])]);
     assert_eq!(numbers(&waiting()), (4, 4, 3, 0));
-    let let_go = |qty, backordered| LetGo {
-        line_id: LineId(10),
-        qty,
-        backordered,
-    };
+    let let_go = |qty, backordered| LetGo { line_id: LineId(10), qty, backordered };
     // Of order 2, one unit waits and two are held.
-    waiting()
-        .when(release(2, Some(2), &[], 1))
-        .then([released_part(2, &[let_go(1, 1)], 1), allocated(3, 10, 1)]);
-    let served = waiting().when(release(1, None, &[], 1)).then([
-        released(1, 2, 0, 1),
-        allocated(2, 10, 1),
-        allocated(3, 10, 1),
-    ]);
+    waiting().when(release(2, Some(2), &[], 1)).then([released_part(2, &[let_go(1, 1)], 1), allocated(3, 10, 1)]);
+    let served =
+        waiting().when(release(1, None, &[], 1)).then([released(1, 2, 0, 1), allocated(2, 10, 1), allocated(3, 10, 1)]);
     assert_eq!(numbers(&served), (4, 4, 1, 0));
 }
 
 #[test]
 fn a_release_names_its_lines_and_takes_effect_once() {
-    let line = |line, qty| LetGo {
-        line_id: LineId(line),
-        qty,
-        backordered: 0,
-    };
+    let line = |line, qty| LetGo { line_id: LineId(line), qty, backordered: 0 };
     with(10)
         .after([reserve(1, &[share(1, 3), share(2, 3)])])
         .when(release(1, None, &[share(1, 2)], 1))
@@ -446,48 +344,26 @@ fn a_release_names_its_lines_and_takes_effect_once() {
 
 #[test]
 fn an_orders_units_are_one_wherever_they_are_held() {
-    let edit = Command::Reserve(Reserve {
-        order_id: order(1),
-        ..wish(2, &[share(1, 2)])
-    });
+    let edit = Command::Reserve(Reserve { order_id: order(1), ..wish(2, &[share(1, 2)]) });
     let both = || with(10).after([reserve(1, &[share(1, 3)]), edit.clone()]);
     let of_edit = |lines: &[LineShare]| match shipped(1, 2, lines) {
-        Event::Shipped(event) => Event::Shipped(Shipped {
-            order_id: order(1),
-            ..event
-        }),
+        Event::Shipped(event) => Event::Shipped(Shipped { order_id: order(1), ..event }),
         other => other,
     };
-    both()
-        .when(ship(1, 1, &[share(1, 4)]))
-        .then([shipped(1, 1, &[share(1, 3)]), of_edit(&[share(1, 1)])]);
-    both()
-        .when(release(1, None, &[share(1, 5)], 1))
-        .then_with(|events| assert_eq!(events.len(), 2));
-    both()
-        .when(ship(1, 1, &[share(1, 6)]))
-        .then_refused(Refusal::NotReserved {
-            wanted: 6,
-            reserved: 5,
-        });
+    both().when(ship(1, 1, &[share(1, 4)])).then([shipped(1, 1, &[share(1, 3)]), of_edit(&[share(1, 1)])]);
+    both().when(release(1, None, &[share(1, 5)], 1)).then_with(|events| assert_eq!(events.len(), 2));
+    both().when(ship(1, 1, &[share(1, 6)])).then_refused(Refusal::NotReserved { wanted: 6, reserved: 5 });
 }
 
 #[test]
 fn promised_units_of_an_order_go_before_its_held_ones_wherever_they_are() {
-    let edit = Command::Reserve(Reserve {
-        order_id: order(1),
-        ..wish(2, &[share(10, 2)])
-    });
+    let edit = Command::Reserve(Reserve { order_id: order(1), ..wish(2, &[share(10, 2)]) });
     let let_go = ReservationReleased {
         reservation_id: reservation(2),
         order_id: order(1),
         qty: 0,
         backordered: 1,
-        lines: vec![LetGo {
-            line_id: LineId(10),
-            qty: 0,
-            backordered: 1,
-        }],
+        lines: vec![LetGo { line_id: LineId(10), qty: 0, backordered: 1 }],
         whole: false,
         release_id: cause(1),
         expires_at: None,
@@ -506,15 +382,10 @@ fn a_reservation_ships_in_parts_and_ends_with_the_last() {
         .when(ship(1, 1, &[share(1, 2)]))
         .then([shipped(1, 1, &[share(1, 2)])]);
     assert_eq!(numbers(&part), (8, 3, 0, 5));
-    let all = part
-        .when(ship(2, 1, &[share(1, 1), share(2, 2)]))
-        .then([shipped(2, 1, &[share(1, 1), share(2, 2)])]);
+    let all = part.when(ship(2, 1, &[share(1, 1), share(2, 2)])).then([shipped(2, 1, &[share(1, 1), share(2, 2)])]);
     assert_eq!(numbers(&all), (5, 0, 0, 5));
     assert_eq!(all.peek().end_of(reservation(1)), Some(End::Shipped));
-    all.when(release(1, None, &[], 1))
-        .then_refused(Refusal::ReservationEnded {
-            reservation_id: reservation(1),
-        });
+    all.when(release(1, None, &[], 1)).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
 }
 
 #[test]
@@ -522,24 +393,15 @@ fn promised_units_do_not_ship() {
     with(1)
         .after([reserve(1, &[share(10, 3)])])
         .when(ship(1, 1, &[share(10, 2)]))
-        .then_refused(Refusal::NotReserved {
-            wanted: 2,
-            reserved: 1,
-        });
+        .then_refused(Refusal::NotReserved { wanted: 2, reserved: 1 });
 }
 
 #[test]
 fn a_receipt_serves_the_oldest_promise_first_line_by_line() {
-    let waiting = with(1).after([
-        reserve(1, &[share(10, 2), share(11, 1)]),
-        reserve(2, &[share(10, 3)]),
-    ]);
+    let waiting = with(1).after([reserve(1, &[share(10, 2), share(11, 1)]), reserve(2, &[share(10, 3)])]);
     assert_eq!(numbers(&waiting), (1, 1, 5, 0));
     let served = waiting.when(receive(3)).then([
-        Event::Received(Received {
-            qty: 3,
-            source_ref: None,
-        }),
+        Event::Received(Received { qty: 3, source_ref: None }),
         allocated(1, 10, 1),
         allocated(1, 11, 1),
         allocated(2, 10, 1),
@@ -560,12 +422,7 @@ fn what_came_back_is_restocked_and_what_is_damaged_is_written_off() {
     };
     let returned = |receipt| {
         [
-            Event::Returned(Returned {
-                return_id: ReturnId(Uuid::from_u128(7)),
-                receipt,
-                order_id: order(1),
-                qty: 3,
-            }),
+            Event::Returned(Returned { return_id: ReturnId(Uuid::from_u128(7)), receipt, order_id: order(1), qty: 3 }),
             Event::WrittenOff(WrittenOff {
                 return_id: ReturnId(Uuid::from_u128(7)),
                 receipt,
@@ -576,84 +433,39 @@ fn what_came_back_is_restocked_and_what_is_damaged_is_written_off() {
     };
     let stock = with(1).when(back(1)).then(returned(1));
     assert_eq!(numbers(&stock), (3, 0, 0, 3));
-    stock
-        .when(back(2))
-        .then(returned(2))
-        .when(back(1))
-        .then_nothing();
+    stock.when(back(2)).then(returned(2)).when(back(1)).then_nothing();
 }
 
 fn adjust(delta: i64, expected: u32, accept_shortage: bool, n: u128) -> Command {
-    Command::Adjust {
-        delta,
-        reason: "breakage".into(),
-        expected,
-        accept_shortage,
-        adjustment_id: cause(n),
-    }
+    Command::Adjust { delta, reason: "breakage".into(), expected, accept_shortage, adjustment_id: cause(n) }
 }
 
 #[test]
 fn an_adjustment_says_what_it_believes() {
-    with(10)
-        .when(adjust(-2, 10, false, 1))
-        .then([Event::Adjusted(Adjusted {
-            adjustment_id: cause(1),
-            delta: -2,
-            reason: "breakage".into(),
-        })]);
-    with(10)
-        .when(adjust(-2, 9, false, 1))
-        .then_refused(Refusal::StockChanged {
-            expected: 9,
-            on_hand: 10,
-        });
-    with(10)
-        .when(adjust(-11, 10, true, 1))
-        .then_refused(Refusal::BelowZero {
-            on_hand: 10,
-            delta: -11,
-        });
-    with(10)
-        .when(adjust(0, 10, false, 1))
-        .then_refused(Refusal::InvalidQuantity { qty: 0 });
-    given::<Stock>([])
-        .when(adjust(1, 0, false, 1))
-        .then_refused(Refusal::NotFound);
+    with(10).when(adjust(-2, 10, false, 1)).then([Event::Adjusted(Adjusted {
+        adjustment_id: cause(1),
+        delta: -2,
+        reason: "breakage".into(),
+    })]);
+    with(10).when(adjust(-2, 9, false, 1)).then_refused(Refusal::StockChanged { expected: 9, on_hand: 10 });
+    with(10).when(adjust(-11, 10, true, 1)).then_refused(Refusal::BelowZero { on_hand: 10, delta: -11 });
+    with(10).when(adjust(0, 10, false, 1)).then_refused(Refusal::InvalidQuantity { qty: 0 });
+    given::<Stock>([]).when(adjust(1, 0, false, 1)).then_refused(Refusal::NotFound);
 }
 
 #[test]
 fn stock_is_not_taken_from_under_reservations_unless_somebody_accepts_it() {
     let held = || with(10).after([reserve(1, &[share(1, 4)]), reserve(2, &[share(1, 4)])]);
-    let short = |n, qty| Short {
-        reservation_id: reservation(n),
-        order_id: order(n),
-        qty,
-    };
+    let short = |n, qty| Short { reservation_id: reservation(n), order_id: order(n), qty };
     held()
         .when(adjust(-7, 10, false, 1))
-        .then_refused(Refusal::WouldBreakReservations {
-            short: 5,
-            reservations: vec![short(2, 4), short(1, 1)],
-        });
+        .then_refused(Refusal::WouldBreakReservations { short: 5, reservations: vec![short(2, 4), short(1, 1)] });
     held()
-        .when(Command::Count {
-            counted: 7,
-            accept_shortage: false,
-        })
-        .then_refused(Refusal::WouldBreakReservations {
-            short: 1,
-            reservations: vec![short(2, 1)],
-        });
+        .when(Command::Count { counted: 7, accept_shortage: false })
+        .then_refused(Refusal::WouldBreakReservations { short: 1, reservations: vec![short(2, 1)] });
     let counted = held()
-        .when(Command::Count {
-            counted: 7,
-            accept_shortage: true,
-        })
-        .then([Event::Counted(Counted {
-            counted: 7,
-            difference: -3,
-        })]);
+        .when(Command::Count { counted: 7, accept_shortage: true })
+        .then([Event::Counted(Counted { counted: 7, difference: -3 })]);
     assert_eq!(numbers(&counted), (7, 8, 0, 0));
     assert_eq!(counted.peek().shortage(), vec![short(2, 1)]);
     // Nothing is promised until the shortage is over, and it is over as soon as there is enough again.
@@ -664,37 +476,25 @@ fn stock_is_not_taken_from_under_reservations_unless_somebody_accepts_it() {
 
 #[test]
 fn no_more_leaves_than_is_here() {
-    let count = Command::Count {
-        counted: 1,
-        accept_shortage: true,
-    };
+    let count = Command::Count { counted: 1, accept_shortage: true };
     with(4)
         .after([reserve(1, &[share(1, 4)]), count])
         .when(ship(1, 1, &[share(1, 2)]))
-        .then_refused(Refusal::ExceedsOnHand {
-            wanted: 2,
-            on_hand: 1,
-        });
+        .then_refused(Refusal::ExceedsOnHand { wanted: 2, on_hand: 1 });
 }
 
 #[test]
 fn a_lower_limit_stops_new_promises_and_keeps_the_old() {
     let lowered = with(1).after([reserve(1, &[share(10, 4)]), terms(0, 1)]);
     assert_eq!(numbers(&lowered), (1, 1, 3, 0));
-    lowered
-        .when(reserve(2, &[share(10, 1)]))
-        .then_refused(out_of_stock(1, 0));
+    lowered.when(reserve(2, &[share(10, 1)])).then_refused(out_of_stock(1, 0));
 }
 
 #[test]
 fn a_hot_sku_stays_small_however_much_it_sells() {
     let mut stock = with(20_000).peek().clone();
     for n in 1..=10_000 {
-        for command in [
-            reserve(n, &[share(1, 2)]),
-            ship(n, n, &[share(1, 1)]),
-            release(n, None, &[], n),
-        ] {
+        for command in [reserve(n, &[share(1, 2)]), ship(n, n, &[share(1, 1)]), release(n, None, &[], n)] {
             let before = stock.clone();
             for event in before.decide(&command).unwrap() {
                 stock.evolve(&event);

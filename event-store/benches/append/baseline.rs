@@ -36,11 +36,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn start() -> Self {
         let now = Instant::now();
-        Self {
-            began: now,
-            last: now,
-            latencies: Histogram::new(3).unwrap(),
-        }
+        Self { began: now, last: now, latencies: Histogram::new(3).unwrap() }
     }
 
     /// A commit is done, and the next begins.
@@ -52,11 +48,7 @@ impl Watch {
     }
 
     pub(crate) fn stop(self, cpu: Duration) -> Baseline {
-        Baseline {
-            elapsed: self.last - self.began,
-            latencies: self.latencies,
-            cpu,
-        }
+        Baseline { elapsed: self.last - self.began, latencies: self.latencies, cpu }
     }
 }
 
@@ -80,12 +72,7 @@ pub(crate) fn rows(load: Load, streams: &Streams, sizes: &[usize]) -> Vec<Row> {
                     (load::stream(head.number), head.version)
                 }
             };
-            Row {
-                stream,
-                version,
-                event_id: load::event_id(&mut random),
-                command_id: load::command_id(&mut random),
-            }
+            Row { stream, version, event_id: load::event_id(&mut random), command_id: load::command_id(&mut random) }
         })
         .collect()
 }

@@ -40,16 +40,11 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What this process's threads have spent so far, and the server's processes.
 pub(crate) fn spent(server: Option<u32>) -> Cpu {
-    let mut cpu = Cpu {
-        server: of_server(server),
-        ..Cpu::default()
-    };
+    let mut cpu = Cpu { server: of_server(server), ..Cpu::default() };
     for task in fs::read_dir("/proc/self/task").unwrap() {
         let path = task.unwrap().path();
-        let (Ok(name), Some(spent)) = (
-            fs::read_to_string(path.join("comm")),
-            of_thread(&path.join("schedstat")),
-        ) else {
+        let (Ok(name), Some(spent)) = (fs::read_to_string(path.join("comm")), of_thread(&path.join("schedstat")))
+        else {
             continue;
         };
         match name.trim() {
@@ -101,12 +96,7 @@ impl Process {
         let (_, fields) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split(' ').collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
-        Some(Self {
-            pid,
-            parent: field(4)?,
-            own: field(14)? + field(15)?,
-            of_ended: field(16)? + field(17)?,
-        })
+        Some(Self { pid, parent: field(4)?, own: field(14)? + field(15)?, of_ended: field(16)? + field(17)? })
     }
 }
 

@@ -70,10 +70,7 @@ pub(crate) struct Share {
 impl Streams {
     pub(crate) fn share(&mut self, writers: usize) -> Vec<Share> {
         let mut shares: Vec<Share> = (0..writers)
-            .map(|_| Share {
-                heads: Vec::new(),
-                random: SmallRng::seed_from_u64(RUNS.fetch_add(1, Ordering::Relaxed)),
-            })
+            .map(|_| Share { heads: Vec::new(), random: SmallRng::seed_from_u64(RUNS.fetch_add(1, Ordering::Relaxed)) })
             .collect();
         for (n, head) in self.heads.drain(..).enumerate() {
             shares[n % writers].heads.push(head);
@@ -114,29 +111,9 @@ pub(crate) fn command_id(random: &mut SmallRng) -> Uuid {
     uuid::Builder::from_random_bytes(random.random()).into_uuid()
 }
 
-fn batch(
-    stream: StreamId,
-    expected: Expectation,
-    event_id: Uuid,
-    command_id: Uuid,
-    kind: &Arc<str>,
-) -> Batch {
-    let event = NewEvent {
-        event_id,
-        kind: Arc::clone(kind),
-        schema_version: 1,
-        data: data(),
-        metadata: metadata(),
-    };
-    Batch {
-        command_id,
-        fingerprint: [5; 32],
-        writes: vec![StreamWrite {
-            stream,
-            expected,
-            events: vec![event],
-        }],
-    }
+fn batch(stream: StreamId, expected: Expectation, event_id: Uuid, command_id: Uuid, kind: &Arc<str>) -> Batch {
+    let event = NewEvent { event_id, kind: Arc::clone(kind), schema_version: 1, data: data(), metadata: metadata() };
+    Batch { command_id, fingerprint: [5; 32], writes: vec![StreamWrite { stream, expected, events: vec![event] }] }
 }
 
 /// One writer: appends one event after the other, each when the one before is answered.
@@ -156,22 +133,14 @@ pub(crate) async fn write(
             Load::Random => {
                 let place = share.random.random_range(0..share.heads.len());
                 let head = &mut share.heads[place];
-                let expected = Expectation::At {
-                    version: head.version,
-                    event_id: head.event_id,
-                };
+                let expected = Expectation::At { version: head.version, event_id: head.event_id };
                 (head.version, head.event_id) = (head.version + 1, event_id);
                 (stream(head.number), expected)
             }
         };
         let began = Instant::now();
-        let outcome = store
-            .append(batch(stream, expected, event_id, command_id, &kind))
-            .await
-            .unwrap();
-        latencies
-            .record(began.elapsed().as_micros() as u64)
-            .unwrap();
+        let outcome = store.append(batch(stream, expected, event_id, command_id, &kind)).await.unwrap();
+        latencies.record(began.elapsed().as_micros() as u64).unwrap();
         assert!(matches!(outcome, Outcome::Appended(_)), "{outcome:?}");
     }
     (share, latencies)
@@ -186,13 +155,7 @@ pub(crate) async fn fill(store: &dyn EventStore, load: Load, scale: f64) -> Stre
     let mut random = SmallRng::seed_from_u64(1);
     let kind: Arc<str> = "StockReceived".into();
     let count = (STREAMS as f64 * scale) as usize;
-    streams.heads = (0..count)
-        .map(|_| Head {
-            number: random.random(),
-            version: 0,
-            event_id: Uuid::nil(),
-        })
-        .collect();
+    streams.heads = (0..count).map(|_| Head { number: random.random(), version: 0, event_id: Uuid::nil() }).collect();
     for version in 1..=EVENTS_EACH as u64 {
         for part in streams.heads.chunks_mut(10_000) {
             let pending: Vec<_> = part
@@ -200,10 +163,7 @@ pub(crate) async fn fill(store: &dyn EventStore, load: Load, scale: f64) -> Stre
                 .map(|head| {
                     let expected = match head.version {
                         0 => Expectation::NoStream,
-                        version => Expectation::At {
-                            version,
-                            event_id: head.event_id,
-                        },
+                        version => Expectation::At { version, event_id: head.event_id },
                     };
                     (head.version, head.event_id) = (version, event_id(&mut random));
                     let id = command_id(&mut random);

@@ -6,10 +6,7 @@
 //! `cargo bench -p event-store --bench append -- [--stores sqlite,postgres] [--rounds 5] [--writers 1,16,64,256]
 //! [--loads new,random] [--scale 1.0] [--dir DIR] [--json]`, only `sqlite` if no stores are named. All files are within `DIR`, which
 //! the user `postgres` must be able to enter where this runs as root. What it prints must come from what it measured in this very run.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement stops at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
 mod baseline;
@@ -39,14 +36,9 @@ struct Arguments {
 fn main() {
     let arguments = arguments();
     std::fs::create_dir_all(&arguments.dir).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let stores = arguments.stores.iter();
-    let mut sides: Vec<_> = stores
-        .map(|name| side::named(name, &arguments.dir))
-        .collect();
+    let mut sides: Vec<_> = stores.map(|name| side::named(name, &arguments.dir)).collect();
     let header = report::header(&sides, arguments.rounds, arguments.scale);
     let mut cells = Vec::new();
     for &load in &arguments.loads {
@@ -65,10 +57,7 @@ fn main() {
                 let side = &mut *sides[cell.side];
                 let run = measure::run(side, load, cell.writers, events, &mut streams);
                 let sample = runtime.block_on(run);
-                eprintln!(
-                    "round {round} {} {load:?} {:>4} writers: {sample}",
-                    cell.store, cell.writers
-                );
+                eprintln!("round {round} {} {load:?} {:>4} writers: {sample}", cell.store, cell.writers);
                 cell.samples.push(sample);
             }
         }
@@ -92,16 +81,10 @@ fn arguments() -> Arguments {
     };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
-        let mut value = || {
-            given
-                .next()
-                .unwrap_or_else(|| panic!("{name} wants a value"))
-        };
+        let mut value = || given.next().unwrap_or_else(|| panic!("{name} wants a value"));
         match name.as_str() {
             "--rounds" => arguments.rounds = value().parse().unwrap(),
-            "--writers" => {
-                arguments.writers = value().split(',').map(|n| n.parse().unwrap()).collect()
-            }
+            "--writers" => arguments.writers = value().split(',').map(|n| n.parse().unwrap()).collect(),
             "--loads" => arguments.loads = value().split(',').map(Load::named).collect(),
             "--scale" => arguments.scale = value().parse().unwrap(),
             "--stores" => arguments.stores = value().split(',').map(str::to_owned).collect(),

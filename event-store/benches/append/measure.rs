@@ -59,9 +59,7 @@ pub(crate) async fn run(
     let cpu = cpu::spent(side.server()).since(&cpu_before);
     assert_eq!(head.position - before.position, (each * writers) as u64);
     streams.take_back(returned);
-    verify::chain(&*store, before.position, |_| {})
-        .await
-        .unwrap();
+    verify::chain(&*store, before.position, |_| {}).await.unwrap();
     store.close().await.unwrap();
     drop(store);
 
@@ -69,11 +67,7 @@ pub(crate) async fn run(
     let rows = baseline::rows(load, streams, &sizes);
     let done = tokio::task::block_in_place(|| on_own_thread(|| side.baseline(&rows, &sizes)));
     side.clear();
-    let times = Times {
-        elapsed,
-        answered,
-        opened,
-    };
+    let times = Times { elapsed, answered, opened };
     Sample::new(each * writers, &times, cpu, &latencies, &done)
 }
 

@@ -44,9 +44,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server that keeps its files within `dir`.
     pub(crate) fn start_within(dir: &Path) -> Self {
-        Self {
-            server: Postgres::on_disk_of(dir, &[]),
-        }
+        Self { server: Postgres::on_disk_of(dir, &[]) }
     }
 
     /// Runs a statement by itself: making and dropping a database cannot be part of a transaction.
@@ -98,8 +96,7 @@ impl Side for Server {
 
     fn keep(&mut self) {
         // What the server would tidy up after the filling is not to be done during some run.
-        self.server
-            .sql(&self.url("store"), "VACUUM (FREEZE, ANALYZE)");
+        self.server.sql(&self.url("store"), "VACUUM (FREEZE, ANALYZE)");
         self.drop_database("kept");
         self.run("ALTER DATABASE store RENAME TO kept");
     }
@@ -132,19 +129,13 @@ impl Side for Server {
     fn baseline(&mut self, rows: &[Row], sizes: &[usize]) -> Baseline {
         self.clear();
         self.run("CREATE DATABASE baseline");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let url = self.url("baseline");
             migrate(&url).await.unwrap();
             let mut connection = PgConnection::connect(&url).await.unwrap();
             for statement in [BARE, "CHECKPOINT"] {
-                sqlx::raw_sql(statement)
-                    .execute(&mut connection)
-                    .await
-                    .unwrap();
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
             }
             let done = insert(&mut connection, self.server(), rows, sizes).await;
             connection.close().await.unwrap();
@@ -154,12 +145,7 @@ impl Side for Server {
 }
 
 /// Writes the rows in commits of these sizes, each a statement and a transaction by itself.
-async fn insert(
-    connection: &mut PgConnection,
-    server: Option<u32>,
-    mut rows: &[Row],
-    sizes: &[usize],
-) -> Baseline {
+async fn insert(connection: &mut PgConnection, server: Option<u32>, mut rows: &[Row], sizes: &[usize]) -> Baseline {
     let spent = || cpu::mine() + cpu::of_server(server);
     let (data, metadata) = (load::data(), load::metadata());
     let mut first = 1_i64;

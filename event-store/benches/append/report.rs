@@ -47,13 +47,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(
-        events: usize,
-        times: &Times,
-        cpu: Cpu,
-        latencies: &Histogram<u64>,
-        baseline: &Baseline,
-    ) -> Self {
+    pub(crate) fn new(events: usize, times: &Times, cpu: Cpu, latencies: &Histogram<u64>, baseline: &Baseline) -> Self {
         let (took, base) = (times.elapsed.as_secs_f64(), baseline.elapsed.as_secs_f64());
         Self {
             cpu: cpu.with_baseline(baseline.cpu),
@@ -112,13 +106,7 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(load: Load, writers: usize, side: usize, store: &'static str) -> Self {
-        Self {
-            load,
-            writers,
-            side,
-            store,
-            samples: Vec::new(),
-        }
+        Self { load, writers, side, store, samples: Vec::new() }
     }
 
     fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
@@ -128,14 +116,11 @@ impl Cell {
     /// How many times as fast as the embedded store, round by round; nothing if that was not measured, or is this one.
     fn to_embedded(&self, cells: &[Self]) -> Vec<f64> {
         let embedded = cells.iter().find(|cell| {
-            (cell.store, cell.load, cell.writers) == ("sqlite", self.load, self.writers)
-                && cell.side != self.side
+            (cell.store, cell.load, cell.writers) == ("sqlite", self.load, self.writers) && cell.side != self.side
         });
         let embedded = embedded.map_or(&[][..], |cell| &cell.samples);
         let pairs = self.samples.iter().zip(embedded);
-        pairs
-            .map(|(mine, embedded)| mine.store_per_s / embedded.store_per_s)
-            .collect()
+        pairs.map(|(mine, embedded)| mine.store_per_s / embedded.store_per_s).collect()
     }
 
     fn columns(&self) -> [(&'static str, f64, usize); 15] {
@@ -145,52 +130,16 @@ impl Cell {
             ("baseline_per_s", self.median(|sample| sample.base_per_s), 0),
             ("p50_us", self.median(|sample| sample.p50_us as f64), 0),
             ("p99_us", self.median(|sample| sample.p99_us as f64), 0),
-            (
-                "commit_p50_us",
-                self.median(|sample| sample.base_p50_us as f64),
-                0,
-            ),
-            (
-                "commit_p99_us",
-                self.median(|sample| sample.base_p99_us as f64),
-                0,
-            ),
-            (
-                "events_per_commit",
-                self.median(|sample| sample.events as f64 / sample.commits as f64),
-                1,
-            ),
-            (
-                "cpu_us_writer",
-                self.median(|sample| sample.cpu_us(sample.cpu.writer)),
-                2,
-            ),
-            (
-                "cpu_us_indexer",
-                self.median(|sample| sample.cpu_us(sample.cpu.indexer)),
-                2,
-            ),
-            (
-                "cpu_us_callers",
-                self.median(|sample| sample.cpu_us(sample.cpu.callers)),
-                2,
-            ),
-            (
-                "cpu_us_server",
-                self.median(|sample| sample.cpu_us(sample.cpu.server)),
-                2,
-            ),
-            (
-                "cpu_us_baseline",
-                self.median(|sample| sample.cpu_us(sample.cpu.baseline)),
-                2,
-            ),
+            ("commit_p50_us", self.median(|sample| sample.base_p50_us as f64), 0),
+            ("commit_p99_us", self.median(|sample| sample.base_p99_us as f64), 0),
+            ("events_per_commit", self.median(|sample| sample.events as f64 / sample.commits as f64), 1),
+            ("cpu_us_writer", self.median(|sample| sample.cpu_us(sample.cpu.writer)), 2),
+            ("cpu_us_indexer", self.median(|sample| sample.cpu_us(sample.cpu.indexer)), 2),
+            ("cpu_us_callers", self.median(|sample| sample.cpu_us(sample.cpu.callers)), 2),
+            ("cpu_us_server", self.median(|sample| sample.cpu_us(sample.cpu.server)), 2),
+            ("cpu_us_baseline", self.median(|sample| sample.cpu_us(sample.cpu.baseline)), 2),
             ("opened_s", self.median(|sample| sample.opened_s), 2),
-            (
-                "index_lag_s",
-                self.median(|sample| sample.events as f64 / sample.store_per_s - sample.answered_s),
-                2,
-            ),
+            ("index_lag_s", self.median(|sample| sample.events as f64 / sample.store_per_s - sample.answered_s), 2),
         ]
     }
 }
@@ -222,22 +171,11 @@ pub(crate) fn table(cells: &[Cell]) -> String {
     for (n, cell) in cells.iter().enumerate() {
         if n == 0 {
             text += &format!("{:>8} {:>7} {:>7}", "store", "streams", "writers");
-            text += &cell
-                .columns()
-                .map(|(name, ..)| format!(" {name:>17}"))
-                .concat();
+            text += &cell.columns().map(|(name, ..)| format!(" {name:>17}")).concat();
             text.push('\n');
         }
-        text += &format!(
-            "{:>8} {:>7} {:>7}",
-            cell.store,
-            cell.load.name(),
-            cell.writers
-        );
-        text += &cell
-            .columns()
-            .map(|(_, value, digits)| format!(" {value:>17.digits$}"))
-            .concat();
+        text += &format!("{:>8} {:>7} {:>7}", cell.store, cell.load.name(), cell.writers);
+        text += &cell.columns().map(|(_, value, digits)| format!(" {value:>17.digits$}")).concat();
         text.push('\n');
     }
     text + &comparison(cells)
@@ -253,12 +191,7 @@ fn comparison(cells: &[Cell]) -> String {
         }
         let (name, store, writers) = (cell.load.name(), cell.store, cell.writers);
         let rounds = listed(&ratios);
-        writeln!(
-            text,
-            "{store}/sqlite {name:>7} {writers:>7}: median {:.3}, rounds {rounds}",
-            median(ratios)
-        )
-        .unwrap();
+        writeln!(text, "{store}/sqlite {name:>7} {writers:>7}: median {:.3}, rounds {rounds}", median(ratios)).unwrap();
     }
     text
 }
@@ -272,10 +205,7 @@ pub(crate) fn json(cells: &[Cell]) -> String {
     let objects: Vec<String> = cells
         .iter()
         .map(|cell| {
-            let columns = cell
-                .columns()
-                .map(|(name, value, digits)| format!("\"{name}\":{value:.digits$}"))
-                .join(",");
+            let columns = cell.columns().map(|(name, value, digits)| format!("\"{name}\":{value:.digits$}")).join(",");
             let ratios: Vec<f64> = cell.samples.iter().map(|sample| sample.ratio).collect();
             format!(
                 "{{\"store\":\"{}\",\"streams\":\"{}\",\"writers\":{},{columns},\"ratios\":[{}],\"to_sqlite\":[{}]}}",

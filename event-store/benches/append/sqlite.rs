@@ -80,8 +80,7 @@ impl Side for Embedded {
 
     fn settle(&self, position: Position) {
         let store = self.open.upgrade().unwrap();
-        let indexed =
-            tokio::task::block_in_place(|| store.wait_indexed(position, Duration::from_secs(60)));
+        let indexed = tokio::task::block_in_place(|| store.wait_indexed(position, Duration::from_secs(60)));
         assert!(indexed, "the index must catch up");
     }
 
@@ -117,11 +116,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Writes the rows in commits of these sizes.
 fn insert(log: &Connection, rows: &[Row], sizes: &[usize]) -> Baseline {
-    let first: u64 = log
-        .query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| {
-            row.get(0)
-        })
-        .unwrap();
+    let first: u64 = log.query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| row.get(0)).unwrap();
     let (data, metadata) = (load::data(), load::metadata());
     let mut rows = rows.iter().zip(first + 1..);
     let mut insert = log
@@ -144,14 +139,10 @@ fn insert(log: &Connection, rows: &[Row], sizes: &[usize]) -> Baseline {
             insert.raw_bind_parameter(4, &*row.stream.category).unwrap();
             insert.raw_bind_parameter(5, &*row.stream.id).unwrap();
             insert.raw_bind_parameter(6, row.version as i64).unwrap();
-            insert
-                .raw_bind_parameter(7, &row.event_id.as_bytes()[..])
-                .unwrap();
+            insert.raw_bind_parameter(7, &row.event_id.as_bytes()[..]).unwrap();
             insert.raw_bind_parameter(8, KIND).unwrap();
             insert.raw_bind_parameter(9, SCHEMA_VERSION).unwrap();
-            insert
-                .raw_bind_parameter(10, &row.command_id.as_bytes()[..])
-                .unwrap();
+            insert.raw_bind_parameter(10, &row.command_id.as_bytes()[..]).unwrap();
             insert.raw_bind_parameter(11, &HASH[..]).unwrap();
             insert.raw_bind_parameter(12, &FINGERPRINT[..]).unwrap();
             insert.raw_bind_parameter(13, &metadata[..]).unwrap();
@@ -167,15 +158,10 @@ fn insert(log: &Connection, rows: &[Row], sizes: &[usize]) -> Baseline {
 /// The log table as the store has it, with the store's settings, and without what guards it against changes.
 fn open_bare(dir: &Path) -> Connection {
     let log = Connection::open(dir.join("log.sqlite")).unwrap();
-    log.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
-        .unwrap();
+    log.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
     log.pragma_update(None, "synchronous", "FULL").unwrap();
-    log.pragma_update(None, "wal_autocheckpoint", 32_000)
-        .unwrap();
+    log.pragma_update(None, "wal_autocheckpoint", 32_000).unwrap();
     log.pragma_update(None, "cache_size", -16_384).unwrap();
-    log.execute_batch(
-        "DROP TRIGGER IF EXISTS log_is_never_changed; DROP TRIGGER IF EXISTS log_is_never_cut",
-    )
-    .unwrap();
+    log.execute_batch("DROP TRIGGER IF EXISTS log_is_never_changed; DROP TRIGGER IF EXISTS log_is_never_cut").unwrap();
     log
 }

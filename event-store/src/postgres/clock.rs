@@ -16,11 +16,7 @@ pub(super) struct ServerClock {
 
 impl ServerClock {
     pub(super) fn new(given: Option<Clock>) -> Self {
-        Self {
-            base: Instant::now(),
-            at_base: AtomicI64::new(0),
-            given,
-        }
+        Self { base: Instant::now(), at_base: AtomicI64::new(0), given }
     }
 
     /// The server said `now` in an answer to what was asked at `asked`: half of the way there and back is taken off.

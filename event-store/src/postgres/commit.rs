@@ -66,10 +66,7 @@ pub(super) async fn commit(
         let questions = judge.questions(jobs, care);
         let mut commands = look_up(connection, judge, questions).await?;
         let mut judged = judge.judge(jobs, &commands);
-        let unsure = Questions {
-            commands: judge.unsure(jobs, &judged, care),
-            ..Questions::default()
-        };
+        let unsure = Questions { commands: judge.unsure(jobs, &judged, care), ..Questions::default() };
         let found = look_up(connection, judge, unsure).await?;
         if !found.is_empty() {
             // A batch that is refused leaves no trace, so for the others nothing is different.
@@ -93,23 +90,13 @@ pub(super) async fn commit(
     if let Err(error) = within(stall, sqlx::raw_sql(end).execute(connection)).await {
         judge.heads.roll_back();
         return Err(if wrote {
-            let accepted = judged
-                .accepted
-                .iter()
-                .filter_map(|accepted| first(&jobs[accepted.job]));
-            Failure::Unknown(
-                format!("the commit was not answered: {error}"),
-                accepted.collect(),
-            )
+            let accepted = judged.accepted.iter().filter_map(|accepted| first(&jobs[accepted.job]));
+            Failure::Unknown(format!("the commit was not answered: {error}"), accepted.collect())
         } else {
             Failure::Again(error.to_string())
         });
     }
-    Ok(Written {
-        judged,
-        head,
-        receipts,
-    })
+    Ok(Written { judged, head, receipts })
 }
 
 /// A batch's command and its first event.
@@ -125,9 +112,7 @@ async fn within_failure<T>(
     limit: std::time::Duration,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or_else(|_| Err(Failure::Again("the server did not answer".into())))
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::Again("the server did not answer".into())))
 }
 
 /// Locks the head. What was read of it before stays right for as long as nobody else writes.
@@ -137,20 +122,13 @@ async fn lock(
     judge: &mut Judge,
     care: Care,
 ) -> Result<HeadRow, Failure> {
-    let row = sqlx::raw_sql(LOCK_HEAD)
-        .fetch_one(connection)
-        .await
-        .map_err(|error| not_written(&error))?;
+    let row = sqlx::raw_sql(LOCK_HEAD).fetch_one(connection).await.map_err(|error| not_written(&error))?;
     let locked = rows::head(&row).map_err(|error| not_written(&error))?;
     if locked.incarnation != shared.incarnation {
-        return Err(Failure::Foreign(
-            "the database holds another log now".into(),
-        ));
+        return Err(Failure::Foreign("the database holds another log now".into()));
     }
     let (found, known) = (locked.head, judge.known);
-    if found.position < known.position
-        || (found.position == known.position && found.hash != known.hash)
-    {
+    if found.position < known.position || (found.position == known.position && found.hash != known.hash) {
         return Err(Failure::Foreign(format!(
             "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
             found.position, known.position
@@ -175,9 +153,7 @@ async fn look_up(
     metrics::counter!("daybook_store_head_lookups_total").increment(questions.streams.len() as u64);
     let part = |name: fn(&crate::record::StreamId) -> &str| {
         let names = questions.streams.iter();
-        names
-            .map(|stream| name(stream).as_bytes())
-            .collect::<Vec<_>>()
+        names.map(|stream| name(stream).as_bytes()).collect::<Vec<_>>()
     };
     let found = sqlx::query::<Postgres>(LOOK_UP)
         .bind(part(|stream| &stream.tenant))
@@ -192,16 +168,10 @@ async fn look_up(
             let (place, number) = (unsigned(&row, 1)? as usize - 1, unsigned(&row, 2)?);
             let event_id = row.try_get(3)?;
             if row.try_get(0)? {
-                let found = Found {
-                    first: number,
-                    event_id,
-                };
+                let found = Found { first: number, event_id };
                 commands.insert(questions.commands[place], found);
             } else {
-                let head = StreamHead {
-                    version: number,
-                    event_id,
-                };
+                let head = StreamHead { version: number, event_id };
                 judge.heads.keep(questions.keys[place], head);
             }
             Ok(())
@@ -229,9 +199,7 @@ async fn write(
     let mut receipts = Vec::with_capacity(judged.accepted.len());
     if !judged.accepted.is_empty() {
         let now = shared.clock.given().unwrap_or(locked.now);
-        head.recorded_at = now
-            .max(locked.head.recorded_at + 1)
-            .max(locked.answered_to + 1);
+        head.recorded_at = now.max(locked.head.recorded_at + 1).max(locked.answered_to + 1);
         for accepted in &judged.accepted {
             if let Job::Append(prepared) = &jobs[accepted.job] {
                 let starts = &judged.starts[accepted.starts_at..];
@@ -239,9 +207,7 @@ async fn write(
             }
         }
     }
-    rows.write(connection, locked.head, head, answered_to)
-        .await
-        .map_err(|error| not_written(&error))?;
+    rows.write(connection, locked.head, head, answered_to).await.map_err(|error| not_written(&error))?;
     Ok((head, receipts, true))
 }
 

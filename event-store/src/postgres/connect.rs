@@ -43,11 +43,8 @@ const WRITER: &str = "SET plan_cache_mode = force_generic_plan";
 
 /// How to get to the database.
 pub(super) fn address(options: &Options) -> Result<PgConnectOptions, OpenError> {
-    let address = PgConnectOptions::from_str(&options.url)
-        .map_err(|error| OpenError::Address(error.to_string()))?;
-    Ok(address
-        .application_name(&format!("daybook {}", options.role))
-        .disable_statement_logging())
+    let address = PgConnectOptions::from_str(&options.url).map_err(|error| OpenError::Address(error.to_string()))?;
+    Ok(address.application_name(&format!("daybook {}", options.role)).disable_statement_logging())
 }
 
 /// A new connection with the session's settings.
@@ -69,9 +66,7 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// A new connection to write on: refused where what is committed would not be safe.
-pub(super) async fn connect_to_write(
-    address: &PgConnectOptions,
-) -> Result<PgConnection, OpenError> {
+pub(super) async fn connect_to_write(address: &PgConnectOptions) -> Result<PgConnection, OpenError> {
     let mut connection = connect(address).await?;
     assert_durable(&mut connection).await?;
     sqlx::raw_sql(WRITER).execute(&mut connection).await?;
@@ -103,9 +98,7 @@ pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), 
     }
     let commit: String = row.try_get(3)?;
     if commit != "on" && commit != "remote_apply" {
-        return refuse(format!(
-            "synchronous_commit is {commit}, on or remote_apply is needed"
-        ));
+        return refuse(format!("synchronous_commit is {commit}, on or remote_apply is needed"));
     }
     if row.try_get(4)? {
         return refuse("the server is a standby".into());
@@ -114,27 +107,19 @@ pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), 
 }
 
 /// Waits for an answer of the server, but not for ever: who times out must throw the connection away, never use it again.
-pub(super) async fn within<T>(
-    limit: Duration,
-    answer: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
-    tokio::time::timeout(limit, answer)
-        .await
-        .unwrap_or_else(|_| {
-            Err(sqlx::Error::Io(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                "the server did not answer",
-            )))
-        })
+pub(super) async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer")))
+    })
 }
 
 /// Whether the connection is of no more use, rather than one statement refused.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         // Class 57P: the server stops, or an administrator ended the session; 25P03: it idled in a transaction; 08: the connection.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            code.starts_with("57P") || code == "25P03" || code.starts_with("08")
-        }),
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code == "25P03" || code.starts_with("08"))
+        }
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnDecode { .. }

@@ -33,14 +33,8 @@ RETURNING partition, owner, epoch, lease_until, position, hash, state";
 
 /// Whether a name can be one.
 fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
-    if key.name.is_empty()
-        || key.name.len() > MAX_NAME
-        || owner.is_empty()
-        || owner.len() > MAX_NAME
-    {
-        return Err(Error::No(format!(
-            "a consumer's name and owner have 1 to {MAX_NAME} bytes"
-        )));
+    if key.name.is_empty() || key.name.len() > MAX_NAME || owner.is_empty() || owner.len() > MAX_NAME {
+        return Err(Error::No(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
     }
     Ok(())
 }
@@ -89,16 +83,9 @@ pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), E
     changed(run(shared, work).await?)
 }
 
-pub(super) async fn save(
-    shared: &Arc<Shared>,
-    lease: &Lease,
-    checkpoint: Checkpoint,
-) -> Result<(), Error> {
+pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
-        return Err(Error::No(format!(
-            "a consumer's state of {} bytes, {MAX_STATE} at most",
-            checkpoint.state.len()
-        )));
+        return Err(Error::No(format!("a consumer's state of {} bytes, {MAX_STATE} at most", checkpoint.state.len())));
     }
     let (task, lease) = (Arc::clone(shared), lease.clone());
     let work = async move {
@@ -122,11 +109,7 @@ pub(super) async fn save(
 }
 
 fn changed(rows: u64) -> Result<(), Error> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(Error::LeaseLost)
-    }
+    if rows == 1 { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
 /// Does a change in a task of its own.
@@ -140,9 +123,7 @@ async fn run<T: Send + 'static>(
     match shared.tasks.spawn(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(sqlx::Error::PoolClosed)) => Err(Error::Closed),
-        Ok(Err(error @ (sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut))) => {
-            Err(Error::No(error.to_string()))
-        }
+        Ok(Err(error @ (sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut))) => Err(Error::No(error.to_string())),
         Ok(Err(error)) => Err(Error::Unknown(error.to_string())),
         Err(error) => Err(Error::Unknown(error.to_string())),
     }
@@ -158,9 +139,7 @@ pub(super) async fn row(shared: &Shared, key: &ConsumerKey) -> Result<Option<Con
         .bind(i64::from(key.partition))
         .fetch_optional(connection));
     let row = found?;
-    row.map(|row| read(&key.name, &row))
-        .transpose()
-        .map_err(|error| read_error(&error))
+    row.map(|row| read(&key.name, &row)).transpose().map_err(|error| read_error(&error))
 }
 
 /// Every row of a name, in order of partition.
@@ -181,8 +160,7 @@ fn read(name: &str, row: &PgRow) -> sqlx::Result<ConsumerRow> {
         lease: Lease {
             key: ConsumerKey {
                 name: name.to_owned(),
-                partition: u32::try_from(unsigned(row, 0)?)
-                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+                partition: u32::try_from(unsigned(row, 0)?).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
             },
             owner: rows::text(row.try_get(1)?)?.to_owned(),
             epoch: unsigned(row, 2)?,

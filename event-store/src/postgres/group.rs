@@ -89,12 +89,7 @@ pub(super) struct Judge {
 
 impl Judge {
     pub(super) fn new(capacity: usize, known: Head, opened_at: u64) -> Self {
-        Self {
-            heads: Heads::new(capacity, false),
-            capacity,
-            known,
-            opened_at,
-        }
+        Self { heads: Heads::new(capacity, false), capacity, known, opened_at }
     }
 
     /// Forgets the heads: somebody else has written.
@@ -135,8 +130,7 @@ impl Judge {
             (Job::Append(prepared), Verdict::Conflict(_)) => Some(prepared.batch.command_id),
             _ => None,
         });
-        ids.filter(|id| care == Care::Usual && self.is_new(*id))
-            .collect()
+        ids.filter(|id| care == Care::Usual && self.is_new(*id)).collect()
     }
 
     /// Judges the jobs in their order.
@@ -155,13 +149,7 @@ impl Judge {
         judged
     }
 
-    fn judge_batch(
-        &mut self,
-        place: usize,
-        prepared: &Prepared,
-        commands: &Commands,
-        judged: &mut Judged,
-    ) -> Verdict {
+    fn judge_batch(&mut self, place: usize, prepared: &Prepared, commands: &Commands, judged: &mut Judged) -> Verdict {
         let id = prepared.batch.command_id;
         if let Some(&accepted) = judged.commands.get(&id) {
             return Verdict::Repeated(accepted);
@@ -190,14 +178,8 @@ impl Judge {
     }
 
     fn accept(&mut self, place: usize, prepared: &Prepared, starts_at: usize, judged: &mut Judged) {
-        let Batch {
-            command_id, writes, ..
-        } = &prepared.batch;
-        for ((write, &key), &start) in writes
-            .iter()
-            .zip(&prepared.keys)
-            .zip(&judged.starts[starts_at..])
-        {
+        let Batch { command_id, writes, .. } = &prepared.batch;
+        for ((write, &key), &start) in writes.iter().zip(&prepared.keys).zip(&judged.starts[starts_at..]) {
             let Some(head) = write.head_after(start) else {
                 continue;
             };
@@ -206,10 +188,7 @@ impl Judge {
             judged.bytes += write.bytes();
         }
         judged.commands.insert(*command_id, judged.accepted.len());
-        judged.accepted.push(Accepted {
-            job: place,
-            starts_at,
-        });
+        judged.accepted.push(Accepted { job: place, starts_at });
     }
 
     /// The last event of a stream, batches of the group in hand included. What is not in memory was asked for and not found.

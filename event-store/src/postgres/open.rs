@@ -70,10 +70,7 @@ impl Store {
         check_head(&mut connection, &found.head).await?;
 
         let shared = Arc::new(Shared {
-            queue: Queue::new(Weight {
-                events: options.queue_events,
-                bytes: options.queue_bytes,
-            }),
+            queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
             pool: pool(&options, address.clone()),
             address,
             head: watch::Sender::new(found.head),
@@ -118,12 +115,10 @@ fn pool(options: &Options, address: sqlx::postgres::PgConnectOptions) -> PgPool 
             Box::pin(async move {
                 prepare(connection).await?;
                 // Consumer rows are written here.
-                assert_durable(connection)
-                    .await
-                    .map_err(|error| match error {
-                        OpenError::Postgres(error) => error,
-                        other => sqlx::Error::Configuration(other.into()),
-                    })
+                assert_durable(connection).await.map_err(|error| match error {
+                    OpenError::Postgres(error) => error,
+                    other => sqlx::Error::Configuration(other.into()),
+                })
             })
         })
         .connect_lazy_with(address)
@@ -140,17 +135,12 @@ async fn check_head(connection: &mut PgConnection, head: &Head) -> Result<(), Op
         (Some(row), _) => rows::hash(row.try_get(0)?)?,
         (None, 0) => hash::START,
         (None, position) => {
-            return Err(OpenError::Damaged(format!(
-                "the head is at position {position}, where there is no record"
-            )));
+            return Err(OpenError::Damaged(format!("the head is at position {position}, where there is no record")));
         }
     };
     if last == head.hash {
         Ok(())
     } else {
-        Err(OpenError::Damaged(format!(
-            "the head's hash is not that of the record at position {}",
-            head.position
-        )))
+        Err(OpenError::Damaged(format!("the head's hash is not that of the record at position {}", head.position)))
     }
 }

@@ -63,14 +63,8 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
-        let state = State {
-            waiting: Waiting::new(most),
-            closed: None,
-        };
-        Self {
-            state: Mutex::new(state),
-            arrived: Notify::new(),
-        }
+        let state = State { waiting: Waiting::new(most), closed: None };
+        Self { state: Mutex::new(state), arrived: Notify::new() }
     }
 
     /// Puts a job at the end, or drops it and says why.

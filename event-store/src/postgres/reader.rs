@@ -73,11 +73,7 @@ pub(super) async fn page(
     limit: usize,
     head: Position,
 ) -> Result<Page, Error> {
-    let mut page = Page {
-        records: Vec::new(),
-        next: after,
-        head,
-    };
+    let mut page = Page { records: Vec::new(), next: after, head };
     if limit == 0 || after >= head {
         return Ok(page);
     }
@@ -89,12 +85,7 @@ pub(super) async fn page(
     Ok(page)
 }
 
-async fn fill(
-    connection: &mut PgConnection,
-    page: &mut Page,
-    filter: &Filter,
-    limit: usize,
-) -> sqlx::Result<()> {
+async fn fill(connection: &mut PgConnection, page: &mut Page, filter: &Filter, limit: usize) -> sqlx::Result<()> {
     page.records.clear();
     let (head, mut after) = (page.head, page.next);
     let mut upto = head.min(after + MOST_SEEN);
@@ -114,10 +105,7 @@ async fn fill(
     let full = records.len() > limit;
     if full && let Some(beyond) = records.pop() {
         let last = records.last().map_or(0, |last| last.position);
-        if records
-            .last()
-            .is_none_or(|last| last.command_id != beyond.command_id)
-        {
+        if records.last().is_none_or(|last| last.command_id != beyond.command_id) {
             page.next = beyond.position - 1;
             page.records = records;
             return Ok(());
@@ -129,9 +117,7 @@ async fn fill(
         at = last.position;
     }
     if at < head {
-        let end = end_of_batch(connection, at)
-            .await?
-            .map_or(head, |end| end.min(head));
+        let end = end_of_batch(connection, at).await?.map_or(head, |end| end.min(head));
         if end > at {
             records.extend(select(connection, at, end, filter, MOST_SEEN as usize).await?);
         }
@@ -144,9 +130,7 @@ async fn fill(
 
 fn bytes(records: &[Record]) -> usize {
     let bytes = records.iter();
-    bytes
-        .map(|record| record.data.len() + record.metadata.len())
-        .sum()
+    bytes.map(|record| record.data.len() + record.metadata.len()).sum()
 }
 
 async fn select(
@@ -158,9 +142,7 @@ async fn select(
 ) -> sqlx::Result<Vec<Record>> {
     let rows = select_rows(connection, after, upto, filter, limit).await?;
     let mut names = Names::default();
-    rows.iter()
-        .map(|row| rows::record(row, &mut names))
-        .collect()
+    rows.iter().map(|row| rows::record(row, &mut names)).collect()
 }
 
 /// The rows of a page, [`MOST_BYTES`] and one record at most.
@@ -187,27 +169,14 @@ fn names(names: &[String]) -> Vec<&[u8]> {
     names.iter().map(String::as_bytes).collect()
 }
 
-pub(super) async fn end_of_batch(
-    connection: &mut PgConnection,
-    at: Position,
-) -> sqlx::Result<Option<Position>> {
-    let row = sqlx::query::<Postgres>(END_OF_BATCH)
-        .bind(signed(at))
-        .fetch_optional(connection)
-        .await?;
+pub(super) async fn end_of_batch(connection: &mut PgConnection, at: Position) -> sqlx::Result<Option<Position>> {
+    let row = sqlx::query::<Postgres>(END_OF_BATCH).bind(signed(at)).fetch_optional(connection).await?;
     row.map(|row| unsigned(&row, 0)).transpose()
 }
 
-async fn skip(
-    connection: &mut PgConnection,
-    after: Position,
-    filter: &Filter,
-) -> sqlx::Result<Option<Position>> {
-    let row = sqlx::query::<Postgres>(SKIP)
-        .bind(signed(after))
-        .bind(names(&filter.categories))
-        .fetch_one(connection)
-        .await?;
+async fn skip(connection: &mut PgConnection, after: Position, filter: &Filter) -> sqlx::Result<Option<Position>> {
+    let row =
+        sqlx::query::<Postgres>(SKIP).bind(signed(after)).bind(names(&filter.categories)).fetch_one(connection).await?;
     let next: Option<i64> = row.try_get(0)?;
     Ok(next.map(i64::unsigned_abs))
 }
@@ -224,10 +193,7 @@ fn check_holes(after: Position, page: &Page) -> Result<(), Error> {
     if expected == page.next + 1 {
         Ok(())
     } else {
-        Err(Error::Damaged {
-            position: expected,
-            what: "there is no record".into(),
-        })
+        Err(Error::Damaged { position: expected, what: "there is no record".into() })
     }
 }
 
@@ -280,10 +246,7 @@ pub(super) async fn stream(
         if expected.is_some_and(|expected| expected != record.version) {
             return Err(Error::Damaged {
                 position: record.position,
-                what: format!(
-                    "version {} of {stream:?} is not where it belongs",
-                    record.version
-                ),
+                what: format!("version {} of {stream:?} is not where it belongs", record.version),
             });
         }
         records.push(record);
@@ -292,10 +255,7 @@ pub(super) async fn stream(
 }
 
 /// The last version of a stream and its event's id.
-pub(super) async fn stream_head(
-    shared: &Shared,
-    stream: &StreamId,
-) -> Result<Option<(Version, Uuid)>, Error> {
+pub(super) async fn stream_head(shared: &Shared, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
     let found = reading!(shared, connection => sqlx::query::<Postgres>(
             "SELECT version, event_id FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 \
              ORDER BY version DESC LIMIT 1",
@@ -304,10 +264,7 @@ pub(super) async fn stream_head(
         .bind(stream.category.as_bytes())
         .bind(stream.id.as_bytes())
         .fetch_optional(connection));
-    found?
-        .map(|row| Ok((unsigned(&row, 0)?, row.try_get(1)?)))
-        .transpose()
-        .map_err(|error| read_error(&error))
+    found?.map(|row| Ok((unsigned(&row, 0)?, row.try_get(1)?))).transpose().map_err(|error| read_error(&error))
 }
 
 /// The receipt of a command.
@@ -335,11 +292,7 @@ pub(super) async fn receipt(shared: &Shared, first: Position) -> Result<Receipt,
 }
 
 /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement.
-pub(super) async fn position_at(
-    shared: &Shared,
-    instant: Micros,
-    head: Position,
-) -> Result<Position, Error> {
+pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position) -> Result<Position, Error> {
     let found = reading!(shared, connection => sqlx::query::<Postgres>(
             "WITH RECURSIVE search (low, high) AS ( \
                SELECT 0::bigint, $2::bigint \
@@ -354,9 +307,6 @@ pub(super) async fn position_at(
         .fetch_optional(connection));
     match found? {
         Some(row) => unsigned(&row, 0).map_err(|error| read_error(&error)),
-        None => Err(Error::Damaged {
-            position: head,
-            what: "there are positions without a record before it".into(),
-        }),
+        None => Err(Error::Damaged { position: head, what: "there are positions without a record before it".into() }),
     }
 }

@@ -44,12 +44,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// The rows of a batch that goes in after `head`, which moves on; its receipt.
-    pub(super) fn put_batch(
-        &mut self,
-        head: &mut Head,
-        prepared: &'a Prepared,
-        starts: &[u64],
-    ) -> Receipt {
+    pub(super) fn put_batch(&mut self, head: &mut Head, prepared: &'a Prepared, starts: &[u64]) -> Receipt {
         let batch = &prepared.batch;
         let first_position = head.position + 1;
         let mut leaves = prepared.leaves.iter();
@@ -66,11 +61,7 @@ impl<'a> Rows<'a> {
                     metadata: &event.metadata,
                     data: &event.data,
                 };
-                let ready = if write.expected == Expectation::Any {
-                    None
-                } else {
-                    leaves.next()
-                };
+                let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
                 let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
                 head.position += 1;
                 head.hash = hash::chain(&head.hash, head.position, head.recorded_at, &leaf);
@@ -95,13 +86,7 @@ impl<'a> Rows<'a> {
     }
 
     /// One row more; `head` is where it stands.
-    pub(super) fn put(
-        &mut self,
-        event: &Leaf<'a>,
-        command_id: Uuid,
-        head: &Head,
-        fingerprint: Option<&'a [u8]>,
-    ) {
+    pub(super) fn put(&mut self, event: &Leaf<'a>, command_id: Uuid, head: &Head, fingerprint: Option<&'a [u8]>) {
         self.instants.push(head.recorded_at);
         self.versions.push(signed(event.version));
         self.schema_versions.push(i64::from(event.schema_version));
@@ -146,10 +131,6 @@ impl<'a> Rows<'a> {
             .bind(answered_to)
             .execute(connection)
             .await?;
-        if moved.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(sqlx::Error::RowNotFound)
-        }
+        if moved.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
     }
 }

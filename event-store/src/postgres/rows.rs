@@ -87,11 +87,7 @@ pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
     // By the simple protocol values come as text, which only owned types are read from.
     let bytes: Vec<u8> = row.try_get(1)?;
     Ok(HeadRow {
-        head: Head {
-            position: unsigned(row, 0)?,
-            hash: hash(&bytes)?,
-            recorded_at: row.try_get(2)?,
-        },
+        head: Head { position: unsigned(row, 0)?, hash: hash(&bytes)?, recorded_at: row.try_get(2)? },
         answered_to: row.try_get(3)?,
         now: row.try_get(4)?,
         incarnation: row.try_get(5)?,
@@ -110,10 +106,7 @@ pub(super) fn receipt(rows: &[PgRow], first: Position) -> Result<Receipt, Error>
     for row in rows {
         add_to_receipt(&mut receipt, row).map_err(|error| read_error(&error))?;
     }
-    receipt.ok_or_else(|| Error::Damaged {
-        position: first,
-        what: "there is no record".into(),
-    })
+    receipt.ok_or_else(|| Error::Damaged { position: first, what: "there is no record".into() })
 }
 
 fn add_to_receipt(receipt: &mut Option<Receipt>, row: &PgRow) -> sqlx::Result<()> {
@@ -130,19 +123,9 @@ fn add_to_receipt(receipt: &mut Option<Receipt>, row: &PgRow) -> sqlx::Result<()
         }),
     };
     receipt.last_position = position;
-    let names: [&str; 3] = [
-        text(row.try_get(4)?)?,
-        text(row.try_get(5)?)?,
-        text(row.try_get(6)?)?,
-    ];
+    let names: [&str; 3] = [text(row.try_get(4)?)?, text(row.try_get(5)?)?, text(row.try_get(6)?)?];
     match receipt.streams.last_mut() {
-        Some(last)
-            if [
-                &*last.stream.tenant,
-                &*last.stream.category,
-                &*last.stream.id,
-            ] == names =>
-        {
+        Some(last) if [&*last.stream.tenant, &*last.stream.category, &*last.stream.id] == names => {
             last.last_version = version;
         }
         _ => receipt.streams.push(StreamReceipt {

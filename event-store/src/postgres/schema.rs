@@ -43,19 +43,10 @@ pub async fn migrate(url: &str) -> Result<(), OpenError> {
 /// Why the database refused.
 pub async fn grant(url: &str, role: &str) -> Result<(), OpenError> {
     let mut connection = connect(&address(&Options::new(url).role("grant"))?).await?;
-    let name: String = sqlx::query("SELECT quote_ident($1)")
-        .bind(role)
-        .fetch_one(&mut connection)
-        .await?
-        .try_get(0)?;
-    let rights: String = RIGHTS
-        .iter()
-        .map(|right| format!("GRANT {right} TO {name};\n"))
-        .collect();
+    let name: String = sqlx::query("SELECT quote_ident($1)").bind(role).fetch_one(&mut connection).await?.try_get(0)?;
+    let rights: String = RIGHTS.iter().map(|right| format!("GRANT {right} TO {name};\n")).collect();
     // The name was quoted by the server; the rest stands above.
-    sqlx::raw_sql(AssertSqlSafe(rights))
-        .execute(&mut connection)
-        .await?;
+    sqlx::raw_sql(AssertSqlSafe(rights)).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
@@ -66,13 +57,8 @@ pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<(), OpenEr
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql("SET LOCAL lock_timeout = 0")
-        .execute(&mut *transaction)
-        .await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::raw_sql("SET LOCAL lock_timeout = 0").execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     sqlx::raw_sql(
         "CREATE SCHEMA IF NOT EXISTS daybook; \
          CREATE TABLE IF NOT EXISTS daybook.migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
@@ -87,10 +73,7 @@ pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<(), OpenEr
             .bind(version)
             .execute(&mut *transaction)
             .await?;
-        tracing::info!(
-            store.schema = version,
-            "the event store's schema was brought up"
-        );
+        tracing::info!(store.schema = version, "the event store's schema was brought up");
     }
     if found == 0 {
         sqlx::query("INSERT INTO daybook.store VALUES (1, gen_random_uuid(), now(), $1, $2, $3)")
@@ -118,32 +101,17 @@ async fn found(connection: &mut PgConnection) -> Result<i32, OpenError> {
         .await?
         .try_get(0)?;
     if found > KNOWN {
-        return Err(OpenError::Schema {
-            found,
-            known: KNOWN,
-        });
+        return Err(OpenError::Schema { found, known: KNOWN });
     }
     Ok(found)
 }
 
 /// Refuses a log whose records are dealt out in another way than this version does it.
 pub(super) async fn assert_partitions(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let row = sqlx::query(
-        "SELECT stream_partitions, correlation_partitions, partition_hash FROM daybook.store",
-    )
-    .fetch_one(connection)
-    .await?;
+    let row = sqlx::query("SELECT stream_partitions, correlation_partitions, partition_hash FROM daybook.store")
+        .fetch_one(connection)
+        .await?;
     let found: (i64, i64, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let known = (
-        i64::from(partition::STREAMS),
-        i64::from(partition::CORRELATIONS),
-        partition::HASH.to_owned(),
-    );
-    if found == known {
-        Ok(())
-    } else {
-        Err(OpenError::Partitions(format!(
-            "{found:?} and not {known:?}"
-        )))
-    }
+    let known = (i64::from(partition::STREAMS), i64::from(partition::CORRELATIONS), partition::HASH.to_owned());
+    if found == known { Ok(()) } else { Err(OpenError::Partitions(format!("{found:?} and not {known:?}"))) }
 }

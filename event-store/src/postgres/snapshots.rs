@@ -54,19 +54,14 @@ impl Kept {
     fn batch(&self) -> Vec<((StreamId, u32), Snapshot)> {
         let waiting = self.lock();
         let batch = waiting.iter().take(BATCH);
-        batch
-            .map(|(key, kept)| (key.clone(), kept.clone()))
-            .collect()
+        batch.map(|(key, kept)| (key.clone(), kept.clone())).collect()
     }
 
     /// Forgets what was written, or cannot be, unless a newer one has come since.
     fn forget(&self, batch: &[((StreamId, u32), Snapshot)]) {
         let mut waiting = self.lock();
         for (key, written) in batch {
-            if waiting
-                .get(key)
-                .is_some_and(|kept| kept.version == written.version)
-            {
+            if waiting.get(key).is_some_and(|kept| kept.version == written.version) {
                 waiting.remove(key);
             }
         }
@@ -103,21 +98,12 @@ pub(super) async fn write_on(shared: Arc<Shared>) {
 async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Result<()> {
     let part = |name: fn(&StreamId) -> &str| {
         let names = batch.iter();
-        names
-            .map(|((stream, _), _)| name(stream).as_bytes())
-            .collect::<Vec<_>>()
+        names.map(|((stream, _), _)| name(stream).as_bytes()).collect::<Vec<_>>()
     };
-    let numbers = |number: fn(&Snapshot) -> i64| -> Vec<i64> {
-        batch.iter().map(|(_, snapshot)| number(snapshot)).collect()
-    };
-    let ids: Vec<_> = batch
-        .iter()
-        .map(|(_, snapshot)| snapshot.event_id)
-        .collect();
-    let states: Vec<&[u8]> = batch
-        .iter()
-        .map(|(_, snapshot)| &snapshot.state[..])
-        .collect();
+    let numbers =
+        |number: fn(&Snapshot) -> i64| -> Vec<i64> { batch.iter().map(|(_, snapshot)| number(snapshot)).collect() };
+    let ids: Vec<_> = batch.iter().map(|(_, snapshot)| snapshot.event_id).collect();
+    let states: Vec<&[u8]> = batch.iter().map(|(_, snapshot)| &snapshot.state[..]).collect();
     let mut connection = shared.pool.acquire().await?;
     sqlx::query::<Postgres>(
         "INSERT INTO daybook.snapshot AS s (tenant, category, stream_id, fold, version, event_id, state) \
@@ -139,11 +125,7 @@ async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Re
 }
 
 /// The newest snapshot of a stream by this fold.
-pub(super) async fn newest(
-    shared: &Shared,
-    stream: &StreamId,
-    fold: u32,
-) -> Result<Option<Snapshot>, Error> {
+pub(super) async fn newest(shared: &Shared, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
     if let Some(kept) = shared.snapshots.get(stream, fold) {
         return Ok(Some(kept));
     }

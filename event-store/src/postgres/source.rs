@@ -21,10 +21,7 @@ impl Source for Store {
     async fn end(&self) -> Result<End, Error> {
         let found = reading!(self.shared, connection => sqlx::query::<Postgres>(HEAD).fetch_one(connection));
         let row = rows::head(&found?).map_err(|error| read_error(&error))?;
-        Ok(End {
-            head: row.head,
-            answered_to: row.answered_to,
-        })
+        Ok(End { head: row.head, answered_to: row.answered_to })
     }
 
     async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Raw>, Error> {
@@ -36,31 +33,20 @@ impl Source for Store {
     }
 }
 
-async fn raw(
-    connection: &mut PgConnection,
-    after: Position,
-    limit: usize,
-    head: Position,
-) -> sqlx::Result<Vec<Raw>> {
+async fn raw(connection: &mut PgConnection, after: Position, limit: usize, head: Position) -> sqlx::Result<Vec<Raw>> {
     let all = Filter::default();
     let mut found = select_rows(connection, after, head, &all, limit).await?;
     let last = found.last().map_or(Ok(head), |row| unsigned(row, 0))?;
     if last < head {
-        let end = end_of_batch(connection, last)
-            .await?
-            .unwrap_or(head)
-            .min(head);
+        let end = end_of_batch(connection, last).await?.unwrap_or(head).min(head);
         if end > last {
             let rest = (end - last) as usize;
             found.extend(select_rows(connection, last, end, &all, rest).await?);
         }
     }
     let mut names = Names::default();
-    let raws = found.iter().map(|row| {
-        Ok(Raw {
-            record: rows::record(row, &mut names)?,
-            fingerprint: rows::fingerprint(row)?,
-        })
-    });
+    let raws = found
+        .iter()
+        .map(|row| Ok(Raw { record: rows::record(row, &mut names)?, fingerprint: rows::fingerprint(row)? }));
     raws.collect()
 }

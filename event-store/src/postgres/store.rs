@@ -27,10 +27,7 @@ pub struct Store {
 
 impl Store {
     pub(super) fn new(shared: Arc<Shared>, writer: JoinHandle<()>) -> Self {
-        Self {
-            shared,
-            writer: Mutex::new(Some(writer)),
-        }
+        Self { shared, writer: Mutex::new(Some(writer)) }
     }
 
     /// Becomes the reason once the store has stopped by itself, because the database does not hold the log any more that was opened:
@@ -45,18 +42,9 @@ impl Store {
             Err(error) => return Pending::ready(Err(error)),
         };
         let (reply, receiver) = oneshot::channel();
-        let keys = batch
-            .writes
-            .iter()
-            .map(|write| key_of(&write.stream))
-            .collect();
+        let keys = batch.writes.iter().map(|write| key_of(&write.stream)).collect();
         let leaves = hash::leaves(&batch, weight.events);
-        let job = Job::Append(Prepared {
-            batch,
-            keys,
-            leaves,
-            reply,
-        });
+        let job = Job::Append(Prepared { batch, keys, leaves, reply });
         match self.shared.queue.push(job, weight) {
             Ok(()) => Pending::returning(receiver),
             Err(error) => {
@@ -71,11 +59,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let job = Job::Barrier { floor, reply };
         self.shared.queue.push(job, Weight::default())?;
-        answer.await.unwrap_or_else(|_| {
-            Err(Error::Unknown(
-                "the writer stopped before it answered".into(),
-            ))
-        })
+        answer.await.unwrap_or_else(|_| Err(Error::Unknown("the writer stopped before it answered".into())))
     }
 }
 
@@ -104,12 +88,7 @@ impl EventStore for Store {
         reader::stream_head(&self.shared, stream).await
     }
 
-    async fn read_log(
-        &self,
-        after: Position,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         let mut head = self.shared.head.borrow().position;
         if after >= head && limit > 0 {
             // Whoever asks may have been told of a commit of another process before the watch was.
@@ -142,12 +121,7 @@ impl EventStore for Store {
         self.shared.clock.now()
     }
 
-    async fn acquire(
-        &self,
-        key: &ConsumerKey,
-        owner: &str,
-        lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error> {
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         consumers::acquire(&self.shared, key, owner, lease_us).await
     }
 
@@ -177,15 +151,9 @@ impl EventStore for Store {
 
     async fn close(&self) -> Result<(), Error> {
         self.shared.queue.close();
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            writer
-                .await
-                .map_err(|error| Error::Unknown(error.to_string()))?;
+            writer.await.map_err(|error| Error::Unknown(error.to_string()))?;
         }
         self.shared.stop.cancel();
         self.shared.tasks.close();
@@ -202,11 +170,7 @@ impl EventStore for Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.shared.queue.close();
-        let writer = self
-            .writer
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let shared = Arc::clone(&self.shared);
         if let (Some(writer), Ok(runtime)) = (writer, tokio::runtime::Handle::try_current()) {
             drop(runtime.spawn(async move {
@@ -221,8 +185,6 @@ impl Drop for Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("incarnation", &self.shared.incarnation)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("incarnation", &self.shared.incarnation).finish_non_exhaustive()
     }
 }

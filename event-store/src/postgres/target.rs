@@ -34,17 +34,12 @@ impl Target {
     }
 
     async fn lock(&mut self) -> sqlx::Result<HeadRow> {
-        let row = sqlx::raw_sql(LOCK_HEAD)
-            .fetch_one(&mut self.connection)
-            .await?;
+        let row = sqlx::raw_sql(LOCK_HEAD).fetch_one(&mut self.connection).await?;
         rows::head(&row)
     }
 
     async fn end_with(&mut self, sql: &'static str) -> sqlx::Result<()> {
-        sqlx::raw_sql(sql)
-            .execute(&mut self.connection)
-            .await
-            .map(drop)
+        sqlx::raw_sql(sql).execute(&mut self.connection).await.map(drop)
     }
 }
 
@@ -54,10 +49,7 @@ impl copy::Target for Target {
         let locked = self.lock().await.map_err(|error| failed(&error))?;
         if locked.incarnation != incarnation {
             if locked.head.position > 0 {
-                return Err(Error::Foreign(format!(
-                    "it holds the log {} and not {incarnation}",
-                    locked.incarnation
-                )));
+                return Err(Error::Foreign(format!("it holds the log {} and not {incarnation}", locked.incarnation)));
             }
             // A store that is open on the empty log sees that it is another now, and stops.
             sqlx::query::<Postgres>("UPDATE daybook.store SET incarnation = $1")
@@ -66,13 +58,8 @@ impl copy::Target for Target {
                 .await
                 .map_err(|error| failed(&error))?;
         }
-        self.end_with("COMMIT")
-            .await
-            .map_err(|error| failed(&error))?;
-        Ok(End {
-            head: locked.head,
-            answered_to: locked.answered_to,
-        })
+        self.end_with("COMMIT").await.map_err(|error| failed(&error))?;
+        Ok(End { head: locked.head, answered_to: locked.answered_to })
     }
 
     async fn put(&mut self, after: Head, records: &[Raw], end: End) -> Result<(), Error> {
@@ -84,11 +71,7 @@ impl copy::Target for Target {
             )));
         }
         let mut rows = Rows::default();
-        for Raw {
-            record,
-            fingerprint,
-        } in records
-        {
+        for Raw { record, fingerprint } in records {
             let leaf = Leaf {
                 stream: &record.stream,
                 version: record.version,
@@ -98,38 +81,25 @@ impl copy::Target for Target {
                 metadata: &record.metadata,
                 data: &record.data,
             };
-            let at = Head {
-                position: record.position,
-                hash: record.hash,
-                recorded_at: record.recorded_at,
-            };
+            let at = Head { position: record.position, hash: record.hash, recorded_at: record.recorded_at };
             let fingerprint = fingerprint.as_ref().map(|bytes| &bytes[..]);
             rows.put(&leaf, record.command_id, &at, fingerprint);
         }
         let answered_to = locked.answered_to.max(end.answered_to);
-        rows.write(&mut self.connection, locked.head, end.head, answered_to)
-            .await
-            .map_err(|error| failed(&error))?;
-        self.end_with("COMMIT")
-            .await
-            .map_err(|error| failed(&error))
+        rows.write(&mut self.connection, locked.head, end.head, answered_to).await.map_err(|error| failed(&error))?;
+        self.end_with("COMMIT").await.map_err(|error| failed(&error))
     }
 
     async fn count(&mut self) -> Result<(u64, End), Error> {
-        let row = sqlx::query::<Postgres>(HEAD)
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(|error| failed(&error))?;
+        let row =
+            sqlx::query::<Postgres>(HEAD).fetch_one(&mut self.connection).await.map_err(|error| failed(&error))?;
         let found = rows::head(&row).map_err(|error| failed(&error))?;
         let row = sqlx::query::<Postgres>("SELECT count(*) FROM daybook.events")
             .fetch_one(&mut self.connection)
             .await
             .map_err(|error| failed(&error))?;
         let count = unsigned(&row, 0).map_err(|error| failed(&error))?;
-        let end = End {
-            head: found.head,
-            answered_to: found.answered_to,
-        };
+        let end = End { head: found.head, answered_to: found.answered_to };
         Ok((count, end))
     }
 }
@@ -142,7 +112,5 @@ impl std::fmt::Debug for Target {
 
 /// What was asked of the target may or may not have been done; run again, the copy finds out.
 fn failed(error: &sqlx::Error) -> Error {
-    Error::Store(crate::Error::Unknown(format!(
-        "the target failed: {error}; run the copy again to go on"
-    )))
+    Error::Store(crate::Error::Unknown(format!("the target failed: {error}; run the copy again to go on")))
 }

@@ -49,18 +49,13 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
 async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()> {
     // Before it is asked: what this process commits meanwhile may be newer than the answer.
     let (known, asked): (Head, _) = (*shared.head.borrow(), Instant::now());
-    let row = within(
-        shared.options.stall,
-        sqlx::query(HEAD).fetch_one(connection),
-    )
-    .await?;
+    let row = within(shared.options.stall, sqlx::query(HEAD).fetch_one(connection)).await?;
     let found = rows::head(&row)?;
     shared.clock.learn(asked, found.now);
     let same_place = found.head.position == known.position;
     if found.incarnation != shared.incarnation {
         shared.fail("the database holds another log now");
-    } else if found.head.position < known.position || (same_place && found.head.hash != known.hash)
-    {
+    } else if found.head.position < known.position || (same_place && found.head.hash != known.hash) {
         shared.fail(&format!(
             "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
             found.head.position, known.position
@@ -75,10 +70,8 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
 pub(super) async fn listen(shared: Arc<Shared>) {
     let own = shared.handle.to_string();
     loop {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(CONNECT)
-            .connect_lazy_with(shared.address.clone());
+        let pool =
+            PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT).connect_lazy_with(shared.address.clone());
         if let Err(error) = hear(&shared, &pool, &own).await {
             tracing::debug!(%error, "notifications are not heard");
         }
@@ -109,10 +102,7 @@ pub(super) async fn notify(shared: Arc<Shared>) {
             None => quiet(&shared).await,
         };
         if let Some(mut open) = open {
-            let said = sqlx::query("SELECT pg_notify($1, $2)")
-                .bind(CHANNEL)
-                .bind(&own)
-                .execute(&mut open);
+            let said = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&own).execute(&mut open);
             match timeout(shared.options.stall, said).await {
                 Ok(Ok(_)) => connection = Some(open),
                 _ => tracing::debug!("a notification was not sent"),
@@ -125,9 +115,6 @@ pub(super) async fn notify(shared: Arc<Shared>) {
 /// A connection whose commits are not synced: nothing but notifications is sent on it, and they are not kept anyway.
 async fn quiet(shared: &Shared) -> Option<PgConnection> {
     let mut connection = connect(&shared.address).await.ok()?;
-    sqlx::raw_sql("SET synchronous_commit = off")
-        .execute(&mut connection)
-        .await
-        .ok()?;
+    sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection).await.ok()?;
     Some(connection)
 }

@@ -54,10 +54,7 @@ impl Writer {
     pub(super) async fn run(mut self) {
         let _ends = Ends(Arc::clone(&self.shared));
         let shared = Arc::clone(&self.shared);
-        let bound = Weight {
-            events: shared.options.group_events,
-            bytes: shared.options.group_bytes,
-        };
+        let bound = Weight { events: shared.options.group_events, bytes: shared.options.group_bytes };
         while let Some(jobs) = shared.queue.take(bound).await {
             if !self.write_group(jobs).await {
                 return;
@@ -94,11 +91,7 @@ impl Writer {
                 }
                 Err(Failure::Again(why)) => why,
                 Err(Failure::Unknown(why, accepted)) => {
-                    tracing::warn!(
-                        error = why,
-                        batches = accepted.len(),
-                        "a commit is looked into"
-                    );
+                    tracing::warn!(error = why, batches = accepted.len(), "a commit is looked into");
                     metrics::counter!("daybook_store_unknown_commits_total").increment(1);
                     doubt.extend(accepted);
                     care = Care::Full;
@@ -106,11 +99,7 @@ impl Writer {
                 }
             };
             // A store that is being closed waits once, and not once for each group.
-            let since = self
-                .shared
-                .queue
-                .closed()
-                .map_or(begun, |closed| closed.min(begun));
+            let since = self.shared.queue.closed().map_or(begun, |closed| closed.min(begun));
             if since.elapsed() + pause > self.shared.options.patience {
                 self.give_up(jobs, &doubt, &why);
                 return true;
@@ -137,24 +126,18 @@ impl Writer {
     /// A new connection, to a server that is safe to write to and holds the log that was opened.
     async fn reconnect(&mut self) -> Result<PgConnection, Failure> {
         let again = |error: &dyn std::fmt::Display| Failure::Again(error.to_string());
-        let mut connection = connect_to_write(&self.shared.address)
-            .await
-            .map_err(|error| match error {
-                OpenError::Postgres(error) => again(&error),
-                other => again(&other),
-            })?;
+        let mut connection = connect_to_write(&self.shared.address).await.map_err(|error| match error {
+            OpenError::Postgres(error) => again(&error),
+            other => again(&other),
+        })?;
         let known = self.judge.known;
         if known.position > 0 {
             let asked = sqlx::query("SELECT hash FROM daybook.events WHERE position = $1")
                 .bind(rows::signed(known.position))
                 .fetch_optional(&mut connection);
-            let found = within(self.shared.options.stall, asked)
-                .await
-                .map_err(|error| again(&error))?;
-            let hash = found
-                .map(|row| row.try_get(0).and_then(rows::hash))
-                .transpose()
-                .map_err(|error| again(&error))?;
+            let found = within(self.shared.options.stall, asked).await.map_err(|error| again(&error))?;
+            let hash =
+                found.map(|row| row.try_get(0).and_then(rows::hash)).transpose().map_err(|error| again(&error))?;
             if hash != Some(known.hash) {
                 return Err(Failure::Foreign(format!(
                     "position {} holds another record than before, or none: the log was restored, or a standby without its end \
@@ -169,11 +152,7 @@ impl Writer {
 
     /// Answers a group that is durable.
     fn finish(&self, jobs: Vec<Job>, written: Written, mut doubt: Doubt, begun: Instant) {
-        let Written {
-            judged,
-            head,
-            receipts,
-        } = written;
+        let Written { judged, head, receipts } = written;
         if !judged.accepted.is_empty() {
             self.shared.moved.notify_one();
             measure(&judged, begun, self.shared.queue.len());
@@ -191,9 +170,7 @@ impl Writer {
                     prepared.answer(Ok(Outcome::Appended(receipts[place].clone())));
                 }
                 Verdict::Repeated(place) => {
-                    let outcome = receipts[place]
-                        .clone()
-                        .repeated(&prepared.batch.fingerprint);
+                    let outcome = receipts[place].clone().repeated(&prepared.batch.fingerprint);
                     prepared.answer(Ok(outcome));
                 }
                 Verdict::Conflict(outcome) => {
@@ -228,12 +205,7 @@ impl Writer {
 
     /// Tells everybody of a group that it was not written, or may not have been.
     fn give_up(&mut self, jobs: Vec<Job>, doubt: &Doubt, why: &str) {
-        tracing::warn!(
-            error = why,
-            batches = jobs.len(),
-            doubtful = doubt.len(),
-            "a group was not committed"
-        );
+        tracing::warn!(error = why, batches = jobs.len(), doubtful = doubt.len(), "a group was not committed");
         metrics::counter!("daybook_store_group_failures_total").increment(1);
         self.judge.forget();
         for job in jobs {
@@ -241,11 +213,7 @@ impl Writer {
                 Job::Append(prepared) => doubt.contains_key(&prepared.batch.command_id),
                 Job::Barrier { .. } => false,
             };
-            job.refuse(&if doubtful {
-                Error::Unknown(why.to_owned())
-            } else {
-                Error::No(why.to_owned())
-            });
+            job.refuse(&if doubtful { Error::Unknown(why.to_owned()) } else { Error::No(why.to_owned()) });
         }
     }
 }

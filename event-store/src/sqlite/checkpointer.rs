@@ -37,10 +37,7 @@ impl Checkpoints {
         let mut state = self.lock();
         while !state.stop {
             if !state.asked {
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             drop(state);

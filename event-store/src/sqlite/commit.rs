@@ -45,40 +45,22 @@ pub(super) fn commit(
     now: Micros,
     options: &Options,
 ) -> Result<(), Failure> {
-    log.execute_batch("BEGIN IMMEDIATE")
-        .map_err(|error| Failure::No(format!("the log cannot be written: {error}")))?;
+    log.execute_batch("BEGIN IMMEDIATE").map_err(|error| Failure::No(format!("the log cannot be written: {error}")))?;
     if let Err(error) = put(log, group, written, now) {
-        return Err(roll_back(
-            log,
-            format!("the log cannot be written: {error}"),
-        ));
+        return Err(roll_back(log, format!("the log cannot be written: {error}")));
     }
     options.step(Step::Written);
     if let Some(hook) = &options.before_commit
         && let Err(error) = hook()
     {
         let failure = roll_back(log, format!("the commit failed: {error}"));
-        return Err(if error.kind() == io::ErrorKind::StorageFull {
-            failure
-        } else {
-            unknown(failure)
-        });
+        return Err(if error.kind() == io::ErrorKind::StorageFull { failure } else { unknown(failure) });
     }
-    log.prepare_cached("COMMIT")
-        .and_then(|mut commit| commit.raw_execute())
-        .map(drop)
-        .map_err(|error| {
-            let surely_not = matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
-            );
-            let failure = roll_back(log, format!("the commit failed: {error}"));
-            if surely_not {
-                failure
-            } else {
-                unknown(failure)
-            }
-        })
+    log.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute()).map(drop).map_err(|error| {
+        let surely_not = matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
+        let failure = roll_back(log, format!("the commit failed: {error}"));
+        if surely_not { failure } else { unknown(failure) }
+    })
 }
 
 /// Takes back what the transaction did. If even that fails, what the file holds is not known.
@@ -99,29 +81,14 @@ fn unknown(failure: Failure) -> Failure {
     }
 }
 
-fn put(
-    log: &Connection,
-    group: &mut Group,
-    written: &mut Written,
-    now: Micros,
-) -> rusqlite::Result<()> {
+fn put(log: &Connection, group: &mut Group, written: &mut Written, now: Micros) -> rusqlite::Result<()> {
     if !group.accepted.is_empty() {
-        let recorded_at = now
-            .max(written.head.recorded_at + 1)
-            .max(written.answered_to + 1);
-        let mut chain = Chain {
-            head: Head {
-                recorded_at,
-                ..written.head
-            },
-            rows: RowWriter::new(log)?,
-        };
+        let recorded_at = now.max(written.head.recorded_at + 1).max(written.answered_to + 1);
+        let mut chain = Chain { head: Head { recorded_at, ..written.head }, rows: RowWriter::new(log)? };
         for accepted in &mut group.accepted {
             let starts = &group.starts[accepted.starts_at..];
             let receipt = chain.put_batch(&mut accepted.prepared, starts, &mut written.entries)?;
-            written
-                .commands
-                .push((receipt.command_id, receipt.first_position));
+            written.commands.push((receipt.command_id, receipt.first_position));
             written.receipts.push(receipt);
         }
         written.head = chain.head;
@@ -167,26 +134,14 @@ impl Chain<'_> {
                     metadata: &event.metadata,
                     data: &event.data,
                 };
-                let ready = if write.expected == Expectation::Any {
-                    None
-                } else {
-                    leaves.next()
-                };
+                let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
                 let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
                 self.put(&covered, &leaf, batch.command_id, fingerprint.take())?;
-                entries.push(Entry {
-                    key,
-                    version,
-                    event_id: event.event_id,
-                });
+                entries.push(Entry { key, version, event_id: event.event_id });
             }
             if !write.events.is_empty() {
                 let last_version = start + write.events.len() as u64 - 1;
-                streams.push(StreamReceipt {
-                    stream: write.stream.clone(),
-                    first_version: start,
-                    last_version,
-                });
+                streams.push(StreamReceipt { stream: write.stream.clone(), first_version: start, last_version });
             }
         }
         Ok(Receipt {
@@ -199,25 +154,10 @@ impl Chain<'_> {
         })
     }
 
-    fn put(
-        &mut self,
-        event: &Leaf<'_>,
-        leaf: &Hash,
-        id: Uuid,
-        fingerprint: Option<&[u8; 32]>,
-    ) -> rusqlite::Result<()> {
-        let Head {
-            position,
-            hash,
-            recorded_at,
-        } = &mut self.head;
+    fn put(&mut self, event: &Leaf<'_>, leaf: &Hash, id: Uuid, fingerprint: Option<&[u8; 32]>) -> rusqlite::Result<()> {
+        let Head { position, hash, recorded_at } = &mut self.head;
         *position += 1;
         *hash = hash::chain(hash, *position, *recorded_at, leaf);
-        self.rows.put(&RowValues {
-            event,
-            head: &self.head,
-            id,
-            fingerprint,
-        })
+        self.rows.put(&RowValues { event, head: &self.head, id, fingerprint })
     }
 }

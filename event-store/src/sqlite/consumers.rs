@@ -34,10 +34,7 @@ pub(super) enum ConsumerJob {
 
 /// What became of a change; told once the transaction is durable.
 pub(super) enum ConsumerAnswer {
-    Row(
-        oneshot::Sender<Result<Option<ConsumerRow>, Error>>,
-        Option<ConsumerRow>,
-    ),
+    Row(oneshot::Sender<Result<Option<ConsumerRow>, Error>>, Option<ConsumerRow>),
     Unit(oneshot::Sender<Result<(), Error>>, Result<(), Error>),
 }
 
@@ -45,45 +42,26 @@ impl ConsumerJob {
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Self::Acquire { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Self::Release { reply, .. } | Self::Save { reply, .. } => {
-                drop(reply.send(Err(error.clone())))
-            }
+            Self::Release { reply, .. } | Self::Save { reply, .. } => drop(reply.send(Err(error.clone()))),
         }
     }
 
     /// Makes the change in the open transaction; where that fails, whoever asked is told.
     pub(super) fn apply(self, log: &Connection, now: Micros) -> rusqlite::Result<ConsumerAnswer> {
         let done = match &self {
-            Self::Acquire {
-                key,
-                owner,
-                lease_us,
-                ..
-            } => acquire(log, key, owner, *lease_us, now).map(Done::Row),
+            Self::Acquire { key, owner, lease_us, .. } => acquire(log, key, owner, *lease_us, now).map(Done::Row),
             Self::Release { lease, .. } => release(log, lease).map(Done::Changed),
-            Self::Save {
-                lease, checkpoint, ..
-            } => save(log, lease, checkpoint).map(Done::Changed),
+            Self::Save { lease, checkpoint, .. } => save(log, lease, checkpoint).map(Done::Changed),
         };
         match (done, self) {
             (Err(error), job) => {
                 job.refuse(&Error::No(error.to_string()));
                 Err(error)
             }
-            (Ok(Done::Row(row)), Self::Acquire { reply, .. }) => {
-                Ok(ConsumerAnswer::Row(reply, row))
+            (Ok(Done::Row(row)), Self::Acquire { reply, .. }) => Ok(ConsumerAnswer::Row(reply, row)),
+            (Ok(Done::Changed(changed)), Self::Release { reply, .. } | Self::Save { reply, .. }) => {
+                Ok(ConsumerAnswer::Unit(reply, if changed { Ok(()) } else { Err(Error::LeaseLost) }))
             }
-            (
-                Ok(Done::Changed(changed)),
-                Self::Release { reply, .. } | Self::Save { reply, .. },
-            ) => Ok(ConsumerAnswer::Unit(
-                reply,
-                if changed {
-                    Ok(())
-                } else {
-                    Err(Error::LeaseLost)
-                },
-            )),
             (Ok(_), _) => Err(rusqlite::Error::InvalidQuery),
         }
     }
@@ -112,14 +90,8 @@ impl ConsumerAnswer {
 
 /// Whether a name can be one.
 pub(super) fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
-    if key.name.is_empty()
-        || key.name.len() > MAX_NAME
-        || owner.is_empty()
-        || owner.len() > MAX_NAME
-    {
-        return Err(Error::No(format!(
-            "a consumer's name and owner have 1 to {MAX_NAME} bytes"
-        )));
+    if key.name.is_empty() || key.name.len() > MAX_NAME || owner.is_empty() || owner.len() > MAX_NAME {
+        return Err(Error::No(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
     }
     Ok(())
 }
@@ -127,10 +99,7 @@ pub(super) fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
 /// Whether a checkpoint can be kept.
 pub(super) fn check_size(checkpoint: &Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
-        return Err(Error::No(format!(
-            "a consumer's state of {} bytes, {MAX_STATE} at most",
-            checkpoint.state.len()
-        )));
+        return Err(Error::No(format!("a consumer's state of {} bytes, {MAX_STATE} at most", checkpoint.state.len())));
     }
     Ok(())
 }
@@ -155,27 +124,18 @@ pub(super) fn rows(log: &Connection, name: &str) -> Result<Vec<ConsumerRow>, Err
 fn select(log: &Connection, key: &ConsumerKey) -> rusqlite::Result<Option<ConsumerRow>> {
     let sql = "SELECT partition, owner, epoch, lease_until, position, hash, state FROM consumer \
                WHERE name = ?1 AND partition = ?2";
-    log.prepare_cached(sql)?
-        .query_row(params![key.name, key.partition], |row| read(&key.name, row))
-        .optional()
+    log.prepare_cached(sql)?.query_row(params![key.name, key.partition], |row| read(&key.name, row)).optional()
 }
 
 fn read(name: &str, row: &Row<'_>) -> rusqlite::Result<ConsumerRow> {
     Ok(ConsumerRow {
         lease: Lease {
-            key: ConsumerKey {
-                name: name.to_owned(),
-                partition: row.get(0)?,
-            },
+            key: ConsumerKey { name: name.to_owned(), partition: row.get(0)? },
             owner: row.get(1)?,
             epoch: row.get(2)?,
             lease_until: row.get(3)?,
         },
-        checkpoint: Checkpoint {
-            position: row.get(4)?,
-            hash: row.get(5)?,
-            state: row.get::<_, Vec<u8>>(6)?.into(),
-        },
+        checkpoint: Checkpoint { position: row.get(4)?, hash: row.get(5)?, state: row.get::<_, Vec<u8>>(6)?.into() },
     })
 }
 
@@ -201,40 +161,21 @@ fn acquire(
          ON CONFLICT (name, partition) DO UPDATE SET owner = ?3, epoch = ?4, lease_until = ?5",
     )?
     .execute(params![key.name, key.partition, owner, epoch, lease_until])?;
-    Ok(Some(ConsumerRow {
-        lease: Lease {
-            key: key.clone(),
-            owner: owner.into(),
-            epoch,
-            lease_until,
-        },
-        checkpoint,
-    }))
+    Ok(Some(ConsumerRow { lease: Lease { key: key.clone(), owner: owner.into(), epoch, lease_until }, checkpoint }))
 }
 
 fn release(log: &Connection, lease: &Lease) -> rusqlite::Result<bool> {
     let sql = "UPDATE consumer SET owner = '', lease_until = 0 \
                WHERE name = ?1 AND partition = ?2 AND owner = ?3 AND epoch = ?4";
-    let Lease {
-        key, owner, epoch, ..
-    } = lease;
-    Ok(log
-        .prepare_cached(sql)?
-        .execute(params![key.name, key.partition, owner, epoch])?
-        == 1)
+    let Lease { key, owner, epoch, .. } = lease;
+    Ok(log.prepare_cached(sql)?.execute(params![key.name, key.partition, owner, epoch])? == 1)
 }
 
 fn save(log: &Connection, lease: &Lease, checkpoint: &Checkpoint) -> rusqlite::Result<bool> {
     let sql = "UPDATE consumer SET position = ?5, hash = ?6, state = ?7 \
                WHERE name = ?1 AND partition = ?2 AND owner = ?3 AND epoch = ?4";
-    let Lease {
-        key, owner, epoch, ..
-    } = lease;
-    let Checkpoint {
-        position,
-        hash,
-        state,
-    } = checkpoint;
+    let Lease { key, owner, epoch, .. } = lease;
+    let Checkpoint { position, hash, state } = checkpoint;
     let changed = log.prepare_cached(sql)?.execute(params![
         key.name,
         key.partition,

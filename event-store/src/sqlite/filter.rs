@@ -16,10 +16,7 @@ pub(super) struct Layer {
 impl Layer {
     pub(super) fn new(capacity: usize) -> Self {
         let blocks = (capacity * BITS_PER_KEY).div_ceil(BLOCK_WORDS * 64).max(1);
-        Self {
-            words: vec![[0; BLOCK_WORDS]; blocks],
-            room: capacity,
-        }
+        Self { words: vec![[0; BLOCK_WORDS]; blocks], room: capacity }
     }
 
     pub(super) fn insert(&mut self, key: u128) {
@@ -57,17 +54,13 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn new(base: Arc<OnceLock<Layer>>) -> Self {
-        Self {
-            base,
-            layers: vec![Layer::new(65_536)],
-        }
+        Self { base, layers: vec![Layer::new(65_536)] }
     }
 
     pub(super) fn insert(&mut self, key: u128) {
         let full = self.layers.last().is_none_or(|layer| layer.room == 0);
         if full {
-            self.layers
-                .push(Layer::new(65_536 << self.layers.len().min(12)));
+            self.layers.push(Layer::new(65_536 << self.layers.len().min(12)));
         }
         if let Some(layer) = self.layers.last_mut() {
             layer.insert(key);
@@ -99,19 +92,14 @@ mod tests {
         let base = Arc::new(OnceLock::new());
         let mut filter = Filter::new(Arc::clone(&base));
         let key = |n: u64| u128::from(mix(n)) << 64 | u128::from(n);
-        assert!(
-            filter.maybe(key(1), false),
-            "an unread base may hold anything"
-        );
+        assert!(filter.maybe(key(1), false), "an unread base may hold anything");
         assert!(!filter.maybe(key(1), true));
         assert!(base.set(Layer::new(0)).is_ok());
         for n in 0..200_000 {
             filter.insert(key(n));
         }
         assert!((0..200_000).all(|n| filter.maybe(key(n), false)));
-        let wrong = (200_000..400_000)
-            .filter(|&n| filter.maybe(key(n), false))
-            .count();
+        let wrong = (200_000..400_000).filter(|&n| filter.maybe(key(n), false)).count();
         assert!(wrong < 2_000, "{wrong} of 200,000");
     }
 }

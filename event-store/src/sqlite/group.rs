@@ -57,12 +57,7 @@ pub(super) struct Judge {
 impl Judge {
     /// Takes note of what is durable and not yet in the index.
     pub(super) fn learn(&mut self, run: &Run) {
-        for &Entry {
-            key,
-            version,
-            event_id,
-        } in &run.entries
-        {
+        for &Entry { key, version, event_id } in &run.entries {
             self.heads.keep(key, StreamHead { version, event_id });
             self.streams.insert(key);
         }
@@ -83,19 +78,11 @@ impl Judge {
         }
     }
 
-    fn judge_batch(
-        &mut self,
-        prepared: Prepared,
-        group: &mut Group,
-        tail: &Tail,
-        log: &Connection,
-    ) {
+    fn judge_batch(&mut self, prepared: Prepared, group: &mut Group, tail: &Tail, log: &Connection) {
         let id = prepared.batch.command_id;
         if self.commands.maybe(id.as_u128(), self.is_fresh(id)) {
             if let Some(&earlier) = group.commands.get(&id) {
-                group
-                    .repeated
-                    .push((prepared.reply, earlier, prepared.batch.fingerprint));
+                group.repeated.push((prepared.reply, earlier, prepared.batch.fingerprint));
                 return;
             }
             match self.earlier(id, tail, log) {
@@ -106,9 +93,7 @@ impl Judge {
                     return;
                 }
                 Err(error) => {
-                    group
-                        .settled
-                        .push((prepared.reply, Err(not_judged(&error))));
+                    group.settled.push((prepared.reply, Err(not_judged(&error))));
                     return;
                 }
             }
@@ -122,20 +107,13 @@ impl Judge {
             }
             Err(error) => {
                 group.starts.truncate(starts_at);
-                group
-                    .settled
-                    .push((prepared.reply, Err(not_judged(&error))));
+                group.settled.push((prepared.reply, Err(not_judged(&error))));
             }
         }
     }
 
     /// The receipt of a command that is durable.
-    fn earlier(
-        &self,
-        id: Uuid,
-        tail: &Tail,
-        log: &Connection,
-    ) -> Result<Option<crate::append::Receipt>, Error> {
+    fn earlier(&self, id: Uuid, tail: &Tail, log: &Connection) -> Result<Option<crate::append::Receipt>, Error> {
         let first = match tail.command(id) {
             Some(first) => Some(first),
             None => index::command(&self.index, id).map_err(rows::read_error)?,
@@ -144,12 +122,7 @@ impl Judge {
     }
 
     /// The first stream that is not as expected; notes the first versions of those that are.
-    fn conflict(
-        &mut self,
-        prepared: &Prepared,
-        group: &mut Group,
-        tail: &Tail,
-    ) -> Result<Option<Outcome>, Error> {
+    fn conflict(&mut self, prepared: &Prepared, group: &mut Group, tail: &Tail) -> Result<Option<Outcome>, Error> {
         for (write, &key) in prepared.batch.writes.iter().zip(&prepared.keys) {
             match write.place(self.head(key, tail)?) {
                 Ok(start) => group.starts.push(start),
@@ -160,14 +133,8 @@ impl Judge {
     }
 
     fn accept(&mut self, prepared: Prepared, starts_at: usize, group: &mut Group) {
-        let Batch {
-            command_id, writes, ..
-        } = &prepared.batch;
-        for ((write, &key), &start) in writes
-            .iter()
-            .zip(&prepared.keys)
-            .zip(&group.starts[starts_at..])
-        {
+        let Batch { command_id, writes, .. } = &prepared.batch;
+        for ((write, &key), &start) in writes.iter().zip(&prepared.keys).zip(&group.starts[starts_at..]) {
             let Some(head) = write.head_after(start) else {
                 continue;
             };
@@ -180,10 +147,7 @@ impl Judge {
         }
         self.commands.insert(command_id.as_u128());
         group.commands.insert(*command_id, group.accepted.len());
-        group.accepted.push(Accepted {
-            prepared,
-            starts_at,
-        });
+        group.accepted.push(Accepted { prepared, starts_at });
     }
 
     /// The last event of a stream, batches of the group in hand included.

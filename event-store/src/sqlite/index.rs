@@ -37,20 +37,14 @@ pub(super) fn head(index: &Connection, key: u128) -> rusqlite::Result<Option<Str
     index
         .prepare_cached(sql)?
         .query_row([&key.to_be_bytes()[..]], |row| {
-            Ok(StreamHead {
-                version: row.get(0)?,
-                event_id: uuid(row.get_ref(1)?.as_blob()?),
-            })
+            Ok(StreamHead { version: row.get(0)?, event_id: uuid(row.get_ref(1)?.as_blob()?) })
         })
         .optional()
 }
 
 pub(super) fn command(index: &Connection, id: Uuid) -> rusqlite::Result<Option<Position>> {
     let sql = "SELECT first FROM command WHERE id = ?1";
-    index
-        .prepare_cached(sql)?
-        .query_row([&id.as_bytes()[..]], |row| row.get(0))
-        .optional()
+    index.prepare_cached(sql)?.query_row([&id.as_bytes()[..]], |row| row.get(0)).optional()
 }
 
 /// Versions of a stream with their positions: forwards those from `from` on, backwards those up to it.
@@ -93,28 +87,18 @@ pub(super) fn entries(
 }
 
 /// Calls `each` with every stream head, in the order of the keys.
-pub(super) fn each_head(
-    index: &Connection,
-    mut each: impl FnMut(u128, StreamHead),
-) -> rusqlite::Result<()> {
+pub(super) fn each_head(index: &Connection, mut each: impl FnMut(u128, StreamHead)) -> rusqlite::Result<()> {
     let mut statement = index.prepare("SELECT key, version, event_id FROM stream")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let head = StreamHead {
-            version: row.get(1)?,
-            event_id: uuid(row.get_ref(2)?.as_blob()?),
-        };
+        let head = StreamHead { version: row.get(1)?, event_id: uuid(row.get_ref(2)?.as_blob()?) };
         each(uuid(row.get_ref(0)?.as_blob()?).as_u128(), head);
     }
     Ok(())
 }
 
 /// Calls `each` with every key of `table` (`command` or `stream`).
-pub(super) fn each_key(
-    index: &Connection,
-    table: Keys,
-    mut each: impl FnMut(u128),
-) -> rusqlite::Result<()> {
+pub(super) fn each_key(index: &Connection, table: Keys, mut each: impl FnMut(u128)) -> rusqlite::Result<()> {
     let mut statement = index.prepare(match table {
         Keys::Streams => "SELECT key FROM stream",
         Keys::Commands => "SELECT id FROM command",
@@ -134,12 +118,7 @@ pub(super) enum Keys {
 }
 
 /// Writes a run, whose last record has the hash `hash`. On an error nothing of it is in the index.
-pub(super) fn write_run(
-    index: &Connection,
-    run: Run,
-    hash: &Hash,
-    options: &Options,
-) -> rusqlite::Result<()> {
+pub(super) fn write_run(index: &Connection, run: Run, hash: &Hash, options: &Options) -> rusqlite::Result<()> {
     index.execute_batch("BEGIN IMMEDIATE")?;
     let done = put(index, run, hash).and_then(|()| {
         options.step(Step::IndexWritten);
@@ -153,11 +132,7 @@ pub(super) fn write_run(
 
 fn put(index: &Connection, run: Run, hash: &Hash) -> rusqlite::Result<()> {
     let last = run.last();
-    let Run {
-        first,
-        entries,
-        mut commands,
-    } = run;
+    let Run { first, entries, mut commands } = run;
     let mut sorted: Vec<(u128, Version, Position, Uuid)> = entries
         .into_iter()
         .zip(first..)
@@ -174,15 +149,14 @@ fn put(index: &Connection, run: Run, hash: &Hash) -> rusqlite::Result<()> {
         insert.raw_execute()?;
     }
     index
-        .prepare_cached("UPDATE indexed SET position = ?1, hash = ?2, streams = streams + ?3, commands = commands + ?4")?
+        .prepare_cached(
+            "UPDATE indexed SET position = ?1, hash = ?2, streams = streams + ?3, commands = commands + ?4",
+        )?
         .execute(params![last, &hash[..], streams as u64, commands.len() as u64])?;
     Ok(())
 }
 
-fn put_entries(
-    index: &Connection,
-    sorted: &[(u128, Version, Position, Uuid)],
-) -> rusqlite::Result<()> {
+fn put_entries(index: &Connection, sorted: &[(u128, Version, Position, Uuid)]) -> rusqlite::Result<()> {
     let mut insert = index.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
     for (key, version, position, _) in sorted.iter().filter(|entry| entry.1 > 1) {
         insert.raw_bind_parameter(1, &key.to_be_bytes()[..])?;
@@ -194,20 +168,13 @@ fn put_entries(
 }
 
 /// Moves the head of each stream; answers how many streams are new.
-fn put_heads(
-    index: &Connection,
-    sorted: &[(u128, Version, Position, Uuid)],
-) -> rusqlite::Result<usize> {
-    let mut insert = index.prepare_cached(
-        "INSERT INTO stream (key, version, event_id, first) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    let mut update =
-        index.prepare_cached("UPDATE stream SET version = ?2, event_id = ?3 WHERE key = ?1")?;
+fn put_heads(index: &Connection, sorted: &[(u128, Version, Position, Uuid)]) -> rusqlite::Result<usize> {
+    let mut insert =
+        index.prepare_cached("INSERT INTO stream (key, version, event_id, first) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut update = index.prepare_cached("UPDATE stream SET version = ?2, event_id = ?3 WHERE key = ?1")?;
     let mut new = 0;
     for stream in sorted.chunk_by(|one, other| one.0 == other.0) {
-        let (Some((key, lowest, first, _)), Some((_, version, _, event_id))) =
-            (stream.first(), stream.last())
-        else {
+        let (Some((key, lowest, first, _)), Some((_, version, _, event_id))) = (stream.first(), stream.last()) else {
             continue;
         };
         let is_new = *lowest == 1;

@@ -15,15 +15,10 @@ use super::{index, rows, schema};
 /// How long to wait before a run that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
-pub(super) fn start(
-    shared: Arc<Shared>,
-    index: Connection,
-) -> Result<thread::JoinHandle<()>, OpenError> {
+pub(super) fn start(shared: Arc<Shared>, index: Connection) -> Result<thread::JoinHandle<()>, OpenError> {
     let log = schema::read_log(shared.dir())?;
     let work = move || run(&shared, &log, &index);
-    Ok(thread::Builder::new()
-        .name("store-index".into())
-        .spawn(work)?)
+    Ok(thread::Builder::new().name("store-index".into()).spawn(work)?)
 }
 
 /// Without the index the tail would fill and the writer wait for ever.
@@ -75,13 +70,8 @@ fn write(shared: &Shared, log: &Connection, index: &Connection, run: Run) -> boo
             shared.options.step(Step::IndexCommitted);
             shared.tail.trim(last);
             metrics::counter!("daybook_store_index_runs_total").increment(1);
-            metrics::histogram!("daybook_store_index_run_seconds")
-                .record(began.elapsed().as_secs_f64());
-            tracing::debug!(
-                index.position = last,
-                index.run = length,
-                "a run is in the index"
-            );
+            metrics::histogram!("daybook_store_index_run_seconds").record(began.elapsed().as_secs_f64());
+            tracing::debug!(index.position = last, index.run = length, "a run is in the index");
             true
         }
         Err(error) => {

@@ -39,12 +39,7 @@ pub(super) struct Lock {
 impl Lock {
     pub(super) fn take(dir: &Path, role: &str) -> Result<Self, OpenError> {
         let path = dir.join(FILE);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -52,14 +47,7 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        let mut lock = Self {
-            file,
-            holder: Holder {
-                pid: std::process::id(),
-                role: role.into(),
-                url: None,
-            },
-        };
+        let mut lock = Self { file, holder: Holder { pid: std::process::id(), role: role.into(), url: None } };
         lock.describe(None)?;
         Ok(lock)
     }

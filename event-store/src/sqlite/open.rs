@@ -92,32 +92,18 @@ impl Store {
         let indexer = indexer::start(Arc::clone(&shared), index)?;
         let copier = schema::log_beside(shared.dir())?;
         let beside = Arc::clone(&shared);
-        let checkpointer = thread::Builder::new()
-            .name("store-copy".into())
-            .spawn(move || beside.checkpoints.run(&copier))?;
-        let writer = Writer {
-            added: Added::default(),
-            shared: Arc::clone(&shared),
-            log,
-            judge,
-            head,
-            answered_to,
-        };
+        let checkpointer =
+            thread::Builder::new().name("store-copy".into()).spawn(move || beside.checkpoints.run(&copier))?;
+        let writer = Writer { added: Added::default(), shared: Arc::clone(&shared), log, judge, head, answered_to };
         let writer = writer::start(writer)?;
         tracing::info!(store.dir = %shared.dir().display(), store.head = head.position, "the event store is open");
-        Ok(Arc::new(Store::new(
-            shared,
-            [writer, indexer, checkpointer],
-        )))
+        Ok(Arc::new(Store::new(shared, [writer, indexer, checkpointer])))
     }
 }
 
 fn shared(options: Options, incarnation: Uuid, tail: Tail, head: Head, lock: Lock) -> Shared {
     Shared {
-        queue: Queue::new(Weight {
-            events: options.queue_events,
-            bytes: options.queue_bytes,
-        }),
+        queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
         readers: Readers::new(options.dir.clone(), options.readers, Reader::open),
         tail,
         head: watch::Sender::new(head),
@@ -131,12 +117,7 @@ fn shared(options: Options, incarnation: Uuid, tail: Tail, head: Head, lock: Loc
     }
 }
 
-fn judge(
-    options: &Options,
-    index: &Connection,
-    indexed: &Indexed,
-    now: i64,
-) -> Result<(Arc<Bases>, Judge), OpenError> {
+fn judge(options: &Options, index: &Connection, indexed: &Indexed, now: i64) -> Result<(Arc<Bases>, Judge), OpenError> {
     let bases = Arc::new(Bases::for_index(indexed));
     let judge = Judge {
         heads: warm::heads(index, indexed, options.heads)?,
@@ -150,10 +131,7 @@ fn judge(
 
 /// The head and the last record say the same, or the file is not what was written.
 fn check_head(log: &Connection, head: &Head) -> Result<(), OpenError> {
-    let last: Position =
-        log.query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| {
-            row.get(0)
-        })?;
+    let last: Position = log.query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| row.get(0))?;
     if last != head.position || rows::hash_at(log, last)? != Some(head.hash) {
         return Err(OpenError::Damaged(format!(
             "the head is at position {} and the last record at {last}",
@@ -164,11 +142,7 @@ fn check_head(log: &Connection, head: &Head) -> Result<(), OpenError> {
 }
 
 /// The index, if it is of this very log; else a new one. The index is never a reason not to open.
-fn fitting_index(
-    options: &Options,
-    log: &Connection,
-    incarnation: Uuid,
-) -> Result<(Connection, Indexed), OpenError> {
+fn fitting_index(options: &Options, log: &Connection, incarnation: Uuid) -> Result<(Connection, Indexed), OpenError> {
     match try_index(options, log, incarnation) {
         Ok(Some(found)) => return Ok(found),
         Ok(None) => tracing::warn!("the index does not fit the log; it is made anew"),
@@ -181,8 +155,7 @@ fn fitting_index(
             Err(error) => return Err(error.into()),
         }
     }
-    try_index(options, log, incarnation)?
-        .ok_or_else(|| OpenError::Damaged("a new index does not fit the log".into()))
+    try_index(options, log, incarnation)?.ok_or_else(|| OpenError::Damaged("a new index does not fit the log".into()))
 }
 
 fn try_index(
@@ -193,8 +166,7 @@ fn try_index(
     let index = schema::open_index(&options.dir, incarnation)?;
     let indexed = index::indexed(&index)?;
     // A log restored from an older copy is another log from there on: the hash tells, where a position would not.
-    let fits = indexed.incarnation == incarnation
-        && rows::hash_at(log, indexed.position)? == Some(indexed.hash);
+    let fits = indexed.incarnation == incarnation && rows::hash_at(log, indexed.position)? == Some(indexed.hash);
     Ok(fits.then_some((index, indexed)))
 }
 
@@ -208,21 +180,13 @@ fn catch_up(
 ) -> Result<Indexed, OpenError> {
     let least = options.run as u64;
     while head.position - indexed.position > least {
-        let run = read_run(
-            log,
-            indexed.position,
-            head.position.min(indexed.position + REBUILD_RUN),
-        )?;
+        let run = read_run(log, indexed.position, head.position.min(indexed.position + REBUILD_RUN))?;
         let last = run.last();
-        let hash = rows::hash_at(log, last)?
-            .ok_or_else(|| OpenError::Damaged(format!("no record at {last}")))?;
+        let hash = rows::hash_at(log, last)?.ok_or_else(|| OpenError::Damaged(format!("no record at {last}")))?;
         index::write_run(index, run, &hash, options)?;
         indexed = index::indexed(index)?;
         if let Some(progress) = &options.progress {
-            progress(Progress {
-                indexed_to: indexed.position,
-                head: head.position,
-            });
+            progress(Progress { indexed_to: indexed.position, head: head.position });
         }
     }
     Ok(indexed)
@@ -230,10 +194,7 @@ fn catch_up(
 
 /// What the index needs of the records after `after`, up to `to`.
 fn read_run(log: &Connection, after: Position, to: Position) -> Result<Run, OpenError> {
-    let mut run = Run {
-        first: after + 1,
-        ..Run::default()
-    };
+    let mut run = Run { first: after + 1, ..Run::default() };
     let sql = "SELECT position, tenant, category, stream_id, version, event_id, command_id, fingerprint IS NOT NULL \
                FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position";
     let mut statement = log.prepare(sql)?;
@@ -241,19 +202,12 @@ fn read_run(log: &Connection, after: Position, to: Position) -> Result<Run, Open
     while let Some(row) = rows.next()? {
         let position: Position = row.get(0)?;
         if position != run.first + run.entries.len() as u64 {
-            return Err(OpenError::Damaged(format!(
-                "there is no record at position {}",
-                position - 1
-            )));
+            return Err(OpenError::Damaged(format!("there is no record at position {}", position - 1)));
         }
         let part = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
         let key = key_of(&StreamId::new(part(1)?, part(2)?, part(3)?));
         let event_id = index::uuid(row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?);
-        run.entries.push(Entry {
-            key,
-            version: row.get(4)?,
-            event_id,
-        });
+        run.entries.push(Entry { key, version: row.get(4)?, event_id });
         if row.get(7)? {
             let id = index::uuid(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?);
             run.commands.push((id, position));

@@ -37,14 +37,8 @@ pub enum Step {
 
 impl Step {
     /// All of them, in their order.
-    pub const ALL: [Step; 6] = [
-        Step::Judged,
-        Step::Written,
-        Step::LogCommitted,
-        Step::Answering,
-        Step::IndexWritten,
-        Step::IndexCommitted,
-    ];
+    pub const ALL: [Step; 6] =
+        [Step::Judged, Step::Written, Step::LogCommitted, Step::Answering, Step::IndexWritten, Step::IndexCommitted];
 }
 
 /// Called by the writer in place of nothing, right before `COMMIT`. It may stall; an error is treated as the commit's own:

@@ -18,10 +18,7 @@ pub(super) struct Reply(pub(super) oneshot::Sender<Answer>);
 impl Reply {
     /// That nobody waits any more changes nothing.
     pub(super) fn send(self, outcome: Result<Outcome, Error>) {
-        let _ = self.0.send(Answer {
-            outcome,
-            spent: None,
-        });
+        let _ = self.0.send(Answer { outcome, spent: None });
     }
 }
 
@@ -67,15 +64,8 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
-        let state = State {
-            waiting: Waiting::new(most),
-            writer_sleeps: false,
-            closed: false,
-        };
-        Self {
-            state: Mutex::new(state),
-            arrived: Condvar::new(),
-        }
+        let state = State { waiting: Waiting::new(most), writer_sleeps: false, closed: false };
+        Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     /// Puts a job at the end, or drops it and says why.

@@ -58,17 +58,13 @@ impl Store {
         let poll = move || {
             while let Some(store) = watched.upgrade() {
                 if let Ok((head, _)) = rows::head(&reader.log) {
-                    store
-                        .head
-                        .send_if_modified(|known| std::mem::replace(known, head) != head);
+                    store.head.send_if_modified(|known| std::mem::replace(known, head) != head);
                 }
                 drop(store);
                 std::thread::sleep(POLL);
             }
         };
-        std::thread::Builder::new()
-            .name("store-head".into())
-            .spawn(poll)?;
+        std::thread::Builder::new().name("store-head".into()).spawn(poll)?;
         Ok(store)
     }
 }
@@ -96,21 +92,15 @@ impl EventStore for ReadOnly {
                 let (first, indexed_to) = match &reader.index {
                     Some(index) => {
                         let indexed_to = index::indexed(index).map_err(read_error)?.position;
-                        (
-                            index::command(index, command_id).map_err(read_error)?,
-                            indexed_to,
-                        )
+                        (index::command(index, command_id).map_err(read_error)?, indexed_to)
                     }
                     None => (None, 0),
                 };
                 let first = match first {
                     Some(first) => Some(first),
-                    None => rows::find_command(&reader.log, command_id, indexed_to)
-                        .map_err(read_error)?,
+                    None => rows::find_command(&reader.log, command_id, indexed_to).map_err(read_error)?,
                 };
-                first
-                    .map(|first| rows::receipt(&reader.log, command_id, first))
-                    .transpose()
+                first.map(|first| rows::receipt(&reader.log, command_id, first)).transpose()
             })
             .await
     }
@@ -123,11 +113,7 @@ impl EventStore for ReadOnly {
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
         let stream = stream.clone();
-        let part = Part {
-            from,
-            direction,
-            limit,
-        };
+        let part = Part { from, direction, limit };
         self.readers
             .with(move |reader| {
                 let tail = reader.search_tail(&stream)?;
@@ -137,18 +123,11 @@ impl EventStore for ReadOnly {
     }
 
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
-        let last = self
-            .read_stream(stream, Version::MAX, Direction::Backwards, 1)
-            .await?;
+        let last = self.read_stream(stream, Version::MAX, Direction::Backwards, 1).await?;
         Ok(last.first().map(|record| (record.version, record.event_id)))
     }
 
-    async fn read_log(
-        &self,
-        after: Position,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         let filter = filter.clone();
         self.readers
             .with(move |reader| {
@@ -180,12 +159,7 @@ impl EventStore for ReadOnly {
         (self.clock)()
     }
 
-    async fn acquire(
-        &self,
-        _key: &ConsumerKey,
-        _owner: &str,
-        _lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error> {
+    async fn acquire(&self, _key: &ConsumerKey, _owner: &str, _lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         Self::refuse()
     }
 
@@ -199,16 +173,12 @@ impl EventStore for ReadOnly {
 
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
         let key = key.clone();
-        self.readers
-            .with(move |reader| consumers::row(&reader.log, &key))
-            .await
+        self.readers.with(move |reader| consumers::row(&reader.log, &key)).await
     }
 
     async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
         let name = name.to_owned();
-        self.readers
-            .with(move |reader| consumers::rows(&reader.log, &name))
-            .await
+        self.readers.with(move |reader| consumers::rows(&reader.log, &name)).await
     }
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
@@ -231,8 +201,6 @@ impl EventStore for ReadOnly {
 
 impl std::fmt::Debug for ReadOnly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadOnly")
-            .field("dir", &self.dir)
-            .finish_non_exhaustive()
+        f.debug_struct("ReadOnly").field("dir", &self.dir).finish_non_exhaustive()
     }
 }

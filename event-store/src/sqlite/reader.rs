@@ -39,25 +39,17 @@ impl Part {
 
 impl Reader {
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self {
-            log: schema::read_log(dir)?,
-            index: Some(schema::read_index(dir)?),
-            names: Names::default(),
-        })
+        Ok(Self { log: schema::read_log(dir)?, index: Some(schema::read_index(dir)?), names: Names::default() })
     }
 
     /// For another process beside the writer: the index may be absent, foreign or of another version.
     pub(super) fn open_beside(dir: &Path) -> Result<Self, OpenError> {
         let log = schema::read_log(dir)?;
         let incarnation = schema::incarnation(&log)?;
-        let index = schema::read_index(dir).ok().filter(|index| {
-            index::indexed(index).is_ok_and(|indexed| indexed.incarnation == incarnation)
-        });
-        Ok(Self {
-            log,
-            index,
-            names: Names::default(),
-        })
+        let index = schema::read_index(dir)
+            .ok()
+            .filter(|index| index::indexed(index).is_ok_and(|indexed| indexed.incarnation == incarnation));
+        Ok(Self { log, index, names: Names::default() })
     }
 
     /// A page of the log after `after`, up to `head`.
@@ -68,17 +60,11 @@ impl Reader {
         limit: usize,
         head: Position,
     ) -> Result<Page, Error> {
-        let mut page = Page {
-            records: Vec::new(),
-            next: after,
-            head,
-        };
+        let mut page = Page { records: Vec::new(), next: after, head };
         if limit == 0 || after >= head {
             return Ok(page);
         }
-        let sql = format!(
-            "SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position"
-        );
+        let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
         let (mut seen, mut bytes, mut batch) = (0, 0, Vec::new());
@@ -87,10 +73,7 @@ impl Reader {
             if position != page.next + 1 {
                 return Err(hole(page.next + 1));
             }
-            let command = row
-                .get_ref(9)
-                .and_then(|value| Ok(value.as_blob()?))
-                .map_err(read_error)?;
+            let command = row.get_ref(9).and_then(|value| Ok(value.as_blob()?)).map_err(read_error)?;
             let full = page.records.len() >= limit || seen >= MOST_SEEN || bytes >= MOST_BYTES;
             if full && command != batch.as_slice() {
                 return Ok(page);
@@ -107,23 +90,12 @@ impl Reader {
             page.next = position;
             seen += 1;
         }
-        if page.next == head {
-            Ok(page)
-        } else {
-            Err(hole(page.next + 1))
-        }
+        if page.next == head { Ok(page) } else { Err(hole(page.next + 1)) }
     }
 
     /// About `limit` records after `after`, up to `head`, as they are stored; whole batches.
-    pub(super) fn raw(
-        &mut self,
-        after: Position,
-        limit: usize,
-        head: Position,
-    ) -> Result<Vec<Raw>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position"
-        );
+    pub(super) fn raw(&mut self, after: Position, limit: usize, head: Position) -> Result<Vec<Raw>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
         let (mut raws, mut bytes) = (Vec::new(), 0);
@@ -135,10 +107,7 @@ impl Reader {
             }
             let record = rows::record(row, &mut self.names).map_err(read_error)?;
             bytes += record.data.len() + record.metadata.len();
-            raws.push(Raw {
-                record,
-                fingerprint,
-            });
+            raws.push(Raw { record, fingerprint });
         }
         Ok(raws)
     }
@@ -161,21 +130,15 @@ impl Reader {
         records
     }
 
-    fn records(
-        &mut self,
-        stream: &StreamId,
-        part: Part,
-        found: &[(Version, Position)],
-    ) -> Result<Vec<Record>, Error> {
+    fn records(&mut self, stream: &StreamId, part: Part, found: &[(Version, Position)]) -> Result<Vec<Record>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM log WHERE position = ?1");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut records: Vec<Record> = Vec::with_capacity(found.len());
         let mut bytes = 0;
         for &(version, position) in found {
             let names = &mut self.names;
-            let record = statement
-                .query_row([position], |row| rows::record(row, names))
-                .map_err(|error| match error {
+            let record =
+                statement.query_row([position], |row| rows::record(row, names)).map_err(|error| match error {
                     rusqlite::Error::QueryReturnedNoRows => hole(position),
                     other => read_error(other),
                 })?;
@@ -185,10 +148,7 @@ impl Reader {
                 (None, _) => version,
             };
             if record.stream != *stream || record.version != version || version != expected {
-                let what = format!(
-                    "{:?} {} where {stream:?} {expected} belongs",
-                    record.stream, record.version
-                );
+                let what = format!("{:?} {} where {stream:?} {expected} belongs", record.stream, record.version);
                 return Err(Error::Damaged { position, what });
             }
             bytes += record.data.len() + record.metadata.len();
@@ -201,10 +161,7 @@ impl Reader {
     }
 
     /// The versions of a stream that the index has not, found in the log itself.
-    pub(super) fn search_tail(
-        &mut self,
-        stream: &StreamId,
-    ) -> Result<Vec<(Version, Position)>, Error> {
+    pub(super) fn search_tail(&mut self, stream: &StreamId) -> Result<Vec<(Version, Position)>, Error> {
         let indexed_to = match &self.index {
             Some(index) => index::indexed(index).map_err(read_error)?.position,
             None => 0,
@@ -212,37 +169,23 @@ impl Reader {
         let sql = "SELECT version, position FROM log \
                    WHERE position > ?1 AND stream_id = ?2 AND category = ?3 AND tenant = ?4 ORDER BY position";
         let mut statement = self.log.prepare_cached(sql).map_err(read_error)?;
-        let parameters =
-            rusqlite::params![indexed_to, &*stream.id, &*stream.category, &*stream.tenant];
-        let rows = statement
-            .query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))
-            .map_err(read_error)?;
+        let parameters = rusqlite::params![indexed_to, &*stream.id, &*stream.category, &*stream.tenant];
+        let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?))).map_err(read_error)?;
         rows.collect::<rusqlite::Result<_>>().map_err(read_error)
     }
 
     /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it.
-    pub(super) fn position_at(
-        &mut self,
-        instant: Micros,
-        head: Position,
-    ) -> Result<Position, Error> {
+    pub(super) fn position_at(&mut self, instant: Micros, head: Position) -> Result<Position, Error> {
         let sql = "SELECT recorded_at FROM log WHERE position = ?1";
         let mut statement = self.log.prepare_cached(sql).map_err(read_error)?;
         let (mut low, mut high) = (0, head);
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            let recorded_at: Micros =
-                statement
-                    .query_row([middle], |row| row.get(0))
-                    .map_err(|error| match error {
-                        rusqlite::Error::QueryReturnedNoRows => hole(middle),
-                        other => read_error(other),
-                    })?;
-            if recorded_at <= instant {
-                low = middle
-            } else {
-                high = middle - 1
-            }
+            let recorded_at: Micros = statement.query_row([middle], |row| row.get(0)).map_err(|error| match error {
+                rusqlite::Error::QueryReturnedNoRows => hole(middle),
+                other => read_error(other),
+            })?;
+            if recorded_at <= instant { low = middle } else { high = middle - 1 }
         }
         Ok(low)
     }
@@ -262,23 +205,14 @@ fn join(
             found = index::entries(index, key, part.from, true, part.limit)?;
             found.retain(|&(version, _)| version < tail_from);
         }
-        let rest = Part {
-            limit: part.limit - found.len(),
-            ..part
-        };
+        let rest = Part { limit: part.limit - found.len(), ..part };
         found.extend(cut(tail, rest));
         return Ok(found);
     }
     let mut found = cut(tail, part);
     if found.len() < part.limit {
         let from = part.from.min(tail_from.saturating_sub(1));
-        found.extend(index::entries(
-            index,
-            key,
-            from,
-            false,
-            part.limit - found.len(),
-        )?);
+        found.extend(index::entries(index, key, from, false, part.limit - found.len())?);
     }
     Ok(found)
 }
@@ -286,22 +220,14 @@ fn join(
 /// The wanted part of a list of versions that goes from old to new.
 fn cut(versions: &[(Version, Position)], part: Part) -> Vec<(Version, Position)> {
     if part.forwards() {
-        let wanted = versions
-            .iter()
-            .filter(|&&(version, _)| version >= part.from);
+        let wanted = versions.iter().filter(|&&(version, _)| version >= part.from);
         wanted.take(part.limit).copied().collect()
     } else {
-        let wanted = versions
-            .iter()
-            .rev()
-            .filter(|&&(version, _)| version <= part.from);
+        let wanted = versions.iter().rev().filter(|&&(version, _)| version <= part.from);
         wanted.take(part.limit).copied().collect()
     }
 }
 
 fn hole(position: Position) -> Error {
-    Error::Damaged {
-        position,
-        what: "there is no record".into(),
-    }
+    Error::Damaged { position, what: "there is no record".into() }
 }

@@ -19,19 +19,9 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(
-        dir: PathBuf,
-        most: usize,
-        open: fn(&std::path::Path) -> Result<Reader, OpenError>,
-    ) -> Self {
+    pub(super) fn new(dir: PathBuf, most: usize, open: fn(&std::path::Path) -> Result<Reader, OpenError>) -> Self {
         let most = most.max(1);
-        Self {
-            dir,
-            open,
-            free: Arc::default(),
-            permits: Arc::new(Semaphore::new(most)),
-            most,
-        }
+        Self { dir, open, free: Arc::default(), permits: Arc::new(Semaphore::new(most)), most }
     }
 
     /// Runs `read` with a reader of its own.
@@ -52,9 +42,7 @@ impl Readers {
             let answer = read(&mut reader);
             // After an error the connection may be in any state: the next one is new.
             if answer.is_ok() && reader.log.is_autocommit() {
-                free.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(reader);
+                free.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             }
             answer
         };
@@ -67,22 +55,15 @@ impl Readers {
                 Err(error) => Err(Error::Read(error.to_string())),
             }
         });
-        task.await
-            .unwrap_or_else(|error| Err(Error::Read(error.to_string())))
+        task.await.unwrap_or_else(|error| Err(Error::Read(error.to_string())))
     }
 
     /// Lets those finish that read now, then closes the connections.
     pub(super) async fn close(&self) {
-        let all = self
-            .permits
-            .acquire_many(u32::try_from(self.most).unwrap_or(u32::MAX))
-            .await;
+        let all = self.permits.acquire_many(u32::try_from(self.most).unwrap_or(u32::MAX)).await;
         self.permits.close();
         drop(all);
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -25,17 +25,11 @@ pub(super) struct RowWriter<'a>(CachedStatement<'a>);
 impl<'a> RowWriter<'a> {
     pub(super) fn new(log: &'a Connection) -> rusqlite::Result<Self> {
         let values = ["?"; WIDTH].join(", ");
-        log.prepare_cached(&format!("INSERT INTO log ({COLUMNS}) VALUES ({values})"))
-            .map(Self)
+        log.prepare_cached(&format!("INSERT INTO log ({COLUMNS}) VALUES ({values})")).map(Self)
     }
 
     pub(super) fn put(&mut self, row: &RowValues<'_>) -> rusqlite::Result<()> {
-        let RowValues {
-            event,
-            head,
-            id,
-            fingerprint,
-        } = row;
+        let RowValues { event, head, id, fingerprint } = row;
         let statement = &mut self.0;
         statement.raw_bind_parameter(1, head.position as i64)?;
         statement.raw_bind_parameter(2, head.recorded_at)?;

@@ -60,11 +60,7 @@ pub(super) fn record(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Recor
 
 /// Whether `filter` wants the record of a row of [`COLUMNS`], told without copying anything.
 pub(super) fn wanted(row: &Row<'_>, filter: &Filter) -> rusqlite::Result<bool> {
-    for (column, names) in [
-        (2, &filter.tenants),
-        (3, &filter.categories),
-        (7, &filter.kinds),
-    ] {
+    for (column, names) in [(2, &filter.tenants), (3, &filter.categories), (7, &filter.kinds)] {
         if !names.is_empty() {
             let is = row.get_ref(column)?.as_bytes()?;
             if !names.iter().any(|name| name.as_bytes() == is) {
@@ -79,32 +75,14 @@ pub(super) fn wanted(row: &Row<'_>, filter: &Filter) -> rusqlite::Result<bool> {
 pub(super) fn head(log: &Connection) -> rusqlite::Result<(Head, Micros)> {
     let sql = "SELECT position, hash, recorded_at, answered_to FROM head";
     log.prepare_cached(sql)?.query_row([], |row| {
-        Ok((
-            Head {
-                position: row.get(0)?,
-                hash: row.get(1)?,
-                recorded_at: row.get(2)?,
-            },
-            row.get(3)?,
-        ))
+        Ok((Head { position: row.get(0)?, hash: row.get(1)?, recorded_at: row.get(2)? }, row.get(3)?))
     })
 }
 
 /// Moves the head.
-pub(super) fn move_head(
-    log: &Connection,
-    head: &Head,
-    answered_to: Micros,
-) -> rusqlite::Result<()> {
-    log.prepare_cached(
-        "UPDATE head SET position = ?1, hash = ?2, recorded_at = ?3, answered_to = ?4",
-    )?
-    .execute(params![
-        head.position,
-        &head.hash[..],
-        head.recorded_at,
-        answered_to
-    ])?;
+pub(super) fn move_head(log: &Connection, head: &Head, answered_to: Micros) -> rusqlite::Result<()> {
+    log.prepare_cached("UPDATE head SET position = ?1, hash = ?2, recorded_at = ?3, answered_to = ?4")?
+        .execute(params![head.position, &head.hash[..], head.recorded_at, answered_to])?;
     Ok(())
 }
 
@@ -114,27 +92,19 @@ pub(super) fn hash_at(log: &Connection, position: Position) -> rusqlite::Result<
     if position == 0 {
         return Ok(Some(crate::hash::START));
     }
-    log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?
-        .query_row([position], |row| row.get(0))
-        .optional()
+    log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?.query_row([position], |row| row.get(0)).optional()
 }
 
 /// The receipt of the command `id`, whose first record is at `first`.
 pub(super) fn receipt(log: &Connection, id: Uuid, first: Position) -> Result<Receipt, Error> {
-    let damaged = |what: &str| Error::Damaged {
-        position: first,
-        what: what.into(),
-    };
+    let damaged = |what: &str| Error::Damaged { position: first, what: what.into() };
     let sql = "SELECT position, recorded_at, tenant, category, stream_id, version, command_id, fingerprint \
                FROM log WHERE position >= ?1 ORDER BY position";
     let mut statement = log.prepare_cached(sql).map_err(read_error)?;
     let mut rows = statement.query([first]).map_err(read_error)?;
     let mut receipt: Option<Receipt> = None;
     while let Some(row) = rows.next().map_err(read_error)? {
-        let command_id = row
-            .get_ref(6)
-            .and_then(|value| Ok(uuid(value.as_blob()?)))
-            .map_err(read_error)?;
+        let command_id = row.get_ref(6).and_then(|value| Ok(uuid(value.as_blob()?))).map_err(read_error)?;
         if command_id != id {
             break;
         }
@@ -146,11 +116,7 @@ pub(super) fn receipt(log: &Connection, id: Uuid, first: Position) -> Result<Rec
 fn add_to_receipt(receipt: &mut Option<Receipt>, row: &Row<'_>, id: Uuid) -> rusqlite::Result<()> {
     let position = row.get(0)?;
     let version = row.get(5)?;
-    let names = [
-        row.get_ref(2)?.as_str()?,
-        row.get_ref(3)?.as_str()?,
-        row.get_ref(4)?.as_str()?,
-    ];
+    let names = [row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?];
     let receipt = match receipt {
         Some(receipt) => receipt,
         None => receipt.insert(Receipt {
@@ -164,13 +130,7 @@ fn add_to_receipt(receipt: &mut Option<Receipt>, row: &Row<'_>, id: Uuid) -> rus
     };
     receipt.last_position = position;
     match receipt.streams.last_mut() {
-        Some(last)
-            if [
-                &*last.stream.tenant,
-                &*last.stream.category,
-                &*last.stream.id,
-            ] == names =>
-        {
+        Some(last) if [&*last.stream.tenant, &*last.stream.category, &*last.stream.id] == names => {
             last.last_version = version;
         }
         _ => receipt.streams.push(StreamReceipt {
@@ -188,11 +148,7 @@ pub(super) fn read_error(error: rusqlite::Error) -> Error {
 }
 
 /// The position of a command's first record after `after`, searched in the log itself.
-pub(super) fn find_command(
-    log: &Connection,
-    id: Uuid,
-    after: Position,
-) -> rusqlite::Result<Option<Position>> {
+pub(super) fn find_command(log: &Connection, id: Uuid, after: Position) -> rusqlite::Result<Option<Position>> {
     log.prepare_cached("SELECT min(position) FROM log WHERE position > ?1 AND command_id = ?2")?
         .query_row(params![after, &id.as_bytes()[..]], |row| row.get(0))
 }

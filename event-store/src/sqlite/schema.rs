@@ -103,10 +103,7 @@ const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
 
 /// Opens the log for writing; makes it if it is not there. Answers the store's incarnation.
 pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenError> {
-    let log = connect(
-        &dir.join(LOG_FILE),
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )?;
+    let log = connect(&dir.join(LOG_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&log)?;
     log.pragma_update(None, "synchronous", "FULL")?;
     // Its own thread does that, see `checkpointer`.
@@ -114,18 +111,13 @@ pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenE
     log.pragma_update(None, "cache_size", -16_384)?;
     let synchronous: i64 = log.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     if synchronous < 2 {
-        return Err(OpenError::NotDurable(format!(
-            "synchronous is {synchronous} and not FULL"
-        )));
+        return Err(OpenError::NotDurable(format!("synchronous is {synchronous} and not FULL")));
     }
     match user_version(&log)? {
         0 => create_log(&log, now)?,
         LOG_SCHEMA => {}
         newer => {
-            return Err(OpenError::Schema {
-                found: newer,
-                known: LOG_SCHEMA,
-            });
+            return Err(OpenError::Schema { found: newer, known: LOG_SCHEMA });
         }
     }
     // What a crashed process wrote and did not sync is in the page cache only: this puts it on disk before anybody is told of it.
@@ -137,15 +129,9 @@ pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenE
 fn create_log(log: &Connection, now: i64) -> Result<(), OpenError> {
     log.execute_batch("BEGIN IMMEDIATE")?;
     log.execute_batch(LOG_TABLES)?;
-    log.execute(
-        "INSERT INTO head VALUES (1, 0, ?1, 0, 0)",
-        [&[0_u8; 32][..]],
-    )?;
+    log.execute("INSERT INTO head VALUES (1, 0, ?1, 0, 0)", [&[0_u8; 32][..]])?;
     let incarnation = Uuid::now_v7();
-    log.execute(
-        "INSERT INTO store VALUES (1, ?1, ?2)",
-        rusqlite::params![&incarnation.as_bytes()[..], now],
-    )?;
+    log.execute("INSERT INTO store VALUES (1, ?1, ?2)", rusqlite::params![&incarnation.as_bytes()[..], now])?;
     log.pragma_update(None, "user_version", LOG_SCHEMA)?;
     log.execute_batch("COMMIT")?;
     Ok(())
@@ -164,26 +150,19 @@ pub(super) fn read_log(dir: &Path) -> Result<Connection, OpenError> {
     match user_version(&log)? {
         LOG_SCHEMA => Ok(log),
         0 => Err(OpenError::Absent),
-        newer => Err(OpenError::Schema {
-            found: newer,
-            known: LOG_SCHEMA,
-        }),
+        newer => Err(OpenError::Schema { found: newer, known: LOG_SCHEMA }),
     }
 }
 
 /// Which store the log is.
 pub(super) fn incarnation(log: &Connection) -> Result<Uuid, OpenError> {
     let bytes: Vec<u8> = log.query_row("SELECT incarnation FROM store", [], |row| row.get(0))?;
-    Uuid::from_slice(&bytes)
-        .map_err(|_| OpenError::Damaged("the store's incarnation is not an id".into()))
+    Uuid::from_slice(&bytes).map_err(|_| OpenError::Damaged("the store's incarnation is not an id".into()))
 }
 
 /// Opens the index for writing; makes it if it is not there. Fails on an index that this code does not know.
 pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, OpenError> {
-    let index = connect(
-        &dir.join(INDEX_FILE),
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-    )?;
+    let index = connect(&dir.join(INDEX_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&index)?;
     // It may fall back after a power cut, which the log makes good; it is never inconsistent.
     index.pragma_update(None, "synchronous", "NORMAL")?;
@@ -202,10 +181,7 @@ pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, Op
         }
         INDEX_SCHEMA => {}
         other => {
-            return Err(OpenError::Schema {
-                found: other,
-                known: INDEX_SCHEMA,
-            });
+            return Err(OpenError::Schema { found: other, known: INDEX_SCHEMA });
         }
     }
     Ok(index)
@@ -216,10 +192,7 @@ pub(super) fn read_index(dir: &Path) -> Result<Connection, OpenError> {
     let index = connect(&dir.join(INDEX_FILE), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     match user_version(&index)? {
         INDEX_SCHEMA => Ok(index),
-        other => Err(OpenError::Schema {
-            found: other,
-            known: INDEX_SCHEMA,
-        }),
+        other => Err(OpenError::Schema { found: other, known: INDEX_SCHEMA }),
     }
 }
 
@@ -234,13 +207,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
 
 fn set_wal(connection: &Connection) -> Result<(), OpenError> {
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode == "wal" {
-        Ok(())
-    } else {
-        Err(OpenError::NotDurable(format!(
-            "journal_mode is {mode} and not WAL"
-        )))
-    }
+    if mode == "wal" { Ok(()) } else { Err(OpenError::NotDurable(format!("journal_mode is {mode} and not WAL"))) }
 }
 
 fn user_version(connection: &Connection) -> Result<i64, OpenError> {

@@ -39,11 +39,7 @@ impl Kept {
 
     /// Writes what waits. What cannot be written is dropped.
     pub(super) fn write(&self, index: &Connection) {
-        let batch: Vec<_> = self
-            .lock()
-            .iter()
-            .map(|(key, snapshot)| (*key, snapshot.clone()))
-            .collect();
+        let batch: Vec<_> = self.lock().iter().map(|(key, snapshot)| (*key, snapshot.clone())).collect();
         if batch.is_empty() {
             return;
         }
@@ -55,10 +51,7 @@ impl Kept {
         }
         let mut waiting = self.lock();
         for (key, written) in batch {
-            if waiting
-                .get(&key)
-                .is_some_and(|kept| kept.version == written.version)
-            {
+            if waiting.get(&key).is_some_and(|kept| kept.version == written.version) {
                 waiting.remove(&key);
             }
         }
@@ -89,11 +82,7 @@ fn put(index: &Connection, batch: &[((u128, u32), Snapshot)]) -> rusqlite::Resul
 }
 
 /// The newest snapshot of a stream by this fold that the index has.
-pub(super) fn stored(
-    index: &Connection,
-    key: u128,
-    fold: u32,
-) -> rusqlite::Result<Option<Snapshot>> {
+pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Result<Option<Snapshot>> {
     let sql = "SELECT version, event_id, state FROM snapshot WHERE key = ?1 AND fold = ?2";
     index
         .prepare_cached(sql)?

@@ -45,26 +45,15 @@ impl Threads {
         let _ = self.checkpointer.join();
         shared.tail.stop();
         let _ = self.indexer.join();
-        shared
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 impl Store {
     pub(super) fn new(shared: Arc<Shared>, threads: [JoinHandle<()>; 3]) -> Self {
         let [writer, indexer, checkpointer] = threads;
-        let threads = Threads {
-            writer,
-            indexer,
-            checkpointer,
-        };
-        Self {
-            shared,
-            threads: Mutex::new(Some(threads)),
-        }
+        let threads = Threads { writer, indexer, checkpointer };
+        Self { shared, threads: Mutex::new(Some(threads)) }
     }
 
     /// Says in the lock file where this process can be asked to do another's work.
@@ -72,13 +61,8 @@ impl Store {
     /// # Errors
     /// If the lock file cannot be written.
     pub fn set_url(&self, url: impl Into<String>) -> std::io::Result<()> {
-        let mut lock = self
-            .shared
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lock.as_mut()
-            .map_or(Ok(()), |lock| lock.describe(Some(url.into())))
+        let mut lock = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        lock.as_mut().map_or(Ok(()), |lock| lock.describe(Some(url.into())))
     }
 
     /// Becomes the reason once the writer has stopped by itself: the outcome of its last group is unknown then, and only a
@@ -103,21 +87,9 @@ impl Store {
             Err(error) => return Pending::ready(Err(error)),
         };
         let (reply, receiver) = oneshot::channel();
-        let keys = batch
-            .writes
-            .iter()
-            .map(|write| key_of(&write.stream))
-            .collect();
+        let keys = batch.writes.iter().map(|write| key_of(&write.stream)).collect();
         let leaves = hash::leaves(&batch, weight.events);
-        match self.shared.queue.push(
-            Job::Append(Prepared {
-                batch,
-                keys,
-                leaves,
-                reply: Reply(reply),
-            }),
-            weight,
-        ) {
+        match self.shared.queue.push(Job::Append(Prepared { batch, keys, leaves, reply: Reply(reply) }), weight) {
             Ok(()) => Pending::returning(receiver),
             Err(error) => {
                 metrics::counter!("daybook_store_refused_total").increment(1);
@@ -132,17 +104,9 @@ impl Store {
         self.ask(Job::Barrier { floor, reply }, answer).await
     }
 
-    async fn ask<T>(
-        &self,
-        job: Job,
-        answer: oneshot::Receiver<Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn ask<T>(&self, job: Job, answer: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
         self.shared.queue.push(job, Weight::default())?;
-        answer.await.unwrap_or_else(|_| {
-            Err(Error::Unknown(
-                "the writer stopped before it answered".into(),
-            ))
-        })
+        answer.await.unwrap_or_else(|_| Err(Error::Unknown("the writer stopped before it answered".into())))
     }
 }
 
@@ -164,9 +128,7 @@ impl EventStore for Store {
                     (None, Some(index)) => index::command(index, command_id).map_err(read_error)?,
                     (None, None) => None,
                 };
-                first
-                    .map(|first| rows::receipt(&reader.log, command_id, first))
-                    .transpose()
+                first.map(|first| rows::receipt(&reader.log, command_id, first)).transpose()
             })
             .await
     }
@@ -179,11 +141,7 @@ impl EventStore for Store {
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
         let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
-        let part = Part {
-            from,
-            direction,
-            limit,
-        };
+        let part = Part { from, direction, limit };
         self.shared
             .readers
             .with(move |reader| {
@@ -212,25 +170,13 @@ impl EventStore for Store {
             .await
     }
 
-    async fn read_log(
-        &self,
-        after: Position,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         let head = self.shared.head.borrow().position;
         if limit == 0 || after >= head {
-            return Ok(Page {
-                records: Vec::new(),
-                next: after,
-                head,
-            });
+            return Ok(Page { records: Vec::new(), next: after, head });
         }
         let filter = filter.clone();
-        self.shared
-            .readers
-            .with(move |reader| reader.page(after, &filter, limit, head))
-            .await
+        self.shared.readers.with(move |reader| reader.page(after, &filter, limit, head)).await
     }
 
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
@@ -242,10 +188,7 @@ impl EventStore for Store {
                 return Ok(head.position);
             }
         }
-        self.shared
-            .readers
-            .with(move |reader| reader.position_at(instant, head.position))
-            .await
+        self.shared.readers.with(move |reader| reader.position_at(instant, head.position)).await
     }
 
     fn head(&self) -> watch::Receiver<Head> {
@@ -260,63 +203,32 @@ impl EventStore for Store {
         (self.shared.options.clock)()
     }
 
-    async fn acquire(
-        &self,
-        key: &ConsumerKey,
-        owner: &str,
-        lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error> {
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         consumers::check_key(key, owner)?;
         let (reply, answer) = oneshot::channel();
-        let job = ConsumerJob::Acquire {
-            key: key.clone(),
-            owner: owner.into(),
-            lease_us,
-            reply,
-        };
+        let job = ConsumerJob::Acquire { key: key.clone(), owner: owner.into(), lease_us, reply };
         self.ask(Job::Consumer(job), answer).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.ask(
-            Job::Consumer(ConsumerJob::Release {
-                lease: lease.clone(),
-                reply,
-            }),
-            answer,
-        )
-        .await
+        self.ask(Job::Consumer(ConsumerJob::Release { lease: lease.clone(), reply }), answer).await
     }
 
     async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
         consumers::check_size(&checkpoint)?;
         let (reply, answer) = oneshot::channel();
-        self.ask(
-            Job::Consumer(ConsumerJob::Save {
-                lease: lease.clone(),
-                checkpoint,
-                reply,
-            }),
-            answer,
-        )
-        .await
+        self.ask(Job::Consumer(ConsumerJob::Save { lease: lease.clone(), checkpoint, reply }), answer).await
     }
 
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
         let key = key.clone();
-        self.shared
-            .readers
-            .with(move |reader| consumers::row(&reader.log, &key))
-            .await
+        self.shared.readers.with(move |reader| consumers::row(&reader.log, &key)).await
     }
 
     async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
         let name = name.to_owned();
-        self.shared
-            .readers
-            .with(move |reader| consumers::rows(&reader.log, &name))
-            .await
+        self.shared.readers.with(move |reader| consumers::rows(&reader.log, &name)).await
     }
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
@@ -339,11 +251,7 @@ impl EventStore for Store {
 
     async fn close(&self) -> Result<(), Error> {
         self.shared.queue.close();
-        let threads = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(threads) = threads {
             let shared = Arc::clone(&self.shared);
             let joined = tokio::task::spawn_blocking(move || threads.join(&shared)).await;
@@ -360,11 +268,7 @@ impl EventStore for Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.shared.queue.close();
-        let threads = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         // What is on the queue is written first: its callers may be waiting still.
         if let Some(threads) = threads {
             threads.join(&self.shared);
@@ -374,8 +278,6 @@ impl Drop for Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("dir", self.shared.dir())
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("dir", self.shared.dir()).finish_non_exhaustive()
     }
 }

@@ -85,13 +85,7 @@ impl Tail {
             indexer_sleeps: false,
             stop: false,
         };
-        Self {
-            state: Mutex::new(state),
-            grown: Condvar::new(),
-            shrunk: Condvar::new(),
-            run: run.max(1),
-            idle,
-        }
+        Self { state: Mutex::new(state), grown: Condvar::new(), shrunk: Condvar::new(), run: run.max(1), idle }
     }
 
     /// Adds what has become durable: entries for the positions that follow, and the commands that begin among them.
@@ -100,18 +94,14 @@ impl Tail {
         for entry in entries {
             let position = state.first + state.links.len() as u64;
             let before = state.last.insert(entry.key, position).unwrap_or(0);
-            state.links.push_back(Link {
-                entry: *entry,
-                before,
-            });
+            state.links.push_back(Link { entry: *entry, before });
         }
         for &(id, position) in commands {
             state.commands.insert(id, position);
             state.order.push_back((id, position));
         }
         // An indexer that waits wakes by itself after a short while; only a full run is worth a call.
-        let wake = state.indexer_sleeps
-            && (state.links.len() >= self.run || state.links.len() == entries.len());
+        let wake = state.indexer_sleeps && (state.links.len() >= self.run || state.links.len() == entries.len());
         drop(state);
         if wake {
             self.grown.notify_one();
@@ -122,10 +112,7 @@ impl Tail {
     pub(super) fn head(&self, key: u128) -> Option<StreamHead> {
         let state = self.lock();
         let link = state.link(*state.last.get(&key)?)?;
-        Some(StreamHead {
-            version: link.entry.version,
-            event_id: link.entry.event_id,
-        })
+        Some(StreamHead { version: link.entry.version, event_id: link.entry.event_id })
     }
 
     /// The versions of a stream that are in the tail, with their positions, from old to new.
@@ -160,10 +147,7 @@ impl Tail {
     pub(super) fn wait_for_room(&self, most: usize) {
         let mut state = self.lock();
         while state.links.len() > most && !state.stop {
-            state = self
-                .shrunk
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shrunk.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -175,11 +159,7 @@ impl Tail {
             let Some(left) = until.checked_duration_since(Instant::now()) else {
                 return false;
             };
-            state = self
-                .shrunk
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.shrunk.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.first > position
     }
@@ -197,10 +177,7 @@ impl Tail {
                 return Work::Stop;
             }
             state.indexer_sleeps = true;
-            let (guard, timeout) = self
-                .grown
-                .wait_timeout(state, self.idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) = self.grown.wait_timeout(state, self.idle).unwrap_or_else(PoisonError::into_inner);
             state = guard;
             state.indexer_sleeps = false;
             if !timeout.timed_out() {
@@ -221,16 +198,11 @@ impl Tail {
     /// Copies the oldest run. Only the indexer removes, so what is copied in parts fits together.
     fn copy<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Run {
         let length = state.links.len().min(self.run);
-        let mut run = Run {
-            first: state.first,
-            entries: Vec::with_capacity(length),
-            commands: Vec::new(),
-        };
+        let mut run = Run { first: state.first, entries: Vec::with_capacity(length), commands: Vec::new() };
         while run.entries.len() < length {
             let from = run.entries.len();
             let to = length.min(from + CHUNK);
-            run.entries
-                .extend(state.links.range(from..to).map(|link| link.entry));
+            run.entries.extend(state.links.range(from..to).map(|link| link.entry));
             drop(state);
             state = self.lock();
         }
@@ -256,10 +228,7 @@ impl Tail {
                 if state.last.get(&link.entry.key) == Some(&position) {
                     state.last.remove(&link.entry.key);
                 }
-                if state
-                    .order
-                    .front()
-                    .is_some_and(|&(_, first)| first == position)
+                if state.order.front().is_some_and(|&(_, first)| first == position)
                     && let Some((id, _)) = state.order.pop_front()
                 {
                     state.commands.remove(&id);
@@ -299,11 +268,7 @@ mod tests {
     use super::*;
 
     fn entry(key: u128, version: Version) -> Entry {
-        Entry {
-            key,
-            version,
-            event_id: Uuid::from_u128(u128::from(version)),
-        }
+        Entry { key, version, event_id: Uuid::from_u128(u128::from(version)) }
     }
 
     #[test]
@@ -314,16 +279,11 @@ mod tests {
         tail.publish(&[entry(1, 5)], &[]);
         assert_eq!(tail.stream(1), [(4, 11), (5, 13)]);
         assert_eq!(tail.command(id), Some(11));
-        let Work::Run(run) = tail.next() else {
-            panic!("a full run waits")
-        };
+        let Work::Run(run) = tail.next() else { panic!("a full run waits") };
         assert_eq!((run.first, run.last(), run.commands.len()), (11, 12, 1));
         tail.trim(12);
         assert_eq!(tail.stream(1), [(5, 13)]);
-        assert_eq!(
-            (tail.stream(2), tail.command(id), tail.indexed_to()),
-            (vec![], None, 12)
-        );
+        assert_eq!((tail.stream(2), tail.command(id), tail.indexed_to()), (vec![], None, 12));
         assert_eq!(tail.head(1).map(|head| head.version), Some(5));
     }
 }

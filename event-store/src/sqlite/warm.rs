@@ -31,10 +31,9 @@ impl Bases {
     }
 
     fn read(&self, index: &Connection, indexed: &Indexed) -> rusqlite::Result<()> {
-        for (keys, count, base) in [
-            (Keys::Commands, indexed.commands, &self.commands),
-            (Keys::Streams, indexed.streams, &self.streams),
-        ] {
+        for (keys, count, base) in
+            [(Keys::Commands, indexed.commands, &self.commands), (Keys::Streams, indexed.streams, &self.streams)]
+        {
             let mut layer = Layer::new(usize::try_from(count).unwrap_or(usize::MAX).max(1_024));
             index::each_key(index, keys, |key| layer.insert(key))?;
             let _ = base.set(layer);
@@ -44,11 +43,7 @@ impl Bases {
 }
 
 /// The heads of all streams of the index, if they fit.
-pub(super) fn heads(
-    index: &Connection,
-    indexed: &Indexed,
-    capacity: usize,
-) -> Result<Heads, OpenError> {
+pub(super) fn heads(index: &Connection, indexed: &Indexed, capacity: usize) -> Result<Heads, OpenError> {
     // Half of the room is left for streams to come, so that the old ones are not forgotten at once.
     let complete = usize::try_from(indexed.streams).is_ok_and(|streams| streams <= capacity / 2);
     let mut heads = Heads::new(capacity, complete);
@@ -59,11 +54,7 @@ pub(super) fn heads(
 }
 
 /// Reads the filters on a thread of its own.
-pub(super) fn start(
-    shared: &Arc<Shared>,
-    bases: Arc<Bases>,
-    indexed: Indexed,
-) -> std::io::Result<()> {
+pub(super) fn start(shared: &Arc<Shared>, bases: Arc<Bases>, indexed: Indexed) -> std::io::Result<()> {
     if bases.commands.get().is_some() {
         return Ok(());
     }
@@ -74,8 +65,5 @@ pub(super) fn start(
             tracing::warn!(%error, "the index could not be read ahead; look-ups go without a filter");
         }
     };
-    std::thread::Builder::new()
-        .name("store-warm".into())
-        .spawn(read)
-        .map(drop)
+    std::thread::Builder::new().name("store-warm".into()).spawn(read).map(drop)
 }

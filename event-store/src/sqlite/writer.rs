@@ -35,9 +35,7 @@ pub(super) struct Writer {
 }
 
 pub(super) fn start(writer: Writer) -> Result<thread::JoinHandle<()>, OpenError> {
-    Ok(thread::Builder::new()
-        .name("store-writer".into())
-        .spawn(move || writer.run())?)
+    Ok(thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?)
 }
 
 /// However the writer ends, nobody waits for it for ever.
@@ -55,10 +53,7 @@ impl Writer {
     fn run(mut self) {
         let _ends = Ends(Arc::clone(&self.shared));
         let shared = Arc::clone(&self.shared);
-        let bound = Weight {
-            events: shared.options.group_events,
-            bytes: shared.options.group_bytes,
-        };
+        let bound = Weight { events: shared.options.group_events, bytes: shared.options.group_bytes };
         let mut jobs = Vec::new();
         while shared.queue.take(bound, &mut jobs) {
             if !self.write_group(&mut jobs) {
@@ -67,10 +62,7 @@ impl Writer {
             shared.tail.wait_for_room(shared.options.tail);
         }
         // So that what follows begins with an empty write-ahead log; the records are durable either way.
-        if let Err(error) = self
-            .log
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        {
+        if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::debug!(%error, "the log's write-ahead log stays");
         }
     }
@@ -83,18 +75,13 @@ impl Writer {
             self.judge.judge(job, &mut group, &shared.tail, &self.log);
         }
         shared.options.step(Step::Judged);
-        let mut written = Written {
-            head: self.head,
-            answered_to: self.answered_to,
-            ..Written::default()
-        };
+        let mut written = Written { head: self.head, answered_to: self.answered_to, ..Written::default() };
         let now = (shared.options.clock)();
         // Nothing will be recorded at an instant that has been answered, also not after a restart with a clock set back.
         let asked_anew = group.asked.is_some_and(|asked| asked > self.answered_to);
         if !group.accepted.is_empty() || !group.consumers.is_empty() || asked_anew {
             let began = Instant::now();
-            if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options)
-            {
+            if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options) {
                 return self.fail_group(group, written, failure);
             }
             shared.options.step(Step::LogCommitted);
@@ -106,9 +93,7 @@ impl Writer {
         let bytes = group.bytes + group.events * ROW_BYTES;
         match &shared.runtime {
             // Waking many tasks one by one from outside their runtime is dear; from within it is not. Nothing is awaited there.
-            Some(runtime) if group.accepted.len() > FEW => {
-                drop(runtime.spawn(async move { answer(group, written) }))
-            }
+            Some(runtime) if group.accepted.len() > FEW => drop(runtime.spawn(async move { answer(group, written) })),
             _ => answer(group, written),
         }
         self.added.commit(bytes, &shared, &self.log);
@@ -122,9 +107,7 @@ impl Writer {
             return;
         }
         self.head = written.head;
-        self.shared
-            .tail
-            .publish(&written.entries, &written.commands);
+        self.shared.tail.publish(&written.entries, &written.commands);
         self.shared.head.send_replace(written.head);
         metrics::gauge!("daybook_store_head_position").set(written.head.position as f64);
     }

@@ -30,33 +30,19 @@ async fn a_commit_that_is_not_answered_is_found_out() {
         for n in 0..10 {
             let id = stream(&format!("own-{round}-{n}"));
             let writes = vec![write(&id, Expectation::NoStream, &["a", "b"])];
-            let batch = if n % 2 == 0 {
-                batch(writes)
-            } else {
-                keyed(&format!("{round}-{n}"), writes)
-            };
+            let batch = if n % 2 == 0 { batch(writes) } else { keyed(&format!("{round}-{n}"), writes) };
             own.push((batch.clone(), store.append(batch)));
         }
         // Beside them: a pair of which one must lose, and a command that is sent twice.
         let one = stream(&format!("pair-{round}"));
-        let pair =
-            [(); 2].map(|()| store.append(batch(vec![write(&one, Expectation::NoStream, &["x"])])));
-        let twice = keyed(
-            &format!("twice-{round}"),
-            vec![write(
-                &stream(&format!("twice-{round}")),
-                Expectation::Any,
-                &["x"],
-            )],
-        );
+        let pair = [(); 2].map(|()| store.append(batch(vec![write(&one, Expectation::NoStream, &["x"])])));
+        let twice =
+            keyed(&format!("twice-{round}"), vec![write(&stream(&format!("twice-{round}")), Expectation::Any, &["x"])]);
         let twice = [(); 2].map(|()| store.append(twice.clone()));
 
         for (batch, pending) in own {
             let receipt = appended(pending.await.unwrap());
-            assert_eq!(
-                direct.command(batch.command_id).await.unwrap(),
-                Some(receipt.clone())
-            );
+            assert_eq!(direct.command(batch.command_id).await.unwrap(), Some(receipt.clone()));
             let again = store.append(batch).await.unwrap();
             assert_eq!(again, Outcome::AlreadyAppended(receipt));
         }
@@ -67,11 +53,7 @@ async fn a_commit_that_is_not_answered_is_found_out() {
         let receipt = appended(first.await.unwrap());
         assert_eq!(second.await.unwrap(), Outcome::AlreadyAppended(receipt));
         assert_eq!(proxy.struck(), round, "{fault:?} met a commit");
-        assert_eq!(
-            store.head().borrow().position,
-            before + 22,
-            "{fault:?}: once each"
-        );
+        assert_eq!(store.head().borrow().position, before + 22, "{fault:?}: once each");
     }
     assert_eq!(check(&*direct).await, 22 * round as u64);
     store.close().await.unwrap();
@@ -87,18 +69,10 @@ async fn what_cannot_be_found_out_in_time_is_unknown_and_what_was_not_sent_is_a_
     through.patience = Duration::from_millis(500);
     through.stall = Duration::from_secs(2);
     let store = Store::open(through).await.unwrap();
-    appended(
-        store
-            .append(batch(vec![write(&stream("one"), Expectation::Any, &["x"])]))
-            .await
-            .unwrap(),
-    );
+    appended(store.append(batch(vec![write(&stream("one"), Expectation::Any, &["x"])])).await.unwrap());
 
     proxy.arm(Fault::CutAfter);
-    let doubtful = keyed(
-        "doubtful",
-        vec![write(&stream("one"), Expectation::Any, &["y"])],
-    );
+    let doubtful = keyed("doubtful", vec![write(&stream("one"), Expectation::Any, &["y"])]);
     let pending = store.append(doubtful.clone());
     while proxy.struck() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,29 +82,13 @@ async fn what_cannot_be_found_out_in_time_is_unknown_and_what_was_not_sent_is_a_
     let outcome = pending.await;
     // The writer may have been faster than the end of the server.
     let unknown = matches!(outcome, Err(Error::Unknown(_)));
-    assert!(
-        unknown || matches!(outcome, Ok(Outcome::Appended(_))),
-        "{outcome:?}"
-    );
-    let refused = keyed(
-        "refused",
-        vec![write(&stream("one"), Expectation::Any, &["z"])],
-    );
-    assert!(matches!(
-        store.append(refused.clone()).await,
-        Err(Error::No(_))
-    ));
+    assert!(unknown || matches!(outcome, Ok(Outcome::Appended(_))), "{outcome:?}");
+    let refused = keyed("refused", vec![write(&stream("one"), Expectation::Any, &["z"])]);
+    assert!(matches!(store.append(refused.clone()).await, Err(Error::No(_))));
 
     server.start_again();
-    assert_eq!(
-        store.command(refused.command_id).await.unwrap(),
-        None,
-        "a no is a no"
-    );
-    assert!(matches!(
-        store.append(doubtful).await.unwrap(),
-        Outcome::AlreadyAppended(_)
-    ));
+    assert_eq!(store.command(refused.command_id).await.unwrap(), None, "a no is a no");
+    assert!(matches!(store.append(doubtful).await.unwrap(), Outcome::AlreadyAppended(_)));
     appended(store.append(refused).await.unwrap());
     assert_eq!(check(&*store).await, 3);
     store.close().await.unwrap();

@@ -23,23 +23,11 @@ async fn filled(dir: &std::path::Path) -> Vec<(Batch, Receipt)> {
     let mut pending = Vec::new();
     for n in 0..2_500 {
         let texts = vec!["some text"; random.random_range(1..5)];
-        let mut writes = vec![write(
-            &stream(&format!("s{}", random.random_range(0..200))),
-            Expectation::Any,
-            &texts,
-        )];
+        let mut writes = vec![write(&stream(&format!("s{}", random.random_range(0..200))), Expectation::Any, &texts)];
         if n % 9 == 0 {
-            writes.push(write(
-                &stream(&format!("other\0{n}")),
-                Expectation::NoStream,
-                &["x"],
-            ));
+            writes.push(write(&stream(&format!("other\0{n}")), Expectation::NoStream, &["x"]));
         }
-        let batch = if n % 2 == 0 {
-            batch(writes)
-        } else {
-            keyed(&format!("{n}"), writes)
-        };
+        let batch = if n % 2 == 0 { batch(writes) } else { keyed(&format!("{n}"), writes) };
         pending.push((batch.clone(), store.append(batch)));
     }
     let mut sent = Vec::new();
@@ -73,12 +61,8 @@ async fn a_copy_that_was_ended_half_way_goes_on_and_is_the_same_log() {
             };
             copy::run(&*from, &mut target, progress).await
         });
-        let before = number(&url, "SELECT position FROM daybook.head")
-            .await
-            .unsigned_abs();
-        seen.wait_for(|position| *position > 0 && *position >= before)
-            .await
-            .unwrap();
+        let before = number(&url, "SELECT position FROM daybook.head").await.unsigned_abs();
+        seen.wait_for(|position| *position > 0 && *position >= before).await.unwrap();
         if ended == "dropped" {
             copying.abort();
             assert!(copying.await.unwrap_err().is_cancelled());
@@ -92,34 +76,20 @@ async fn a_copy_that_was_ended_half_way_goes_on_and_is_the_same_log() {
             .unwrap();
             copying.await.unwrap().unwrap_err();
         }
-        let there = number(&url, "SELECT count(*) FROM daybook.events")
-            .await
-            .unsigned_abs();
-        assert!(
-            there > 0 && there < length,
-            "{ended} at {there} of {length}"
-        );
+        let there = number(&url, "SELECT count(*) FROM daybook.events").await.unsigned_abs();
+        assert!(there > 0 && there < length, "{ended} at {there} of {length}");
     }
     let mut target = Target::open(&url).await.unwrap();
     let head = copy::run(&*source, &mut target, |_| {}).await.unwrap();
     assert_eq!(head, source.end().await.unwrap().head);
     // Again: nothing is left to do.
-    assert_eq!(
-        copy::run(&*source, &mut target, |_| {}).await.unwrap(),
-        head
-    );
+    assert_eq!(copy::run(&*source, &mut target, |_| {}).await.unwrap(), head);
 
     let store = postgres::Store::open(options(&url)).await.unwrap();
-    assert_eq!(
-        EventStore::incarnation(&*store),
-        EventStore::incarnation(&*source)
-    );
+    assert_eq!(EventStore::incarnation(&*store), EventStore::incarnation(&*source));
     assert_eq!(check(&*store).await, length);
     let all = Filter::default();
-    assert_eq!(
-        log(&*store, &all, 500).await,
-        log(&*source, &all, 500).await
-    );
+    assert_eq!(log(&*store, &all, 500).await, log(&*source, &all, 500).await);
     let mut after = 0;
     while after < length {
         let raws = source.raw(after, 700).await.unwrap();
@@ -128,10 +98,7 @@ async fn a_copy_that_was_ended_half_way_goes_on_and_is_the_same_log() {
     }
     assert_eq!(store.end().await.unwrap(), source.end().await.unwrap());
     for (batch, receipt) in sent.into_iter().step_by(50) {
-        assert_eq!(
-            store.append(batch).await.unwrap(),
-            Outcome::AlreadyAppended(receipt)
-        );
+        assert_eq!(store.append(batch).await.unwrap(), Outcome::AlreadyAppended(receipt));
     }
     put(&*store, &stream("s1"), &["after the copy"]).await;
     assert_eq!(check(&*store).await, length + 1);
@@ -155,12 +122,7 @@ async fn a_target_that_holds_another_log_is_refused() {
     // Nor is the name enough.
     let name = EventStore::incarnation(&*source);
     store.close().await.unwrap();
-    execute(
-        &url,
-        &format!("UPDATE daybook.store SET incarnation = '{name}'"),
-    )
-    .await
-    .unwrap();
+    execute(&url, &format!("UPDATE daybook.store SET incarnation = '{name}'")).await.unwrap();
     let mut target = Target::open(&url).await.unwrap();
     let copied = copy::run(&*source, &mut target, |_| {}).await;
     assert!(matches!(copied, Err(copy::Error::Foreign(_))), "{copied:?}");
@@ -177,13 +139,10 @@ async fn both_backends_write_the_same_chain() {
     let dir = tempfile::tempdir().unwrap();
     let one = sqlite::Store::open(sqlite::Options::new(dir.path()).clock(clock())).unwrap();
     let url = Postgres::shared().database();
-    let other = postgres::Store::open(options(&url).clock(clock()))
-        .await
-        .unwrap();
+    let other = postgres::Store::open(options(&url).clock(clock())).await.unwrap();
     for n in 0..50 {
         let names = ["a/b", "nul\0in\0it", "stra\u{df}e"];
-        let writes =
-            names.map(|name| write(&stream(name), Expectation::Any, &["x", "y"][..n % 2 + 1]));
+        let writes = names.map(|name| write(&stream(name), Expectation::Any, &["x", "y"][..n % 2 + 1]));
         let batch = keyed(&format!("{n}"), writes.into());
         let (first, second) = (one.append(batch.clone()).await, other.append(batch).await);
         assert_eq!(first.unwrap(), second.unwrap());

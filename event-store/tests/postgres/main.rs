@@ -34,19 +34,14 @@ pub(crate) struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self {
-            url: Postgres::shared().database(),
-            clock: TestClock::default(),
-        }
+        Self { url: Postgres::shared().database(), clock: TestClock::default() }
     }
 }
 
 #[async_trait]
 impl Backend for Shared {
     async fn open(&self) -> Arc<dyn EventStore> {
-        Store::open(options(&self.url).clock(self.clock.as_clock()))
-            .await
-            .unwrap()
+        Store::open(options(&self.url).clock(self.clock.as_clock())).await.unwrap()
     }
 
     fn clock(&self) -> &TestClock {
@@ -68,9 +63,7 @@ pub(crate) fn options(url: &str) -> Options {
 /// Runs statements in the database.
 pub(crate) async fn execute(url: &str, sql: &str) -> sqlx::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
-    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(&mut connection)
-        .await;
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
     connection.close().await?;
     done.map(drop)
 }
@@ -78,10 +71,7 @@ pub(crate) async fn execute(url: &str, sql: &str) -> sqlx::Result<()> {
 /// The number that a statement gives.
 pub(crate) async fn number(url: &str, sql: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.unwrap();
-    let row = sqlx::query(AssertSqlSafe(sql.to_owned()))
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let row = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     row.try_get(0).unwrap()
 }
@@ -93,14 +83,8 @@ pub(crate) async fn check(store: &dyn EventStore) -> u64 {
     let proven = verify::chain(store, 0, |_| {}).await.unwrap();
     let mut commands = std::collections::HashMap::new();
     for record in log(store, &Filter::default(), 1_000).await {
-        let last = commands
-            .entry(record.command_id)
-            .or_insert(record.position - 1);
-        assert_eq!(
-            *last + 1,
-            record.position,
-            "the records of a batch stand side by side, once"
-        );
+        let last = commands.entry(record.command_id).or_insert(record.position - 1);
+        assert_eq!(*last + 1, record.position, "the records of a batch stand side by side, once");
         *last = record.position;
     }
     proven.position

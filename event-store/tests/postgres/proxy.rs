@@ -25,8 +25,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Fault; 4] =
-        [Fault::CutBefore, Fault::CutAfter, Fault::Late, Fault::Mute];
+    pub(crate) const ALL: [Fault; 4] = [Fault::CutBefore, Fault::CutAfter, Fault::Late, Fault::Mute];
 }
 
 #[derive(Default)]
@@ -103,11 +102,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
         tail.extend_from_slice(&buffer[..read]);
         let commits = tail.windows(COMMIT.len()).any(|part| part == COMMIT);
         tail.drain(..tail.len().saturating_sub(COMMIT.len() - 1));
-        let fault = if commits {
-            state.armed.lock().unwrap().take()
-        } else {
-            None
-        };
+        let fault = if commits { state.armed.lock().unwrap().take() } else { None };
         if let Some(fault) = fault {
             state.struck.fetch_add(1, Ordering::SeqCst);
             match fault {

@@ -28,18 +28,11 @@ async fn load(store: Arc<Store>, seed: u64, count: usize) -> (u64, u64) {
             None => Expectation::NoStream,
         };
         let own = stream(&format!("own-{seed}-{}", n % 7));
-        let mut writes = vec![write(
-            &own,
-            Expectation::Any,
-            &["a", "b"][..random.random_range(1..3)],
-        )];
+        let mut writes = vec![write(&own, Expectation::Any, &["a", "b"][..random.random_range(1..3)])];
         if random.random_bool(0.6) {
             writes.push(write(&hot, expected, &["x"]));
         }
-        let written = writes
-            .iter()
-            .map(|write| write.events.len() as u64)
-            .sum::<u64>();
+        let written = writes.iter().map(|write| write.events.len() as u64).sum::<u64>();
         match store.append(batch(writes)).await.unwrap() {
             Outcome::Appended(_) => events += written,
             Outcome::Conflict { stream, .. } => {
@@ -68,10 +61,7 @@ async fn roll_back(url: String, done: Arc<AtomicBool>) -> u64 {
         .await
         .unwrap();
         tokio::time::sleep(Duration::from_millis(random.random_range(0..4))).await;
-        sqlx::raw_sql("ROLLBACK")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
         times += 1;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..20))).await;
     }
@@ -90,11 +80,7 @@ async fn look(url: String, done: Arc<AtomicBool>) -> u64 {
         .await
         .unwrap();
         let seen: (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-        assert_eq!(
-            (seen.0, seen.0),
-            (seen.1, seen.2),
-            "count, last position, head"
-        );
+        assert_eq!((seen.0, seen.0), (seen.1, seen.2), "count, last position, head");
         assert!(seen.0 >= last);
         (last, looks) = (seen.0, looks + 1);
     }
@@ -117,9 +103,7 @@ async fn follow(store: Arc<Store>, done: Arc<AtomicBool>) -> u64 {
         assert!(after <= page.head);
         let mut moved = store.head();
         let more = moved.wait_for(|head| head.position > after);
-        tokio::time::timeout(Duration::from_millis(50), more)
-            .await
-            .ok();
+        tokio::time::timeout(Duration::from_millis(50), more).await.ok();
         if ended && after == page.head {
             return after;
         }
@@ -136,13 +120,9 @@ async fn stores_at_once_leave_no_hole_and_nobody_sees_one() {
     let done = Arc::new(AtomicBool::new(false));
     let foreign = tokio::spawn(roll_back(url.clone(), Arc::clone(&done)));
     let looking = tokio::spawn(look(url.clone(), Arc::clone(&done)));
-    let following: Vec<_> = stores
-        .iter()
-        .map(|store| tokio::spawn(follow(Arc::clone(store), Arc::clone(&done))))
-        .collect();
-    let loads: Vec<_> = (0..12)
-        .map(|n| tokio::spawn(load(Arc::clone(&stores[n % 4]), n as u64, 40)))
-        .collect();
+    let following: Vec<_> =
+        stores.iter().map(|store| tokio::spawn(follow(Arc::clone(store), Arc::clone(&done)))).collect();
+    let loads: Vec<_> = (0..12).map(|n| tokio::spawn(load(Arc::clone(&stores[n % 4]), n as u64, 40))).collect();
     let (mut events, mut conflicts) = (0, 0);
     for load in loads {
         let (went_in, lost) = load.await.unwrap();
@@ -152,16 +132,10 @@ async fn stores_at_once_leave_no_hole_and_nobody_sees_one() {
     for store in &stores {
         let mut head = store.head();
         let seen = head.wait_for(|head| head.position == events);
-        tokio::time::timeout(Duration::from_secs(5), seen)
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap().unwrap();
     }
     done.store(true, Ordering::SeqCst);
-    assert!(
-        foreign.await.unwrap() > 10,
-        "transactions were rolled back beside the load"
-    );
+    assert!(foreign.await.unwrap() > 10, "transactions were rolled back beside the load");
     assert!(looking.await.unwrap() > 10);
     for following in following {
         assert_eq!(following.await.unwrap(), events);
@@ -181,16 +155,8 @@ async fn one_command_sent_through_many_stores_is_one() {
         stores.push(Store::open(options(&url)).await.unwrap());
     }
     // Also an id of version 7, which the other stores take for new until the index says otherwise.
-    for id in [
-        Uuid::now_v7(),
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, b"a key"),
-        Uuid::now_v7(),
-    ] {
-        let mut one = batch(vec![write(
-            &stream(&id.to_string()),
-            Expectation::NoStream,
-            &["x", "y"],
-        )]);
+    for id in [Uuid::now_v7(), Uuid::new_v5(&Uuid::NAMESPACE_OID, b"a key"), Uuid::now_v7()] {
+        let mut one = batch(vec![write(&stream(&id.to_string()), Expectation::NoStream, &["x", "y"])]);
         one.command_id = id;
         let pending: Vec<_> = (0..20).map(|n| stores[n % 4].append(one.clone())).collect();
         let (mut first, mut receipts) = (0, Vec::new());
@@ -216,29 +182,17 @@ async fn one_command_sent_through_many_stores_is_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_store_wrote_is_expected_and_refused_at_once() {
     let url = Postgres::shared().database();
-    let (one, other) = (
-        Store::open(options(&url)).await.unwrap(),
-        Store::open(options(&url)).await.unwrap(),
-    );
+    let (one, other) = (Store::open(options(&url)).await.unwrap(), Store::open(options(&url)).await.unwrap());
     let hot: StreamId = stream("hot");
     for n in 1..=30 {
-        let (writer, reader) = if n % 2 == 0 {
-            (&one, &other)
-        } else {
-            (&other, &one)
-        };
+        let (writer, reader) = if n % 2 == 0 { (&one, &other) } else { (&other, &one) };
         let receipt = put(&**writer, &hot, &["x"]).await;
         assert_eq!(receipt.streams[0].last_version, n);
         // Its head in memory is one behind now.
         let (version, event_id) = reader.stream_head(&hot).await.unwrap().unwrap();
         assert_eq!(version, n);
-        let stale = reader
-            .append(batch(vec![write(&hot, Expectation::NoStream, &["x"])]))
-            .await
-            .unwrap();
-        assert!(
-            matches!(stale, Outcome::Conflict { actual, .. } if actual == Some((version, event_id)))
-        );
+        let stale = reader.append(batch(vec![write(&hot, Expectation::NoStream, &["x"])])).await.unwrap();
+        assert!(matches!(stale, Outcome::Conflict { actual, .. } if actual == Some((version, event_id))));
         assert_eq!(
             reader.command(receipt.command_id).await.unwrap(),
             Some(receipt.clone()),
@@ -257,10 +211,7 @@ async fn sessions_that_are_ended_lose_and_repeat_nothing() {
         Store::open(options(&url).role("storm")).await.unwrap(),
         Store::open(options(&url).role("storm")).await.unwrap(),
     ];
-    let (done, ended) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let (done, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let storm = {
         let (url, done, ended) = (url.clone(), Arc::clone(&done), Arc::clone(&ended));
         tokio::spawn(async move {
@@ -285,10 +236,7 @@ async fn sessions_that_are_ended_lose_and_repeat_nothing() {
             tokio::spawn(async move {
                 for n in 0..60 {
                     let id = stream(&format!("s-{task}-{}", n % 5));
-                    let one = keyed(
-                        &format!("{task}-{n}"),
-                        vec![write(&id, Expectation::Any, &["x", "y"])],
-                    );
+                    let one = keyed(&format!("{task}-{n}"), vec![write(&id, Expectation::Any, &["x", "y"])]);
                     let receipt = appended(store.append(one.clone()).await.unwrap());
                     assert_eq!(receipt.streams[0].last_version, (n / 5 + 1) * 2);
                 }
@@ -300,10 +248,7 @@ async fn sessions_that_are_ended_lose_and_repeat_nothing() {
     }
     done.store(true, Ordering::SeqCst);
     storm.await.unwrap();
-    assert!(
-        ended.load(Ordering::SeqCst) >= 5,
-        "sessions were ended in the middle of their work"
-    );
+    assert!(ended.load(Ordering::SeqCst) >= 5, "sessions were ended in the middle of their work");
     assert_eq!(check(&*stores[0]).await, 6 * 60 * 2);
     for store in stores {
         store.close().await.unwrap();

@@ -27,48 +27,23 @@ async fn a_role_without_rights_to_change_events_runs_the_store() {
     let url = Postgres::shared().database();
     let role = "daybook app";
     let app = as_role(&url, "daybook%20app");
-    execute(
-        &url,
-        "DROP ROLE IF EXISTS \"daybook app\"; CREATE ROLE \"daybook app\" LOGIN",
-    )
-    .await
-    .unwrap();
-    assert!(
-        matches!(
-            Store::open(options(&app)).await,
-            Err(OpenError::Postgres(_))
-        ),
-        "it cannot make the schema"
-    );
+    execute(&url, "DROP ROLE IF EXISTS \"daybook app\"; CREATE ROLE \"daybook app\" LOGIN").await.unwrap();
+    assert!(matches!(Store::open(options(&app)).await, Err(OpenError::Postgres(_))), "it cannot make the schema");
     migrate(&url).await.unwrap();
     for _ in 0..2 {
         grant(&url, role).await.unwrap();
     }
     let store = Store::open(options(&app)).await.unwrap();
     let receipt = put(&*store, &stream("one"), &["x", "y"]).await;
-    assert_eq!(
-        store.command(receipt.command_id).await.unwrap(),
-        Some(receipt)
-    );
-    let key = ConsumerKey {
-        name: "relay".into(),
-        partition: 0,
-    };
+    assert_eq!(store.command(receipt.command_id).await.unwrap(), Some(receipt));
+    let key = ConsumerKey { name: "relay".into(), partition: 0 };
     let row = store.acquire(&key, "a", 1_000_000).await.unwrap().unwrap();
     store.save(&row.lease, Checkpoint::default()).await.unwrap();
     store.release(&row.lease).await.unwrap();
-    let snapshot = Snapshot {
-        fold: 1,
-        version: 2,
-        event_id: uuid::Uuid::now_v7(),
-        state: vec![1].into(),
-    };
+    let snapshot = Snapshot { fold: 1, version: 2, event_id: uuid::Uuid::now_v7(), state: vec![1].into() };
     store.keep_snapshot(stream("one"), snapshot);
     store.close().await.unwrap();
-    assert_eq!(
-        number(&url, "SELECT count(*) FROM daybook.snapshot").await,
-        1
-    );
+    assert_eq!(number(&url, "SELECT count(*) FROM daybook.snapshot").await, 1);
 
     for sql in [
         "UPDATE daybook.events SET data = ''",

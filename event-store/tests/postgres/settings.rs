@@ -35,20 +35,8 @@ async fn a_setting_that_is_changed_later_is_noticed_by_the_next_connection() {
     hasty.patience = std::time::Duration::from_millis(200);
     let store = Store::open(hasty).await.unwrap();
     put(&*store, &stream("one"), &["x"]).await;
-    let database = url
-        .rsplit('/')
-        .next()
-        .unwrap()
-        .split('?')
-        .next()
-        .unwrap()
-        .to_owned();
-    execute(
-        &url,
-        &format!("ALTER DATABASE {database} SET synchronous_commit = off"),
-    )
-    .await
-    .unwrap();
+    let database = url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    execute(&url, &format!("ALTER DATABASE {database} SET synchronous_commit = off")).await.unwrap();
     execute(
         &url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -65,12 +53,7 @@ async fn a_setting_that_is_changed_later_is_noticed_by_the_next_connection() {
         Err(event_store::Error::No(why)) => assert!(why.contains("synchronous_commit"), "{why}"),
         other => panic!("{other:?}"),
     }
-    execute(
-        &url,
-        &format!("ALTER DATABASE {database} RESET synchronous_commit"),
-    )
-    .await
-    .unwrap();
+    execute(&url, &format!("ALTER DATABASE {database} RESET synchronous_commit")).await.unwrap();
     put(&*store, &stream("one"), &["z"]).await;
     assert_eq!(super::check(&*store).await, 2);
     store.close().await.unwrap();
@@ -92,53 +75,24 @@ async fn a_second_start_leaves_the_schema_alone() {
         incarnations.push(store.incarnation());
         store.close().await.unwrap();
     }
-    assert!(
-        incarnations
-            .iter()
-            .all(|incarnation| *incarnation == incarnations[0])
-    );
+    assert!(incarnations.iter().all(|incarnation| *incarnation == incarnations[0]));
     let objects = "SELECT sum(oid::bigint + xmin::text::bigint)::bigint FROM pg_class \
                    WHERE relnamespace = 'daybook'::regnamespace";
     let before = number(&url, objects).await;
     migrate(&url).await.unwrap();
-    Store::open(options(&url))
-        .await
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
-    assert_eq!(
-        number(&url, objects).await,
-        before,
-        "nothing was made anew or altered"
-    );
-    assert_eq!(
-        number(&url, "SELECT count(*) FROM daybook.migration").await,
-        1
-    );
+    Store::open(options(&url)).await.unwrap().close().await.unwrap();
+    assert_eq!(number(&url, objects).await, before, "nothing was made anew or altered");
+    assert_eq!(number(&url, "SELECT count(*) FROM daybook.migration").await, 1);
 }
 
 #[tokio::test]
 async fn a_newer_schema_and_other_partitions_are_refused() {
     let url = Postgres::shared().database();
     migrate(&url).await.unwrap();
-    execute(&url, "UPDATE daybook.store SET stream_partitions = 8")
-        .await
-        .unwrap();
-    assert!(matches!(
-        Store::open(options(&url)).await,
-        Err(OpenError::Partitions(_))
-    ));
-    execute(&url, "INSERT INTO daybook.migration VALUES (99)")
-        .await
-        .unwrap();
-    assert!(matches!(
-        Store::open(options(&url)).await,
-        Err(OpenError::Schema {
-            found: 99,
-            known: 1
-        })
-    ));
+    execute(&url, "UPDATE daybook.store SET stream_partitions = 8").await.unwrap();
+    assert!(matches!(Store::open(options(&url)).await, Err(OpenError::Partitions(_))));
+    execute(&url, "INSERT INTO daybook.migration VALUES (99)").await.unwrap();
+    assert!(matches!(Store::open(options(&url)).await, Err(OpenError::Schema { found: 99, known: 1 })));
 }
 
 #[tokio::test]
@@ -155,18 +109,8 @@ async fn a_database_that_was_exchanged_stops_the_store() {
     .await
     .unwrap();
     let mut failed = store.failed();
-    let why = tokio::time::timeout(
-        std::time::Duration::from_secs(5),
-        failed.wait_for(Option::is_some),
-    );
-    assert!(
-        why.await
-            .unwrap()
-            .unwrap()
-            .as_deref()
-            .unwrap()
-            .contains("position 1")
-    );
+    let why = tokio::time::timeout(std::time::Duration::from_secs(5), failed.wait_for(Option::is_some));
+    assert!(why.await.unwrap().unwrap().as_deref().unwrap().contains("position 1"));
     assert!(store.command(uuid::Uuid::now_v7()).await.is_err());
     assert!(store.close().await.is_err());
 }
@@ -178,18 +122,11 @@ async fn the_longest_names_fit_the_indexes() {
     let mut random = SmallRng::seed_from_u64(1);
     let mut name = |bytes: usize| -> String {
         // Of a kind that nothing compresses.
-        (0..bytes)
-            .map(|_| char::from(random.random_range(33..127_u8)))
-            .collect()
+        (0..bytes).map(|_| char::from(random.random_range(33..127_u8))).collect()
     };
     let long = StreamId::new(name(255), name(255), name(2_048));
     put(&*store, &long, &["x", "y"]).await;
-    let snapshot = Snapshot {
-        fold: 1,
-        version: 2,
-        event_id: uuid::Uuid::now_v7(),
-        state: vec![1].into(),
-    };
+    let snapshot = Snapshot { fold: 1, version: 2, event_id: uuid::Uuid::now_v7(), state: vec![1].into() };
     store.keep_snapshot(long.clone(), snapshot.clone());
     store.close().await.unwrap();
     let store = Store::open(options(&url)).await.unwrap();

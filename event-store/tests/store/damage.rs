@@ -13,12 +13,7 @@ use crate::contract::{put, stream, versions};
 async fn filled(dir: &Path) {
     let store = Store::open(Options::new(dir)).unwrap();
     for n in 0..10 {
-        put(
-            &*store,
-            &stream(&format!("s{}", n % 2)),
-            &["the payload", "another payload"],
-        )
-        .await;
+        put(&*store, &stream(&format!("s{}", n % 2)), &["the payload", "another payload"]).await;
     }
     store.close().await.unwrap();
 }
@@ -26,16 +21,13 @@ async fn filled(dir: &Path) {
 /// Changes the log as its file's owner could.
 fn alter(dir: &Path, sql: &str) {
     let log = Connection::open(dir.join("log.sqlite")).unwrap();
-    log.execute_batch("DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_cut")
-        .unwrap();
+    log.execute_batch("DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_cut").unwrap();
     log.execute_batch(sql).unwrap();
 }
 
 async fn proof(dir: &Path) -> Result<u64, Error> {
     let store = Store::open_read_only(dir).unwrap();
-    verify::chain(&*store, 0, |_| {})
-        .await
-        .map(|proven| proven.position)
+    verify::chain(&*store, 0, |_| {}).await.map(|proven| proven.position)
 }
 
 #[tokio::test]
@@ -56,10 +48,7 @@ async fn every_altered_column_is_found() {
         let dir = tempfile::tempdir().unwrap();
         filled(dir.path()).await;
         assert_eq!(proof(dir.path()).await.unwrap(), 20);
-        alter(
-            dir.path(),
-            &format!("UPDATE log SET {column} = {value} WHERE position = 13"),
-        );
+        alter(dir.path(), &format!("UPDATE log SET {column} = {value} WHERE position = 13"));
         match proof(dir.path()).await {
             Err(Error::Damaged { position: 13, .. }) => {}
             other => panic!("{column}: {other:?}"),
@@ -73,16 +62,10 @@ async fn a_flipped_bit_in_the_file_is_found() {
     filled(dir.path()).await;
     let path = dir.path().join("log.sqlite");
     let mut bytes = fs::read(&path).unwrap();
-    let at = bytes
-        .windows(11)
-        .rposition(|window| window == b"the payload")
-        .unwrap();
+    let at = bytes.windows(11).rposition(|window| window == b"the payload").unwrap();
     bytes[at + 3] ^= 0x10;
     fs::write(&path, bytes).unwrap();
-    assert!(matches!(
-        proof(dir.path()).await,
-        Err(Error::Damaged { .. })
-    ));
+    assert!(matches!(proof(dir.path()).await, Err(Error::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -111,10 +94,7 @@ async fn a_log_whose_end_is_missing_does_not_open() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     alter(dir.path(), "DELETE FROM log WHERE position = 20");
-    assert!(matches!(
-        Store::open(Options::new(dir.path())),
-        Err(OpenError::Damaged(_))
-    ));
+    assert!(matches!(Store::open(Options::new(dir.path())), Err(OpenError::Damaged(_))));
 }
 
 #[tokio::test]
@@ -122,10 +102,7 @@ async fn the_log_refuses_changes() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path()).await;
     let log = Connection::open(dir.path().join("log.sqlite")).unwrap();
-    for sql in [
-        "UPDATE log SET kind = 'x' WHERE position = 1",
-        "DELETE FROM log WHERE position = 1",
-    ] {
+    for sql in ["UPDATE log SET kind = 'x' WHERE position = 1", "DELETE FROM log WHERE position = 1"] {
         let error = log.execute_batch(sql).unwrap_err();
         assert!(error.to_string().contains("append-only"), "{error}");
     }
@@ -141,9 +118,7 @@ async fn an_index_that_points_to_the_wrong_record_is_noticed() {
         .unwrap();
     drop(index);
     let store = Store::open(Options::new(dir.path())).unwrap();
-    let read = store
-        .read_stream(&stream("s0"), 1, Direction::Forwards, 100)
-        .await;
+    let read = store.read_stream(&stream("s0"), 1, Direction::Forwards, 100).await;
     assert!(matches!(read, Err(Error::Damaged { .. })), "{read:?}");
     store.close().await.unwrap();
     drop(store);

@@ -13,10 +13,7 @@ use event_store::{Error, EventStore, verify};
 use crate::contract::{after, appended, batch, keyed, put, stream, versions, write};
 
 /// A store whose commits go through `hook`.
-fn store_with(
-    dir: &std::path::Path,
-    hook: impl Fn() -> io::Result<()> + Send + Sync + 'static,
-) -> Arc<Store> {
+fn store_with(dir: &std::path::Path, hook: impl Fn() -> io::Result<()> + Send + Sync + 'static) -> Arc<Store> {
     let mut options = Options::new(dir);
     options.before_commit = Some(Arc::new(hook));
     Store::open(options).unwrap()
@@ -55,53 +52,23 @@ async fn nothing_is_answered_or_seen_before_the_commit() {
 async fn a_failed_sync_is_unknown_and_stops_the_writer() {
     let dir = tempfile::tempdir().unwrap();
     let commits = AtomicUsize::new(0);
-    let store = store_with(dir.path(), move || {
-        match commits.fetch_add(1, Ordering::SeqCst) {
-            0 => Ok(()),
-            _ => Err(io::Error::other("the disk is gone")),
-        }
+    let store = store_with(dir.path(), move || match commits.fetch_add(1, Ordering::SeqCst) {
+        0 => Ok(()),
+        _ => Err(io::Error::other("the disk is gone")),
     });
     appended(store.append(one("a")).await.unwrap());
     let failed = store.failed();
     let outcome = store.append(one("b")).await;
-    assert!(
-        matches!(&outcome, Err(Error::Unknown(why)) if why.contains("the disk is gone")),
-        "{outcome:?}"
-    );
-    assert!(
-        failed
-            .borrow()
-            .as_ref()
-            .unwrap()
-            .contains("the disk is gone")
-    );
+    assert!(matches!(&outcome, Err(Error::Unknown(why)) if why.contains("the disk is gone")), "{outcome:?}");
+    assert!(failed.borrow().as_ref().unwrap().contains("the disk is gone"));
     assert!(matches!(store.append(one("c")).await, Err(Error::Closed)));
-    assert!(matches!(
-        store
-            .acquire(
-                &ConsumerKey {
-                    name: "c".into(),
-                    partition: 0
-                },
-                "o",
-                1
-            )
-            .await,
-        Err(Error::Closed)
-    ));
-    assert_eq!(
-        versions(&*store, &stream("a")).await,
-        [1],
-        "what was durable can still be read"
-    );
+    assert!(matches!(store.acquire(&ConsumerKey { name: "c".into(), partition: 0 }, "o", 1).await, Err(Error::Closed)));
+    assert_eq!(versions(&*store, &stream("a")).await, [1], "what was durable can still be read");
     assert!(store.close().await.is_err());
     drop(store);
     let store = Store::open(Options::new(dir.path())).unwrap();
     let again = store.append(one("b")).await.unwrap();
-    assert!(matches!(
-        again,
-        Outcome::Appended(_) | Outcome::AlreadyAppended(_)
-    ));
+    assert!(matches!(again, Outcome::Appended(_) | Outcome::AlreadyAppended(_)));
     assert_eq!(verify::chain(&*store, 0, |_| {}).await.unwrap().position, 2);
     store.close().await.unwrap();
 }
@@ -139,11 +106,7 @@ async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
         store.append(first.clone()),
         store.append(batch(vec![write(&stream("a"), after(&first, 1), &["y"])])),
         store.append(first.clone()),
-        store.append(batch(vec![write(
-            &stream("a"),
-            Expectation::NoStream,
-            &["z"],
-        )])),
+        store.append(batch(vec![write(&stream("a"), Expectation::NoStream, &["z"])])),
     ];
     let known = store.append(there);
     disk.store(FULL, Ordering::SeqCst);
@@ -155,10 +118,7 @@ async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
     assert!(matches!(known.await.unwrap(), Outcome::AlreadyAppended(_)));
     disk.store(ROOM, Ordering::SeqCst);
     let receipt = appended(store.append(first).await.unwrap());
-    assert_eq!(
-        (receipt.first_position, store.failed().borrow().clone()),
-        (2, None)
-    );
+    assert_eq!((receipt.first_position, store.failed().borrow().clone()), (2, None));
     assert_eq!(versions(&*store, &stream("a")).await, [1]);
     assert_eq!(verify::chain(&*store, 0, |_| {}).await.unwrap().position, 2);
     store.close().await.unwrap();
@@ -173,50 +133,21 @@ async fn a_checkpoint_is_durable_when_it_is_answered() {
         0 => Ok(()),
         _ => Err(io::Error::other("gone")),
     });
-    let key = ConsumerKey {
-        name: "sagas".into(),
-        partition: 0,
-    };
-    let lease = store
-        .acquire(&key, "o", 60_000_000)
-        .await
-        .unwrap()
-        .unwrap()
-        .lease;
-    let at = |position| Checkpoint {
-        position,
-        ..Checkpoint::default()
-    };
+    let key = ConsumerKey { name: "sagas".into(), partition: 0 };
+    let lease = store.acquire(&key, "o", 60_000_000).await.unwrap().unwrap().lease;
+    let at = |position| Checkpoint { position, ..Checkpoint::default() };
     store.save(&lease, at(5)).await.unwrap();
     fails.store(1, Ordering::SeqCst);
-    assert!(matches!(
-        store.save(&lease, at(6)).await,
-        Err(Error::Unknown(_))
-    ));
+    assert!(matches!(store.save(&lease, at(6)).await, Err(Error::Unknown(_))));
     drop(store);
     let store = Store::open(Options::new(dir.path())).unwrap();
-    assert_eq!(
-        store
-            .consumer(&key)
-            .await
-            .unwrap()
-            .unwrap()
-            .checkpoint
-            .position,
-        5
-    );
+    assert_eq!(store.consumer(&key).await.unwrap().unwrap().checkpoint.position, 5);
     store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_that_dies_leaves_nobody_waiting() {
-    for step in [
-        Step::Judged,
-        Step::Written,
-        Step::LogCommitted,
-        Step::Answering,
-        Step::IndexWritten,
-    ] {
+    for step in [Step::Judged, Step::Written, Step::LogCommitted, Step::Answering, Step::IndexWritten] {
         let dir = tempfile::tempdir().unwrap();
         let mut options = Options::new(dir.path());
         options.idle = Duration::from_millis(1);
@@ -227,9 +158,7 @@ async fn a_writer_that_dies_leaves_nobody_waiting() {
         }));
         let store = Store::open(options).unwrap();
         let mut failed = store.failed();
-        let pending: Vec<_> = (0..20)
-            .map(|n| store.append(one(&format!("s{n}"))))
-            .collect();
+        let pending: Vec<_> = (0..20).map(|n| store.append(one(&format!("s{n}")))).collect();
         for pending in pending {
             match pending.await {
                 Ok(Outcome::Appended(_)) => assert_eq!(step, Step::IndexWritten),
@@ -238,10 +167,7 @@ async fn a_writer_that_dies_leaves_nobody_waiting() {
             }
         }
         failed.wait_for(Option::is_some).await.unwrap();
-        assert!(matches!(
-            store.append(one("late")).await,
-            Err(Error::Closed)
-        ));
+        assert!(matches!(store.append(one("late")).await, Err(Error::Closed)));
         drop(store);
         let store = Store::open(Options::new(dir.path())).unwrap();
         put(&*store, &stream("after"), &["x"]).await;

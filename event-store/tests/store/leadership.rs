@@ -19,10 +19,7 @@ use crate::contract::TestClock;
 const LEASE: Duration = Duration::from_millis(600);
 
 fn key() -> ConsumerKey {
-    ConsumerKey {
-        name: "ordering".into(),
-        partition: 0,
-    }
+    ConsumerKey { name: "ordering".into(), partition: 0 }
 }
 
 fn open(dir: &Path, clock: &TestClock) -> Arc<dyn EventStore> {
@@ -40,11 +37,7 @@ impl Candidate {
         let leadership = Leadership::new(store.clone(), key(), owner, LEASE);
         let (active, cancel) = (leadership.active(), CancellationToken::new());
         let task = tokio::spawn(leadership.run(cancel.clone()));
-        Self {
-            active,
-            cancel,
-            task,
-        }
+        Self { active, cancel, task }
     }
 
     /// Waits until it is the active one.
@@ -105,10 +98,7 @@ async fn one_that_was_paused_knows_at_once_that_its_term_is_over() {
     let (tell, told) = mpsc::channel();
     let theirs = store.clone();
     let process = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let mut first = Candidate::start(&theirs, "a");
             let term = first.term().await;
@@ -129,9 +119,7 @@ async fn one_that_was_paused_knows_at_once_that_its_term_is_over() {
     let term = second.term().await;
     go_on.send(()).unwrap();
     assert_eq!(told.recv().unwrap(), (true, false));
-    tokio::task::spawn_blocking(move || process.join().unwrap())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || process.join().unwrap()).await.unwrap();
     assert!(term.holds());
 }
 

@@ -99,11 +99,7 @@ impl Model {
     fn append(&mut self, batch: &Batch) -> Outcome {
         if let Some(receipt) = self.commands.get(&batch.command_id).cloned() {
             let same = receipt.fingerprint == batch.fingerprint;
-            return if same {
-                Outcome::AlreadyAppended(receipt)
-            } else {
-                Outcome::CommandIdReused(receipt)
-            };
+            return if same { Outcome::AlreadyAppended(receipt) } else { Outcome::CommandIdReused(receipt) };
         }
         for write in &batch.writes {
             let actual = self.head(&write.stream);
@@ -113,11 +109,7 @@ impl Model {
                 Expectation::At { version, event_id } => actual == Some((version, event_id)),
             };
             if !fits {
-                return Outcome::Conflict {
-                    stream: write.stream.clone(),
-                    expected: write.expected,
-                    actual,
-                };
+                return Outcome::Conflict { stream: write.stream.clone(), expected: write.expected, actual };
             }
         }
         let first_position = self.log.len() as u64 + 1;
@@ -130,18 +122,9 @@ impl Model {
             let first_version = ids.len() as u64 + 1;
             for event in events {
                 ids.push(event.event_id);
-                self.log.push((
-                    stream.clone(),
-                    ids.len() as u64,
-                    event.event_id,
-                    batch.command_id,
-                ));
+                self.log.push((stream.clone(), ids.len() as u64, event.event_id, batch.command_id));
             }
-            streams.push(StreamReceipt {
-                stream: stream.clone(),
-                first_version,
-                last_version: ids.len() as u64,
-            });
+            streams.push(StreamReceipt { stream: stream.clone(), first_version, last_version: ids.len() as u64 });
         }
         let receipt = Receipt {
             command_id: batch.command_id,
@@ -177,11 +160,7 @@ impl Model {
                 (Expect::Stale | Expect::Ahead | Expect::OtherId, _) => at(1, Uuid::now_v7()),
             };
             let events = (0..events).map(|n| event(&format!("{n}"))).collect();
-            writes.push(StreamWrite {
-                stream,
-                expected,
-                events,
-            });
+            writes.push(StreamWrite { stream, expected, events });
         }
         if writes.iter().all(|write| write.events.is_empty()) {
             writes[0].events.push(event("one at least"));
@@ -189,22 +168,12 @@ impl Model {
         let (command_id, fingerprint) = match append.id {
             Id::Earlier { which, same } if !sent.is_empty() => {
                 let earlier = &sent[which % sent.len()];
-                (
-                    earlier.command_id,
-                    if same { earlier.fingerprint } else { [0; 32] },
-                )
+                (earlier.command_id, if same { earlier.fingerprint } else { [0; 32] })
             }
-            Id::Random(key) => (
-                Uuid::new_v5(&Uuid::NAMESPACE_OID, &key.to_be_bytes()),
-                [1; 32],
-            ),
+            Id::Random(key) => (Uuid::new_v5(&Uuid::NAMESPACE_OID, &key.to_be_bytes()), [1; 32]),
             _ => (Uuid::now_v7(), [2; 32]),
         };
-        Batch {
-            command_id,
-            fingerprint,
-            writes,
-        }
+        Batch { command_id, fingerprint, writes }
     }
 }
 
@@ -234,12 +203,7 @@ struct Run<'a> {
 
 /// Does the steps and compares everything that can be read at the end.
 pub(crate) async fn run(place: &dyn Place, ops: Vec<Op>) {
-    let mut run = Run {
-        store: Some(place.open().await),
-        place,
-        model: Model::default(),
-        sent: Vec::new(),
-    };
+    let mut run = Run { store: Some(place.open().await), place, model: Model::default(), sent: Vec::new() };
     for op in ops {
         run.step(op).await;
     }
@@ -277,62 +241,26 @@ impl Run<'_> {
                 self.open().await;
                 self.compare().await;
             }
-            Op::Read {
-                stream: number,
-                from,
-                limit,
-            } => {
+            Op::Read { stream: number, from, limit } => {
                 let stream = stream(&format!("s{number}"));
                 let ids = self.model.streams.get(&stream).cloned().unwrap_or_default();
                 let all: Vec<(u64, Uuid)> = (1..).zip(ids).collect();
-                let wanted: Vec<_> = all
-                    .iter()
-                    .filter(|(version, _)| *version >= from)
-                    .take(limit)
-                    .copied()
-                    .collect();
-                assert_eq!(
-                    self.read(&stream, from, Direction::Forwards, limit).await,
-                    wanted
-                );
-                let wanted: Vec<_> = all
-                    .iter()
-                    .rev()
-                    .filter(|(version, _)| *version <= from)
-                    .take(limit)
-                    .copied()
-                    .collect();
-                assert_eq!(
-                    self.read(&stream, from, Direction::Backwards, limit).await,
-                    wanted
-                );
+                let wanted: Vec<_> = all.iter().filter(|(version, _)| *version >= from).take(limit).copied().collect();
+                assert_eq!(self.read(&stream, from, Direction::Forwards, limit).await, wanted);
+                let wanted: Vec<_> =
+                    all.iter().rev().filter(|(version, _)| *version <= from).take(limit).copied().collect();
+                assert_eq!(self.read(&stream, from, Direction::Backwards, limit).await, wanted);
             }
         }
     }
 
-    async fn read(
-        &self,
-        stream: &StreamId,
-        from: u64,
-        direction: Direction,
-        limit: usize,
-    ) -> Vec<(u64, Uuid)> {
-        let records = self
-            .store()
-            .read_stream(stream, from, direction, limit)
-            .await
-            .unwrap();
-        records
-            .iter()
-            .map(|record| (record.version, record.event_id))
-            .collect()
+    async fn read(&self, stream: &StreamId, from: u64, direction: Direction, limit: usize) -> Vec<(u64, Uuid)> {
+        let records = self.store().read_stream(stream, from, direction, limit).await.unwrap();
+        records.iter().map(|record| (record.version, record.event_id)).collect()
     }
 
     /// Sends all, then waits for all: what the model says (with the model as it was before), and what the store says.
-    async fn send(
-        &mut self,
-        appends: Vec<Append>,
-    ) -> Vec<((Model, Outcome), Result<Outcome, Error>)> {
+    async fn send(&mut self, appends: Vec<Append>) -> Vec<((Model, Outcome), Result<Outcome, Error>)> {
         let mut pending = Vec::new();
         for append in appends {
             let batch = self.model.batch(&append, &self.sent);
@@ -382,10 +310,7 @@ impl Run<'_> {
                     }
                 }
                 Err(Error::Closed) => {
-                    assert!(
-                        length <= before.log.len() as u64,
-                        "a batch that was surely not taken is in the log"
-                    );
+                    assert!(length <= before.log.len() as u64, "a batch that was surely not taken is in the log");
                 }
                 Err(Error::Unknown(_)) => {}
                 Err(other) => panic!("{other}"),
@@ -393,13 +318,8 @@ impl Run<'_> {
             befores.push(before);
         }
         befores.push(after_all);
-        assert!(
-            length >= least,
-            "acknowledged up to {least}, but the log ends at {length}"
-        );
-        let landed = befores
-            .into_iter()
-            .rfind(|model| model.log.len() as u64 == length);
+        assert!(length >= least, "acknowledged up to {least}, but the log ends at {length}");
+        let landed = befores.into_iter().rfind(|model| model.log.len() as u64 == length);
         self.model = landed.expect("the log ends where a batch ends");
         self.compare().await;
         // Sending all of them again finds those that are there, and puts the others in or refuses them: once.
@@ -415,33 +335,17 @@ impl Run<'_> {
         let records = log(self.store(), &Filter::default(), 5).await;
         let found: Vec<_> = records
             .into_iter()
-            .map(|record| {
-                (
-                    record.stream,
-                    record.version,
-                    record.event_id,
-                    record.command_id,
-                )
-            })
+            .map(|record| (record.stream, record.version, record.event_id, record.command_id))
             .collect();
         assert_eq!(found, self.model.log);
         for (stream, ids) in &self.model.streams {
             let all: Vec<(u64, Uuid)> = (1..).zip(ids.iter().copied()).collect();
-            assert_eq!(
-                self.read(stream, 1, Direction::Forwards, usize::MAX).await,
-                all
-            );
-            assert_eq!(
-                self.store().stream_head(stream).await.unwrap(),
-                self.model.head(stream)
-            );
+            assert_eq!(self.read(stream, 1, Direction::Forwards, usize::MAX).await, all);
+            assert_eq!(self.store().stream_head(stream).await.unwrap(), self.model.head(stream));
         }
         for batch in &self.sent {
             let receipt = self.store().command(batch.command_id).await.unwrap();
-            let receipt = receipt.map(|receipt| Receipt {
-                recorded_at: 0,
-                ..receipt
-            });
+            let receipt = receipt.map(|receipt| Receipt { recorded_at: 0, ..receipt });
             assert_eq!(receipt.as_ref(), self.model.commands.get(&batch.command_id));
         }
         verify::chain(self.store(), 0, |_| {}).await.unwrap();
@@ -450,10 +354,7 @@ impl Run<'_> {
 
 /// An outcome without the instant, which the model cannot know.
 fn plain(outcome: Outcome) -> Outcome {
-    let timeless = |receipt: Receipt| Receipt {
-        recorded_at: 0,
-        ..receipt
-    };
+    let timeless = |receipt: Receipt| Receipt { recorded_at: 0, ..receipt };
     match outcome {
         Outcome::Appended(receipt) => Outcome::Appended(timeless(receipt)),
         Outcome::AlreadyAppended(receipt) => Outcome::AlreadyAppended(timeless(receipt)),

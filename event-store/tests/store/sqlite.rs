@@ -12,9 +12,7 @@ use event_store::sqlite::{Holder, OpenError, Options, Progress, Store, holder};
 use event_store::{Direction, Error, EventStore, Filter, verify};
 use tempfile::TempDir;
 
-use crate::contract::{
-    Backend, TestClock, appended, batch, keyed, log, put, stream, versions, write,
-};
+use crate::contract::{Backend, TestClock, appended, batch, keyed, log, put, stream, versions, write};
 
 /// A store in a directory that goes away with it.
 pub(crate) struct Sqlite {
@@ -24,10 +22,7 @@ pub(crate) struct Sqlite {
 
 impl Default for Sqlite {
     fn default() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            clock: TestClock::default(),
-        }
+        Self { dir: tempfile::tempdir().unwrap(), clock: TestClock::default() }
     }
 }
 
@@ -60,12 +55,7 @@ impl Backend for Cramped {
 /// Few heads in memory, short runs, a short tail: look-ups and waits happen all the time.
 pub(crate) fn cramped(dir: &Path) -> Options {
     let mut options = Options::new(dir);
-    (
-        options.heads,
-        options.run,
-        options.tail,
-        options.group_events,
-    ) = (4, 8, 16, 32);
+    (options.heads, options.run, options.tail, options.group_events) = (4, 8, 16, 32);
     (options.readers, options.idle) = (1, Duration::from_millis(1));
     options
 }
@@ -83,29 +73,18 @@ async fn a_second_writer_is_refused_and_told_who_holds_the_lock() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(holder(dir.path()).unwrap(), None);
     let store = Store::open(Options::new(dir.path()).role("serve")).unwrap();
-    let expected = Holder {
-        pid: std::process::id(),
-        role: "serve".into(),
-        url: None,
-    };
+    let expected = Holder { pid: std::process::id(), role: "serve".into(), url: None };
     match Store::open(Options::new(dir.path()).role("import")) {
         Err(OpenError::Held(holder)) => assert_eq!(holder, expected),
         other => panic!("{other:?}"),
     }
     store.set_url("http://127.0.0.1:8080").unwrap();
-    let with_url = Holder {
-        url: Some("http://127.0.0.1:8080".into()),
-        ..expected
-    };
+    let with_url = Holder { url: Some("http://127.0.0.1:8080".into()), ..expected };
     assert_eq!(holder(dir.path()).unwrap(), Some(with_url));
     store.close().await.unwrap();
     assert_eq!(holder(dir.path()).unwrap(), None);
     drop(store);
-    Store::open(Options::new(dir.path()))
-        .unwrap()
-        .close()
-        .await
-        .unwrap();
+    Store::open(Options::new(dir.path())).unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
@@ -115,11 +94,7 @@ async fn a_store_that_was_dropped_can_be_opened_again_at_once() {
         let store = Store::open(Options::new(dir.path())).unwrap();
         let pending = store.append(batch(vec![write(&stream("one"), Expectation::Any, &["x"])]));
         drop(store);
-        assert_eq!(
-            appended(pending.await.unwrap()).first_position,
-            n + 1,
-            "what was on the queue is written"
-        );
+        assert_eq!(appended(pending.await.unwrap()).first_position, n + 1, "what was on the queue is written");
     }
 }
 
@@ -130,10 +105,7 @@ async fn without_its_index_a_store_is_the_same() {
     let mut sent = Vec::new();
     for n in 0..200 {
         let one = stream(&format!("s{}", n % 20));
-        let batch = keyed(
-            &format!("k{n}"),
-            vec![write(&one, Expectation::Any, &["a", "b"])],
-        );
+        let batch = keyed(&format!("k{n}"), vec![write(&one, Expectation::Any, &["a", "b"])]);
         sent.push((batch.clone(), appended(store.append(batch).await.unwrap())));
     }
     let before = log(&*store, &Filter::default(), 50).await;
@@ -145,43 +117,19 @@ async fn without_its_index_a_store_is_the_same() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let mut options = cramped(dir.path());
     let told = Arc::clone(&seen);
-    options.progress = Some(Arc::new(move |progress| {
-        told.lock().unwrap().push(progress)
-    }));
+    options.progress = Some(Arc::new(move |progress| told.lock().unwrap().push(progress)));
     let store = Store::open(options).unwrap();
-    assert_eq!(
-        seen.lock().unwrap().last(),
-        Some(&Progress {
-            indexed_to: 400,
-            head: 400
-        })
-    );
+    assert_eq!(seen.lock().unwrap().last(), Some(&Progress { indexed_to: 400, head: 400 }));
     assert_eq!(log(&*store, &Filter::default(), 50).await, before);
     for n in 0..20 {
-        let of_stream: Vec<_> = before
-            .iter()
-            .filter(|record| *record.stream.id == format!("s{n}"))
-            .cloned()
-            .collect();
+        let of_stream: Vec<_> = before.iter().filter(|record| *record.stream.id == format!("s{n}")).cloned().collect();
         let one = stream(&format!("s{n}"));
-        assert_eq!(
-            store
-                .read_stream(&one, 1, Direction::Forwards, 100)
-                .await
-                .unwrap(),
-            of_stream
-        );
+        assert_eq!(store.read_stream(&one, 1, Direction::Forwards, 100).await.unwrap(), of_stream);
         let last = of_stream.last().unwrap();
-        assert_eq!(
-            store.stream_head(&one).await.unwrap(),
-            Some((last.version, last.event_id))
-        );
+        assert_eq!(store.stream_head(&one).await.unwrap(), Some((last.version, last.event_id)));
     }
     for (batch, receipt) in sent {
-        assert_eq!(
-            store.append(batch).await.unwrap(),
-            Outcome::AlreadyAppended(receipt)
-        );
+        assert_eq!(store.append(batch).await.unwrap(), Outcome::AlreadyAppended(receipt));
     }
     store.close().await.unwrap();
 }
@@ -196,20 +144,12 @@ async fn an_index_that_is_spoilt_or_of_another_log_is_made_anew() {
         }
         store.close().await.unwrap();
     }
-    fs::copy(
-        other.path().join("index.sqlite"),
-        dir.path().join("index.sqlite"),
-    )
-    .unwrap();
+    fs::copy(other.path().join("index.sqlite"), dir.path().join("index.sqlite")).unwrap();
     let store = Store::open(cramped(dir.path())).unwrap();
     assert_eq!(versions(&*store, &stream("one")).await.len(), 30);
     store.close().await.unwrap();
     drop(store);
-    fs::write(
-        dir.path().join("index.sqlite"),
-        b"this is no database, and long enough to be one",
-    )
-    .unwrap();
+    fs::write(dir.path().join("index.sqlite"), b"this is no database, and long enough to be one").unwrap();
     let store = Store::open(cramped(dir.path())).unwrap();
     assert_eq!(versions(&*store, &stream("one")).await.len(), 30);
     store.close().await.unwrap();
@@ -222,20 +162,12 @@ async fn a_log_put_back_from_an_older_copy_gets_an_index_that_fits() {
     put(&*store, &stream("one"), &["x"]).await;
     store.close().await.unwrap();
     drop(store);
-    fs::copy(
-        dir.path().join("log.sqlite"),
-        copy.path().join("log.sqlite"),
-    )
-    .unwrap();
+    fs::copy(dir.path().join("log.sqlite"), copy.path().join("log.sqlite")).unwrap();
     let store = Store::open(cramped(dir.path())).unwrap();
     put(&*store, &stream("lost"), &["x", "y"]).await;
     store.close().await.unwrap();
     drop(store);
-    fs::copy(
-        copy.path().join("log.sqlite"),
-        dir.path().join("log.sqlite"),
-    )
-    .unwrap();
+    fs::copy(copy.path().join("log.sqlite"), dir.path().join("log.sqlite")).unwrap();
     let store = Store::open(cramped(dir.path())).unwrap();
     assert_eq!(store.stream_head(&stream("lost")).await.unwrap(), None);
     // At the same positions now stands something else, which an index of the lost records would not find.
@@ -247,49 +179,25 @@ async fn a_log_put_back_from_an_older_copy_gets_an_index_that_fits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_reads_beside_the_writer() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        Store::open_read_only(dir.path()),
-        Err(OpenError::Absent)
-    ));
+    assert!(matches!(Store::open_read_only(dir.path()), Err(OpenError::Absent)));
     let mut options = Options::new(dir.path());
     // The index stays empty: what is read beside must be found in the log.
     options.idle = Duration::from_secs(3_600);
     let store = Store::open(options).unwrap();
-    let first = keyed(
-        "k",
-        vec![write(&stream("one"), Expectation::Any, &["a", "b"])],
-    );
+    let first = keyed("k", vec![write(&stream("one"), Expectation::Any, &["a", "b"])]);
     let receipt = appended(store.append(first.clone()).await.unwrap());
     let beside = Store::open_read_only(dir.path()).unwrap();
     let mut head = beside.head();
-    assert_eq!(
-        (head.borrow_and_update().position, beside.incarnation()),
-        (2, store.incarnation())
-    );
+    assert_eq!((head.borrow_and_update().position, beside.incarnation()), (2, store.incarnation()));
     assert_eq!(versions(&*beside, &stream("one")).await, [1, 2]);
-    assert_eq!(
-        beside.command(first.command_id).await.unwrap(),
-        Some(receipt)
-    );
+    assert_eq!(beside.command(first.command_id).await.unwrap(), Some(receipt));
     put(&*store, &stream("one"), &["c"]).await;
     head.changed().await.unwrap();
     assert_eq!(head.borrow().position, 3);
-    let last = beside
-        .read_stream(&stream("one"), u64::MAX, Direction::Backwards, 1)
-        .await
-        .unwrap();
-    assert_eq!(
-        beside.stream_head(&stream("one")).await.unwrap(),
-        Some((3, last[0].event_id))
-    );
-    assert_eq!(
-        verify::chain(&*beside, 0, |_| {}).await.unwrap().position,
-        3
-    );
-    assert_eq!(
-        beside.position_at(last[0].recorded_at - 1).await.unwrap(),
-        2
-    );
+    let last = beside.read_stream(&stream("one"), u64::MAX, Direction::Backwards, 1).await.unwrap();
+    assert_eq!(beside.stream_head(&stream("one")).await.unwrap(), Some((3, last[0].event_id)));
+    assert_eq!(verify::chain(&*beside, 0, |_| {}).await.unwrap().position, 3);
+    assert_eq!(beside.position_at(last[0].recorded_at - 1).await.unwrap(), 2);
     assert!(matches!(beside.append(first).await, Err(Error::No(_))));
     store.close().await.unwrap();
     drop(store);
@@ -310,13 +218,7 @@ async fn a_full_queue_refuses_at_once() {
     }));
     let held = go.lock().unwrap();
     let store = Store::open(options).unwrap();
-    let one = |n: usize| {
-        store.append(batch(vec![write(
-            &stream(&format!("s{n}")),
-            Expectation::NoStream,
-            &["x"],
-        )]))
-    };
+    let one = |n: usize| store.append(batch(vec![write(&stream(&format!("s{n}")), Expectation::NoStream, &["x"])]));
     let pending: Vec<_> = (0..100).map(one).collect();
     drop(held);
     let (mut taken, mut refused) = (0, 0);
@@ -330,10 +232,7 @@ async fn a_full_queue_refuses_at_once() {
             Err(other) => panic!("{other}"),
         }
     }
-    assert!(
-        taken >= 10 && refused >= 70,
-        "{taken} taken, {refused} refused"
-    );
+    assert!(taken >= 10 && refused >= 70, "{taken} taken, {refused} refused");
     assert_eq!(store.head().borrow().position, taken);
     store.close().await.unwrap();
 }

@@ -3,10 +3,7 @@
 //!
 //! `cargo bench -p event-stream --bench relay -- [--events 200000] [--probes 2000] [--nodes 1,3]`. What it prints must come from what
 //! it measured in this very run.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement stops at the first surprise"
-)]
+#![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 
 use std::sync::Arc;
@@ -40,10 +37,7 @@ struct Arguments {
 
 fn main() {
     let arguments = arguments();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     println!("| servers | relay, events/s | commit to delivery p50 | p99 | max |");
     println!("|---|---|---|---|---|");
     for &nodes in &arguments.nodes {
@@ -71,10 +65,7 @@ async fn measure(servers: &[Nats], arguments: &Arguments) -> (f64, Histogram<u64
         Connection::connect(options).await.unwrap()
     };
     let start = async |owner: &str| {
-        let options = relay::Options {
-            replicas: servers.len(),
-            ..relay::Options::new(owner)
-        };
+        let options = relay::Options { replicas: servers.len(), ..relay::Options::new(owner) };
         let shared = Arc::clone(&store) as Arc<dyn EventStore>;
         let correlate = Arc::new(|record: &event_store::record::Record| record.command_id);
         let relay = Relay::new(shared, connect().await, correlate, options);
@@ -86,10 +77,7 @@ async fn measure(servers: &[Nats], arguments: &Arguments) -> (f64, Histogram<u64
     // The generation begins on an empty log; then the log grows while nobody publishes.
     let (mut status, cancel, task) = start("first").await;
     let begun = status.wait_for(|status| status.generation > 0);
-    tokio::time::timeout(Duration::from_secs(60), begun)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap().unwrap();
     cancel.cancel();
     task.await.unwrap();
     let mut pending = Vec::new();
@@ -108,17 +96,10 @@ async fn measure(servers: &[Nats], arguments: &Arguments) -> (f64, Histogram<u64
     let (mut status, cancel, task) = start("second").await;
     status.wait_for(|status| status.records > 0).await.unwrap();
     let (began, had) = (Instant::now(), status.borrow().records);
-    status
-        .wait_for(|status| status.published == head)
-        .await
-        .unwrap();
+    status.wait_for(|status| status.published == head).await.unwrap();
     let rate = (head - had) as f64 / began.elapsed().as_secs_f64();
 
-    let bus = Bus::new(
-        Arc::clone(&store) as Arc<dyn EventStore>,
-        connect().await,
-        consumer::Options::default(),
-    );
+    let bus = Bus::new(Arc::clone(&store) as Arc<dyn EventStore>, connect().await, consumer::Options::default());
     let listening = bus.clone();
     let listener = tokio::spawn(async move { listening.run(CancellationToken::new()).await });
     let mut feed = bus.feed(Door::All);
@@ -131,15 +112,10 @@ async fn measure(servers: &[Nats], arguments: &Arguments) -> (f64, Histogram<u64
         store.append(command(1)).await.unwrap();
         let committed = Instant::now();
         while feed.next(100).await.unwrap().records.is_empty() {}
-        delivery
-            .record(u64::try_from(committed.elapsed().as_micros()).unwrap())
-            .unwrap();
+        delivery.record(u64::try_from(committed.elapsed().as_micros()).unwrap()).unwrap();
     }
     let stats = bus.stats();
-    assert!(
-        stats.from_stream >= arguments.probes as u64 && stats.from_store == 0,
-        "{stats:?}"
-    );
+    assert!(stats.from_stream >= arguments.probes as u64 && stats.from_store == 0, "{stats:?}");
     cancel.cancel();
     task.await.unwrap();
     listener.abort();
@@ -171,18 +147,10 @@ fn milliseconds(micros: u64) -> String {
 }
 
 fn arguments() -> Arguments {
-    let mut arguments = Arguments {
-        events: 200_000,
-        probes: 2_000,
-        nodes: vec![1, 3],
-    };
+    let mut arguments = Arguments { events: 200_000, probes: 2_000, nodes: vec![1, 3] };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
-        let mut value = || {
-            given
-                .next()
-                .unwrap_or_else(|| panic!("{name} wants a value"))
-        };
+        let mut value = || given.next().unwrap_or_else(|| panic!("{name} wants a value"));
         match name.as_str() {
             "--events" => arguments.events = value().parse().unwrap(),
             "--probes" => arguments.probes = value().parse().unwrap(),

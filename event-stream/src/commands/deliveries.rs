@@ -29,12 +29,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     pub(super) fn new(queue: Queue, service: String, options: ReceiveOptions) -> Self {
-        Self {
-            queue,
-            service,
-            options,
-            messages: None,
-        }
+        Self { queue, service, options, messages: None }
     }
 
     /// The next command. Waits as long as it takes: while NATS is away, and until a lost stream or consumer is made again. Dropping
@@ -126,9 +121,7 @@ impl Delivery {
         let headers = message.headers.as_ref();
         let id = headers.and_then(|headers| headers.get(header::COMMAND_ID));
         Self {
-            id: id
-                .and_then(|id| Uuid::try_parse(id.as_str()).ok())
-                .unwrap_or_default(),
+            id: id.and_then(|id| Uuid::try_parse(id.as_str()).ok()).unwrap_or_default(),
             body: message.payload.clone(),
             queue,
             service,

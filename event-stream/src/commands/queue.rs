@@ -8,9 +8,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType,
-};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -64,10 +62,7 @@ pub struct ReceiveOptions {
 
 impl Default for ReceiveOptions {
     fn default() -> Self {
-        Self {
-            ack_wait: Duration::from_secs(60),
-            max_pending: 256,
-        }
+        Self { ack_wait: Duration::from_secs(60), max_pending: 256 }
     }
 }
 
@@ -106,11 +101,7 @@ pub struct Queue {
 impl Queue {
     /// The queue on this connection. Its streams are made when they are first used, and again when they are lost.
     pub fn new(connection: Connection, options: Options) -> Self {
-        Self {
-            connection,
-            options,
-            made: Arc::default(),
-        }
+        Self { connection, options, made: Arc::default() }
     }
 
     /// Puts a command on a service's queue and waits, a bounded time, until the server has it. `id` is the command's own: sent again
@@ -192,14 +183,9 @@ impl Queue {
         }
         // Those that do not say who they are stay apart.
         let id = id.unwrap_or_else(Uuid::now_v7);
-        let reason: String = reason
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(REASON)
-            .collect();
+        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
         headers.insert(header::REASON, reason);
-        self.put(names::dead_command(service, id), headers, body)
-            .await
+        self.put(names::dead_command(service, id), headers, body).await
     }
 
     async fn put(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
@@ -210,9 +196,7 @@ impl Queue {
         for _ in 0..2 {
             self.ready().await.map_err(SendError::Unavailable)?;
             let client = self.connection.client();
-            let asked = client
-                .request_with_headers(subject.clone(), headers.clone(), body.clone())
-                .await;
+            let asked = client.request_with_headers(subject.clone(), headers.clone(), body.clone()).await;
             let answer = match asked {
                 Ok(answer) => answer,
                 Err(error) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
@@ -223,9 +207,7 @@ impl Queue {
             };
             return match serde_json::from_slice::<Response<PublishAck>>(&answer.payload) {
                 Ok(Response::Ok(_)) => Ok(()),
-                Ok(Response::Err { error })
-                    if error.error_code() == ErrorCode::STREAM_STORE_FAILED =>
-                {
+                Ok(Response::Err { error }) if error.error_code() == ErrorCode::STREAM_STORE_FAILED => {
                     Err(SendError::Full)
                 }
                 Ok(Response::Err { error }) => Err(SendError::Unavailable(error.to_string())),
@@ -261,11 +243,7 @@ impl Queue {
             discard: DiscardPolicy::Old,
             max_messages_per_subject: 1,
             max_age: options.dead_max_age,
-            ..common(
-                names::DEAD_COMMANDS,
-                "daybook.dead.>",
-                options.dead_max_bytes,
-            )
+            ..common(names::DEAD_COMMANDS, "daybook.dead.>", options.dead_max_bytes)
         };
         for config in [commands, dead] {
             let jetstream = self.connection.jetstream();

@@ -34,10 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            silence: Duration::from_secs(1),
-            idle: Duration::from_millis(500),
-        }
+        Self { silence: Duration::from_secs(1), idle: Duration::from_millis(500) }
     }
 }
 
@@ -168,8 +165,7 @@ impl Shared {
         let now = Instant::now();
         let progress = serde_json::from_slice::<Progress>(word).ok();
         let progress = progress.filter(|word| word.fits());
-        let Some(progress) = progress.filter(|word| word.incarnation == self.store.incarnation())
-        else {
+        let Some(progress) = progress.filter(|word| word.incarnation == self.store.incarnation()) else {
             self.foreign_word();
             return;
         };
@@ -181,8 +177,7 @@ impl Shared {
             return;
         }
         let same = known.is_some_and(|known| {
-            known.progress.epoch == progress.epoch
-                && known.progress.generation == progress.generation
+            known.progress.epoch == progress.epoch && known.progress.generation == progress.generation
         });
         let due = checked.is_none_or(|at| now.duration_since(at) >= CHECK);
         if !same || due {
@@ -199,10 +194,7 @@ impl Shared {
                 Err(_) => return,
             }
         }
-        self.heard.send_replace(Some(Heard {
-            progress: Arc::new(progress),
-            at: now,
-        }));
+        self.heard.send_replace(Some(Heard { progress: Arc::new(progress), at: now }));
     }
 
     fn foreign_word(&self) {

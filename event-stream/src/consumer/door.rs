@@ -64,9 +64,7 @@ impl DoorFeed {
     pub(super) fn new(shared: Arc<Shared>, door: Door, after: Position) -> Self {
         let now = Instant::now();
         // If the stream has what comes next, it gets its chance before the store is read.
-        let there = shared
-            .current()
-            .is_some_and(|progress| progress.base <= after);
+        let there = shared.current().is_some_and(|progress| progress.base <= after);
         Self {
             head: shared.store.head(),
             heard: shared.heard.subscribe(),
@@ -160,18 +158,14 @@ impl DoorFeed {
             return;
         };
         let head = *self.head.borrow();
-        let stored = if head.position == position {
-            Ok(Some(head.hash))
-        } else {
-            hash_at(&*self.shared.store, position).await
-        };
+        let stored =
+            if head.position == position { Ok(Some(head.hash)) } else { hash_at(&*self.shared.store, position).await };
         self.unproved = None;
         // A store that cannot be read now is asked about a later record.
         let Ok(stored) = stored else { return };
         if stored != Some(hash) {
             let generation = self.live.as_ref().map_or(0, |live| live.generation);
-            self.shared
-                .distrust(generation, "a record's hash is not the store's");
+            self.shared.distrust(generation, "a record's hash is not the store's");
             self.leave();
             self.away = Some(Away { relay: None });
             // What came with it is not believed either.
@@ -215,10 +209,7 @@ impl DoorFeed {
 
     fn opened(&mut self, opened: Result<Result<Live, String>, tokio::task::JoinError>) {
         self.opening = None;
-        match opened
-            .map_err(|error| error.to_string())
-            .and_then(|live| live)
-        {
+        match opened.map_err(|error| error.to_string()).and_then(|live| live) {
             Ok(live) => {
                 self.live = Some(live);
                 self.away = None;
@@ -256,9 +247,7 @@ impl DoorFeed {
             }
         }
         if self.advanced.elapsed() >= self.shared.options.silence {
-            self.away = Some(Away {
-                relay: progress.map(|progress| progress.position),
-            });
+            self.away = Some(Away { relay: progress.map(|progress| progress.position) });
             self.count(|counts| &counts.silences, 1);
             metrics::counter!("daybook_feed_silences_total").increment(1);
             self.leave();
@@ -326,11 +315,7 @@ impl DoorFeed {
             None => self.pending.before().unwrap_or(self.seen).max(self.after),
         };
         self.after = next;
-        Page {
-            records,
-            next,
-            head: self.head.borrow().position.max(next),
-        }
+        Page { records, next, head: self.head.borrow().position.max(next) }
     }
 }
 

@@ -62,9 +62,7 @@ impl Live {
             .await
             .map_err(|error| error.to_string())?;
         let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: after - progress.base + 1,
-            },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after - progress.base + 1 },
             ack_policy: AckPolicy::None,
             filter_subject: names::through(generation, &door),
             inactive_threshold: FORGOTTEN,
@@ -72,10 +70,7 @@ impl Live {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = stream
-            .create_consumer(config)
-            .await
-            .map_err(|error| error.to_string())?;
+        let consumer = stream.create_consumer(config).await.map_err(|error| error.to_string())?;
         let messages = consumer
             .stream()
             .max_messages_per_batch(BATCH)
@@ -84,12 +79,7 @@ impl Live {
             .messages()
             .await
             .map_err(|error| error.to_string())?;
-        Ok(Self {
-            generation,
-            base: progress.base,
-            messages,
-            checked: None,
-        })
+        Ok(Self { generation, base: progress.base, messages, checked: None })
     }
 
     /// The next message; an error is the end of the subscription. Dropping the future loses nothing.
@@ -105,13 +95,7 @@ impl Live {
     }
 
     /// Judges a message against what the door has seen.
-    pub(super) fn judge(
-        &self,
-        message: Message,
-        door: &Door,
-        incarnation: Uuid,
-        seen: Position,
-    ) -> Came {
+    pub(super) fn judge(&self, message: Message, door: &Door, incarnation: Uuid, seen: Position) -> Came {
         let Some(envelope) = message.headers.as_ref().and_then(Envelope::read) else {
             return Came::Foreign("a message is no record".into());
         };
@@ -120,10 +104,7 @@ impl Live {
         }
         let sequence = message.info().map(|info| info.stream_sequence);
         if sequence.ok() != envelope.position.checked_sub(self.base) {
-            return Came::Foreign(format!(
-                "the record at {} is not where it belongs",
-                envelope.position
-            ));
+            return Came::Foreign(format!("the record at {} is not where it belongs", envelope.position));
         }
         if envelope.position <= seen {
             return Came::Seen;

@@ -65,11 +65,7 @@ impl Pending {
             }
         }
         self.whole -= count;
-        let records: Vec<_> = self
-            .records
-            .drain(..count)
-            .map(|(record, _)| record)
-            .collect();
+        let records: Vec<_> = self.records.drain(..count).map(|(record, _)| record).collect();
         let last = records.last().map(|record| record.position);
         (records, last.filter(|_| !self.records.is_empty()))
     }
@@ -105,9 +101,7 @@ mod tests {
         }
     }
 
-    fn positions(
-        (records, last): (Vec<Record>, Option<Position>),
-    ) -> (Vec<Position>, Option<Position>) {
+    fn positions((records, last): (Vec<Record>, Option<Position>)) -> (Vec<Position>, Option<Position>) {
         (records.iter().map(|record| record.position).collect(), last)
     }
 

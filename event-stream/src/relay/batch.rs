@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::header::{
-    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
-    NATS_EXPECTED_LAST_SEQUENCE,
+    NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SEQUENCE,
 };
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::publish::PublishAck;
@@ -81,11 +80,7 @@ pub(super) struct Sender<'a> {
 
 impl Sender<'_> {
     /// The batches for a page of the log that follows `tail`. The page ends where a command does.
-    pub(super) fn compose(
-        &self,
-        records: &[Record],
-        mut tail: Tail,
-    ) -> Result<Vec<Batch>, Malformed> {
+    pub(super) fn compose(&self, records: &[Record], mut tail: Tail) -> Result<Vec<Batch>, Malformed> {
         let places: Vec<(u32, u32)> = records.iter().map(|record| self.place(record)).collect();
         let ends = ends(records, &places);
         let mut batches = Vec::new();
@@ -95,10 +90,7 @@ impl Sender<'_> {
             // Headers and subject come to less than this for names of the usual length.
             let weight = frame::size(record) + 1_024;
             if messages.len() == MESSAGES || (bytes + weight > BYTES && !messages.is_empty()) {
-                batches.push(Batch {
-                    messages: std::mem::take(&mut messages),
-                    after: tail.clone(),
-                });
+                batches.push(Batch { messages: std::mem::take(&mut messages), after: tail.clone() });
                 bytes = 0;
             }
             bytes += weight;
@@ -125,20 +117,14 @@ impl Sender<'_> {
             tail.correlations[c] = record.position;
         }
         if !messages.is_empty() {
-            batches.push(Batch {
-                messages,
-                after: tail,
-            });
+            batches.push(Batch { messages, after: tail });
         }
         Ok(batches)
     }
 
     fn place(&self, record: &Record) -> (u32, u32) {
         let correlation = (self.correlate)(record);
-        (
-            partition::of_stream(&record.stream),
-            partition::of_correlation(&record.stream.tenant, correlation),
-        )
+        (partition::of_stream(&record.stream), partition::of_correlation(&record.stream.tenant, correlation))
     }
 }
 
@@ -154,11 +140,7 @@ fn ends(records: &[Record], places: &[(u32, u32)]) -> Vec<Ends> {
             (streams, correlations) = (0, 0);
         }
         let (stream, correlation) = (1 << places[index].0, 1 << places[index].1);
-        ends[index] = Ends {
-            log: last,
-            stream: streams & stream == 0,
-            correlation: correlations & correlation == 0,
-        };
+        ends[index] = Ends { log: last, stream: streams & stream == 0, correlation: correlations & correlation == 0 };
         streams |= stream;
         correlations |= correlation;
     }
@@ -180,11 +162,7 @@ pub(super) enum Failure {
 }
 
 /// Publishes a batch behind the message with sequence `last`.
-pub(super) async fn publish(
-    connection: &Connection,
-    batch: Batch,
-    last: u64,
-) -> Result<Tail, Failure> {
+pub(super) async fn publish(connection: &Connection, batch: Batch, last: u64) -> Result<Tail, Failure> {
     let count = batch.messages.len() as u64;
     let sending = send(connection, batch.messages, last);
     let answer = match tokio::time::timeout(LIMIT, sending).await {
@@ -192,33 +170,19 @@ pub(super) async fn publish(
         Err(_) => return Err(Failure::Unknown("no answer in time".into())),
     };
     match answer {
-        Response::Ok(ack) if ack.sequence == last + count && ack.batch_size == Some(count) => {
-            Ok(batch.after)
-        }
-        Response::Ok(ack) => Err(Failure::Unknown(format!(
-            "an answer that does not fit: {ack:?}"
-        ))),
-        Response::Err { error } if error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE => {
-            Err(Failure::Refused)
-        }
+        Response::Ok(ack) if ack.sequence == last + count && ack.batch_size == Some(count) => Ok(batch.after),
+        Response::Ok(ack) => Err(Failure::Unknown(format!("an answer that does not fit: {ack:?}"))),
+        Response::Err { error } if error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Err(Failure::Refused),
         Response::Err { error } => Err(Failure::No(error.to_string())),
     }
 }
 
-async fn send(
-    connection: &Connection,
-    messages: Vec<Message>,
-    last: u64,
-) -> Result<Response<PublishAck>, Failure> {
+async fn send(connection: &Connection, messages: Vec<Message>, last: u64) -> Result<Response<PublishAck>, Failure> {
     let client = connection.client();
     let id = Uuid::now_v7().simple().to_string();
     let count = messages.len();
     for (index, message) in messages.into_iter().enumerate() {
-        let Message {
-            subject,
-            mut headers,
-            body,
-        } = message;
+        let Message { subject, mut headers, body } = message;
         headers.insert(NATS_BATCH_ID, id.as_str());
         headers.insert(NATS_BATCH_SEQUENCE, (index + 1).to_string());
         if index == 0 {
@@ -236,8 +200,7 @@ async fn send(
             .request_with_headers(subject, headers, body)
             .await
             .map_err(|error| Failure::Unknown(error.to_string()))?;
-        return serde_json::from_slice(&answer.payload)
-            .map_err(|error| Failure::Unknown(error.to_string()));
+        return serde_json::from_slice(&answer.payload).map_err(|error| Failure::Unknown(error.to_string()));
     }
     Err(Failure::No("an empty batch".into()))
 }
@@ -275,30 +238,14 @@ mod tests {
             }
         });
         let ends = ends(&records, &[(3, 0), (5, 0), (3, 1), (3, 1)]);
-        let marks: Vec<_> = ends
-            .iter()
-            .map(|end| (end.log, end.stream, end.correlation))
-            .collect();
-        assert_eq!(
-            marks,
-            [
-                (false, false, false),
-                (false, true, true),
-                (true, true, true),
-                (true, true, true)
-            ]
-        );
+        let marks: Vec<_> = ends.iter().map(|end| (end.log, end.stream, end.correlation)).collect();
+        assert_eq!(marks, [(false, false, false), (false, true, true), (true, true, true), (true, true, true)]);
     }
 
     #[test]
     fn batches_keep_to_the_servers_bound() {
         let correlate: Correlate = std::sync::Arc::new(|record| record.event_id);
-        let sender = Sender {
-            generation: 1,
-            incarnation: Uuid::nil(),
-            epoch: 1,
-            correlate: &correlate,
-        };
+        let sender = Sender { generation: 1, incarnation: Uuid::nil(), epoch: 1, correlate: &correlate };
         let records: Vec<_> = (1..=2_500).map(|position| record(position, 1)).collect();
         let batches = sender.compose(&records, Tail::at(0, [0; 32])).unwrap();
         let sizes: Vec<_> = batches.iter().map(Batch::len).collect();

@@ -178,8 +178,7 @@ impl<'a> Drive<'a> {
                     self.advanced = Instant::now();
                     metrics::counter!("daybook_relay_published_total").increment(count);
                     metrics::histogram!("daybook_relay_batch_events").record(count as f64);
-                    metrics::histogram!("daybook_relay_publish_seconds")
-                        .record(began.elapsed().as_secs_f64());
+                    metrics::histogram!("daybook_relay_publish_seconds").record(began.elapsed().as_secs_f64());
                     self.relay.status.send_modify(|status| {
                         status.published = after.position;
                         status.records += count;
@@ -202,11 +201,7 @@ impl<'a> Drive<'a> {
         Broken::Retry(failure.to_string())
     }
 
-    async fn idle(
-        &mut self,
-        tail: &Tail,
-        head: &mut watch::Receiver<event_store::Head>,
-    ) -> Result<(), Broken> {
+    async fn idle(&mut self, tail: &Tail, head: &mut watch::Receiver<event_store::Head>) -> Result<(), Broken> {
         self.advanced = Instant::now();
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
@@ -227,22 +222,14 @@ impl<'a> Drive<'a> {
 
     /// Where the stream ends; of a new generation if the old one cannot be gone on with.
     async fn resume(&mut self) -> Result<Tail, Broken> {
-        self.relay
-            .connection
-            .check()
-            .await
-            .map_err(|e| e.to_string())?;
+        self.relay.connection.check().await.map_err(|e| e.to_string())?;
         if !self.made {
             self.begin().await?;
         }
         let mut tail = match self.inspect().await? {
             Found::Tail(tail) => *tail,
             Found::Newer(epoch) => {
-                tracing::warn!(
-                    relay.epoch = self.row.lease.epoch,
-                    newer = epoch,
-                    "a newer relay has published"
-                );
+                tracing::warn!(relay.epoch = self.row.lease.epoch, newer = epoch, "a newer relay has published");
                 return Err(Broken::LeaseLost);
             }
             Found::Unusable(reason) => {
@@ -257,18 +244,12 @@ impl<'a> Drive<'a> {
                 match self.inspect().await? {
                     Found::Tail(tail) => *tail,
                     found => {
-                        return Err(Broken::Retry(format!(
-                            "the new stream is not right: {found:?}"
-                        )));
+                        return Err(Broken::Retry(format!("the new stream is not right: {found:?}")));
                     }
                 }
             }
         };
-        if let Some(known) = self
-            .tail
-            .take()
-            .filter(|known| known.position == tail.position)
-        {
+        if let Some(known) = self.tail.take().filter(|known| known.position == tail.position) {
             tail = known;
         }
         self.reached = tail.position;
@@ -289,8 +270,7 @@ impl<'a> Drive<'a> {
         let generation = match self.generation.take() {
             Some(generation) => generation,
             None => {
-                let row: Option<Generation> =
-                    serde_json::from_slice(&self.row.checkpoint.state).ok();
+                let row: Option<Generation> = serde_json::from_slice(&self.row.checkpoint.state).ok();
                 let row = row.map_or(0, |row| row.number);
                 let number = generation::next_number(&relay.connection, row).await?;
                 let head = *relay.store.head().borrow();
@@ -301,31 +281,18 @@ impl<'a> Drive<'a> {
                     hash: head.hash,
                     state: serde_json::to_vec(&generation).unwrap_or_default().into(),
                 };
-                relay
-                    .store
-                    .save(&self.row.lease, checkpoint.clone())
-                    .await?;
+                relay.store.save(&self.row.lease, checkpoint.clone()).await?;
                 self.row.checkpoint = checkpoint;
                 generation
             }
         };
         self.reached = generation.base;
         self.generation = Some(generation.clone());
-        generation
-            .create(&relay.connection, &*relay.store, &relay.options)
-            .await?;
+        generation.create(&relay.connection, &*relay.store, &relay.options).await?;
         self.made = true;
-        tracing::info!(
-            generation = generation.number,
-            base = generation.base,
-            "a new generation of the event stream"
-        );
-        relay
-            .status
-            .send_modify(|status| status.generations_begun += 1);
-        if let Err(reason) =
-            generation::forget_old(&relay.connection, &*relay.store, generation.number).await
-        {
+        tracing::info!(generation = generation.number, base = generation.base, "a new generation of the event stream");
+        relay.status.send_modify(|status| status.generations_begun += 1);
+        if let Err(reason) = generation::forget_old(&relay.connection, &*relay.store, generation.number).await {
             tracing::warn!(reason, "old generations stay for now");
         }
         Ok(())
@@ -337,9 +304,7 @@ impl<'a> Drive<'a> {
         };
         let relay = self.relay;
         let epoch = self.row.lease.epoch;
-        Ok(generation
-            .inspect(&relay.connection, &*relay.store, epoch, self.reached)
-            .await?)
+        Ok(generation.inspect(&relay.connection, &*relay.store, epoch, self.reached).await?)
     }
 
     /// Tells readers how far the stream is, unless they have just been told.
@@ -366,15 +331,9 @@ impl<'a> Drive<'a> {
         if tail.position == self.row.checkpoint.position {
             return Ok(());
         }
-        let checkpoint = Checkpoint {
-            position: tail.position,
-            hash: tail.hash,
-            state: self.row.checkpoint.state.clone(),
-        };
-        self.relay
-            .store
-            .save(&self.row.lease, checkpoint.clone())
-            .await?;
+        let checkpoint =
+            Checkpoint { position: tail.position, hash: tail.hash, state: self.row.checkpoint.state.clone() };
+        self.relay.store.save(&self.row.lease, checkpoint.clone()).await?;
         self.row.checkpoint = checkpoint;
         Ok(())
     }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, Info, RawMessageErrorKind, RetentionPolicy, StorageType,
-};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RawMessageErrorKind, RetentionPolicy, StorageType};
 use event_store::hash::{Hash, START};
 use event_store::partition::{self, CORRELATIONS, STREAMS};
 use event_store::record::Position;
@@ -50,11 +48,7 @@ pub(super) enum Found {
 
 /// The generation at the store's head.
 pub(super) fn at_head(number: u64, head: Head) -> Generation {
-    Generation {
-        number,
-        base: head.position,
-        hash: hex(&head.hash),
-    }
+    Generation { number, base: head.position, hash: hex(&head.hash) }
 }
 
 /// The number after all that have been used: by the row, and by the streams that are there (a row from an old backup is behind).
@@ -70,21 +64,12 @@ pub(super) async fn next_number(connection: &Connection, row: u64) -> Result<u64
 impl Generation {
     fn metadata(&self, store: &dyn EventStore) -> HashMap<String, String> {
         HashMap::from([
-            (
-                "daybook.incarnation".into(),
-                store.incarnation().to_string(),
-            ),
+            ("daybook.incarnation".into(), store.incarnation().to_string()),
             ("daybook.generation".into(), self.number.to_string()),
             ("daybook.base".into(), self.base.to_string()),
             ("daybook.partitions.streams".into(), STREAMS.to_string()),
-            (
-                "daybook.partitions.correlations".into(),
-                CORRELATIONS.to_string(),
-            ),
-            (
-                "daybook.partitions.hash".into(),
-                partition::HASH.to_string(),
-            ),
+            ("daybook.partitions.correlations".into(), CORRELATIONS.to_string()),
+            ("daybook.partitions.hash".into(), partition::HASH.to_string()),
         ])
     }
 
@@ -127,9 +112,7 @@ impl Generation {
             Ok(stream) => stream,
             Err(error) => {
                 return match error.kind() {
-                    GetStreamErrorKind::JetStream(reason)
-                        if reason.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                    {
+                    GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                         unusable("it is not there")
                     }
                     _ => Err(error.to_string()),
@@ -180,10 +163,7 @@ impl Generation {
 
     fn differs(&self, info: &Info, store: &dyn EventStore) -> Option<&'static str> {
         let metadata = &info.config.metadata;
-        let same = self
-            .metadata(store)
-            .iter()
-            .all(|(key, value)| metadata.get(key) == Some(value));
+        let same = self.metadata(store).iter().all(|(key, value)| metadata.get(key) == Some(value));
         if !same {
             return Some("it belongs to another store or was made otherwise");
         }
@@ -192,23 +172,15 @@ impl Generation {
 }
 
 /// Deletes this store's generations that nobody needs any more.
-pub(super) async fn forget_old(
-    connection: &Connection,
-    store: &dyn EventStore,
-    current: u64,
-) -> Result<(), String> {
+pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, current: u64) -> Result<(), String> {
     let mut streams = connection.jetstream().streams();
     while let Some(info) = streams.try_next().await.map_err(|e| e.to_string())? {
-        let old = names::generation(&info.config.name)
-            .is_some_and(|generation| generation + KEPT <= current);
+        let old = names::generation(&info.config.name).is_some_and(|generation| generation + KEPT <= current);
         let incarnation = info.config.metadata.get("daybook.incarnation");
         let ours = incarnation == Some(&store.incarnation().to_string());
         if old && ours {
             tracing::info!(stream = %info.config.name, "an old generation is deleted");
-            let deleted = connection
-                .jetstream()
-                .delete_stream(&info.config.name)
-                .await;
+            let deleted = connection.jetstream().delete_stream(&info.config.name).await;
             deleted.map_err(|error| error.to_string())?;
         }
     }
@@ -216,10 +188,7 @@ pub(super) async fn forget_old(
 }
 
 /// The hash of the record at a position, `None` if the store has none there.
-pub(crate) async fn hash_at(
-    store: &dyn EventStore,
-    position: Position,
-) -> Result<Option<Hash>, Error> {
+pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<Hash>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some(START));
     };
@@ -231,9 +200,7 @@ pub(crate) async fn hash_at(
     }
     let page = store.read_log(before, &Filter::default(), 1).await?;
     let record = page.records.first();
-    Ok(record
-        .filter(|record| record.position == position)
-        .map(|record| record.hash))
+    Ok(record.filter(|record| record.position == position).map(|record| record.hash))
 }
 
 fn unusable(reason: impl Into<String>) -> Result<Found, String> {

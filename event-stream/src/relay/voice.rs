@@ -22,10 +22,7 @@ pub(super) struct Voice {
 
 impl Voice {
     pub(super) fn new() -> Self {
-        Self {
-            said: Instant::now(),
-            news: true,
-        }
+        Self { said: Instant::now(), news: true }
     }
 
     pub(super) fn has_news(&mut self) {
@@ -38,13 +35,7 @@ impl Voice {
     }
 
     /// Says where the stream ends, unless that has just been said.
-    pub(super) async fn say(
-        &mut self,
-        relay: &Relay,
-        generation: &Generation,
-        epoch: u64,
-        tail: &Tail,
-    ) {
+    pub(super) async fn say(&mut self, relay: &Relay, generation: &Generation, epoch: u64, tail: &Tail) {
         if self.said.elapsed() < self.pause() {
             return;
         }

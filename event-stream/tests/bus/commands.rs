@@ -12,18 +12,12 @@ use crate::harness::{LIMIT, connect};
 use crate::stored::jetstream;
 
 async fn queue(nats: &Nats) -> Queue {
-    let options = Options {
-        max_bytes: 64 * 1024 * 1024,
-        ..Options::default()
-    };
+    let options = Options { max_bytes: 64 * 1024 * 1024, ..Options::default() };
     Queue::new(connect(&nats.url()).await, options)
 }
 
 fn soon() -> ReceiveOptions {
-    ReceiveOptions {
-        ack_wait: Duration::from_millis(600),
-        ..ReceiveOptions::default()
-    }
+    ReceiveOptions { ack_wait: Duration::from_millis(600), ..ReceiveOptions::default() }
 }
 
 async fn send(queue: &Queue, service: &str, count: u128) -> BTreeSet<Uuid> {
@@ -46,9 +40,7 @@ async fn each_service_gets_its_own_commands() {
     let mut deliveries = queue.receive("inventory", ReceiveOptions::default());
     let mut got = BTreeSet::new();
     while got.len() < wanted.len() {
-        let delivery = tokio::time::timeout(LIMIT, deliveries.next())
-            .await
-            .unwrap();
+        let delivery = tokio::time::timeout(LIMIT, deliveries.next()).await.unwrap();
         assert!(delivery.body.starts_with(b"inventory "));
         got.insert(delivery.id);
         delivery.ack().await.unwrap();
@@ -68,18 +60,11 @@ async fn a_command_comes_again_until_it_is_acknowledged() {
     let first = deliveries.next().await;
     assert!(ids.contains(&first.id) && first.attempt() == 1);
     drop(first);
-    let second = tokio::time::timeout(LIMIT, deliveries.next())
-        .await
-        .unwrap();
+    let second = tokio::time::timeout(LIMIT, deliveries.next()).await.unwrap();
     assert!(ids.contains(&second.id) && second.attempt() == 2);
     let asked = Instant::now();
-    second
-        .retry_later(Duration::from_millis(200))
-        .await
-        .unwrap();
-    let third = tokio::time::timeout(LIMIT, deliveries.next())
-        .await
-        .unwrap();
+    second.retry_later(Duration::from_millis(200)).await.unwrap();
+    let third = tokio::time::timeout(LIMIT, deliveries.next()).await.unwrap();
     assert!(asked.elapsed() >= Duration::from_millis(190));
     // One that says that it takes longer keeps it.
     for _ in 0..5 {
@@ -106,10 +91,7 @@ async fn work_goes_on_after_the_server_was_killed() {
     }
     nats.kill();
     let refused = queue.send("inventory", Uuid::now_v7(), Bytes::new()).await;
-    assert!(
-        matches!(refused, Err(SendError::Unavailable(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(SendError::Unavailable(_))), "{refused:?}");
     nats.start_again();
     let began = Instant::now();
     let id = Uuid::now_v7();
@@ -119,9 +101,7 @@ async fn work_goes_on_after_the_server_was_killed() {
     }
     wanted.insert(id);
     while got.len() < wanted.len() {
-        let delivery = tokio::time::timeout(LIMIT, deliveries.next())
-            .await
-            .unwrap();
+        let delivery = tokio::time::timeout(LIMIT, deliveries.next()).await.unwrap();
         got.insert(delivery.id);
         delivery.ack().await.ok();
     }
@@ -136,23 +116,15 @@ async fn a_queue_that_was_lost_is_made_again() {
     send(&queue, "inventory", 1).await;
     deliveries.next().await.ack().await.unwrap();
     let lost = send(&queue, "inventory", 3).await;
-    let deleted = jetstream(&nats)
-        .await
-        .delete_stream("DAYBOOK_COMMANDS")
-        .await;
+    let deleted = jetstream(&nats).await.delete_stream("DAYBOOK_COMMANDS").await;
     assert!(deleted.unwrap().success);
     // What was on it is gone; the sender sends again, and it arrives.
     for id in &lost {
-        queue
-            .send("inventory", *id, Bytes::from_static(b"again"))
-            .await
-            .unwrap();
+        queue.send("inventory", *id, Bytes::from_static(b"again")).await.unwrap();
     }
     let mut got = BTreeSet::new();
     while got.len() < lost.len() {
-        let delivery = tokio::time::timeout(LIMIT, deliveries.next())
-            .await
-            .unwrap();
+        let delivery = tokio::time::timeout(LIMIT, deliveries.next()).await.unwrap();
         if delivery.body == "again" {
             got.insert(delivery.id);
         }
@@ -192,17 +164,11 @@ async fn what_nobody_can_read_is_kept_aside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_and_a_large_body_are_refused() {
     let nats = Nats::start();
-    let options = Options {
-        max_bytes: 100_000,
-        ..Options::default()
-    };
+    let options = Options { max_bytes: 100_000, ..Options::default() };
     let queue = Queue::new(connect(&nats.url()).await, options);
     let large = Bytes::from(vec![0; 3 * 1024 * 1024]);
     let refused = queue.send("inventory", Uuid::now_v7(), large).await;
-    assert!(
-        matches!(refused, Err(SendError::TooLarge(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(SendError::TooLarge(_))), "{refused:?}");
     let body = Bytes::from(vec![0; 20_000]);
     let mut sent = 0;
     let refused = loop {

@@ -14,10 +14,7 @@ async fn every_door_gives_exactly_its_records_and_cuts_no_command() {
     let relay = Running::start(&log, &nats, "one").await;
     relay.caught_up(&log).await;
     let bus = patient(&log, &nats).await;
-    let mut readers: Vec<_> = doors()
-        .into_iter()
-        .map(|door| (Reader::new(&bus, door.clone()), door))
-        .collect();
+    let mut readers: Vec<_> = doors().into_iter().map(|door| (Reader::new(&bus, door.clone()), door)).collect();
     for round in 0..6 {
         log.write(80).await;
         if round == 3 {
@@ -84,10 +81,7 @@ async fn a_feed_reads_again_from_where_it_is_set() {
             let page = feed.next(64).await.unwrap();
             read.extend(page.records.iter().map(|record| record.position));
         }
-        let expected: Vec<_> = records[after as usize..]
-            .iter()
-            .map(|r| r.position)
-            .collect();
+        let expected: Vec<_> = records[after as usize..].iter().map(|r| r.position).collect();
         assert_eq!(read, expected);
     }
     relay.stop().await;

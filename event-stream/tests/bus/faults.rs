@@ -18,10 +18,7 @@ fn some() -> Vec<Door> {
 }
 
 fn readers(bus: &Bus) -> Vec<(Reader, Door)> {
-    some()
-        .into_iter()
-        .map(|door| (Reader::new(bus, door.clone()), door))
-        .collect()
+    some().into_iter().map(|door| (Reader::new(bus, door.clone()), door)).collect()
 }
 
 async fn read(readers: &mut [(Reader, Door)], log: &Log) {
@@ -89,21 +86,14 @@ async fn while_nats_is_away_the_store_is_read_and_afterwards_the_bus_again() {
         read(&mut readers, &log).await;
     }
     let slowest = readers.iter().map(|(reader, _)| reader.slowest).max();
-    assert!(
-        slowest < Some(Duration::from_secs(4)),
-        "a call hung for {slowest:?}"
-    );
+    assert!(slowest < Some(Duration::from_secs(4)), "a call hung for {slowest:?}");
     let away = bus.stats();
     assert!(away.silences >= readers.len() as u64, "{away:?}");
     nats.start_again();
     relay.caught_up(&log).await;
     let began = Instant::now();
     while bus.stats().from_stream < away.from_stream + 100 {
-        assert!(
-            began.elapsed() < LIMIT,
-            "nobody came back: {:?}",
-            bus.stats()
-        );
+        assert!(began.elapsed() < LIMIT, "nobody came back: {:?}", bus.stats());
         log.write(20).await;
         read(&mut readers, &log).await;
     }
@@ -118,10 +108,7 @@ async fn a_deleted_stream_is_followed_by_a_new_generation() {
     let nats = Nats::start();
     let mut log = Log::new(22);
     let (relay, bus, mut readers) = begin(&mut log, &nats).await;
-    let deleted = jetstream(&nats)
-        .await
-        .delete_stream("DAYBOOK_EVENTS_1")
-        .await;
+    let deleted = jetstream(&nats).await.delete_stream("DAYBOOK_EVENTS_1").await;
     assert!(deleted.unwrap().success);
     log.write(100).await;
     read(&mut readers, &log).await;
@@ -129,11 +116,7 @@ async fn a_deleted_stream_is_followed_by_a_new_generation() {
     let before = bus.stats().from_stream;
     let began = Instant::now();
     while bus.stats().from_stream < before + 100 {
-        assert!(
-            began.elapsed() < LIMIT,
-            "nobody came back: {:?}",
-            bus.stats()
-        );
+        assert!(began.elapsed() < LIMIT, "nobody came back: {:?}", bus.stats());
         log.write(20).await;
         read(&mut readers, &log).await;
     }
@@ -162,11 +145,7 @@ async fn a_stream_from_an_older_copy_of_the_servers_folder_is_not_gone_on_with()
     copy(&kept.path().join("copy"), &nats.data());
     nats.start_again();
     let old = on_the_bus(&nats, 1).await;
-    assert_eq!(
-        old.last().map(|stored| stored.position),
-        Some(then),
-        "it was not put back"
-    );
+    assert_eq!(old.last().map(|stored| stored.position), Some(then), "it was not put back");
     until("a new generation", || relay.now().generation == 2).await;
     log.write(100).await;
     relay.caught_up(&log).await;
@@ -232,17 +211,9 @@ async fn a_foreign_message_is_not_believed_and_a_new_generation_begins() {
         }
     }
     let context = jetstream(&nats).await;
-    let sent = context.publish_with_headers(
-        last.message.subject.clone(),
-        headers,
-        last.message.payload.clone(),
-    );
+    let sent = context.publish_with_headers(last.message.subject.clone(), headers, last.message.payload.clone());
     let ack = sent.await.unwrap().await.unwrap();
-    assert_eq!(
-        ack.sequence,
-        last.sequence + 1,
-        "the message was not stored"
-    );
+    assert_eq!(ack.sequence, last.sequence + 1, "the message was not stored");
     log.write(50).await;
     read(&mut readers, &log).await;
     until("a new generation", || relay.now().generation == 2).await;
@@ -277,8 +248,7 @@ async fn tamper(nats: &Nats, deleted: &[u64], changed: &[u64]) {
             let last = body.len() - 1;
             body[last] ^= 1;
         }
-        let sent =
-            context.publish_with_headers(stored.message.subject.clone(), headers, body.into());
+        let sent = context.publish_with_headers(stored.message.subject.clone(), headers, body.into());
         let ack = sent.await.unwrap().await.unwrap();
         assert_eq!(ack.sequence, stored.sequence);
     }
@@ -342,11 +312,7 @@ async fn of_three_servers_one_may_be_lost() {
     let mut nodes = Nats::cluster();
     let urls = nodes.each_ref().map(Nats::url).join(",");
     let mut log = Log::new(28);
-    let options = event_stream::relay::Options {
-        replicas: 3,
-        lease: Duration::from_secs(10),
-        ..options("one")
-    };
+    let options = event_stream::relay::Options { replicas: 3, lease: Duration::from_secs(10), ..options("one") };
     let relay = Running::at(&log, &urls, options).await;
     relay.caught_up(&log).await;
     let bus = bus_at(&log, &urls).await;

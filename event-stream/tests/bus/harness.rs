@@ -37,11 +37,7 @@ impl Log {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Options::new(dir.path())).unwrap();
         eprintln!("seed {seed}");
-        Self {
-            dir,
-            store,
-            rng: SmallRng::seed_from_u64(seed),
-        }
+        Self { dir, store, rng: SmallRng::seed_from_u64(seed) }
     }
 
     /// Appends random commands: one to three streams, one to five events each, all of one correlation or of several.
@@ -139,19 +135,11 @@ impl Log {
 }
 
 fn write(name: &str) -> StreamWrite {
-    StreamWrite {
-        stream: StreamId::new("acme", "thing", name),
-        expected: Expectation::Any,
-        events: Vec::new(),
-    }
+    StreamWrite { stream: StreamId::new("acme", "thing", name), expected: Expectation::Any, events: Vec::new() }
 }
 
 fn batch(writes: Vec<StreamWrite>) -> Batch {
-    Batch {
-        command_id: Uuid::now_v7(),
-        fingerprint: [0; 32],
-        writes,
-    }
+    Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes }
 }
 
 async fn settle(pending: &mut Vec<event_store::append::Pending>) {
@@ -170,10 +158,7 @@ pub(crate) fn correlate() -> Correlate {
 pub(crate) fn doors() -> Vec<Door> {
     let streams = (0..partition::STREAMS).map(Door::Streams);
     let correlations = (0..partition::CORRELATIONS).map(|p| Door::Correlations(p, correlate()));
-    std::iter::once(Door::All)
-        .chain(streams)
-        .chain(correlations)
-        .collect()
+    std::iter::once(Door::All).chain(streams).chain(correlations).collect()
 }
 
 /// Connects to one server, or to several whose addresses are separated by commas.
@@ -203,11 +188,7 @@ impl Running {
         let connection = connect(urls).await;
         let relay = Relay::new(log.shared(), connection, correlate(), options);
         let cancel = CancellationToken::new();
-        Self {
-            status: relay.status(),
-            task: tokio::spawn(relay.run(cancel.clone())),
-            cancel,
-        }
+        Self { status: relay.status(), task: tokio::spawn(relay.run(cancel.clone())), cancel }
     }
 
     pub(crate) fn now(&self) -> Status {
@@ -236,11 +217,7 @@ impl Running {
 }
 
 pub(crate) fn options(owner: &str) -> relay::Options {
-    relay::Options {
-        lease: Duration::from_secs(2),
-        max_bytes: 256 * 1024 * 1024,
-        ..relay::Options::new(owner)
-    }
+    relay::Options { lease: Duration::from_secs(2), max_bytes: 256 * 1024 * 1024, ..relay::Options::new(owner) }
 }
 
 /// A bus that listens.
@@ -254,10 +231,7 @@ pub(crate) async fn bus_at(log: &Log, urls: &str) -> Bus {
 
 /// A bus whose feeds wait for it however busy the machine is.
 pub(crate) async fn patient(log: &Log, nats: &Nats) -> Bus {
-    let options = consumer::Options {
-        silence: LIMIT / 2,
-        ..consumer::Options::default()
-    };
+    let options = consumer::Options { silence: LIMIT / 2, ..consumer::Options::default() };
     listen(log, &nats.url(), options).await
 }
 
@@ -295,11 +269,7 @@ impl Reader {
     pub(crate) async fn read_to(&mut self, position: Position) {
         let began = Instant::now();
         while self.next < position {
-            assert!(
-                began.elapsed() < LIMIT,
-                "the feed stands at {} of {position}",
-                self.next
-            );
+            assert!(began.elapsed() < LIMIT, "the feed stands at {} of {position}", self.next);
             self.step().await;
         }
     }
@@ -343,11 +313,7 @@ impl Reader {
         for cut in &self.cuts {
             let at = expected.partition_point(|record| record.position <= *cut);
             if at > 0 && at < expected.len() {
-                assert_ne!(
-                    expected[at - 1].command_id,
-                    expected[at].command_id,
-                    "{door:?} was cut at {cut}"
-                );
+                assert_ne!(expected[at - 1].command_id, expected[at].command_id, "{door:?} was cut at {cut}");
             }
         }
     }

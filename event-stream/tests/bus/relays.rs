@@ -98,19 +98,11 @@ impl Gate {
 
 /// A relay with a thread and a runtime of its own: the gate stops all of it at once, its lease and its connection included, as a stopped
 /// process would be.
-async fn suspendable(
-    log: &Log,
-    url: String,
-    gate: &Arc<Gate>,
-    cancel: &CancellationToken,
-) -> watch::Receiver<Status> {
+async fn suspendable(log: &Log, url: String, gate: &Arc<Gate>, cancel: &CancellationToken) -> watch::Receiver<Status> {
     let (store, gate, cancel) = (log.shared(), Arc::clone(gate), cancel.clone());
     let (told, status) = oneshot::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut options = options("suspended");
             options.hook = Some(Arc::new(move |_| gate.pass()));
@@ -133,25 +125,16 @@ async fn a_relay_that_was_suspended_beyond_its_lease_is_refused() {
     let first = suspendable(&log, proxy.url(), &gate, &cancel).await;
     until("the first to begin", || first.borrow().generation == 1).await;
     log.write(20).await;
-    until("the first to publish", || {
-        first.borrow().published == log.head()
-    })
-    .await;
+    until("the first to publish", || first.borrow().published == log.head()).await;
     let second = Running::start(&log, &nats, "second").await;
     let third = Running::start(&log, &nats, "third").await;
 
     // The first is stopped with a batch in its hand.
     gate.set(true);
     log.write(5).await;
-    until("the relay to be suspended", || {
-        gate.waiting.load(Ordering::SeqCst)
-    })
-    .await;
+    until("the relay to be suspended", || gate.waiting.load(Ordering::SeqCst)).await;
     assert_eq!(proxy.heard("\"err_code\":10071"), 0);
-    until("another to take over", || {
-        second.now().active || third.now().active
-    })
-    .await;
+    until("another to take over", || second.now().active || third.now().active).await;
     log.write(40).await;
     let active = if second.now().active { &second } else { &third };
     active.caught_up(&log).await;
@@ -159,18 +142,11 @@ async fn a_relay_that_was_suspended_beyond_its_lease_is_refused() {
 
     // It goes on: what it had in its hand reaches the server, and is refused there.
     gate.set(false);
-    until("the stale relay to be refused", || {
-        proxy.heard("\"err_code\":10071") > 0
-    })
-    .await;
+    until("the stale relay to be refused", || proxy.heard("\"err_code\":10071") > 0).await;
     log.write(40).await;
     active.caught_up(&log).await;
     check_stream(&log, &nats, &active.now()).await;
-    let epochs: Vec<_> = on_the_bus(&nats, active.now().generation)
-        .await
-        .iter()
-        .map(|stored| stored.epoch)
-        .collect();
+    let epochs: Vec<_> = on_the_bus(&nats, active.now().generation).await.iter().map(|stored| stored.epoch).collect();
     assert!(epochs.contains(&1) && epochs.contains(&2), "{epochs:?}");
     assert!(!(second.now().active && third.now().active));
     cancel.cancel();

@@ -33,10 +33,7 @@ pub(crate) async fn on_the_bus(nats: &Nats, generation: u64) -> Vec<Stored> {
     if stream.cached_info().state.messages == 0 {
         return stored;
     }
-    let config = pull::Config {
-        ack_policy: AckPolicy::None,
-        ..pull::Config::default()
-    };
+    let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
     let consumer = stream.create_consumer(config).await.unwrap();
     let mut messages = consumer.messages().await.unwrap();
     while stored.last().is_none_or(|stored| stored.sequence < last) {
@@ -46,10 +43,7 @@ pub(crate) async fn on_the_bus(nats: &Nats, generation: u64) -> Vec<Stored> {
         let (message, _) = message.split();
         let header = |name: &str| {
             let headers = message.headers.as_ref().unwrap();
-            headers
-                .get(name)
-                .map_or("", |value| value.as_str())
-                .to_owned()
+            headers.get(name).map_or("", |value| value.as_str()).to_owned()
         };
         stored.push(Stored {
             sequence,

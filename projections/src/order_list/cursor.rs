@@ -39,9 +39,7 @@ impl Cursor {
 
     /// From text.
     pub(super) fn decode(text: &str, bound: &Bound<'_>) -> Result<Self, BadCursor> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| BadCursor::Foreign)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor::Foreign)?;
         let Some((version, rest)) = bytes.split_first_chunk::<4>() else {
             return Err(BadCursor::Foreign);
         };
@@ -58,10 +56,7 @@ impl Cursor {
             return Err(BadCursor::Foreign);
         };
         let order_id = String::from_utf8(order_id.to_vec()).map_err(|_| BadCursor::Foreign)?;
-        Ok(Self {
-            value: i64::from_be_bytes(*value),
-            order_id,
-        })
+        Ok(Self { value: i64::from_be_bytes(*value), order_id })
     }
 }
 
@@ -72,22 +67,12 @@ impl Bound<'_> {
             .iter()
             .map(|filter| {
                 let values: Vec<_> = filter.values.iter().map(shown).collect();
-                format!(
-                    "{}\u{1}{:?}\u{1}{}",
-                    filter.field.name,
-                    filter.op,
-                    values.join("\u{2}")
-                )
+                format!("{}\u{1}{:?}\u{1}{}", filter.field.name, filter.op, values.join("\u{2}"))
             })
             .collect();
         filters.sort();
         let mut hash = Sha256::new();
-        for part in [
-            self.tenant,
-            self.sort.column,
-            if self.sort.falling { "-" } else { "+" },
-            &filters.join("\u{3}"),
-        ] {
+        for part in [self.tenant, self.sort.column, if self.sort.falling { "-" } else { "+" }, &filters.join("\u{3}")] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

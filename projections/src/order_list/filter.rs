@@ -70,66 +70,21 @@ pub(super) struct Field {
 }
 
 const FIELDS: &[Field] = &[
-    Field {
-        name: "status",
-        reading: Reading::Word(|text| from_word::<Status>(text).is_some()),
-    },
-    Field {
-        name: "stock_status",
-        reading: Reading::Word(|text| from_word::<StockStatus>(text).is_some()),
-    },
-    Field {
-        name: "payment_status",
-        reading: Reading::Word(|text| from_word::<PaymentStatus>(text).is_some()),
-    },
-    Field {
-        name: "fulfilment_status",
-        reading: Reading::Word(|text| from_word::<FulfilmentStatus>(text).is_some()),
-    },
-    Field {
-        name: "return_status",
-        reading: Reading::Word(|text| from_word::<ReturnStatus>(text).is_some()),
-    },
-    Field {
-        name: "on_hold",
-        reading: Reading::Flag,
-    },
-    Field {
-        name: "channel",
-        reading: Reading::Text,
-    },
-    Field {
-        name: "external_ref",
-        reading: Reading::Text,
-    },
-    Field {
-        name: "customer",
-        reading: Reading::Text,
-    },
-    Field {
-        name: "currency",
-        reading: Reading::Text,
-    },
-    Field {
-        name: "placed_at",
-        reading: Reading::Instant,
-    },
-    Field {
-        name: "updated_at",
-        reading: Reading::Instant,
-    },
-    Field {
-        name: "total",
-        reading: Reading::Number,
-    },
-    Field {
-        name: "sku",
-        reading: Reading::Label,
-    },
-    Field {
-        name: "tag",
-        reading: Reading::Label,
-    },
+    Field { name: "status", reading: Reading::Word(|text| from_word::<Status>(text).is_some()) },
+    Field { name: "stock_status", reading: Reading::Word(|text| from_word::<StockStatus>(text).is_some()) },
+    Field { name: "payment_status", reading: Reading::Word(|text| from_word::<PaymentStatus>(text).is_some()) },
+    Field { name: "fulfilment_status", reading: Reading::Word(|text| from_word::<FulfilmentStatus>(text).is_some()) },
+    Field { name: "return_status", reading: Reading::Word(|text| from_word::<ReturnStatus>(text).is_some()) },
+    Field { name: "on_hold", reading: Reading::Flag },
+    Field { name: "channel", reading: Reading::Text },
+    Field { name: "external_ref", reading: Reading::Text },
+    Field { name: "customer", reading: Reading::Text },
+    Field { name: "currency", reading: Reading::Text },
+    Field { name: "placed_at", reading: Reading::Instant },
+    Field { name: "updated_at", reading: Reading::Instant },
+    Field { name: "total", reading: Reading::Number },
+    Field { name: "sku", reading: Reading::Label },
+    Field { name: "tag", reading: Reading::Label },
 ];
 
 impl PartialEq for Field {
@@ -151,14 +106,8 @@ impl Filter {
     /// # Errors
     /// If there is no such field, the field cannot be compared so, or the value does not fit.
     pub fn parse(parameter: &str, value: &str) -> Result<Self, BadFilter> {
-        let bad = |what: String| BadFilter {
-            parameter: parameter.chars().take(80).collect(),
-            what,
-        };
-        let (name, op) = match parameter
-            .strip_suffix(']')
-            .and_then(|text| text.split_once('['))
-        {
+        let bad = |what: String| BadFilter { parameter: parameter.chars().take(80).collect(), what };
+        let (name, op) = match parameter.strip_suffix(']').and_then(|text| text.split_once('[')) {
             Some((name, op)) => (name, op),
             None => (parameter, "eq"),
         };
@@ -171,10 +120,7 @@ impl Filter {
             _ => return Err(bad("is compared by eq, in, gte, lt or prefix".into())),
         };
         let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
-            return Err(bad(format!(
-                "the list has {}",
-                Self::fields().collect::<Vec<_>>().join(", ")
-            )));
+            return Err(bad(format!("the list has {}", Self::fields().collect::<Vec<_>>().join(", "))));
         };
         if !field.reading.allows(op) {
             return Err(bad(format!("{name} cannot be compared so")));
@@ -182,18 +128,11 @@ impl Filter {
         if value.len() > LONGEST * MOST_VALUES {
             return Err(bad("is too long".into()));
         }
-        let texts: Vec<_> = if op == Op::In {
-            value.split(',').collect()
-        } else {
-            vec![value]
-        };
+        let texts: Vec<_> = if op == Op::In { value.split(',').collect() } else { vec![value] };
         if texts.len() > MOST_VALUES {
             return Err(bad(format!("names more than {MOST_VALUES} values")));
         }
-        let mut values = texts
-            .into_iter()
-            .map(|text| field.read(text).map_err(bad))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut values = texts.into_iter().map(|text| field.read(text).map_err(bad)).collect::<Result<Vec<_>, _>>()?;
         values.sort();
         values.dedup();
         Ok(Self { field, op, values })
@@ -222,14 +161,8 @@ impl Field {
             Reading::Text => Ok(text.into()),
             Reading::Label if self.name == "sku" => Ok(text.to_uppercase().into()),
             Reading::Label => Ok(text.into()),
-            Reading::Instant => text
-                .parse::<Timestamp>()
-                .map(|at| at.micros().into())
-                .map_err(|bad| bad.to_string()),
-            Reading::Number => text
-                .parse::<i64>()
-                .map(Value::Int)
-                .map_err(|_| format!("`{text}` is no whole number")),
+            Reading::Instant => text.parse::<Timestamp>().map(|at| at.micros().into()).map_err(|bad| bad.to_string()),
+            Reading::Number => text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is no whole number")),
             Reading::Flag => match text {
                 "true" => Ok(true.into()),
                 "false" => Ok(false.into()),
@@ -248,10 +181,7 @@ pub struct Sort {
 
 impl Default for Sort {
     fn default() -> Self {
-        Self {
-            column: "placed_at",
-            falling: true,
-        }
+        Self { column: "placed_at", falling: true }
     }
 }
 
@@ -261,17 +191,11 @@ impl Sort {
     /// # Errors
     /// If the list cannot be sorted so.
     pub fn parse(value: &str) -> Result<Self, BadFilter> {
-        let (name, falling) = value
-            .strip_prefix('-')
-            .map_or((value, false), |name| (name, true));
-        let column = ["placed_at", "updated_at", "total"]
-            .into_iter()
-            .find(|known| *known == name);
-        column
-            .map(|column| Self { column, falling })
-            .ok_or_else(|| BadFilter {
-                parameter: "sort".into(),
-                what: "is placed_at, updated_at or total, with - before it for falling".into(),
-            })
+        let (name, falling) = value.strip_prefix('-').map_or((value, false), |name| (name, true));
+        let column = ["placed_at", "updated_at", "total"].into_iter().find(|known| *known == name);
+        column.map(|column| Self { column, falling }).ok_or_else(|| BadFilter {
+            parameter: "sort".into(),
+            what: "is placed_at, updated_at or total, with - before it for falling".into(),
+        })
     }
 }

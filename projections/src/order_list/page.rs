@@ -74,16 +74,8 @@ pub enum PageError {
 /// # Errors
 /// If the cursor does not fit, or the rows cannot be read.
 pub async fn page(reads: &Reads, query: &Query) -> Result<Answer<Page>, PageError> {
-    let bound = Bound {
-        tenant: &query.tenant,
-        filters: &query.filters,
-        sort: query.sort,
-    };
-    let after = query
-        .cursor
-        .as_deref()
-        .map(|text| Cursor::decode(text, &bound))
-        .transpose()?;
+    let bound = Bound { tenant: &query.tenant, filters: &query.filters, sort: query.sort };
+    let after = query.cursor.as_deref().map(|text| Cursor::decode(text, &bound)).transpose()?;
     let mut statements = vec![select(query, after)];
     if query.count {
         statements.push(Statement::new(COUNTS, vec![query.tenant.as_str().into()]));
@@ -93,23 +85,10 @@ pub async fn page(reads: &Reads, query: &Query) -> Result<Answer<Page>, PageErro
         let counts = if query.count { answers.pop() } else { None };
         let rows = answers.pop().unwrap_or_default();
         let more = rows.len() > query.limit;
-        let orders = rows
-            .iter()
-            .take(query.limit)
-            .map(summary)
-            .collect::<Result<Vec<_>, _>>()?;
-        let next = orders
-            .last()
-            .filter(|_| more)
-            .map(|last| cursor(last, query.sort).encode(&bound));
-        let count = counts
-            .map(|rows| count(&rows, &query.filters))
-            .transpose()?;
-        Ok::<_, Error>(Page {
-            orders,
-            next,
-            count,
-        })
+        let orders = rows.iter().take(query.limit).map(summary).collect::<Result<Vec<_>, _>>()?;
+        let next = orders.last().filter(|_| more).map(|last| cursor(last, query.sort).encode(&bound));
+        let count = counts.map(|rows| count(&rows, &query.filters)).transpose()?;
+        Ok::<_, Error>(Page { orders, next, count })
     })?;
     Ok(made)
 }
@@ -120,10 +99,7 @@ fn cursor(last: &Summary, sort: Sort) -> Cursor {
         "updated_at" => last.updated_at,
         _ => last.placed_at,
     };
-    Cursor {
-        value,
-        order_id: last.order_id.to_string(),
-    }
+    Cursor { value, order_id: last.order_id.to_string() }
 }
 
 /// Collects SQL and what stands for its `$n`.
@@ -139,24 +115,14 @@ impl Builder {
     }
 
     fn marks(&mut self, values: &[Value]) -> String {
-        let marks: Vec<_> = values
-            .iter()
-            .map(|value| self.mark(value.clone()))
-            .collect();
+        let marks: Vec<_> = values.iter().map(|value| self.mark(value.clone())).collect();
         marks.join(", ")
     }
 }
 
 fn select(query: &Query, after: Option<Cursor>) -> Statement {
-    let columns: Vec<_> = ORDERS
-        .columns
-        .iter()
-        .map(|column| format!("o.{}", column.name))
-        .collect();
-    let mut builder = Builder {
-        sql: format!("SELECT {} FROM ", columns.join(", ")),
-        values: Vec::new(),
-    };
+    let columns: Vec<_> = ORDERS.columns.iter().map(|column| format!("o.{}", column.name)).collect();
+    let mut builder = Builder { sql: format!("SELECT {} FROM ", columns.join(", ")), values: Vec::new() };
     let (sort, leading) = (query.sort, leading_label(query));
     let by = match leading {
         // A label's rows stand in the list's own order, so the page is read off them.
@@ -177,46 +143,25 @@ fn select(query: &Query, after: Option<Cursor>) -> Statement {
             (format!("o.{}", sort.column), "o.order_id")
         }
     };
-    for filter in query
-        .filters
-        .iter()
-        .filter(|filter| !leading.is_some_and(|leading| std::ptr::eq(leading, *filter)))
-    {
+    for filter in query.filters.iter().filter(|filter| !leading.is_some_and(|leading| std::ptr::eq(leading, *filter))) {
         condition(&mut builder, filter);
     }
     if let Some(after) = after {
-        let (value, id) = (
-            builder.mark(after.value.into()),
-            builder.mark(after.order_id.into()),
-        );
+        let (value, id) = (builder.mark(after.value.into()), builder.mark(after.order_id.into()));
         let than = if sort.falling { '<' } else { '>' };
-        let _ = write!(
-            builder.sql,
-            " AND ({}, {}) {than} ({value}, {id})",
-            by.0, by.1
-        );
+        let _ = write!(builder.sql, " AND ({}, {}) {than} ({value}, {id})", by.0, by.1);
     }
     let way = if sort.falling { "DESC" } else { "ASC" };
     // One more than is shown, to know whether there is a next page.
     let limit = builder.mark(Value::Int(i64::try_from(query.limit).unwrap_or(200) + 1));
-    let _ = write!(
-        builder.sql,
-        " ORDER BY {} {way}, {} {way} LIMIT {limit}",
-        by.0, by.1
-    );
+    let _ = write!(builder.sql, " ORDER BY {} {way}, {} {way} LIMIT {limit}", by.0, by.1);
     Statement::new(builder.sql, builder.values)
 }
 
 /// The label that the page can be read off, if there is one.
 fn leading_label(query: &Query) -> Option<&Filter> {
-    let fits = |filter: &&Filter| {
-        matches!(filter.field.reading, Reading::Label) && filter.values.len() == 1
-    };
-    query
-        .filters
-        .iter()
-        .find(fits)
-        .filter(|_| query.sort.column == "placed_at")
+    let fits = |filter: &&Filter| matches!(filter.field.reading, Reading::Label) && filter.values.len() == 1;
+    query.filters.iter().find(fits).filter(|_| query.sort.column == "placed_at")
 }
 
 fn condition(builder: &mut Builder, filter: &Filter) {
@@ -272,18 +217,13 @@ fn count(rows: &[Row], filters: &[Filter]) -> Result<Count, Error> {
         }
     }
     let tallied = |filter: &Filter| {
-        matches!(filter.op, Op::Eq | Op::In)
-            && TALLIED.iter().any(|(field, _)| *field == filter.field.name)
+        matches!(filter.op, Op::Eq | Op::In) && TALLIED.iter().any(|(field, _)| *field == filter.field.name)
     };
     let exact = filters.len() <= 1 && filters.iter().all(tallied);
-    let value = filters
-        .iter()
-        .zip(passing)
-        .filter(|(filter, _)| tallied(filter))
-        .fold(all, |sum, (_, passing)| {
-            let share = u128::from(sum) * u128::from(passing) / u128::from(all.max(1));
-            u64::try_from(share).unwrap_or(sum)
-        });
+    let value = filters.iter().zip(passing).filter(|(filter, _)| tallied(filter)).fold(all, |sum, (_, passing)| {
+        let share = u128::from(sum) * u128::from(passing) / u128::from(all.max(1));
+        u64::try_from(share).unwrap_or(sum)
+    });
     Ok(Count { value, exact })
 }
 

@@ -42,32 +42,15 @@ fn of_order(event: &order::Event) -> String {
         E::Confirmed(it) => format!("confirmed, {} authorised", it.authorised),
         E::Rejected(it) => format!("rejected: {}", word(&it.reason)),
         E::Completed(_) => "completed".into(),
-        E::Edited(it) => format!(
-            "edited: {} changes, balance {:+}",
-            it.changes.len(),
-            it.balance_change
-        ),
-        E::LinesReserved(it) => format!(
-            "{} units reserved",
-            sum(it.lines.iter().map(|line| line.qty))
-        ),
-        E::LinesBackordered(it) => format!(
-            "{} units on backorder",
-            sum(it.lines.iter().map(|line| line.qty))
-        ),
-        E::LinesUnreserved(it) => format!(
-            "{} units not held any more",
-            sum(it.lines.iter().map(|line| line.qty))
-        ),
+        E::Edited(it) => format!("edited: {} changes, balance {:+}", it.changes.len(), it.balance_change),
+        E::LinesReserved(it) => format!("{} units reserved", sum(it.lines.iter().map(|line| line.qty))),
+        E::LinesBackordered(it) => format!("{} units on backorder", sum(it.lines.iter().map(|line| line.qty))),
+        E::LinesUnreserved(it) => format!("{} units not held any more", sum(it.lines.iter().map(|line| line.qty))),
         E::LinesCancelled(it) => format!(
             "{} units cancelled, worth {}{}",
             sum(it.lines.iter().map(|line| line.qty)),
             it.amount,
-            if it.whole {
-                "; nothing of the order is left"
-            } else {
-                ""
-            }
+            if it.whole { "; nothing of the order is left" } else { "" }
         ),
         E::CancellationClosed(_) => "cancellation closed: everything was given back".into(),
         E::Cancelled(_) => "cancelled".into(),
@@ -85,24 +68,12 @@ fn of_order(event: &order::Event) -> String {
         E::ShipmentDispatched(_) => "shipment dispatched".into(),
         E::ShipmentRefused(_) => "shipment refused".into(),
         E::TrackingUpdated(it) => format!("tracking: {}", it.tracking.as_deref().unwrap_or("none")),
-        E::ShipmentDelivered(it) => format!(
-            "{} units delivered",
-            sum(it.lines.iter().map(|line| line.qty))
-        ),
+        E::ShipmentDelivered(it) => format!("{} units delivered", sum(it.lines.iter().map(|line| line.qty))),
         E::ShipmentLost(it) => format!("{} units lost", sum(it.lines.iter().map(|line| line.qty))),
-        E::ReturnRequested(it) => format!(
-            "return of {} units announced",
-            sum(it.lines.iter().map(|line| line.qty))
-        ),
+        E::ReturnRequested(it) => format!("return of {} units announced", sum(it.lines.iter().map(|line| line.qty))),
         E::ReturnDeclined(_) => "return declined".into(),
         E::ReturnReceived(it) => {
-            let of = |wanted| {
-                sum(it
-                    .lines
-                    .iter()
-                    .filter(|line| line.disposition == wanted)
-                    .map(|line| line.qty))
-            };
+            let of = |wanted| sum(it.lines.iter().filter(|line| line.disposition == wanted).map(|line| line.qty));
             format!(
                 "return received: {} units to the shelf, {} damaged, {} missing; {} owed",
                 of(Disposition::Restock),
@@ -126,19 +97,14 @@ fn of_payment(event: &payment::Event) -> String {
     use payment::Event as E;
     match event {
         E::AuthorisationRequested(it) => {
-            format!(
-                "authorisation of {} {} asked for (attempt {})",
-                it.amount.amount, it.amount.currency, it.attempt
-            )
+            format!("authorisation of {} {} asked for (attempt {})", it.amount.amount, it.amount.currency, it.attempt)
         }
         E::Authorised(it) => format!("{} authorised", it.amount),
         E::Declined(it) => format!("declined: {}", it.code),
         E::AuthorisationExpired(it) => format!("authorisation expired, {} free again", it.amount),
-        E::OutcomeUnknown(it) => format!(
-            "the provider did not say whether it did {} (attempt {})",
-            verb(&it.verb),
-            it.attempt
-        ),
+        E::OutcomeUnknown(it) => {
+            format!("the provider did not say whether it did {} (attempt {})", verb(&it.verb), it.attempt)
+        }
         E::CaptureRequested(it) => format!("capture of {} asked for", it.amount),
         E::Captured(it) => format!("{} captured", it.amount),
         E::CaptureFailed(it) => format!("capture failed: {}", it.code),
@@ -149,12 +115,7 @@ fn of_payment(event: &payment::Event) -> String {
         E::RefundRequested(it) => format!("refund of {} asked for", it.amount),
         E::RefundSettled(it) => format!("{} refunded", it.amount),
         E::RefundFailed(it) => format!("refund failed: {}", it.code),
-        E::OutcomeResolved(it) => format!(
-            "{} is known to be {}: {}",
-            verb(&it.verb),
-            word(&it.verdict),
-            it.evidence
-        ),
+        E::OutcomeResolved(it) => format!("{} is known to be {}: {}", verb(&it.verb), word(&it.verdict), it.evidence),
     }
 }
 
@@ -178,22 +139,15 @@ fn of_stock(event: &stock::Event) -> String {
         E::Reserved(it) => format!("{} units reserved", it.qty),
         E::Backordered(it) => format!("{} units promised once stock comes", it.qty),
         E::ReservationExtended(it) => format!("reservation extended until {}", it.expires_at),
-        E::ReservationReleased(it) => format!(
-            "{} held and {} promised units let go",
-            it.qty, it.backordered
-        ),
-        E::ReservationExpired(it) => format!(
-            "reservation expired: {} held and {} promised units let go",
-            it.qty, it.backordered
-        ),
+        E::ReservationReleased(it) => format!("{} held and {} promised units let go", it.qty, it.backordered),
+        E::ReservationExpired(it) => {
+            format!("reservation expired: {} held and {} promised units let go", it.qty, it.backordered)
+        }
         E::Shipped(it) => format!("{} units left", it.qty),
         E::Returned(it) => format!("{} units came back", it.qty),
         E::WrittenOff(it) => format!("{} units written off", it.qty),
         E::Adjusted(it) => format!("adjusted by {:+}", it.delta),
-        E::Counted(it) => format!(
-            "{} counted, {:+} against the book",
-            it.counted, it.difference
-        ),
+        E::Counted(it) => format!("{} counted, {:+} against the book", it.counted, it.difference),
         E::BackorderAllocated(it) => format!("{} promised units are held now", it.qty),
     }
 }
@@ -201,11 +155,7 @@ fn of_stock(event: &stock::Event) -> String {
 fn of_reservation(event: &reservation::Event) -> String {
     match event {
         reservation::Event::Opened(it) => {
-            format!(
-                "reservation of {} units until {}",
-                sum(it.items.iter().map(|item| item.qty)),
-                it.expires_at
-            )
+            format!("reservation of {} units until {}", sum(it.items.iter().map(|item| item.qty)), it.expires_at)
         }
         reservation::Event::Prolonged(it) => {
             format!("reservation prolonged until {}", it.expires_at)
@@ -218,10 +168,9 @@ fn of_import(event: &import::Event) -> String {
     match event {
         import::Event::Started(it) => format!("import of {} started", it.source),
         import::Event::RowsRefused(it) => format!("{} rows refused", it.rows.len()),
-        import::Event::CreditRecorded(it) => format!(
-            "credit {} of {} units of {} matches no sale",
-            it.invoice, it.qty, it.sku
-        ),
+        import::Event::CreditRecorded(it) => {
+            format!("credit {} of {} units of {} matches no sale", it.invoice, it.qty, it.sku)
+        }
         import::Event::Finished(_) => "import finished".into(),
     }
 }
@@ -230,12 +179,7 @@ fn of_saga(event: &saga::Event) -> String {
     use saga::Event as E;
     match event {
         E::Started(it) => format!("{} started", it.kind),
-        E::StepAsked(it) => format!(
-            "asked to {}{} (attempt {})",
-            undo(it.direction),
-            it.step,
-            it.attempt
-        ),
+        E::StepAsked(it) => format!("asked to {}{} (attempt {})", undo(it.direction), it.step, it.attempt),
         E::StepAnswered(it) => {
             let came = match &it.outcome {
                 saga::event::StepOutcome::Done { .. } => "done".to_owned(),
@@ -251,11 +195,7 @@ fn of_saga(event: &saga::Event) -> String {
         E::TimerFired(it) => format!("timer {} fired", it.timer),
         E::Parked(it) => format!("parked: {}", it.detail),
         E::Resumed(_) => "resumed".into(),
-        E::Ended(it) => format!(
-            "ended: {}{}",
-            it.outcome,
-            if it.undone { ", undone" } else { "" }
-        ),
+        E::Ended(it) => format!("ended: {}{}", it.outcome, if it.undone { ", undone" } else { "" }),
     }
 }
 
@@ -271,9 +211,7 @@ fn undo(direction: saga::event::Direction) -> &'static str {
 pub fn reason(event: &Event) -> Option<String> {
     use order::Event as O;
     match event {
-        Event::Order(O::Rejected(it)) => {
-            Some(it.detail.clone().unwrap_or_else(|| word(&it.reason)))
-        }
+        Event::Order(O::Rejected(it)) => Some(it.detail.clone().unwrap_or_else(|| word(&it.reason))),
         Event::Order(O::Edited(it)) => Some(it.reason.clone()),
         Event::Order(O::LinesUnreserved(it)) => Some(it.reason.clone()),
         Event::Order(O::LinesCancelled(it)) => Some(it.reason.clone()),

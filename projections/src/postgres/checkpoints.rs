@@ -27,40 +27,21 @@ pub(super) async fn read(
     name: Option<&str>,
     slot: Slot,
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let rows = sqlx::query(CHECKPOINTS)
-        .bind(slot.name())
-        .bind(name)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query(CHECKPOINTS).bind(slot.name()).bind(name).fetch_all(connection).await?;
     rows.iter().map(checkpoint).collect()
 }
 
 /// The same, and nobody else changes them until the end of the transaction.
-async fn locked(
-    connection: &mut PgConnection,
-    name: &str,
-    slot: Slot,
-) -> Result<Vec<Checkpoint>, Error> {
-    let rows = sqlx::query(LOCKED)
-        .bind(slot.name())
-        .bind(name)
-        .fetch_all(connection)
-        .await
-        .map_err(write_error)?;
+async fn locked(connection: &mut PgConnection, name: &str, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
+    let rows = sqlx::query(LOCKED).bind(slot.name()).bind(name).fetch_all(connection).await.map_err(write_error)?;
     let rows = rows.iter().map(checkpoint).collect::<Result<_, _>>();
     rows.map_err(write_error)
 }
 
 fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
-    let count = |at: usize| -> Result<u64, sqlx::Error> {
-        Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or(0))
-    };
-    let small = |at: usize| -> Result<u32, sqlx::Error> {
-        Ok(u32::try_from(count(at)?).unwrap_or(u32::MAX))
-    };
-    let id = |at: usize| -> Result<Uuid, sqlx::Error> {
-        Ok(row.try_get::<&str, _>(at)?.parse().unwrap_or_default())
-    };
+    let count = |at: usize| -> Result<u64, sqlx::Error> { Ok(u64::try_from(row.try_get::<i64, _>(at)?).unwrap_or(0)) };
+    let small = |at: usize| -> Result<u32, sqlx::Error> { Ok(u32::try_from(count(at)?).unwrap_or(u32::MAX)) };
+    let id = |at: usize| -> Result<Uuid, sqlx::Error> { Ok(row.try_get::<&str, _>(at)?.parse().unwrap_or_default()) };
     let stopped_at: Option<i64> = row.try_get(9)?;
     let reason: Option<String> = row.try_get(10)?;
     Ok(Checkpoint {
@@ -73,23 +54,16 @@ fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
         owner: id(6)?,
         incarnation: id(7)?,
         building_to: count(8)?,
-        stopped: stopped_at.map(|at| Stop {
-            position: u64::try_from(at).unwrap_or(0),
-            reason: meant(reason.unwrap_or_default()),
-        }),
+        stopped: stopped_at
+            .map(|at| Stop { position: u64::try_from(at).unwrap_or(0), reason: meant(reason.unwrap_or_default()) }),
     })
 }
 
 /// Makes a model's tables anew and empty.
-pub(super) async fn create(
-    connection: &mut PgConnection,
-    making: Making,
-) -> Result<Vec<Checkpoint>, Error> {
+pub(super) async fn create(connection: &mut PgConnection, making: Making) -> Result<Vec<Checkpoint>, Error> {
     let (name, slot) = (making.spec.name, making.slot);
     if slot == Slot::Live && !schema::close_gate(connection).await? {
-        return Err(Error::Write(format!(
-            "the rows of {name} are being looked at"
-        )));
+        return Err(Error::Write(format!("the rows of {name} are being looked at")));
     }
     let held = locked(connection, name, slot).await?;
     let epoch = held.iter().map(|held| held.epoch).max().unwrap_or(0) + 1;
@@ -113,17 +87,12 @@ pub(super) async fn create(
     .execute(&mut *connection)
     .await
     .map_err(write_error)?;
-    read(connection, Some(name), slot)
-        .await
-        .map_err(write_error)
+    read(connection, Some(name), slot).await.map_err(write_error)
 }
 
 async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
     // Two processes may make tables of two models at the same time: numbers of a sequence are never given twice.
-    sqlx::query_scalar("SELECT nextval('generation')")
-        .fetch_one(connection)
-        .await
-        .map_err(write_error)
+    sqlx::query_scalar("SELECT nextval('generation')").fetch_one(connection).await.map_err(write_error)
 }
 
 async fn delete(connection: &mut PgConnection, name: &str, slot: Slot) -> Result<(), Error> {
@@ -179,11 +148,7 @@ pub(super) async fn stop(
     .execute(connection)
     .await
     .map_err(write_error)?;
-    if told.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(Error::Lost(name))
-    }
+    if told.rows_affected() == 1 { Ok(()) } else { Err(Error::Lost(name)) }
 }
 
 /// Puts the next tables in the place of the live ones, unless those are ahead: what was read once is never unread.
@@ -223,9 +188,7 @@ pub(super) async fn take_over(
     .await
     .map_err(write_error)?;
     delete(connection, spec.name, Slot::Next).await?;
-    let live = read(connection, Some(spec.name), Slot::Live)
-        .await
-        .map_err(write_error)?;
+    let live = read(connection, Some(spec.name), Slot::Live).await.map_err(write_error)?;
     live.into_iter().next().map(Takeover::Done).ok_or_else(lost)
 }
 

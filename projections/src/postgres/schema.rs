@@ -61,9 +61,7 @@ pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
         .and_then(|row| row.try_get(0))
         .map_err(write_error)?;
     if found > LAYOUT {
-        return Err(Error::Write(format!(
-            "the schema {SCHEMA} was written by a later version"
-        )));
+        return Err(Error::Write(format!("the schema {SCHEMA} was written by a later version")));
     }
     run(connection, TABLES.to_owned()).await
 }
@@ -107,11 +105,7 @@ pub(super) async fn close_gate(connection: &mut PgConnection) -> Result<bool, Er
 
 /// Runs statements.
 pub(super) async fn run(connection: &mut PgConnection, sql: String) -> Result<(), Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(write_error)
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ()).map_err(write_error)
 }
 
 /// Makes a model's tables and their indexes. Names of indexes carry the generation, since they outlive the renaming of their table.
@@ -135,11 +129,8 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
             names(table)[..table.key].join(", ")
         );
         for index in table.indexes {
-            let _ = write!(
-                sql,
-                "CREATE INDEX {}_{}_{generation} ON {name} ({});",
-                table.name, index.name, index.columns
-            );
+            let _ =
+                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({});", table.name, index.name, index.columns);
         }
     }
     sql
@@ -148,12 +139,7 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
 /// Writes rows, or adds to them: each parameter is the array of a column.
 pub(super) fn put(table: &Table, slot: Slot) -> String {
     let names = names(table);
-    let arrays: Vec<_> = table
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(at, column)| array(at, column.kind))
-        .collect();
+    let arrays: Vec<_> = table.columns.iter().enumerate().map(|(at, column)| array(at, column.kind)).collect();
     let name = physical(table, slot);
     let clash = clash(table, slot);
     format!(
@@ -167,15 +153,8 @@ pub(super) fn put(table: &Table, slot: Slot) -> String {
 /// Removes rows by their keys: each parameter is the array of a column of the key.
 pub(super) fn remove(table: &Table, slot: Slot) -> String {
     let key = &table.columns[..table.key];
-    let arrays: Vec<_> = key
-        .iter()
-        .enumerate()
-        .map(|(at, column)| array(at, column.kind))
-        .collect();
-    let by: Vec<_> = key
-        .iter()
-        .map(|column| format!("t.{0} = gone.{0}", column.name))
-        .collect();
+    let arrays: Vec<_> = key.iter().enumerate().map(|(at, column)| array(at, column.kind)).collect();
+    let by: Vec<_> = key.iter().map(|column| format!("t.{0} = gone.{0}", column.name)).collect();
     format!(
         "DELETE FROM {} t USING UNNEST({}) AS gone ({}) WHERE {}",
         physical(table, slot),

@@ -14,23 +14,12 @@ struct Kept(Mutex<PgConnection>);
 
 /// Takes hold of the state of the schema, on a connection of its own.
 pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> {
-    let mut connection = PgConnection::connect_with(options)
-        .await
-        .map_err(read_error)?;
+    let mut connection = PgConnection::connect_with(options).await.map_err(read_error)?;
     // Whoever looks may take long between two looks: a fresh fold of the whole log, say.
-    sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0")
-        .execute(&mut connection)
-        .await
-        .map_err(read_error)?;
-    sqlx::raw_sql(reader::BEGIN)
-        .execute(&mut connection)
-        .await
-        .map_err(read_error)?;
+    sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut connection).await.map_err(read_error)?;
+    sqlx::raw_sql(reader::BEGIN).execute(&mut connection).await.map_err(read_error)?;
     // A transaction takes hold of a state with its first query, not with BEGIN.
-    sqlx::query("SELECT 1")
-        .execute(&mut connection)
-        .await
-        .map_err(read_error)?;
+    sqlx::query("SELECT 1").execute(&mut connection).await.map_err(read_error)?;
     Ok(Snapshot::new(Kept(Mutex::new(connection))))
 }
 
@@ -38,9 +27,7 @@ pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> 
 impl Held for Kept {
     async fn checkpoints(&self, name: &str) -> Result<Vec<Checkpoint>, Error> {
         let mut connection = self.0.lock().await;
-        checkpoints::read(&mut connection, Some(name), Slot::Live)
-            .await
-            .map_err(read_error)
+        checkpoints::read(&mut connection, Some(name), Slot::Live).await.map_err(read_error)
     }
 
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {

@@ -45,9 +45,9 @@ mod tests {
     fn forms_go_back_to_their_texts_hold_no_nul_and_stand_in_their_order() {
         let mut texts = vec![String::new()];
         for _ in 0..4 {
-            let longer = texts.iter().flat_map(|text| {
-                ['\0', '\u{1}', '\u{2}', 'a', '\u{10ffff}'].map(|letter| format!("{text}{letter}"))
-            });
+            let longer = texts
+                .iter()
+                .flat_map(|text| ['\0', '\u{1}', '\u{2}', 'a', '\u{10ffff}'].map(|letter| format!("{text}{letter}")));
             texts = std::iter::once(String::new()).chain(longer).collect();
         }
         texts.sort();

@@ -20,11 +20,7 @@ WHERE c.name = m.name AND c.slot = $7 AND c.partition = m.partition AND c.positi
 RETURNING c.name";
 
 /// Writes the rows of all parts and moves their checkpoints, in a transaction that was begun by [`BEGIN`].
-pub(super) async fn commit(
-    connection: &mut PgConnection,
-    slot: Slot,
-    parts: Vec<Part>,
-) -> Result<(), Error> {
+pub(super) async fn commit(connection: &mut PgConnection, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
     let column = |of: fn(&Part) -> i64| parts.iter().map(of).collect::<Vec<_>>();
     let moved: Vec<String> = sqlx::query_scalar(MOVE)
         .bind(parts.iter().map(|part| part.name).collect::<Vec<_>>())
@@ -32,20 +28,12 @@ pub(super) async fn commit(
         .bind(column(|part| sql_int(part.from)))
         .bind(column(|part| sql_int(part.epoch)))
         .bind(column(|part| sql_int(part.to)))
-        .bind(
-            parts
-                .iter()
-                .map(|part| part.hash.to_vec())
-                .collect::<Vec<_>>(),
-        )
+        .bind(parts.iter().map(|part| part.hash.to_vec()).collect::<Vec<_>>())
         .bind(slot.name())
         .fetch_all(&mut *connection)
         .await
         .map_err(write_error)?;
-    if let Some(lost) = parts
-        .iter()
-        .find(|part| !moved.iter().any(|moved| moved == part.name))
-    {
+    if let Some(lost) = parts.iter().find(|part| !moved.iter().any(|moved| moved == part.name)) {
         return Err(Error::Lost(lost.name.to_owned()));
     }
     for part in &parts {
@@ -55,11 +43,7 @@ pub(super) async fn commit(
 }
 
 /// Changes of one kind to one table stand side by side, and those of one key in their order.
-async fn write_rows(
-    connection: &mut PgConnection,
-    slot: Slot,
-    changes: &[Change],
-) -> Result<(), Error> {
+async fn write_rows(connection: &mut PgConnection, slot: Slot, changes: &[Change]) -> Result<(), Error> {
     let mut rest = changes;
     while let Some(first) = rest.first() {
         let same = rest.iter().take_while(|change| alike(first, change));
@@ -88,9 +72,7 @@ async fn write_rows(
 
 fn alike(one: &Change, other: &Change) -> bool {
     match (one, other) {
-        (Change::Put(a, _), Change::Put(b, _)) | (Change::Remove(a, _), Change::Remove(b, _)) => {
-            a == b
-        }
+        (Change::Put(a, _), Change::Put(b, _)) | (Change::Remove(a, _), Change::Remove(b, _)) => a == b,
         _ => false,
     }
 }
@@ -126,11 +108,7 @@ async fn execute(
     for (at, column) in columns.iter().enumerate() {
         query = bind(query, column, rows.iter().map(|row| row.get(at)))?;
     }
-    query
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(write_error)
+    query.execute(connection).await.map(|_| ()).map_err(write_error)
 }
 
 fn bind<'q, 'v>(
@@ -138,9 +116,7 @@ fn bind<'q, 'v>(
     column: &Column,
     values: impl Iterator<Item = Option<&'v Value>>,
 ) -> Result<Query<'q, sqlx::Postgres, PgArguments>, Error> {
-    let odd = |value: Option<&Value>| {
-        Error::Write(format!("the column {} cannot hold {value:?}", column.name))
-    };
+    let odd = |value: Option<&Value>| Error::Write(format!("the column {} cannot hold {value:?}", column.name));
     Ok(match column.kind {
         Kind::Int => {
             let numbers = values.map(|value| match value {

@@ -16,11 +16,7 @@ SELECT name, partition, version, position, hash, epoch, owner, incarnation, buil
 WHERE slot = $1 AND ($2 IS NULL OR name = $2) ORDER BY name, partition";
 
 /// The checkpoints of one model or of all.
-pub(super) fn read(
-    connection: &Connection,
-    name: Option<&str>,
-    slot: Slot,
-) -> Result<Vec<Checkpoint>, Error> {
+pub(super) fn read(connection: &Connection, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
     let mut statement = connection.prepare_cached(CHECKPOINTS).map_err(read_error)?;
     let rows = statement
         .query_map(params![slot.name(), name], |row| {
@@ -36,10 +32,7 @@ pub(super) fn read(
                 owner: row.get::<_, String>(6)?.parse().unwrap_or_default(),
                 incarnation: row.get::<_, String>(7)?.parse().unwrap_or_default(),
                 building_to: count(row.get(8)?),
-                stopped: stopped_at.map(|at| Stop {
-                    position: count(at),
-                    reason: reason.unwrap_or_default(),
-                }),
+                stopped: stopped_at.map(|at| Stop { position: count(at), reason: reason.unwrap_or_default() }),
             })
         })
         .map_err(read_error)?;
@@ -51,24 +44,15 @@ fn count(number: i64) -> u64 {
 }
 
 /// Makes a model's tables anew and empty.
-pub(super) fn create(
-    transaction: &Transaction<'_>,
-    making: &Making,
-) -> Result<Vec<Checkpoint>, Error> {
+pub(super) fn create(transaction: &Transaction<'_>, making: &Making) -> Result<Vec<Checkpoint>, Error> {
     let (name, slot) = (making.spec.name, making.slot);
     let held = read(transaction, Some(name), slot)?;
     let epoch = held.iter().map(|held| held.epoch).max().unwrap_or(0) + 1;
     let make = || {
-        let generation: i64 = transaction.query_row(
-            "SELECT COALESCE(MAX(generation), 0) + 1 FROM checkpoint",
-            [],
-            |row| row.get(0),
-        )?;
+        let generation: i64 =
+            transaction.query_row("SELECT COALESCE(MAX(generation), 0) + 1 FROM checkpoint", [], |row| row.get(0))?;
         transaction.execute_batch(&schema::create(making.spec, slot, generation))?;
-        transaction.execute(
-            "DELETE FROM checkpoint WHERE name = $1 AND slot = $2",
-            params![name, slot.name()],
-        )?;
+        transaction.execute("DELETE FROM checkpoint WHERE name = $1 AND slot = $2", params![name, slot.name()])?;
         for partition in 0..making.partitions {
             transaction.execute(
                 "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation,
@@ -109,9 +93,7 @@ pub(super) fn acquire(
         )
         .map_err(write_error)?;
     let held = read(transaction, Some(name), slot)?;
-    held.into_iter()
-        .find(|held| held.partition == partition)
-        .ok_or_else(|| Error::Lost(name.to_owned()))
+    held.into_iter().find(|held| held.partition == partition).ok_or_else(|| Error::Lost(name.to_owned()))
 }
 
 /// Says why a live checkpoint does not move.
@@ -126,20 +108,10 @@ pub(super) fn stop(
         .execute(
             "UPDATE checkpoint SET stopped_at = $1, stop_reason = $2
              WHERE name = $3 AND slot = 'live' AND partition = $4 AND epoch = $5",
-            params![
-                sql_int(stop.position),
-                stop.reason,
-                name,
-                partition,
-                sql_int(epoch)
-            ],
+            params![sql_int(stop.position), stop.reason, name, partition, sql_int(epoch)],
         )
         .map_err(write_error)?;
-    if told == 1 {
-        Ok(())
-    } else {
-        Err(Error::Lost(name.to_owned()))
-    }
+    if told == 1 { Ok(()) } else { Err(Error::Lost(name.to_owned())) }
 }
 
 /// Puts the next tables in the place of the live ones, unless those are ahead: what was read once is never unread.
@@ -164,10 +136,7 @@ pub(super) fn take_over(
     let epoch = epochs.max().unwrap_or(0).max(next.epoch) + 1;
     let swap = || {
         transaction.execute_batch(&sql::take_over(spec))?;
-        transaction.execute(
-            "DELETE FROM checkpoint WHERE name = $1 AND slot = 'live'",
-            params![spec.name],
-        )?;
+        transaction.execute("DELETE FROM checkpoint WHERE name = $1 AND slot = 'live'", params![spec.name])?;
         for partition in 0..partitions {
             transaction.execute(
                 "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation)
@@ -176,10 +145,7 @@ pub(super) fn take_over(
                 params![partition, sql_int(epoch), spec.name],
             )?;
         }
-        transaction.execute(
-            "DELETE FROM checkpoint WHERE name = $1 AND slot = 'next'",
-            params![spec.name],
-        )
+        transaction.execute("DELETE FROM checkpoint WHERE name = $1 AND slot = 'next'", params![spec.name])
     };
     swap().map_err(write_error)?;
     let live = read(transaction, Some(spec.name), Slot::Live)?;
@@ -187,23 +153,14 @@ pub(super) fn take_over(
 }
 
 /// Drops what was being built.
-pub(super) fn discard(
-    transaction: &Transaction<'_>,
-    spec: &'static Spec,
-    owner: Option<Uuid>,
-) -> Result<(), Error> {
+pub(super) fn discard(transaction: &Transaction<'_>, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
     let built = read(transaction, Some(spec.name), Slot::Next)?;
     if owner.is_some_and(|owner| built.iter().any(|next| next.owner != owner)) {
         return Ok(());
     }
+    transaction.execute_batch(&sql::drop(spec, Slot::Next)).map_err(write_error)?;
     transaction
-        .execute_batch(&sql::drop(spec, Slot::Next))
-        .map_err(write_error)?;
-    transaction
-        .execute(
-            "DELETE FROM checkpoint WHERE name = $1 AND slot = 'next'",
-            params![spec.name],
-        )
+        .execute("DELETE FROM checkpoint WHERE name = $1 AND slot = 'next'", params![spec.name])
         .map_err(write_error)?;
     Ok(())
 }

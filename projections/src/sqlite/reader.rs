@@ -22,11 +22,7 @@ pub(super) struct Readers {
 impl Readers {
     /// At most `count` connections to the file.
     pub(super) fn new(path: &Path, count: usize) -> Self {
-        Self {
-            path: path.to_owned(),
-            idle: Mutex::new(Vec::new()),
-            permits: Semaphore::new(count.max(1)),
-        }
+        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()), permits: Semaphore::new(count.max(1)) }
     }
 
     /// Runs a read on one of the connections.
@@ -38,11 +34,7 @@ impl Readers {
         let _permit = self.permits.acquire().await.map_err(|_| Error::Closed)?;
         let readers = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let idle = readers
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
+            let idle = readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = match idle {
                 Some(connection) => connection,
                 None => open(&readers.path)?,
@@ -50,11 +42,7 @@ impl Readers {
             let answer = job(&mut connection);
             // A connection that failed is not lent again.
             if answer.is_ok() {
-                readers
-                    .idle
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(connection);
+                readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             answer
         })
@@ -65,10 +53,7 @@ impl Readers {
     /// Lends no more, and closes those that are idle.
     pub(super) fn close(&self) {
         self.permits.close();
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -76,32 +61,22 @@ impl Readers {
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(read_error)?;
-    connection
-        .execute_batch(schema::READER)
-        .map_err(read_error)?;
+    connection.execute_batch(schema::READER).map_err(read_error)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
 
 /// Answers queries in one transaction.
-pub(super) fn read(
-    connection: &mut Connection,
-    statements: &[Statement],
-) -> Result<Vec<Vec<Row>>, Error> {
+pub(super) fn read(connection: &mut Connection, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Error> {
     let transaction = connection.transaction().map_err(read_error)?;
-    statements
-        .iter()
-        .map(|wanted| read_all(&transaction, wanted))
-        .collect()
+    statements.iter().map(|wanted| read_all(&transaction, wanted)).collect()
 }
 
 /// Every row that a query finds.
 pub(super) fn read_all(connection: &Connection, wanted: &Statement) -> Result<Vec<Row>, Error> {
     let mut statement = connection.prepare_cached(&wanted.sql).map_err(read_error)?;
     let width = statement.column_count();
-    let mut rows = statement
-        .query(params_from_iter(&wanted.values))
-        .map_err(read_error)?;
+    let mut rows = statement.query(params_from_iter(&wanted.values)).map_err(read_error)?;
     let mut answer = Vec::new();
     while let Some(row) = rows.next().map_err(read_error)? {
         answer.push(values(row, width)?);

@@ -66,31 +66,14 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
             let null = if column.null { "" } else { " NOT NULL" };
             let _ = write!(sql, "{} {kind}{null}, ", column.name);
         }
-        let key: Vec<_> = table
-            .columns
-            .iter()
-            .take(table.key)
-            .map(|c| c.name)
-            .collect();
+        let key: Vec<_> = table.columns.iter().take(table.key).map(|c| c.name).collect();
         // A row kept in its key's own tree has to be moved about with it, which only pays for rows that are hardly more than the key.
         let small = table.columns.len() <= table.key + 1;
-        let kept = if small {
-            "STRICT, WITHOUT ROWID"
-        } else {
-            "STRICT"
-        };
-        let _ = write!(
-            sql,
-            "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};",
-            table.name,
-            key.join(", ")
-        );
+        let kept = if small { "STRICT, WITHOUT ROWID" } else { "STRICT" };
+        let _ = write!(sql, "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};", table.name, key.join(", "));
         for index in table.indexes {
-            let _ = write!(
-                sql,
-                "CREATE INDEX {}_{}_{generation} ON {name} ({});",
-                table.name, index.name, index.columns
-            );
+            let _ =
+                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({});", table.name, index.name, index.columns);
         }
     }
     sql
@@ -103,11 +86,7 @@ pub(super) fn put(table: &Table, slot: Slot) -> String {
     let key = names[..table.key].join(", ");
     let name = physical(table, slot);
     let clash = clash(table, slot);
-    format!(
-        "INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({key}) DO {clash}",
-        names.join(", "),
-        marks.join(", ")
-    )
+    format!("INSERT INTO {name} ({}) VALUES ({}) ON CONFLICT ({key}) DO {clash}", names.join(", "), marks.join(", "))
 }
 
 /// Removes a row by its key.
@@ -117,9 +96,5 @@ pub(super) fn remove(table: &Table, slot: Slot) -> String {
         .enumerate()
         .map(|(n, column)| format!("{} = ${}", column.name, n + 1))
         .collect();
-    format!(
-        "DELETE FROM {} WHERE {}",
-        physical(table, slot),
-        by.join(" AND ")
-    )
+    format!("DELETE FROM {} WHERE {}", physical(table, slot), by.join(" AND "))
 }

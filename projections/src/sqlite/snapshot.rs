@@ -22,9 +22,7 @@ pub(super) async fn open(folder: &Path) -> Result<Snapshot, Error> {
         connection.execute_batch("BEGIN").map_err(read_error)?;
         // A transaction takes hold of a state with its first read, not with BEGIN.
         let first = "SELECT COUNT(*) FROM (SELECT 1 FROM checkpoint LIMIT 1)";
-        connection
-            .query_row(first, [], |row| row.get::<_, i64>(0))
-            .map_err(read_error)?;
+        connection.query_row(first, [], |row| row.get::<_, i64>(0)).map_err(read_error)?;
         Ok(connection)
     });
     Ok(Snapshot::new(Kept(Arc::new(Mutex::new(connection.await?)))))
@@ -51,10 +49,6 @@ impl Held for Kept {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::Read(error.to_string()))?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Read(error.to_string()))?
 }

@@ -20,17 +20,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it ends when the writer is dropped.
-    pub(super) fn start(
-        mut connection: Connection,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(super) fn start(mut connection: Connection) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, mut queue) = mpsc::channel::<Work>(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("read-writer".into())
-            .spawn(move || {
-                while let Some(work) = queue.blocking_recv() {
-                    work(&mut connection);
-                }
-            })?;
+        let thread = std::thread::Builder::new().name("read-writer".into()).spawn(move || {
+            while let Some(work) = queue.blocking_recv() {
+                work(&mut connection);
+            }
+        })?;
         Ok((Self { jobs }, thread))
     }
 
@@ -54,20 +50,14 @@ fn transact<T>(
     connection: &mut Connection,
     job: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(write_error)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(write_error)?;
     let answer = job(&transaction)?;
     transaction.commit().map_err(write_error)?;
     Ok(answer)
 }
 
 /// Writes the rows of all parts and moves their checkpoints.
-pub(super) fn commit(
-    transaction: &Transaction<'_>,
-    slot: Slot,
-    parts: &[Part],
-) -> Result<(), Error> {
+pub(super) fn commit(transaction: &Transaction<'_>, slot: Slot, parts: &[Part]) -> Result<(), Error> {
     for part in parts {
         let moved = transaction
             .prepare_cached(
@@ -95,17 +85,10 @@ pub(super) fn commit(
 }
 
 /// Changes of one kind to one table stand side by side mostly, so the statement at hand is kept while they last.
-fn write_rows(
-    transaction: &Transaction<'_>,
-    slot: Slot,
-    changes: &[Change],
-) -> rusqlite::Result<()> {
+fn write_rows(transaction: &Transaction<'_>, slot: Slot, changes: &[Change]) -> rusqlite::Result<()> {
     let mut rest = changes;
     while let Some(first) = rest.first() {
-        let same = rest
-            .iter()
-            .take_while(|change| alike(first, change))
-            .count();
+        let same = rest.iter().take_while(|change| alike(first, change)).count();
         let (run, later) = rest.split_at(same);
         let sql = match first {
             Change::Put(table, _) => schema::put(table, slot),
@@ -123,9 +106,7 @@ fn write_rows(
 
 fn alike(one: &Change, other: &Change) -> bool {
     match (one, other) {
-        (Change::Put(a, _), Change::Put(b, _)) | (Change::Remove(a, _), Change::Remove(b, _)) => {
-            a == b
-        }
+        (Change::Put(a, _), Change::Put(b, _)) | (Change::Remove(a, _), Change::Remove(b, _)) => a == b,
         _ => false,
     }
 }

@@ -19,14 +19,10 @@ use crate::sqlite::Sqlite;
 use crate::store::{Change, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Index, Shape, Spec, Spread, Table, Value, int, text};
 use crate::{Error, Projections, Reads, Sharing, Snapshot, verify_snapshot};
-use crate::{
-    open_quantity, order_detail, order_list, order_timeline, payments, stock_ledger, stock_levels,
-};
+use crate::{open_quantity, order_detail, order_list, order_timeline, payments, stock_ledger, stock_levels};
 
 pub(super) async fn postgres() -> Arc<Postgres> {
-    Postgres::open(&Server::shared().database(), 8)
-        .await
-        .unwrap()
+    Postgres::open(&Server::shared().database(), 8).await.unwrap()
 }
 
 pub(super) async fn rows_of(rows: &Postgres) -> Dump {
@@ -35,13 +31,8 @@ pub(super) async fn rows_of(rows: &Postgres) -> Dump {
 
 /// Posts everything in partitions, as one process.
 pub(super) async fn post(shop: &Shop, rows: &Arc<Postgres>, batch: usize) -> Arc<Projections> {
-    let sharing = Sharing {
-        batch,
-        ..Sharing::default()
-    };
-    let projections = Projections::open_on(Arc::clone(rows) as _, shop.log(), sharing)
-        .await
-        .unwrap();
+    let sharing = Sharing { batch, ..Sharing::default() };
+    let projections = Projections::open_on(Arc::clone(rows) as _, shop.log(), sharing).await.unwrap();
     let token = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&projections).run(token.clone()));
     projections.wait_for(shop.head(), SOON).await.unwrap();
@@ -66,21 +57,11 @@ async fn answers(shop: &Shop, reads: &Reads) -> Vec<String> {
         Some(("on_hold", "false")),
         Some(("external_ref", "none")),
     ];
-    for sort in [
-        "placed_at",
-        "-placed_at",
-        "total",
-        "-total",
-        "updated_at",
-        "-updated_at",
-    ] {
+    for sort in ["placed_at", "-placed_at", "total", "-total", "updated_at", "-updated_at"] {
         for filter in filters {
             let mut query = Query {
                 tenant: TENANT.into(),
-                filters: filter
-                    .map(|(field, value)| Filter::parse(field, value).unwrap())
-                    .into_iter()
-                    .collect(),
+                filters: filter.map(|(field, value)| Filter::parse(field, value).unwrap()).into_iter().collect(),
                 sort: Sort::parse(sort).unwrap(),
                 limit: 7,
                 cursor: None,
@@ -134,12 +115,8 @@ async fn both_databases_hold_the_same_rows_and_answer_the_same() {
     let mut shop = Shop::open();
     shop.trade(60).await;
     let expected = fresh(&shop, "whole").await;
-    let projections = Projections::open(
-        crate::Options::new(shop.folder.path().join("whole")),
-        shop.log(),
-    )
-    .await
-    .unwrap();
+    let projections =
+        Projections::open(crate::Options::new(shop.folder.path().join("whole")), shop.log()).await.unwrap();
     let embedded = answers(&shop, &projections.reads()).await;
     assert!(embedded.iter().any(|answer| answer.contains("next: Some")));
     for batch in [1, 7, 1_000] {
@@ -148,9 +125,7 @@ async fn both_databases_hold_the_same_rows_and_answer_the_same() {
         assert_eq!(rows_of(&rows).await, expected, "batches of {batch}");
         if batch == 7 {
             assert_eq!(answers(&shop, &posted.reads()).await, embedded);
-            let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-                .await
-                .unwrap();
+            let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
             assert_eq!(answers(&shop, &other.reads()).await, embedded);
             let folder = shop.folder.path().join("whole");
             let left = Snapshot::of_file(&folder);
@@ -163,9 +138,7 @@ async fn both_databases_hold_the_same_rows_and_answer_the_same() {
     }
     // Whole, on PostgreSQL.
     let rows = postgres().await;
-    let whole = Projections::with(Arc::clone(&rows) as _, shop.log(), 64, models::all(), None)
-        .await
-        .unwrap();
+    let whole = Projections::with(Arc::clone(&rows) as _, shop.log(), 64, models::all(), None).await.unwrap();
     whole.catch_up(None).await.unwrap();
     assert_eq!(rows_of(&rows).await, expected);
 }
@@ -175,26 +148,13 @@ static ODD: Table = Table {
     shape: Shape::Rows,
     columns: &[text("one"), text("two").or_null(), int("three").or_null()],
     key: 1,
-    indexes: &[Index {
-        name: "by_two",
-        columns: "two, one",
-    }],
+    indexes: &[Index { name: "by_two", columns: "two, one" }],
 };
 
-static SUMS: Table = Table {
-    name: "odd_sum",
-    shape: Shape::Tally,
-    columns: &[text("one"), int("sum")],
-    key: 1,
-    indexes: &[],
-};
+static SUMS: Table =
+    Table { name: "odd_sum", shape: Shape::Tally, columns: &[text("one"), int("sum")], key: 1, indexes: &[] };
 
-static SPEC: Spec = Spec {
-    name: "odd",
-    version: 1,
-    spread: Spread::ByStream,
-    tables: &[&ODD, &SUMS],
-};
+static SPEC: Spec = Spec { name: "odd", version: 1, spread: Spread::ByStream, tables: &[&ODD, &SUMS] };
 
 async fn both(folder: &std::path::Path) -> [Arc<dyn ReadStore>; 2] {
     let sqlite = Sqlite::open(folder, 2).await.unwrap();
@@ -202,26 +162,11 @@ async fn both(folder: &std::path::Path) -> [Arc<dyn ReadStore>; 2] {
 }
 
 fn making(slot: Slot, partitions: u32, owner: Uuid) -> Making {
-    Making {
-        spec: &SPEC,
-        slot,
-        partitions,
-        owner,
-        incarnation: Uuid::from_u128(7),
-        building_to: 9,
-    }
+    Making { spec: &SPEC, slot, partitions, owner, incarnation: Uuid::from_u128(7), building_to: 9 }
 }
 
 fn part(partition: u32, epoch: u64, from: u64, to: u64, changes: Vec<Change>) -> Part {
-    Part {
-        name: SPEC.name,
-        partition,
-        from,
-        epoch,
-        to,
-        hash: [3; 32],
-        changes,
-    }
+    Part { name: SPEC.name, partition, from, epoch, to, hash: [3; 32], changes }
 }
 
 #[tokio::test]
@@ -249,38 +194,22 @@ async fn texts_of_every_kind_come_back_and_sort_the_same() {
     ];
     let mut seen = Vec::new();
     for rows in both(folder.path()).await {
-        let held = rows
-            .create(making(Slot::Live, 1, Uuid::nil()))
-            .await
-            .unwrap();
+        let held = rows.create(making(Slot::Live, 1, Uuid::nil())).await.unwrap();
         let put = |text: &str| {
             let odd = text.len().is_multiple_of(2).then_some(text);
             let row = vec![text.into(), odd.into(), Value::Null];
             Change::Put(&ODD, row)
         };
         let changes = texts.iter().map(|text| put(text)).collect();
-        rows.commit(Slot::Live, vec![part(0, held[0].epoch, 0, 1, changes)])
-            .await
-            .unwrap();
+        rows.commit(Slot::Live, vec![part(0, held[0].epoch, 0, 1, changes)]).await.unwrap();
         let mut answers = Vec::new();
         for bound in texts {
             let sql = "SELECT one, two, three FROM odd WHERE one >= $1 ORDER BY one LIMIT 100";
-            answers.push(
-                rows.read(vec![Statement::new(sql, vec![bound.into()])])
-                    .await
-                    .unwrap(),
-            );
+            answers.push(rows.read(vec![Statement::new(sql, vec![bound.into()])]).await.unwrap());
             let sql = "SELECT one FROM odd WHERE two = $1";
-            answers.push(
-                rows.read(vec![Statement::new(sql, vec![bound.into()])])
-                    .await
-                    .unwrap(),
-            );
+            answers.push(rows.read(vec![Statement::new(sql, vec![bound.into()])]).await.unwrap());
         }
-        let all: Vec<_> = answers[0][0]
-            .iter()
-            .map(|row| row.text(0).unwrap())
-            .collect();
+        let all: Vec<_> = answers[0][0].iter().map(|row| row.text(0).unwrap()).collect();
         let mut sorted = texts.to_vec();
         sorted.sort_unstable();
         assert_eq!(all, sorted);
@@ -293,38 +222,19 @@ async fn texts_of_every_kind_come_back_and_sort_the_same() {
 async fn one_key_twice_in_a_batch_ends_as_its_last_row_and_tallies_add_up() {
     let folder = tempfile::tempdir().unwrap();
     for rows in both(folder.path()).await {
-        let held = rows
-            .create(making(Slot::Live, 1, Uuid::nil()))
-            .await
-            .unwrap();
-        let put = |text: &str, number: i64| {
-            Change::Put(&ODD, vec![text.into(), Value::Null, number.into()])
-        };
+        let held = rows.create(making(Slot::Live, 1, Uuid::nil())).await.unwrap();
+        let put = |text: &str, number: i64| Change::Put(&ODD, vec![text.into(), Value::Null, number.into()]);
         let add = |number: i64| Change::Put(&SUMS, vec!["x".into(), number.into()]);
         let changes = vec![put("a", 1), put("a", 2), put("b", 3), add(4), add(-1)];
         let epoch = held[0].epoch;
-        rows.commit(Slot::Live, vec![part(0, epoch, 0, 1, changes)])
-            .await
-            .unwrap();
+        rows.commit(Slot::Live, vec![part(0, epoch, 0, 1, changes)]).await.unwrap();
         let gone = |text: &str| Change::Remove(&ODD, vec![text.into()]);
         let changes = vec![gone("b"), gone("b"), gone("never"), put("c", 5), add(2)];
-        rows.commit(Slot::Live, vec![part(0, epoch, 1, 2, changes)])
-            .await
-            .unwrap();
+        rows.commit(Slot::Live, vec![part(0, epoch, 1, 2, changes)]).await.unwrap();
         let mut lines = Vec::new();
         let snapshot = rows.snapshot().await.unwrap();
-        snapshot
-            .dump(&SPEC, |line| lines.push(line.to_owned()))
-            .await
-            .unwrap();
-        assert_eq!(
-            lines,
-            [
-                r#"["odd",["a",null,2]]"#,
-                r#"["odd",["c",null,5]]"#,
-                r#"["odd_sum",["x",5]]"#
-            ]
-        );
+        snapshot.dump(&SPEC, |line| lines.push(line.to_owned())).await.unwrap();
+        assert_eq!(lines, [r#"["odd",["a",null,2]]"#, r#"["odd",["c",null,5]]"#, r#"["odd_sum",["x",5]]"#]);
     }
 }
 
@@ -355,21 +265,13 @@ async fn checkpoints_move_by_compare_and_set_and_change_hands_on_both() {
         let lost = part(1, epoch, 0, 10, vec![row("b")]);
         let refused = rows.commit(Slot::Live, vec![lost]).await;
         assert!(matches!(refused, Err(Error::Lost(name)) if name == "odd"));
-        let stop = crate::Stop {
-            position: 4,
-            reason: "a\0reason".into(),
-        };
+        let stop = crate::Stop { position: 4, reason: "a\0reason".into() };
         assert!(rows.stop("odd", 1, epoch, &stop).await.is_err());
         rows.stop("odd", 1, late.epoch, &stop).await.unwrap();
         let now = rows.checkpoints(Some("odd"), Slot::Live).await.unwrap();
-        assert_eq!(
-            now.iter().map(|one| one.position).collect::<Vec<_>>(),
-            [10, 0, 0]
-        );
+        assert_eq!(now.iter().map(|one| one.position).collect::<Vec<_>>(), [10, 0, 0]);
         assert_eq!(now[1].stopped.as_ref(), Some(&stop));
-        rows.commit(Slot::Live, vec![part(1, late.epoch, 0, 5, vec![])])
-            .await
-            .unwrap();
+        rows.commit(Slot::Live, vec![part(1, late.epoch, 0, 5, vec![])]).await.unwrap();
         let now = rows.checkpoints(Some("odd"), Slot::Live).await.unwrap();
         assert!(now[1].stopped.is_none(), "it goes on");
 
@@ -379,19 +281,14 @@ async fn checkpoints_move_by_compare_and_set_and_change_hands_on_both() {
         rows.commit(Slot::Next, vec![behind]).await.unwrap();
         let found = rows.take_over(&SPEC, other, 3).await.unwrap();
         assert_eq!(found, Takeover::Behind(10));
-        rows.commit(Slot::Next, vec![part(0, next[0].epoch, 7, 12, vec![])])
-            .await
-            .unwrap();
+        rows.commit(Slot::Next, vec![part(0, next[0].epoch, 7, 12, vec![])]).await.unwrap();
         assert!(rows.take_over(&SPEC, one, 3).await.is_err(), "not its own");
         rows.discard(&SPEC, Some(one)).await.unwrap();
         let done = rows.take_over(&SPEC, other, 3).await.unwrap();
         assert!(matches!(done, Takeover::Done(live) if live.position == 12));
         let now = rows.checkpoints(Some("odd"), Slot::Live).await.unwrap();
         assert!(
-            now.len() == 3
-                && now
-                    .iter()
-                    .all(|one| one.position == 12 && one.epoch > late.epoch && !one.building())
+            now.len() == 3 && now.iter().all(|one| one.position == 12 && one.epoch > late.epoch && !one.building())
         );
         let sql = "SELECT one FROM odd ORDER BY one";
         let shown = rows.read(vec![Statement::new(sql, vec![])]).await.unwrap();
@@ -412,39 +309,22 @@ async fn a_verification_finds_a_changed_row_of_partitions_at_different_positions
     assert!(ahead > 0 && ahead < STREAMS as usize);
     let snapshot = rows.snapshot().await.unwrap();
     let scratch = shop.folder.path().join("a");
-    let verdicts = verify_snapshot(&snapshot, &scratch, shop.log(), None)
-        .await
-        .unwrap();
-    assert!(
-        verdicts
-            .iter()
-            .all(|v| v.fault.is_none() && v.comparison.as_ref().unwrap().rows > 0),
-        "{verdicts:?}"
-    );
+    let verdicts = verify_snapshot(&snapshot, &scratch, shop.log(), None).await.unwrap();
+    assert!(verdicts.iter().all(|v| v.fault.is_none() && v.comparison.as_ref().unwrap().rows > 0), "{verdicts:?}");
     drop(snapshot);
-    Server::shared().sql(
-        &url,
-        "UPDATE daybook_read.stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'",
-    );
+    Server::shared().sql(&url, "UPDATE daybook_read.stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'");
     let snapshot = Snapshot::of_schema(&url).await.unwrap();
     let scratch = shop.folder.path().join("b");
-    let verdicts = verify_snapshot(&snapshot, &scratch, shop.log(), None)
-        .await
-        .unwrap();
+    let verdicts = verify_snapshot(&snapshot, &scratch, shop.log(), None).await.unwrap();
     let wrong: Vec<_> = verdicts.iter().filter(|v| v.fault.is_some()).collect();
     assert_eq!(wrong.len(), 1);
     assert_eq!(wrong[0].name, "stock_levels");
     // A rebuild mends it, once nobody looks at the rows any more.
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     let rebuilding = tokio::spawn(async move { other.rebuild("stock_levels", None).await });
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!rebuilding.is_finished(), "it waits");
     drop(snapshot);
     rebuilding.await.unwrap().unwrap();
-    assert_eq!(
-        rows_of(&rows).await["stock_levels"],
-        fresh(&shop, "fresh").await["stock_levels"]
-    );
+    assert_eq!(rows_of(&rows).await["stock_levels"], fresh(&shop, "fresh").await["stock_levels"]);
 }

@@ -19,20 +19,10 @@ use crate::{Fact, Level, Projection, Projections, Rows, Shown, models, order_tim
 /// The last event of every category.
 struct Newest;
 
-static ROWS: Table = Table {
-    name: "newest",
-    shape: Shape::Rows,
-    columns: &[text("category"), int("position")],
-    key: 1,
-    indexes: &[],
-};
+static ROWS: Table =
+    Table { name: "newest", shape: Shape::Rows, columns: &[text("category"), int("position")], key: 1, indexes: &[] };
 
-static SPEC: Spec = Spec {
-    name: "newest",
-    version: 1,
-    spread: Spread::Single,
-    tables: &[&ROWS],
-};
+static SPEC: Spec = Spec { name: "newest", version: 1, spread: Spread::Single, tables: &[&ROWS] };
 
 impl Projection for Newest {
     fn spec(&self) -> &'static Spec {
@@ -48,10 +38,7 @@ impl Projection for Newest {
     }
 
     fn record(&self, fact: &Fact, _: Option<&Shown<Level>>, rows: &mut Rows) {
-        let row = vec![
-            (&*fact.record.stream.category).into(),
-            fact.record.position.into(),
-        ];
+        let row = vec![(&*fact.record.stream.category).into(), fact.record.position.into()];
         rows.put(&ROWS, row);
     }
 }
@@ -74,34 +61,19 @@ async fn one_process_posts_it_in_order_and_another_stands_by() {
         let rows = Arc::clone(&rows) as _;
         processes.push(start_with(shop.log(), rows, None, models).await);
     }
-    until("one of the two", || {
-        processes.iter().filter(|one| runs(one)).count() == 1
-    })
-    .await;
+    until("one of the two", || processes.iter().filter(|one| runs(one)).count() == 1).await;
     shop.trade(10).await;
     for process in &processes {
-        process
-            .projections
-            .wait_for(shop.head(), SOON)
-            .await
-            .unwrap();
+        process.projections.wait_for(shop.head(), SOON).await.unwrap();
     }
     let working = processes.iter().position(runs).unwrap();
     processes.swap_remove(working).abort();
     let standby = processes.pop().unwrap();
     assert!(!runs(&standby), "it has stood by");
     shop.trade(10).await;
-    standby
-        .projections
-        .wait_for(shop.head(), SOON)
-        .await
-        .unwrap();
+    standby.projections.wait_for(shop.head(), SOON).await.unwrap();
     assert!(runs(&standby), "it has taken over");
-    let log = shop
-        .log()
-        .read_log(0, &Filter::default(), 1_000_000)
-        .await
-        .unwrap();
+    let log = shop.log().read_log(0, &Filter::default(), 1_000_000).await.unwrap();
     let mut expected = BTreeMap::new();
     for record in log.records {
         expected.insert(record.stream.category.to_string(), record.position);
@@ -109,14 +81,9 @@ async fn one_process_posts_it_in_order_and_another_stands_by() {
     assert_eq!(expected.values().max(), Some(&shop.head()));
     let mut found = Vec::new();
     let snapshot = rows.snapshot().await.unwrap();
-    snapshot
-        .dump(&SPEC, |line| found.push(line.to_owned()))
-        .await
-        .unwrap();
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(category, position)| json!(["newest", [category, position]]).to_string())
-        .collect();
+    snapshot.dump(&SPEC, |line| found.push(line.to_owned())).await.unwrap();
+    let expected: Vec<_> =
+        expected.iter().map(|(category, position)| json!(["newest", [category, position]]).to_string()).collect();
     assert_eq!(found, expected);
     standby.stop().await;
     assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);
@@ -152,16 +119,10 @@ async fn a_timeline_shows_nothing_beyond_what_all_partitions_show() {
     let (mut told, mut whole) = (0, 0);
     for (early, late) in early.iter().zip(&late) {
         assert!(early.position >= shown && early.position < shop.head());
-        let upto = late
-            .value
-            .iter()
-            .take_while(|entry| entry.position <= early.position);
+        let upto = late.value.iter().take_while(|entry| entry.position <= early.position);
         assert_eq!(early.value, upto.cloned().collect::<Vec<_>>());
         told += early.value.len();
         whole += late.value.len();
     }
-    assert!(
-        told < posted && told < whole,
-        "{told} of {posted} that were there, of {whole}"
-    );
+    assert!(told < posted && told < whole, "{told} of {posted} that were there, of {whole}");
 }

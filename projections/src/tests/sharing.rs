@@ -23,12 +23,7 @@ use crate::{Error, Feeds, Projection, Projections, Sharing, models, order_detail
 pub(super) const LEASE: Duration = Duration::from_millis(1_500);
 
 pub(super) fn sharing(feeds: Option<Feeds>) -> Sharing {
-    Sharing {
-        batch: 40,
-        lease: LEASE,
-        feeds,
-        ..Sharing::default()
-    }
+    Sharing { batch: 40, lease: LEASE, feeds, ..Sharing::default() }
 }
 
 /// A process that posts.
@@ -43,11 +38,7 @@ async fn start(shop: &Shop, rows: Arc<dyn ReadStore>, feeds: Option<Feeds>) -> R
 }
 
 /// The same, with a hold of its own of the log.
-pub(super) async fn start_on(
-    log: Arc<dyn EventStore>,
-    rows: Arc<dyn ReadStore>,
-    feeds: Option<Feeds>,
-) -> Running {
+pub(super) async fn start_on(log: Arc<dyn EventStore>, rows: Arc<dyn ReadStore>, feeds: Option<Feeds>) -> Running {
     start_with(log, rows, feeds, models::all()).await
 }
 
@@ -58,16 +49,10 @@ pub(super) async fn start_with(
     feeds: Option<Feeds>,
     models: Vec<Arc<dyn Projection>>,
 ) -> Running {
-    let projections = Projections::sharing(rows, log, sharing(feeds), models)
-        .await
-        .unwrap();
+    let projections = Projections::sharing(rows, log, sharing(feeds), models).await.unwrap();
     let token = CancellationToken::new();
     let task = tokio::spawn(Arc::clone(&projections).run(token.clone()));
-    Running {
-        projections,
-        token,
-        task,
-    }
+    Running { projections, token, task }
 }
 
 impl Running {
@@ -156,9 +141,7 @@ async fn processes_share_the_work_and_take_over_from_one_that_died() {
     })
     .await;
     shop.trade(10).await;
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     other.wait_for(shop.head(), SOON).await.unwrap();
     // One dies, without a word; one stops as it should.
     running[0].abort();
@@ -184,11 +167,7 @@ pub(super) async fn futures_joined<T: Send + 'static>(
             }
             std::task::Poll::Pending => true,
         });
-        if futures.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     joined
@@ -208,10 +187,7 @@ async fn rows_go_on_while_leases_cannot_be_renewed() {
     let shown = running.projections.wait_for(shop.head(), SOON).await;
     shown.unwrap();
     let mut locking = sqlx::PgConnection::connect(&url).await.unwrap();
-    sqlx::raw_sql("BEGIN; LOCK TABLE daybook.consumer IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut locking)
-        .await
-        .unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE daybook.consumer IN ACCESS EXCLUSIVE MODE").execute(&mut locking).await.unwrap();
     until("the renewal of every lease", || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'daybook.consumer'::regclass";
         let waiting = Server::shared().sql(&url, waiting);
@@ -221,11 +197,7 @@ async fn rows_go_on_while_leases_cannot_be_renewed() {
     shop.trade(5).await;
     // Sooner than the log gives a lock up.
     let soon = Duration::from_secs(5);
-    running
-        .projections
-        .wait_for(shop.head(), soon)
-        .await
-        .unwrap();
+    running.projections.wait_for(shop.head(), soon).await.unwrap();
     locking.close().await.unwrap();
     running.stop().await;
     assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);
@@ -237,26 +209,15 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
     shop.trade(30).await;
     let rows = postgres().await;
     let running = start(&shop, Arc::clone(&rows) as _, None).await;
-    running
-        .projections
-        .wait_for(shop.head(), SOON)
-        .await
-        .unwrap();
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    running.projections.wait_for(shop.head(), SOON).await.unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     let token = CancellationToken::new();
     let watching = tokio::spawn({
         let (reads, token) = (other.reads(), token.clone());
         async move {
             let (mut most, mut seen, mut looks) = (0, 0, 0);
             while !token.is_cancelled() {
-                let query = Query {
-                    tenant: TENANT.into(),
-                    limit: 200,
-                    count: true,
-                    ..Query::default()
-                };
+                let query = Query { tenant: TENANT.into(), limit: 200, count: true, ..Query::default() };
                 let answer = order_list::page(&reads, &query).await.unwrap();
                 let count = answer.value.count.unwrap().value;
                 assert!(count >= 30 && count >= most, "{count} after {most}");
@@ -289,11 +250,7 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
     }
     rebuilding.await.unwrap();
     assert!(epochs().await > before + 1, "taken over, and taken back");
-    running
-        .projections
-        .wait_for(shop.head(), SOON)
-        .await
-        .unwrap();
+    running.projections.wait_for(shop.head(), SOON).await.unwrap();
     token.cancel();
     assert!(watching.await.unwrap() > 10);
     running.stop().await;
@@ -308,14 +265,9 @@ async fn others_see_that_a_model_stopped_and_do_not_wait_for_it() {
     shop.trade(10).await;
     let rows = postgres().await;
     let running = start(&shop, Arc::clone(&rows) as _, None).await;
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     let reads = other.reads();
-    reads
-        .wait_for("order_list", shop.head(), SOON)
-        .await
-        .unwrap();
+    reads.wait_for("order_list", shop.head(), SOON).await.unwrap();
     reads.wait_for("payments", shop.head(), SOON).await.unwrap();
     let waited = Instant::now();
     for name in ["stock_levels", "stock_ledger", "order_timeline"] {
@@ -325,9 +277,7 @@ async fn others_see_that_a_model_stopped_and_do_not_wait_for_it() {
     assert!(waited.elapsed() < SOON / 2, "nothing to wait for");
     // It is there for whoever comes later as well.
     running.stop().await;
-    let later = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    let later = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     for standing in later.standings().await.unwrap() {
         let concerned = ["stock_levels", "stock_ledger", "order_timeline"].contains(&standing.name);
         assert_eq!(standing.stopped.is_some(), concerned, "{standing:?}");
@@ -341,11 +291,7 @@ async fn others_see_that_a_model_stopped_and_do_not_wait_for_it() {
     let rest = rows.checkpoints(Some("stock_levels"), Slot::Live).await;
     let rest = rest.unwrap();
     let own = of_stream(&StreamId::new(TENANT, "stock", "main/POISON"));
-    assert!(
-        rest.iter()
-            .all(|one| one.stopped.is_some() == (one.partition == own)),
-        "the other partitions went on"
-    );
+    assert!(rest.iter().all(|one| one.stopped.is_some() == (one.partition == own)), "the other partitions went on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,17 +305,12 @@ async fn who_waits_for_one_order_waits_for_its_own_partition_only_and_never_long
     let own = of_stream(&stream);
     let open = move |door: &Door| matches!(door, Door::Streams(p) if *p == own);
     let running = start(&shop, Arc::clone(&rows) as _, Some(tails(shop.log(), open))).await;
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log())
-        .await
-        .unwrap();
+    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     let reads = other.reads();
     let shown = reads.wait_for_stream("order_detail", &stream, shop.head(), SOON);
     assert_eq!(shown.await.unwrap(), shop.head());
     let answer = order_detail::by_id(&reads, TENANT, id).await.unwrap();
-    assert_eq!(
-        (answer.position, answer.value.is_some()),
-        (shop.head(), true)
-    );
+    assert_eq!((answer.position, answer.value.is_some()), (shop.head(), true));
     let (waited, limit) = (Instant::now(), Duration::from_millis(300));
     let late = reads.wait_for("order_detail", shop.head(), limit).await;
     assert!(matches!(late, Err(Error::Stale { .. })));
@@ -386,19 +327,10 @@ async fn rows_of_another_store_are_not_read_and_are_built_anew() {
     drop(post(&shop, &rows, 50).await);
     let mut other = Shop::open();
     other.trade(3).await;
-    let reading = Projections::reading(Arc::clone(&rows) as _, other.log())
-        .await
-        .unwrap();
-    let query = Query {
-        tenant: TENANT.into(),
-        limit: 10,
-        ..Query::default()
-    };
+    let reading = Projections::reading(Arc::clone(&rows) as _, other.log()).await.unwrap();
+    let query = Query { tenant: TENANT.into(), limit: 10, ..Query::default() };
     let early = order_list::page(&reading.reads(), &query).await;
-    assert!(matches!(
-        early,
-        Err(order_list::PageError::Store(Error::Building(_)))
-    ));
+    assert!(matches!(early, Err(order_list::PageError::Store(Error::Building(_)))));
     drop(post(&other, &rows, 50).await);
     assert_eq!(rows_of(&rows).await, fresh(&other, "fresh").await);
     // A history that the log does not have, in one partition of one model: what is missing there comes back.
@@ -420,11 +352,7 @@ async fn what_a_crash_of_the_database_took_is_posted_again() {
     shop.trade(10).await;
     let rows = Postgres::open(&server.database(), 8).await.unwrap();
     let running = start(&shop, Arc::clone(&rows) as _, None).await;
-    running
-        .projections
-        .wait_for(shop.head(), SOON)
-        .await
-        .unwrap();
+    running.projections.wait_for(shop.head(), SOON).await.unwrap();
     for _ in 0..2 {
         shop.trade(5).await;
         // In the middle of it, as like as not.
@@ -446,12 +374,7 @@ async fn what_a_crash_of_the_database_took_is_posted_again() {
         .await
         .unwrap();
         let end = Instant::now() + SOON * 2;
-        while running
-            .projections
-            .wait_for(shop.head(), Duration::from_secs(1))
-            .await
-            .is_err()
-        {
+        while running.projections.wait_for(shop.head(), Duration::from_secs(1)).await.is_err() {
             assert!(Instant::now() < end, "it goes on");
         }
     }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::ids::{
-    CancellationId, CustomerRef, LineId, LocationId, OrderId, PaymentId, ReservationId, ReturnId,
-    ShipmentId, Sku, derived,
+    CancellationId, CustomerRef, LineId, LocationId, OrderId, PaymentId, ReservationId, ReturnId, ShipmentId, Sku,
+    derived,
 };
 use domain::money::{Currency, Money};
 use domain::order::command::{Confirm, NewLine, Place, ReceivedUnits, ReturnUnits, Units};
@@ -49,14 +49,7 @@ impl Shop {
 
     /// The shop on a new store of any kind, and a folder for what else it needs.
     pub(crate) fn on(store: Arc<dyn EventStore>, folder: tempfile::TempDir) -> Self {
-        Self {
-            folder,
-            store,
-            orders: HashMap::new(),
-            stocks: HashMap::new(),
-            payments: HashMap::new(),
-            seed: 7,
-        }
+        Self { folder, store, orders: HashMap::new(), stocks: HashMap::new(), payments: HashMap::new(), seed: 7 }
     }
 
     /// The store as the read models take it.
@@ -70,27 +63,14 @@ impl Shop {
 
     /// A number below `bound`, the same one in each run.
     pub(crate) fn pick(&mut self, bound: u64) -> u64 {
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) % bound
     }
 
     /// Appends events to streams as one command.
-    pub(crate) async fn append(
-        &self,
-        correlation: Uuid,
-        writes: Vec<(StreamName, Vec<Event>)>,
-    ) -> Position {
-        let metadata = Metadata::new(
-            Actor {
-                id: "clerk-7".into(),
-                via: "test".into(),
-                on_behalf_of: None,
-            },
-            correlation,
-        );
+    pub(crate) async fn append(&self, correlation: Uuid, writes: Vec<(StreamName, Vec<Event>)>) -> Position {
+        let metadata =
+            Metadata::new(Actor { id: "clerk-7".into(), via: "test".into(), on_behalf_of: None }, correlation);
         let writes = writes.into_iter().map(|(stream, events)| StreamWrite {
             stream: StreamId::new(TENANT, stream.category, stream.id),
             expected: Expectation::Any,
@@ -113,11 +93,7 @@ impl Shop {
 
     /// Appends as one command whatever it is.
     pub(crate) async fn raw(&self, writes: Vec<StreamWrite>) -> Position {
-        let batch = Batch {
-            command_id: Uuid::now_v7(),
-            fingerprint: [0; 32],
-            writes,
-        };
+        let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes };
         match self.store.append(batch).await {
             Ok(Appended::Appended(receipt)) => receipt.last_position,
             other => panic!("{other:?}"),
@@ -127,44 +103,23 @@ impl Shop {
     /// Asks an order for something; it has to be accepted.
     pub(crate) async fn order(&mut self, id: OrderId, command: order::Command) -> Position {
         let state = self.orders.entry(id).or_default();
-        let events = state
-            .decide(&command)
-            .unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
+        let events = state.decide(&command).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
         events.iter().for_each(|event| state.evolve(event));
         if events.is_empty() {
             return self.head();
         }
-        self.append(
-            id.0,
-            vec![(
-                stream::order(id),
-                events.into_iter().map(Event::Order).collect(),
-            )],
-        )
-        .await
+        self.append(id.0, vec![(stream::order(id), events.into_iter().map(Event::Order).collect())]).await
     }
 
     /// Asks several stocks for something, as one command; all have to accept it.
-    pub(crate) async fn stock(
-        &mut self,
-        correlation: Uuid,
-        commands: Vec<(&str, stock::Command)>,
-    ) -> Position {
+    pub(crate) async fn stock(&mut self, correlation: Uuid, commands: Vec<(&str, stock::Command)>) -> Position {
         let mut writes = Vec::new();
         for (sku, command) in commands {
-            let stock = self
-                .stocks
-                .entry((sku.to_owned(), "main".to_owned()))
-                .or_default();
-            let events = stock
-                .decide(&command)
-                .unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
+            let stock = self.stocks.entry((sku.to_owned(), "main".to_owned())).or_default();
+            let events = stock.decide(&command).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
             events.iter().for_each(|event| stock.evolve(event));
             if !events.is_empty() {
-                writes.push((
-                    stream::stock(&main(), &self::sku(sku)),
-                    events.into_iter().map(Event::Stock).collect(),
-                ));
+                writes.push((stream::stock(&main(), &self::sku(sku)), events.into_iter().map(Event::Stock).collect()));
             }
         }
         if writes.is_empty() {
@@ -174,28 +129,14 @@ impl Shop {
     }
 
     /// Asks a payment for something; it has to be accepted.
-    pub(crate) async fn payment(
-        &mut self,
-        id: PaymentId,
-        order: OrderId,
-        command: payment::Command,
-    ) -> Position {
+    pub(crate) async fn payment(&mut self, id: PaymentId, order: OrderId, command: payment::Command) -> Position {
         let state = self.payments.entry(id).or_default();
-        let events = state
-            .decide(&command)
-            .unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
+        let events = state.decide(&command).unwrap_or_else(|refusal| panic!("{command:?}: {refusal}"));
         events.iter().for_each(|event| state.evolve(event));
         if events.is_empty() {
             return self.head();
         }
-        self.append(
-            order.0,
-            vec![(
-                stream::payment(id),
-                events.into_iter().map(Event::Payment).collect(),
-            )],
-        )
-        .await
+        self.append(order.0, vec![(stream::payment(id), events.into_iter().map(Event::Payment).collect())]).await
     }
 
     pub(crate) async fn receive(&mut self, sku: &str, qty: u32) -> Position {
@@ -234,10 +175,7 @@ impl Shop {
             discount: 0,
             shipping: vec![],
             ship_to: None,
-            payment: PaymentTerms {
-                capture: Capture::PayLater,
-                instrument: "approve".into(),
-            },
+            payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into() },
             location: main(),
             reserve_for_s: 900,
             occurred_at: Some(Timestamp::from_micros(at)),
@@ -258,10 +196,7 @@ impl Shop {
                 sku: self::sku(sku),
                 location: main(),
                 order_id: Some(id),
-                lines: vec![LineShare {
-                    line_id: *line_id,
-                    qty: *qty,
-                }],
+                lines: vec![LineShare { line_id: *line_id, qty: *qty }],
                 backorder_ok: vec![],
                 allow_partial: false,
                 expires_at: None,
@@ -270,28 +205,10 @@ impl Shop {
             (sku.as_str(), stock::Command::Reserve(reserve))
         });
         self.stock(id.0, commands.collect()).await;
-        let reserved = lines
-            .iter()
-            .map(|(line_id, _, qty)| LineQty {
-                line_id: *line_id,
-                qty: *qty,
-                location: main(),
-            })
-            .collect();
-        self.order(
-            id,
-            order::Command::RecordReserved {
-                reservation_id,
-                reserved,
-                backordered: vec![],
-            },
-        )
-        .await;
-        let confirm = Confirm {
-            payment_id: None,
-            reservation_id: Some(reservation_id),
-            authorised: 0,
-        };
+        let reserved =
+            lines.iter().map(|(line_id, _, qty)| LineQty { line_id: *line_id, qty: *qty, location: main() }).collect();
+        self.order(id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
+        let confirm = Confirm { payment_id: None, reservation_id: Some(reservation_id), authorised: 0 };
         self.order(id, order::Command::Confirm(confirm)).await
     }
 
@@ -301,60 +218,29 @@ impl Shop {
         let ask = payment::Command::RequestAuthorisation {
             payment_id,
             order_id: id,
-            amount: Money {
-                amount: 500,
-                currency: Currency::GBP,
-            },
+            amount: Money { amount: 500, currency: Currency::GBP },
             instrument: "approve".into(),
             attempt: 1,
         };
         self.payment(payment_id, id, ask).await;
-        let outcome = Outcome::Done {
-            provider_ref: "p-1".into(),
-            amount: 500,
-            capture_before: None,
-            fee: None,
-        };
-        let done = RecordOutcome {
-            verb: Verb::Authorise,
-            attempt: 1,
-            outcome,
-            evidence: None,
-        };
-        self.payment(payment_id, id, payment::Command::RecordOutcome(done))
-            .await;
+        let outcome = Outcome::Done { provider_ref: "p-1".into(), amount: 500, capture_before: None, fee: None };
+        let done = RecordOutcome { verb: Verb::Authorise, attempt: 1, outcome, evidence: None };
+        self.payment(payment_id, id, payment::Command::RecordOutcome(done)).await;
         payment_id
     }
 
     /// Ships all of a confirmed order.
     pub(crate) async fn ship(&mut self, id: OrderId) -> Position {
         let shipment_id = ShipmentId(derived(id.0, "shipment"));
-        let request = order::Command::RequestShipment {
-            shipment_id,
-            lines: None,
-            location: None,
-            carrier: None,
-            tracking: None,
-        };
+        let request =
+            order::Command::RequestShipment { shipment_id, lines: None, location: None, carrier: None, tracking: None };
         self.order(id, request).await;
-        self.order(id, order::Command::Dispatch { shipment_id })
-            .await;
+        self.order(id, order::Command::Dispatch { shipment_id }).await;
         let reservation_id = ReservationId(derived(id.0, "reservation"));
         let lines = self.lines(id);
         let commands = lines.iter().map(|(line_id, sku, qty)| {
-            let lines = vec![LineShare {
-                line_id: *line_id,
-                qty: *qty,
-            }];
-            (
-                sku.as_str(),
-                stock::Command::Ship {
-                    shipment_id,
-                    reservation_id,
-                    order_id: Some(id),
-                    lines,
-                },
-            )
+            let lines = vec![LineShare { line_id: *line_id, qty: *qty }];
+            (sku.as_str(), stock::Command::Ship { shipment_id, reservation_id, order_id: Some(id), lines })
         });
         self.stock(id.0, commands.collect()).await;
         self.order(id, order::Command::Complete).await
@@ -364,28 +250,10 @@ impl Shop {
     pub(crate) async fn take_back(&mut self, id: OrderId, qty: u32) -> Position {
         let return_id = ReturnId(Uuid::now_v7());
         let (line_id, sku, _) = self.lines(id).remove(0);
-        let lines = vec![ReturnUnits {
-            line_id,
-            qty,
-            reason: "too small".into(),
-        }];
-        self.order(id, order::Command::RequestReturn { return_id, lines })
-            .await;
-        let lines = vec![ReceivedUnits {
-            line_id,
-            qty,
-            disposition: Disposition::Restock,
-            location: None,
-        }];
-        self.order(
-            id,
-            order::Command::ReceiveReturn {
-                return_id,
-                receipt: None,
-                lines,
-            },
-        )
-        .await;
+        let lines = vec![ReturnUnits { line_id, qty, reason: "too small".into() }];
+        self.order(id, order::Command::RequestReturn { return_id, lines }).await;
+        let lines = vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }];
+        self.order(id, order::Command::ReceiveReturn { return_id, receipt: None, lines }).await;
         let back = stock::Command::Return {
             sku: self::sku(&sku),
             location: main(),
@@ -401,20 +269,10 @@ impl Shop {
     /// Calls units of the first line off, or the whole order.
     pub(crate) async fn cancel(&mut self, id: OrderId, qty: Option<u32>) -> Position {
         let cancellation_id = CancellationId(Uuid::now_v7());
-        let lines = qty.map(|qty| {
-            vec![Units {
-                line_id: LineId(1),
-                qty,
-            }]
-        });
-        let cancel = order::Command::Cancel {
-            cancellation_id,
-            lines,
-            reason: "customer_request".into(),
-        };
+        let lines = qty.map(|qty| vec![Units { line_id: LineId(1), qty }]);
+        let cancel = order::Command::Cancel { cancellation_id, lines, reason: "customer_request".into() };
         self.order(id, cancel).await;
-        self.order(id, order::Command::CloseCancellation { cancellation_id })
-            .await
+        self.order(id, order::Command::CloseCancellation { cancellation_id }).await
     }
 
     /// Some hundred events of all kinds, the same in each run but for the ids.
@@ -425,19 +283,11 @@ impl Shop {
         }
         for n in 0..orders {
             let first = skus[usize::try_from(self.pick(4)).unwrap_or(0)];
-            let second = skus
-                .iter()
-                .find(|sku| **sku != first)
-                .copied()
-                .unwrap_or("MUG");
+            let second = skus.iter().find(|sku| **sku != first).copied().unwrap_or("MUG");
             let qty = 1 + u32::try_from(self.pick(5)).unwrap_or(0);
             let customer = format!("c-{}", self.pick(3));
             let id = self
-                .place(
-                    &customer,
-                    &[(first, qty + 1), (second, qty)],
-                    1_000_000 * i64::try_from(n).unwrap_or(0),
-                )
+                .place(&customer, &[(first, qty + 1), (second, qty)], 1_000_000 * i64::try_from(n).unwrap_or(0))
                 .await;
             match self.pick(5) {
                 0 => {}
@@ -466,17 +316,7 @@ impl Shop {
             adjustment_id: Uuid::now_v7(),
         };
         self.stock(Uuid::now_v7(), vec![("CUP", adjust)]).await;
-        self.stock(
-            Uuid::now_v7(),
-            vec![(
-                "TRAY",
-                stock::Command::Count {
-                    counted: 999,
-                    accept_shortage: true,
-                },
-            )],
-        )
-        .await;
+        self.stock(Uuid::now_v7(), vec![("TRAY", stock::Command::Count { counted: 999, accept_shortage: true })]).await;
     }
 
     /// An event of a type that nobody knows, in a category.
@@ -489,23 +329,14 @@ impl Shop {
             metadata: "{}".into(),
         };
         let stream = StreamId::new(TENANT, category, id);
-        self.raw(vec![StreamWrite {
-            stream,
-            expected: Expectation::Any,
-            events: vec![event],
-        }])
-        .await
+        self.raw(vec![StreamWrite { stream, expected: Expectation::Any, events: vec![event] }]).await
     }
 
     fn lines(&self, id: OrderId) -> Vec<(LineId, String, u32)> {
         let order::Order::Placed(placed) = &self.orders[&id] else {
             return vec![];
         };
-        placed
-            .lines
-            .values()
-            .map(|line| (line.line.line_id, line.line.sku.to_string(), line.line.qty))
-            .collect()
+        placed.lines.values().map(|line| (line.line.line_id, line.line.sku.to_string(), line.line.qty)).collect()
     }
 }
 

@@ -62,13 +62,7 @@ impl ReadStore for Sleeping {
         self.0.create(making).await
     }
 
-    async fn acquire(
-        &self,
-        name: &str,
-        slot: Slot,
-        partition: u32,
-        owner: Uuid,
-    ) -> Result<Checkpoint, Error> {
+    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
         self.0.acquire(name, slot, partition, owner).await
     }
 
@@ -76,12 +70,7 @@ impl ReadStore for Sleeping {
         self.0.stop(name, partition, epoch, stop).await
     }
 
-    async fn take_over(
-        &self,
-        spec: &'static Spec,
-        owner: Uuid,
-        partitions: u32,
-    ) -> Result<Takeover, Error> {
+    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
         self.0.take_over(spec, owner, partitions).await
     }
 
@@ -119,10 +108,7 @@ fn process(
     token: CancellationToken,
 ) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let rows = Postgres::open(&rows_url, 8).await.unwrap();
             let (rows, log) = (Arc::new(Sleeping(rows, bed)), log(&log_url).await);
@@ -183,8 +169,6 @@ async fn a_process_that_slept_through_its_leases_writes_nothing_with_what_it_had
     other.wait_for(shop.head(), SOON).await.unwrap();
     assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);
     token.cancel();
-    tokio::task::spawn_blocking(move || sleeper.join().unwrap())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(move || sleeper.join().unwrap()).await.unwrap();
     second.stop().await;
 }

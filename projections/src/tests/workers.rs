@@ -19,10 +19,7 @@ use crate::{Error, Options, Projections, Snapshot, verify};
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
 async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
-    let options = Options {
-        batch,
-        ..Options::new(shop.folder.path().join(name))
-    };
+    let options = Options { batch, ..Options::new(shop.folder.path().join(name)) };
     Projections::open(options, shop.log()).await.unwrap()
 }
 
@@ -37,10 +34,7 @@ pub(super) async fn dumped(snapshot: &Snapshot) -> Dump {
     let mut dumped = Dump::new();
     for model in models::all() {
         let mut lines = Vec::new();
-        snapshot
-            .dump(model.spec(), |line| lines.push(line.to_owned()))
-            .await
-            .unwrap();
+        snapshot.dump(model.spec(), |line| lines.push(line.to_owned())).await.unwrap();
         dumped.insert(model.spec().name, lines);
     }
     dumped
@@ -58,20 +52,13 @@ async fn the_batch_size_does_not_show_in_the_rows() {
     let mut shop = Shop::open();
     shop.trade(60).await;
     let expected = fresh(&shop, "1000").await;
-    assert!(
-        expected.values().all(|lines| !lines.is_empty()),
-        "every model has rows"
-    );
+    assert!(expected.values().all(|lines| !lines.is_empty()), "every model has rows");
     for batch in [1, 7, 64] {
         let name = batch.to_string();
         let projections = open(&shop, &name, batch).await;
         projections.catch_up(None).await.unwrap();
         projections.close().await.unwrap();
-        assert_eq!(
-            dump(&shop.folder.path().join(&name)).await,
-            expected,
-            "batches of {batch}"
-        );
+        assert_eq!(dump(&shop.folder.path().join(&name)).await, expected, "batches of {batch}");
     }
 }
 
@@ -84,14 +71,10 @@ async fn a_worker_that_is_cut_off_anywhere_goes_on_where_its_rows_are() {
     let mut at = 0;
     while at < shop.head() {
         at += 1 + shop.pick(23);
-        let until: BTreeMap<_, _> = Projections::names()
-            .into_iter()
-            .map(|name| (name, Cut::new([at.min(shop.head())])))
-            .collect();
+        let until: BTreeMap<_, _> =
+            Projections::names().into_iter().map(|name| (name, Cut::new([at.min(shop.head())]))).collect();
         let rows = Sqlite::open(&folder, 2).await.unwrap();
-        let projections = Projections::with(rows, shop.log(), 5, models::all(), Some(&until))
-            .await
-            .unwrap();
+        let projections = Projections::with(rows, shop.log(), 5, models::all(), Some(&until)).await.unwrap();
         projections.catch_up(None).await.unwrap();
         // Dropped without a word, as by a crash: nothing is kept but what was committed.
         drop(projections);
@@ -105,22 +88,15 @@ async fn models_at_different_positions_come_together_and_show_the_same() {
     shop.trade(30).await;
     let expected = fresh(&shop, "whole").await;
     let folder = shop.folder.path().join("apart");
-    let until: BTreeMap<_, _> = Projections::names()
-        .into_iter()
-        .zip((1..).map(|n| Cut::new([n * shop.head() / 9])))
-        .collect();
+    let until: BTreeMap<_, _> =
+        Projections::names().into_iter().zip((1..).map(|n| Cut::new([n * shop.head() / 9]))).collect();
     let rows = Sqlite::open(&folder, 2).await.unwrap();
-    let projections = Projections::with(rows, shop.log(), 50, models::all(), Some(&until))
-        .await
-        .unwrap();
+    let projections = Projections::with(rows, shop.log(), 50, models::all(), Some(&until)).await.unwrap();
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
     let projections = open(&shop, "apart", 50).await;
-    let apart: std::collections::BTreeSet<_> = projections
-        .positions()
-        .iter()
-        .map(|standing| standing.position)
-        .collect();
+    let apart: std::collections::BTreeSet<_> =
+        projections.positions().iter().map(|standing| standing.position).collect();
     assert_eq!(apart.len(), Projections::names().len());
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
@@ -134,45 +110,24 @@ async fn of_two_workers_on_one_checkpoint_the_older_rolls_back_and_stops() {
     let first = open(&shop, "read", 1_000).await;
     let second = open(&shop, "read", 1_000).await;
     first.catch_up(None).await.unwrap_err();
-    assert!(
-        first
-            .positions()
-            .iter()
-            .all(|standing| standing.stopped.is_some() && standing.position == 0)
-    );
+    assert!(first.positions().iter().all(|standing| standing.stopped.is_some() && standing.position == 0));
     second.catch_up(None).await.unwrap();
     assert!(second.positions().iter().all(|standing| standing.lag == 0));
     second.close().await.unwrap();
-    assert_eq!(
-        dump(&shop.folder.path().join("read")).await,
-        fresh(&shop, "fresh").await
-    );
+    assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }
 
 #[tokio::test]
 async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
     let shop = Shop::open();
-    let rows = Sqlite::open(&shop.folder.path().join("read"), 2)
-        .await
-        .unwrap();
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2).await.unwrap();
     let (owner, store) = (Uuid::now_v7(), Uuid::now_v7());
     let spec = models::by_name("stock_levels").unwrap().spec();
     let other = models::by_name("open_quantity").unwrap().spec();
-    let making = |spec| Making {
-        spec,
-        slot: Slot::Live,
-        partitions: 1,
-        owner,
-        incarnation: store,
-        building_to: 0,
-    };
+    let making = |spec| Making { spec, slot: Slot::Live, partitions: 1, owner, incarnation: store, building_to: 0 };
     let held = rows.create(making(spec)).await.unwrap().remove(0);
     rows.create(making(other)).await.unwrap();
-    let row = spec.tables[0]
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(at, _)| if at < 3 { "x".into() } else { 1_i64.into() });
+    let row = spec.tables[0].columns.iter().enumerate().map(|(at, _)| if at < 3 { "x".into() } else { 1_i64.into() });
     let good = Part {
         name: spec.name,
         partition: 0,
@@ -182,23 +137,12 @@ async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
         hash: [1; 32],
         changes: vec![crate::store::Change::Put(spec.tables[0], row.collect())],
     };
-    let stale = Part {
-        name: other.name,
-        epoch: held.epoch + 7,
-        changes: vec![],
-        ..good.clone()
-    };
+    let stale = Part { name: other.name, epoch: held.epoch + 7, changes: vec![], ..good.clone() };
     let lost = rows.commit(Slot::Live, vec![good.clone(), stale]).await;
     assert!(matches!(lost, Err(Error::Lost(name)) if name == other.name));
-    assert_eq!(
-        rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position,
-        0
-    );
+    assert_eq!(rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position, 0);
     rows.commit(Slot::Live, vec![good]).await.unwrap();
-    assert_eq!(
-        rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position,
-        5
-    );
+    assert_eq!(rows.checkpoints(Some(spec.name), Slot::Live).await.unwrap()[0].position, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,12 +159,7 @@ async fn a_rebuild_takes_over_while_events_arrive_and_readers_never_see_half_of_
         async move {
             let (mut most, mut seen) = (0, 0);
             while !token.is_cancelled() {
-                let query = Query {
-                    tenant: TENANT.into(),
-                    limit: 200,
-                    count: true,
-                    ..Query::default()
-                };
+                let query = Query { tenant: TENANT.into(), limit: 200, count: true, ..Query::default() };
                 let answer = order_list::page(&reads, &query).await.unwrap();
                 let count = answer.value.count.unwrap().value;
                 assert!(count >= 40 && count >= most, "{count} after {most}");
@@ -239,36 +178,20 @@ async fn a_rebuild_takes_over_while_events_arrive_and_readers_never_see_half_of_
             }
         });
         for n in 0..30 {
-            let id = shop
-                .place("late", &[("MUG", 2)], 50_000_000 + round * 100 + n)
-                .await;
+            let id = shop.place("late", &[("MUG", 2)], 50_000_000 + round * 100 + n).await;
             shop.confirm(id).await;
         }
         rebuilding.await.unwrap();
     }
     let last = shop.place("last", &[("MUG", 2)], 1).await;
     projections.wait_for(shop.head(), SOON).await.unwrap();
-    assert!(
-        crate::order_detail::by_id(&reads, TENANT, last)
-            .await
-            .unwrap()
-            .value
-            .is_some()
-    );
+    assert!(crate::order_detail::by_id(&reads, TENANT, last).await.unwrap().value.is_some());
     token.cancel();
     running.await.unwrap();
     watching.await.unwrap();
-    assert!(
-        projections
-            .positions()
-            .iter()
-            .all(|standing| standing.stopped.is_none() && standing.rebuild.is_none())
-    );
+    assert!(projections.positions().iter().all(|standing| standing.stopped.is_none() && standing.rebuild.is_none()));
     projections.close().await.unwrap();
-    assert_eq!(
-        dump(&shop.folder.path().join("read")).await,
-        fresh(&shop, "fresh").await
-    );
+    assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }
 
 #[tokio::test]
@@ -280,24 +203,10 @@ async fn a_poison_event_stops_those_it_concerns_just_before_it_and_nobody_else()
     let projections = open(&shop, "read", 1_000).await;
     let token = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&projections).run(token.clone()));
-    projections
-        .reads()
-        .wait_for("order_list", shop.head(), SOON)
-        .await
-        .unwrap();
-    projections
-        .reads()
-        .wait_for("payments", shop.head(), SOON)
-        .await
-        .unwrap();
-    let late = projections
-        .reads()
-        .wait_for("stock_levels", shop.head(), SOON)
-        .await;
-    assert!(
-        matches!(late, Err(Error::Stale { .. })),
-        "who waits for a stopped model is told so"
-    );
+    projections.reads().wait_for("order_list", shop.head(), SOON).await.unwrap();
+    projections.reads().wait_for("payments", shop.head(), SOON).await.unwrap();
+    let late = projections.reads().wait_for("stock_levels", shop.head(), SOON).await;
+    assert!(matches!(late, Err(Error::Stale { .. })), "who waits for a stopped model is told so");
     for standing in projections.positions() {
         let concerned = ["stock_levels", "stock_ledger", "order_timeline"].contains(&standing.name);
         assert_eq!(standing.stopped.is_some(), concerned, "{standing:?}");
@@ -308,22 +217,11 @@ async fn a_poison_event_stops_those_it_concerns_just_before_it_and_nobody_else()
             assert_eq!(standing.position, shop.head());
         }
     }
-    let answer = crate::stock_levels::page(&projections.reads(), TENANT, None, 10)
-        .await
-        .unwrap();
-    assert!(
-        answer.stale && !answer.value.is_empty(),
-        "it goes on serving what it has, and says so"
-    );
+    let answer = crate::stock_levels::page(&projections.reads(), TENANT, None, 10).await.unwrap();
+    assert!(answer.stale && !answer.value.is_empty(), "it goes on serving what it has, and says so");
     let rebuilt = projections.rebuild("stock_levels", None).await;
     assert!(rebuilt.is_err(), "the poison is there still");
-    assert!(
-        !crate::stock_levels::page(&projections.reads(), TENANT, None, 10)
-            .await
-            .unwrap()
-            .value
-            .is_empty()
-    );
+    assert!(!crate::stock_levels::page(&projections.reads(), TENANT, None, 10).await.unwrap().value.is_empty());
     token.cancel();
     running.await.unwrap();
 }
@@ -338,51 +236,19 @@ async fn rows_of_another_history_are_built_anew() {
     let mut other = Shop::open();
     other.trade(2).await;
     std::fs::create_dir_all(other.folder.path().join("read")).unwrap();
-    std::fs::copy(
-        folder.join(crate::FILE),
-        other.folder.path().join("read").join(crate::FILE),
-    )
-    .unwrap();
+    std::fs::copy(folder.join(crate::FILE), other.folder.path().join("read").join(crate::FILE)).unwrap();
     let projections = open(&other, "read", 1_000).await;
-    assert!(
-        projections
-            .positions()
-            .iter()
-            .all(|standing| standing.position == 0 && standing.building)
-    );
-    let early = order_list::page(
-        &projections.reads(),
-        &Query {
-            tenant: TENANT.into(),
-            ..Query::default()
-        },
-    )
-    .await;
-    assert!(matches!(
-        early,
-        Err(order_list::PageError::Store(Error::Building(_)))
-    ));
+    assert!(projections.positions().iter().all(|standing| standing.position == 0 && standing.building));
+    let early = order_list::page(&projections.reads(), &Query { tenant: TENANT.into(), ..Query::default() }).await;
+    assert!(matches!(early, Err(order_list::PageError::Store(Error::Building(_)))));
     projections.catch_up(None).await.unwrap();
     projections.close().await.unwrap();
-    assert_eq!(
-        dump(&other.folder.path().join("read")).await,
-        fresh(&other, "fresh").await
-    );
+    assert_eq!(dump(&other.folder.path().join("read")).await, fresh(&other, "fresh").await);
 
     // The right store, and a hash that its log does not have: the rows saw a future that was lost.
     let connection = rusqlite::Connection::open(folder.join(crate::FILE)).unwrap();
-    connection
-        .execute(
-            "UPDATE checkpoint SET hash = zeroblob(32) WHERE name = 'payments'",
-            [],
-        )
-        .unwrap();
-    connection
-        .execute(
-            "UPDATE checkpoint SET position = position + 1 WHERE name = 'order_list'",
-            [],
-        )
-        .unwrap();
+    connection.execute("UPDATE checkpoint SET hash = zeroblob(32) WHERE name = 'payments'", []).unwrap();
+    connection.execute("UPDATE checkpoint SET position = position + 1 WHERE name = 'order_list'", []).unwrap();
     drop(connection);
     let projections = open(&shop, "read", 1_000).await;
     for standing in projections.positions() {
@@ -398,50 +264,24 @@ async fn verify_tells_a_row_that_is_not_what_the_log_says() {
     fresh(&shop, "read").await;
     let folder = shop.folder.path().join("read");
     shop.trade(5).await;
-    let verdicts = verify(&folder, &shop.folder.path().join("a"), shop.log(), None)
-        .await
-        .unwrap();
+    let verdicts = verify(&folder, &shop.folder.path().join("a"), shop.log(), None).await.unwrap();
     assert_eq!(verdicts.len(), Projections::names().len());
-    assert!(
-        verdicts.iter().all(|verdict| verdict.fault.is_none()),
-        "{verdicts:?}"
-    );
-    assert!(
-        verdicts
-            .iter()
-            .all(|verdict| verdict.comparison.as_ref().unwrap().rows > 0)
-    );
+    assert!(verdicts.iter().all(|verdict| verdict.fault.is_none()), "{verdicts:?}");
+    assert!(verdicts.iter().all(|verdict| verdict.comparison.as_ref().unwrap().rows > 0));
     let connection = rusqlite::Connection::open(folder.join(crate::FILE)).unwrap();
-    connection
-        .execute(
-            "UPDATE stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'",
-            [],
-        )
-        .unwrap();
-    connection
-        .execute("DELETE FROM order_list_label WHERE kind = 'tag'", [])
-        .unwrap();
+    connection.execute("UPDATE stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'", []).unwrap();
+    connection.execute("DELETE FROM order_list_label WHERE kind = 'tag'", []).unwrap();
     drop(connection);
-    let verdicts = verify(&folder, &shop.folder.path().join("b"), shop.log(), None)
-        .await
-        .unwrap();
-    let wrong: Vec<_> = verdicts
-        .iter()
-        .filter(|verdict| verdict.fault.is_some())
-        .map(|verdict| verdict.name)
-        .collect();
+    let verdicts = verify(&folder, &shop.folder.path().join("b"), shop.log(), None).await.unwrap();
+    let wrong: Vec<_> = verdicts.iter().filter(|verdict| verdict.fault.is_some()).map(|verdict| verdict.name).collect();
     assert_eq!(wrong, ["order_list", "stock_levels"]);
 }
 
 /// A read model with a mistake in it.
 struct Fragile;
 
-static FRAGILE: crate::value::Spec = crate::value::Spec {
-    name: "fragile",
-    version: 1,
-    spread: crate::value::Spread::ByStream,
-    tables: &[],
-};
+static FRAGILE: crate::value::Spec =
+    crate::value::Spec { name: "fragile", version: 1, spread: crate::value::Spread::ByStream, tables: &[] };
 
 impl crate::Projection for Fragile {
     fn spec(&self) -> &'static crate::value::Spec {
@@ -452,12 +292,7 @@ impl crate::Projection for Fragile {
         category == "stock"
     }
 
-    fn record(
-        &self,
-        fact: &crate::Fact,
-        _: Option<&crate::Shown<crate::Level>>,
-        _: &mut crate::Rows,
-    ) {
+    fn record(&self, fact: &crate::Fact, _: Option<&crate::Shown<crate::Level>>, _: &mut crate::Rows) {
         assert!(fact.record.position < 50, "a mistake");
     }
 }
@@ -466,14 +301,10 @@ impl crate::Projection for Fragile {
 async fn a_model_that_panics_stops_alone_just_before_the_record() {
     let mut shop = Shop::open();
     shop.trade(20).await;
-    let rows = Sqlite::open(&shop.folder.path().join("read"), 2)
-        .await
-        .unwrap();
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2).await.unwrap();
     let mut models = models::all();
     models.push(Arc::new(Fragile));
-    let projections = Projections::with(rows, shop.log(), 1_000, models, None)
-        .await
-        .unwrap();
+    let projections = Projections::with(rows, shop.log(), 1_000, models, None).await.unwrap();
     let stopped = projections.catch_up(None).await.unwrap_err();
     assert!(stopped.to_string().contains("a mistake"), "{stopped}");
     for standing in projections.positions() {
@@ -481,17 +312,9 @@ async fn a_model_that_panics_stops_alone_just_before_the_record() {
             let stop = standing.stopped.unwrap();
             assert!(stop.position >= 50 && standing.position == stop.position - 1);
         } else {
-            assert_eq!(
-                (standing.stopped, standing.lag),
-                (None, 0),
-                "{}",
-                standing.name
-            );
+            assert_eq!((standing.stopped, standing.lag), (None, 0), "{}", standing.name);
         }
     }
     projections.close().await.unwrap();
-    assert_eq!(
-        dump(&shop.folder.path().join("read")).await,
-        fresh(&shop, "fresh").await
-    );
+    assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }

@@ -1,9 +1,7 @@
 //! Answers: a body, and headers that say which position it shows, at which version, and for how long it can be kept.
 
 use axum::http::StatusCode;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
 use axum::response::{IntoResponse, Response};
 use event_store::record::{Position, Version};
 use projections::Answer;
@@ -61,11 +59,7 @@ impl Shown {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(POSITION, HeaderValue::from(position));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        Ok(Self {
-            status: StatusCode::OK,
-            body,
-            headers,
-        })
+        Ok(Self { status: StatusCode::OK, body, headers })
     }
 
     /// A page of a list.
@@ -160,16 +154,9 @@ pub(super) fn event_body(record: &event_store::record::Record) -> Result<EventBo
         data,
         recorded_at: Some(domain::time::Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|metadata| metadata.occurred_at),
-        actor: metadata
-            .as_ref()
-            .and_then(|metadata| serde_json::to_value(&metadata.actor).ok()),
+        actor: metadata.as_ref().and_then(|metadata| serde_json::to_value(&metadata.actor).ok()),
         command_id: Some(record.command_id),
-        correlation: metadata
-            .as_ref()
-            .map(|metadata| metadata.correlation.to_string()),
-        causation: metadata
-            .as_ref()
-            .and_then(|metadata| metadata.causation)
-            .map(|id| id.to_string()),
+        correlation: metadata.as_ref().map(|metadata| metadata.correlation.to_string()),
+        causation: metadata.as_ref().and_then(|metadata| metadata.causation).map(|id| id.to_string()),
     })
 }

@@ -42,64 +42,27 @@ pub struct EventsBody {
     (status = 400, description = "`malformed-query`, `future-instant`", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn page(
-    State(api): State<Api>,
-    caller: Caller,
-    mut params: Params,
-) -> Result<Shown, Failure> {
+pub(super) async fn page(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
     let after = params.position("after")?.unwrap_or(0);
     let (kinds, categories) = (params.list("types")?, params.list("streams")?);
     let limit = params.limit(MOST)?;
     let min_position = params.min_position()?;
     params.end()?;
-    if let Some(unknown) = kinds
-        .iter()
-        .find(|kind| registry::newest_version(kind).is_none())
-    {
+    if let Some(unknown) = kinds.iter().find(|kind| registry::newest_version(kind).is_none()) {
         let unknown: String = unknown.chars().take(80).collect();
-        return Err(Failure::at(
-            "malformed-query",
-            "types",
-            format!("there is no event type {unknown}"),
-        ));
+        return Err(Failure::at("malformed-query", "types", format!("there is no event type {unknown}")));
     }
-    if let Some(unknown) = categories
-        .iter()
-        .find(|category| !stream::CATEGORIES.contains(&category.as_str()))
-    {
+    if let Some(unknown) = categories.iter().find(|category| !stream::CATEGORIES.contains(&category.as_str())) {
         let unknown: String = unknown.chars().take(80).collect();
-        return Err(Failure::at(
-            "malformed-query",
-            "streams",
-            format!("there are no streams of the kind {unknown}"),
-        ));
+        return Err(Failure::at("malformed-query", "streams", format!("there are no streams of the kind {unknown}")));
     }
     api.reach_log(min_position).await?;
     let head = api.log.head().borrow().position;
     if after > head {
-        return Err(Failure::at(
-            "future-instant",
-            "after",
-            format!("the log ends at position {head}"),
-        ));
+        return Err(Failure::at("future-instant", "after", format!("the log ends at position {head}")));
     }
-    let filter = Filter {
-        tenants: vec![caller.tenant.as_str().to_owned()],
-        categories,
-        kinds,
-    };
+    let filter = Filter { tenants: vec![caller.tenant.as_str().to_owned()], categories, kinds };
     let page = api.log.read_log(after, &filter, limit).await?;
-    let events = page
-        .records
-        .iter()
-        .map(event_body)
-        .collect::<Result<_, _>>()?;
-    Shown::new(
-        &EventsBody {
-            events,
-            next: page.next,
-            head: page.head,
-        },
-        page.next,
-    )
+    let events = page.records.iter().map(event_body).collect::<Result<_, _>>()?;
+    Shown::new(&EventsBody { events, next: page.next, head: page.head }, page.next)
 }

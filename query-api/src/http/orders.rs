@@ -90,10 +90,7 @@ impl TryFrom<Summary> for OrderSummaryBody {
     type Error = Failure;
 
     fn try_from(order: Summary) -> Result<Self, Failure> {
-        let currency = order
-            .currency
-            .parse()
-            .map_err(|error| Failure::internal(&error))?;
+        let currency = order.currency.parse().map_err(|error| Failure::internal(&error))?;
         let money = |amount| Money::new(amount, currency);
         Ok(Self {
             order_id: order.order_id,
@@ -180,30 +177,20 @@ struct ListParams {
     (status = 410, description = "`cursor-expired`", body = Problem, content_type = "application/problem+json"),
     Late,
 ))]
-pub(super) async fn list(
-    State(api): State<Api>,
-    caller: Caller,
-    mut params: Params,
-) -> Result<Shown, Failure> {
+pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
     let min_position = params.min_position()?;
     let count = match params.text("count")?.as_deref() {
         None => false,
         Some("exact" | "estimate") => true,
         Some(_) => {
-            return Err(Failure::at(
-                "malformed-query",
-                "count",
-                "count is exact or estimate",
-            ));
+            return Err(Failure::at("malformed-query", "count", "count is exact or estimate"));
         }
     };
     let query = Query {
         tenant: caller.tenant.as_str().to_owned(),
         limit: params.limit(MOST)?,
         cursor: params.text("cursor")?,
-        sort: params
-            .text("sort")?
-            .map_or(Ok(Sort::default()), |sort| Sort::parse(&sort))?,
+        sort: params.text("sort")?.map_or(Ok(Sort::default()), |sort| Sort::parse(&sort))?,
         count,
         filters: filters(params)?,
     };
@@ -211,16 +198,9 @@ pub(super) async fn list(
     let answer = order_list::page(&api.reads(), &query).await?;
     let page = answer.value;
     Shown::page(&Listing {
-        items: page
-            .orders
-            .into_iter()
-            .map(OrderSummaryBody::try_from)
-            .collect::<Result<Vec<_>, _>>()?,
+        items: page.orders.into_iter().map(OrderSummaryBody::try_from).collect::<Result<Vec<_>, _>>()?,
         next: page.next,
-        count: page.count.map(|count| CountBody {
-            value: count.value,
-            exact: count.exact,
-        }),
+        count: page.count.map(|count| CountBody { value: count.value, exact: count.exact }),
         position: answer.position,
         stale: answer.stale,
     })
@@ -232,15 +212,9 @@ const MOST_FILTERS: usize = 20;
 fn filters(params: Params) -> Result<Vec<Filter>, Failure> {
     let rest = params.rest();
     if rest.len() > MOST_FILTERS {
-        return Err(Failure::new(
-            "bad-filter",
-            format!("more than {MOST_FILTERS} filters"),
-        ));
+        return Err(Failure::new("bad-filter", format!("more than {MOST_FILTERS} filters")));
     }
-    Ok(rest
-        .iter()
-        .map(|(name, value)| Filter::parse(name, value))
-        .collect::<Result<_, _>>()?)
+    Ok(rest.iter().map(|(name, value)| Filter::parse(name, value)).collect::<Result<_, _>>()?)
 }
 
 /// When.
@@ -288,13 +262,10 @@ pub(super) async fn one(
             return Err(Failure::absent("order"));
         };
         let body = OrderBody::new(placed, moment.version);
-        return Ok(Shown::new(&body, moment.position)?
-            .settled(moment.settled)
-            .at_version(moment.version, &headers));
+        return Ok(Shown::new(&body, moment.position)?.settled(moment.settled).at_version(moment.version, &headers));
     }
     let tenant = caller.tenant.as_str();
-    api.reach_stream("order_detail", tenant, stream::order(id), min_position)
-        .await?;
+    api.reach_stream("order_detail", tenant, stream::order(id), min_position).await?;
     let answer = order_detail::by_id(&api.reads(), tenant, id).await?;
     let Some(detail) = answer.value else {
         return Err(Failure::absent("order"));
@@ -303,9 +274,7 @@ pub(super) async fn one(
         return Err(Failure::absent("order"));
     };
     let body = OrderBody::new(placed, detail.version);
-    Ok(Shown::new(&body, answer.position)?
-        .stale(answer.stale)
-        .at_version(detail.version, &headers))
+    Ok(Shown::new(&body, answer.position)?.stale(answer.stale).at_version(detail.version, &headers))
 }
 
 /// A moment of an order.
@@ -360,15 +329,10 @@ pub(super) async fn diff(
     Id(id): Id<OrderId>,
     mut params: Params,
 ) -> Result<Shown, Failure> {
-    let from = params
-        .text("from")?
-        .ok_or_else(|| Failure::at("malformed-query", "from", "from is compulsory"))?;
+    let from = params.text("from")?.ok_or_else(|| Failure::at("malformed-query", "from", "from is compulsory"))?;
     let to = params.text("to")?;
     params.end()?;
-    let (from, to) = (
-        moment("from", &from)?,
-        to.map_or(Ok(At::Now), |to| moment("to", &to))?,
-    );
+    let (from, to) = (moment("from", &from)?, to.map_or(Ok(At::Now), |to| moment("to", &to))?);
     let tenant = caller.tenant.as_str();
     let before = history::order_at(&*api.log, tenant, id, from).await?;
     let after = history::order_at(&*api.log, tenant, id, to).await?;
@@ -376,38 +340,20 @@ pub(super) async fn diff(
         return Err(Failure::absent("order"));
     }
     let changes = diff::changes(&document(&before)?, &document(&after)?);
-    let body = DiffBody {
-        from: (&before).into(),
-        to: (&after).into(),
-        changes,
-    };
-    Ok(Shown::new(&body, before.position.max(after.position))?
-        .settled(before.settled && after.settled))
+    let body = DiffBody { from: (&before).into(), to: (&after).into(), changes };
+    Ok(Shown::new(&body, before.position.max(after.position))?.settled(before.settled && after.settled))
 }
 
 /// `v3` is a version, `p4711` a position, anything else an instant.
 fn moment(name: &str, text: &str) -> Result<At, Failure> {
-    let bad = || {
-        Failure::at(
-            "malformed-query",
-            name,
-            format!("{name} is v and a version, p and a position, or an instant"),
-        )
-    };
-    let number = |digits: &str| {
-        digits
-            .parse::<u64>()
-            .ok()
-            .filter(|number| i64::try_from(*number).is_ok())
-            .ok_or_else(bad)
-    };
+    let bad =
+        || Failure::at("malformed-query", name, format!("{name} is v and a version, p and a position, or an instant"));
+    let number =
+        |digits: &str| digits.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok()).ok_or_else(bad);
     match text.split_at_checked(1) {
         Some(("v", version)) => number(version).map(At::Version),
         Some(("p", position)) => number(position).map(At::Position),
-        _ => text
-            .parse::<Timestamp>()
-            .map(|at| At::Instant(at.micros()))
-            .map_err(|_| bad()),
+        _ => text.parse::<Timestamp>().map(|at| At::Instant(at.micros())).map_err(|_| bad()),
     }
 }
 

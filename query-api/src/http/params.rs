@@ -28,11 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| bad())?;
         // What is not UTF-8 comes out of the decoding with this character in its place.
         let damaged = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
-        if pairs
-            .0
-            .iter()
-            .any(|(name, value)| damaged(name) || damaged(value))
-        {
+        if pairs.0.iter().any(|(name, value)| damaged(name) || damaged(value)) {
             return Err(bad());
         }
         Ok(Self(pairs.0))
@@ -53,43 +49,27 @@ impl Params {
             false
         });
         if again {
-            return Err(Failure::at(
-                "malformed-query",
-                name,
-                format!("{name} is given twice"),
-            ));
+            return Err(Failure::at("malformed-query", name, format!("{name} is given twice")));
         }
         Ok(found)
     }
 
     /// Takes a parameter of a type.
-    pub(super) fn parsed<T: FromStr>(
-        &mut self,
-        name: &str,
-        what: &str,
-    ) -> Result<Option<T>, Failure> {
+    pub(super) fn parsed<T: FromStr>(&mut self, name: &str, what: &str) -> Result<Option<T>, Failure> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let parsed = text
-            .parse()
-            .map_err(|_| Failure::at("malformed-query", name, format!("{name} is not {what}")))?;
+        let parsed = text.parse().map_err(|_| Failure::at("malformed-query", name, format!("{name} is not {what}")))?;
         Ok(Some(parsed))
     }
 
     /// Takes `limit`.
     pub(super) fn limit(&mut self, most: usize) -> Result<usize, Failure> {
-        let limit = self
-            .parsed("limit", "a whole number")?
-            .unwrap_or_else(|| USUAL.min(most));
+        let limit = self.parsed("limit", "a whole number")?.unwrap_or_else(|| USUAL.min(most));
         if (1..=most).contains(&limit) {
             Ok(limit)
         } else {
-            Err(Failure::at(
-                "malformed-query",
-                "limit",
-                format!("limit is 1 to {most}"),
-            ))
+            Err(Failure::at("malformed-query", "limit", format!("limit is 1 to {most}")))
         }
     }
 
@@ -98,11 +78,9 @@ impl Params {
         let position: Option<Position> = self.parsed(name, "a position")?;
         match position {
             // Positions are stored as signed numbers.
-            Some(position) if i64::try_from(position).is_err() => Err(Failure::at(
-                "malformed-query",
-                name,
-                format!("{name} is not a position"),
-            )),
+            Some(position) if i64::try_from(position).is_err() => {
+                Err(Failure::at("malformed-query", name, format!("{name} is not a position")))
+            }
             position => Ok(position),
         }
     }
@@ -114,8 +92,7 @@ impl Params {
 
     /// Takes `as_of_time`, `as_of_position` and `as_of_version`: at most one of them.
     pub(super) fn as_of(&mut self) -> Result<Option<At>, Failure> {
-        let time: Option<Timestamp> =
-            self.parsed("as_of_time", "an instant such as 2011-09-06T16:57:00Z")?;
+        let time: Option<Timestamp> = self.parsed("as_of_time", "an instant such as 2011-09-06T16:57:00Z")?;
         let position = self.position("as_of_position")?;
         let version = self.position("as_of_version")?;
         match (time, position, version) {
@@ -123,27 +100,16 @@ impl Params {
             (Some(time), None, None) => Ok(Some(At::Instant(time.micros()))),
             (None, Some(position), None) => Ok(Some(At::Position(position))),
             (None, None, Some(version)) => Ok(Some(At::Version(version))),
-            _ => Err(Failure::new(
-                "malformed-query",
-                "ask as of a time, a position or a version, not several",
-            )),
+            _ => Err(Failure::new("malformed-query", "ask as of a time, a position or a version, not several")),
         }
     }
 
     /// Takes a comma-separated list.
     pub(super) fn list(&mut self, name: &str) -> Result<Vec<String>, Failure> {
         let text = self.text(name)?.unwrap_or_default();
-        let parts: Vec<_> = text
-            .split(',')
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let parts: Vec<_> = text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect();
         if parts.len() > 100 {
-            return Err(Failure::at(
-                "malformed-query",
-                name,
-                format!("{name} lists more than 100"),
-            ));
+            return Err(Failure::at("malformed-query", name, format!("{name} lists more than 100")));
         }
         Ok(parts)
     }
@@ -159,11 +125,7 @@ impl Params {
             None => Ok(()),
             Some((name, _)) => {
                 let name: String = name.chars().take(80).collect();
-                Err(Failure::at(
-                    "malformed-query",
-                    &name,
-                    format!("there is no parameter {name} here"),
-                ))
+                Err(Failure::at("malformed-query", &name, format!("there is no parameter {name} here")))
             }
         }
     }
@@ -177,15 +139,8 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let bad = || {
-            Failure::new(
-                "malformed-path",
-                "the path holds something that cannot be an id",
-            )
-        };
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| bad())?;
+        let bad = || Failure::new("malformed-path", "the path holds something that cannot be an id");
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| bad())?;
         text.parse().map(Self).map_err(|_| bad())
     }
 }

@@ -35,8 +35,7 @@ pub(super) async fn one(
     let min_position = params.min_position()?;
     params.end()?;
     let tenant = caller.tenant.as_str();
-    api.reach_stream("payments", tenant, stream::payment(id), min_position)
-        .await?;
+    api.reach_stream("payments", tenant, stream::payment(id), min_position).await?;
     let answer = payments::by_id(&api.reads(), tenant, id).await?;
     let Some(detail) = answer.value else {
         return Err(Failure::absent("payment"));
@@ -45,7 +44,5 @@ pub(super) async fn one(
         return Err(Failure::absent("payment"));
     };
     let body = PaymentBody::new(payment, detail.version);
-    Ok(Shown::new(&body, answer.position)?
-        .stale(answer.stale)
-        .at_version(detail.version, &headers))
+    Ok(Shown::new(&body, answer.position)?.stale(answer.stale).at_version(detail.version, &headers))
 }

@@ -20,20 +20,14 @@ impl Failure {
     /// A problem of the list.
     #[must_use]
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            problem: Box::new(Problem::of(code, detail)),
-            retry_after_s: None,
-        }
+        Self { problem: Box::new(Problem::of(code, detail)), retry_after_s: None }
     }
 
     /// A problem with one parameter.
     #[must_use]
     pub fn at(code: &'static str, parameter: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let fault = Fault {
-            pointer: parameter.chars().take(80).collect(),
-            detail: detail.clone(),
-        };
+        let fault = Fault { pointer: parameter.chars().take(80).collect(), detail: detail.clone() };
         let mut failure = Self::new(code, detail);
         failure.problem.errors = vec![fault];
         failure
@@ -87,12 +81,8 @@ impl From<BadFilter> for Failure {
 impl From<PageError> for Failure {
     fn from(error: PageError) -> Self {
         match error {
-            PageError::Cursor(bad @ BadCursor::Foreign) => {
-                Self::at("bad-filter", "cursor", bad.to_string())
-            }
-            PageError::Cursor(bad @ BadCursor::Expired) => {
-                Self::at("cursor-expired", "cursor", bad.to_string())
-            }
+            PageError::Cursor(bad @ BadCursor::Foreign) => Self::at("bad-filter", "cursor", bad.to_string()),
+            PageError::Cursor(bad @ BadCursor::Expired) => Self::at("cursor-expired", "cursor", bad.to_string()),
             PageError::Store(error) => error.into(),
         }
     }
@@ -111,15 +101,11 @@ impl From<history::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&*self.problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(problem::CONTENT_TYPE),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

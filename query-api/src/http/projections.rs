@@ -74,27 +74,14 @@ impl From<Standing> for ProjectionBody {
     (status = 200, description = "All of them", body = ProjectionsBody),
     (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(
-    State(api): State<Api>,
-    _caller: Caller,
-    params: Params,
-) -> Result<Shown, Failure> {
+pub(super) async fn list(State(api): State<Api>, _caller: Caller, params: Params) -> Result<Shown, Failure> {
     params.end()?;
     // Whoever asks this asks what is wrong: if the database cannot be read, what was seen last is an answer still.
     let now = api.projections.standings().await;
-    let items: Vec<_> = now
-        .unwrap_or_else(|_| api.projections.positions())
-        .into_iter()
-        .map(ProjectionBody::from)
-        .collect();
+    let items: Vec<_> =
+        now.unwrap_or_else(|_| api.projections.positions()).into_iter().map(ProjectionBody::from).collect();
     let shown = items.iter().map(|item| item.position).min().unwrap_or(0);
-    Shown::new(
-        &ProjectionsBody {
-            head: api.log.head().borrow().position,
-            items,
-        },
-        shown,
-    )
+    Shown::new(&ProjectionsBody { head: api.log.head().borrow().position, items }, shown)
 }
 
 /// Build a read model anew from the first record, beside the one that is read, and put it in its place.

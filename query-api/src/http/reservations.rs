@@ -36,13 +36,8 @@ pub(super) async fn one(
     let min_position = params.min_position()?;
     params.end()?;
     api.reach_log(min_position).await?;
-    let moment: Moment<Reservation> = history::fold_at(
-        &*api.log,
-        caller.tenant.as_str(),
-        &stream::reservation(id),
-        At::Now,
-    )
-    .await?;
+    let moment: Moment<Reservation> =
+        history::fold_at(&*api.log, caller.tenant.as_str(), &stream::reservation(id), At::Now).await?;
     let Some(body) = ReservationBody::new(&moment.state, moment.version) else {
         return Err(Failure::absent("reservation"));
     };

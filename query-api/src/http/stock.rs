@@ -182,16 +182,9 @@ impl From<Movement> for MovementBody {
     (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
     Late,
 ))]
-pub(super) async fn list(
-    State(api): State<Api>,
-    caller: Caller,
-    mut params: Params,
-) -> Result<Shown, Failure> {
+pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
     let limit = params.limit(MOST)?;
-    let after = params
-        .text("cursor")?
-        .map(|text| from_cursor(&text))
-        .transpose()?;
+    let after = params.text("cursor")?.map(|text| from_cursor(&text)).transpose()?;
     let min_position = params.min_position()?;
     params.end()?;
     api.reach("stock_levels", min_position).await?;
@@ -212,13 +205,7 @@ fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
         let (sku, location) = text.split_once('\n')?;
         Some((sku.parse().ok()?, location.parse().ok()?))
     };
-    parts().ok_or_else(|| {
-        Failure::at(
-            "malformed-query",
-            "cursor",
-            "the cursor is none of this list",
-        )
-    })
+    parts().ok_or_else(|| Failure::at("malformed-query", "cursor", "the cursor is none of this list"))
 }
 
 /// How much there is of a SKU, now or as it was.
@@ -244,30 +231,17 @@ pub(super) async fn one(
     let tenant = caller.tenant.as_str();
     let answer = stock_levels::by_sku(&api.reads(), tenant, &sku).await?;
     let mut there = answer.value;
-    there.retain(|stock| {
-        location
-            .as_ref()
-            .is_none_or(|wanted| stock.location == *wanted)
-    });
+    there.retain(|stock| location.as_ref().is_none_or(|wanted| stock.location == *wanted));
     let Some(at) = as_of else {
         let locations: Vec<_> = there.into_iter().map(StockLevelBody::from).collect();
         if locations.is_empty() {
             return Err(Failure::absent("SKU"));
         }
-        let body = SkuBody {
-            sku,
-            position: answer.position,
-            stale: answer.stale,
-            locations,
-        };
+        let body = SkuBody { sku, position: answer.position, stale: answer.stale, locations };
         return Ok(Shown::new(&body, answer.position)?.stale(answer.stale));
     };
     if matches!(at, At::Version(_)) && there.len() > 1 {
-        return Err(Failure::at(
-            "malformed-query",
-            "location",
-            "a version is that of one location's stock: say which",
-        ));
+        return Err(Failure::at("malformed-query", "location", "a version is that of one location's stock: say which"));
     }
     let (mut locations, mut position, mut settled) = (Vec::new(), 0, true);
     for stock in there {
@@ -283,21 +257,13 @@ pub(super) async fn one(
         drop(moment);
         return Err(Failure::absent("SKU"));
     }
-    let body = SkuBody {
-        sku,
-        position,
-        stale: false,
-        locations,
-    };
+    let body = SkuBody { sku, position, stale: false, locations };
     // Which locations there are is read from now, so a location that opens later cannot have been there then.
     Ok(Shown::new(&body, position)?.settled(settled))
 }
 
 fn nowhere() -> stream::StreamName {
-    stream::StreamName {
-        category: stream::STOCK,
-        id: String::new(),
-    }
+    stream::StreamName { category: stream::STOCK, id: String::new() }
 }
 
 /// Every movement of a SKU at a location, newest first.
@@ -332,8 +298,7 @@ pub(super) async fn ledger(
         }
     };
     let name = stream::stock(&location, &sku);
-    api.reach_stream("stock_ledger", tenant, name, min_position)
-        .await?;
+    api.reach_stream("stock_ledger", tenant, name, min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
     if answer.value.is_empty() && before.is_none() {
@@ -347,10 +312,8 @@ fn only_location(stock: Vec<Standing>) -> Result<LocationId, Failure> {
     match (locations.next(), locations.next()) {
         (None, _) => Err(Failure::absent("SKU")),
         (Some(location), None) => Ok(location),
-        (Some(_), Some(_)) => Err(Failure::at(
-            "malformed-query",
-            "location",
-            "the SKU is kept at several locations: say which",
-        )),
+        (Some(_), Some(_)) => {
+            Err(Failure::at("malformed-query", "location", "the SKU is kept at several locations: say which"))
+        }
     }
 }

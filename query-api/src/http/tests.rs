@@ -3,10 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../../projections/src/tests/shop.rs"]
-#[expect(
-    dead_code,
-    reason = "shared with the tests of the read models, which use all of it"
-)]
+#[expect(dead_code, reason = "shared with the tests of the read models, which use all of it")]
 mod shop;
 
 use std::sync::Arc;
@@ -40,64 +37,36 @@ struct Answered {
 
 impl Answered {
     fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 impl Client {
     async fn open(shop: Shop) -> Self {
-        let projections =
-            Projections::open(Options::new(shop.folder.path().join("read")), shop.log())
-                .await
-                .unwrap();
+        let projections = Projections::open(Options::new(shop.folder.path().join("read")), shop.log()).await.unwrap();
         projections.catch_up(None).await.unwrap();
-        let api = Api::new(
-            shop.log(),
-            Arc::clone(&projections),
-            Duration::from_millis(200),
-        );
+        let api = Api::new(shop.log(), Arc::clone(&projections), Duration::from_millis(200));
         let router = router(api).split_for_parts().0;
-        Self {
-            shop,
-            projections,
-            router,
-        }
+        Self { shop, projections, router }
     }
 
     async fn caught_up(&self) {
         self.projections.catch_up(None).await.unwrap();
     }
 
-    async fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        tenant: &str,
-    ) -> Answered {
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], tenant: &str) -> Answered {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::empty()).unwrap();
-        request.extensions_mut().insert(Caller {
-            tenant: tenant.parse().unwrap(),
-        });
+        request.extensions_mut().insert(Caller { tenant: tenant.parse().unwrap() });
         let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 10_000_000).await.unwrap();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap_or(json!("not JSON"))
-        };
-        Answered {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body,
-        }
+        let body =
+            if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(json!("not JSON")) };
+        Answered { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
     async fn get(&self, path: &str) -> Answered {
@@ -110,9 +79,7 @@ impl Client {
 }
 
 fn body(order: &Order, version: u64) -> Value {
-    let Order::Placed(placed) = order else {
-        panic!("not placed")
-    };
+    let Order::Placed(placed) = order else { panic!("not placed") };
     serde_json::to_value(OrderBody::new(placed, version)).unwrap()
 }
 
@@ -135,38 +102,16 @@ async fn an_order_is_answered_with_its_version_its_position_and_the_body_of_its_
     let version = answer.body["version"].as_u64().unwrap();
     assert_eq!(answer.body, client.shown(id, version));
     assert_eq!(answer.header("etag"), format!("\"v{version}\""));
-    assert_eq!(
-        answer.header("daybook-position"),
-        client.shop.head().to_string()
-    );
+    assert_eq!(answer.header("daybook-position"), client.shop.head().to_string());
     let tag = answer.header("etag").to_owned();
     for known in [tag.clone(), format!("\"v1\", W/{tag}"), "*".into()] {
-        let again = client
-            .send(
-                "GET",
-                &format!("/v1/orders/{id}"),
-                &[("if-none-match", &known)],
-                TENANT,
-            )
-            .await;
+        let again = client.send("GET", &format!("/v1/orders/{id}"), &[("if-none-match", &known)], TENANT).await;
         assert_eq!((again.status, again.body), (304, Value::Null), "{known}");
     }
-    let other = client
-        .send(
-            "GET",
-            &format!("/v1/orders/{id}"),
-            &[("if-none-match", "\"v1\"")],
-            TENANT,
-        )
-        .await;
+    let other = client.send("GET", &format!("/v1/orders/{id}"), &[("if-none-match", "\"v1\"")], TENANT).await;
     assert_eq!(other.status, 200);
-    let foreign = client
-        .send("GET", &format!("/v1/orders/{id}"), &[], "another")
-        .await;
-    assert_eq!(
-        (foreign.status, &foreign.body["code"]),
-        (404, &json!("not-found"))
-    );
+    let foreign = client.send("GET", &format!("/v1/orders/{id}"), &[], "another").await;
+    assert_eq!((foreign.status, &foreign.body["code"]), (404, &json!("not-found")));
 }
 
 #[tokio::test]
@@ -183,28 +128,17 @@ async fn as_of_any_moment_is_the_fold_of_the_prefix_and_stays_so() {
     let mut first = Vec::new();
     for round in 0..2 {
         for (at, (position, state)) in moments.iter().enumerate() {
-            let answer = client
-                .get(&format!("/v1/orders/{id}?as_of_position={position}"))
-                .await;
+            let answer = client.get(&format!("/v1/orders/{id}?as_of_position={position}")).await;
             assert_eq!(answer.status, 200);
             let version = answer.body["version"].as_u64().unwrap();
             assert_eq!(answer.body, body(state, version));
             assert_eq!(answer.header("daybook-position"), position.to_string());
             assert!(answer.header("cache-control").contains("immutable"));
-            let by_version = client
-                .get(&format!("/v1/orders/{id}?as_of_version={version}"))
-                .await;
+            let by_version = client.get(&format!("/v1/orders/{id}?as_of_version={version}")).await;
             assert_eq!(by_version.body, answer.body);
-            let events = client
-                .get(&format!("/v1/events?after={}&limit=1", position - 1))
-                .await;
-            let time = events.body["events"][0]["recorded_at"]
-                .as_str()
-                .unwrap()
-                .to_owned();
-            let by_time = client
-                .get(&format!("/v1/orders/{id}?as_of_time={time}"))
-                .await;
+            let events = client.get(&format!("/v1/events?after={}&limit=1", position - 1)).await;
+            let time = events.body["events"][0]["recorded_at"].as_str().unwrap().to_owned();
+            let by_time = client.get(&format!("/v1/orders/{id}?as_of_time={time}")).await;
             assert_eq!(by_time.body, answer.body);
             assert_eq!(by_time.header("daybook-position"), position.to_string());
             if round == 0 {
@@ -216,65 +150,28 @@ async fn as_of_any_moment_is_the_fold_of_the_prefix_and_stays_so() {
         client.shop.cancel(id, Some(1)).await;
         client.caught_up().await;
     }
-    assert_eq!(
-        client
-            .get(&format!("/v1/orders/{id}?as_of_position=1"))
-            .await
-            .status,
-        404,
-        "not placed yet"
-    );
-    assert_eq!(
-        client
-            .get(&format!("/v1/orders/{id}?as_of_version=99"))
-            .await
-            .status,
-        404
-    );
+    assert_eq!(client.get(&format!("/v1/orders/{id}?as_of_position=1")).await.status, 404, "not placed yet");
+    assert_eq!(client.get(&format!("/v1/orders/{id}?as_of_version=99")).await.status, 404);
     for future in ["as_of_position=99999", "as_of_time=2999-01-01T00:00:00Z"] {
         let answer = client.get(&format!("/v1/orders/{id}?{future}")).await;
-        assert_eq!(
-            (answer.status, &answer.body["code"]),
-            (400, &json!("future-instant"))
-        );
+        assert_eq!((answer.status, &answer.body["code"]), (400, &json!("future-instant")));
     }
 }
 
 #[tokio::test]
 async fn the_difference_of_two_moments_names_each_place_with_both_values() {
     let (client, id) = sold().await;
-    let answer = client
-        .get(&format!("/v1/orders/{id}/diff?from=v1&to=v3"))
-        .await;
+    let answer = client.get(&format!("/v1/orders/{id}/diff?from=v1&to=v3")).await;
     assert_eq!(answer.status, 200);
     let changes = answer.body["changes"].as_array().unwrap();
-    let of = |pointer: &str| {
-        changes
-            .iter()
-            .find(|change| change["pointer"] == pointer)
-            .cloned()
-    };
-    assert_eq!(
-        of("/status").unwrap(),
-        json!({"pointer": "/status", "before": "pending", "after": "confirmed"})
-    );
+    let of = |pointer: &str| changes.iter().find(|change| change["pointer"] == pointer).cloned();
+    assert_eq!(of("/status").unwrap(), json!({"pointer": "/status", "before": "pending", "after": "confirmed"}));
     assert!(of("/version").is_none());
-    assert_eq!(
-        (
-            &answer.body["from"]["version"],
-            &answer.body["to"]["version"]
-        ),
-        (&json!(1), &json!(3))
-    );
-    let same = client
-        .get(&format!("/v1/orders/{id}/diff?from=v2&to=v2"))
-        .await;
+    assert_eq!((&answer.body["from"]["version"], &answer.body["to"]["version"]), (&json!(1), &json!(3)));
+    let same = client.get(&format!("/v1/orders/{id}/diff?from=v2&to=v2")).await;
     assert_eq!(same.body["changes"], json!([]));
     let whole = client.get(&format!("/v1/orders/{id}/diff?from=p1")).await;
-    assert!(
-        whole.body["changes"].as_array().unwrap().len() > 10,
-        "from nothing to now"
-    );
+    assert!(whole.body["changes"].as_array().unwrap().len() > 10, "from nothing to now");
 }
 
 #[tokio::test]
@@ -282,25 +179,17 @@ async fn the_list_is_filtered_counted_and_walked() {
     let mut shop = Shop::open();
     shop.trade(30).await;
     let client = Client::open(shop).await;
-    let answer = client
-        .get("/v1/orders?status=completed&count=exact&limit=200")
-        .await;
+    let answer = client.get("/v1/orders?status=completed&count=exact&limit=200").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let found = answer.body["items"].as_array().unwrap();
     assert!(!found.is_empty() && found.iter().all(|order| order["status"] == "completed"));
-    assert_eq!(
-        answer.body["count"],
-        json!({"value": found.len(), "exact": true})
-    );
+    assert_eq!(answer.body["count"], json!({"value": found.len(), "exact": true}));
     let mut path = "/v1/orders?limit=7&placed_at%5Bgte%5D=1970-01-01T00:00:00Z".to_owned();
     let mut met = std::collections::BTreeSet::new();
     loop {
         let page = client.get(&path).await;
         for order in page.body["items"].as_array().unwrap() {
-            assert!(
-                met.insert(order["order_id"].as_str().unwrap().to_owned()),
-                "met twice"
-            );
+            assert!(met.insert(order["order_id"].as_str().unwrap().to_owned()), "met twice");
         }
         let Some(next) = page.body["next"].as_str() else {
             break;
@@ -317,13 +206,7 @@ async fn what_happened_is_told_by_the_stream_the_timeline_and_the_log() {
     let mut path = format!("/v1/orders/{id}/events?limit=2");
     loop {
         let page = client.get(&path).await;
-        versions.extend(
-            page.body["items"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|event| event["version"].as_u64().unwrap()),
-        );
+        versions.extend(page.body["items"].as_array().unwrap().iter().map(|event| event["version"].as_u64().unwrap()));
         let Some(next) = page.body["next"].as_str() else {
             break;
         };
@@ -331,43 +214,22 @@ async fn what_happened_is_told_by_the_stream_the_timeline_and_the_log() {
     }
     let last = *versions.last().unwrap();
     assert_eq!(versions, (1..=last).collect::<Vec<_>>());
-    let timeline = client
-        .get(&format!("/v1/orders/{id}/timeline?limit=200"))
-        .await;
+    let timeline = client.get(&format!("/v1/orders/{id}/timeline?limit=200")).await;
     let entries = timeline.body["items"].as_array().unwrap();
-    assert!(
-        entries.len() as u64 > last,
-        "its payment's and its stock's events are there as well"
-    );
-    assert!(
-        entries
-            .iter()
-            .all(|entry| entry["actor"] == "clerk-7" && entry["summary"].is_string())
-    );
+    assert!(entries.len() as u64 > last, "its payment's and its stock's events are there as well");
+    assert!(entries.iter().all(|entry| entry["actor"] == "clerk-7" && entry["summary"].is_string()));
     let (mut after, mut seen) = (0, Vec::new());
     loop {
-        let page = client
-            .get(&format!("/v1/events?after={after}&limit=3"))
-            .await;
+        let page = client.get(&format!("/v1/events?after={after}&limit=3")).await;
         let events = page.body["events"].as_array().unwrap();
-        seen.extend(
-            events
-                .iter()
-                .map(|event| event["position"].as_u64().unwrap()),
-        );
+        seen.extend(events.iter().map(|event| event["position"].as_u64().unwrap()));
         after = page.body["next"].as_u64().unwrap();
         if after == page.body["head"].as_u64().unwrap() {
             break;
         }
     }
-    assert_eq!(
-        seen,
-        (1..=client.shop.head()).collect::<Vec<_>>(),
-        "no gap and none twice"
-    );
-    let placed = client
-        .get("/v1/events?types=OrderPlaced&streams=order")
-        .await;
+    assert_eq!(seen, (1..=client.shop.head()).collect::<Vec<_>>(), "no gap and none twice");
+    let placed = client.get("/v1/events?types=OrderPlaced&streams=order").await;
     assert_eq!(placed.body["events"].as_array().unwrap().len(), 1);
 }
 
@@ -377,83 +239,38 @@ async fn stock_payments_and_read_models_are_shown() {
     let stock = client.get("/v1/stock/mug").await;
     assert_eq!(stock.status, 200);
     assert_eq!(stock.body["locations"][0]["on_hand"], 97, "100 - 5 + 2");
-    let then = client
-        .get("/v1/stock/MUG?as_of_position=2&location=main")
-        .await;
+    let then = client.get("/v1/stock/MUG?as_of_position=2&location=main").await;
     assert_eq!(then.body["locations"][0]["on_hand"], 100);
     assert!(then.header("cache-control").contains("immutable"));
     let ledger = client.get("/v1/stock/MUG/ledger").await;
-    let moves: Vec<_> = ledger.body["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|m| m["movement"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        moves,
-        ["returned", "shipped", "reserved", "received", "registered"]
-    );
-    assert_eq!(
-        client.get("/v1/stock").await.body["items"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
+    let moves: Vec<_> =
+        ledger.body["items"].as_array().unwrap().iter().map(|m| m["movement"].as_str().unwrap()).collect();
+    assert_eq!(moves, ["returned", "shipped", "reserved", "received", "registered"]);
+    assert_eq!(client.get("/v1/stock").await.body["items"].as_array().unwrap().len(), 1);
     let payment = domain::ids::derived(id.0, "payment");
     let shown = client.get(&format!("/v1/payments/{payment}")).await;
     assert_eq!((shown.status, &shown.body["order_id"]), (200, &json!(id)));
     let standing = client.get("/v1/projections").await;
-    assert_eq!(
-        standing.body["items"].as_array().unwrap().len(),
-        Projections::names().len()
-    );
-    assert!(
-        standing.body["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|item| item["lag"] == 0)
-    );
-    assert_eq!(
-        client
-            .send("POST", "/v1/projections/no_such/rebuild", &[], TENANT)
-            .await
-            .status,
-        404
-    );
+    assert_eq!(standing.body["items"].as_array().unwrap().len(), Projections::names().len());
+    assert!(standing.body["items"].as_array().unwrap().iter().all(|item| item["lag"] == 0));
+    assert_eq!(client.send("POST", "/v1/projections/no_such/rebuild", &[], TENANT).await.status, 404);
 }
 
 #[tokio::test]
 async fn a_read_waits_for_the_position_that_it_asks_for_and_says_so_if_it_does_not_come() {
     let (client, id) = sold().await;
-    let late = client
-        .get(&format!(
-            "/v1/orders/{id}?min_position={}",
-            client.shop.head() + 1
-        ))
-        .await;
-    assert_eq!(
-        (late.status, &late.body["code"]),
-        (503, &json!("not-caught-up"))
-    );
+    let late = client.get(&format!("/v1/orders/{id}?min_position={}", client.shop.head() + 1)).await;
+    assert_eq!((late.status, &late.body["code"]), (503, &json!("not-caught-up")));
     assert_eq!(late.header("retry-after"), "1");
     let token = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&client.projections).run(token.clone()));
     let mut client = client;
     client.shop.take_back(id, 1).await;
-    let own = client
-        .get(&format!(
-            "/v1/orders/{id}?min_position={}",
-            client.shop.head()
-        ))
-        .await;
+    let own = client.get(&format!("/v1/orders/{id}?min_position={}", client.shop.head())).await;
     assert_eq!(own.status, 200);
     let version = own.body["version"].as_u64().unwrap();
     assert_eq!(own.body, client.shown(id, version), "its own write");
-    let rebuild = client
-        .send("POST", "/v1/projections/order_list/rebuild", &[], TENANT)
-        .await;
+    let rebuild = client.send("POST", "/v1/projections/order_list/rebuild", &[], TENANT).await;
     assert_eq!(rebuild.status, 202);
     token.cancel();
     running.await.unwrap();
@@ -526,37 +343,16 @@ async fn bad_input_is_a_documented_problem_and_never_a_5xx() {
     paths.push(format!("/v1/orders?customer={huge}{huge}"));
     for path in paths {
         let answer = client.get(&path).await;
-        let expected = if path.contains("min_position=18446744073709551615") {
-            400..401
-        } else {
-            400..500
-        };
-        assert!(
-            expected.contains(&answer.status),
-            "{path}: {} {}",
-            answer.status,
-            answer.body
-        );
-        assert_eq!(
-            answer.header("content-type"),
-            "application/problem+json",
-            "{path}"
-        );
+        let expected = if path.contains("min_position=18446744073709551615") { 400..401 } else { 400..500 };
+        assert!(expected.contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
         let code = answer.body["code"].as_str().unwrap();
         assert!(
-            schemas::http::code::CODES
-                .iter()
-                .any(|known| known.code == code && known.status == answer.status),
+            schemas::http::code::CODES.iter().any(|known| known.code == code && known.status == answer.status),
             "{path}: {code}"
         );
     }
-    assert_eq!(
-        client
-            .send("DELETE", "/v1/orders", &[], TENANT)
-            .await
-            .status,
-        StatusCode::METHOD_NOT_ALLOWED.as_u16()
-    );
+    assert_eq!(client.send("DELETE", "/v1/orders", &[], TENANT).await.status, StatusCode::METHOD_NOT_ALLOWED.as_u16());
 }
 
 #[test]
@@ -569,10 +365,7 @@ fn every_route_documents_what_it_answers() {
         for (method, operation) in item.as_object().unwrap() {
             let answers = operation["responses"].as_object().unwrap();
             assert!(answers.contains_key("400"), "{method} {path}");
-            assert!(
-                answers.keys().any(|status| status.starts_with('2')),
-                "{method} {path}"
-            );
+            assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path}");
         }
     }
 }
@@ -581,12 +374,7 @@ fn router_description() -> utoipa::openapi::OpenApi {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let shop = Shop::open();
-        let projections =
-            Projections::open(Options::new(shop.folder.path().join("read")), shop.log())
-                .await
-                .unwrap();
-        router(Api::new(shop.log(), projections, Duration::from_secs(1)))
-            .split_for_parts()
-            .1
+        let projections = Projections::open(Options::new(shop.folder.path().join("read")), shop.log()).await.unwrap();
+        router(Api::new(shop.log(), projections, Duration::from_secs(1))).split_for_parts().1
     })
 }

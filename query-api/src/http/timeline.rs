@@ -113,23 +113,11 @@ pub(super) async fn stream(
         return Err(Failure::absent("order"));
     };
     let position = api.log.head().borrow().position;
-    let mut records = api
-        .log
-        .read_stream(&stream, after.saturating_add(1), Direction::Forwards, limit)
-        .await?;
+    let mut records = api.log.read_stream(&stream, after.saturating_add(1), Direction::Forwards, limit).await?;
     records.truncate(limit);
-    let next = records
-        .last()
-        .filter(|record| record.version < last)
-        .map(|record| record.version.to_string());
+    let next = records.last().filter(|record| record.version < last).map(|record| record.version.to_string());
     let items: Vec<EventBody> = records.iter().map(event_body).collect::<Result<_, _>>()?;
-    Shown::page(&Listing {
-        items,
-        next,
-        count: None,
-        position,
-        stale: false,
-    })
+    Shown::page(&Listing { items, next, count: None, position, stale: false })
 }
 
 /// What happened to an order, wherever it was recorded: who, what, why, and what it follows from.
@@ -155,8 +143,7 @@ pub(super) async fn timeline(
     params.end()?;
     api.reach("order_timeline", min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let answer =
-        order_timeline::page(&api.reads(), caller.tenant.as_str(), id, after, wanted).await?;
+    let answer = order_timeline::page(&api.reads(), caller.tenant.as_str(), id, after, wanted).await?;
     if answer.value.is_empty() && after == 0 {
         return Err(Failure::absent("order"));
     }

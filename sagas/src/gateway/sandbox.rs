@@ -111,20 +111,10 @@ impl Sandbox {
             Behaviour::Never => return pending().await,
             _ => 0,
         };
-        if lost > 0
-            && self
-                .book
-                .tried(call.key)
-                .await
-                .is_some_and(|tries| tries <= lost)
-        {
+        if lost > 0 && self.book.tried(call.key).await.is_some_and(|tries| tries <= lost) {
             return match behaviour {
-                Behaviour::Busy(_) => Answer::Later {
-                    after: self.options.busy,
-                },
-                _ => Answer::Unknown {
-                    detail: "the connection broke".into(),
-                },
+                Behaviour::Busy(_) => Answer::Later { after: self.options.busy },
+                _ => Answer::Unknown { detail: "the connection broke".into() },
             };
         }
         let code = match behaviour {
@@ -132,10 +122,7 @@ impl Sandbox {
             Behaviour::NotOurs => Some("unknown-instrument".into()),
             _ => None,
         };
-        let told = self
-            .book
-            .settle(call.clone(), code, (self.options.clock)())
-            .await;
+        let told = self.book.settle(call.clone(), code, (self.options.clock)()).await;
         match behaviour {
             Behaviour::Timeout | Behaviour::Dark(_) => return pending().await,
             Behaviour::Late => tokio::time::sleep(self.options.late).await,
@@ -144,12 +131,10 @@ impl Sandbox {
         match told {
             Some(Told::Done { entry }) => Answer::Done(self.done(&entry)),
             Some(Told::NotDone { code }) => Answer::NotDone { code },
-            Some(Told::OtherRequest) => Answer::Unknown {
-                detail: "refused: the key belongs to another request".into(),
-            },
-            None => Answer::Unknown {
-                detail: "the sandbox's book cannot be written".into(),
-            },
+            Some(Told::OtherRequest) => {
+                Answer::Unknown { detail: "refused: the key belongs to another request".into() }
+            }
+            None => Answer::Unknown { detail: "the sandbox's book cannot be written".into() },
         }
     }
 
@@ -194,20 +179,14 @@ impl PaymentGateway for Sandbox {
             _ => false,
         };
         if silent {
-            return Found::Dark {
-                detail: "no answer".into(),
-            };
+            return Found::Dark { detail: "no answer".into() };
         }
         match self.book.look(call.clone()).await {
             Some(Some(Told::Done { entry })) => Found::Done(self.done(&entry)),
             Some(Some(Told::NotDone { code })) => Found::NotDone { code },
-            Some(Some(Told::OtherRequest)) => Found::Dark {
-                detail: "the key belongs to another request".into(),
-            },
+            Some(Some(Told::OtherRequest)) => Found::Dark { detail: "the key belongs to another request".into() },
             Some(None) => Found::Nothing,
-            None => Found::Dark {
-                detail: "the sandbox's book cannot be read".into(),
-            },
+            None => Found::Dark { detail: "the sandbox's book cannot be read".into() },
         }
     }
 }

@@ -38,11 +38,7 @@ impl IntentKey {
             Verb::Void => (2, Uuid::nil()),
             Verb::Refund { refund_id } => (3, refund_id.0),
         };
-        Self {
-            tenant: tenant.clone(),
-            payment_id,
-            verb,
-        }
+        Self { tenant: tenant.clone(), payment_id, verb }
     }
 }
 
@@ -126,19 +122,11 @@ pub(super) fn key(tenant: &Tenant, record: &Record, verb: Verb) -> Option<Intent
 pub(super) fn settled(tenant: &Tenant, record: &Record, event: &Event) -> Option<IntentKey> {
     let verb = match event {
         Event::Authorised(_) | Event::Declined(_) => Verb::Authorise,
-        Event::Captured(it) => Verb::Capture {
-            capture_id: it.capture_id,
-        },
-        Event::CaptureFailed(it) => Verb::Capture {
-            capture_id: it.capture_id,
-        },
+        Event::Captured(it) => Verb::Capture { capture_id: it.capture_id },
+        Event::CaptureFailed(it) => Verb::Capture { capture_id: it.capture_id },
         Event::Voided(_) | Event::VoidFailed(_) => Verb::Void,
-        Event::RefundSettled(it) => Verb::Refund {
-            refund_id: it.refund_id,
-        },
-        Event::RefundFailed(it) => Verb::Refund {
-            refund_id: it.refund_id,
-        },
+        Event::RefundSettled(it) => Verb::Refund { refund_id: it.refund_id },
+        Event::RefundFailed(it) => Verb::Refund { refund_id: it.refund_id },
         _ => return None,
     };
     key(tenant, record, verb)

@@ -54,15 +54,7 @@ impl Pursuit {
         term: Term,
         cancel: CancellationToken,
     ) -> Self {
-        Self {
-            store,
-            gateway,
-            dispatch,
-            at_once: Semaphore::new(options.at_once),
-            options,
-            term,
-            cancel,
-        }
+        Self { store, gateway, dispatch, at_once: Semaphore::new(options.at_once), options, term, cancel }
     }
 
     /// Pursues a request until the log says that it is settled. `sent_before`: it may have been sent by an earlier life.
@@ -95,9 +87,7 @@ impl Pursuit {
                     last_sent = Instant::now();
                     match self.call(&call, intent).await {
                         Answer::Done(done) => (Some(Settled::Done(done)), false, String::new()),
-                        Answer::NotDone { code } => {
-                            (Some(Settled::NotDone(code)), false, String::new())
-                        }
+                        Answer::NotDone { code } => (Some(Settled::NotDone(code)), false, String::new()),
                         Answer::Unknown { detail } => (None, false, detail),
                         Answer::Later { after } => {
                             tokio::time::sleep(after).await;
@@ -121,8 +111,7 @@ impl Pursuit {
                 return self.settle(intent, &call, settled, asked).await;
             }
             if !unknown {
-                self.record(intent, &call, "unknown", Outcome::Unknown { detail }, None)
-                    .await;
+                self.record(intent, &call, "unknown", Outcome::Unknown { detail }, None).await;
                 unknown = true;
             }
             next = Next::Ask;
@@ -161,10 +150,7 @@ impl Pursuit {
                     payment_id,
                     order_id: payment.order_id,
                     verb: intent.verb,
-                    amount: Money {
-                        amount: intent.amount,
-                        currency: payment.currency,
-                    },
+                    amount: Money { amount: intent.amount, currency: payment.currency },
                     instrument: payment.instrument,
                     authorisation: payment.provider_ref,
                 };
@@ -175,9 +161,7 @@ impl Pursuit {
     }
 
     async fn call(&self, call: &Call, intent: &Intent) -> Answer {
-        let unanswered = || Answer::Unknown {
-            detail: "no answer in time".into(),
-        };
+        let unanswered = || Answer::Unknown { detail: "no answer in time".into() };
         let Ok(_permit) = self.at_once.acquire().await else {
             return unanswered();
         };
@@ -203,9 +187,7 @@ impl Pursuit {
     }
 
     async fn ask(&self, call: &Call, intent: &Intent) -> Found {
-        let unanswered = || Found::Dark {
-            detail: "no answer in time".into(),
-        };
+        let unanswered = || Found::Dark { detail: "no answer in time".into() };
         let Ok(_permit) = self.at_once.acquire().await else {
             return unanswered();
         };
@@ -239,26 +221,14 @@ impl Pursuit {
         };
         let evidence = asked.then(|| "the provider was asked".to_owned());
         loop {
-            self.record(intent, call, name, outcome.clone(), evidence.clone())
-                .await;
+            self.record(intent, call, name, outcome.clone(), evidence.clone()).await;
             tokio::time::sleep(self.options.resend_after).await;
         }
     }
 
-    async fn record(
-        &self,
-        intent: &Intent,
-        call: &Call,
-        name: &str,
-        outcome: Outcome,
-        evidence: Option<String>,
-    ) {
+    async fn record(&self, intent: &Intent, call: &Call, name: &str, outcome: Outcome, evidence: Option<String>) {
         let mut wait = Duration::from_millis(20);
-        let actor = Actor {
-            id: "payments".into(),
-            via: "gateway".into(),
-            on_behalf_of: None,
-        };
+        let actor = Actor { id: "payments".into(), via: "gateway".into(), on_behalf_of: None };
         let order_id = intent.order_id().unwrap_or(call.order_id);
         let mut meta = Metadata::new(actor, order_id.0);
         meta.causation = Some(call.key);
@@ -276,9 +246,7 @@ impl Pursuit {
                 return;
             }
             let id = intent.outcome_id(name);
-            let sent = self
-                .dispatch
-                .dispatch(&call.tenant, id, command, meta.clone());
+            let sent = self.dispatch.dispatch(&call.tenant, id, command, meta.clone());
             match sent.await {
                 Ok(()) => return,
                 Err(DispatchError::Unavailable(detail) | DispatchError::Impossible(detail)) => {

@@ -55,11 +55,7 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that goes on from the checkpoint as it stands now.
-    pub(super) async fn open(
-        setting: &Setting,
-        term: Term,
-        cancel: CancellationToken,
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
         let row = setting.store.consumer(&term.lease().key).await?;
         let checkpoint = row.map(|row| row.checkpoint).unwrap_or_default();
@@ -129,11 +125,7 @@ impl Session {
             return Ok(());
         }
         while let Ok(position) = state.try_get_u64() {
-            let page = self
-                .pursuit
-                .store
-                .read_log(position - 1, &Filter::default(), 1)
-                .await?;
+            let page = self.pursuit.store.read_log(position - 1, &Filter::default(), 1).await?;
             let records: Vec<_> = page.records.into_iter().collect();
             for group in groups(&records) {
                 let Some(tenant) = group.records.first().and_then(tenant) else {
@@ -171,8 +163,7 @@ impl Session {
                 continue;
             };
             for record in group.records {
-                let ours = &*record.stream.category == stream::PAYMENT
-                    || self.outcomes.contains_key(&group.command_id);
+                let ours = &*record.stream.category == stream::PAYMENT || self.outcomes.contains_key(&group.command_id);
                 let Some(recorded) = ours.then(|| decode(record)).flatten() else {
                     continue;
                 };
@@ -238,8 +229,7 @@ impl Session {
             let sent_before = open.position <= self.written_before;
             let pursuit = self.pursuit.clone();
             let unknown = open.unknown;
-            self.tracker
-                .spawn(pursuit.run(*intent, sent_before, unknown, settled));
+            self.tracker.spawn(pursuit.run(*intent, sent_before, unknown, settled));
         }
     }
 
@@ -278,15 +268,8 @@ impl Session {
             return Ok(());
         };
         self.hash = Some(hash);
-        let checkpoint = Checkpoint {
-            position: self.position,
-            hash,
-            state: state.freeze(),
-        };
-        self.pursuit
-            .store
-            .save(self.term.lease(), checkpoint)
-            .await?;
+        let checkpoint = Checkpoint { position: self.position, hash, state: state.freeze() };
+        self.pursuit.store.save(self.term.lease(), checkpoint).await?;
         self.saved = self.position;
         Ok(())
     }

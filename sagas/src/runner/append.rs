@@ -36,20 +36,10 @@ pub(super) struct Work {
 }
 
 pub(super) enum Cause {
-    Start {
-        started: Box<Started>,
-        look_first: bool,
-    },
+    Start { started: Box<Started>, look_first: bool },
     Recorded(Arc<Batch>),
-    Due {
-        timer: String,
-        due_at: Timestamp,
-        evidence: Option<Box<Batch>>,
-    },
-    Undeliverable {
-        command_id: Uuid,
-        detail: String,
-    },
+    Due { timer: String, due_at: Timestamp, evidence: Option<Box<Batch>> },
+    Undeliverable { command_id: Uuid, detail: String },
 }
 
 /// An append on its way.
@@ -65,9 +55,7 @@ impl Session {
     /// Lets a saga react, and puts what it decided on the writer's queue. `None` if nothing follows.
     pub(super) async fn attempt(&mut self, work: Work) -> Result<Option<Flight>, Stopped> {
         let known = match &work.cause {
-            Cause::Start {
-                look_first: false, ..
-            } => self.shelf.get(&work.key).cloned(),
+            Cause::Start { look_first: false, .. } => self.shelf.get(&work.key).cloned(),
             _ => self.find(&work.key).await?,
         };
         let (before, events, saga) = match (known, &work.cause) {
@@ -127,49 +115,27 @@ impl Session {
         let metadata = metadata(correlation, work.causation).encode();
         let written = encode(&events, &metadata)?;
         let last_event = written.last()?.event_id;
-        let version = before.map_or(0, |(version, _)| version)
-            + u64::try_from(written.len()).unwrap_or_default();
+        let version = before.map_or(0, |(version, _)| version) + u64::try_from(written.len()).unwrap_or_default();
         let pending = self.store.append(append::Batch {
             command_id: append_id,
             fingerprint: fingerprint(append_id),
             writes: vec![StreamWrite {
                 stream: work.key.stream(),
-                expected: before.map_or(Expectation::NoStream, |(version, event_id)| {
-                    Expectation::At { version, event_id }
-                }),
+                expected: before
+                    .map_or(Expectation::NoStream, |(version, event_id)| Expectation::At { version, event_id }),
                 events: written,
             }],
         });
         let asked = asked(&events);
-        let commands = if asked.is_empty() {
-            Vec::new()
-        } else {
-            saga.pending()
-        };
-        let commands: Vec<_> = commands
-            .into_iter()
-            .filter(|(id, _)| asked.contains(id))
-            .collect();
-        self.index
-            .update(&work.key, &saga, version, work.at, asked.iter().copied());
-        let loaded = Loaded {
-            saga,
-            version,
-            last_event,
-        };
+        let commands = if asked.is_empty() { Vec::new() } else { saga.pending() };
+        let commands: Vec<_> = commands.into_iter().filter(|(id, _)| asked.contains(id)).collect();
+        self.index.update(&work.key, &saga, version, work.at, asked.iter().copied());
+        let loaded = Loaded { saga, version, last_event };
         self.shelf.put(&work.key, loaded);
         // A letter says what the saga is about, which is read from the shelf: a saga that has just begun is there only now.
-        let letters: Vec<_> = commands
-            .into_iter()
-            .filter_map(|(id, command)| self.letter(&work.key, id, command, append_id))
-            .collect();
-        Some(Flight {
-            work,
-            pending,
-            asked,
-            letters,
-            events,
-        })
+        let letters: Vec<_> =
+            commands.into_iter().filter_map(|(id, command)| self.letter(&work.key, id, command, append_id)).collect();
+        Some(Flight { work, pending, asked, letters, events })
     }
 
     pub(super) fn letter(
@@ -191,13 +157,7 @@ impl Session {
         command: domain::Command,
         meta: schemas::Metadata,
     ) -> Option<Letter> {
-        Some(Letter {
-            key: key.clone(),
-            tenant: key.tenant()?,
-            command_id,
-            command,
-            meta,
-        })
+        Some(Letter { key: key.clone(), tenant: key.tenant()?, command_id, command, meta })
     }
 
     /// Waits for appends, sends what they asked for, and lets those react again that were overtaken.
@@ -224,12 +184,9 @@ impl Session {
                         self.leave_alone(&flight.work.key, flight.work.at);
                         continue;
                     }
-                    Err(
-                        error @ (Error::Closed
-                        | Error::Damaged { .. }
-                        | Error::LeaseLost
-                        | Error::Read(_)),
-                    ) => return Err(error.into()),
+                    Err(error @ (Error::Closed | Error::Damaged { .. } | Error::LeaseLost | Error::Read(_))) => {
+                        return Err(error.into());
+                    }
                     Ok(_) | Err(Error::Unknown(_) | Error::Overloaded) => {}
                 }
                 self.shelf.drop(&flight.work.key);
@@ -319,11 +276,7 @@ impl Session {
         let Some(saga_id) = Self::saga_id(key) else {
             return Ok(());
         };
-        let parked = event::Event::Parked(Parked {
-            reason: "unreadable".into(),
-            detail: why,
-            step: None,
-        });
+        let parked = event::Event::Parked(Parked { reason: "unreadable".into(), detail: why, step: None });
         let append_id = derived(saga_id, &format!("unreadable/{version}"));
         let metadata = metadata(correlation, append_id).encode();
         let Some(events) = encode(std::slice::from_ref(&parked), &metadata) else {
@@ -332,11 +285,7 @@ impl Session {
         let pending = self.store.append(append::Batch {
             command_id: append_id,
             fingerprint: fingerprint(append_id),
-            writes: vec![StreamWrite {
-                stream: key.stream(),
-                expected: Expectation::At { version, event_id },
-                events,
-            }],
+            writes: vec![StreamWrite { stream: key.stream(), expected: Expectation::At { version, event_id }, events }],
         });
         if let Err(error) = pending.await {
             tracing::error!(saga = %key.stream(), %error, "an unreadable saga cannot be parked");
@@ -350,19 +299,10 @@ fn react(saga: &Saga, work: &Work) -> Vec<event::Event> {
     let trigger = match &work.cause {
         Cause::Start { .. } => return Vec::new(),
         Cause::Recorded(batch) => Trigger::Recorded(batch),
-        Cause::Due {
-            timer,
-            due_at,
-            evidence,
-        } => Trigger::Due {
-            timer,
-            due_at: *due_at,
-            evidence: evidence.as_deref(),
-        },
-        Cause::Undeliverable { command_id, detail } => Trigger::Undeliverable {
-            command_id: *command_id,
-            detail,
-        },
+        Cause::Due { timer, due_at, evidence } => {
+            Trigger::Due { timer, due_at: *due_at, evidence: evidence.as_deref() }
+        }
+        Cause::Undeliverable { command_id, detail } => Trigger::Undeliverable { command_id: *command_id, detail },
     };
     let reacted = catch_unwind(AssertUnwindSafe(|| saga.react(trigger, work.at)));
     reacted.unwrap_or_else(|_| {

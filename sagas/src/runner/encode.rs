@@ -10,9 +10,7 @@ use uuid::Uuid;
 pub(super) fn encode(events: &[event::Event], metadata: &bytes::Bytes) -> Option<Vec<NewEvent>> {
     let encode = |event: &event::Event| {
         let encoded = schemas::registry::encode(&Event::Saga(event.clone()));
-        let encoded = encoded
-            .inspect_err(|error| tracing::error!(%error, "a saga's event cannot be written"))
-            .ok()?;
+        let encoded = encoded.inspect_err(|error| tracing::error!(%error, "a saga's event cannot be written")).ok()?;
         Some(NewEvent {
             event_id: Uuid::now_v7(),
             kind: encoded.kind,
@@ -34,11 +32,7 @@ pub(super) fn fingerprint(append_id: Uuid) -> [u8; 32] {
 
 /// Who wrote it, and what it belongs to.
 pub(super) fn metadata(correlation: Uuid, causation: Uuid) -> Metadata {
-    let actor = Actor {
-        id: "sagas".into(),
-        via: "saga".into(),
-        on_behalf_of: None,
-    };
+    let actor = Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
     let mut metadata = Metadata::new(actor, correlation);
     metadata.causation = Some(causation);
     metadata

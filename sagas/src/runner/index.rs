@@ -78,10 +78,7 @@ impl Index {
         }
         if !self.open.contains_key(key) {
             let correlated = (key.tenant.clone(), about.correlation);
-            self.by_correlation
-                .entry(correlated)
-                .or_default()
-                .push(key.clone());
+            self.by_correlation.entry(correlated).or_default().push(key.clone());
             let entry = Entry {
                 correlation: about.correlation,
                 since: at,
@@ -106,10 +103,7 @@ impl Index {
         }
         for command_id in new {
             entry.commands.push(command_id);
-            let unanswered = Unanswered {
-                key: key.clone(),
-                sent: Instant::now(),
-            };
+            let unanswered = Unanswered { key: key.clone(), sent: Instant::now() };
             self.unanswered.insert(command_id, unanswered);
         }
     }
@@ -148,9 +142,7 @@ impl Index {
     }
 
     pub(super) fn correlated(&self, tenant: &Arc<str>, correlation: Uuid) -> &[Key] {
-        self.by_correlation
-            .get(&(tenant.clone(), correlation))
-            .map_or(&[], Vec::as_slice)
+        self.by_correlation.get(&(tenant.clone(), correlation)).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn asked_by(&self, command_id: Uuid) -> Option<&Key> {
@@ -185,9 +177,7 @@ impl Index {
     pub(super) fn drop_timer(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
         self.timers.remove(&(due_at, key.clone(), timer.to_owned()));
         if let Some(entry) = self.open.get_mut(key) {
-            entry
-                .timers
-                .retain(|(name, due)| name != timer || *due != due_at);
+            entry.timers.retain(|(name, due)| name != timer || *due != due_at);
         }
     }
 
@@ -200,20 +190,14 @@ impl Index {
             .take(limit)
             .map(|(command_id, it)| {
                 let since = now - std::mem::replace(&mut it.sent, now);
-                Overdue {
-                    command_id: *command_id,
-                    key: it.key.clone(),
-                    since,
-                }
+                Overdue { command_id: *command_id, key: it.key.clone(), since }
             })
             .collect()
     }
 
     pub(super) fn measure(&self, now: Timestamp, kinds: &[&'static str]) -> Measures {
-        let mut counts: BTreeMap<Arc<str>, (usize, usize)> = kinds
-            .iter()
-            .map(|kind| (Arc::from(*kind), (0, 0)))
-            .collect();
+        let mut counts: BTreeMap<Arc<str>, (usize, usize)> =
+            kinds.iter().map(|kind| (Arc::from(*kind), (0, 0))).collect();
         let mut oldest = now;
         for (key, entry) in &self.open {
             let count = counts.entry(key.kind.clone()).or_default();
@@ -231,11 +215,7 @@ impl Index {
     }
 
     /// Which sagas are open, as bytes; `None` if they do not fit into a consumer row. `partitioned`: those of one partition.
-    pub(super) fn encode(
-        &self,
-        left_alone: &HashMap<Key, Timestamp>,
-        partitioned: bool,
-    ) -> Option<Bytes> {
+    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Option<Bytes> {
         let mut names: Vec<&str> = Vec::new();
         let mut number: HashMap<&str, u16> = HashMap::new();
         let mut rows = BytesMut::with_capacity(self.open.len() * 28);
@@ -300,11 +280,7 @@ pub(super) fn decode(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Ti
         let kind = names.get(usize::from(state.try_get_u16().ok()?))?.clone();
         let subject = Uuid::from_u128(state.try_get_u128().ok()?);
         let since = Timestamp::from_micros(state.try_get_i64().ok()?);
-        let key = Key {
-            tenant,
-            kind,
-            subject,
-        };
+        let key = Key { tenant, kind, subject };
         open.push((key, since));
     }
     Some(open)
@@ -316,11 +292,8 @@ mod tests {
 
     #[test]
     fn what_is_open_is_read_again_and_foreign_bytes_are_not_taken_for_it() {
-        let key = |kind: &str, subject| Key {
-            tenant: "main".into(),
-            kind: kind.into(),
-            subject: Uuid::from_u128(subject),
-        };
+        let key =
+            |kind: &str, subject| Key { tenant: "main".into(), kind: kind.into(), subject: Uuid::from_u128(subject) };
         let at = Timestamp::from_micros(77);
         let open = HashMap::from([(key("checkout", 1), at), (key("refund", 2), at)]);
         let encode = |partitioned| Index::default().encode(&open, partitioned);

@@ -31,13 +31,7 @@ pub(super) struct Loaded {
 pub(super) enum Found {
     Nothing,
     Saga(Box<Loaded>),
-    Unreadable {
-        version: Version,
-        last_event: Uuid,
-        correlation: Uuid,
-        told: bool,
-        why: Unloadable,
-    },
+    Unreadable { version: Version, last_event: Uuid, correlation: Uuid, told: bool, why: Unloadable },
 }
 
 impl Found {
@@ -67,11 +61,7 @@ impl Key {
     /// The saga whose stream this is.
     pub(super) fn parse(stream: &StreamId) -> Option<Self> {
         let (kind, subject) = stream.id.split_once('-')?;
-        Some(Self {
-            tenant: stream.tenant.clone(),
-            kind: kind.into(),
-            subject: subject.parse().ok()?,
-        })
+        Some(Self { tenant: stream.tenant.clone(), kind: kind.into(), subject: subject.parse().ok()? })
     }
 }
 
@@ -92,18 +82,11 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
     let loaded = if events.len() == records.len() {
         Saga::load(&tenant, &events)
     } else {
-        Err(Unloadable::Input {
-            kind: key.kind.to_string(),
-            problem: "one of its events cannot be read".into(),
-        })
+        Err(Unloadable::Input { kind: key.kind.to_string(), problem: "one of its events cannot be read".into() })
     };
     Ok(match loaded {
         Ok(None) => Found::Nothing,
-        Ok(Some(saga)) => Found::Saga(Box::new(Loaded {
-            saga,
-            version,
-            last_event,
-        })),
+        Ok(Some(saga)) => Found::Saga(Box::new(Loaded { saga, version, last_event })),
         Err(why) => Found::Unreadable {
             version,
             last_event,
@@ -123,11 +106,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn new(most: usize) -> Self {
-        Self {
-            most,
-            sagas: HashMap::new(),
-            order: VecDeque::new(),
-        }
+        Self { most, sagas: HashMap::new(), order: VecDeque::new() }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Loaded> {
@@ -189,20 +168,13 @@ impl Session {
                 self.shelf.put(key, (*loaded).clone());
                 Ok(Some(*loaded))
             }
-            Found::Unreadable {
-                version,
-                last_event,
-                correlation,
-                told,
-                why,
-            } => {
+            Found::Unreadable { version, last_event, correlation, told, why } => {
                 let newer = matches!(why, Unloadable::Unknown { .. });
                 meters::left_alone(if newer { "newer" } else { "unreadable" });
                 tracing::error!(saga = %key.stream(), %why, "a saga is left alone");
                 if !newer && !told {
                     let why = why.to_string();
-                    self.park_unreadable(key, (version, last_event), correlation, why)
-                        .await?;
+                    self.park_unreadable(key, (version, last_event), correlation, why).await?;
                 }
                 self.leave_alone(key, since);
                 Ok(None)
@@ -217,12 +189,7 @@ impl Session {
     }
 
     /// Takes an open saga that another life started, and sends what it asked for and nobody accepted.
-    pub(super) async fn adopt(
-        &mut self,
-        key: &Key,
-        loaded: Loaded,
-        since: Timestamp,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn adopt(&mut self, key: &Key, loaded: Loaded, since: Timestamp) -> Result<(), Stopped> {
         if loaded.saga.state().ended.is_some() {
             self.shelf.drop(key);
             self.index.forget(key);
@@ -239,8 +206,7 @@ impl Session {
                 unsent.push((command_id, command));
             }
         }
-        self.index
-            .update(key, &loaded.saga, loaded.version, since, unheard);
+        self.index.update(key, &loaded.saga, loaded.version, since, unheard);
         self.index.keep_since(key, since);
         for (command_id, command) in unsent {
             if let Some(letter) = self.letter(key, command_id, command, command_id) {
@@ -305,12 +271,7 @@ impl Session {
         Ok(orders)
     }
 
-    async fn order_at(
-        &self,
-        tenant: &Tenant,
-        order_id: OrderId,
-        version: Version,
-    ) -> Result<Order, Error> {
+    async fn order_at(&self, tenant: &Tenant, order_id: OrderId, version: Version) -> Result<Order, Error> {
         let stream = stream_id(tenant, &stream::order(order_id));
         let pick = |event| match event {
             Event::Order(event) => Some(event),
@@ -320,11 +281,7 @@ impl Session {
     }
 
     /// A saga that somebody else appended to (an operator, say) is read again and goes on from there.
-    pub(super) async fn reread(
-        &mut self,
-        record: &Record,
-        key: Key,
-    ) -> Result<Option<Work>, Stopped> {
+    pub(super) async fn reread(&mut self, record: &Record, key: Key) -> Result<Option<Work>, Stopped> {
         self.shelf.drop(&key);
         let Some(loaded) = self.find(&key).await? else {
             return Ok(None);

@@ -148,23 +148,15 @@ impl Shared {
             if !self.term.holds() {
                 return;
             }
-            let sent = self.dispatch.dispatch(
-                &letter.tenant,
-                letter.command_id,
-                letter.command.clone(),
-                letter.meta.clone(),
-            );
+            let sent =
+                self.dispatch.dispatch(&letter.tenant, letter.command_id, letter.command.clone(), letter.meta.clone());
             let result = sent.await;
             drop(permit);
             match result {
                 Ok(()) => return meters::dispatched(service, "accepted"),
                 Err(DispatchError::Impossible(detail)) => {
                     meters::dispatched(service, "impossible");
-                    let undeliverable = Undeliverable {
-                        key: letter.key,
-                        command_id: letter.command_id,
-                        detail,
-                    };
+                    let undeliverable = Undeliverable { key: letter.key, command_id: letter.command_id, detail };
                     // Nobody listens any more only while the runner stops; the log still has what was asked.
                     drop(self.failed.send(undeliverable));
                     return;

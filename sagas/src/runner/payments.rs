@@ -21,11 +21,7 @@ pub(super) struct Payments {
 
 impl Payments {
     pub(super) fn new(most: usize) -> Self {
-        Self {
-            most,
-            known: HashMap::new(),
-            order: VecDeque::new(),
-        }
+        Self { most, known: HashMap::new(), order: VecDeque::new() }
     }
 
     /// The payment that these events happened to, right after them.
@@ -41,8 +37,7 @@ impl Payments {
                 _ => None,
             })
         };
-        let (Some((first, _)), Some((last, _))) = (payments().next(), payments().next_back())
-        else {
+        let (Some((first, _)), Some((last, _))) = (payments().next(), payments().next_back()) else {
             return Ok(None);
         };
         let Ok(payment_id) = first.stream.parse::<PaymentId>() else {
@@ -73,11 +68,7 @@ impl Payments {
         };
         let version = last.version;
         self.keep(key, version, payment.clone());
-        Ok(Some(PaymentSeen {
-            payment_id,
-            version,
-            payment,
-        }))
+        Ok(Some(PaymentSeen { payment_id, version, payment }))
     }
 
     fn keep(&mut self, key: (Tenant, PaymentId), version: Version, payment: Arc<Payment>) {

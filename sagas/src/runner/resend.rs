@@ -25,11 +25,7 @@ impl Session {
             return Ok(());
         };
         for overdue in self.index.overdue(before, RESENDING) {
-            let Overdue {
-                command_id,
-                key,
-                since,
-            } = overdue;
+            let Overdue { command_id, key, since } = overdue;
             if let Some(receipt) = self.store.command(command_id).await? {
                 // It was carried out: its answer comes through the feed, or has come and passed by.
                 if receipt.last_position <= self.position {
@@ -42,18 +38,13 @@ impl Session {
                 continue;
             };
             let asked = loaded.saga.pending().into_iter();
-            let letter = asked
-                .filter(|(id, _)| *id == command_id)
-                .find_map(|(id, command)| self.letter(&key, id, command, id));
+            let letter =
+                asked.filter(|(id, _)| *id == command_id).find_map(|(id, command)| self.letter(&key, id, command, id));
             match letter {
                 None => self.index.answered(command_id),
                 Some(letter) => match self.outbox.put_aside(&letter, since).await {
                     Some(detail) => {
-                        let told = Undeliverable {
-                            key: letter.key,
-                            command_id,
-                            detail,
-                        };
+                        let told = Undeliverable { key: letter.key, command_id, detail };
                         self.tell_undeliverable(told).await?;
                     }
                     None => {
@@ -73,22 +64,10 @@ impl Session {
         let length = receipt.last_position + 1 - receipt.first_position;
         let page = self
             .store
-            .read_log(
-                receipt.first_position - 1,
-                &Filter::default(),
-                usize::try_from(length).unwrap_or(usize::MAX),
-            )
+            .read_log(receipt.first_position - 1, &Filter::default(), usize::try_from(length).unwrap_or(usize::MAX))
             .await?;
-        let records: Vec<_> = page
-            .records
-            .into_iter()
-            .filter(|record| record.command_id == command_id)
-            .collect();
-        let group = Group {
-            records: &records,
-            command_id,
-            recorded_at: Timestamp::from_micros(receipt.recorded_at),
-        };
+        let records: Vec<_> = page.records.into_iter().filter(|record| record.command_id == command_id).collect();
+        let group = Group { records: &records, command_id, recorded_at: Timestamp::from_micros(receipt.recorded_at) };
         let mut flights = Vec::new();
         self.group(&group, &mut flights).await?;
         self.settle(flights).await

@@ -37,11 +37,7 @@ pub(super) fn correlation(record: &Record) -> Option<Uuid> {
 
 impl Session {
     /// Lets every saga react that a command's records concern.
-    pub(super) async fn group(
-        &mut self,
-        group: &Group<'_>,
-        flights: &mut Vec<Flight>,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn group(&mut self, group: &Group<'_>, flights: &mut Vec<Flight>) -> Result<(), Stopped> {
         let Some(first) = group.records.first() else {
             return Ok(());
         };
@@ -73,15 +69,8 @@ impl Session {
             let flight = self.tell_unreadable_answer(key, group).await?;
             flights.extend(flight);
         }
-        let payment = self
-            .payments
-            .after(self.store.as_ref(), &tenant, &events)
-            .await?;
-        let batch = Arc::new(Batch {
-            command_id: group.command_id,
-            events,
-            payment,
-        });
+        let payment = self.payments.after(self.store.as_ref(), &tenant, &events).await?;
+        let batch = Arc::new(Batch { command_id: group.command_id, events, payment });
         let last = group.records.last().unwrap_or(first);
         for key in concerned {
             let work = Work {
@@ -101,19 +90,12 @@ impl Session {
     }
 
     /// Nobody can tell what came of a command whose answer cannot be read: a person has to look.
-    async fn tell_unreadable_answer(
-        &mut self,
-        key: Key,
-        group: &Group<'_>,
-    ) -> Result<Option<Flight>, Stopped> {
+    async fn tell_unreadable_answer(&mut self, key: Key, group: &Group<'_>) -> Result<Option<Flight>, Stopped> {
         let work = Work {
             append_id: format!("unreadable/{}", group.command_id),
             causation: group.command_id,
             at: group.recorded_at,
-            cause: Cause::Undeliverable {
-                command_id: group.command_id,
-                detail: "its answer cannot be read".into(),
-            },
+            cause: Cause::Undeliverable { command_id: group.command_id, detail: "its answer cannot be read".into() },
             key,
         };
         self.attempt(work).await
@@ -131,9 +113,7 @@ impl Session {
             if may_start(&recorded.stream, &recorded.event).is_none() {
                 continue;
             }
-            let same = |record: &&Record| {
-                record.version == recorded.version && record.stream.id == recorded.stream
-            };
+            let same = |record: &&Record| record.version == recorded.version && record.stream.id == recorded.stream;
             let Some(record) = group.records.iter().find(same) else {
                 continue;
             };
@@ -164,10 +144,7 @@ impl Session {
                 append_id: format!("at/{}", record.position),
                 causation: record.event_id,
                 at: group.recorded_at,
-                cause: Cause::Start {
-                    started: Box::new(started),
-                    look_first: record.position <= self.written_before,
-                },
+                cause: Cause::Start { started: Box::new(started), look_first: record.position <= self.written_before },
                 key,
             };
             flights.extend(self.attempt(work).await?);
@@ -176,11 +153,7 @@ impl Session {
     }
 
     /// Records of sagas: mostly those that this session wrote. Others are of an earlier life, or of an operator.
-    async fn sagas_own(
-        &mut self,
-        group: &Group<'_>,
-        flights: &mut Vec<Flight>,
-    ) -> Result<(), Stopped> {
+    async fn sagas_own(&mut self, group: &Group<'_>, flights: &mut Vec<Flight>) -> Result<(), Stopped> {
         for record in group.records {
             let Some(key) = Key::parse(&record.stream) else {
                 continue;

@@ -71,11 +71,7 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that goes on from the checkpoint as it stands now.
-    pub(super) async fn open(
-        setting: &Setting,
-        term: Term,
-        cancel: CancellationToken,
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
         let (failed, undeliverable) = mpsc::unbounded_channel();
         let row = setting.store.consumer(&term.lease().key).await?;
@@ -121,16 +117,10 @@ impl Session {
 
     /// Whether what belongs to this correlation is a matter of this setting.
     pub(super) fn is_ours(&self, tenant: &str, correlation: Uuid) -> bool {
-        self.options
-            .partition
-            .is_none_or(|partition| of_correlation(tenant, correlation) == partition)
+        self.options.partition.is_none_or(|partition| of_correlation(tenant, correlation) == partition)
     }
 
-    pub(super) async fn run(
-        &mut self,
-        feed: &mut dyn Feed,
-        cancel: &CancellationToken,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn run(&mut self, feed: &mut dyn Feed, cancel: &CancellationToken) -> Result<(), Stopped> {
         self.reopen().await?;
         feed.seek(self.position);
         let term = self.term.clone();
@@ -205,28 +195,20 @@ impl Session {
         }
         if page.next > self.position {
             self.position = page.next;
-            self.hash = last
-                .filter(|last| last.position == page.next)
-                .map(|last| last.hash);
+            self.hash = last.filter(|last| last.position == page.next).map(|last| last.hash);
         }
         self.caught_up = page.next >= page.head;
         self.shelf.trim();
         Ok(())
     }
 
-    pub(super) async fn tell_undeliverable(
-        &mut self,
-        failed: Undeliverable,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn tell_undeliverable(&mut self, failed: Undeliverable) -> Result<(), Stopped> {
         let at = self.now();
         let work = Work {
             append_id: format!("undeliverable/{}", failed.command_id),
             causation: failed.command_id,
             at,
-            cause: Cause::Undeliverable {
-                command_id: failed.command_id,
-                detail: failed.detail,
-            },
+            cause: Cause::Undeliverable { command_id: failed.command_id, detail: failed.detail },
             key: failed.key,
         };
         let flight = self.attempt(work).await?;
@@ -291,11 +273,7 @@ impl Session {
             return Ok(());
         };
         self.hash = Some(hash);
-        let checkpoint = Checkpoint {
-            position: self.position,
-            hash,
-            state,
-        };
+        let checkpoint = Checkpoint { position: self.position, hash, state };
         self.store.save(self.term.lease(), checkpoint).await?;
         self.saved = self.position;
         Ok(())

@@ -12,11 +12,7 @@ use crate::{Stopped, meters};
 
 impl Session {
     pub(super) async fn fire_timers(&mut self) -> Result<(), Stopped> {
-        let now = if self.caught_up {
-            self.now()
-        } else {
-            self.seen_at
-        };
+        let now = if self.caught_up { self.now() } else { self.seen_at };
         let due = self.index.due(now, self.options.timers_at_once);
         if due.is_empty() {
             return Ok(());
@@ -35,9 +31,7 @@ impl Session {
                 let store = store.clone();
                 async move {
                     let found = match (wanted, key.tenant()) {
-                        (Some(name), Some(tenant)) => {
-                            Some(Box::new(evidence(store.as_ref(), &tenant, &name).await?))
-                        }
+                        (Some(name), Some(tenant)) => Some(Box::new(evidence(store.as_ref(), &tenant, &name).await?)),
                         _ => None,
                     };
                     Ok::<_, event_store::Error>((due_at, key, timer, found))
@@ -54,11 +48,7 @@ impl Session {
                 append_id: format!("timer/{timer}/{}", due_at.micros()),
                 causation: Self::saga_id(&key).unwrap_or_default(),
                 at: now.max(due_at),
-                cause: Cause::Due {
-                    timer: timer.clone(),
-                    due_at,
-                    evidence,
-                },
+                cause: Cause::Due { timer: timer.clone(), due_at, evidence },
                 key: key.clone(),
             };
             match self.attempt(work).await? {

@@ -121,12 +121,7 @@ impl EventStore for Faulty {
         self.inner.stream_head(stream).await
     }
 
-    async fn read_log(
-        &self,
-        after: Position,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         self.up()?;
         self.inner.read_log(after, filter, limit).await
     }
@@ -148,12 +143,7 @@ impl EventStore for Faulty {
         self.inner.now()
     }
 
-    async fn acquire(
-        &self,
-        key: &ConsumerKey,
-        owner: &str,
-        lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error> {
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         self.up()?;
         self.inner.acquire(key, owner, lease_us).await
     }
@@ -222,11 +212,7 @@ pub(crate) struct Counting {
 
 impl Counting {
     pub(crate) fn new(inner: Arc<dyn Dispatch>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            sent: AtomicUsize::new(0),
-            gate: Gate::default(),
-        })
+        Arc::new(Self { inner, sent: AtomicUsize::new(0), gate: Gate::default() })
     }
 
     pub(crate) fn sent(&self) -> usize {
@@ -305,11 +291,7 @@ impl Dispatch for Queue {
                     tokio::time::sleep(Duration::from_millis(late as u64)).await;
                 }
                 // At least once: a queue delivers again what was not carried out.
-                while inner
-                    .dispatch(&tenant, command_id, command.clone(), meta.clone())
-                    .await
-                    .is_err()
-                {
+                while inner.dispatch(&tenant, command_id, command.clone(), meta.clone()).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             });
@@ -363,11 +345,7 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(inner: Arc<dyn PaymentGateway>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            calls: AtomicUsize::new(0),
-            gate: Gate::default(),
-        })
+        Arc::new(Self { inner, calls: AtomicUsize::new(0), gate: Gate::default() })
     }
 
     pub(crate) fn calls(&self) -> usize {

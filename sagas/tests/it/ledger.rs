@@ -24,10 +24,7 @@ use super::shop::{Shop, tenant};
 pub(crate) async fn log(store: &dyn EventStore) -> Vec<Record> {
     let (mut records, mut after) = (Vec::new(), 0);
     loop {
-        let page = store
-            .read_log(after, &Filter::default(), 10_000)
-            .await
-            .unwrap();
+        let page = store.read_log(after, &Filter::default(), 10_000).await.unwrap();
         records.extend(page.records);
         if page.next <= after {
             return records;
@@ -56,25 +53,12 @@ pub(crate) async fn reconcile(shop: &Shop) {
         let Payment::Requested(payment) = shop.payment(order_id).await else {
             panic!("the provider knows a payment that nobody asked for: {account:?}");
         };
-        let ours = (
-            payment.authorised,
-            payment.captured,
-            payment.refunded,
-            payment.voided,
-        );
-        let theirs = (
-            account.authorised,
-            account.captured,
-            account.refunded,
-            account.voided,
-        );
+        let ours = (payment.authorised, payment.captured, payment.refunded, payment.voided);
+        let theirs = (account.authorised, account.captured, account.refunded, account.voided);
         assert_eq!(ours, theirs, "{order_id}");
     }
     let entries = shop.sandbox.entries().await.unwrap();
-    let mut done: Vec<_> = entries
-        .iter()
-        .filter(|entry| entry.code.is_none())
-        .collect();
+    let mut done: Vec<_> = entries.iter().filter(|entry| entry.code.is_none()).collect();
     done.sort_by_key(|entry| (entry.payment_id, entry.verb.clone()));
     for pair in done.windows(2) {
         let same = (pair[0].payment_id, &pair[0].verb) == (pair[1].payment_id, &pair[1].verb);
@@ -124,11 +108,7 @@ pub(crate) async fn laws_hold(shop: &Shop, orders: &[OrderId]) {
     }
     for (location, sku) in stocks.values() {
         let id = id_of(&tenant(), &stream::stock(location, sku));
-        let (stock, _) = shop
-            .services
-            .load::<Stock>(&id, services::stocked)
-            .await
-            .unwrap();
+        let (stock, _) = shop.services.load::<Stock>(&id, services::stocked).await.unwrap();
         laws::stock::check(&stock).unwrap();
     }
     for order_id in orders {
@@ -139,8 +119,7 @@ pub(crate) async fn laws_hold(shop: &Shop, orders: &[OrderId]) {
         laws::order::check(&order).unwrap();
         laws::order::check_settled(&order).unwrap();
         laws::payment::check(&payment).unwrap();
-        laws::crossing::check(&order, &payment, held, false)
-            .unwrap_or_else(|broken| panic!("{order_id}: {broken:?}"));
+        laws::crossing::check(&order, &payment, held, false).unwrap_or_else(|broken| panic!("{order_id}: {broken:?}"));
     }
 }
 
@@ -151,10 +130,7 @@ pub(crate) async fn all_came_through_their_doors(shop: &Shop) -> BTreeMap<String
     let by_id: HashMap<Uuid, &Record> = log.iter().map(|it| (it.event_id, it)).collect();
     let mut by_command: HashMap<Uuid, Vec<&Record>> = HashMap::new();
     for record in &log {
-        by_command
-            .entry(record.command_id)
-            .or_default()
-            .push(record);
+        by_command.entry(record.command_id).or_default().push(record);
     }
     let mut doors = HashMap::new();
     let mut kinds = BTreeMap::new();

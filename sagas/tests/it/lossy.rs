@@ -41,11 +41,7 @@ async fn three_ways(shop: &mut Shop) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_wiped_queue_lost_is_sent_again() {
     let mut shop = Shop::open(0).await;
-    let queue = Arc::new(Queue {
-        lost_first: 12,
-        lost_every: 7,
-        ..Queue::new(shop.services.clone())
-    });
+    let queue = Arc::new(Queue { lost_first: 12, lost_every: 7, ..Queue::new(shop.services.clone()) });
     let life = shop.join_with("a", shop.store.clone(), queue.clone());
     three_ways(&mut shop).await;
     assert!(queue.lost.load(Ordering::SeqCst) > 12);
@@ -55,10 +51,7 @@ async fn what_a_wiped_queue_lost_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_twice_and_in_another_order_is_carried_out_once() {
     let mut shop = Shop::open(0).await;
-    let queue = Arc::new(Queue {
-        jumbled: true,
-        ..Queue::new(shop.services.clone())
-    });
+    let queue = Arc::new(Queue { jumbled: true, ..Queue::new(shop.services.clone()) });
     let life = shop.join_with("a", shop.store.clone(), queue.clone());
     three_ways(&mut shop).await;
     assert!(queue.repeated.load(Ordering::SeqCst) > 20);
@@ -69,11 +62,8 @@ async fn what_comes_twice_and_in_another_order_is_carried_out_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_service_puts_aside_parks_its_saga() {
     let mut shop = Shop::open(0).await;
-    let broken = Arc::new(Broken {
-        inner: shop.services.clone(),
-        aside: Mutex::default(),
-        mended: AtomicBool::new(false),
-    });
+    let broken =
+        Arc::new(Broken { inner: shop.services.clone(), aside: Mutex::default(), mended: AtomicBool::new(false) });
     let life = shop.join_with("a", shop.store.clone(), broken.clone());
     let mut orders = Vec::new();
     for number in 1..=3 {
@@ -84,18 +74,13 @@ async fn what_a_service_puts_aside_parks_its_saga() {
         let log = shop.store.read_log(0, &Filter::default(), 100_000).await;
         let parked = log.unwrap().records.into_iter();
         let parked = parked.filter(|record| &*record.kind == "SagaParked");
-        parked
-            .map(|record| String::from_utf8_lossy(&record.data).into_owned())
-            .collect::<Vec<_>>()
+        parked.map(|record| String::from_utf8_lossy(&record.data).into_owned()).collect::<Vec<_>>()
     };
     while parked().await.len() < orders.len() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for told in parked().await {
-        assert!(
-            told.contains("undeliverable") && told.contains("a shelf is gone"),
-            "{told}"
-        );
+        assert!(told.contains("undeliverable") && told.contains("a shelf is gone"), "{told}");
     }
     assert!(broken.aside.lock().unwrap().len() >= orders.len());
     broken.mended.store(true, Ordering::SeqCst);
@@ -109,10 +94,7 @@ async fn what_a_service_puts_aside_parks_its_saga() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_lost_is_sent_again_by_whoever_comes_next() {
     let mut shop = Shop::open(0).await;
-    let dark = Arc::new(Queue {
-        lost_first: usize::MAX,
-        ..Queue::new(shop.services.clone())
-    });
+    let dark = Arc::new(Queue { lost_first: usize::MAX, ..Queue::new(shop.services.clone()) });
     let life = shop.join_with("a", shop.store.clone(), dark.clone());
     let mut orders = Vec::new();
     for number in 1..=6 {

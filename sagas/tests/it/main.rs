@@ -1,8 +1,5 @@
 //! The runner, the payment worker and the sandbox on a real store: ways of orders, crashes at random moments, faults of the provider.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should say so at once"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod faulty;
 mod ledger;

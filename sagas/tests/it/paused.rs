@@ -62,11 +62,7 @@ fn runner(
     dispatch: Arc<dyn Dispatch>,
     partition: u32,
 ) -> Runner {
-    let options = runner::Options {
-        partition: Some(partition),
-        lease: LEASE,
-        ..runs(owner)
-    };
+    let options = runner::Options { partition: Some(partition), lease: LEASE, ..runs(owner) };
     Runner::new(store, feed, dispatch, TaskTracker::new(), options)
 }
 
@@ -82,10 +78,7 @@ fn worker(
     gateway: Arc<dyn PaymentGateway>,
     dispatch: Arc<dyn Dispatch>,
 ) -> PaymentWorker {
-    let options = payment::Options {
-        lease: LEASE,
-        ..pays(owner)
-    };
+    let options = payment::Options { lease: LEASE, ..pays(owner) };
     PaymentWorker::new(store, feed, gateway, dispatch, TaskTracker::new(), options)
 }
 
@@ -94,10 +87,7 @@ fn payments(store: &Arc<dyn EventStore>) -> Box<dyn Feed> {
 }
 
 fn key(name: &str, partition: u32) -> ConsumerKey {
-    ConsumerKey {
-        name: name.into(),
-        partition,
-    }
+    ConsumerKey { name: name.into(), partition }
 }
 
 /// Waits until a row is leased to somebody.
@@ -105,8 +95,7 @@ async fn leased_to(store: &dyn EventStore, key: &ConsumerKey, owner: &str) -> Co
     let begun = Instant::now();
     loop {
         let row = store.consumer(key).await.unwrap();
-        let held =
-            |row: &ConsumerRow| row.lease.owner == owner && row.lease.lease_until > store.now();
+        let held = |row: &ConsumerRow| row.lease.owner == owner && row.lease.lease_until > store.now();
         if let Some(row) = row.filter(held) {
             return row;
         }
@@ -127,9 +116,7 @@ async fn usurp(store: &dyn EventStore, key: &ConsumerKey) -> ConsumerRow {
 
 /// Orders whose sagas are of one partition.
 fn numbers(partition: u32) -> impl Iterator<Item = u128> {
-    (1..=200).filter(move |number| {
-        of_correlation(tenant().as_str(), Uuid::from_u128(*number)) == partition
-    })
+    (1..=200).filter(move |number| of_correlation(tenant().as_str(), Uuid::from_u128(*number)) == partition)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,20 +138,12 @@ async fn another_takes_over_and_the_paused_runner_steps_back() {
         let row = key(runner::NAME, partition);
         let mut numbers = numbers(partition);
 
-        let (faulty, sends) = (
-            Faulty::new(store.clone()),
-            Counting::new(shop.services.clone()),
-        );
+        let (faulty, sends) = (Faulty::new(store.clone()), Counting::new(shop.services.clone()));
         let gate = Arc::new(Gate::default());
-        let feed = Gated {
-            inner: tail(&store, partition),
-            kind: "StockReserved",
-            gate: gate.clone(),
-        };
+        let feed = Gated { inner: tail(&store, partition), kind: "StockReserved", gate: gate.clone() };
         let (its, sent) = (faulty.clone(), sends.clone());
-        let first = Process::start(move |cancel| {
-            Box::pin(runner("a", its, Box::new(feed), sent, partition).run(cancel))
-        });
+        let first =
+            Process::start(move |cancel| Box::pin(runner("a", its, Box::new(feed), sent, partition).run(cancel)));
         let held = leased_to(&*store, &row, "a").await;
 
         let paying = shop.join_payments("one");
@@ -174,17 +153,13 @@ async fn another_takes_over_and_the_paused_runner_steps_back() {
             Where::Dispatch => sends.gate.close(),
         };
         let number = numbers.next().unwrap();
-        let order = shop
-            .place(number, Capture::AtShipment, "sandbox:approve")
-            .await;
+        let order = shop.place(number, Capture::AtShipment, "sandbox:approve").await;
         keeper.paused().await;
         let sent_before = sends.sent();
 
         let (theirs, feed) = (store.clone(), tail(&store, partition));
         let services = shop.services.clone();
-        let second = Process::start(move |cancel| {
-            Box::pin(runner("b", theirs, feed, services, partition).run(cancel))
-        });
+        let second = Process::start(move |cancel| Box::pin(runner("b", theirs, feed, services, partition).run(cancel)));
         let taken = leased_to(&*store, &row, "b").await;
         assert_eq!(taken.lease.epoch, held.lease.epoch + 1, "{place:?}");
         assert_eq!(shop.verdict(order).await, Status::Confirmed);
@@ -203,9 +178,7 @@ async fn another_takes_over_and_the_paused_runner_steps_back() {
 
         second.stop().await;
         let number = numbers.next().unwrap();
-        let next = shop
-            .place(number, Capture::AtShipment, "sandbox:approve")
-            .await;
+        let next = shop.place(number, Capture::AtShipment, "sandbox:approve").await;
         assert_eq!(shop.verdict(next).await, Status::Confirmed);
         leased_to(&*store, &row, "a").await;
         all_sagas_ended(&shop).await;
@@ -224,29 +197,19 @@ async fn a_paused_runner_does_nothing_under_a_lease_that_is_over() {
         let store: Arc<dyn EventStore> = shop.store.clone();
         let partition = of_correlation("main", Uuid::from_u128(1));
         let row = key(runner::NAME, partition);
-        let (faulty, sends) = (
-            Faulty::new(store.clone()),
-            Counting::new(shop.services.clone()),
-        );
+        let (faulty, sends) = (Faulty::new(store.clone()), Counting::new(shop.services.clone()));
         let gate = Arc::new(Gate::default());
-        let feed = Gated {
-            inner: tail(&store, partition),
-            kind: "OrderPlaced",
-            gate: gate.clone(),
-        };
+        let feed = Gated { inner: tail(&store, partition), kind: "OrderPlaced", gate: gate.clone() };
         let (its, sent) = (faulty.clone(), sends.clone());
-        let first = Process::start(move |cancel| {
-            Box::pin(runner("a", its, Box::new(feed), sent, partition).run(cancel))
-        });
+        let first =
+            Process::start(move |cancel| Box::pin(runner("a", its, Box::new(feed), sent, partition).run(cancel)));
         leased_to(&*store, &row, "a").await;
         let mut keeper = match place {
             Where::Page => gate.close(),
             _ => faulty.before_append.close(),
         };
         let number = numbers(partition).next().unwrap();
-        let order = shop
-            .place(number, Capture::AtShipment, "sandbox:approve")
-            .await;
+        let order = shop.place(number, Capture::AtShipment, "sandbox:approve").await;
         keeper.paused().await;
         let usurper = usurp(&*store, &row).await;
         let written = log(&*store).await.len();
@@ -274,9 +237,7 @@ async fn a_paused_runner_does_nothing_under_a_lease_that_is_over() {
 
 async fn authorised(store: &dyn EventStore) -> usize {
     let log = log(store).await;
-    log.iter()
-        .filter(|it| &*it.kind == "PaymentAuthorised")
-        .count()
+    log.iter().filter(|it| &*it.kind == "PaymentAuthorised").count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -285,39 +246,20 @@ async fn a_payment_worker_that_was_paused_calls_nobody_and_records_nothing() {
         let mut shop = Shop::open(0).await;
         let store: Arc<dyn EventStore> = shop.store.clone();
         let row = key(payment::NAME, 0);
-        let (calls, sends, gate) = (
-            Watched::new(shop.sandbox.clone()),
-            Counting::new(shop.services.clone()),
-            Arc::new(Gate::default()),
-        );
-        let feed = Gated {
-            inner: payments(&store),
-            kind: "AuthorisationRequested",
-            gate: gate.clone(),
-        };
+        let (calls, sends, gate) =
+            (Watched::new(shop.sandbox.clone()), Counting::new(shop.services.clone()), Arc::new(Gate::default()));
+        let feed = Gated { inner: payments(&store), kind: "AuthorisationRequested", gate: gate.clone() };
         let (its, called, sent) = (store.clone(), calls.clone(), sends.clone());
-        let first = Process::start(move |cancel| {
-            Box::pin(worker("a", its, Box::new(feed), called, sent).run(cancel))
-        });
+        let first = Process::start(move |cancel| Box::pin(worker("a", its, Box::new(feed), called, sent).run(cancel)));
         leased_to(&*store, &row, "a").await;
         let running = shop.join_sagas("one");
-        let mut keeper = if in_the_call {
-            calls.gate.close()
-        } else {
-            gate.close()
-        };
+        let mut keeper = if in_the_call { calls.gate.close() } else { gate.close() };
         let order = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
         keeper.paused().await;
         let (calls_before, sent_before) = (calls.calls(), sends.sent());
 
         let others = Watched::new(shop.sandbox.clone());
-        let theirs = worker(
-            "b",
-            store.clone(),
-            payments(&store),
-            others.clone(),
-            shop.services.clone(),
-        );
+        let theirs = worker("b", store.clone(), payments(&store), others.clone(), shop.services.clone());
         let stop_theirs = CancellationToken::new();
         let theirs = tokio::spawn(theirs.run(stop_theirs.clone()));
         leased_to(&*store, &row, "b").await;
@@ -351,20 +293,11 @@ async fn a_paused_payment_worker_does_nothing_under_a_lease_that_is_over() {
     let mut shop = Shop::open(0).await;
     let store: Arc<dyn EventStore> = shop.store.clone();
     let row = key(payment::NAME, 0);
-    let (calls, sends, gate) = (
-        Watched::new(shop.sandbox.clone()),
-        Counting::new(shop.services.clone()),
-        Arc::new(Gate::default()),
-    );
-    let feed = Gated {
-        inner: payments(&store),
-        kind: "AuthorisationRequested",
-        gate: gate.clone(),
-    };
+    let (calls, sends, gate) =
+        (Watched::new(shop.sandbox.clone()), Counting::new(shop.services.clone()), Arc::new(Gate::default()));
+    let feed = Gated { inner: payments(&store), kind: "AuthorisationRequested", gate: gate.clone() };
     let (its, called, sent) = (store.clone(), calls.clone(), sends.clone());
-    let first = Process::start(move |cancel| {
-        Box::pin(worker("a", its, Box::new(feed), called, sent).run(cancel))
-    });
+    let first = Process::start(move |cancel| Box::pin(worker("a", its, Box::new(feed), called, sent).run(cancel)));
     leased_to(&*store, &row, "a").await;
     let mut keeper = gate.close();
     let running = shop.join_sagas("one");

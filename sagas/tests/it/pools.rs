@@ -14,9 +14,7 @@ use event_store::partition::CORRELATIONS;
 use sagas::runner;
 
 use super::faulty::Faulty;
-use super::ledger::{
-    all_came_through_their_doors, all_sagas_ended, laws_hold, open_sagas, reconcile,
-};
+use super::ledger::{all_came_through_their_doors, all_sagas_ended, laws_hold, open_sagas, reconcile};
 use super::shop::{LEASE, Shop, cancel, ship};
 
 /// The partitions that are leased now, by owner.
@@ -66,23 +64,10 @@ fn return_all(order_id: OrderId, receipt: bool) -> order::Command {
     let return_id = ReturnId(derived(order_id.0, "return"));
     let line_id = domain::ids::LineId(1);
     if receipt {
-        let lines = vec![ReceivedUnits {
-            line_id,
-            qty: 3,
-            disposition: Disposition::Restock,
-            location: None,
-        }];
-        return order::Command::ReceiveReturn {
-            return_id,
-            receipt: None,
-            lines,
-        };
+        let lines = vec![ReceivedUnits { line_id, qty: 3, disposition: Disposition::Restock, location: None }];
+        return order::Command::ReceiveReturn { return_id, receipt: None, lines };
     }
-    let lines = vec![ReturnUnits {
-        line_id,
-        qty: 3,
-        reason: "too small".into(),
-    }];
+    let lines = vec![ReturnUnits { line_id, qty: 3, reason: "too small".into() }];
     order::Command::RequestReturn { return_id, lines }
 }
 
@@ -132,10 +117,8 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
     let third = shop.join("c");
     shared_by(&shop, &["b", "c"]).await;
 
-    let confirmed: Vec<_> = (orders.iter().enumerate())
-        .filter(|(at, _)| at % 6 != 4)
-        .map(|(_, order_id)| *order_id)
-        .collect();
+    let confirmed: Vec<_> =
+        (orders.iter().enumerate()).filter(|(at, _)| at % 6 != 4).map(|(_, order_id)| *order_id).collect();
     let (cancelled, shipped) = confirmed.split_at(12);
     for order_id in cancelled {
         assert_eq!(shop.order(*order_id, cancel(*order_id)).await, None);
@@ -147,41 +130,28 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
     in_the_middle(&shop, "b").await;
     second.kill().await;
     for order_id in cancelled {
-        shop.until(*order_id, |it| it.status == Status::Cancelled)
-            .await;
+        shop.until(*order_id, |it| it.status == Status::Cancelled).await;
     }
     for order_id in shipped {
-        shop.until(*order_id, |it| it.status == Status::Completed)
-            .await;
+        shop.until(*order_id, |it| it.status == Status::Completed).await;
         for receipt in [false, true] {
             let returned = return_all(*order_id, receipt);
             assert_eq!(shop.order(*order_id, returned).await, None);
         }
     }
     for order_id in &waiting {
-        shop.until(*order_id, |it| {
-            it.lines.values().all(|line| line.backordered == 0)
-        })
-        .await;
+        shop.until(*order_id, |it| it.lines.values().all(|line| line.backordered == 0)).await;
         assert_eq!(shop.order(*order_id, ship(*order_id)).await, None);
-        shop.until(*order_id, |it| it.status == Status::Completed)
-            .await;
+        shop.until(*order_id, |it| it.status == Status::Completed).await;
     }
     for order_id in shipped {
-        shop.until(*order_id, |it| it.payment.refunded == 3_000)
-            .await;
+        shop.until(*order_id, |it| it.payment.refunded == 3_000).await;
     }
     all_sagas_ended(&shop).await;
     assert!(third.lives());
     let kinds = all_came_through_their_doors(&shop).await;
-    let expected = [
-        ("allocation", 6),
-        ("cancellation", 12),
-        ("checkout", 42),
-        ("fulfilment", 24),
-        ("refund", 18),
-        ("return", 18),
-    ];
+    let expected =
+        [("allocation", 6), ("cancellation", 12), ("checkout", 42), ("fulfilment", 24), ("refund", 18), ("return", 18)];
     let expected = expected.map(|(kind, count)| (kind.to_owned(), count));
     assert_eq!(kinds, BTreeMap::from(expected));
     orders.extend(waiting);
@@ -272,10 +242,7 @@ async fn the_work_is_divided_otherwise_while_sagas_are_open() {
             }
             life.stop().await;
             let open = open_sagas(&shop).await.len();
-            assert!(
-                open > 0,
-                "they have to be open when the work is divided otherwise"
-            );
+            assert!(open > 0, "they have to be open when the work is divided otherwise");
         }
     }
     let life = shop.live();

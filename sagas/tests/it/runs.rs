@@ -16,13 +16,9 @@ async fn orders_are_confirmed_shipped_rejected_and_cancelled() {
     let life = shop.live();
     let good = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
     let poor = shop.place(2, Capture::AtShipment, "sandbox:decline").await;
-    let slow = shop
-        .place(3, Capture::AtConfirmation, "sandbox:timeout-after-charge")
-        .await;
+    let slow = shop.place(3, Capture::AtConfirmation, "sandbox:timeout-after-charge").await;
     let flaky = shop.place(4, Capture::AtShipment, "sandbox:flaky").await;
-    let busy = shop
-        .place(5, Capture::AtShipment, "sandbox:busy,void-timeout")
-        .await;
+    let busy = shop.place(5, Capture::AtShipment, "sandbox:busy,void-timeout").await;
     let dark = shop.place(6, Capture::AtShipment, "sandbox:dark").await;
     assert_eq!(shop.verdict(good).await, Status::Confirmed);
     assert_eq!(shop.verdict(poor).await, Status::Rejected);
@@ -31,16 +27,12 @@ async fn orders_are_confirmed_shipped_rejected_and_cancelled() {
     assert_eq!(shop.verdict(busy).await, Status::Confirmed);
     assert_eq!(shop.verdict(dark).await, Status::Confirmed);
     assert_eq!(shop.order(good, ship(good)).await, None);
-    shop.until(good, |order| order.status == Status::Completed)
-        .await;
+    shop.until(good, |order| order.status == Status::Completed).await;
     assert_eq!(shop.order(busy, cancel(busy)).await, None);
-    shop.until(busy, |order| order.status == Status::Cancelled)
-        .await;
-    shop.until(slow, |order| order.payment.captured == 5_000)
-        .await;
+    shop.until(busy, |order| order.status == Status::Cancelled).await;
+    shop.until(slow, |order| order.payment.captured == 5_000).await;
     assert_eq!(shop.order(slow, cancel(slow)).await, None);
-    shop.until(slow, |order| order.status == Status::Cancelled)
-        .await;
+    shop.until(slow, |order| order.status == Status::Cancelled).await;
     assert_eq!(shop.reserved().await, 10, "those of flaky and dark");
     reconcile(&shop).await;
     life.stop().await;
@@ -60,10 +52,7 @@ async fn killed_at_random_moments_every_order_comes_to_its_end_and_nothing_happe
     ];
     let captures = [Capture::AtShipment, Capture::AtConfirmation];
     let mut orders = Vec::new();
-    for (round, wait) in [3_u64, 40, 9, 90, 1, 25, 60, 5, 130, 15]
-        .into_iter()
-        .enumerate()
-    {
+    for (round, wait) in [3_u64, 40, 9, 90, 1, 25, 60, 5, 130, 15].into_iter().enumerate() {
         let life = shop.live();
         for number in 0..6_usize {
             let at = round * 6 + number;
@@ -91,10 +80,7 @@ async fn killed_at_random_moments_every_order_comes_to_its_end_and_nothing_happe
         let over = |order: &order::state::Placed| {
             order.status != Status::Pending
                 && order.cancellations.values().all(|it| it.closed)
-                && order
-                    .shipments
-                    .values()
-                    .all(|it| it.status != order::state::ShipmentStatus::Requested)
+                && order.shipments.values().all(|it| it.status != order::state::ShipmentStatus::Requested)
                 && (order.status.is_terminal()
                     || order.payment_terms.capture == Capture::AtShipment
                     || order.payment.captured == 5_000)

@@ -27,10 +27,7 @@ fn call(number: u32, verb: Verb, amount: i64) -> Call {
         payment_id,
         order_id: OrderId::default(),
         verb,
-        amount: Money {
-            amount,
-            currency: Currency::GBP,
-        },
+        amount: Money { amount, currency: Currency::GBP },
         instrument: "sandbox:approve".into(),
         authorisation: None,
     }
@@ -45,21 +42,13 @@ async fn a_key_has_one_effect_and_another_request_under_it_has_none() {
     let first = sandbox.authorise(&hold).await;
     assert!(matches!(&first, Answer::Done(done) if done.amount == 1_000));
     assert_eq!(sandbox.authorise(&hold).await, first);
-    let other = Call {
-        amount: Money {
-            amount: 2_000,
-            currency: Currency::GBP,
-        },
-        ..hold.clone()
-    };
+    let other = Call { amount: Money { amount: 2_000, currency: Currency::GBP }, ..hold.clone() };
     let refused = sandbox.authorise(&other).await;
     assert!(matches!(refused, Answer::Unknown { detail } if detail.starts_with("refused")));
     drop(sandbox);
     let sandbox = open(&dir);
     assert_eq!(sandbox.authorise(&hold).await, first, "it remembers");
-    let capture = Verb::Capture {
-        capture_id: CaptureId::default(),
-    };
+    let capture = Verb::Capture { capture_id: CaptureId::default() };
     let code = "exceeds-authorised".into();
     let too_much = sandbox.capture(&call(1, capture, 1_001)).await;
     assert_eq!(too_much, Answer::NotDone { code });
@@ -75,11 +64,7 @@ async fn thousands_of_calls_share_their_syncs() {
     let began = Instant::now();
     let calls: Vec<_> = (0..4_000).map(|n| call(n, Verb::Authorise, 100)).collect();
     let answers = join_all(calls.iter().map(|call| sandbox.authorise(call))).await;
-    assert!(
-        answers
-            .iter()
-            .all(|answer| matches!(answer, Answer::Done(_)))
-    );
+    assert!(answers.iter().all(|answer| matches!(answer, Answer::Done(_))));
     assert_eq!(sandbox.book().await.unwrap().len(), 4_000);
     // Far less than it does: a sync for each call would take a second for every few hundred.
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
@@ -96,10 +81,7 @@ async fn two_processes_have_one_book_open_and_a_key_has_one_effect_in_it() {
             std::thread::spawn(move || Sandbox::open(Options::new(path, clock)).unwrap())
         })
         .collect();
-    let open: Vec<_> = openings
-        .into_iter()
-        .map(|opening| opening.join().unwrap())
-        .collect();
+    let open: Vec<_> = openings.into_iter().map(|opening| opening.join().unwrap()).collect();
     let calls: Vec<_> = (0..500).map(|n| call(n, Verb::Authorise, 100)).collect();
     let all = open.iter().flat_map(|sandbox| {
         let calls = calls.iter();
@@ -114,13 +96,7 @@ async fn two_processes_have_one_book_open_and_a_key_has_one_effect_in_it() {
     for sandbox in &open {
         let entries = sandbox.entries().await.unwrap();
         assert_eq!(entries.len(), calls.len());
-        let held: i64 = sandbox
-            .book()
-            .await
-            .unwrap()
-            .iter()
-            .map(|it| it.authorised)
-            .sum();
+        let held: i64 = sandbox.book().await.unwrap().iter().map(|it| it.authorised).sum();
         assert_eq!(held, 100 * 500);
     }
 }

@@ -48,8 +48,7 @@ impl Dispatch for Services {
         if lost(1) {
             return unavailable();
         }
-        done.map(drop)
-            .map_err(|error| DispatchError::Unavailable(error.to_string()))
+        done.map(drop).map_err(|error| DispatchError::Unavailable(error.to_string()))
     }
 }
 
@@ -83,46 +82,27 @@ impl Services {
         match command {
             Command::Order { order_id, command } => {
                 let name = stream::order(*order_id);
-                parts.push(
-                    self.ask::<Order>(tenant, name, command, order, Event::Order)
-                        .await?,
-                );
+                parts.push(self.ask::<Order>(tenant, name, command, order, Event::Order).await?);
             }
-            Command::Payment {
-                payment_id,
-                command,
-            } => {
+            Command::Payment { payment_id, command } => {
                 let name = stream::payment(*payment_id);
-                parts.push(
-                    self.ask::<Payment>(tenant, name, command, payment, Event::Payment)
-                        .await?,
-                );
+                parts.push(self.ask::<Payment>(tenant, name, command, payment, Event::Payment).await?);
             }
             Command::Inventory { reservation, stock } => {
                 if let Some((id, command)) = reservation {
                     let name = stream::reservation(*id);
                     let wrap = Event::Reservation;
-                    parts.push(
-                        self.ask::<Reservation>(tenant, name, command, held, wrap)
-                            .await?,
-                    );
+                    parts.push(self.ask::<Reservation>(tenant, name, command, held, wrap).await?);
                 }
                 for part in stock {
                     let name = stream::stock(&part.location, &part.sku);
                     let command = &part.command;
-                    parts.push(
-                        self.ask::<Stock>(tenant, name, command, stocked, Event::Stock)
-                            .await?,
-                    );
+                    parts.push(self.ask::<Stock>(tenant, name, command, stocked, Event::Stock).await?);
                 }
             }
         }
-        let refused = parts
-            .iter()
-            .find_map(|(.., decision)| decision.as_ref().err().cloned());
-        let nothing = parts
-            .iter()
-            .all(|(.., decision)| decision.as_ref().is_ok_and(Vec::is_empty));
+        let refused = parts.iter().find_map(|(.., decision)| decision.as_ref().err().cloned());
+        let nothing = parts.iter().all(|(.., decision)| decision.as_ref().is_ok_and(Vec::is_empty));
         let verdict = refused.or_else(|| nothing.then_some(Verdict::NothingToDo));
         let mut writes = Vec::new();
         for (stream, expected, decision) in parts {
@@ -130,29 +110,19 @@ impl Services {
                 (None, Ok(events)) => events.iter().map(|event| stored(event, meta)).collect(),
                 _ => Vec::new(),
             };
-            writes.push(StreamWrite {
-                stream,
-                expected,
-                events,
-            });
+            writes.push(StreamWrite { stream, expected, events });
         }
         if let Some(verdict) = &verdict {
             let name = stream::outcome(command_id);
-            let event = Event::Outcome(outcome::Event::Settled(Settled {
-                verdict: verdict.clone(),
-                rests_on: Vec::new(),
-            }));
+            let event =
+                Event::Outcome(outcome::Event::Settled(Settled { verdict: verdict.clone(), rests_on: Vec::new() }));
             writes.push(StreamWrite {
                 stream: id_of(tenant, &name),
                 expected: Expectation::NoStream,
                 events: vec![stored(&event, meta)],
             });
         }
-        let batch = Batch {
-            command_id,
-            fingerprint: [7; 32],
-            writes,
-        };
+        let batch = Batch { command_id, fingerprint: [7; 32], writes };
         Ok((batch, verdict))
     }
 
@@ -186,32 +156,21 @@ impl Services {
         stream: &StreamId,
         pick: fn(Event) -> Option<A::Event>,
     ) -> Result<(A, Expectation), event_store::Error> {
-        let records = self
-            .store
-            .read_stream(stream, 1, Direction::Forwards, 100_000)
-            .await?;
+        let records = self.store.read_stream(stream, 1, Direction::Forwards, 100_000).await?;
         let mut state = A::default();
         for record in &records {
-            let event =
-                registry::decode(&record.kind, record.schema_version, &record.data).unwrap();
+            let event = registry::decode(&record.kind, record.schema_version, &record.data).unwrap();
             state.evolve(&pick(event).unwrap());
         }
         let expected = records
             .last()
-            .map_or(Expectation::NoStream, |last| Expectation::At {
-                version: last.version,
-                event_id: last.event_id,
-            });
+            .map_or(Expectation::NoStream, |last| Expectation::At { version: last.version, event_id: last.event_id });
         Ok((state, expected))
     }
 
     /// All events of a stream.
     pub(crate) async fn events(&self, tenant: &Tenant, name: &StreamName) -> Vec<Event> {
-        let records = self
-            .store
-            .read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000)
-            .await
-            .unwrap();
+        let records = self.store.read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000).await.unwrap();
         let read = |record: &event_store::record::Record| {
             registry::decode(&record.kind, record.schema_version, &record.data).unwrap()
         };
@@ -230,10 +189,7 @@ fn stored(event: &Event, meta: &Metadata) -> NewEvent {
         Event::Stock(event) => event.correlation(),
         _ => None,
     };
-    let meta = Metadata {
-        correlation: own.unwrap_or(meta.correlation),
-        ..meta.clone()
-    };
+    let meta = Metadata { correlation: own.unwrap_or(meta.correlation), ..meta.clone() };
     NewEvent {
         event_id: Uuid::now_v7(),
         kind: encoded.kind,

@@ -96,11 +96,7 @@ pub(crate) fn cancel(order_id: OrderId) -> order::Command {
 }
 
 fn meta() -> Metadata {
-    let actor = Actor {
-        id: "test".into(),
-        via: "test".into(),
-        on_behalf_of: None,
-    };
+    let actor = Actor { id: "test".into(), via: "test".into(), on_behalf_of: None };
     Metadata::new(actor, Uuid::nil())
 }
 
@@ -118,18 +114,8 @@ impl Shop {
         let store = Store::open(sqlite::Options::new(dir.path().join("store")));
         let store = store.unwrap();
         let sandbox = sandbox(&dir.path().join("sandbox.sqlite"));
-        let services = Arc::new(Services {
-            store: store.clone(),
-            unreliable,
-            count: AtomicUsize::new(0),
-        });
-        let mut shop = Self {
-            store,
-            services,
-            sandbox,
-            dir,
-            made: 0,
-        };
+        let services = Arc::new(Services { store: store.clone(), unreliable, count: AtomicUsize::new(0) });
+        let mut shop = Self { store, services, sandbox, dir, made: 0 };
         for sku in ["A", "B"] {
             shop.receive(sku, 100_000).await;
         }
@@ -164,11 +150,7 @@ impl Shop {
     }
 
     async fn stock(&mut self, sku: &str, command: stock::Command) {
-        let stock = vec![StockCommand {
-            location: "main".parse().unwrap(),
-            sku: sku.parse().unwrap(),
-            command,
-        }];
+        let stock = vec![StockCommand { location: "main".parse().unwrap(), sku: sku.parse().unwrap(), command }];
         let reservation = None;
         self.send(Command::Inventory { reservation, stock }).await;
     }
@@ -181,20 +163,11 @@ impl Shop {
         sent.await.unwrap()
     }
 
-    pub(crate) async fn order(
-        &mut self,
-        order_id: OrderId,
-        command: order::Command,
-    ) -> Option<Verdict> {
+    pub(crate) async fn order(&mut self, order_id: OrderId, command: order::Command) -> Option<Verdict> {
         self.send(Command::Order { order_id, command }).await
     }
 
-    pub(crate) async fn place(
-        &mut self,
-        number: u128,
-        capture: Capture,
-        instrument: &str,
-    ) -> OrderId {
+    pub(crate) async fn place(&mut self, number: u128, capture: Capture, instrument: &str) -> OrderId {
         let lines = [("A", 3, false), ("B", 2, false)];
         self.place_lines(number, capture, instrument, &lines).await
     }
@@ -231,18 +204,14 @@ impl Shop {
             discount: 0,
             shipping: Vec::new(),
             ship_to: None,
-            payment: PaymentTerms {
-                capture,
-                instrument: instrument.to_owned(),
-            },
+            payment: PaymentTerms { capture, instrument: instrument.to_owned() },
             location: "main".parse().unwrap(),
             reserve_for_s: 900,
             occurred_at: None,
             tags: Vec::new(),
             expected_total: None,
         };
-        self.order(order_id, order::Command::Place(Box::new(place)))
-            .await;
+        self.order(order_id, order::Command::Place(Box::new(place))).await;
         order_id
     }
 
@@ -269,11 +238,7 @@ impl Shop {
             tokio::spawn(async move { runner.run(a).await.unwrap() }),
             tokio::spawn(async move { worker.run(b).await.unwrap() }),
         ];
-        Life {
-            tasks,
-            cancel,
-            tracker,
-        }
+        Life { tasks, cancel, tracker }
     }
 
     /// One of several processes on the same store: a pool of runners and a payment worker that stands by or is active.
@@ -282,12 +247,7 @@ impl Shop {
     }
 
     /// The same, with a store and a way of sending of its own.
-    pub(crate) fn join_with(
-        &self,
-        owner: &str,
-        store: Arc<dyn EventStore>,
-        dispatch: Arc<dyn Dispatch>,
-    ) -> Life {
+    pub(crate) fn join_with(&self, owner: &str, store: Arc<dyn EventStore>, dispatch: Arc<dyn Dispatch>) -> Life {
         let mut life = self.pool(owner, store.clone(), dispatch.clone());
         let pays = self.worker(owner, store, dispatch, &life);
         life.tasks.push(pays);
@@ -309,10 +269,7 @@ impl Shop {
 
     fn pool(&self, owner: &str, store: Arc<dyn EventStore>, dispatch: Arc<dyn Dispatch>) -> Life {
         let mut life = Life::default();
-        let options = runner::Options {
-            lease: LEASE,
-            ..runs(owner)
-        };
+        let options = runner::Options { lease: LEASE, ..runs(owner) };
         let tails = store.clone();
         let feeds: sagas::pool::Feeds = Arc::new(move |door| -> Box<dyn Feed> {
             Box::new(StoreTail::through(tails.clone(), Filter::default(), door))
@@ -329,10 +286,7 @@ impl Shop {
         dispatch: Arc<dyn Dispatch>,
         life: &Life,
     ) -> JoinHandle<()> {
-        let options = payment::Options {
-            lease: LEASE,
-            ..pays(owner)
-        };
+        let options = payment::Options { lease: LEASE, ..pays(owner) };
         let worker = PaymentWorker::new(
             store.clone(),
             Box::new(StoreTail::new(store, payment::filter())),
@@ -371,16 +325,10 @@ impl Shop {
 
     /// Waits until the order is no longer pending.
     pub(crate) async fn verdict(&self, order_id: OrderId) -> Status {
-        self.until(order_id, |order| order.status != Status::Pending)
-            .await
-            .status
+        self.until(order_id, |order| order.status != Status::Pending).await.status
     }
 
-    pub(crate) async fn until(
-        &self,
-        order_id: OrderId,
-        enough: impl Fn(&Placed) -> bool,
-    ) -> Placed {
+    pub(crate) async fn until(&self, order_id: OrderId, enough: impl Fn(&Placed) -> bool) -> Placed {
         let began = Instant::now();
         loop {
             let order = self.placed(order_id).await;

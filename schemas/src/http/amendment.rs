@@ -95,30 +95,19 @@ impl EditLines {
     ///
     /// # Errors
     /// With everything that is out of bounds.
-    pub fn try_into_command(
-        self,
-        names: Names,
-        currency: Currency,
-    ) -> Result<order::Command, Invalid> {
+    pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         check.text("/reason", &self.reason, 500);
         let mut changes = Vec::new();
         if self.changes.is_empty() || self.changes.len() > MOST_CHANGES {
-            check.fault(
-                "/changes",
-                format_args!("must have 1 to {MOST_CHANGES} entries"),
-            );
+            check.fault("/changes", format_args!("must have 1 to {MOST_CHANGES} entries"));
         } else {
             for (i, change) in self.changes.into_iter().enumerate() {
                 changes.push(change.check(&mut check, i, currency));
             }
         }
         let edit_id = self.edit_id.unwrap_or_else(|| EditId(names.of("edit")));
-        check.finish(order::Command::Edit(order::command::Edit {
-            edit_id,
-            changes,
-            reason: self.reason,
-        }))
+        check.finish(order::Command::Edit(order::command::Edit { edit_id, changes, reason: self.reason }))
     }
 }
 
@@ -136,21 +125,10 @@ impl Change {
                 check.units(format_args!("/changes/{i}/set_qty/qty"), qty);
                 order::command::Change::SetQty { line_id, qty }
             }
-            Self::Reprice(Reprice {
-                line_id,
-                unit_price,
-            }) => order::command::Change::Reprice {
-                line_id,
-                unit_price,
-            },
+            Self::Reprice(Reprice { line_id, unit_price }) => order::command::Change::Reprice { line_id, unit_price },
             Self::Discount(SetDiscount { line_id, discount }) => order::command::Change::Discount {
                 line_id,
-                discount: check.money(
-                    format_args!("/changes/{i}/discount/discount"),
-                    discount,
-                    currency,
-                    0,
-                ),
+                discount: check.money(format_args!("/changes/{i}/discount/discount"), discount, currency, 0),
             },
         }
     }

@@ -48,8 +48,7 @@ impl CancelOrder {
     /// The cancellation's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn cancellation_id(&self, names: Names) -> CancellationId {
-        self.cancellation_id
-            .unwrap_or_else(|| CancellationId(names.of("cancellation")))
+        self.cancellation_id.unwrap_or_else(|| CancellationId(names.of("cancellation")))
     }
 
     /// The command to cancel.
@@ -61,11 +60,7 @@ impl CancelOrder {
         check.text("/reason", &self.reason, 500);
         let cancellation_id = self.cancellation_id(names);
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
-        check.finish(order::Command::Cancel {
-            cancellation_id,
-            lines,
-            reason: self.reason,
-        })
+        check.finish(order::Command::Cancel { cancellation_id, lines, reason: self.reason })
     }
 }
 

@@ -50,22 +50,13 @@ impl Check {
     /// # Errors
     /// With everything that was found.
     pub fn finish<T>(self, value: T) -> Result<T, Invalid> {
-        if self.faults.is_empty() {
-            Ok(value)
-        } else {
-            Err(Invalid {
-                faults: self.faults,
-            })
-        }
+        if self.faults.is_empty() { Ok(value) } else { Err(Invalid { faults: self.faults }) }
     }
 
     /// Notes a fault.
     pub fn fault(&mut self, pointer: impl Display, detail: impl Display) {
         if self.faults.len() < MOST_FAULTS {
-            self.faults.push(Fault {
-                pointer: pointer.to_string(),
-                detail: detail.to_string(),
-            });
+            self.faults.push(Fault { pointer: pointer.to_string(), detail: detail.to_string() });
         }
     }
 
@@ -90,10 +81,7 @@ impl Check {
     pub fn list<T>(&mut self, pointer: impl Display, list: &[T], least: usize) -> bool {
         let fits = (least..=MOST_LINES).contains(&list.len());
         if !fits {
-            self.fault(
-                pointer,
-                format_args!("must have {least} to {MOST_LINES} entries"),
-            );
+            self.fault(pointer, format_args!("must have {least} to {MOST_LINES} entries"));
         }
         fits
     }
@@ -102,12 +90,7 @@ impl Check {
     pub fn text(&mut self, pointer: impl Display, text: &str, longest: usize) {
         let length = text.chars().count();
         if length == 0 || length > longest || text.chars().any(char::is_control) {
-            self.fault(
-                pointer,
-                format_args!(
-                    "must have 1 to {longest} characters, none of them a control character"
-                ),
-            );
+            self.fault(pointer, format_args!("must have 1 to {longest} characters, none of them a control character"));
         }
     }
 
@@ -125,32 +108,18 @@ impl Check {
         if length == 0 || length > longest || text.chars().any(odd) {
             self.fault(
                 pointer,
-                format_args!(
-                    "must have 1 to {longest} characters, line breaks and tabs the only control characters"
-                ),
+                format_args!("must have 1 to {longest} characters, line breaks and tabs the only control characters"),
             );
         }
     }
 
     /// An amount of a known currency, at least `least`.
-    pub fn money(
-        &mut self,
-        pointer: impl Display,
-        money: Money,
-        currency: Currency,
-        least: Minor,
-    ) -> Minor {
+    pub fn money(&mut self, pointer: impl Display, money: Money, currency: Currency, least: Minor) -> Minor {
         if !(least..=LARGEST).contains(&money.amount) {
-            self.fault(
-                format_args!("{pointer}/amount"),
-                format_args!("must be {least} to {LARGEST}"),
-            );
+            self.fault(format_args!("{pointer}/amount"), format_args!("must be {least} to {LARGEST}"));
         }
         if money.currency != currency {
-            self.fault(
-                format_args!("{pointer}/currency"),
-                format_args!("must be {currency}"),
-            );
+            self.fault(format_args!("{pointer}/currency"), format_args!("must be {currency}"));
         }
         money.amount
     }

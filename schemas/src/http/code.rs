@@ -123,11 +123,7 @@ mod tests {
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
             assert!(code.code.chars().all(kebab), "{}", code.code);
             assert!((400..600).contains(&code.status), "{}", code.code);
-            assert!(
-                CODES[..i].iter().all(|other| other.code != code.code),
-                "{} is listed twice",
-                code.code
-            );
+            assert!(CODES[..i].iter().all(|other| other.code != code.code), "{} is listed twice", code.code);
         }
     }
 }

@@ -69,9 +69,6 @@ impl DryRunBody {
     /// What would have been written.
     #[must_use]
     pub fn new(events: Vec<EventBody>) -> Self {
-        Self {
-            dry_run: true,
-            events,
-        }
+        Self { dry_run: true, events }
     }
 }

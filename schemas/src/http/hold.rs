@@ -95,10 +95,7 @@ impl ReleaseHold {
         let mut check = Check::new();
         let resolution = self.resolution.unwrap_or_else(|| "released".to_owned());
         check.text("resolution", &resolution, 200);
-        check.finish(order::Command::ReleaseHold {
-            hold_id,
-            resolution,
-        })
+        check.finish(order::Command::ReleaseHold { hold_id, resolution })
     }
 }
 

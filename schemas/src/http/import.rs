@@ -102,10 +102,6 @@ pub struct RefusedRow {
 
 impl From<&domain::import::RowRefusal> for RefusedRow {
     fn from(row: &domain::import::RowRefusal) -> Self {
-        Self {
-            line: row.line,
-            code: row.code.clone(),
-            reason: row.reason.clone(),
-        }
+        Self { line: row.line, code: row.code.clone(), reason: row.reason.clone() }
     }
 }

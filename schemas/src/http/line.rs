@@ -23,11 +23,7 @@ pub struct NewLine {
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "85123A")]
     pub sku: Sku,
     /// What it is called.
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        example = "White hanging heart t-light holder"
-    )]
+    #[schema(min_length = 1, max_length = 200, example = "White hanging heart t-light holder")]
     pub title: String,
     /// Units.
     #[schema(minimum = 1, maximum = 1_000_000, example = 6)]
@@ -138,25 +134,16 @@ fn yes() -> bool {
 
 impl NewLine {
     /// The domain's line; `place` is its place in the list, from 1. Faults are noted under `at`.
-    pub(super) fn check(
-        self,
-        check: &mut Check,
-        at: &str,
-        place: usize,
-        currency: Currency,
-    ) -> command::NewLine {
-        let line_id = self
-            .line_id
-            .unwrap_or_else(|| LineId(u32::try_from(place).unwrap_or(u32::MAX)));
+    pub(super) fn check(self, check: &mut Check, at: &str, place: usize, currency: Currency) -> command::NewLine {
+        let line_id = self.line_id.unwrap_or_else(|| LineId(u32::try_from(place).unwrap_or(u32::MAX)));
         if line_id.0 == 0 {
             check.fault(format_args!("{at}/line_id"), "must be at least 1");
         }
         check.text(format_args!("{at}/title"), &self.title, 200);
         check.units(format_args!("{at}/qty"), self.qty);
         check.tax_rate(format_args!("{at}/tax_bp"), self.tax_bp);
-        let discount = self.discount.map_or(0, |discount| {
-            check.money(format_args!("{at}/discount"), discount, currency, 0)
-        });
+        let discount =
+            self.discount.map_or(0, |discount| check.money(format_args!("{at}/discount"), discount, currency, 0));
         command::NewLine {
             line_id,
             sku: self.sku,
@@ -180,19 +167,10 @@ pub(super) fn units(check: &mut Check, at: &str, lines: &[LineUnits]) -> Vec<Uni
     for (i, line) in lines.iter().enumerate() {
         check.units(format_args!("{at}/{i}/qty"), line.qty);
         if lines[..i].iter().any(|other| other.line_id == line.line_id) {
-            check.fault(
-                format_args!("{at}/{i}/line_id"),
-                "a line may be named only once",
-            );
+            check.fault(format_args!("{at}/{i}/line_id"), "a line may be named only once");
         }
     }
-    lines
-        .iter()
-        .map(|line| Units {
-            line_id: line.line_id,
-            qty: line.qty,
-        })
-        .collect()
+    lines.iter().map(|line| Units { line_id: line.line_id, qty: line.qty }).collect()
 }
 
 impl LineBody {

@@ -20,11 +20,7 @@ pub struct AddNote {
     #[schema(value_type = Option<uuid::Uuid>)]
     pub note_id: Option<NoteId>,
     /// What it says.
-    #[schema(
-        min_length = 1,
-        max_length = 4000,
-        example = "Leave it with the neighbour."
-    )]
+    #[schema(min_length = 1, max_length = 4000, example = "Leave it with the neighbour.")]
     pub text: String,
     /// Who may read it; the shop's people if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,10 +85,6 @@ impl NoteBody {
     /// What is shown of a note.
     #[must_use]
     pub fn new(id: NoteId, state: &order::state::Note) -> Self {
-        Self {
-            note_id: id,
-            text: state.text.known().cloned(),
-            visibility: state.visibility.into(),
-        }
+        Self { note_id: id, text: state.text.known().cloned(), visibility: state.visibility.into() }
     }
 }

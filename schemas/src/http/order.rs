@@ -1,8 +1,6 @@
 //! An order as it is shown: everything the fold of its stream knows, and nothing else, so that the same version always reads the same.
 
-use domain::ids::{
-    Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId,
-};
+use domain::ids::{Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId};
 use domain::money::Currency;
 use domain::order::state::{Placed, Rejection};
 use domain::order::{ShippingCharge, Totals};
@@ -21,8 +19,7 @@ use super::refund::RefundBody;
 use super::returns::ReturnBody;
 use super::shipment::ShipmentBody;
 use super::status::{
-    Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding,
-    StockStatus,
+    Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding, StockStatus,
 };
 
 /// An order.
@@ -222,9 +219,7 @@ impl OrderBody {
             totals: TotalsBody::new(&order.totals, currency),
             payment: OrderPaymentBody::new(order),
             lines: each(&order.lines, |(_, line)| LineBody::new(line, currency)),
-            shipping: each(&order.shipping, |charge| {
-                ShippingBody::new(charge, currency)
-            }),
+            shipping: each(&order.shipping, |charge| ShippingBody::new(charge, currency)),
             ship_to: order.ship_to.as_ref().and_then(Address::shown),
             location: order.location.clone(),
             reserve_for_s: order.reserve_for_s,
@@ -232,14 +227,10 @@ impl OrderBody {
             tags: order.tags.clone(),
             reservation_id: order.reservation_id,
             holds: each(&order.holds, |(id, hold)| HoldBody::new(*id, hold)),
-            shipments: each(&order.shipments, |(id, s)| {
-                ShipmentBody::new(*id, s, currency)
-            }),
+            shipments: each(&order.shipments, |(id, s)| ShipmentBody::new(*id, s, currency)),
             returns: each(&order.returns, |(id, r)| ReturnBody::new(*id, r, currency)),
             refunds: each(&order.refunds, |(id, r)| RefundBody::new(*id, r, currency)),
-            cancellations: each(&order.cancellations, |(id, c)| {
-                CancellationBody::new(*id, c, currency)
-            }),
+            cancellations: each(&order.cancellations, |(id, c)| CancellationBody::new(*id, c, currency)),
             edits: each(&order.edits, |(id, change)| EditBody {
                 edit_id: *id,
                 balance_change: Money::new(*change, currency),

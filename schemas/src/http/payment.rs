@@ -48,11 +48,7 @@ pub struct ResolveOutcome {
     /// What came of it.
     pub verdict: Verdict,
     /// How that is known.
-    #[schema(
-        min_length = 1,
-        max_length = 2000,
-        example = "seen in the provider's dashboard"
-    )]
+    #[schema(min_length = 1, max_length = 2000, example = "seen in the provider's dashboard")]
     pub evidence: String,
     /// The provider's reference, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,25 +169,17 @@ impl CapturePayment {
     /// The capture's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn capture_id(&self, names: Names) -> CaptureId {
-        self.capture_id
-            .unwrap_or_else(|| CaptureId(names.of("capture")))
+        self.capture_id.unwrap_or_else(|| CaptureId(names.of("capture")))
     }
 
     /// The command to take it, of a payment in `currency`.
     ///
     /// # Errors
     /// With everything that is out of bounds.
-    pub fn try_into_command(
-        self,
-        names: Names,
-        currency: Currency,
-    ) -> Result<payment::Command, Invalid> {
+    pub fn try_into_command(self, names: Names, currency: Currency) -> Result<payment::Command, Invalid> {
         let mut check = Check::new();
         let amount = check.money("/amount", self.amount, currency, 1);
-        check.finish(payment::Command::Capture {
-            capture_id: self.capture_id(names),
-            amount,
-        })
+        check.finish(payment::Command::Capture { capture_id: self.capture_id(names), amount })
     }
 }
 
@@ -212,12 +200,8 @@ impl TryFrom<ResolveOutcome> for payment::Command {
         let verb = match body.verb {
             Verb::Authorise => DomainVerb::Authorise,
             Verb::Void => DomainVerb::Void,
-            Verb::Capture => DomainVerb::Capture {
-                capture_id: body.capture_id.unwrap_or_default(),
-            },
-            Verb::Refund => DomainVerb::Refund {
-                refund_id: body.refund_id.unwrap_or_default(),
-            },
+            Verb::Capture => DomainVerb::Capture { capture_id: body.capture_id.unwrap_or_default() },
+            Verb::Refund => DomainVerb::Refund { refund_id: body.refund_id.unwrap_or_default() },
         };
         check.finish(Self::ResolveOutcome {
             verb,
@@ -247,11 +231,7 @@ impl PaymentBody {
             capture_before: payment.capture_before,
             provider_ref: payment.provider_ref.clone(),
             decline_code: payment.decline_code.clone(),
-            live: payment
-                .live
-                .iter()
-                .map(|live| LiveBody::new(live, payment.currency))
-                .collect(),
+            live: payment.live.iter().map(|live| LiveBody::new(live, payment.currency)).collect(),
             captures: payment
                 .captures
                 .iter()
@@ -286,12 +266,6 @@ impl LiveBody {
             DomainVerb::Capture { capture_id } => (Verb::Capture, Some(capture_id.0)),
             DomainVerb::Refund { refund_id } => (Verb::Refund, Some(refund_id.0)),
         };
-        Self {
-            verb,
-            id,
-            attempt: live.attempt,
-            amount: Money::new(live.amount, currency),
-            unknown: live.unknown,
-        }
+        Self { verb, id, attempt: live.attempt, amount: Money::new(live.amount, currency), unknown: live.unknown }
     }
 }

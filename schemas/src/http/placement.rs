@@ -163,9 +163,7 @@ impl PlaceOrder {
             lines: lines(&mut check, self.lines, currency),
             discount,
             shipping: shipping(&mut check, self.shipping, currency),
-            ship_to: self
-                .ship_to
-                .map(|address| Personal::Known(address.check(&mut check, "/ship_to"))),
+            ship_to: self.ship_to.map(|address| Personal::Known(address.check(&mut check, "/ship_to"))),
             payment: self.payment.check(&mut check),
             location: self.location.unwrap_or_else(|| defaults.location.clone()),
             reserve_for_s,
@@ -181,38 +179,20 @@ impl PaymentTerms {
     fn check(self, check: &mut Check) -> order::event::PaymentTerms {
         check.optional_text("/payment/instrument", self.instrument.as_deref(), 200);
         if self.instrument.is_none() && self.capture != Capture::PayLater {
-            check.fault(
-                "/payment/instrument",
-                "is compulsory unless capture is pay_later",
-            );
+            check.fault("/payment/instrument", "is compulsory unless capture is pay_later");
         }
-        order::event::PaymentTerms {
-            capture: self.capture.into(),
-            instrument: self.instrument.unwrap_or_default(),
-        }
+        order::event::PaymentTerms { capture: self.capture.into(), instrument: self.instrument.unwrap_or_default() }
     }
 }
 
-fn lines(
-    check: &mut Check,
-    lines: Vec<NewLine>,
-    currency: Currency,
-) -> Vec<order::command::NewLine> {
+fn lines(check: &mut Check, lines: Vec<NewLine>, currency: Currency) -> Vec<order::command::NewLine> {
     if !check.list("/lines", &lines, 1) {
         return Vec::new();
     }
-    lines
-        .into_iter()
-        .enumerate()
-        .map(|(i, line)| line.check(check, &format!("/lines/{i}"), i + 1, currency))
-        .collect()
+    lines.into_iter().enumerate().map(|(i, line)| line.check(check, &format!("/lines/{i}"), i + 1, currency)).collect()
 }
 
-fn shipping(
-    check: &mut Check,
-    charges: Vec<NewShipping>,
-    currency: Currency,
-) -> Vec<DomainShipping> {
+fn shipping(check: &mut Check, charges: Vec<NewShipping>, currency: Currency) -> Vec<DomainShipping> {
     if charges.len() > 20 {
         check.fault("/shipping", "must have at most 20 entries");
         return Vec::new();
@@ -224,12 +204,7 @@ fn shipping(
             check.text(format_args!("/shipping/{i}/title"), &charge.title, 200);
             check.tax_rate(format_args!("/shipping/{i}/tax_bp"), charge.tax_bp);
             DomainShipping {
-                price: check.money(
-                    format_args!("/shipping/{i}/price"),
-                    charge.price,
-                    currency,
-                    0,
-                ),
+                price: check.money(format_args!("/shipping/{i}/price"), charge.price, currency, 0),
                 title: charge.title,
                 tax_bp: charge.tax_bp,
                 tax_included: charge.tax_included,
@@ -241,10 +216,7 @@ fn shipping(
 /// Labels: few, short, each once.
 pub(super) fn tags(check: &mut Check, tags: &[String]) {
     if tags.len() > MOST_TAGS {
-        check.fault(
-            "/tags",
-            format_args!("must have at most {MOST_TAGS} entries"),
-        );
+        check.fault("/tags", format_args!("must have at most {MOST_TAGS} entries"));
         return;
     }
     for (i, tag) in tags.iter().enumerate() {
@@ -290,9 +262,7 @@ mod tests {
     fn every_fault_is_told_with_its_pointer() {
         let faulty = r#"{"currency": "GBP", "payment": {}, "discount": {"amount": -1, "currency": "EUR"},
             "lines": [{"line_id": 0, "sku": "a", "title": "", "qty": 0, "unit_price": "1", "tax_bp": 10001}]}"#;
-        let invalid = body(faulty)
-            .try_into_command(Names(uuid::Uuid::from_u128(7)), &defaults())
-            .unwrap_err();
+        let invalid = body(faulty).try_into_command(Names(uuid::Uuid::from_u128(7)), &defaults()).unwrap_err();
         let pointers: Vec<_> = invalid.faults.iter().map(|f| f.pointer.as_str()).collect();
         assert_eq!(
             pointers,
@@ -310,8 +280,7 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_documented_is_refused() {
-        let error =
-            serde_json::from_str::<PlaceOrder>(r#"{"currency": "GBP", "status": "confirmed"}"#);
+        let error = serde_json::from_str::<PlaceOrder>(r#"{"currency": "GBP", "status": "confirmed"}"#);
         assert!(error.unwrap_err().to_string().contains("unknown field"));
     }
 }

@@ -43,10 +43,8 @@ impl Problem {
     /// A problem of the list of codes; one that is not on it is told as something that went wrong inside.
     #[must_use]
     pub fn of(code: &str, detail: impl Into<String>) -> Self {
-        let (status, title) = code::find(code)
-            .map_or((500, "Something went wrong here"), |known| {
-                (known.status, known.title)
-            });
+        let (status, title) =
+            code::find(code).map_or((500, "Something went wrong here"), |known| (known.status, known.title));
         Self::new(status, code, title, detail)
     }
 
@@ -75,15 +73,7 @@ impl Problem {
     /// With numbers. The fields of the problem itself are never overwritten.
     #[must_use]
     pub fn with_details(mut self, details: Map<String, Value>) -> Self {
-        const OWN: [&str; 7] = [
-            "type",
-            "title",
-            "status",
-            "code",
-            "detail",
-            "request_id",
-            "errors",
-        ];
+        const OWN: [&str; 7] = ["type", "title", "status", "code", "detail", "request_id", "errors"];
         for (name, value) in details {
             let name = if name == "status" {
                 // An order's refusal tells the order's own status, which is not the answer's.

@@ -76,27 +76,20 @@ impl GrantRefund {
     /// The refund's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn refund_id(&self, names: Names) -> RefundId {
-        self.refund_id
-            .unwrap_or_else(|| RefundId(names.of("refund")))
+        self.refund_id.unwrap_or_else(|| RefundId(names.of("refund")))
     }
 
     /// The command to grant it, on an order whose amounts are in `currency`.
     ///
     /// # Errors
     /// With everything that is out of bounds.
-    pub fn try_into_command(
-        self,
-        names: Names,
-        currency: Currency,
-    ) -> Result<order::Command, Invalid> {
+    pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         check.text("/reason", &self.reason, 500);
         if self.amount.is_none() && self.lines.is_empty() {
             check.fault("/amount", "is compulsory where no lines are named");
         }
-        let amount = self
-            .amount
-            .map(|amount| check.money("/amount", amount, currency, 1));
+        let amount = self.amount.map(|amount| check.money("/amount", amount, currency, 1));
         if check.list("/lines", &self.lines, 0) {
             for (i, line) in self.lines.iter().enumerate() {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);

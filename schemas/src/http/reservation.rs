@@ -112,16 +112,9 @@ impl OpenReservation {
         now: Timestamp,
     ) -> Result<(ReservationId, Command), Invalid> {
         let mut check = Check::new();
-        let id = self
-            .reservation_id
-            .unwrap_or_else(|| ReservationId(names.of("reservation")));
+        let id = self.reservation_id.unwrap_or_else(|| ReservationId(names.of("reservation")));
         let hold_for_s = self.hold_for_s.unwrap_or(defaults.reserve_for_s);
-        check.range(
-            "/hold_for_s",
-            i64::from(hold_for_s),
-            10,
-            i64::from(LONGEST_S),
-        );
+        check.range("/hold_for_s", i64::from(hold_for_s), 10, i64::from(LONGEST_S));
         check.optional_text("/reference", self.reference.as_deref(), 200);
         let items = items(&mut check, self.items, defaults);
         let expires_at = now.plus_seconds(hold_for_s);
@@ -135,10 +128,7 @@ impl OpenReservation {
                     sku: item.sku.clone(),
                     location: item.location.clone(),
                     order_id: None,
-                    lines: vec![LineShare {
-                        line_id: LineId(0),
-                        qty: item.qty,
-                    }],
+                    lines: vec![LineShare { line_id: LineId(0), qty: item.qty }],
                     backorder_ok: Vec::new(),
                     allow_partial: false,
                     expires_at: Some(expires_at),
@@ -146,16 +136,8 @@ impl OpenReservation {
                 }),
             })
             .collect();
-        let open = reservation::Command::Open {
-            reservation_id: id,
-            items,
-            expires_at,
-            reference: self.reference,
-        };
-        let command = Command::Inventory {
-            reservation: Some((id, open)),
-            stock,
-        };
+        let open = reservation::Command::Open { reservation_id: id, items, expires_at, reference: self.reference };
+        let command = Command::Inventory { reservation: Some((id, open)), stock };
         check.finish((id, command))
     }
 }
@@ -163,10 +145,7 @@ impl OpenReservation {
 /// Equal SKUs at one location are summed: each stock stream is asked once.
 fn items(check: &mut Check, items: Vec<ReservationItem>, defaults: &Defaults) -> Vec<Item> {
     if items.is_empty() || items.len() > MOST_ITEMS {
-        check.fault(
-            "/items",
-            format_args!("must have 1 to {MOST_ITEMS} entries"),
-        );
+        check.fault("/items", format_args!("must have 1 to {MOST_ITEMS} entries"));
         return Vec::new();
     }
     let mut sums: BTreeMap<(LocationId, Sku), u32> = BTreeMap::new();
@@ -182,27 +161,20 @@ fn items(check: &mut Check, items: Vec<ReservationItem>, defaults: &Defaults) ->
             );
         }
     }
-    sums.into_iter()
-        .map(|((location, sku), qty)| Item { sku, location, qty })
-        .collect()
+    sums.into_iter().map(|((location, sku), qty)| Item { sku, location, qty }).collect()
 }
 
 /// The command to prolong a reservation and the hold on its stock.
 #[must_use]
 pub fn prolong(opened: &Opened, expires_at: Timestamp) -> Command {
     let own = reservation::Command::Prolong { expires_at };
-    over_stock(opened, own, |_| stock::Command::Extend {
-        reservation_id: opened.reservation_id,
-        expires_at,
-    })
+    over_stock(opened, own, |_| stock::Command::Extend { reservation_id: opened.reservation_id, expires_at })
 }
 
 /// The command to end a reservation and to let its stock go.
 #[must_use]
 pub fn release(opened: &Opened) -> Command {
-    let own = reservation::Command::Close {
-        end: reservation::End::Released,
-    };
+    let own = reservation::Command::Close { end: reservation::End::Released };
     over_stock(opened, own, |_| stock::Command::Release {
         reservation_id: opened.reservation_id,
         order_id: None,
@@ -214,21 +186,13 @@ pub fn release(opened: &Opened) -> Command {
     })
 }
 
-fn over_stock(
-    opened: &Opened,
-    own: reservation::Command,
-    each: impl Fn(&Item) -> stock::Command,
-) -> Command {
+fn over_stock(opened: &Opened, own: reservation::Command, each: impl Fn(&Item) -> stock::Command) -> Command {
     Command::Inventory {
         reservation: Some((opened.reservation_id, own)),
         stock: opened
             .items
             .iter()
-            .map(|item| StockCommand {
-                location: item.location.clone(),
-                sku: item.sku.clone(),
-                command: each(item),
-            })
+            .map(|item| StockCommand { location: item.location.clone(), sku: item.sku.clone(), command: each(item) })
             .collect(),
     }
 }

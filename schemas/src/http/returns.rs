@@ -117,8 +117,7 @@ impl RequestReturn {
     /// The return's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn return_id(&self, names: Names) -> ReturnId {
-        self.return_id
-            .unwrap_or_else(|| ReturnId(names.of("return")))
+        self.return_id.unwrap_or_else(|| ReturnId(names.of("return")))
     }
 
     /// The command to announce it.
@@ -139,10 +138,7 @@ impl RequestReturn {
             qty: line.qty,
             reason: line.reason,
         });
-        check.finish(order::Command::RequestReturn {
-            return_id,
-            lines: lines.collect(),
-        })
+        check.finish(order::Command::RequestReturn { return_id, lines: lines.collect() })
     }
 }
 
@@ -167,11 +163,7 @@ impl ReceiveReturn {
             disposition: line.disposition.into(),
             location: line.location,
         });
-        check.finish(order::Command::ReceiveReturn {
-            return_id,
-            receipt: self.receipt,
-            lines: lines.collect(),
-        })
+        check.finish(order::Command::ReceiveReturn { return_id, receipt: self.receipt, lines: lines.collect() })
     }
 }
 
@@ -183,10 +175,7 @@ impl DeclineReturn {
     pub fn try_into_command(self, return_id: ReturnId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         check.text("/reason", &self.reason, 500);
-        check.finish(order::Command::DeclineReturn {
-            return_id,
-            reason: self.reason,
-        })
+        check.finish(order::Command::DeclineReturn { return_id, reason: self.reason })
     }
 }
 

@@ -125,8 +125,7 @@ impl RequestShipment {
     /// The shipment's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn shipment_id(&self, names: Names) -> ShipmentId {
-        self.shipment_id
-            .unwrap_or_else(|| ShipmentId(names.of("shipment")))
+        self.shipment_id.unwrap_or_else(|| ShipmentId(names.of("shipment")))
     }
 
     /// The command to make it.
@@ -161,11 +160,7 @@ impl UpdateTracking {
         if self.carrier.is_none() && self.tracking.is_none() {
             check.fault("", "must name a carrier or a tracking number");
         }
-        check.finish(order::Command::UpdateTracking {
-            shipment_id,
-            carrier: self.carrier,
-            tracking: self.tracking,
-        })
+        check.finish(order::Command::UpdateTracking { shipment_id, carrier: self.carrier, tracking: self.tracking })
     }
 }
 
@@ -177,11 +172,7 @@ impl ConfirmDelivery {
     pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
-        check.finish(order::Command::ConfirmDelivery {
-            shipment_id,
-            lines,
-            at: self.at,
-        })
+        check.finish(order::Command::ConfirmDelivery { shipment_id, lines, at: self.at })
     }
 }
 

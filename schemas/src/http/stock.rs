@@ -190,12 +190,8 @@ impl ReceiveStock {
         check.units("/qty", self.qty);
         check.optional_text("/source_ref", self.source_ref.as_deref(), 200);
         let location = location(self.location, defaults);
-        let command = stock::Command::Receive {
-            sku,
-            location: location.clone(),
-            qty: self.qty,
-            source_ref: self.source_ref,
-        };
+        let command =
+            stock::Command::Receive { sku, location: location.clone(), qty: self.qty, source_ref: self.source_ref };
         check.finish((location, command))
     }
 }
@@ -232,10 +228,7 @@ impl CountStock {
     pub fn try_into_command(self, defaults: &Defaults) -> Result<At, Invalid> {
         let mut check = Check::new();
         check.range("/counted", i64::from(self.counted), 0, 1_000_000_000);
-        let command = stock::Command::Count {
-            counted: self.counted,
-            accept_shortage: self.accept_shortage,
-        };
+        let command = stock::Command::Count { counted: self.counted, accept_shortage: self.accept_shortage };
         check.finish((location(self.location, defaults), command))
     }
 }

@@ -54,19 +54,10 @@ macro_rules! stored {
 
 /// Every stored type.
 pub(super) fn all() -> Vec<(&'static str, Kind)> {
-    [
-        orders(),
-        payments(),
-        stocks(),
-        reservations(),
-        references(),
-        outcomes(),
-        imports(),
-        sagas(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [orders(), payments(), stocks(), reservations(), references(), outcomes(), imports(), sagas()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 stored! {

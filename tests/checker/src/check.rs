@@ -21,10 +21,7 @@ use crate::{commands, observations, order, reads};
 pub async fn check(history: &History, store: &dyn EventStore) -> Result<Report, Error> {
     let run = history.snapshot();
     let commands = by_command(&run);
-    let mut report = Report {
-        counts: counts(&run, &commands),
-        ..Report::default()
-    };
+    let mut report = Report { counts: counts(&run, &commands), ..Report::default() };
     let log = scan(store, Wanted::of(&run), &mut report).await?;
     for (id, sent) in &commands {
         commands::check(*id, sent, &log, &mut report);

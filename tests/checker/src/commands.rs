@@ -33,14 +33,11 @@ impl Sent {
     }
 
     fn is_key_reused(&self) -> bool {
-        self.told()
-            .is_some_and(|told| told.code.as_deref() == Some(KEY_REUSED))
+        self.told().is_some_and(|told| told.code.as_deref() == Some(KEY_REUSED))
     }
 
     fn is_refused(&self) -> bool {
-        matches!(self.ended, Some((_, Outcome::Refused { .. })))
-            && !self.call.dry_run
-            && !self.is_key_reused()
+        matches!(self.ended, Some((_, Outcome::Refused { .. }))) && !self.call.dry_run && !self.is_key_reused()
     }
 
     /// Whether the answer is one that the key stands for from then on.
@@ -52,16 +49,7 @@ impl Sent {
         self.is_on_record()
             && matches!(
                 self.ended,
-                Some((
-                    _,
-                    Outcome::Ok {
-                        replayed: false,
-                        ..
-                    } | Outcome::Refused {
-                        replayed: false,
-                        ..
-                    }
-                ))
+                Some((_, Outcome::Ok { replayed: false, .. } | Outcome::Refused { replayed: false, .. }))
             )
     }
 }
@@ -76,13 +64,7 @@ struct Command<'a> {
 }
 
 pub(crate) fn check(id: Uuid, sent: &[&Sent], log: &Log, report: &mut Report) {
-    let mut command = Command {
-        id,
-        sent,
-        groups: log.groups(id),
-        log,
-        report,
-    };
+    let mut command = Command { id, sent, groups: log.groups(id), log, report };
     command.count();
     command.once();
     for sent in command.sent {
@@ -120,20 +102,13 @@ impl Command<'_> {
     fn add(&mut self, invariant: Invariant, what: impl Into<String>) {
         let positions: Vec<Position> = self.groups.iter().map(|group| group.last).collect();
         let lines = self.sent.iter().take(LINES).map(ToString::to_string);
-        let violation = Violation::new(invariant, what)
-            .of(self.id)
-            .at(positions)
-            .lines(lines);
+        let violation = Violation::new(invariant, what).of(self.id).at(positions).lines(lines);
         self.report.add(violation);
     }
 
     /// What an acknowledgement is held to: more is promised after an unknown outcome, and by its own name.
     fn acknowledgement(&self) -> Invariant {
-        if self.any(Sent::is_unknown) {
-            Invariant::I3
-        } else {
-            Invariant::I1
-        }
+        if self.any(Sent::is_unknown) { Invariant::I3 } else { Invariant::I1 }
     }
 
     fn once(&mut self) {
@@ -159,28 +134,21 @@ impl Command<'_> {
             self.add(invariant, "an acknowledged command is not in the log");
             return;
         };
-        if let Some(code) = group
-            .settled
-            .as_ref()
-            .and_then(|settled| settled.code.clone())
-        {
+        if let Some(code) = group.settled.as_ref().and_then(|settled| settled.code.clone()) {
             let what = format!("an acknowledged command is in the log as refused: {code}");
             self.add(invariant, what);
         }
         let wrong = match (told.position, told.stands) {
             (None, _) => Some("the answer names no position".to_owned()),
-            (Some(position), Stands::Commit) if position != group.last => Some(format!(
-                "the answer names position {position}, the commit ends at {}",
-                group.last
-            )),
-            (Some(position), Stands::Later) if position < group.last => Some(format!(
-                "the answer stands at {position}, before its own commit's end at {}",
-                group.last
-            )),
-            (Some(position), _) if position > self.log.head => Some(format!(
-                "the answer stands at {position}, the log ends at {}",
-                self.log.head
-            )),
+            (Some(position), Stands::Commit) if position != group.last => {
+                Some(format!("the answer names position {position}, the commit ends at {}", group.last))
+            }
+            (Some(position), Stands::Later) if position < group.last => {
+                Some(format!("the answer stands at {position}, before its own commit's end at {}", group.last))
+            }
+            (Some(position), _) if position > self.log.head => {
+                Some(format!("the answer stands at {position}, the log ends at {}", self.log.head))
+            }
             _ => None,
         };
         if let Some(what) = wrong {
@@ -214,9 +182,7 @@ impl Command<'_> {
         if let Some((_, first, _)) = group.streams.iter().find(|(name, ..)| *name == key)
             && *first != expected + 1
         {
-            let what = format!(
-                "the command was to change version {expected} of {stream:?} and wrote version {first}"
-            );
+            let what = format!("the command was to change version {expected} of {stream:?} and wrote version {first}");
             self.add(Invariant::I6, what);
         }
     }
@@ -239,16 +205,10 @@ impl Command<'_> {
             return;
         }
         if let Some(position) = told.position.filter(|position| *position != group.last) {
-            let what = format!(
-                "the refusal names position {position}, it is on record at {}",
-                group.last
-            );
+            let what = format!("the refusal names position {position}, it is on record at {}", group.last);
             self.add(Invariant::I2, what);
         }
-        let recorded = group
-            .settled
-            .as_ref()
-            .and_then(|settled| settled.code.as_deref());
+        let recorded = group.settled.as_ref().and_then(|settled| settled.code.as_deref());
         if recorded != told.code.as_deref() {
             let what = format!("the refusal is on record as {recorded:?}");
             self.add(Invariant::I2, what);
@@ -257,15 +217,9 @@ impl Command<'_> {
 
     fn key_reused(&mut self, sent: &Sent) {
         if self.groups.is_empty() {
-            self.add(
-                Invariant::I32,
-                "a key is said to stand for another request and stands for none",
-            );
+            self.add(Invariant::I32, "a key is said to stand for another request and stands for none");
         } else if !self.any(|other| other.call.request != sent.call.request) {
-            self.add(
-                Invariant::I32,
-                "a key is said to stand for another request, and none was sent",
-            );
+            self.add(Invariant::I32, "a key is said to stand for another request, and none was sent");
         }
     }
 
@@ -274,10 +228,7 @@ impl Command<'_> {
         if let Some(first) = on_record.next()
             && on_record.any(|other| other.call.request != first.call.request)
         {
-            self.add(
-                Invariant::I32,
-                "two different requests were answered under one key",
-            );
+            self.add(Invariant::I32, "two different requests were answered under one key");
         }
     }
 
@@ -289,21 +240,14 @@ impl Command<'_> {
             self.add(Invariant::I32, what);
         }
         let mut first: HashMap<(u128, Stands, Option<Position>), &Told> = HashMap::new();
-        let on_record: Vec<&Sent> = self
-            .sent
-            .iter()
-            .copied()
-            .filter(|sent| sent.is_on_record())
-            .collect();
+        let on_record: Vec<&Sent> = self.sent.iter().copied().filter(|sent| sent.is_on_record()).collect();
         for sent in on_record {
             let Some(told) = sent.told() else { continue };
             let place = match told.stands {
                 Stands::Commit => None,
                 Stands::Later => told.position,
             };
-            let first = *first
-                .entry((sent.call.request, told.stands, place))
-                .or_insert(told);
+            let first = *first.entry((sent.call.request, told.stands, place)).or_insert(told);
             if first != told {
                 let what = format!("a replay differs from the first answer: {told}, first {first}");
                 self.add(Invariant::I32, what);

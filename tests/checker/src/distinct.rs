@@ -39,11 +39,7 @@ impl Distinct {
     }
 
     pub(crate) fn with_runs_of(longest_run: usize) -> Self {
-        Self {
-            run: Vec::new(),
-            longest_run,
-            spilled: Vec::new(),
-        }
+        Self { run: Vec::new(), longest_run, spilled: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, id: u128, position: Position) -> io::Result<()> {
@@ -121,10 +117,7 @@ impl Run {
         }
         let mut position = [0; 8];
         file.read_exact(&mut position)?;
-        Ok(Some((
-            u128::from_be_bytes(id),
-            u64::from_be_bytes(position),
-        )))
+        Ok(Some((u128::from_be_bytes(id), u64::from_be_bytes(position))))
     }
 }
 

@@ -32,13 +32,7 @@ impl Call {
     /// A command by its id. `what` is for people; `request` is all that equal requests have in common: method, path, `If-Match`, body.
     #[must_use]
     pub fn new(command_id: Uuid, what: &str, request: &[&[u8]]) -> Self {
-        Self {
-            command_id,
-            what: what.into(),
-            request: digest(request),
-            expects: None,
-            dry_run: false,
-        }
+        Self { command_id, what: what.into(), request: digest(request), expects: None, dry_run: false }
     }
 
     /// A command by its idempotency key.
@@ -114,18 +108,11 @@ impl History {
     /// Nothing has happened yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Inner {
-            ticks: AtomicU64::new(0),
-            since: Instant::now(),
-            run: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { ticks: AtomicU64::new(0), since: Instant::now(), run: Mutex::default() }))
     }
 
     fn now(&self) -> Moment {
-        Moment {
-            tick: self.0.ticks.fetch_add(1, Ordering::SeqCst),
-            at: self.0.since.elapsed(),
-        }
+        Moment { tick: self.0.ticks.fetch_add(1, Ordering::SeqCst), at: self.0.since.elapsed() }
     }
 
     fn run(&self) -> MutexGuard<'_, Run> {
@@ -142,17 +129,8 @@ impl History {
     pub fn invoke(&self, client: &str, call: Call) -> Invocation {
         let mut run = self.run();
         let invoked = self.now();
-        run.sent.push(Sent {
-            client: client.into(),
-            call,
-            invoked,
-            ended: None,
-        });
-        Invocation {
-            history: self.clone(),
-            number: run.sent.len() - 1,
-            open: true,
-        }
+        run.sent.push(Sent { client: client.into(), call, invoked, ended: None });
+        Invocation { history: self.clone(), number: run.sent.len() - 1, open: true }
     }
 
     /// Somebody saw the record at a position and its hash: a head, a checkpoint, a message.
@@ -176,35 +154,19 @@ impl History {
         }
         let mut run = self.run();
         let at = self.now();
-        run.seen.push(Seen {
-            client: client.into(),
-            position,
-            sight,
-            at,
-        });
+        run.seen.push(Seen { client: client.into(), position, sight, at });
     }
 
     /// A reader of the whole log that has seen everything up to `after`.
     #[must_use]
     pub fn reader(&self, client: &str, after: Position) -> Reader {
-        Reader {
-            history: self.clone(),
-            client: client.into(),
-            last: after,
-        }
+        Reader { history: self.clone(), client: client.into(), last: after }
     }
 
     /// A read of what became of a stream is about to be sent.
     #[must_use = "a read that is dropped showed nothing"]
     pub fn read(&self, client: &str, stream: StreamId, min_position: Option<Position>) -> Reading {
-        Reading {
-            history: self.clone(),
-            client: client.into(),
-            stream,
-            min_position,
-            invoked: self.now(),
-            open: true,
-        }
+        Reading { history: self.clone(), client: client.into(), stream, min_position, invoked: self.now(), open: true }
     }
 }
 
@@ -305,11 +267,7 @@ impl Reader {
     /// The next record that it saw.
     pub fn saw(&mut self, position: Position, hash: [u8; 32]) {
         if position != self.last + 1 {
-            self.history.run().jumps.push(Jump {
-                client: Arc::clone(&self.client),
-                after: self.last,
-                saw: position,
-            });
+            self.history.run().jumps.push(Jump { client: Arc::clone(&self.client), after: self.last, saw: position });
         }
         self.last = position;
         self.history.observed(&self.client, position, hash);

@@ -28,18 +28,8 @@ impl fmt::Display for Told {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            client,
-            call,
-            invoked,
-            ended,
-        } = self;
-        write!(
-            f,
-            "{invoked} {client}: {} (request {:08x}) -> ",
-            call.what,
-            call.request >> 96
-        )?;
+        let Self { client, call, invoked, ended } = self;
+        write!(f, "{invoked} {client}: {} (request {:08x}) -> ", call.what, call.request >> 96)?;
         match ended {
             None => write!(f, "nothing so far"),
             Some((at, Outcome::Ok { told, replayed } | Outcome::Refused { told, replayed })) => {
@@ -53,11 +43,7 @@ impl fmt::Display for Sent {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: saw position {}",
-            self.at, self.client, self.position
-        )?;
+        write!(f, "{} {}: saw position {}", self.at, self.client, self.position)?;
         match &self.sight {
             Sight::Hash(hash) => write!(f, " with hash {}", hex(hash)),
             Sight::Event(id) => write!(f, " with event {id}"),
@@ -82,8 +68,5 @@ impl fmt::Display for Read {
 
 /// The first half of a hash: enough to tell two apart by eye.
 pub(crate) fn hex(hash: &[u8; 32]) -> String {
-    hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }

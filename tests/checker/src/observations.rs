@@ -27,14 +27,12 @@ pub(crate) fn compare(seen: &mut Peekable<IntoIter<Seen>>, record: &Record, repo
 
 fn differs(sight: &Sight, record: &Record) -> Option<String> {
     match sight {
-        Sight::Hash(hash) if *hash != record.hash => Some(format!(
-            "a record that was seen is another one now, with hash {}",
-            hex(&record.hash)
-        )),
-        Sight::Event(id) if *id != record.event_id => Some(format!(
-            "an event that was seen is another one now: {}",
-            record.event_id
-        )),
+        Sight::Hash(hash) if *hash != record.hash => {
+            Some(format!("a record that was seen is another one now, with hash {}", hex(&record.hash)))
+        }
+        Sight::Event(id) if *id != record.event_id => {
+            Some(format!("an event that was seen is another one now: {}", record.event_id))
+        }
         _ => None,
     }
 }
@@ -42,11 +40,7 @@ fn differs(sight: &Sight, record: &Record) -> Option<String> {
 /// What was seen beyond the end.
 pub(crate) fn lost(seen: Peekable<IntoIter<Seen>>, head: Position, report: &mut Report) {
     for sight in seen {
-        add(
-            format!("a position that was seen is lost: the log ends at {head}"),
-            &sight,
-            report,
-        );
+        add(format!("a position that was seen is lost: the log ends at {head}"), &sight, report);
     }
 }
 
@@ -58,10 +52,7 @@ fn add(what: String, sight: &Seen, report: &mut Report) {
 /// Readers that did not see everything, and reads that showed what the log does not have.
 pub(crate) fn check(run: &Run, log: &Log, report: &mut Report) {
     for jump in &run.jumps {
-        let what = format!(
-            "{} reads everything and saw {} after {}",
-            jump.client, jump.saw, jump.after
-        );
+        let what = format!("{} reads everything and saw {} after {}", jump.client, jump.saw, jump.after);
         report.add(Violation::new(Invariant::I4, what).at([jump.after, jump.saw]));
     }
     for read in &run.reads {
@@ -71,10 +62,7 @@ pub(crate) fn check(run: &Run, log: &Log, report: &mut Report) {
             report.add(Violation::new(Invariant::I9, what).lines([read.to_string()]));
         }
         if let Some(position) = read.position.filter(|position| *position > log.head) {
-            let what = format!(
-                "a position that was shown is lost: the log ends at {}",
-                log.head
-            );
+            let what = format!("a position that was shown is lost: the log ends at {}", log.head);
             let violation = Violation::new(Invariant::I9, what).at([position]);
             report.add(violation.lines([read.to_string()]));
         }

@@ -34,11 +34,7 @@ pub(crate) fn check(commands: &[(Uuid, Vec<&Sent>)], run: &Run, log: &Log, repor
     let mut known: Vec<Known<'_>> = run
         .seen
         .iter()
-        .map(|seen| Known {
-            tick: seen.at.tick,
-            position: seen.position,
-            line: Line::Seen(seen),
-        })
+        .map(|seen| Known { tick: seen.at.tick, position: seen.position, line: Line::Seen(seen) })
         .collect();
     let mut asked: Vec<(u64, Position, &Sent)> = Vec::new();
     for (id, sent) in commands {
@@ -48,13 +44,10 @@ pub(crate) fn check(commands: &[(Uuid, Vec<&Sent>)], run: &Run, log: &Log, repor
         if let Some(first) = sent.first() {
             asked.push((first.invoked.tick, group.first, first));
         }
-        known.extend(sent.iter().filter_map(|sent| {
-            Some(Known {
-                tick: told_at(sent)?,
-                position: group.last,
-                line: Line::Sent(sent),
-            })
-        }));
+        known.extend(
+            sent.iter()
+                .filter_map(|sent| Some(Known { tick: told_at(sent)?, position: group.last, line: Line::Sent(sent) })),
+        );
     }
     known.sort_by_key(|known| known.tick);
     asked.sort_by_key(|(tick, ..)| *tick);
@@ -62,10 +55,7 @@ pub(crate) fn check(commands: &[(Uuid, Vec<&Sent>)], run: &Run, log: &Log, repor
     let mut newest: Option<Known<'_>> = None;
     for (tick, position, sent) in asked {
         while let Some(next) = known.next_if(|known| known.tick < tick) {
-            if newest
-                .as_ref()
-                .is_none_or(|newest| newest.position < next.position)
-            {
+            if newest.as_ref().is_none_or(|newest| newest.position < next.position) {
                 newest = Some(next);
             }
         }

@@ -27,10 +27,7 @@ fn alone(read: &Read, log: &Log, report: &mut Report) {
     for position in [read.min_position, read.position].into_iter().flatten() {
         let version = log.version_at(position, &read.stream);
         if read.version < version {
-            older(format!(
-                "version {} was shown, and at {position} it was version {version}",
-                read.version
-            ));
+            older(format!("version {} was shown, and at {position} it was version {version}", read.version));
         }
     }
 }
@@ -57,10 +54,7 @@ fn sessions(run: &Run, report: &mut Report) {
             }
             if let Some(newest) = newest.filter(|newest| newest.version > read.version) {
                 let what = "a session went back";
-                report.add(
-                    Violation::new(Invariant::I29, what)
-                        .lines([newest.to_string(), read.to_string()]),
-                );
+                report.add(Violation::new(Invariant::I29, what).lines([newest.to_string(), read.to_string()]));
             }
         }
     }

@@ -57,13 +57,7 @@ pub struct Violation {
 
 impl Violation {
     pub(crate) fn new(invariant: Invariant, what: impl Into<String>) -> Self {
-        Self {
-            invariant,
-            what: what.into(),
-            command: None,
-            positions: Vec::new(),
-            lines: Vec::new(),
-        }
+        Self { invariant, what: what.into(), command: None, positions: Vec::new(), lines: Vec::new() }
     }
 
     pub(crate) fn at(mut self, positions: impl IntoIterator<Item = Position>) -> Self {

@@ -23,11 +23,7 @@ const OUTCOME: &str = "outcome";
 
 /// 128 bits that stand for a stream's name.
 pub(crate) fn key(stream: &StreamId) -> u128 {
-    digest(&[
-        stream.tenant.as_bytes(),
-        stream.category.as_bytes(),
-        stream.id.as_bytes(),
-    ])
+    digest(&[stream.tenant.as_bytes(), stream.category.as_bytes(), stream.id.as_bytes()])
 }
 
 /// What a history needs to know of the log.
@@ -42,8 +38,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(crate) fn of(run: &Run) -> Self {
         let mut versions: BTreeMap<Position, Vec<u128>> = BTreeMap::new();
-        let mut ask =
-            |position: Position, stream| versions.entry(position).or_default().push(stream);
+        let mut ask = |position: Position, stream| versions.entry(position).or_default().push(stream);
         for told in run.sent.iter().filter_map(|sent| sent.told()) {
             for (stream, _) in &told.versions {
                 ask(told.position.unwrap_or(0), key(stream));
@@ -56,11 +51,7 @@ impl Wanted {
         }
         let mut seen = run.seen.clone();
         seen.sort_by_key(|seen| seen.position);
-        Self {
-            commands: run.sent.iter().map(|sent| sent.call.command_id).collect(),
-            versions,
-            seen,
-        }
+        Self { commands: run.sent.iter().map(|sent| sent.call.command_id).collect(), versions, seen }
     }
 }
 
@@ -131,18 +122,12 @@ impl Log {
 
     /// A stream's version at the end of the log.
     pub(crate) fn last_version(&self, stream: &StreamId) -> Version {
-        self.streams
-            .get(&key(stream))
-            .map_or(0, |(version, _)| *version)
+        self.streams.get(&key(stream)).map_or(0, |(version, _)| *version)
     }
 }
 
 /// Reads the whole log.
-pub(crate) async fn scan(
-    store: &dyn EventStore,
-    wanted: Wanted,
-    report: &mut Report,
-) -> Result<Log, Error> {
+pub(crate) async fn scan(store: &dyn EventStore, wanted: Wanted, report: &mut Report) -> Result<Log, Error> {
     let mut scan = Scan::new(wanted);
     let mut after = 0;
     loop {
@@ -207,15 +192,13 @@ impl Scan {
         self.position(record, report);
         self.chain(record, report);
         observations::compare(&mut self.seen, record, report);
-        self.events
-            .add(record.event_id.as_u128(), record.position)?;
+        self.events.add(record.event_id.as_u128(), record.position)?;
         let begins = self.group != Some((record.command_id, record.recorded_at));
         if begins {
             self.group = Some((record.command_id, record.recorded_at));
             self.group_number += 1;
             if !self.commands.contains(&record.command_id) {
-                self.groups
-                    .add(record.command_id.as_u128(), record.position)?;
+                self.groups.add(record.command_id.as_u128(), record.position)?;
             }
         }
         let settled = self.settled(record, report);
@@ -230,11 +213,8 @@ impl Scan {
     fn position(&mut self, record: &Record, report: &mut Report) {
         let last = self.log.head;
         if record.position != last + 1 {
-            let what = if record.position > last {
-                "there is a hole in the positions"
-            } else {
-                "a position comes again"
-            };
+            let what =
+                if record.position > last { "there is a hole in the positions" } else { "a position comes again" };
             report.add(Violation::new(Invariant::I4, what).at([last, record.position]));
             self.previous = None;
         }
@@ -256,10 +236,7 @@ impl Scan {
     fn version(&mut self, record: &Record, stream: u128, report: &mut Report) {
         let group = self.group_number;
         let (last, writer) = self.log.streams.get(&stream).copied().unwrap_or((0, 0));
-        let said = format!(
-            "{:?} has version {} after version {last}",
-            record.stream, record.version
-        );
+        let said = format!("{:?} has version {} after version {last}", record.stream, record.version);
         if record.version <= last && writer != group {
             let what = format!("{said}: two appends rested on one version");
             report.add(Violation::new(Invariant::I6, what).at([record.position]));
@@ -286,20 +263,13 @@ impl Scan {
             let stream = StreamId::new(record.stream.tenant.clone(), on.category, on.id);
             let was = self.log.last_version(&stream);
             if was != on.version {
-                let what = format!(
-                    "an outcome rests on version {} of {stream:?}, which was at {was}",
-                    on.version
-                );
+                let what = format!("an outcome rests on version {} of {stream:?}, which was at {was}", on.version);
                 let violation = Violation::new(Invariant::I6, what).at([record.position]);
                 report.add(violation.of(record.command_id));
             }
         }
-        let own = &*record.stream.category == OUTCOME
-            && *record.stream.id == record.command_id.to_string();
-        Some(Settled {
-            code: data.code,
-            own,
-        })
+        let own = &*record.stream.category == OUTCOME && *record.stream.id == record.command_id.to_string();
+        Some(Settled { code: data.code, own })
     }
 
     fn keep(&mut self, record: &Record, stream: u128, settled: Option<Settled>, begins: bool) {

@@ -102,21 +102,15 @@ impl Compose {
     /// # Errors
     /// If it is not one, a service lacks what it needs, or waits for one that is not there.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
-        let mut file: Value = serde_yaml_ng::from_str(&interpolate(&text)?)
-            .with_context(|| format!("{} is no YAML", path.display()))?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let mut file: Value =
+            serde_yaml_ng::from_str(&interpolate(&text)?).with_context(|| format!("{} is no YAML", path.display()))?;
         file.apply_merge()?;
-        let raw: BTreeMap<String, Raw> =
-            serde_yaml_ng::from_value(file.get("services").cloned().unwrap_or_default())
-                .with_context(|| format!("the services of {}", path.display()))?;
+        let raw: BTreeMap<String, Raw> = serde_yaml_ng::from_value(file.get("services").cloned().unwrap_or_default())
+            .with_context(|| format!("the services of {}", path.display()))?;
         let mut services = BTreeMap::new();
         for (name, raw) in raw {
-            if raw
-                .labels
-                .get(CONTAINERS_ONLY)
-                .is_some_and(|only| only == "true")
-            {
+            if raw.labels.get(CONTAINERS_ONLY).is_some_and(|only| only == "true") {
                 continue;
             }
             let service = service(&name, raw).with_context(|| format!("the service {name}"))?;
@@ -127,10 +121,7 @@ impl Compose {
             service.depends_on.retain(|name, _| names.contains(name));
         }
         let folder = path.canonicalize()?;
-        Ok(Self {
-            folder: folder.parent().unwrap_or(Path::new(".")).to_owned(),
-            services,
-        })
+        Ok(Self { folder: folder.parent().unwrap_or(Path::new(".")).to_owned(), services })
     }
 
     /// The services in an order in which each comes after what it waits for.
@@ -177,11 +168,7 @@ fn service(name: &str, raw: Raw) -> anyhow::Result<Service> {
         command: raw.command,
         environment: raw.environment,
         replicas: raw.deploy.replicas.unwrap_or(1),
-        depends_on: raw
-            .depends_on
-            .into_iter()
-            .map(|(name, dependency)| (name, dependency.condition))
-            .collect(),
+        depends_on: raw.depends_on.into_iter().map(|(name, dependency)| (name, dependency.condition)).collect(),
         volumes: volumes.collect::<anyhow::Result<_>>()?,
         published: published.collect::<anyhow::Result<_>>()?,
         once: raw.restart.as_deref() == Some("no"),
@@ -202,10 +189,7 @@ fn published(text: &str) -> anyhow::Result<(u16, u16)> {
 }
 
 /// `${NAME:-default}` and `${NAME}` from the environment of this process, as compose does.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the file says which variables it wants"
-)]
+#[expect(clippy::disallowed_methods, reason = "the file says which variables it wants")]
 fn interpolate(text: &str) -> anyhow::Result<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -232,21 +216,14 @@ mod tests {
     fn the_projects_own_file_is_read() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../compose.yaml");
         let compose = Compose::read(&file).unwrap();
-        let order: Vec<&str> = compose
-            .in_order()
-            .unwrap()
-            .iter()
-            .map(|service| service.name.as_str())
-            .collect();
+        let order: Vec<&str> = compose.in_order().unwrap().iter().map(|service| service.name.as_str()).collect();
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
         assert!(place("postgres") < place("migrate"));
         assert!(place("migrate") < place("command-api"));
         let inventory = &compose.services["inventory"];
         assert_eq!(inventory.replicas, 2);
         assert_eq!(inventory.command, ["serve", "--roles", "inventory"]);
-        assert!(
-            inventory.environment["DAYBOOK_STORE__URL"].contains("daybook_app:daybook@postgres")
-        );
+        assert!(inventory.environment["DAYBOOK_STORE__URL"].contains("daybook_app:daybook@postgres"));
         assert_eq!(compose.services["command-api"].published[&8080], 8080);
         assert!(compose.services["migrate"].once);
         assert!(!compose.services.contains_key("nats-folders"));

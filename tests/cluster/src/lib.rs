@@ -122,11 +122,7 @@ impl Cluster {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("no cluster was started in {}", folder.display()))?;
         let state: State = serde_json::from_str(&text)?;
-        Ok(Self {
-            compose: read(&state.compose, &state.replicas)?,
-            state,
-            bound: false,
-        })
+        Ok(Self { compose: read(&state.compose, &state.replicas)?, state, bound: false })
     }
 
     fn save(&self) -> anyhow::Result<()> {
@@ -163,12 +159,7 @@ impl Cluster {
         let mut services = self.compose.services.values();
         services
             .find(|service| (1..=service.replicas).any(|n| replica(service, n) == name))
-            .with_context(|| {
-                format!(
-                    "there is no `{name}` here; there are {}",
-                    self.names().join(", ")
-                )
-            })
+            .with_context(|| format!("there is no `{name}` here; there are {}", self.names().join(", ")))
     }
 
     /// The names of all replicas.
@@ -183,9 +174,7 @@ impl Cluster {
     /// If there is neither.
     pub fn replicas(&self, name: &str) -> anyhow::Result<Vec<String>> {
         match self.compose.services.get(name) {
-            Some(service) => Ok((1..=service.replicas)
-                .map(|n| replica(service, n))
-                .collect()),
+            Some(service) => Ok((1..=service.replicas).map(|n| replica(service, n)).collect()),
             None => self.service(name).map(|_| vec![name.to_owned()]),
         }
     }
@@ -251,12 +240,7 @@ impl Cluster {
     /// If it does not run.
     pub fn signal(&self, name: &str, signal: &str) -> anyhow::Result<()> {
         self.service(name)?;
-        match self
-            .state
-            .processes
-            .get(name)
-            .filter(|process| process.runs())
-        {
+        match self.state.processes.get(name).filter(|process| process.runs()) {
             Some(process) => process.signal(signal),
             None => bail!("{name} does not run"),
         }
@@ -360,13 +344,7 @@ impl Cluster {
     /// # Errors
     /// If something does not end; it is killed then.
     pub fn down(&mut self) -> anyhow::Result<()> {
-        let order: Vec<Service> = self
-            .compose
-            .in_order()?
-            .into_iter()
-            .rev()
-            .cloned()
-            .collect();
+        let order: Vec<Service> = self.compose.in_order()?.into_iter().rev().cloned().collect();
         let mut late = Vec::new();
         for program in [Program::Daybook, Program::Nats, Program::Postgres] {
             let names: Vec<String> = order
@@ -374,11 +352,7 @@ impl Cluster {
                 .filter(|service| service.program == program)
                 .flat_map(|service| (1..=service.replicas).map(|n| replica(service, n)))
                 .collect();
-            let signal = if program == Program::Postgres {
-                "INT"
-            } else {
-                "TERM"
-            };
+            let signal = if program == Program::Postgres { "INT" } else { "TERM" };
             for name in &names {
                 // One that is paused would never hear it.
                 self.signal(name, "CONT").ok();
@@ -392,11 +366,7 @@ impl Cluster {
             }
         }
         self.save()?;
-        if late.is_empty() {
-            Ok(())
-        } else {
-            bail!("killed, since they did not end: {}", late.join(", "))
-        }
+        if late.is_empty() { Ok(()) } else { bail!("killed, since they did not end: {}", late.join(", ")) }
     }
 }
 
@@ -413,10 +383,7 @@ impl Drop for Cluster {
 fn read(path: &Path, replicas: &BTreeMap<String, usize>) -> anyhow::Result<Compose> {
     let mut compose = Compose::read(path)?;
     for (name, count) in replicas {
-        let service = compose
-            .services
-            .get_mut(name)
-            .with_context(|| format!("there is no service {name}"))?;
+        let service = compose.services.get_mut(name).with_context(|| format!("there is no service {name}"))?;
         service.replicas = *count;
     }
     compose.services.retain(|_, service| service.replicas > 0);

@@ -1,9 +1,5 @@
 //! `scripts/cluster`: the scaled system on this machine, for trying it.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it answers whoever asked"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it answers whoever asked")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -108,12 +104,7 @@ fn main() -> ExitCode {
 
 fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
     match command {
-        Command::Up {
-            compose,
-            daybook,
-            replicas,
-            any_port,
-        } => {
+        Command::Up { compose, daybook, replicas, any_port } => {
             let cluster = Cluster::up(Options {
                 compose,
                 folder,
@@ -125,15 +116,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
             })?;
             status(&cluster);
         }
-        Command::Measure {
-            compose,
-            daybook,
-            replicas,
-            seconds,
-            connections,
-            workers,
-            log,
-        } => {
+        Command::Measure { compose, daybook, replicas, seconds, connections, workers, log } => {
             let options = Options {
                 compose,
                 folder,
@@ -143,12 +126,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 replicas: replicas.into_iter().collect(),
                 environment: BTreeMap::new(),
             };
-            let plan = Plan {
-                seconds,
-                connections,
-                workers,
-                log,
-            };
+            let plan = Plan { seconds, connections, workers, log };
             let measured = measure::run(&options, &plan)?;
             println!("{}", serde_json::to_string_pretty(&measured)?);
         }
@@ -167,17 +145,10 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
         Command::Start { role } => {
             let mut cluster = Cluster::open(&folder)?;
             let names = cluster.replicas(&role)?;
-            for name in names
-                .iter()
-                .filter(|name| cluster.pid(name).is_none())
-                .cloned()
-                .collect::<Vec<_>>()
-            {
+            for name in names.iter().filter(|name| cluster.pid(name).is_none()).cloned().collect::<Vec<_>>() {
                 cluster.start(&name)?;
             }
-            names
-                .iter()
-                .try_for_each(|name| cluster.await_ready(name))?;
+            names.iter().try_for_each(|name| cluster.await_ready(name))?;
         }
         Command::Env { role } => {
             for (key, value) in Cluster::open(&folder)?.environment(&role)? {

@@ -38,9 +38,7 @@ pub fn run(options: &Options, plan: &Plan) -> anyhow::Result<Value> {
     } else {
         let orders = orders::orders(&cluster, options, plan)?;
         let rates = orders.iter();
-        let peak = rates
-            .filter_map(|run| run["scaled"]["per_second"].as_f64())
-            .fold(1.0, f64::max);
+        let peak = rates.filter_map(|run| run["scaled"]["per_second"].as_f64()).fold(1.0, f64::max);
         told["orders"] = json!(orders);
         told["lag"] = orders::lag(&cluster, peak / 2.0, plan.seconds)?;
         posting::await_models(&cluster, Duration::from_secs(300))?;

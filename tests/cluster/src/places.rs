@@ -24,11 +24,7 @@ pub(crate) struct Places {
 
 /// The name of a replica: that of its service where there is only one.
 pub(crate) fn replica(service: &Service, number: usize) -> String {
-    if service.replicas == 1 {
-        service.name.clone()
-    } else {
-        format!("{}-{number}", service.name)
-    }
+    if service.replicas == 1 { service.name.clone() } else { format!("{}-{number}", service.name) }
 }
 
 /// The port of each inside port, for a program.
@@ -56,20 +52,11 @@ impl Places {
                 ports.insert(replica(service, number), own.collect());
             }
         }
-        Self {
-            ports,
-            folder: folder.to_owned(),
-        }
+        Self { ports, folder: folder.to_owned() }
     }
 
     /// A text of a replica with names of services, own addresses and mounted paths as they are on this machine.
-    pub(crate) fn rewrite(
-        &self,
-        service: &Service,
-        replica: &str,
-        project: &Path,
-        text: &str,
-    ) -> String {
+    pub(crate) fn rewrite(&self, service: &Service, replica: &str, project: &Path, text: &str) -> String {
         let mut text = text.to_owned();
         for (other, ports) in &self.ports {
             for (inside, outside) in ports {

@@ -41,36 +41,24 @@ impl Process {
             run.args(&command);
             run
         };
-        run.env_clear()
-            .envs(environment)
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out);
-        let run = std::thread::Builder::new()
-            .name("cluster".into())
-            .spawn(move || {
-                let child = run.spawn();
-                let mut child = match child {
-                    Ok(child) => child,
-                    Err(error) => return drop(started.send(Err(error))),
-                };
-                // Whoever asked may have gone.
-                drop(started.send(Ok(child.id())));
-                if let Ok(status) = child.wait() {
-                    let code = status.code().unwrap_or(-1);
-                    fs::write(&end, code.to_string()).ok();
-                }
-                drop(log);
-            })?;
+        run.env_clear().envs(environment).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
+        let run = std::thread::Builder::new().name("cluster".into()).spawn(move || {
+            let child = run.spawn();
+            let mut child = match child {
+                Ok(child) => child,
+                Err(error) => return drop(started.send(Err(error))),
+            };
+            // Whoever asked may have gone.
+            drop(started.send(Ok(child.id())));
+            if let Ok(status) = child.wait() {
+                let code = status.code().unwrap_or(-1);
+                fs::write(&end, code.to_string()).ok();
+            }
+            drop(log);
+        })?;
         drop(run);
-        let pid = pids
-            .recv()?
-            .with_context(|| format!("{} cannot be started", command.join(" ")))?;
-        Ok(Self {
-            pid,
-            began: began(pid).unwrap_or(0),
-            ended,
-        })
+        let pid = pids.recv()?.with_context(|| format!("{} cannot be started", command.join(" ")))?;
+        Ok(Self { pid, began: began(pid).unwrap_or(0), ended })
     }
 
     /// Whether it runs.
@@ -110,11 +98,7 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    bail!(
-        "{program} {}: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    )
+    bail!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim())
 }
 
 /// When a process began, `None` if it does not run (or is only waited for).

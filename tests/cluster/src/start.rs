@@ -24,17 +24,10 @@ pub(crate) fn log_file(cluster: &Cluster, name: &str) -> PathBuf {
 
 pub(crate) fn start(cluster: &Cluster, service: &Service, name: &str) -> anyhow::Result<Process> {
     let log = log_file(cluster, name);
-    for folder in [
-        log.parent().unwrap_or(Path::new(".")),
-        &cluster.folder().join("volumes"),
-    ] {
+    for folder in [log.parent().unwrap_or(Path::new(".")), &cluster.folder().join("volumes")] {
         std::fs::create_dir_all(folder)?;
     }
-    for (from, _) in service
-        .volumes
-        .iter()
-        .filter(|(from, _)| !from.starts_with("./"))
-    {
+    for (from, _) in service.volumes.iter().filter(|(from, _)| !from.starts_with("./")) {
         std::fs::create_dir_all(cluster.volume(from))?;
     }
     let command = match service.program {
@@ -47,15 +40,8 @@ pub(crate) fn start(cluster: &Cluster, service: &Service, name: &str) -> anyhow:
 }
 
 /// The environment as compose.yaml says, as it is on this machine, and the little that every process needs.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "programs are found by PATH, and write where they may"
-)]
-pub(crate) fn environment(
-    cluster: &Cluster,
-    service: &Service,
-    name: &str,
-) -> BTreeMap<String, String> {
+#[expect(clippy::disallowed_methods, reason = "programs are found by PATH, and write where they may")]
+pub(crate) fn environment(cluster: &Cluster, service: &Service, name: &str) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for key in ["PATH", "HOME", "TMPDIR"] {
         if let Ok(value) = std::env::var(key) {
@@ -83,12 +69,7 @@ fn rewrite(cluster: &Cluster, service: &Service, name: &str, text: &str) -> Stri
 
 fn daybook(cluster: &Cluster, service: &Service, name: &str) -> Vec<String> {
     let mut command = vec![cluster.state.daybook.display().to_string()];
-    command.extend(
-        service
-            .command
-            .iter()
-            .map(|part| rewrite(cluster, service, name, part)),
-    );
+    command.extend(service.command.iter().map(|part| rewrite(cluster, service, name, part)));
     command
 }
 
@@ -99,20 +80,11 @@ fn nats(cluster: &Cluster, service: &Service, name: &str) -> anyhow::Result<Vec<
         .find(|(_, to)| to.extension().is_some_and(|extension| extension == "conf"))
         .map(|(from, _)| cluster.volume(from))
         .context("no configuration is mounted")?;
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("{} cannot be read", file.display()))?;
-    let text = if is_alone(cluster) {
-        alone(&text)
-    } else {
-        text
-    };
+    let text = std::fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let text = if is_alone(cluster) { alone(&text) } else { text };
     let own = cluster.folder().join(format!("{name}.conf"));
     std::fs::write(&own, rewrite(cluster, service, name, &text))?;
-    Ok(vec![
-        servers::nats::program().display().to_string(),
-        "-c".into(),
-        own.display().to_string(),
-    ])
+    Ok(vec![servers::nats::program().display().to_string(), "-c".into(), own.display().to_string()])
 }
 
 /// Whether there is but one node of the broker, where compose.yaml has three.
@@ -127,9 +99,7 @@ fn alone(text: &str) -> String {
     let Some(from) = text.find("\ncluster {") else {
         return text.to_owned();
     };
-    let to = text[from..]
-        .find("\n}")
-        .map_or(text.len(), |end| from + end + 2);
+    let to = text[from..].find("\n}").map_or(text.len(), |end| from + end + 2);
     format!("{}{}", &text[..from], &text[to..])
 }
 
@@ -159,34 +129,18 @@ fn postgres(cluster: &Cluster, service: &Service, name: &str) -> anyhow::Result<
     if !made {
         servers::postgres::own(&volume);
         let mut initdb = program("initdb");
-        let user = service
-            .environment
-            .get("POSTGRES_USER")
-            .map_or("postgres", String::as_str);
-        initdb.extend([
-            "-D".into(),
-            data.display().to_string(),
-            format!("--username={user}"),
-        ]);
+        let user = service.environment.get("POSTGRES_USER").map_or("postgres", String::as_str);
+        initdb.extend(["-D".into(), data.display().to_string(), format!("--username={user}")]);
         initdb.extend(["--auth=trust".into(), "--no-instructions".into()]);
         let arguments = service.environment.get("POSTGRES_INITDB_ARGS");
-        initdb.extend(
-            arguments
-                .into_iter()
-                .flat_map(|all| all.split(' ').map(str::to_owned)),
-        );
+        initdb.extend(arguments.into_iter().flat_map(|all| all.split(' ').map(str::to_owned)));
         succeed(&initdb, &BTreeMap::new())?;
         once(cluster, service, name, &programs, &data, port)?;
     }
     // What a killed server leaves would keep this one off, if a process of that number happened to run.
     std::fs::remove_file(data.join("postmaster.pid")).ok();
     let mut command = program("postgres");
-    command.extend([
-        "-D".into(),
-        data.display().to_string(),
-        "-p".into(),
-        port.to_string(),
-    ]);
+    command.extend(["-D".into(), data.display().to_string(), "-p".into(), port.to_string()]);
     command.extend(local(&data));
     command.extend(service.command.iter().skip(1).cloned());
     Ok(command)
@@ -194,12 +148,7 @@ fn postgres(cluster: &Cluster, service: &Service, name: &str) -> anyhow::Result<
 
 fn local(data: &Path) -> Vec<String> {
     let sockets = format!("unix_socket_directories={}", data.display());
-    vec![
-        "-c".into(),
-        "listen_addresses=127.0.0.1".into(),
-        "-c".into(),
-        sockets,
-    ]
+    vec!["-c".into(), "listen_addresses=127.0.0.1".into(), "-c".into(), sockets]
 }
 
 /// What the image does with an empty cluster: makes the database and runs what is mounted for that.
@@ -219,12 +168,7 @@ fn once(
     let pg_ctl = |what: &str| {
         let mut command = servers::postgres::as_server();
         command.push(programs.join("pg_ctl").display().to_string());
-        command.extend([
-            "-D".into(),
-            data.display().to_string(),
-            "-w".into(),
-            "-s".into(),
-        ]);
+        command.extend(["-D".into(), data.display().to_string(), "-w".into(), "-s".into()]);
         if what == "start" {
             command.extend(["-l".into(), data.join("init.log").display().to_string()]);
             command.extend(["-o".into(), format!("-p {port} {}", local(data).join(" "))]);
@@ -233,16 +177,10 @@ fn once(
         command
     };
     succeed(&pg_ctl("start"), &BTreeMap::new())?;
-    let user = environment
-        .get("POSTGRES_USER")
-        .cloned()
-        .unwrap_or_else(|| "postgres".into());
+    let user = environment.get("POSTGRES_USER").cloned().unwrap_or_else(|| "postgres".into());
     let made = (|| {
         if let Some(database) = environment.get("POSTGRES_DB") {
-            succeed(
-                &["createdb".into(), "-U".into(), user, database.clone()],
-                &environment,
-            )?;
+            succeed(&["createdb".into(), "-U".into(), user, database.clone()], &environment)?;
         }
         for (from, to) in &service.volumes {
             if to.starts_with(POSTGRES_INIT) {
@@ -282,22 +220,14 @@ pub(crate) fn is_ready(cluster: &Cluster, service: &Service, name: &str) -> bool
         Program::Daybook => http_ok(port(8080), "/readyz"),
         Program::Nats => http_ok(port(8222), "/healthz"),
         Program::Postgres => {
-            let database = service
-                .environment
-                .get("POSTGRES_DB")
-                .map_or("postgres", String::as_str);
+            let database = service.environment.get("POSTGRES_DB").map_or("postgres", String::as_str);
             let mut ask = Command::new(servers::postgres::programs().join("psql"));
-            ask.args([
-                "-X",
-                "-q",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-c",
-                "SELECT 1",
-            ])
-            .args(["-p", &port(5432).to_string(), "-d", database]);
+            ask.args(["-X", "-q", "-h", "127.0.0.1", "-U", "postgres", "-c", "SELECT 1"]).args([
+                "-p",
+                &port(5432).to_string(),
+                "-d",
+                database,
+            ]);
             ask.output().is_ok_and(|output| output.status.success())
         }
     }

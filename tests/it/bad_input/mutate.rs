@@ -29,13 +29,7 @@ fn unknown_id(attempt: &mut Attempt) -> &'static str {
     attempt.path = attempt
         .path
         .split('/')
-        .map(|part| {
-            if part.parse::<Uuid>().is_ok() {
-                Uuid::now_v7().to_string()
-            } else {
-                part.to_owned()
-            }
-        })
+        .map(|part| if part.parse::<Uuid>().is_ok() { Uuid::now_v7().to_string() } else { part.to_owned() })
         .collect::<Vec<_>>()
         .join("/");
     "an unknown id"
@@ -56,20 +50,12 @@ fn odd_path(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
     let (path, query) = attempt
         .path
         .split_once('?')
-        .map_or((attempt.path.clone(), String::new()), |(path, query)| {
-            (path.to_owned(), format!("?{query}"))
-        });
+        .map_or((attempt.path.clone(), String::new()), |(path, query)| (path.to_owned(), format!("?{query}")));
     let parts: Vec<&str> = path.split('/').collect();
     let replaced = odd.choose(rng).copied().unwrap_or("0").replace(' ', "%20");
-    let index = parts
-        .iter()
-        .position(|part| part.parse::<Uuid>().is_ok())
-        .unwrap_or(parts.len());
-    let changed: Vec<&str> = parts
-        .iter()
-        .enumerate()
-        .map(|(at, part)| if at == index { replaced.as_str() } else { part })
-        .collect();
+    let index = parts.iter().position(|part| part.parse::<Uuid>().is_ok()).unwrap_or(parts.len());
+    let changed: Vec<&str> =
+        parts.iter().enumerate().map(|(at, part)| if at == index { replaced.as_str() } else { part }).collect();
     attempt.path = format!("{}{query}", changed.join("/"));
     "an odd path"
 }
@@ -104,12 +90,7 @@ fn odd_query(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
     let separator = if attempt.path.contains('?') { '&' } else { '?' };
     let name = name.choose(rng).copied().unwrap_or("limit");
     let value = odd.choose(rng).copied().unwrap_or("");
-    attempt.path = format!(
-        "{}{separator}{}={}",
-        attempt.path,
-        escaped(name),
-        escaped(value)
-    );
+    attempt.path = format!("{}{separator}{}={}", attempt.path, escaped(name), escaped(value));
     "an odd query"
 }
 
@@ -129,11 +110,7 @@ fn odd_header(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
     let (name, value) = odd.choose(rng).copied().unwrap_or(("accept", "*/*"));
     attempt.headers.retain(|(known, _)| known != name);
     let long = "k".repeat(4_000);
-    let value = if name == "idempotency-key" && rng.random::<bool>() {
-        long
-    } else {
-        value.to_owned()
-    };
+    let value = if name == "idempotency-key" && rng.random::<bool>() { long } else { value.to_owned() };
     attempt.headers.push((name.to_owned(), value));
     "an odd header"
 }
@@ -163,8 +140,7 @@ fn huge_body(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
 
 fn deep_body(attempt: &mut Attempt) -> &'static str {
     if attempt.body.is_some() {
-        attempt.body =
-            Some(format!("{}1{}", "{\"a\":[".repeat(5_000), "]}".repeat(5_000)).into_bytes());
+        attempt.body = Some(format!("{}1{}", "{\"a\":[".repeat(5_000), "]}".repeat(5_000)).into_bytes());
     }
     "a deep body"
 }
@@ -172,10 +148,8 @@ fn deep_body(attempt: &mut Attempt) -> &'static str {
 fn unknown_field(rng: &mut StdRng, attempt: &mut Attempt) -> &'static str {
     edit(attempt, |body| {
         let places = places(body);
-        let objects: Vec<&String> = places
-            .iter()
-            .filter(|place| body.pointer(place).is_some_and(Value::is_object))
-            .collect();
+        let objects: Vec<&String> =
+            places.iter().filter(|place| body.pointer(place).is_some_and(Value::is_object)).collect();
         let place = objects.choose(rng).copied().cloned().unwrap_or_default();
         if let Some(Value::Object(fields)) = body.pointer_mut(&place) {
             fields.insert("surprise".to_owned(), json!(1));
@@ -247,13 +221,12 @@ fn edit(attempt: &mut Attempt, change: impl FnOnce(&mut Value)) {
 fn places(body: &Value) -> Vec<String> {
     fn walk(value: &Value, place: String, found: &mut Vec<String>) {
         match value {
-            Value::Object(fields) => fields
-                .iter()
-                .for_each(|(name, inner)| walk(inner, format!("{place}/{name}"), found)),
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .for_each(|(index, inner)| walk(inner, format!("{place}/{index}"), found)),
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, inner)| walk(inner, format!("{place}/{name}"), found))
+            }
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(index, inner)| walk(inner, format!("{place}/{index}"), found))
+            }
             _ => {}
         }
         found.push(place);

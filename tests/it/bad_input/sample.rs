@@ -14,21 +14,14 @@ const DEEPEST: usize = 12;
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     let mut schema = schema;
     while let Some(reference) = schema["$ref"].as_str() {
-        schema = document
-            .pointer(reference.trim_start_matches('#'))
-            .unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        schema =
+            document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} leads nowhere"));
     }
     schema
 }
 
 /// A value that fits a schema.
-fn value(
-    rng: &mut StdRng,
-    document: &Value,
-    schema: &Value,
-    known: &KnownIds,
-    depth: usize,
-) -> Value {
+fn value(rng: &mut StdRng, document: &Value, schema: &Value, known: &KnownIds, depth: usize) -> Value {
     let schema = resolve(document, schema);
     if depth > DEEPEST {
         return Value::Null;
@@ -53,38 +46,23 @@ fn value(
     }
     let kind = match &schema["type"] {
         Value::String(kind) => kind.clone(),
-        Value::Array(kinds) => kinds
-            .choose(rng)
-            .and_then(Value::as_str)
-            .unwrap_or("null")
-            .to_owned(),
+        Value::Array(kinds) => kinds.choose(rng).and_then(Value::as_str).unwrap_or("null").to_owned(),
         _ => "object".to_owned(),
     };
     match kind.as_str() {
         "string" => Value::String(text(rng, schema, known)),
         "integer" | "number" => json!(number(rng, schema)),
         "boolean" => json!(rng.random::<bool>()),
-        "array" => (0..rng.random_range(1..4))
-            .map(|_| value(rng, document, &schema["items"], known, depth + 1))
-            .collect(),
+        "array" => {
+            (0..rng.random_range(1..4)).map(|_| value(rng, document, &schema["items"], known, depth + 1)).collect()
+        }
         "object" => object(rng, document, schema, known, depth),
         _ => Value::Null,
     }
 }
 
-fn object(
-    rng: &mut StdRng,
-    document: &Value,
-    schema: &Value,
-    known: &KnownIds,
-    depth: usize,
-) -> Value {
-    let required: Vec<&str> = schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+fn object(rng: &mut StdRng, document: &Value, schema: &Value, known: &KnownIds, depth: usize) -> Value {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut fields = Map::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         if required.contains(&name.as_str()) || rng.random_bool(0.4) {
@@ -115,30 +93,18 @@ fn text(rng: &mut StdRng, schema: &Value, known: &KnownIds) -> String {
     match schema["format"].as_str() {
         Some("uuid") => known.any_uuid(rng),
         Some("date-time") => "2031-01-02T03:04:05Z".to_owned(),
-        _ => ["GBP", "a", "sandbox:approve", "2.55", "web", "x1"]
-            .choose(rng)
-            .copied()
-            .unwrap_or("a")
-            .to_owned(),
+        _ => ["GBP", "a", "sandbox:approve", "2.55", "web", "x1"].choose(rng).copied().unwrap_or("a").to_owned(),
     }
 }
 
 fn number(rng: &mut StdRng, schema: &Value) -> i64 {
     let least = schema["minimum"].as_i64().unwrap_or(0);
-    let most = schema["maximum"]
-        .as_i64()
-        .unwrap_or(least + 20)
-        .min(least.saturating_add(1_000));
+    let most = schema["maximum"].as_i64().unwrap_or(least + 20).min(least.saturating_add(1_000));
     rng.random_range(least..=most.max(least))
 }
 
 /// A whole request of an operation.
-pub(super) fn attempt(
-    rng: &mut StdRng,
-    document: &Value,
-    operation: &Operation,
-    known: &KnownIds,
-) -> Attempt {
+pub(super) fn attempt(rng: &mut StdRng, document: &Value, operation: &Operation, known: &KnownIds) -> Attempt {
     let mut path = operation.path.clone();
     let mut query = Vec::new();
     let mut headers = Vec::new();
@@ -150,15 +116,8 @@ pub(super) fn attempt(
             other => other.to_string(),
         };
         match parameter["in"].as_str() {
-            Some("path") => {
-                path = path.replace(
-                    &format!("{{{name}}}"),
-                    &known.for_path(rng, &operation.path, &plain),
-                )
-            }
-            Some("query") if rng.random_bool(0.3) => {
-                query.push(format!("{name}={}", escaped(&plain)))
-            }
+            Some("path") => path = path.replace(&format!("{{{name}}}"), &known.for_path(rng, &operation.path, &plain)),
+            Some("query") if rng.random_bool(0.3) => query.push(format!("{name}={}", escaped(&plain))),
             Some("header") if rng.random_bool(0.4) => {
                 headers.push((name.to_lowercase(), header_value(rng, name, &plain)))
             }
@@ -168,19 +127,11 @@ pub(super) fn attempt(
     if !query.is_empty() {
         path = format!("{path}?{}", query.join("&"));
     }
-    let body = operation.body.as_ref().map(|schema| {
-        value(rng, document, schema, known, 0)
-            .to_string()
-            .into_bytes()
-    });
+    let body = operation.body.as_ref().map(|schema| value(rng, document, schema, known, 0).to_string().into_bytes());
     if body.is_some() {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    Attempt {
-        path,
-        headers,
-        body,
-    }
+    Attempt { path, headers, body }
 }
 
 /// Waiting for verdicts would make the run long without telling more: `Prefer` asks for one second at the most.

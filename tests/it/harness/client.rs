@@ -29,8 +29,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.status, self.body))
     }
 
     /// A text field of the body.
@@ -45,9 +44,7 @@ impl Answer {
     /// A number of the body.
     pub(crate) fn number(&self, pointer: &str) -> i64 {
         let body = self.json();
-        body.pointer(pointer)
-            .and_then(Value::as_i64)
-            .unwrap_or_else(|| panic!("no number at {pointer} in {body}"))
+        body.pointer(pointer).and_then(Value::as_i64).unwrap_or_else(|| panic!("no number at {pointer} in {body}"))
     }
 
     /// Panics with the whole answer if the status is another.
@@ -66,10 +63,7 @@ impl Client {
     /// A client that takes an answer for lost after a while.
     pub(crate) fn with_timeout(base: &str, timeout: Duration) -> Self {
         let http = reqwest::Client::builder().timeout(timeout).build().unwrap();
-        Self {
-            base: base.to_owned(),
-            http,
-        }
+        Self { base: base.to_owned(), http }
     }
 
     /// A request with headers and a body of any kind; `None` if no answer came.
@@ -88,13 +82,7 @@ impl Client {
             request = request.body(body);
         }
         let response = request.send().await.ok()?;
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned)
-        };
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Some(Answer {
             status: response.status().as_u16(),
             etag: header("etag"),
@@ -119,14 +107,7 @@ impl Client {
         if body.is_some() {
             headers.push(("content-type", "application/json"));
         }
-        self.try_send(
-            method,
-            path,
-            &headers,
-            body.map(|body| body.to_string().into_bytes()),
-        )
-        .await
-        .expect("an answer")
+        self.try_send(method, path, &headers, body.map(|body| body.to_string().into_bytes())).await.expect("an answer")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -143,13 +124,11 @@ impl Client {
 
     /// A POST under an idempotency key.
     pub(crate) async fn post_once(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body))
-            .await
+        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
     }
 
     /// A POST that waits for the saga's verdict.
     pub(crate) async fn post_and_wait(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[("prefer", "wait=30")], Some(body))
-            .await
+        self.send(Method::POST, path, &[("prefer", "wait=30")], Some(body)).await
     }
 }

@@ -120,11 +120,7 @@ impl Load {
         }
         let tail = Recorded::new(history, "tail", endpoints, self.patience);
         clients.spawn(follow(tail, stop.clone()));
-        Running {
-            stop,
-            clients,
-            answered,
-        }
+        Running { stop, clients, answered }
     }
 }
 
@@ -200,9 +196,7 @@ struct Worker {
 
 impl Worker {
     fn new(load: &Load, history: &History, endpoints: &Endpoints, name: String) -> Self {
-        let own = name.bytes().fold(load.seed, |seed, byte| {
-            seed.wrapping_mul(31) + u64::from(byte)
-        });
+        let own = name.bytes().fold(load.seed, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
         Self {
             recorded: Recorded::new(history, &name, endpoints, load.patience),
             random: StdRng::seed_from_u64(own),
@@ -220,24 +214,13 @@ impl Worker {
 
     async fn run(mut self, stop: CancellationToken, answered: Arc<AtomicU64>) -> Counts {
         while !stop.is_cancelled() {
-            let (action, _) = *self
-                .mix
-                .0
-                .choose_weighted(&mut self.random, |(_, weight)| *weight)
-                .expect("a mix");
+            let (action, _) = *self.mix.0.choose_weighted(&mut self.random, |(_, weight)| *weight).expect("a mix");
             // Who knows no order yet places one.
-            let action = if self.orders.is_empty() {
-                Action::Place
-            } else {
-                action
-            };
+            let action = if self.orders.is_empty() { Action::Place } else { action };
             let answer = self.act(action).await;
             answered.fetch_add(u64::from(answer.is_some()), Ordering::Relaxed);
             let ended = answer.map_or("unresolved".to_owned(), |answer| told(&answer));
-            *self
-                .counts
-                .entry(format!("{action:?} {ended}"))
-                .or_default() += 1;
+            *self.counts.entry(format!("{action:?} {ended}")).or_default() += 1;
         }
         self.counts
     }
@@ -267,31 +250,21 @@ impl Worker {
                 let command = self.restock(&sku, qty);
                 self.send(command).await
             }
-            Action::Note | Action::Ship | Action::Cancel | Action::Return => {
-                self.change(action).await
-            }
+            Action::Note | Action::Ship | Action::Cancel | Action::Return => self.change(action).await,
         }
     }
 
     async fn place(&mut self) -> Option<Answer> {
         let id = Uuid::now_v7();
         let sku = self.skus.choose(&mut self.random).expect("a SKU").clone();
-        let instrument = if self.random.random_bool(0.9) {
-            "sandbox:approve"
-        } else {
-            "sandbox:decline"
-        };
+        let instrument = if self.random.random_bool(0.9) { "sandbox:approve" } else { "sandbox:decline" };
         let mut body = shop::order(&[(&sku, self.random.random_range(1..5))], instrument);
         body["order_id"] = json!(id);
         let about = self.order(id);
         let mut command = self.command("/v1/orders".to_owned(), body, about.clone());
         command.wait = self.random.random_bool(0.4).then_some(WAIT_S);
         let answer = self.send(command).await?;
-        let known = Known {
-            stream: about,
-            version: version(&answer),
-            position: answer.position,
-        };
+        let known = Known { stream: about, version: version(&answer), position: answer.position };
         if self.orders.len() == REMEMBERED {
             let forgotten = self.random.random_range(0..REMEMBERED);
             self.orders.swap_remove(forgotten);
@@ -306,10 +279,7 @@ impl Worker {
         let (what, body): (_, Value) = match action {
             Action::Ship => ("shipments", json!({})),
             Action::Cancel => ("cancellations", json!({ "reason": "changed my mind" })),
-            Action::Return => (
-                "returns",
-                json!({ "lines": [{ "line_id": 1, "qty": 1, "reason": "too big" }] }),
-            ),
+            Action::Return => ("returns", json!({ "lines": [{ "line_id": 1, "qty": 1, "reason": "too big" }] })),
             _ => ("notes", json!({ "text": "Leave it with the neighbour." })),
         };
         let path = format!("/v1/orders/{}/{what}", known.stream.id);
@@ -342,11 +312,7 @@ impl Worker {
         let place = LocationId::try_new("main").expect("a location");
         let name = domain::stream::stock(&place, &Sku::try_new(sku).expect("a SKU"));
         let about = StreamId::new(self.tenant.as_str(), name.category, name.id);
-        self.command(
-            format!("/v1/stock/{sku}/receipts"),
-            json!({ "qty": qty }),
-            about,
-        )
+        self.command(format!("/v1/stock/{sku}/receipts"), json!({ "qty": qty }), about)
     }
 
     fn order(&self, id: Uuid) -> StreamId {
@@ -356,14 +322,7 @@ impl Worker {
     /// A command under a key of its own.
     fn command(&mut self, path: String, body: Value, about: StreamId) -> Command {
         self.keys += 1;
-        Command {
-            key: format!("{}-{}", self.name, self.keys),
-            path,
-            body,
-            about,
-            if_match: None,
-            wait: None,
-        }
+        Command { key: format!("{}-{}", self.name, self.keys), path, body, about, if_match: None, wait: None }
     }
 
     async fn send(&mut self, command: Command) -> Option<Answer> {

@@ -30,11 +30,7 @@ impl Endpoints {
     /// One server that does everything, under the default tenant.
     pub(crate) fn of(address: &str) -> Self {
         let base = format!("http://{address}");
-        Self {
-            tenant: "main".to_owned(),
-            commands: vec![base.clone()],
-            queries: vec![base],
-        }
+        Self { tenant: "main".to_owned(), commands: vec![base.clone()], queries: vec![base] }
     }
 }
 
@@ -65,18 +61,8 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     /// `patience`: how long it goes on asking what became of a command.
-    pub(crate) fn new(
-        history: &History,
-        name: &str,
-        endpoints: &Endpoints,
-        patience: Duration,
-    ) -> Self {
-        let clients = |bases: &[String]| {
-            bases
-                .iter()
-                .map(|base| Client::with_timeout(base, ANSWER_WITHIN))
-                .collect()
-        };
+    pub(crate) fn new(history: &History, name: &str, endpoints: &Endpoints, patience: Duration) -> Self {
+        let clients = |bases: &[String]| bases.iter().map(|base| Client::with_timeout(base, ANSWER_WITHIN)).collect();
         Self {
             history: history.clone(),
             name: name.to_owned(),
@@ -120,10 +106,7 @@ impl Recorded {
         let body = command.body.to_string().into_bytes();
         let if_match = command.if_match.map(|version| format!("\"v{version}\""));
         let wait = command.wait.map(|seconds| format!("wait={seconds}"));
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("idempotency-key", command.key.as_str()),
-        ];
+        let mut headers = vec![("content-type", "application/json"), ("idempotency-key", command.key.as_str())];
         headers.extend(if_match.iter().map(|tag| ("if-match", tag.as_str())));
         headers.extend(wait.iter().map(|wait| ("prefer", wait.as_str())));
 
@@ -141,20 +124,12 @@ impl Recorded {
             invocation.unknown("no answer");
             return None;
         };
-        invocation
-            .answered(recorded(&answer, &command.about))
-            .then_some(answer)
+        invocation.answered(recorded(&answer, &command.about)).then_some(answer)
     }
 
     /// Reads an order as of a position or later; `None` if no server showed it within patience.
-    pub(crate) async fn read(
-        &mut self,
-        order: &StreamId,
-        min_position: Option<u64>,
-    ) -> Option<Answer> {
-        let asked = min_position.map_or(String::new(), |position| {
-            format!("?min_position={position}")
-        });
+    pub(crate) async fn read(&mut self, order: &StreamId, min_position: Option<u64>) -> Option<Answer> {
+        let asked = min_position.map_or(String::new(), |position| format!("?min_position={position}"));
         let path = format!("/v1/orders/{}{asked}", order.id);
         let until = Instant::now() + self.patience;
         for tries in 0.. {
@@ -192,8 +167,7 @@ impl Recorded {
         for event in page["events"].as_array().expect("events") {
             let position = event["position"].as_u64().expect("a position");
             let id = event["event_id"].as_str().and_then(|id| id.parse().ok());
-            self.history
-                .observed_event(&self.name, position, id.expect("an event id"));
+            self.history.observed_event(&self.name, position, id.expect("an event id"));
         }
         let head = page["head"].as_u64().expect("a head");
         self.history.observed_head(&self.name, head);
@@ -216,17 +190,10 @@ fn recorded(answer: &Answer, about: &StreamId) -> checker::Answer {
         status: answer.status,
         code,
         position: answer.position,
-        versions: version(answer)
-            .map(|version| (about.clone(), version))
-            .into_iter()
-            .collect(),
+        versions: version(answer).map(|version| (about.clone(), version)).into_iter().collect(),
         location: answer.location.clone(),
         replayed: answer.replayed,
-        stands: if answer.waited {
-            Stands::Later
-        } else {
-            Stands::Commit
-        },
+        stands: if answer.waited { Stands::Later } else { Stands::Commit },
         body: answer.body.clone().into_bytes(),
     }
 }

@@ -43,11 +43,7 @@ impl Server {
 
     /// The same at an address: where one that was killed had listened, say.
     pub(crate) async fn start_at(data: &Path, address: String, arguments: &[&str]) -> Self {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(data.with_extension("server.log"))
-            .unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(data.with_extension("server.log")).unwrap();
         let child = daybook()
             .arg("serve")
             .args(["--data", data.to_str().unwrap(), "--listen", &address])
@@ -56,11 +52,7 @@ impl Server {
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();
-        let mut server = Self {
-            child,
-            address,
-            data: data.to_owned(),
-        };
+        let mut server = Self { child, address, data: data.to_owned() };
         server.wait_until_ready().await;
         server
     }
@@ -70,31 +62,19 @@ impl Server {
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!(
-                    "the server ended before it was ready: {status}; {}",
-                    self.log()
-                );
+                panic!("the server ended before it was ready: {status}; {}", self.log());
             }
-            if client
-                .try_get("/readyz")
-                .await
-                .is_some_and(|answer| answer.status == 200)
-            {
+            if client.try_get("/readyz").await.is_some_and(|answer| answer.status == 200) {
                 return;
             }
-            assert!(
-                since.elapsed() < READY_WITHIN,
-                "the server is not ready: {}",
-                self.log()
-            );
+            assert!(since.elapsed() < READY_WITHIN, "the server is not ready: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// The end of what it logged.
     pub(crate) fn log(&self) -> String {
-        let text =
-            std::fs::read_to_string(self.data.with_extension("server.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.data.with_extension("server.log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
@@ -118,13 +98,7 @@ impl Server {
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
     }
 }

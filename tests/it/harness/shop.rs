@@ -10,10 +10,7 @@ use super::{Answer, Client};
 
 /// Puts units of a SKU on the shelf.
 pub(crate) async fn receive(client: &Client, sku: &str, qty: u32) -> Answer {
-    client
-        .post(&format!("/v1/stock/{sku}/receipts"), &json!({ "qty": qty }))
-        .await
-        .expect(201)
+    client.post(&format!("/v1/stock/{sku}/receipts"), &json!({ "qty": qty })).await.expect(201)
 }
 
 /// An order of units at 2.55 each.
@@ -28,19 +25,11 @@ pub(crate) fn order(lines: &[(&str, u32)], instrument: &str) -> Value {
 
 /// Places an order and waits for the saga's verdict.
 pub(crate) async fn place(client: &Client, lines: &[(&str, u32)], instrument: &str) -> Answer {
-    client
-        .post_and_wait("/v1/orders", &order(lines, instrument))
-        .await
-        .expect(201)
+    client.post_and_wait("/v1/orders", &order(lines, instrument)).await.expect(201)
 }
 
 /// Asks again until the order is as wanted; panics with what it is if it does not come to that.
-pub(crate) async fn until(
-    client: &Client,
-    path: &str,
-    what: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
+pub(crate) async fn until(client: &Client, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     for _ in 0..600 {
         let answer = client.get(path).await;
@@ -57,9 +46,7 @@ pub(crate) async fn until(
 
 /// The log's last position.
 pub(crate) async fn head(client: &Client) -> u64 {
-    client.get("/v1/events?limit=1").await.expect(200).json()["head"]
-        .as_u64()
-        .unwrap()
+    client.get("/v1/events?limit=1").await.expect(200).json()["head"].as_u64().unwrap()
 }
 
 /// Ids that a server knows, for requests that should get further than "there is no such".
@@ -72,16 +59,9 @@ pub(crate) struct KnownIds {
 impl KnownIds {
     /// Any id there is, or a fresh one.
     pub(crate) fn any_uuid(&self, rng: &mut StdRng) -> String {
-        let known: Vec<&String> = self
-            .orders
-            .iter()
-            .chain(self.others.iter().map(|(_, id)| id))
-            .collect();
+        let known: Vec<&String> = self.orders.iter().chain(self.others.iter().map(|(_, id)| id)).collect();
         if rng.random_bool(0.5) {
-            known
-                .choose(rng)
-                .map(|id| (*id).clone())
-                .unwrap_or_default()
+            known.choose(rng).map(|id| (*id).clone()).unwrap_or_default()
         } else {
             Uuid::now_v7().to_string()
         }
@@ -90,22 +70,15 @@ impl KnownIds {
     /// What stands in a path: an id of the resource that the path names.
     pub(crate) fn for_path(&self, rng: &mut StdRng, path: &str, otherwise: &str) -> String {
         let resource = path.split('/').nth(2).unwrap_or_default();
-        let of_resource: Vec<&String> = self
-            .others
-            .iter()
-            .filter(|(name, _)| *name == resource)
-            .map(|(_, id)| id)
-            .collect();
+        let of_resource: Vec<&String> =
+            self.others.iter().filter(|(name, _)| *name == resource).map(|(_, id)| id).collect();
         match resource {
-            "orders" if rng.random_bool(0.9) => {
-                self.orders.choose(rng).cloned().unwrap_or_default()
-            }
+            "orders" if rng.random_bool(0.9) => self.orders.choose(rng).cloned().unwrap_or_default(),
             "stock" => self.skus.choose(rng).cloned().unwrap_or_default(),
             "projections" => "order_list".to_owned(),
-            _ if rng.random_bool(0.9) && !of_resource.is_empty() => of_resource
-                .choose(rng)
-                .map(|id| (*id).clone())
-                .unwrap_or_default(),
+            _ if rng.random_bool(0.9) && !of_resource.is_empty() => {
+                of_resource.choose(rng).map(|id| (*id).clone()).unwrap_or_default()
+            }
             _ => otherwise.to_owned(),
         }
     }
@@ -120,40 +93,20 @@ pub(crate) async fn known_ids(client: &Client) -> KnownIds {
     let mut orders = Vec::new();
     let mut others = Vec::new();
     for number in 0..12 {
-        let placed = place(
-            client,
-            &[(&skus[number % 6], 5), (&skus[(number + 1) % 6], 3)],
-            "sandbox:approve",
-        )
-        .await;
+        let placed = place(client, &[(&skus[number % 6], 5), (&skus[(number + 1) % 6], 3)], "sandbox:approve").await;
         let order_id = placed.text("/order_id");
         others.push(("payments", placed.text("/payment/payment_id")));
         if number % 3 == 0 {
-            let shipped = client
-                .post_and_wait(&format!("/v1/orders/{order_id}/shipments"), &json!({}))
-                .await
-                .expect(200);
+            let shipped =
+                client.post_and_wait(&format!("/v1/orders/{order_id}/shipments"), &json!({})).await.expect(200);
             others.push(("shipments", shipped.text("/shipments/0/shipment_id")));
             let lines = json!({ "lines": [{ "line_id": 1, "qty": 1, "reason": "too big" }] });
-            let returned = client
-                .post(&format!("/v1/orders/{order_id}/returns"), &lines)
-                .await
-                .expect(201);
+            let returned = client.post(&format!("/v1/orders/{order_id}/returns"), &lines).await.expect(201);
             others.push(("returns", returned.text("/returns/0/return_id")));
         }
         orders.push(order_id);
     }
-    let held = client
-        .post(
-            "/v1/reservations",
-            &json!({ "items": [{ "sku": skus[0], "qty": 2 }] }),
-        )
-        .await
-        .expect(201);
+    let held = client.post("/v1/reservations", &json!({ "items": [{ "sku": skus[0], "qty": 2 }] })).await.expect(201);
     others.push(("reservations", held.text("/reservation_id")));
-    KnownIds {
-        skus,
-        orders,
-        others,
-    }
+    KnownIds { skus, orders, others }
 }

@@ -39,10 +39,7 @@ async fn generation(context: &async_nats::jetstream::Context) -> Option<u64> {
 }
 
 /// The node that leads a generation's stream, and where it ends; none while the broker does not say.
-async fn standing(
-    context: &async_nats::jetstream::Context,
-    generation: u64,
-) -> Option<(String, u64)> {
+async fn standing(context: &async_nats::jetstream::Context, generation: u64) -> Option<(String, u64)> {
     let name = format!("DAYBOOK_EVENTS_{generation}");
     let stream = context.get_stream(name).await.ok()?;
     let info = stream.cached_info();
@@ -63,10 +60,7 @@ async fn await_after(context: &async_nats::jetstream::Context, before: u64) {
 pub(crate) async fn published(urls: &str) -> Published {
     let context = jetstream(urls).await;
     let generation = generation(&context).await.expect("a stream of events");
-    let stream = context
-        .get_stream(format!("DAYBOOK_EVENTS_{generation}"))
-        .await
-        .unwrap();
+    let stream = context.get_stream(format!("DAYBOOK_EVENTS_{generation}")).await.unwrap();
     let info = stream.cached_info();
     let base = info.config.metadata["daybook.base"].parse().unwrap();
     let last = info.state.last_sequence;
@@ -93,11 +87,7 @@ pub(crate) async fn published(urls: &str) -> Published {
             }
         }
     }
-    Published {
-        generation,
-        base,
-        records,
-    }
+    Published { generation, base, records }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,19 +108,13 @@ async fn commands_and_strong_reads_go_on_while_the_broker_is_away() {
         let since = Instant::now();
         let path = format!("/v1/orders/{order}?min_position={at}");
         queries.get(&path).await.expect(200);
-        assert!(
-            since.elapsed() < Duration::from_secs(10),
-            "a strong read hangs"
-        );
+        assert!(since.elapsed() < Duration::from_secs(10), "a strong read hangs");
     }
     load.until_more(60, WITHIN).await;
     // How far behind it is can be seen, by the metrics of those who post and in the answers of those who tell.
     let posting = Client::new(&system.cluster.url("projections"));
     let metrics = posting.get("/metrics").await.expect(200).body;
-    assert!(
-        metrics.contains("daybook_projection_lag_events"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("daybook_projection_lag_events"), "{metrics}");
     assert_eq!(system.lags().await.len(), 7);
     let ready = posting.get("/readyz").await.expect(200).body;
     assert!(ready.contains("away; the log is read instead"), "{ready}");
@@ -160,10 +144,7 @@ async fn a_node_of_three_is_killed_and_then_all_of_them() {
             if now.is_some_and(|(now, at)| now != leader && at > end) {
                 break;
             }
-            assert!(
-                since.elapsed() < WITHIN,
-                "without {leader} nothing is published after {end}"
-            );
+            assert!(since.elapsed() < WITHIN, "without {leader} nothing is published after {end}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(system.cluster.pid(&leader), None);
@@ -198,10 +179,7 @@ async fn a_stream_that_is_deleted_is_published_anew() {
     for _ in 0..2 {
         let before = generation(&context).await.expect("a stream");
         // An operator's mistake: the stream denies purging, and deleting it takes all of it.
-        context
-            .delete_stream(format!("DAYBOOK_EVENTS_{before}"))
-            .await
-            .unwrap();
+        context.delete_stream(format!("DAYBOOK_EVENTS_{before}")).await.unwrap();
         await_after(&context, before).await;
         load.until_more(60, WITHIN).await;
     }
@@ -233,10 +211,7 @@ async fn a_stream_that_is_restored_from_an_older_copy_is_noticed() {
     let since = Instant::now();
     let mut later = copied;
     while later < copied + 100 {
-        assert!(
-            since.elapsed() < WITHIN,
-            "the relay does not go on after {copied}"
-        );
+        assert!(since.elapsed() < WITHIN, "the relay does not go on after {copied}");
         load.until_more(10, WITHIN).await;
         later = end(&published(&urls).await);
     }
@@ -257,9 +232,7 @@ async fn a_stream_that_is_restored_from_an_older_copy_is_noticed() {
 /// How often a process has read the log because the broker had nothing to say.
 async fn silences(process: &Client) -> u64 {
     let metrics = process.get("/metrics").await.expect(200).body;
-    let told = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("daybook_feed_silences_total "));
+    let told = metrics.lines().find_map(|line| line.strip_prefix("daybook_feed_silences_total "));
     told.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -272,10 +245,7 @@ async fn an_idle_partition_holds_nobody_up() {
     let posting = Client::new(&system.cluster.url("projections"));
     let before = silences(&posting).await;
     for round in 0..200 {
-        let answer = commands
-            .post("/v1/stock/ONLY/receipts", &json!({ "qty": 1 }))
-            .await
-            .expect(201);
+        let answer = commands.post("/v1/stock/ONLY/receipts", &json!({ "qty": 1 })).await.expect(201);
         if round % 10 == 0 {
             let at = answer.position.unwrap();
             let since = Instant::now();
@@ -283,20 +253,14 @@ async fn an_idle_partition_holds_nobody_up() {
                 let path = format!("{list}?min_position={at}");
                 queries.get(&path).await.expect(200);
             }
-            assert!(
-                since.elapsed() < Duration::from_secs(10),
-                "a list waits for partitions that have nothing"
-            );
+            assert!(since.elapsed() < Duration::from_secs(10), "a list waits for partitions that have nothing");
         }
     }
     // The relay's word moves a partition that has nothing. Without it each would turn to the log every few seconds, which shows in no
     // answer; a relay that stood still for a moment makes all of them do so once.
     let silent = silences(&posting).await - before;
     println!("{silent} times the broker was taken for silent");
-    assert!(
-        silent < 2 * u64::from(event_store::partition::STREAMS),
-        "partitions that have nothing read the log"
-    );
+    assert!(silent < 2 * u64::from(event_store::partition::STREAMS), "partitions that have nothing read the log");
     let log = system.log().await;
     let busy: std::collections::BTreeSet<u32> = log
         .read_log(0, &event_store::Filter::default(), 10_000)

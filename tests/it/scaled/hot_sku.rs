@@ -12,12 +12,7 @@ const BUYERS: usize = 1_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_buyers_while_the_inventory_is_killed() {
     let mut replicas: Vec<(&str, usize)> = vec![("nats-2", 0), ("nats-3", 0)];
-    replicas.extend(
-        ROLES
-            .into_iter()
-            .filter(|role| *role != "inventory")
-            .map(|role| (role, 1)),
-    );
+    replicas.extend(ROLES.into_iter().filter(|role| *role != "inventory").map(|role| (role, 1)));
     let system = System::start(&replicas).await;
     let client = Client::with_timeout(&system.endpoints().commands[0], Duration::from_secs(60));
     shop::receive(&client, "HOT", 100).await;
@@ -36,18 +31,12 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
         .collect();
     // In the middle: some of the stock is promised, and not all of it.
     let reserved = || async {
-        let filter = event_store::Filter {
-            kinds: vec!["StockReserved".to_owned()],
-            ..Default::default()
-        };
+        let filter = event_store::Filter { kinds: vec!["StockReserved".to_owned()], ..Default::default() };
         log.read_log(0, &filter, 1_000).await.unwrap().records.len()
     };
     let since = Instant::now();
     while reserved().await < 10 {
-        assert!(
-            since.elapsed() < Duration::from_secs(60),
-            "no stock is promised"
-        );
+        assert!(since.elapsed() < Duration::from_secs(60), "no stock is promised");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let name = system.holder("inventory", &before).expect("the active one");
@@ -65,29 +54,19 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
     }
     times.sort();
     system.await_taken_over(&*log, "inventory", &before).await;
-    println!(
-        "p50 {:?}, p99 {:?}",
-        times[BUYERS / 2],
-        times[BUYERS * 99 / 100]
-    );
+    println!("p50 {:?}, p99 {:?}", times[BUYERS / 2], times[BUYERS * 99 / 100]);
     // Some who waited were told that it takes longer; in the end everybody is told.
     system.quiet(&*log).await;
     let mut verdicts: BTreeMap<String, usize> = BTreeMap::new();
     let queries = system.queries();
     for order in orders {
         let path = format!("/v1/orders/{order}");
-        let body = shop::until(&queries, &path, "decided", |order| {
-            order["status"] != "pending"
-        })
-        .await;
+        let body = shop::until(&queries, &path, "decided", |order| order["status"] != "pending").await;
         let reason = body["rejection"]["reason"].as_str().unwrap_or("");
         let verdict = format!("{} {reason}", body["status"].as_str().unwrap());
         *verdicts.entry(verdict.trim().to_owned()).or_default() += 1;
     }
-    let wanted = BTreeMap::from([
-        ("confirmed".to_owned(), 100),
-        ("rejected out_of_stock".to_owned(), 900),
-    ]);
+    let wanted = BTreeMap::from([("confirmed".to_owned(), 100), ("rejected out_of_stock".to_owned(), 900)]);
     assert_eq!(verdicts, wanted);
     assert_eq!(system.daybook(&["verify"])["holds"], true);
     log.close().await.unwrap();

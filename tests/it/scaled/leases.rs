@@ -19,10 +19,7 @@ pub(crate) fn rows_of(role: &str) -> Option<String> {
 
 /// The row of a role's first partition, or of its only place.
 pub(crate) async fn first_row(log: &dyn EventStore, role: &str) -> ConsumerRow {
-    let key = ConsumerKey {
-        name: rows_of(role).expect("a role that is held"),
-        partition: 0,
-    };
+    let key = ConsumerKey { name: rows_of(role).expect("a role that is held"), partition: 0 };
     log.consumer(&key).await.unwrap().expect("somebody held it")
 }
 
@@ -37,29 +34,19 @@ impl System {
     }
 
     /// Waits until living processes have every partition of a role, and none of them is the one that held the first as `before` says.
-    pub(crate) async fn await_taken_over(
-        &self,
-        log: &dyn EventStore,
-        role: &str,
-        before: &ConsumerRow,
-    ) {
+    pub(crate) async fn await_taken_over(&self, log: &dyn EventStore, role: &str, before: &ConsumerRow) {
         let gone = &before.lease;
         let since = Instant::now();
         loop {
             let rows = log.consumers(&gone.key.name).await.unwrap();
             let taken = |row: &ConsumerRow| {
-                row.lease.owner != gone.owner
-                    && row.lease.lease_until > log.now()
-                    && self.holder(role, row).is_some()
+                row.lease.owner != gone.owner && row.lease.lease_until > log.now() && self.holder(role, row).is_some()
             };
             let left: Vec<_> = rows.iter().filter(|row| !taken(row)).collect();
             if left.is_empty() && rows[0].lease.epoch > gone.epoch {
                 return;
             }
-            assert!(
-                since.elapsed() < LEASE * 10,
-                "nobody took over from {gone:?}: {left:?}"
-            );
+            assert!(since.elapsed() < LEASE * 10, "nobody took over from {gone:?}: {left:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -19,27 +19,18 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
     for number in 0..40 {
         let body = shop::order(&[("TEA", 1 + number % 3)], "sandbox:approve");
         let key = format!("order-{number}");
-        let answer = client
-            .post_once("/v1/orders", &key, &body)
-            .await
-            .expect(201);
+        let answer = client.post_once("/v1/orders", &key, &body).await.expect(201);
         orders.push((key, body, answer));
     }
     for (_, _, answer) in &orders {
         let path = format!("/v1/orders/{}", answer.text("/order_id"));
-        shop::until(&client, &path, "confirmed", |order| {
-            order["status"] == "confirmed"
-        })
-        .await;
+        shop::until(&client, &path, "confirmed", |order| order["status"] == "confirmed").await;
     }
     for (_, _, answer) in orders.iter().step_by(4) {
         let path = format!("/v1/orders/{}/shipments", answer.text("/order_id"));
         client.post_and_wait(&path, &json!({})).await.expect(200);
         let path = format!("/v1/orders/{}", answer.text("/order_id"));
-        shop::until(&client, &path, "completed", |order| {
-            order["status"] == "completed"
-        })
-        .await;
+        shop::until(&client, &path, "completed", |order| order["status"] == "completed").await;
     }
     let embedded: Vec<Value> = lists(&client).await;
     assert!(server.stop().success());
@@ -52,22 +43,12 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
     let from = format!("sqlite:{}", store.display());
     let owner = system.cluster.environment("migrate").unwrap();
     let to = owner["DAYBOOK_STORE__URL"].clone();
-    let copied = daybook()
-        .args(["--output", "json", "copy", "--from", &from, "--to", &to])
-        .output()
-        .unwrap();
-    assert!(
-        copied.status.success(),
-        "{}",
-        String::from_utf8_lossy(&copied.stderr)
-    );
+    let copied = daybook().args(["--output", "json", "copy", "--from", &from, "--to", &to]).output().unwrap();
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
     let copied: Value = serde_json::from_slice(&copied.stdout).unwrap();
     let head = copied["position"].as_u64().unwrap();
     assert!(head > 400, "{copied}");
-    let again = daybook()
-        .args(["--output", "json", "copy", "--from", &from, "--to", &to])
-        .output()
-        .unwrap();
+    let again = daybook().args(["--output", "json", "copy", "--from", &from, "--to", &to]).output().unwrap();
     let again: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(again["copied"], 0, "a copy that is whole is left alone");
     assert_eq!(again["hash"], copied["hash"]);
@@ -103,18 +84,8 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
         let replayed = commands.post_once("/v1/orders", key, body).await;
         assert!(replayed.replayed, "{}", replayed.body);
         assert_eq!(
-            (
-                replayed.status,
-                &replayed.etag,
-                &replayed.location,
-                replayed.position
-            ),
-            (
-                answer.status,
-                &answer.etag,
-                &answer.location,
-                answer.position
-            )
+            (replayed.status, &replayed.etag, &replayed.location, replayed.position),
+            (answer.status, &answer.etag, &answer.location, answer.position)
         );
         assert_eq!(replayed.json(), answer.json());
     }
@@ -136,11 +107,7 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
 /// What the lists show of everything.
 async fn lists(client: &crate::harness::Client) -> Vec<Value> {
     let mut shown = Vec::new();
-    for path in [
-        "/v1/orders?limit=200&count=exact",
-        "/v1/stock?limit=200",
-        "/v1/stock/TEA/ledger?limit=200",
-    ] {
+    for path in ["/v1/orders?limit=200&count=exact", "/v1/stock?limit=200", "/v1/stock/TEA/ledger?limit=200"] {
         let mut body = client.get(path).await.expect(200).json();
         // Where a model stands when it is asked is not what it shows.
         if let Some(body) = body.as_object_mut() {

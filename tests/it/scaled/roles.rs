@@ -17,14 +17,8 @@ async fn pay_without_answer(system: &System, log: &dyn EventStore) -> String {
     let instrument = "sandbox:timeout-after-charge";
     let commands = system.commands();
     shop::receive(&commands, "PAID", 1).await;
-    let placed = commands
-        .post("/v1/orders", &shop::order(&[("PAID", 1)], instrument))
-        .await
-        .expect(201);
-    let asked = Filter {
-        kinds: vec!["AuthorisationRequested".to_owned()],
-        ..Filter::default()
-    };
+    let placed = commands.post("/v1/orders", &shop::order(&[("PAID", 1)], instrument)).await.expect(201);
+    let asked = Filter { kinds: vec!["AuthorisationRequested".to_owned()], ..Filter::default() };
     let (mut at, since) = (placed.position.unwrap(), Instant::now());
     loop {
         let page = log.read_log(at, &asked, 1_000).await.unwrap();
@@ -45,16 +39,7 @@ async fn each_role_is_killed_in_turn_and_comes_back() {
     load.until_more(BETWEEN, WITHIN).await;
     let log = system.log().await;
     let mut unanswered = Vec::new();
-    for role in [
-        "relay",
-        "projections",
-        "sagas",
-        "ordering",
-        "inventory",
-        "payments",
-        "query-api",
-        "command-api",
-    ] {
+    for role in ["relay", "projections", "sagas", "ordering", "inventory", "payments", "query-api", "command-api"] {
         let held = rows_of(role).is_some();
         let before = match held {
             true => Some(first_row(&*log, role).await),
@@ -63,9 +48,7 @@ async fn each_role_is_killed_in_turn_and_comes_back() {
         if role == "payments" {
             unanswered.push(pay_without_answer(&system, &*log).await);
         }
-        system
-            .kill_and_start(role, Duration::from_millis(500))
-            .await;
+        system.kill_and_start(role, Duration::from_millis(500)).await;
         load.until_more(BETWEEN, WITHIN).await;
         if let Some(before) = before {
             system.await_taken_over(&*log, role, &before).await;
@@ -73,10 +56,7 @@ async fn each_role_is_killed_in_turn_and_comes_back() {
     }
     for order in unanswered {
         let path = format!("/v1/orders/{order}");
-        shop::until(&system.queries(), &path, "confirmed", |order| {
-            order["status"] == "confirmed"
-        })
-        .await;
+        shop::until(&system.queries(), &path, "confirmed", |order| order["status"] == "confirmed").await;
     }
     log.close().await.unwrap();
     system.prove(history, load).await;

@@ -25,8 +25,7 @@ fn doubts(system: &System) -> BTreeMap<String, usize> {
 fn tell(system: &System, statements: &[&str]) {
     let address = system.cluster.address("postgres");
     let mut psql = Command::new(servers::postgres::programs().join("psql"));
-    psql.arg(format!("postgres://postgres@{address}/daybook"))
-        .args(["-v", "ON_ERROR_STOP=1"]);
+    psql.arg(format!("postgres://postgres@{address}/daybook")).args(["-v", "ON_ERROR_STOP=1"]);
     for statement in statements {
         psql.args(["-c", statement]);
     }
@@ -35,11 +34,8 @@ fn tell(system: &System, statements: &[&str]) {
 }
 
 /// Lets the server take its time over each commit, as a slow disk would.
-const SLOW_COMMITS: [&str; 3] = [
-    "ALTER SYSTEM SET commit_delay = 50000",
-    "ALTER SYSTEM SET commit_siblings = 0",
-    "SELECT pg_reload_conf()",
-];
+const SLOW_COMMITS: [&str; 3] =
+    ["ALTER SYSTEM SET commit_delay = 50000", "ALTER SYSTEM SET commit_siblings = 0", "SELECT pg_reload_conf()"];
 
 /// Comes back in the middle of a commit to the log.
 const AWAIT_A_COMMIT: [&str; 2] = [
@@ -78,11 +74,7 @@ async fn postgresql_is_restarted_in_immediate_mode() {
     }
     let log = system.cluster.log("postgres");
     let cut = log.matches("database system was not properly shut down");
-    assert_eq!(
-        cut.count(),
-        rounds as usize,
-        "the server was cut off each time: {log}"
-    );
+    assert_eq!(cut.count(), rounds as usize, "the server was cut off each time: {log}");
     let doubts = doubts(&system);
     println!("commits in doubt after {rounds} restarts: {doubts:?}");
     assert!(!doubts.is_empty(), "no commit was cut off half way");

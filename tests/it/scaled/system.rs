@@ -22,16 +22,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 const QUIET_WITHIN: Duration = Duration::from_secs(120);
 
 /// Every role, each a service of its own.
-pub(crate) const ROLES: [&str; 8] = [
-    "command-api",
-    "query-api",
-    "relay",
-    "projections",
-    "sagas",
-    "ordering",
-    "inventory",
-    "payments",
-];
+pub(crate) const ROLES: [&str; 8] =
+    ["command-api", "query-api", "relay", "projections", "sagas", "ordering", "inventory", "payments"];
 
 /// A scaled system.
 pub(crate) struct System {
@@ -59,23 +51,11 @@ impl System {
             daybook: env!("CARGO_BIN_EXE_daybook-under-test").into(),
             bound: true,
             fixed_ports: false,
-            replicas: replicas
-                .iter()
-                .map(|(name, count)| ((*name).to_owned(), *count))
-                .collect(),
-            environment: environment
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect(),
+            replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         };
-        let cluster = tokio::task::spawn_blocking(|| Cluster::up(options))
-            .await
-            .unwrap()
-            .unwrap();
-        Self {
-            cluster,
-            _folder: folder,
-        }
+        let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
+        Self { cluster, _folder: folder }
     }
 
     /// The whole of it on one broker node, with one of everything: what most faults need.
@@ -91,11 +71,7 @@ impl System {
             let names = self.cluster.replicas(service).unwrap();
             names.iter().map(|name| self.cluster.url(name)).collect()
         };
-        Endpoints {
-            tenant: "main".to_owned(),
-            commands: urls("command-api"),
-            queries: urls("query-api"),
-        }
+        Endpoints { tenant: "main".to_owned(), commands: urls("command-api"), queries: urls("query-api") }
     }
 
     /// A client of the first process that takes commands.
@@ -112,18 +88,14 @@ impl System {
     pub(crate) async fn load(&self, clients: usize, seed: u64) -> (History, Running) {
         let history = History::new();
         println!("seed {seed}");
-        let running = Load::of(clients, seed)
-            .start(&history, &self.endpoints())
-            .await;
+        let running = Load::of(clients, seed).start(&history, &self.endpoints()).await;
         (history, running)
     }
 
     /// The log, beside those who write to it.
     pub(crate) async fn log(&self) -> Arc<dyn EventStore> {
         let url = &self.environment()["DAYBOOK_STORE__URL"];
-        postgres::Store::open(postgres::Options::new(url.as_str()).role("test"))
-            .await
-            .unwrap()
+        postgres::Store::open(postgres::Options::new(url.as_str()).role("test")).await.unwrap()
     }
 
     /// The environment of a command beside the processes.
@@ -152,12 +124,7 @@ impl System {
 
     /// How far each read model is behind, as a process that answers queries says.
     pub(crate) async fn lags(&self) -> BTreeMap<String, u64> {
-        let answer = self
-            .queries()
-            .get("/v1/projections")
-            .await
-            .expect(200)
-            .json();
+        let answer = self.queries().get("/v1/projections").await.expect(200).json();
         let models = answer["items"].as_array().unwrap();
         models
             .iter()
@@ -182,10 +149,7 @@ impl System {
             if behind.is_empty() && unmoved.elapsed() > Duration::from_secs(4) {
                 return;
             }
-            assert!(
-                since.elapsed() < QUIET_WITHIN,
-                "not quiet at {head}: {behind:?} are behind"
-            );
+            assert!(since.elapsed() < QUIET_WITHIN, "not quiet at {head}: {behind:?} are behind");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -200,10 +164,7 @@ impl System {
             .filter(|(what, _)| what.ends_with("unresolved") && !what.starts_with("Read"))
             .map(|(_, count)| count)
             .sum();
-        assert_eq!(
-            unresolved, 0,
-            "commands whose outcome nobody tells: {counts:?}"
-        );
+        assert_eq!(unresolved, 0, "commands whose outcome nobody tells: {counts:?}");
         self.prove_log(&history).await;
     }
 
@@ -211,10 +172,8 @@ impl System {
     fn tell_warnings(&self) {
         for name in self.cluster.names() {
             let log = self.cluster.log(&name);
-            let warned: Vec<_> = log
-                .lines()
-                .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
-                .collect();
+            let warned: Vec<_> =
+                log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
             for line in warned.iter().rev().take(6).rev() {
                 println!("{name}: {line}");
             }
@@ -262,10 +221,7 @@ impl System {
             assert_eq!(*position, wanted, "generation {}", found.generation);
             wanted += 1;
             if position % 97 == 0 || *position == head {
-                let page = log
-                    .read_log(position - 1, &event_store::Filter::default(), 1)
-                    .await
-                    .unwrap();
+                let page = log.read_log(position - 1, &event_store::Filter::default(), 1).await.unwrap();
                 assert_eq!(&page.records[0].hash, hash, "position {position}");
             }
         }
@@ -280,22 +236,14 @@ impl System {
         tokio::time::sleep(after).await;
         self.cluster.start(name).unwrap();
         self.await_ready(name).await;
-        assert_ne!(
-            self.cluster.pid(name),
-            Some(before),
-            "{name} is another one"
-        );
+        assert_ne!(self.cluster.pid(name), Some(before), "{name} is another one");
     }
 
     /// Waits until a process says that it is ready.
     pub(crate) async fn await_ready(&self, name: &str) {
         let since = Instant::now();
         while !self.cluster.is_ready(name) {
-            assert!(
-                since.elapsed() < Duration::from_secs(60),
-                "{name} is not ready: {}",
-                self.cluster.log(name)
-            );
+            assert!(since.elapsed() < Duration::from_secs(60), "{name} is not ready: {}", self.cluster.log(name));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -24,10 +24,7 @@ pub fn temporary(what: &str) -> TempDir {
 pub fn within(parent: &Path, what: &str) -> TempDir {
     sweep(parent);
     let prefix = format!("{PREFIX}-{what}-{}-", std::process::id());
-    tempfile::Builder::new()
-        .prefix(&prefix)
-        .tempdir_in(parent)
-        .unwrap()
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).unwrap()
 }
 
 /// Removes what nobody uses any more. Where that does not work, another process is doing it, or somebody else's is left alone.

@@ -1,9 +1,6 @@
 //! Real servers for tests. Each is a child process with a folder and a port of its own, and ends with the test process, however that
 //! ends. `scripts/servers` installs the programs; a test that cannot find one fails and says so.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test without its server has nothing to go on with"
-)]
+#![expect(clippy::unwrap_used, reason = "a test without its server has nothing to go on with")]
 
 pub mod folder;
 pub mod nats;
@@ -37,9 +34,7 @@ pub fn free_port() -> u16 {
     });
     let count = PORTS.end - PORTS.start;
     let mut ports = (0..count).map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % count);
-    ports
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .unwrap()
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// The first folder in which a program lies: the one that a variable names, then those of `PATH`, then others.
@@ -50,11 +45,7 @@ fn folder_of(program: &str, variable: &str, others: &[PathBuf]) -> PathBuf {
     candidates
         .chain(others.iter().cloned())
         .find(|folder| folder.join(program).is_file())
-        .unwrap_or_else(|| {
-            panic!(
-                "{program} is not installed: run scripts/servers, or name its folder in {variable}"
-            )
-        })
+        .unwrap_or_else(|| panic!("{program} is not installed: run scripts/servers, or name its folder in {variable}"))
 }
 
 /// Where `scripts/servers` puts what it installs for this checkout alone.

@@ -45,13 +45,9 @@ impl Nats {
     pub fn cluster() -> [Self; 3] {
         let mut nodes = ["n1", "n2", "n3"].map(Self::new);
         let routes = [(); 3].map(|()| free_port());
-        let urls = routes
-            .map(|port| format!("nats://127.0.0.1:{port}"))
-            .join(", ");
+        let urls = routes.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
         for (node, port) in nodes.iter().zip(routes) {
-            node.configure(&format!(
-                "cluster {{ name: daybook, listen: \"127.0.0.1:{port}\", routes: [{urls}] }}\n"
-            ));
+            node.configure(&format!("cluster {{ name: daybook, listen: \"127.0.0.1:{port}\", routes: [{urls}] }}\n"));
         }
         for node in &mut nodes {
             node.launch();
@@ -88,10 +84,7 @@ impl Nats {
 
     fn launch(&mut self) {
         let mut command = Process::bound("KILL");
-        command
-            .arg(&self.program)
-            .arg("-c")
-            .arg(self.folder.path().join("nats.conf"));
+        command.arg(&self.program).arg("-c").arg(self.folder.path().join("nats.conf"));
         self.process = Some(Process::start(command, &self.folder.path().join("log")));
     }
 
@@ -173,19 +166,10 @@ impl Nats {
 /// The program, of a release that has what Daybook asks for.
 #[must_use]
 pub fn program() -> PathBuf {
-    let program = folder_of(
-        "nats-server",
-        "NATS_SERVER_BIN",
-        &[installed().join("nats/bin")],
-    )
-    .join("nats-server");
+    let program = folder_of("nats-server", "NATS_SERVER_BIN", &[installed().join("nats/bin")]).join("nats-server");
     let version = Command::new(&program).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    assert!(
-        version.contains(VERSION),
-        "{} is {version}and not {VERSION}: run scripts/servers",
-        program.display()
-    );
+    assert!(version.contains(VERSION), "{} is {version}and not {VERSION}: run scripts/servers", program.display());
     program
 }
 

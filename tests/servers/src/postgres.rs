@@ -75,9 +75,12 @@ impl Postgres {
     fn make(&self) {
         own(self.folder.path());
         let mut command = self.program("initdb");
-        command
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
-            .args(["--locale=C", "--data-checksums", "--no-instructions", "-D"]);
+        command.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]).args([
+            "--locale=C",
+            "--data-checksums",
+            "--no-instructions",
+            "-D",
+        ]);
         succeed(command.arg(self.data()).output().unwrap());
     }
 
@@ -93,17 +96,12 @@ impl Postgres {
             "shared_buffers=256MB",
             "max_wal_size=4GB",
         ];
-        for setting in usual
-            .into_iter()
-            .chain(self.settings.iter().map(String::as_str))
-        {
+        for setting in usual.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         let log = self.folder.path().join("log");
         self.process = Some(Process::start(command, &log));
-        until("the start of PostgreSQL", LIMIT, || {
-            self.psql("SELECT 1").status.success()
-        });
+        until("the start of PostgreSQL", LIMIT, || self.psql("SELECT 1").status.success());
     }
 
     fn psql(&self, sql: &str) -> Output {
@@ -128,10 +126,7 @@ impl Postgres {
     /// The address of a database for the superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable",
-            self.port
-        )
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     /// The port.
@@ -176,10 +171,7 @@ impl Postgres {
         };
         if signal == "KILL" {
             // The children would notice only when they next look.
-            Command::new("pkill")
-                .args(["-KILL", "-P", &process.pid().to_string()])
-                .status()
-                .ok();
+            Command::new("pkill").args(["-KILL", "-P", &process.pid().to_string()]).status().ok();
         }
         process.signal(signal);
         assert!(process.wait(LIMIT), "PostgreSQL did not stop on {signal}");
@@ -209,10 +201,7 @@ impl Postgres {
 /// The folder of PostgreSQL's programs.
 #[must_use]
 pub fn programs() -> PathBuf {
-    let others: Vec<_> = (15..=20)
-        .rev()
-        .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
-        .collect();
+    let others: Vec<_> = (15..=20).rev().map(|version| format!("/usr/lib/postgresql/{version}/bin").into()).collect();
     // A link to one of them leads to the folder where all of them are.
     let initdb = folder_of("initdb", "POSTGRES_BIN", &others).join("initdb");
     let initdb = initdb.canonicalize().unwrap();
@@ -224,8 +213,7 @@ pub fn programs() -> PathBuf {
 pub fn as_server() -> Vec<String> {
     let mut command = vec!["setpriv".to_owned()];
     if is_root() {
-        command
-            .extend(["--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned));
+        command.extend(["--reuid=postgres", "--regid=postgres", "--init-groups"].map(str::to_owned));
     }
     command
 }

@@ -18,10 +18,7 @@ impl Process {
     /// is its own and waits for it.
     pub(crate) fn start(mut command: Command, log: &Path) -> Self {
         let out = File::create(log).unwrap();
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let (started, pid) = mpsc::channel();
         let (done, ended) = mpsc::channel();
         std::thread::spawn(move || {
@@ -31,10 +28,7 @@ impl Process {
             // Nobody may be listening any more.
             done.send(()).ok();
         });
-        Self {
-            pid: pid.recv().unwrap(),
-            ended: Mutex::new(ended),
-        }
+        Self { pid: pid.recv().unwrap(), ended: Mutex::new(ended) }
     }
 
     /// `setpriv` with what makes the child end with its parent, ready for the program's name.
@@ -51,21 +45,14 @@ impl Process {
     /// Sends a signal: `KILL`, `STOP`, `CONT`, `INT` …
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid.to_string();
-        Command::new("kill")
-            .args(["-s", name, &pid])
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
+        Command::new("kill").args(["-s", name, &pid]).stderr(Stdio::null()).status().unwrap();
     }
 
     /// Waits for the end.
     pub(crate) fn wait(&self, limit: Duration) -> bool {
         // An error means that the end was waited for before.
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        !matches!(
-            ended.recv_timeout(limit),
-            Err(mpsc::RecvTimeoutError::Timeout)
-        )
+        !matches!(ended.recv_timeout(limit), Err(mpsc::RecvTimeoutError::Timeout))
     }
 }
 

@@ -6,10 +6,7 @@ use servers::{Nats, Postgres};
 fn a_killed_postgres_comes_back_with_what_it_had() {
     let mut postgres = Postgres::start();
     let url = postgres.database();
-    postgres.sql(
-        &url,
-        "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)",
-    );
+    postgres.sql(&url, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)");
     postgres.kill();
     postgres.start_again();
     assert_eq!(postgres.sql(&url, "SELECT n FROM kept"), "7");

@@ -18,36 +18,19 @@ async fn a_batch_that_rests_on_what_failed_is_decided_again_and_never_oversells(
     folded_to(&one_side, &shelf("A"), 3).await;
     until("the sync has begun", || house.gate.is_waiting()).await;
     // The other side knows nothing of them, and takes the one unit that there is: version 3, as well.
-    let last = begin(
-        &other_side,
-        fresh(),
-        one("A", reserve("A", 1, Uuid::from_u128(1))),
-    );
+    let last = begin(&other_side, fresh(), one("A", reserve("A", 1, Uuid::from_u128(1))));
     folded_to(&other_side, &shelf("A"), 3).await;
     // This side believes in the ten, and gives five of them away: it rests on a version 3 that will never be.
-    let greedy = begin(
-        &one_side,
-        fresh(),
-        one("A", reserve("A", 5, Uuid::from_u128(2))),
-    );
+    let greedy = begin(&one_side, fresh(), one("A", reserve("A", 5, Uuid::from_u128(2))));
     folded_to(&one_side, &shelf("A"), 4).await;
     house.gate.open(Some(io::ErrorKind::StorageFull));
 
-    assert!(matches!(
-        more.await.unwrap().unwrap_err(),
-        Error::NotWritten(_)
-    ));
+    assert!(matches!(more.await.unwrap().unwrap_err(), Error::NotWritten(_)));
     assert_eq!(last.await.unwrap().unwrap().verdict, Verdict::Applied);
     let greedy = greedy.await.unwrap().unwrap();
-    assert_eq!(
-        greedy.refused().map(|refused| &*refused.code),
-        Some("out-of-stock")
-    );
+    assert_eq!(greedy.refused().map(|refused| &*refused.code), Some("out-of-stock"));
     for executor in [one_side, other_side, house.executor()] {
-        let (stock, version) = executor
-            .load::<Stock>(&tenant(), &shelf("A"))
-            .await
-            .unwrap();
+        let (stock, version) = executor.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
         assert_eq!((stock.on_hand, stock.reserved, version), (1, 1, 3));
     }
 }
@@ -58,11 +41,7 @@ async fn a_refusal_that_rests_on_what_failed_is_decided_again() {
     let executor = house.executor();
     stocked(&executor, "A", 1).await;
     house.gate.shut();
-    let first = begin(
-        &executor,
-        fresh(),
-        one("A", reserve("A", 1, Uuid::from_u128(1))),
-    );
+    let first = begin(&executor, fresh(), one("A", reserve("A", 1, Uuid::from_u128(1))));
     folded_to(&executor, &shelf("A"), 3).await;
     until("the sync has begun", || house.gate.is_waiting()).await;
     let wish = one("A", reserve("A", 1, Uuid::from_u128(2)));
@@ -72,10 +51,7 @@ async fn a_refusal_that_rests_on_what_failed_is_decided_again() {
     let third = begin(&executor, fresh(), one("A", receive("A", 1)));
     folded_to(&executor, &shelf("A"), 4).await;
     house.gate.open(Some(io::ErrorKind::StorageFull));
-    assert!(matches!(
-        first.await.unwrap().unwrap_err(),
-        Error::NotWritten(_)
-    ));
+    assert!(matches!(first.await.unwrap().unwrap_err(), Error::NotWritten(_)));
     assert_eq!(second.await.unwrap().verdict, Verdict::Applied);
     assert_eq!(third.await.unwrap().unwrap().verdict, Verdict::Applied);
     assert_eq!(house.count("CommandSettled").await, 0);
@@ -107,11 +83,7 @@ async fn executors_that_write_the_same_streams_agree_in_the_end() {
             stocked(&executor, name, 1).await;
         }
     }
-    let (stock, version) = house
-        .executor()
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, version) = house.executor().load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!((stock.on_hand, version), (63, 64));
 }
 
@@ -138,11 +110,7 @@ async fn a_thousand_buyers_of_a_hundred_units_get_a_hundred() {
     assert_eq!((sold, refused), (100, 900));
     assert_eq!(house.count("StockReserved").await, 100);
     assert_eq!(house.count("CommandSettled").await, 900);
-    let (stock, _) = house
-        .executor()
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, _) = house.executor().load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!((stock.on_hand, stock.reserved), (100, 100));
 }
 
@@ -152,16 +120,10 @@ async fn what_another_executor_wrote_is_seen_by_who_only_looks() {
     let (one_side, other_side) = (house.executor(), house.executor());
     for qty in 1..4 {
         stocked(&one_side, "A", 1).await;
-        let there = other_side
-            .load::<Stock>(&tenant(), &shelf("A"))
-            .await
-            .unwrap();
+        let there = other_side.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
         assert_eq!(there.0.on_hand, qty);
         stocked(&one_side, "B", 1).await;
-        let dry = Request {
-            dry_run: true,
-            ..fresh()
-        };
+        let dry = Request { dry_run: true, ..fresh() };
         let wish = reserve("B", qty, Uuid::from_u128(u128::from(qty)));
         let rehearsed = other_side.execute(dry, one("B", wish)).await.unwrap();
         assert_eq!(rehearsed.verdict, Verdict::Applied);

@@ -11,34 +11,15 @@ async fn nothing_is_answered_before_what_it_rests_on_is_durable() {
     let executor = house.executor();
     stocked(&executor, "A", 5).await;
     house.gate.shut();
-    let mut applied = begin(
-        &executor,
-        fresh(),
-        one("A", reserve("A", 5, Uuid::from_u128(1))),
-    );
+    let mut applied = begin(&executor, fresh(), one("A", reserve("A", 5, Uuid::from_u128(1))));
     folded_to(&executor, &shelf("A"), 3).await;
     until("the sync has begun", || house.gate.is_waiting()).await;
-    let mut refused = begin(
-        &executor,
-        fresh(),
-        one("A", reserve("A", 1, Uuid::from_u128(2))),
-    );
-    let mut nothing = begin(
-        &executor,
-        fresh(),
-        one("A", reserve("A", 5, Uuid::from_u128(1))),
-    );
-    let mut rehearsed = begin(
-        &executor,
-        Request {
-            dry_run: true,
-            ..fresh()
-        },
-        one("A", reserve("A", 1, Uuid::from_u128(3))),
-    );
+    let mut refused = begin(&executor, fresh(), one("A", reserve("A", 1, Uuid::from_u128(2))));
+    let mut nothing = begin(&executor, fresh(), one("A", reserve("A", 5, Uuid::from_u128(1))));
+    let mut rehearsed =
+        begin(&executor, Request { dry_run: true, ..fresh() }, one("A", reserve("A", 1, Uuid::from_u128(3))));
     let loading = executor.clone();
-    let mut loaded =
-        tokio::spawn(async move { loading.load::<Stock>(&tenant(), &shelf("A")).await });
+    let mut loaded = tokio::spawn(async move { loading.load::<Stock>(&tenant(), &shelf("A")).await });
     // Long enough for any of them to have gone wrong, were it able to.
     for _ in 0..2_000 {
         tokio::task::yield_now().await;
@@ -52,10 +33,7 @@ async fn nothing_is_answered_before_what_it_rests_on_is_durable() {
     house.gate.open(None);
     assert_eq!(applied.await.unwrap().unwrap().verdict, Verdict::Applied);
     assert!(refused.await.unwrap().unwrap().refused().is_some());
-    assert_eq!(
-        nothing.await.unwrap().unwrap().verdict,
-        Verdict::NothingToDo
-    );
+    assert_eq!(nothing.await.unwrap().unwrap().verdict, Verdict::NothingToDo);
     assert!(rehearsed.await.unwrap().unwrap().refused().is_some());
     assert_eq!(loaded.await.unwrap().unwrap().0.reserved, 5);
 }
@@ -69,28 +47,15 @@ async fn a_sync_that_fails_is_no_success_and_what_rested_on_it_is_decided_again(
     let more = begin(&executor, keyed("more"), one("A", receive("A", 10)));
     folded_to(&executor, &shelf("A"), 3).await;
     until("the sync has begun", || house.gate.is_waiting()).await;
-    let greedy = begin(
-        &executor,
-        fresh(),
-        one("A", reserve("A", 5, Uuid::from_u128(1))),
-    );
+    let greedy = begin(&executor, fresh(), one("A", reserve("A", 5, Uuid::from_u128(1))));
     folded_to(&executor, &shelf("A"), 4).await;
     house.gate.open(Some(io::ErrorKind::StorageFull));
-    assert!(matches!(
-        more.await.unwrap().unwrap_err(),
-        Error::NotWritten(_)
-    ));
+    assert!(matches!(more.await.unwrap().unwrap_err(), Error::NotWritten(_)));
     let greedy = greedy.await.unwrap().unwrap();
     assert_eq!(greedy.refused().unwrap().code, "out-of-stock");
-    let (stock, version) = executor
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, version) = executor.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!((stock.on_hand, stock.reserved, version), (1, 0, 2));
-    let again = executor
-        .execute(keyed("more"), one("A", receive("A", 10)))
-        .await
-        .unwrap();
+    let again = executor.execute(keyed("more"), one("A", receive("A", 10))).await.unwrap();
     assert!(!again.replayed);
     assert_eq!(house.count("StockReceived").await, 2);
 }
@@ -101,23 +66,15 @@ async fn an_unknown_outcome_is_said_to_be_unknown_and_the_key_tells_later() {
     let executor = house.executor();
     stocked(&executor, "A", 1).await;
     house.gate.open(Some(io::ErrorKind::Other));
-    let lost = executor
-        .execute(keyed("k1"), one("A", receive("A", 10)))
-        .await;
+    let lost = executor.execute(keyed("k1"), one("A", receive("A", 10))).await;
     assert!(matches!(lost.unwrap_err(), Error::Unknown(_)));
     let after = executor.execute(fresh(), one("A", receive("A", 1))).await;
-    assert!(matches!(
-        after.unwrap_err(),
-        Error::Closed | Error::Unknown(_)
-    ));
+    assert!(matches!(after.unwrap_err(), Error::Closed | Error::Unknown(_)));
     drop(executor);
     house.reopen().await;
     let executor = house.executor();
     for _ in 0..2 {
-        let told = executor
-            .execute(keyed("k1"), one("A", receive("A", 10)))
-            .await
-            .unwrap();
+        let told = executor.execute(keyed("k1"), one("A", receive("A", 10))).await.unwrap();
         assert_eq!(told.first::<Stock>().unwrap().2.on_hand, 11);
     }
     assert_eq!(house.count("StockReceived").await, 2);
@@ -137,10 +94,7 @@ async fn a_caller_who_goes_away_cancels_nothing() {
     house.tracker.close();
     house.tracker.wait().await;
     assert_eq!(house.count("StockReceived").await, 100);
-    let (stock, _) = executor
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, _) = executor.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!(stock.on_hand, 100);
 }
 
@@ -151,10 +105,7 @@ async fn a_dry_run_tells_what_would_be_written_and_writes_nothing() {
     stocked(&executor, "A", 5).await;
     let wish = || one("A", reserve("A", 2, Uuid::from_u128(1)));
     let before = house.log().await;
-    let dry = Request {
-        dry_run: true,
-        ..keyed("k1")
-    };
+    let dry = Request { dry_run: true, ..keyed("k1") };
     let rehearsed = executor.execute(dry, wish()).await.unwrap();
     assert_eq!(house.log().await, before);
     assert_eq!(rehearsed.verdict, Verdict::Applied);
@@ -163,21 +114,11 @@ async fn a_dry_run_tells_what_would_be_written_and_writes_nothing() {
     let done = executor.execute(keyed("k1"), wish()).await.unwrap();
     assert!(!done.replayed);
     assert_eq!(done.streams, rehearsed.streams);
-    let page = house
-        .store
-        .read_log(before.len() as u64, &Filter::default(), 10)
-        .await
-        .unwrap();
-    let written: Vec<_> = page
-        .records
-        .iter()
-        .map(|record| (record.version, record.kind.clone(), record.data.clone()))
-        .collect();
-    let planned: Vec<_> = rehearsed
-        .events
-        .iter()
-        .map(|event| (event.version, event.kind.clone(), event.data.clone()))
-        .collect();
+    let page = house.store.read_log(before.len() as u64, &Filter::default(), 10).await.unwrap();
+    let written: Vec<_> =
+        page.records.iter().map(|record| (record.version, record.kind.clone(), record.data.clone())).collect();
+    let planned: Vec<_> =
+        rehearsed.events.iter().map(|event| (event.version, event.kind.clone(), event.data.clone())).collect();
     assert_eq!(written, planned);
     assert_eq!(written.len(), 1);
 }
@@ -197,12 +138,7 @@ async fn a_full_queue_is_said_at_once_and_leaves_no_trace() {
         let at = 2 + calls.len() as u64 + 1;
         let id = crate::execute::stream_id(&tenant(), &shelf("A"));
         until("it is on the queue, or there is no room", || {
-            call.is_finished()
-                || executor
-                    .0
-                    .cache
-                    .there(&id)
-                    .is_some_and(|slot| slot.try_peek() == Some(at))
+            call.is_finished() || executor.0.cache.there(&id).is_some_and(|slot| slot.try_peek() == Some(at))
         })
         .await;
         match (&mut call).now_or_never() {
@@ -219,9 +155,6 @@ async fn a_full_queue_is_said_at_once_and_leaves_no_trace() {
     for call in calls {
         assert_eq!(call.await.unwrap().unwrap().verdict, Verdict::Applied);
     }
-    let (stock, _) = executor
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, _) = executor.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!(stock.on_hand, 1 + taken);
 }

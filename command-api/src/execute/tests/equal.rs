@@ -4,34 +4,16 @@ use super::*;
 use crate::execute::Verdict;
 
 /// What a caller sees of an answer.
-fn seen(
-    done: &Done,
-) -> (
-    Verdict,
-    u64,
-    Timestamp,
-    Vec<(StreamName, u64)>,
-    Option<Stock>,
-) {
-    let state = done
-        .first::<Stock>()
-        .map(|(_, _, state)| Stock::clone(&state));
-    (
-        done.verdict.clone(),
-        done.position,
-        done.recorded_at,
-        done.streams.clone(),
-        state,
-    )
+fn seen(done: &Done) -> (Verdict, u64, Timestamp, Vec<(StreamName, u64)>, Option<Stock>) {
+    let state = done.first::<Stock>().map(|(_, _, state)| Stock::clone(&state));
+    (done.verdict.clone(), done.position, done.recorded_at, done.streams.clone(), state)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_equal_requests_take_effect_once_and_are_told_the_same() {
     let mut house = House::new();
     let executor = house.executor();
-    let calls: Vec<_> = (0..50)
-        .map(|_| begin(&executor, keyed("k1"), one("A", receive("A", 5))))
-        .collect();
+    let calls: Vec<_> = (0..50).map(|_| begin(&executor, keyed("k1"), one("A", receive("A", 5)))).collect();
     let mut answers = Vec::new();
     for call in calls {
         answers.push(call.await.unwrap().unwrap());
@@ -48,10 +30,7 @@ async fn fifty_equal_requests_take_effect_once_and_are_told_the_same() {
     drop(executor);
     house.reopen().await;
     for executor in [house.executor(), house.executor()] {
-        let again = executor
-            .execute(keyed("k1"), one("A", receive("A", 5)))
-            .await
-            .unwrap();
+        let again = executor.execute(keyed("k1"), one("A", receive("A", 5))).await.unwrap();
         assert!(again.replayed);
         assert_eq!(seen(&again), first);
     }
@@ -66,10 +45,7 @@ async fn a_refusal_is_recorded_and_stays_the_answer() {
     stocked(&executor, "A", 1).await;
     let first = executor.execute(keyed("k1"), wish()).await.unwrap();
     let refused = first.refused().unwrap().clone();
-    assert_eq!(
-        (refused.class, &*refused.code),
-        (domain::Class::Conflict, "out-of-stock")
-    );
+    assert_eq!((refused.class, &*refused.code), (domain::Class::Conflict, "out-of-stock"));
     assert_eq!(
         serde_json::Value::Object(refused.details),
         serde_json::json!({"shortfalls": [
@@ -89,11 +65,7 @@ async fn a_refusal_is_recorded_and_stays_the_answer() {
     assert_eq!(house.count("CommandSettled").await, 1);
     assert_eq!(house.count("StockReserved").await, 0);
 
-    let looked_up = later
-        .outcome(&tenant(), command_id(&tenant(), "k1"))
-        .await
-        .unwrap()
-        .unwrap();
+    let looked_up = later.outcome(&tenant(), command_id(&tenant(), "k1")).await.unwrap().unwrap();
     assert_eq!(looked_up.verdict, first.verdict);
     assert_eq!(looked_up.position, first.position);
     let other = Tenant::try_new("other").unwrap();
@@ -125,10 +97,7 @@ async fn a_command_that_changes_nothing_says_so_for_ever() {
 async fn a_key_stands_for_one_request() {
     let house = House::new();
     let executor = house.executor();
-    let other = Request {
-        fingerprint: fingerprint(&[b"another"]),
-        ..keyed("k1")
-    };
+    let other = Request { fingerprint: fingerprint(&[b"another"]), ..keyed("k1") };
     house.gate.shut();
     let first = begin(&executor, keyed("k1"), one("A", receive("A", 5)));
     folded_to(&executor, &shelf("A"), 2).await;
@@ -139,26 +108,18 @@ async fn a_key_stands_for_one_request() {
     let later = executor.execute(other, one("A", receive("A", 6))).await;
     assert_eq!(later.unwrap_err(), Error::KeyReused);
     assert_eq!(house.count("StockReceived").await, 1);
-    let (stock, version) = executor
-        .load::<Stock>(&tenant(), &shelf("A"))
-        .await
-        .unwrap();
+    let (stock, version) = executor.load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
     assert_eq!((stock.on_hand, version), (5, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_equal_request_does_not_wait_for_ever() {
     let house = House::new();
-    let executor = house.executor_with(Options {
-        equal_wait: Duration::ZERO,
-        ..Options::default()
-    });
+    let executor = house.executor_with(Options { equal_wait: Duration::ZERO, ..Options::default() });
     house.gate.shut();
     let first = begin(&executor, keyed("k1"), one("A", receive("A", 5)));
     folded_to(&executor, &shelf("A"), 2).await;
-    let second = executor
-        .execute(keyed("k1"), one("A", receive("A", 5)))
-        .await;
+    let second = executor.execute(keyed("k1"), one("A", receive("A", 5))).await;
     assert_eq!(second.unwrap_err(), Error::InProgress);
     house.gate.open(None);
     assert!(first.await.unwrap().is_ok());
@@ -169,21 +130,12 @@ async fn a_version_that_is_over_is_refused_and_the_refusal_recorded() {
     let house = House::new();
     let executor = house.executor();
     stocked(&executor, "A", 5).await;
-    let knowing = |key, version| Request {
-        if_match: Some((shelf("A"), version)),
-        ..keyed(key)
-    };
+    let knowing = |key, version| Request { if_match: Some((shelf("A"), version)), ..keyed(key) };
     let wish = || one("A", receive("A", 1));
     let stale = executor.execute(knowing("k1", 1), wish()).await.unwrap();
     let refused = stale.refused().unwrap();
-    assert_eq!(
-        (refused.class, &*refused.code),
-        (domain::Class::Stale, "version-mismatch")
-    );
-    assert_eq!(
-        serde_json::Value::Object(refused.details.clone()),
-        serde_json::json!({"expected": 1, "actual": 2})
-    );
+    assert_eq!((refused.class, &*refused.code), (domain::Class::Stale, "version-mismatch"));
+    assert_eq!(serde_json::Value::Object(refused.details.clone()), serde_json::json!({"expected": 1, "actual": 2}));
     let right = executor.execute(knowing("k2", 2), wish()).await.unwrap();
     assert_eq!(right.version(&shelf("A")), Some(3));
     let again = executor.execute(knowing("k1", 1), wish()).await.unwrap();

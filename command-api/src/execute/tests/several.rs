@@ -17,11 +17,7 @@ fn holding(items: &[(&str, u32)], reservation: Uuid) -> Command {
                 reservation_id,
                 items: items
                     .iter()
-                    .map(|(name, qty)| reservation::Item {
-                        sku: sku(name),
-                        location: north(),
-                        qty: *qty,
-                    })
+                    .map(|(name, qty)| reservation::Item { sku: sku(name), location: north(), qty: *qty })
                     .collect(),
                 expires_at: Timestamp::from_micros(1_000_000),
                 reference: None,
@@ -49,10 +45,7 @@ async fn every_line_is_held_or_none_and_the_refusal_names_all_that_is_short() {
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let command = holding(&[("C", 6), ("A", 1), ("B", 3)], first);
     let id = Uuid::new_v5(&first, b"reserve");
-    let done = executor
-        .execute_command(&tenant(), id, command, metadata.clone())
-        .await
-        .unwrap();
+    let done = executor.execute_command(&tenant(), id, command, metadata.clone()).await.unwrap();
     let refused = done.refused().unwrap();
     assert_eq!(refused.code, "out-of-stock");
     assert_eq!(
@@ -68,10 +61,7 @@ async fn every_line_is_held_or_none_and_the_refusal_names_all_that_is_short() {
     let command = holding(&[("C", 5), ("A", 1), ("B", 1)], second);
     let id = Uuid::new_v5(&second, b"reserve");
     for replayed in [false, true] {
-        let done = executor
-            .execute_command(&tenant(), id, command.clone(), metadata.clone())
-            .await
-            .unwrap();
+        let done = executor.execute_command(&tenant(), id, command.clone(), metadata.clone()).await.unwrap();
         assert_eq!((done.verdict, done.replayed), (Verdict::Applied, replayed));
         let categories: Vec<_> = done.streams.iter().map(|(name, _)| name.category).collect();
         assert_eq!(categories, ["reservation", "stock", "stock", "stock"]);
@@ -79,10 +69,7 @@ async fn every_line_is_held_or_none_and_the_refusal_names_all_that_is_short() {
     let log = house.log().await;
     let batch = &log[log.len() - 4..];
     assert!(batch.iter().all(|(_, kind)| kind != "CommandSettled"));
-    let held = executor
-        .load::<Reservation>(&tenant(), &stream::reservation(ReservationId(second)))
-        .await
-        .unwrap();
+    let held = executor.load::<Reservation>(&tenant(), &stream::reservation(ReservationId(second))).await.unwrap();
     assert!(matches!(*held.0, Reservation::Open(_)));
 }
 
@@ -101,10 +88,7 @@ async fn plans_that_cross_each_other_do_not_block_each_other() {
                 if plan.steps.iter().any(|step| step.stream == shelf(name)) {
                     return plan;
                 }
-                plan.and_unseen::<Stock>(
-                    shelf(name),
-                    reserve(name, 1, Uuid::from_u128(n as u128 + 1)),
-                )
+                plan.and_unseen::<Stock>(shelf(name), reserve(name, 1, Uuid::from_u128(n as u128 + 1)))
             });
             begin(&executor, fresh(), plan)
         })
@@ -121,29 +105,16 @@ async fn plans_that_cross_each_other_do_not_block_each_other() {
 async fn what_is_given_to_a_waiting_order_belongs_to_that_order() {
     let house = House::new();
     let executor = house.executor();
-    let register = stock::Command::Register {
-        sku: sku("A"),
-        location: north(),
-        safety_stock: 0,
-        backorder_limit: 10,
-    };
+    let register = stock::Command::Register { sku: sku("A"), location: north(), safety_stock: 0, backorder_limit: 10 };
     executor.execute(fresh(), one("A", register)).await.unwrap();
     let waiting = OrderId(Uuid::from_u128(99));
     let stock::Command::Reserve(wish) = reserve("A", 2, Uuid::from_u128(1)) else {
         unreachable!("that is what it makes")
     };
-    let wish = stock::Command::Reserve(Reserve {
-        order_id: Some(waiting),
-        backorder_ok: vec![LineId(1)],
-        ..wish
-    });
+    let wish = stock::Command::Reserve(Reserve { order_id: Some(waiting), backorder_ok: vec![LineId(1)], ..wish });
     executor.execute(fresh(), one("A", wish)).await.unwrap();
     stocked(&executor, "A", 5).await;
-    let page = house
-        .store
-        .read_log(0, &Filter::default(), 100)
-        .await
-        .unwrap();
+    let page = house.store.read_log(0, &Filter::default(), 100).await.unwrap();
     let mut allocated = 0;
     for record in page.records {
         let metadata = Metadata::decode(&record.metadata).unwrap();
@@ -168,10 +139,7 @@ async fn a_plan_that_is_none_is_refused_before_anything_is_read() {
         let answer = executor.execute(fresh(), plan).await;
         assert!(matches!(answer.unwrap_err(), Error::Plan(_)));
     }
-    let elsewhere = Request {
-        if_match: Some((shelf("B"), 1)),
-        ..fresh()
-    };
+    let elsewhere = Request { if_match: Some((shelf("B"), 1)), ..fresh() };
     let answer = executor.execute(elsewhere, one("A", receive("A", 1))).await;
     assert!(matches!(answer.unwrap_err(), Error::Plan(_)));
     assert!(house.log().await.is_empty());

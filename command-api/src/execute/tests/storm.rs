@@ -20,10 +20,7 @@ fn wish(dice: &mut SmallRng, n: u32) -> Plan {
     let first = dice.random_range(0..3);
     (0..shelves).fold(Plan::new(), |plan, at| {
         let name = NAMES[(first + at) % 3];
-        plan.and::<Stock>(
-            shelf(name),
-            reserve(name, dice.random_range(1..4), reservation),
-        )
+        plan.and::<Stock>(shelf(name), reserve(name, dice.random_range(1..4), reservation))
     })
 }
 
@@ -51,20 +48,12 @@ async fn storm(seed: u64, share: f64) -> HashMap<&'static str, u32> {
 
     let mut written: HashMap<Uuid, Vec<(u64, String)>> = HashMap::new();
     let mut shelves: HashMap<String, Stock> = HashMap::new();
-    let page = house
-        .store
-        .read_log(0, &Filter::default(), 100_000)
-        .await
-        .unwrap();
+    let page = house.store.read_log(0, &Filter::default(), 100_000).await.unwrap();
     for record in page.records {
         let kind = record.kind.to_string();
-        written
-            .entry(record.command_id)
-            .or_default()
-            .push((record.position, kind));
+        written.entry(record.command_id).or_default().push((record.position, kind));
         if &*record.stream.category == stream::STOCK {
-            let event =
-                stock::Event::decode(&record.kind, record.schema_version, &record.data).unwrap();
+            let event = stock::Event::decode(&record.kind, record.schema_version, &record.data).unwrap();
             let stock = shelves.entry(record.stream.id.to_string()).or_default();
             domain::Aggregate::evolve(stock, &event);
             assert!(stock.reserved <= stock.on_hand, "oversold: {stock:?}");
@@ -87,10 +76,7 @@ async fn storm(seed: u64, share: f64) -> HashMap<&'static str, u32> {
     }
     for executor in sides {
         for name in NAMES {
-            let (stock, _) = executor
-                .load::<Stock>(&tenant(), &shelf(name))
-                .await
-                .unwrap();
+            let (stock, _) = executor.load::<Stock>(&tenant(), &shelf(name)).await.unwrap();
             assert_eq!(*stock, shelves[&shelf(name).id]);
         }
     }

@@ -16,17 +16,12 @@ pub(super) fn service(executor: &Executor, tracker: &TaskTracker) -> Service {
         patience: Duration::from_secs(30),
         stop: CancellationToken::new(),
     };
-    let Defaults {
-        location, channel, ..
-    } = settings().defaults;
+    let Defaults { location, channel, .. } = settings().defaults;
     Service::new(importer, tracker.clone(), channel, location)
 }
 
 fn content(path: &str, content_type: &str, content: &str) -> Request<Body> {
-    Request::post(path)
-        .header("content-type", content_type)
-        .body(Body::from(content.to_owned()))
-        .unwrap()
+    Request::post(path).header("content-type", content_type).body(Body::from(content.to_owned())).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -39,10 +34,7 @@ async fn content_is_taken_in_and_its_bad_rows_are_told() {
     let run = told.json();
     assert_eq!(run["source"], "x.ndjson");
     let path = told.header("location").unwrap().to_owned();
-    assert_eq!(
-        path,
-        format!("/v1/imports/{}", run["import_id"].as_str().unwrap())
-    );
+    assert_eq!(path, format!("/v1/imports/{}", run["import_id"].as_str().unwrap()));
 
     let mut head = server.executor.store().head();
     let finished = loop {
@@ -69,32 +61,16 @@ async fn content_is_taken_in_and_its_bad_rows_are_told() {
 #[tokio::test]
 async fn content_that_cannot_be_an_import_is_refused() {
     let server = Server::new();
-    let code = async |path: &str, content_type: &str, text: &str| {
-        server.raw(content(path, content_type, text)).await.code()
-    };
+    let code =
+        async |path: &str, content_type: &str, text: &str| server.raw(content(path, content_type, text)).await.code();
     let path = "/v1/imports";
-    assert_eq!(
-        code(path, "application/json", "{}").await,
-        "unsupported-media-type"
-    );
+    assert_eq!(code(path, "application/json", "{}").await, "unsupported-media-type");
     assert_eq!(code(path, "text/csv", "a,b\n1,2\n").await, "unknown-layout");
     let named = "/v1/imports?layout=orders-csv";
-    assert_eq!(
-        code(named, "text/csv", "a,b\n1,2\n").await,
-        "unreadable-content"
-    );
-    assert_eq!(
-        code("/v1/imports?layout=odd", "text/csv", "").await,
-        "malformed-query"
-    );
-    assert_eq!(
-        code("/v1/imports?dry_run=true", "text/csv", "").await,
-        "malformed-query"
-    );
+    assert_eq!(code(named, "text/csv", "a,b\n1,2\n").await, "unreadable-content");
+    assert_eq!(code("/v1/imports?layout=odd", "text/csv", "").await, "malformed-query");
+    assert_eq!(code("/v1/imports?dry_run=true", "text/csv", "").await, "malformed-query");
     let unknown = format!("/v1/imports/{}/errors", uuid(1));
-    assert_eq!(
-        server.send(ask(Method::GET, &unknown)).await.code(),
-        "not-found"
-    );
+    assert_eq!(server.send(ask(Method::GET, &unknown)).await.code(), "not-found");
     assert_eq!(server.executor.store().head().borrow().position, 0);
 }

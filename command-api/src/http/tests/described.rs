@@ -5,11 +5,7 @@ use super::*;
 pub(super) fn description() -> Value {
     let dir = tempfile::tempdir().unwrap();
     let store: Arc<dyn event_store::EventStore> = Store::open(Options::new(dir.path())).unwrap();
-    let executor = Executor::new(
-        Arc::clone(&store),
-        TaskTracker::new(),
-        execute::Options::default(),
-    );
+    let executor = Executor::new(Arc::clone(&store), TaskTracker::new(), execute::Options::default());
     let (verdicts, _) = verdict::Options::default().build(store);
     let (_, described) = router(Api::new(executor, verdicts, settings())).split_for_parts();
     serde_json::to_value(described).unwrap()
@@ -56,31 +52,16 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
             commands += 1;
             let parameters = route["parameters"].as_array().unwrap();
             for wanted in ["Idempotency-Key", "If-Match", "dry_run"] {
-                assert!(
-                    parameters.iter().any(|p| p["name"] == wanted),
-                    "{method} {path}: {wanted}"
-                );
+                assert!(parameters.iter().any(|p| p["name"] == wanted), "{method} {path}: {wanted}");
             }
-            for status in [
-                "200", "400", "404", "409", "412", "413", "415", "422", "500", "503",
-            ] {
+            for status in ["200", "400", "404", "409", "412", "413", "415", "422", "500", "503"] {
                 let response = &route["responses"][status];
                 assert!(response.is_object(), "{method} {path}: {status}");
             }
-            assert!(
-                route["summary"]
-                    .as_str()
-                    .or(route["description"].as_str())
-                    .is_some()
-            );
+            assert!(route["summary"].as_str().or(route["description"].as_str()).is_some());
         }
     }
     assert_eq!(commands, 26);
     let place = &paths["/v1/orders"]["post"]["responses"];
-    assert!(
-        place["409"]["description"]
-            .as_str()
-            .unwrap()
-            .contains("`duplicate-external-ref`")
-    );
+    assert!(place["409"]["description"].as_str().unwrap().contains("`duplicate-external-ref`"));
 }

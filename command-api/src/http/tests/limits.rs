@@ -18,38 +18,17 @@ async fn every_fault_of_a_body_is_told_with_its_place() {
     let server = Server::new();
     let cases: Vec<(Ask<'_>, &str)> = vec![
         (faulty(|b| b["status"] = "confirmed".into()), "/status"),
-        (
-            faulty(|b| b["lines"][0]["qty"] = (-1).into()),
-            "/lines/0/qty",
-        ),
+        (faulty(|b| b["lines"][0]["qty"] = (-1).into()), "/lines/0/qty"),
         (faulty(|b| b["lines"][0]["qty"] = 0.into()), "/lines/0/qty"),
-        (
-            faulty(|b| b["lines"][0]["qty"] = json!(1e30)),
-            "/lines/0/qty",
-        ),
+        (faulty(|b| b["lines"][0]["qty"] = json!(1e30)), "/lines/0/qty"),
         (faulty(|b| b["lines"][0]["sku"] = "".into()), "/lines/0/sku"),
-        (
-            faulty(|b| b["lines"][0]["unit_price"] = json!(2.55)),
-            "/lines/0/unit_price",
-        ),
-        (
-            faulty(|b| b["lines"][0]["title"] = "a\u{0}b".into()),
-            "/lines/0/title",
-        ),
+        (faulty(|b| b["lines"][0]["unit_price"] = json!(2.55)), "/lines/0/unit_price"),
+        (faulty(|b| b["lines"][0]["title"] = "a\u{0}b".into()), "/lines/0/title"),
         (faulty(|b| b["lines"] = json!([])), "/lines"),
         (faulty(|b| b["currency"] = "XXZ".into()), "/currency"),
-        (
-            faulty(|b| b["discount"] = json!({"amount": 1, "currency": "EUR"})),
-            "/discount/currency",
-        ),
-        (
-            faulty(|b| b["discount"] = json!({"amount": i64::MAX, "currency": "GBP"})),
-            "/discount/amount",
-        ),
-        (
-            faulty(|b| b["occurred_at"] = "yesterday".into()),
-            "/occurred_at",
-        ),
+        (faulty(|b| b["discount"] = json!({"amount": 1, "currency": "EUR"})), "/discount/currency"),
+        (faulty(|b| b["discount"] = json!({"amount": i64::MAX, "currency": "GBP"})), "/discount/amount"),
+        (faulty(|b| b["occurred_at"] = "yesterday".into()), "/occurred_at"),
         (faulty(|b| b["order_id"] = "1".into()), "/order_id"),
     ];
     for (ask, pointer) in cases {
@@ -83,10 +62,7 @@ async fn two_thousand_lines_are_taken() {
 async fn size_type_and_depth_are_bounded() {
     let server = Server::new();
     let raw = |content_type: &str, body: String| {
-        Request::post("/v1/orders")
-            .header("content-type", content_type)
-            .body(Body::from(body))
-            .unwrap()
+        Request::post("/v1/orders").header("content-type", content_type).body(Body::from(body)).unwrap()
     };
     let huge = raw("application/json", " ".repeat(LARGEST_ORDER + 1));
     assert_eq!(server.raw(huge).await.code(), "body-too-large");
@@ -99,9 +75,7 @@ async fn size_type_and_depth_are_bounded() {
         assert_eq!(told.code(), "malformed-body", "{broken}");
     }
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let told = server
-        .raw(raw("application/json; charset=utf-8", deep))
-        .await;
+    let told = server.raw(raw("application/json; charset=utf-8", deep)).await;
     assert_eq!(told.code(), "malformed-body");
     let broken = Request::post("/v1/orders")
         .header("content-type", "application/json")
@@ -115,79 +89,35 @@ async fn headers_paths_and_parameters_are_checked() {
     let server = Server::new();
     let place = || post("/v1/orders", order_of(None));
     let told = server.send(place().key("a b")).await;
-    assert_eq!(
-        (told.code(), told.pointer()),
-        ("malformed-header".into(), "idempotency-key".into())
-    );
+    assert_eq!((told.code(), told.pointer()), ("malformed-header".into(), "idempotency-key".into()));
     let told = server.send(place().if_match("v7")).await;
-    assert_eq!(
-        (told.code(), told.pointer()),
-        ("malformed-header".into(), "if-match".into())
-    );
-    for path in [
-        "/v1/orders?dryrun=true",
-        "/v1/orders?dry_run=yes",
-        "/v1/orders?dry_run=true&dry_run=false",
-    ] {
-        assert_eq!(
-            server.send(post(path, order_of(None))).await.code(),
-            "malformed-query"
-        );
+    assert_eq!((told.code(), told.pointer()), ("malformed-header".into(), "if-match".into()));
+    for path in ["/v1/orders?dryrun=true", "/v1/orders?dry_run=yes", "/v1/orders?dry_run=true&dry_run=false"] {
+        assert_eq!(server.send(post(path, order_of(None))).await.code(), "malformed-query");
     }
-    let told = server
-        .send(post("/v1/orders/7/holds", json!({"reason": "r"})))
-        .await;
+    let told = server.send(post("/v1/orders/7/holds", json!({"reason": "r"}))).await;
     assert_eq!(told.code(), "malformed-path");
     let long = format!("/v1/stock/{}/receipts", "x".repeat(65));
-    assert_eq!(
-        server.send(post(&long, json!({"qty": 1}))).await.code(),
-        "malformed-path"
-    );
-    assert_eq!(
-        server.send(ask(Method::PUT, "/v1/orders")).await.code(),
-        "method-not-allowed"
-    );
-    assert_eq!(
-        server.send(ask(Method::GET, "/v2")).await.code(),
-        "not-found"
-    );
+    assert_eq!(server.send(post(&long, json!({"qty": 1}))).await.code(), "malformed-path");
+    assert_eq!(server.send(ask(Method::PUT, "/v1/orders")).await.code(), "method-not-allowed");
+    assert_eq!(server.send(ask(Method::GET, "/v2")).await.code(), "not-found");
     let unknown = format!("/v1/orders/{}/holds", uuid(1));
-    assert_eq!(
-        server
-            .send(post(&unknown, json!({"reason": "r"})))
-            .await
-            .code(),
-        "not-found"
-    );
+    assert_eq!(server.send(post(&unknown, json!({"reason": "r"}))).await.code(), "not-found");
     assert_eq!(server.executor.store().head().borrow().position, 1);
 
-    let strict = Server::with(Settings {
-        key_required: true,
-        ..settings()
-    });
-    assert_eq!(
-        strict.send(place()).await.code(),
-        "idempotency-key-required"
-    );
-    assert_eq!(
-        strict.send(place().key("k")).await.status,
-        StatusCode::CREATED
-    );
+    let strict = Server::with(Settings { key_required: true, ..settings() });
+    assert_eq!(strict.send(place()).await.code(), "idempotency-key-required");
+    assert_eq!(strict.send(place().key("k")).await.status, StatusCode::CREATED);
 }
 
 #[tokio::test]
 async fn too_many_requests_at_once_are_turned_away() {
-    let server = Server::with(Settings {
-        most_requests: 1,
-        ..settings()
-    });
+    let server = Server::with(Settings { most_requests: 1, ..settings() });
     let waiting = server.send(post("/v1/orders", order_of(None)).prefer("wait=1"));
     let turned_away = async {
         let mut head = server.executor.store().head();
         head.wait_for(|head| head.position > 0).await.unwrap();
-        server
-            .send(post("/v1/stock/A/receipts", json!({"qty": 1})))
-            .await
+        server.send(post("/v1/stock/A/receipts", json!({"qty": 1}))).await
     };
     let (told, other) = tokio::join!(waiting, turned_away);
     assert_eq!(told.status, StatusCode::CREATED);

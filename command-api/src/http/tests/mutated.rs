@@ -84,16 +84,14 @@ fn mutate(rng: &mut SmallRng, value: &mut Value) {
                 _ => mutate(rng, &mut fields[name.as_str()]),
             }
         }
-        Value::Array(items) if !items.is_empty() && rng.random_bool(0.8) => {
-            match rng.random_range(0..4) {
-                0 => items.push(items[0].clone()),
-                1 => drop(items.remove(0)),
-                _ => {
-                    let at = rng.random_range(0..items.len());
-                    mutate(rng, &mut items[at]);
-                }
+        Value::Array(items) if !items.is_empty() && rng.random_bool(0.8) => match rng.random_range(0..4) {
+            0 => items.push(items[0].clone()),
+            1 => drop(items.remove(0)),
+            _ => {
+                let at = rng.random_range(0..items.len());
+                mutate(rng, &mut items[at]);
             }
-        }
+        },
         other => *other = odd.choose(rng).unwrap().clone(),
     }
 }
@@ -101,11 +99,7 @@ fn mutate(rng: &mut SmallRng, value: &mut Value) {
 fn address(rng: &mut SmallRng, path: &str, orders: &[OrderId]) -> String {
     let mut filled = path.to_owned();
     while let (Some(from), Some(to)) = (filled.find('{'), filled.find('}')) {
-        let known = if path.contains("/shipments/") {
-            uuid(500)
-        } else {
-            orders.choose(rng).unwrap().0
-        };
+        let known = if path.contains("/shipments/") { uuid(500) } else { orders.choose(rng).unwrap().0 };
         let id = match rng.random_range(0..10) {
             0 => "x".to_owned(),
             1 => uuid(999).to_string(),
@@ -124,28 +118,18 @@ fn address(rng: &mut SmallRng, path: &str, orders: &[OrderId]) -> String {
 }
 
 fn request(rng: &mut SmallRng, method: &str, path: &str, body: &Value) -> Request<Body> {
-    let mut request = Request::builder()
-        .method(method.to_ascii_uppercase().as_str())
-        .uri(path);
+    let mut request = Request::builder().method(method.to_ascii_uppercase().as_str()).uri(path);
     if rng.random_bool(0.9) {
         request = request.header("content-type", "application/json");
     }
     if rng.random_bool(0.6) {
-        request = request.header(
-            "if-match",
-            *["\"v1\"", "\"v3\"", "*", "v1", "\"v18446744073709551615\""]
-                .choose(rng)
-                .unwrap(),
-        );
+        request = request
+            .header("if-match", *["\"v1\"", "\"v3\"", "*", "v1", "\"v18446744073709551615\""].choose(rng).unwrap());
     }
     if rng.random_bool(0.3) {
         request = request.header("idempotency-key", format!("k{}", rng.random_range(0..200)));
     }
-    let mut bytes = if body.is_null() {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
-    };
+    let mut bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     if rng.random_bool(0.05) && !bytes.is_empty() {
         let at = rng.random_range(0..bytes.len());
         bytes[at] = rng.random();
@@ -167,9 +151,7 @@ async fn a_request_that_is_a_little_wrong_gets_a_documented_answer() {
         }
     }
     let ship = format!("/v1/orders/{}/shipments", orders[0]);
-    server
-        .send(post(&ship, json!({"shipment_id": uuid(500)})))
-        .await;
+    server.send(post(&ship, json!({"shipment_id": uuid(500)}))).await;
 
     let described = described::description();
     let routes: Vec<(String, String, Value)> = described["paths"]
@@ -181,33 +163,21 @@ async fn a_request_that_is_a_little_wrong_gets_a_documented_answer() {
                 .as_object()
                 .unwrap()
                 .iter()
-                .map(move |(method, route)| {
-                    (path.clone(), method.clone(), route["responses"].clone())
-                })
+                .map(move |(method, route)| (path.clone(), method.clone(), route["responses"].clone()))
         })
         .filter(|(path, ..)| path != "/v1/imports")
         .collect();
     let mut seen = std::collections::BTreeMap::<u16, usize>::new();
     for n in 0..REQUESTS {
         let (path, method, responses) = routes.choose(&mut rng).unwrap();
-        let mut body = if method == "get" || method == "delete" {
-            Value::Null
-        } else {
-            bodies(path, method)
-        };
+        let mut body = if method == "get" || method == "delete" { Value::Null } else { bodies(path, method) };
         if n % 4 != 0 && !body.is_null() {
             mutate(&mut rng, &mut body);
         }
         let uri = address(&mut rng, path, &orders);
         let told = server.raw(request(&mut rng, method, &uri, &body)).await;
         *seen.entry(told.status.as_u16()).or_default() += 1;
-        let context = || {
-            format!(
-                "{method} {uri} {body}: {} {}",
-                told.status,
-                String::from_utf8_lossy(&told.body)
-            )
-        };
+        let context = || format!("{method} {uri} {body}: {} {}", told.status, String::from_utf8_lossy(&told.body));
         assert!(told.status.as_u16() < 500, "{}", context());
         let documented = &responses[told.status.as_str()];
         assert!(documented.is_object(), "{}", context());
@@ -218,9 +188,6 @@ async fn a_request_that_is_a_little_wrong_gets_a_documented_answer() {
         }
     }
     for status in [200, 201, 400, 404, 409, 412, 415, 422] {
-        assert!(
-            seen.contains_key(&status),
-            "{status} was never seen: {seen:?}"
-        );
+        assert!(seen.contains_key(&status), "{status} was never seen: {seen:?}");
     }
 }

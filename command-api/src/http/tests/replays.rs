@@ -50,12 +50,8 @@ async fn fifty_equal_posts_that_are_refused_get_one_answer_also_after_a_restart(
 #[tokio::test]
 async fn a_key_stands_for_one_request() {
     let server = Server::new();
-    server
-        .send(post("/v1/orders", order_of(None)).key("k"))
-        .await;
-    let other = server
-        .send(post("/v1/orders", order_of(Some("9"))).key("k"))
-        .await;
+    server.send(post("/v1/orders", order_of(None)).key("k")).await;
+    let other = server.send(post("/v1/orders", order_of(Some("9"))).key("k")).await;
     assert_eq!(other.code(), "idempotency-key-reused");
     let nothing = server.send(ask(Method::GET, "/v1/commands/other")).await;
     assert_eq!(nothing.code(), "not-found");
@@ -66,9 +62,7 @@ async fn that_there_is_no_such_shipment_stays_the_answer_of_its_key() {
     let server = Server::new();
     let id = uuid(77);
     let path = format!("/v1/shipments/{id}");
-    let tracking = ask(Method::PATCH, &path)
-        .body(json!({"tracking": "T1"}))
-        .key("early");
+    let tracking = ask(Method::PATCH, &path).body(json!({"tracking": "T1"})).key("early");
     let first = server.send(tracking.clone()).await;
     assert_eq!(first.code(), "not-found");
 
@@ -78,10 +72,7 @@ async fn that_there_is_no_such_shipment_stays_the_answer_of_its_key() {
     let told = server.send(post(&ship, json!({"shipment_id": id}))).await;
     assert_eq!(told.status, StatusCode::ACCEPTED);
 
-    assert_eq!(
-        server.send(tracking.clone()).await.essence(),
-        first.essence()
-    );
+    assert_eq!(server.send(tracking.clone()).await.essence(), first.essence());
     let told = server.send(tracking.key("late")).await;
     assert_eq!(told.status, StatusCode::OK);
     assert_eq!(told.json()["shipments"][0]["tracking"], "T1");
@@ -96,14 +87,9 @@ async fn a_dry_run_tells_the_events_of_the_real_run_and_writes_none() {
     assert_eq!(told.status, StatusCode::OK);
     assert_eq!(store.head().borrow().position, 0);
 
-    let placed = server
-        .send(post("/v1/orders", order_of(Some("5"))).key("k"))
-        .await;
+    let placed = server.send(post("/v1/orders", order_of(Some("5"))).key("k")).await;
     assert_eq!(placed.status, StatusCode::CREATED);
-    let page = store
-        .read_log(0, &event_store::Filter::default(), 10)
-        .await
-        .unwrap();
+    let page = store.read_log(0, &event_store::Filter::default(), 10).await.unwrap();
     let written: Vec<_> = page
         .records
         .iter()
@@ -125,23 +111,13 @@ async fn a_dry_run_tells_the_events_of_the_real_run_and_writes_none() {
 #[tokio::test]
 async fn a_key_tells_what_became_of_its_command() {
     let server = Server::new();
-    let placed = server
-        .send(post("/v1/orders", order_of(Some("5"))).key("done"))
-        .await;
-    server
-        .send(post("/v1/orders", order_of(Some("5"))).key("no"))
-        .await;
-    let done = server
-        .send(ask(Method::GET, "/v1/commands/done"))
-        .await
-        .json();
+    let placed = server.send(post("/v1/orders", order_of(Some("5"))).key("done")).await;
+    server.send(post("/v1/orders", order_of(Some("5"))).key("no")).await;
+    let done = server.send(ask(Method::GET, "/v1/commands/done")).await.json();
     assert_eq!(done["outcome"], "done");
     let stream = format!("order-{}", order_id(&placed));
     assert_eq!(done["streams"][0], json!({"stream": stream, "version": 1}));
-    let no = server
-        .send(ask(Method::GET, "/v1/commands/no"))
-        .await
-        .json();
+    let no = server.send(ask(Method::GET, "/v1/commands/no")).await.json();
     assert_eq!(no["outcome"], "refused");
     assert_eq!(no["refusal"]["code"], "duplicate-external-ref");
 }

@@ -5,9 +5,7 @@ use super::*;
 #[tokio::test]
 async fn an_order_is_placed_and_shown() {
     let server = Server::new();
-    let told = server
-        .send(post("/v1/orders", order_of(Some("536365"))))
-        .await;
+    let told = server.send(post("/v1/orders", order_of(Some("536365")))).await;
     assert_eq!(told.status, StatusCode::CREATED);
     let order = told.json();
     let id = order_id(&told);
@@ -18,10 +16,7 @@ async fn an_order_is_placed_and_shown() {
     assert_eq!(order["status"], "pending");
     assert_eq!(order["stock_status"], "none");
     assert_eq!(order["fulfilment_status"], "unfulfilled");
-    assert_eq!(
-        order["totals"]["total"],
-        json!({"amount": 1530, "currency": "GBP"})
-    );
+    assert_eq!(order["totals"]["total"], json!({"amount": 1530, "currency": "GBP"}));
     assert_eq!(order["lines"][0]["sku"], "85123A");
     assert_eq!(order["lines"][0]["unassigned"], 6);
     assert_eq!(order["external_ref"], "536365");
@@ -43,22 +38,15 @@ async fn a_stale_version_is_told_with_what_happened_since() {
     let server = Server::new();
     let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
     let notes = format!("/v1/orders/{id}/notes");
-    let told = server
-        .send(post(&notes, json!({"text": "ring first"})))
-        .await;
+    let told = server.send(post(&notes, json!({"text": "ring first"}))).await;
     assert_eq!(told.status, StatusCode::CREATED);
     assert_eq!(told.header("etag"), Some("\"v2\""));
 
     let path = format!("/v1/orders/{id}/shipping-address");
     let body = json!({"ship_to": {"name": "Ada", "lines": ["1 Mill Lane"], "city": "York", "country": "GB"}});
     let change = ask(Method::PATCH, &path).body(body);
-    assert_eq!(
-        server.send(change.clone()).await.code(),
-        "if-match-required"
-    );
-    let stale = server
-        .send(change.clone().if_match("\"v1\"").key("s"))
-        .await;
+    assert_eq!(server.send(change.clone()).await.code(), "if-match-required");
+    let stale = server.send(change.clone().if_match("\"v1\"").key("s")).await;
     assert_eq!(stale.code(), "version-mismatch");
     let problem = stale.json();
     assert_eq!(problem["expected"], 1);
@@ -66,9 +54,7 @@ async fn a_stale_version_is_told_with_what_happened_since() {
     assert_eq!(problem["events_since"][0]["type"], "NoteAdded");
     assert_eq!(problem["events_since"][0]["version"], 2);
     assert_eq!(problem["events_since"][0]["actor"]["id"], "clerk");
-    let again = server
-        .send(change.clone().if_match("\"v1\"").key("s"))
-        .await;
+    let again = server.send(change.clone().if_match("\"v1\"").key("s")).await;
     assert_eq!(again.essence(), stale.essence());
 
     let done = server.send(change.if_match("\"v2\"")).await;
@@ -83,14 +69,9 @@ async fn an_order_is_held_and_let_go() {
     let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
     server.confirm(id, 6).await;
     let holds = format!("/v1/orders/{id}/holds");
-    let held = server
-        .send(post(&holds, json!({"reason": "fraud_check"})))
-        .await;
+    let held = server.send(post(&holds, json!({"reason": "fraud_check"}))).await;
     assert_eq!(held.status, StatusCode::CREATED);
-    let hold = held.json()["holds"][0]["hold_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let hold = held.json()["holds"][0]["hold_id"].as_str().unwrap().to_owned();
     let ship = format!("/v1/orders/{id}/shipments");
     let refused = server.send(ask(Method::POST, &ship)).await;
     assert_eq!(refused.code(), "on-hold");
@@ -113,48 +94,26 @@ async fn a_shipment_is_found_by_its_own_id_and_so_is_a_return() {
     server.confirm(other, 6).await;
     let shipment = ShipmentId(uuid(40));
     let path = format!("/v1/orders/{id}/shipments");
-    server
-        .send(post(&path, json!({"shipment_id": shipment.0})))
-        .await;
+    server.send(post(&path, json!({"shipment_id": shipment.0}))).await;
     let taken = format!("/v1/orders/{other}/shipments");
-    let told = server
-        .send(post(&taken, json!({"shipment_id": shipment.0})))
-        .await;
+    let told = server.send(post(&taken, json!({"shipment_id": shipment.0}))).await;
     assert_eq!(told.code(), "id-taken");
     server.dispatch(id, shipment).await;
-    let told = server
-        .send(ask(
-            Method::POST,
-            &format!("/v1/shipments/{shipment}/delivery"),
-        ))
-        .await;
+    let told = server.send(ask(Method::POST, &format!("/v1/shipments/{shipment}/delivery"))).await;
     assert_eq!(told.status, StatusCode::OK);
     assert_eq!(told.json()["fulfilment_status"], "delivered");
 
     let lines = json!([{"line_id": 1, "qty": 2, "reason": "too_small"}]);
-    let told = server
-        .send(post(
-            &format!("/v1/orders/{id}/returns"),
-            json!({"lines": lines}),
-        ))
-        .await;
+    let told = server.send(post(&format!("/v1/orders/{id}/returns"), json!({"lines": lines}))).await;
     assert_eq!(told.status, StatusCode::CREATED);
-    let back = told.json()["returns"][0]["return_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let back = told.json()["returns"][0]["return_id"].as_str().unwrap().to_owned();
     let lines = json!([{"line_id": 1, "qty": 2, "disposition": "restock"}]);
     let path = format!("/v1/returns/{back}/receipts");
     let told = server.send(post(&path, json!({"lines": lines}))).await;
     assert_eq!(told.status, StatusCode::OK);
     assert_eq!(told.json()["return_status"], "part_returned");
     assert_eq!(told.json()["lines"][0]["returned"], 2);
-    let told = server
-        .send(post(
-            &format!("/v1/returns/{}/decline", uuid(9)),
-            json!({"reason": "r"}),
-        ))
-        .await;
+    let told = server.send(post(&format!("/v1/returns/{}/decline", uuid(9)), json!({"reason": "r"}))).await;
     assert_eq!(told.code(), "not-found");
 }
 
@@ -163,18 +122,12 @@ async fn a_pending_order_is_called_off() {
     let server = Server::new();
     let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
     let path = format!("/v1/orders/{id}/cancellations");
-    let told = server
-        .send(post(&path, json!({"reason": "changed my mind"})))
-        .await;
+    let told = server.send(post(&path, json!({"reason": "changed my mind"}))).await;
     assert_eq!(told.status, StatusCode::ACCEPTED);
     assert_eq!(told.json()["cancellations"][0]["whole"], true);
-    let lines =
-        json!({"reason": "r", "lines": [{"line_id": 1, "qty": 1}, {"line_id": 1, "qty": 1}]});
+    let lines = json!({"reason": "r", "lines": [{"line_id": 1, "qty": 1}, {"line_id": 1, "qty": 1}]});
     let told = server.send(post(&path, lines)).await;
-    assert_eq!(
-        (told.code(), told.pointer()),
-        ("malformed-body".into(), "/lines/1/line_id".into())
-    );
+    assert_eq!((told.code(), told.pointer()), ("malformed-body".into(), "/lines/1/line_id".into()));
 }
 
 #[tokio::test]
@@ -184,61 +137,38 @@ async fn money_of_another_currency_is_refused() {
     let path = format!("/v1/orders/{id}/refunds");
     let refund = |currency: &str| json!({"reason": "goodwill", "amount": {"amount": 5, "currency": currency}});
     let told = server.send(post(&path, refund("EUR"))).await;
-    assert_eq!(
-        (told.code(), told.pointer()),
-        ("malformed-body".into(), "/amount/currency".into())
-    );
+    assert_eq!((told.code(), told.pointer()), ("malformed-body".into(), "/amount/currency".into()));
     let told = server.send(post(&path, refund("GBP"))).await;
     assert_eq!(told.status, StatusCode::CONFLICT);
     let absent = format!("/v1/orders/{}/refunds", uuid(3));
-    assert_eq!(
-        server.send(post(&absent, refund("EUR"))).await.code(),
-        "not-found"
-    );
+    assert_eq!(server.send(post(&absent, refund("EUR"))).await.code(), "not-found");
     let payment = format!("/v1/payments/{}/captures", uuid(3));
     let capture = json!({"amount": {"amount": 5, "currency": "EUR"}});
-    assert_eq!(
-        server.send(post(&payment, capture)).await.code(),
-        "not-found"
-    );
+    assert_eq!(server.send(post(&payment, capture)).await.code(), "not-found");
 }
 
 #[tokio::test]
 async fn stock_is_received_counted_and_adjusted() {
     let server = Server::new();
-    let told = server
-        .send(post("/v1/stock/85123a/receipts", json!({"qty": 10})))
-        .await;
+    let told = server.send(post("/v1/stock/85123a/receipts", json!({"qty": 10}))).await;
     assert_eq!(told.status, StatusCode::CREATED);
     assert_eq!(told.json()["on_hand"], 10);
     assert_eq!(told.json()["sku"], "85123A");
     let adjust = |expected: u32| json!({"delta": -2, "reason": "broken", "expected": expected});
-    let told = server
-        .send(post("/v1/stock/85123A/adjustments", adjust(9)))
-        .await;
+    let told = server.send(post("/v1/stock/85123A/adjustments", adjust(9))).await;
     assert_eq!(told.code(), "stock-changed");
     assert_eq!(told.json()["on_hand"], 10);
-    let told = server
-        .send(post("/v1/stock/85123A/adjustments", adjust(10)))
-        .await;
+    let told = server.send(post("/v1/stock/85123A/adjustments", adjust(10))).await;
     assert_eq!(told.json()["available"], 8);
     let terms = json!({"safety_stock": 3, "location": "main"});
-    let told = server
-        .send(ask(Method::PUT, "/v1/stock/85123A").body(terms))
-        .await;
+    let told = server.send(ask(Method::PUT, "/v1/stock/85123A").body(terms)).await;
     assert_eq!(told.status, StatusCode::OK);
     assert_eq!(told.json()["available"], 5);
-    let told = server
-        .send(post("/v1/stock/85123A/counts", json!({"counted": 7})))
-        .await;
+    let told = server.send(post("/v1/stock/85123A/counts", json!({"counted": 7}))).await;
     assert_eq!(told.json()["book"]["counted"], -1);
-    let told = server
-        .send(post("/v1/stock/NONE/counts", json!({"counted": 7})))
-        .await;
+    let told = server.send(post("/v1/stock/NONE/counts", json!({"counted": 7}))).await;
     assert_eq!(told.code(), "not-found");
-    let slash = server
-        .send(post("/v1/stock/A%2FB/receipts", json!({"qty": 1})))
-        .await;
+    let slash = server.send(post("/v1/stock/A%2FB/receipts", json!({"qty": 1}))).await;
     assert_eq!(slash.json()["sku"], "A/B");
 }
 
@@ -246,59 +176,33 @@ async fn stock_is_received_counted_and_adjusted() {
 async fn a_reservation_holds_all_or_nothing_and_lets_go() {
     let server = Server::new();
     for sku in ["A", "B"] {
-        server
-            .send(post(
-                &format!("/v1/stock/{sku}/receipts"),
-                json!({"qty": 5}),
-            ))
-            .await;
+        server.send(post(&format!("/v1/stock/{sku}/receipts"), json!({"qty": 5}))).await;
     }
     let items = |b: u32| json!({"items": [{"sku": "a", "qty": 2}, {"sku": "B", "qty": b}, {"sku": "A", "qty": 2}]});
     let short = server.send(post("/v1/reservations", items(6))).await;
     assert_eq!(short.code(), "out-of-stock");
     assert_eq!(short.json()["shortfalls"][0]["sku"], "B");
     assert_eq!(short.json()["shortfalls"][0]["available"], 5);
-    let told = server
-        .send(post("/v1/reservations", items(1)).key("r"))
-        .await;
+    let told = server.send(post("/v1/reservations", items(1)).key("r")).await;
     assert_eq!(told.status, StatusCode::CREATED);
-    let again = server
-        .send(post("/v1/reservations", items(1)).key("r"))
-        .await;
+    let again = server.send(post("/v1/reservations", items(1)).key("r")).await;
     assert_eq!(again.essence(), told.essence());
     let reservation = told.json();
-    assert_eq!(
-        reservation["items"][0],
-        json!({"sku": "A", "location": "main", "qty": 4})
-    );
+    assert_eq!(reservation["items"][0], json!({"sku": "A", "location": "main", "qty": 4}));
     let path = told.header("location").unwrap().to_owned();
 
     let earlier = ask(Method::PATCH, &path).body(json!({"expires_at": "1999-01-01T00:00:00Z"}));
     assert_eq!(server.send(earlier).await.code(), "not-later");
     let later = ask(Method::PATCH, &path).body(json!({"expires_at": "9999-01-01T00:00:00Z"}));
-    assert_eq!(
-        server.send(later.clone()).await.json()["expires_at"],
-        "9999-01-01T00:00:00.000000Z"
-    );
+    assert_eq!(server.send(later.clone()).await.json()["expires_at"], "9999-01-01T00:00:00.000000Z");
     let told = server.send(ask(Method::DELETE, &path)).await;
-    assert_eq!(
-        (told.status, &told.json()["status"]),
-        (StatusCode::OK, &json!("released"))
-    );
-    assert_eq!(
-        server.send(ask(Method::DELETE, &path)).await.status,
-        StatusCode::OK
-    );
+    assert_eq!((told.status, &told.json()["status"]), (StatusCode::OK, &json!("released")));
+    assert_eq!(server.send(ask(Method::DELETE, &path)).await.status, StatusCode::OK);
     assert_eq!(server.send(later).await.code(), "reservation-ended");
-    let stock = server
-        .send(post("/v1/stock/A/receipts", json!({"qty": 1})))
-        .await;
+    let stock = server.send(post("/v1/stock/A/receipts", json!({"qty": 1}))).await;
     assert_eq!(stock.json()["available"], 6);
     let unknown = format!("/v1/reservations/{}", uuid(1));
-    assert_eq!(
-        server.send(ask(Method::DELETE, &unknown)).await.code(),
-        "not-found"
-    );
+    assert_eq!(server.send(ask(Method::DELETE, &unknown)).await.code(), "not-found");
 }
 
 #[tokio::test]
@@ -313,9 +217,7 @@ async fn what_is_so_already_is_answered_and_recorded() {
     assert_eq!(again.header("etag"), Some("\"v2\""));
     let told = server.send(ask(Method::GET, "/v1/commands/k")).await.json();
     assert_eq!(told["outcome"], "nothing_to_do");
-    server
-        .send(ask(Method::PUT, &path).body(json!({"tags": []})))
-        .await;
+    server.send(ask(Method::PUT, &path).body(json!({"tags": []}))).await;
     assert_eq!(server.send(set().key("k")).await.essence(), again.essence());
 }
 

@@ -37,9 +37,7 @@ async fn who_waits_gets_the_verdict_and_who_asks_later_gets_the_same() {
 
     // It moves on beyond the verdict; the answer stays at the verdict, before and after a restart.
     let hold = format!("/v1/orders/{id}/holds");
-    server
-        .send(post(&hold, json!({"reason": "fraud_check"})))
-        .await;
+    server.send(post(&hold, json!({"reason": "fraud_check"}))).await;
     assert_eq!(server.send(ask.clone()).await.essence(), first);
     let server = server.restarted().await;
     assert_eq!(server.send(ask.clone()).await.essence(), first);
@@ -60,14 +58,8 @@ async fn a_rejected_order_is_a_problem_for_who_asked_for_one() {
     assert_eq!(told.code(), "out-of-stock");
     let problem = told.json();
     assert_eq!(problem["order_id"], id.to_string());
-    assert_eq!(
-        problem["shortfalls"],
-        json!([{"sku": "85123A", "location": "main", "wanted": 6, "available": 2}])
-    );
-    assert_eq!(
-        server.send(ask.prefer("wait=1")).await.essence(),
-        told.essence()
-    );
+    assert_eq!(problem["shortfalls"], json!([{"sku": "85123A", "location": "main", "wanted": 6, "available": 2}]));
+    assert_eq!(server.send(ask.prefer("wait=1")).await.essence(), told.essence());
 }
 
 #[tokio::test]
@@ -126,10 +118,7 @@ impl Paying<'_> {
     async fn payment(&self, command: payment::Command) {
         let id = derived(self.payment_id.0, &format!("{command:?}"));
         let metadata = Metadata::new(actor(), self.order_id.0);
-        let command = Command::Payment {
-            payment_id: self.payment_id,
-            command,
-        };
+        let command = Command::Payment { payment_id: self.payment_id, command };
         let executor = &self.server.executor;
         let tenant = tenant();
         let done = executor.execute_command(&tenant, id, command, metadata);
@@ -140,12 +129,7 @@ impl Paying<'_> {
         self.payment(payment::Command::RecordOutcome(RecordOutcome {
             verb,
             attempt: 1,
-            outcome: Outcome::Done {
-                provider_ref: format!("{verb:?}"),
-                amount,
-                capture_before: None,
-                fee: None,
-            },
+            outcome: Outcome::Done { provider_ref: format!("{verb:?}"), amount, capture_before: None, fee: None },
             evidence: None,
         }))
         .await;
@@ -170,21 +154,14 @@ impl Paying<'_> {
         self.payment(payment::Command::RequestAuthorisation {
             payment_id: self.payment_id,
             order_id: self.order_id,
-            amount: Money {
-                amount: 1_530,
-                currency,
-            },
+            amount: Money { amount: 1_530, currency },
             instrument: "tok".into(),
             attempt: 1,
         })
         .await;
         self.done(Verb::Authorise, 1_530).await;
         let capture_id = domain::ids::CaptureId(uuid(3));
-        self.payment(payment::Command::Capture {
-            capture_id,
-            amount: 1_530,
-        })
-        .await;
+        self.payment(payment::Command::Capture { capture_id, amount: 1_530 }).await;
         self.done(Verb::Capture { capture_id }, 1_530).await;
         self.told(4, PaymentStatus::Captured, 1_530, 0).await;
     }
@@ -196,11 +173,7 @@ async fn a_refund_is_waited_for_until_the_order_is_told_that_it_is_settled() {
     let mut body = order_of(None);
     body["payment"] = json!({"capture": "at_confirmation", "instrument": "tok"});
     let id = order_id(&server.send(post("/v1/orders", body)).await);
-    let paying = Paying {
-        server: &server,
-        order_id: id,
-        payment_id: PaymentId(derived(id.0, "payment")),
-    };
+    let paying = Paying { server: &server, order_id: id, payment_id: PaymentId(derived(id.0, "payment")) };
     paying.authorised_and_captured().await;
     let path = format!("/v1/orders/{id}/refunds");
     let refund_id = RefundId(uuid(8));
@@ -213,17 +186,9 @@ async fn a_refund_is_waited_for_until_the_order_is_told_that_it_is_settled() {
 
     let giving = async {
         let reason = "goodwill".to_owned();
-        paying
-            .payment(payment::Command::Refund {
-                refund_id,
-                amount: 500,
-                reason,
-            })
-            .await;
+        paying.payment(payment::Command::Refund { refund_id, amount: 500, reason }).await;
         paying.done(Verb::Refund { refund_id }, 500).await;
-        paying
-            .told(6, PaymentStatus::PartRefunded, 1_530, 500)
-            .await;
+        paying.told(6, PaymentStatus::PartRefunded, 1_530, 500).await;
     };
     let waiting = ask.prefer("wait=30");
     let (told, ()) = tokio::join!(server.send(waiting.clone()), giving);

@@ -50,38 +50,20 @@ impl Plan {
     }
 
     /// Spreads what is wanted over lines of earlier orders, newest first; what still matches nothing becomes a recorded credit.
-    pub fn settle(
-        &mut self,
-        mut earlier: HashMap<(CustomerRef, Sku), Vec<EarlierLine>>,
-        options: &Options,
-    ) {
+    pub fn settle(&mut self, mut earlier: HashMap<(CustomerRef, Sku), Vec<EarlierLine>>, options: &Options) {
         for lines in earlier.values_mut() {
             lines.sort_by_key(|line| (line.placed_at, line.order_id, line.line_id));
         }
         let mut orders: BTreeMap<OrderId, OrderPlan> = BTreeMap::new();
-        for Wanted {
-            credit,
-            mut done,
-            mut part,
-        } in std::mem::take(&mut self.wanted)
-        {
-            let pair = credit
-                .customer
-                .clone()
-                .map(|customer| (customer, credit.sku.clone()));
+        for Wanted { credit, mut done, mut part } in std::mem::take(&mut self.wanted) {
+            let pair = credit.customer.clone().map(|customer| (customer, credit.sku.clone()));
             let lines = pair.and_then(|pair| earlier.get_mut(&pair));
-            for line in lines
-                .into_iter()
-                .flatten()
-                .rev()
-                .filter(|line| line.placed_at <= credit.at)
-            {
+            for line in lines.into_iter().flatten().rev().filter(|line| line.placed_at <= credit.at) {
                 let mut take = |open: &mut u32, make: fn(super::Portion) -> Action| {
                     let qty = (*open).min(credit.qty - done);
                     if qty > 0 {
                         part += 1;
-                        let portion =
-                            matching::portion(&credit, part, done, (line.line_id, qty), options);
+                        let portion = matching::portion(&credit, part, done, (line.line_id, qty), options);
                         let order = orders.entry(line.order_id).or_insert_with(|| OrderPlan {
                             order_id: line.order_id,
                             name: line.name.clone(),
@@ -100,10 +82,7 @@ impl Plan {
             if done < credit.qty {
                 let key = options.origin.row_key(&credit.key, &(part + 1).to_string());
                 let credit_recorded = recorded(&credit, &key, done, credit.qty - done);
-                self.credits.push(CreditPlan {
-                    at: credit.at,
-                    credit: credit_recorded,
-                });
+                self.credits.push(CreditPlan { at: credit.at, credit: credit_recorded });
             }
         }
         self.orders.extend(orders.into_values());

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use domain::ids::{CustomerRef, LineId, Sku};
 use domain::time::Timestamp;
 
-use super::{
-    Action, CreditPlan, Options, OrderPlan, Placing, Plan, Portion, SHIPS_AFTER_S, Wanted,
-};
+use super::{Action, CreditPlan, Options, OrderPlan, Placing, Plan, Portion, SHIPS_AFTER_S, Wanted};
 use crate::import::content::{Credit, Sale};
 use crate::import::keys::RowKey;
 
@@ -35,9 +33,7 @@ pub(super) fn plan(
     let mut left: Vec<u64> = Vec::with_capacity(sales.len());
     let mut credits = credits.into_iter().peekable();
     for sale in sales {
-        while let Some(credit) =
-            credits.next_if(|credit| (credit.at, credit.line) < (sale.at, sale.line))
-        {
+        while let Some(credit) = credits.next_if(|credit| (credit.at, credit.line) < (sale.at, sale.line)) {
             spread(credit, &mut opens, &mut left, plan, options);
         }
         left.push(sale.lines.iter().map(|line| u64::from(line.qty)).sum());
@@ -55,10 +51,7 @@ pub(super) fn plan(
 }
 
 fn order(sale: Sale, options: &Options, simulated: bool) -> OrderPlan {
-    let row = RowKey {
-        invoice: sale.external_ref.to_string(),
-        ordinal: 1,
-    };
+    let row = RowKey { invoice: sale.external_ref.to_string(), ordinal: 1 };
     let order_id = options.origin.order_id(&sale.external_ref, sale.at);
     OrderPlan {
         order_id,
@@ -78,16 +71,8 @@ fn open(sale: &Sale, order: usize, opens: &mut Opens) {
         return;
     };
     for line in &sale.lines {
-        let open = Open {
-            order,
-            line_id: line.line_id,
-            at: sale.at,
-            left: line.qty,
-        };
-        opens
-            .entry((customer.clone(), line.sku.clone()))
-            .or_default()
-            .push(open);
+        let open = Open { order, line_id: line.line_id, at: sale.at, left: line.qty };
+        opens.entry((customer.clone(), line.sku.clone())).or_default().push(open);
     }
 }
 
@@ -96,10 +81,7 @@ fn spread(credit: Credit, opens: &mut Opens, left: &mut [u64], plan: &mut Plan, 
     let Some(customer) = credit.customer.clone() else {
         let key = options.origin.row_key(&credit.key, "1");
         let recorded = super::recorded(&credit, &key, 0, credit.qty);
-        plan.credits.push(CreditPlan {
-            at: credit.at,
-            credit: recorded,
-        });
+        plan.credits.push(CreditPlan { at: credit.at, credit: recorded });
         return;
     };
     let (mut done, mut part) = (0, 0);
@@ -112,11 +94,7 @@ fn spread(credit: Credit, opens: &mut Opens, left: &mut [u64], plan: &mut Plan, 
         if cancels {
             left[open.order] -= u64::from(qty);
         }
-        plan.orders[open.order].actions.push(if cancels {
-            Action::Cancel(portion)
-        } else {
-            Action::Return(portion)
-        });
+        plan.orders[open.order].actions.push(if cancels { Action::Cancel(portion) } else { Action::Return(portion) });
         done += qty;
         open.left -= qty;
         if open.left == 0 {
@@ -138,13 +116,7 @@ pub(super) fn portion(
 ) -> Portion {
     let key = options.origin.row_key(&credit.key, &part.to_string());
     let otherwise = super::recorded(credit, &key, done, qty);
-    Portion {
-        key,
-        at: credit.at,
-        line_id,
-        qty,
-        otherwise,
-    }
+    Portion { key, at: credit.at, line_id, qty, otherwise }
 }
 
 /// Puts the simulated shipment between what is cancelled before it and what comes back after it.
@@ -153,25 +125,8 @@ fn ship(order: &mut OrderPlan, left: u64, options: &Options) {
     if left == 0 {
         return;
     }
-    let at = placing
-        .command
-        .occurred_at
-        .unwrap_or_default()
-        .plus_seconds(SHIPS_AFTER_S);
-    let row = RowKey {
-        invoice: order.name.clone(),
-        ordinal: 1,
-    };
-    let before = order
-        .actions
-        .iter()
-        .take_while(|action| matches!(action, Action::Cancel(_)))
-        .count();
-    order.actions.insert(
-        before,
-        Action::Ship {
-            key: options.origin.row_key(&row, "ship"),
-            at,
-        },
-    );
+    let at = placing.command.occurred_at.unwrap_or_default().plus_seconds(SHIPS_AFTER_S);
+    let row = RowKey { invoice: order.name.clone(), ordinal: 1 };
+    let before = order.actions.iter().take_while(|action| matches!(action, Action::Cancel(_))).count();
+    order.actions.insert(before, Action::Ship { key: options.origin.row_key(&row, "ship"), at });
 }

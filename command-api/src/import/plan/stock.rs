@@ -54,26 +54,16 @@ pub enum StockStep {
     },
 }
 
-pub(super) fn plan(
-    content: &Content,
-    sha256: &str,
-    options: &Options,
-    simulated: bool,
-) -> Vec<StockPlan> {
+pub(super) fn plan(content: &Content, sha256: &str, options: &Options, simulated: bool) -> Vec<StockPlan> {
     let mut plans: BTreeMap<(LocationId, Sku), Vec<StockStep>> = BTreeMap::new();
-    let at = |location: &Option<LocationId>| {
-        location.clone().unwrap_or_else(|| options.location.clone())
-    };
+    let at = |location: &Option<LocationId>| location.clone().unwrap_or_else(|| options.location.clone());
     for receipt in &content.receipts {
-        plans
-            .entry((at(&receipt.location), receipt.sku.clone()))
-            .or_default()
-            .push(StockStep::Receive {
-                key: options.origin.row_key(&receipt.key, ""),
-                at: receipt.at,
-                qty: receipt.qty,
-                source_ref: receipt.source_ref.clone(),
-            });
+        plans.entry((at(&receipt.location), receipt.sku.clone())).or_default().push(StockStep::Receive {
+            key: options.origin.row_key(&receipt.key, ""),
+            at: receipt.at,
+            qty: receipt.qty,
+            source_ref: receipt.source_ref.clone(),
+        });
     }
     if simulated {
         for ((location, sku), units) in opening(content, options) {
@@ -85,25 +75,15 @@ pub(super) fn plan(
     let mut corrections: Vec<_> = content.corrections.iter().collect();
     corrections.sort_by_key(|correction| (correction.at, correction.line));
     for correction in corrections {
-        plans
-            .entry((options.location.clone(), correction.sku.clone()))
-            .or_default()
-            .push(StockStep::Adjust {
-                key: options.origin.row_key(&correction.key, ""),
-                line: correction.line,
-                at: correction.at,
-                delta: correction.delta,
-                reason: correction.reason.clone(),
-            });
+        plans.entry((options.location.clone(), correction.sku.clone())).or_default().push(StockStep::Adjust {
+            key: options.origin.row_key(&correction.key, ""),
+            line: correction.line,
+            at: correction.at,
+            delta: correction.delta,
+            reason: correction.reason.clone(),
+        });
     }
-    plans
-        .into_iter()
-        .map(|((location, sku), steps)| StockPlan {
-            location,
-            sku,
-            steps,
-        })
-        .collect()
+    plans.into_iter().map(|((location, sku), steps)| StockPlan { location, sku, steps }).collect()
 }
 
 /// How much stock there has to be before the first row, by SKU.
@@ -112,19 +92,11 @@ fn opening(content: &Content, options: &Options) -> BTreeMap<(LocationId, Sku), 
     for sale in &content.sales {
         let location = sale.location.as_ref().unwrap_or(&options.location);
         for line in sale.lines.iter().filter(|line| line.stocked) {
-            *units
-                .entry((location.clone(), line.sku.clone()))
-                .or_default() += u64::from(line.qty);
+            *units.entry((location.clone(), line.sku.clone())).or_default() += u64::from(line.qty);
         }
     }
-    for correction in content
-        .corrections
-        .iter()
-        .filter(|correction| correction.delta < 0)
-    {
-        let entry = units
-            .entry((options.location.clone(), correction.sku.clone()))
-            .or_default();
+    for correction in content.corrections.iter().filter(|correction| correction.delta < 0) {
+        let entry = units.entry((options.location.clone(), correction.sku.clone())).or_default();
         *entry += correction.delta.unsigned_abs();
     }
     units
@@ -132,13 +104,8 @@ fn opening(content: &Content, options: &Options) -> BTreeMap<(LocationId, Sku), 
 
 fn open(name: String, units: u64, content: &Content, options: &Options) -> Vec<StockStep> {
     let sales = content.sales.iter().map(|sale| sale.at);
-    let first = sales
-        .chain(content.corrections.iter().map(|row| row.at))
-        .min();
-    let mut key = RowKey {
-        invoice: name,
-        ordinal: 0,
-    };
+    let first = sales.chain(content.corrections.iter().map(|row| row.at)).min();
+    let mut key = RowKey { invoice: name, ordinal: 0 };
     let mut steps = Vec::new();
     let mut left = units;
     while left > 0 {

@@ -21,8 +21,7 @@ pub(super) async fn record(
     counts: &mut BTreeMap<String, i64>,
 ) -> Result<(), Error> {
     // Owned, for a stream of borrowing futures cannot be sent to another thread.
-    let work = futures::iter(credits.to_vec())
-        .map(|plan| async move { one(&plan.credit, plan.at, sender).await });
+    let work = futures::iter(credits.to_vec()).map(|plan| async move { one(&plan.credit, plan.at, sender).await });
     work.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     for plan in credits {
         count(&plan.credit, counts);
@@ -31,11 +30,7 @@ pub(super) async fn record(
 }
 
 /// Records one.
-pub(super) async fn one(
-    credit: &CreditRecorded,
-    at: Timestamp,
-    sender: &Sender,
-) -> Result<(), Error> {
+pub(super) async fn one(credit: &CreditRecorded, at: Timestamp, sender: &Sender) -> Result<(), Error> {
     let command = Command {
         key: format!("{}/credit", credit.row_key),
         print: serde_json::to_vec(credit).unwrap_or_default(),

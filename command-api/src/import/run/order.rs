@@ -34,10 +34,7 @@ impl Outcome {
 }
 
 pub(super) async fn run(plan: OrderPlan, sender: &Sender, skip: bool) -> Result<Outcome, Error> {
-    let of = Of {
-        plan: &plan,
-        sender,
-    };
+    let of = Of { plan: &plan, sender };
     let mut outcome = Outcome::default();
     let mut stands = true;
     if let Some(placing) = &plan.place {
@@ -52,12 +49,8 @@ pub(super) async fn run(plan: OrderPlan, sender: &Sender, skip: bool) -> Result<
         };
         match action {
             Action::Ship { .. } => outcome.count("orders.shipped", i64::from(taken)),
-            Action::Cancel(portion) if taken => {
-                outcome.count("credits.cancelled_units", portion.qty)
-            }
-            Action::Return(portion) if taken => {
-                outcome.count("credits.returned_units", portion.qty)
-            }
+            Action::Cancel(portion) if taken => outcome.count("credits.cancelled_units", portion.qty),
+            Action::Return(portion) if taken => outcome.count("credits.returned_units", portion.qty),
             Action::Cancel(portion) | Action::Return(portion) => {
                 credits::one(&portion.otherwise, portion.at, sender).await?;
                 credits::count(&portion.otherwise, &mut outcome.counted);
@@ -79,26 +72,16 @@ struct Of<'a> {
 
 impl Of<'_> {
     /// Places the order and waits for checkout's verdict. True if there is an order to go on with.
-    async fn place(
-        &self,
-        placing: &Placing,
-        skip: bool,
-        outcome: &mut Outcome,
-    ) -> Result<bool, Error> {
+    async fn place(&self, placing: &Placing, skip: bool, outcome: &mut Outcome) -> Result<bool, Error> {
         let place = &placing.command;
         let command = self.command(&placing.key, placing.print.to_vec(), place.occurred_at);
         let plan = || claims::order_unseen(self.plan.order_id, Ask::Place(place.clone()));
         let done = self.sender.send(&command, plan).await?;
-        let there = matches!(
-            &*wait::order(self.sender, self.plan.order_id).await?,
-            Order::Placed(_)
-        );
+        let there = matches!(&*wait::order(self.sender, self.plan.order_id).await?, Order::Placed(_));
         match &done {
             None if !skip => {
                 let reason = format!("order {} is there already, and is another", self.plan.name);
-                outcome
-                    .refused
-                    .push(refusal(self.plan.line, "differs-from-stored", reason));
+                outcome.refused.push(refusal(self.plan.line, "differs-from-stored", reason));
             }
             None => {}
             Some(done) => match done.refused() {
@@ -109,10 +92,7 @@ impl Of<'_> {
             },
         }
         if there {
-            self.until("checkout", |order| {
-                (order.status != Status::Pending).then_some(())
-            })
-            .await?;
+            self.until("checkout", |order| (order.status != Status::Pending).then_some(())).await?;
         }
         Ok(there)
     }
@@ -130,27 +110,17 @@ impl Of<'_> {
         if !self.status().await?.0 {
             return Ok(false);
         }
-        let cancellation_id = CancellationId(derived(
-            self.sender.command_id(&portion.key),
-            "cancellation",
-        ));
+        let cancellation_id = CancellationId(derived(self.sender.command_id(&portion.key), "cancellation"));
         let ask = Ask::Cancel {
             cancellation_id,
-            lines: Some(vec![Units {
-                line_id: portion.line_id,
-                qty: portion.qty,
-            }]),
+            lines: Some(vec![Units { line_id: portion.line_id, qty: portion.qty }]),
             reason: reason(portion),
         };
         if !self.ask(&portion.key, portion.at, ask).await? {
             return Ok(false);
         }
         self.until("the cancellation", |order| {
-            order
-                .cancellations
-                .get(&cancellation_id)
-                .filter(|cancellation| cancellation.closed)
-                .map(drop)
+            order.cancellations.get(&cancellation_id).filter(|cancellation| cancellation.closed).map(drop)
         })
         .await?;
         Ok(true)
@@ -169,13 +139,8 @@ impl Of<'_> {
             tracking: None,
         };
         if !self.ask(key, at, ask).await? {
-            let reason = format!(
-                "the simulated shipment of order {} was refused",
-                self.plan.name
-            );
-            outcome
-                .refused
-                .push(refusal(self.plan.line, "not-shipped", reason));
+            let reason = format!("the simulated shipment of order {} was refused", self.plan.name);
+            outcome.refused.push(refusal(self.plan.line, "not-shipped", reason));
             return Ok(false);
         }
         let left = self.until("the shipment", |order| {
@@ -189,13 +154,8 @@ impl Of<'_> {
         });
         let left = left.await?;
         if !left {
-            let reason = format!(
-                "the simulated shipment of order {} could not be paid for",
-                self.plan.name
-            );
-            outcome
-                .refused
-                .push(refusal(self.plan.line, "not-shipped", reason));
+            let reason = format!("the simulated shipment of order {} could not be paid for", self.plan.name);
+            outcome.refused.push(refusal(self.plan.line, "not-shipped", reason));
         }
         Ok(left)
     }
@@ -206,35 +166,20 @@ impl Of<'_> {
         }
         let return_id = ReturnId(derived(self.sender.command_id(&portion.key), "return"));
         let (line_id, qty) = (portion.line_id, portion.qty);
-        let request = Ask::RequestReturn {
-            return_id,
-            lines: vec![ReturnUnits {
-                line_id,
-                qty,
-                reason: reason(portion),
-            }],
-        };
+        let request =
+            Ask::RequestReturn { return_id, lines: vec![ReturnUnits { line_id, qty, reason: reason(portion) }] };
         if !self.ask(&portion.key, portion.at, request).await? {
             return Ok(false);
         }
         let receive = Ask::ReceiveReturn {
             return_id,
             receipt: Some(1),
-            lines: vec![ReceivedUnits {
-                line_id,
-                qty,
-                disposition: Disposition::Restock,
-                location: None,
-            }],
+            lines: vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }],
         };
-        if !self
-            .ask(&format!("{}/received", portion.key), portion.at, receive)
-            .await?
-        {
+        if !self.ask(&format!("{}/received", portion.key), portion.at, receive).await? {
             return Ok(false);
         }
-        self.until("the refund", |order| refunded(order, return_id))
-            .await?;
+        self.until("the refund", |order| refunded(order, return_id)).await?;
         Ok(true)
     }
 
@@ -242,44 +187,20 @@ impl Of<'_> {
     async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<bool, Error> {
         let print = serde_json::to_vec(&ask).unwrap_or_default();
         let command = self.command(key, print, Some(at));
-        let done = self
-            .sender
-            .send(&command, || {
-                claims::order_unseen(self.plan.order_id, ask.clone())
-            })
-            .await?;
+        let done = self.sender.send(&command, || claims::order_unseen(self.plan.order_id, ask.clone())).await?;
         Ok(done.is_none_or(|done| super::applied(&done.verdict)))
     }
 
-    async fn until<T>(
-        &self,
-        what: &'static str,
-        found: impl Fn(&Placed) -> Option<T>,
-    ) -> Result<T, Error> {
-        wait::until(
-            self.sender,
-            (self.plan.order_id, &self.plan.name),
-            what,
-            found,
-        )
-        .await
+    async fn until<T>(&self, what: &'static str, found: impl Fn(&Placed) -> Option<T>) -> Result<T, Error> {
+        wait::until(self.sender, (self.plan.order_id, &self.plan.name), what, found).await
     }
 
     fn command(&self, key: &str, print: Vec<u8>, at: Option<Timestamp>) -> Command {
-        Command {
-            key: key.to_owned(),
-            print,
-            correlation: self.plan.order_id.0,
-            at,
-        }
+        Command { key: key.to_owned(), print, correlation: self.plan.order_id.0, at }
     }
 
     fn refused(&self, refused: &Refused) -> RowRefusal {
-        refusal(
-            self.plan.line,
-            &refused.code,
-            format!("order {}: {}", self.plan.name, refused.message),
-        )
+        refusal(self.plan.line, &refused.code, format!("order {}: {}", self.plan.name, refused.message))
     }
 }
 
@@ -290,12 +211,8 @@ fn reason(portion: &Portion) -> String {
 /// Something, once what a return came to has been given back.
 fn refunded(order: &Placed, return_id: ReturnId) -> Option<()> {
     let owed = order.returns.get(&return_id)?.refund;
-    let granted: i64 = order
-        .refunds
-        .values()
-        .filter(|refund| refund.return_id == Some(return_id))
-        .map(|refund| refund.amount)
-        .sum();
+    let granted: i64 =
+        order.refunds.values().filter(|refund| refund.return_id == Some(return_id)).map(|refund| refund.amount).sum();
     let all: i64 = order.refunds.values().map(|refund| refund.amount).sum();
     (granted >= owed && order.payment.refunded >= all).then_some(())
 }

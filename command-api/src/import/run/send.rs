@@ -62,11 +62,7 @@ impl Sender {
     }
 
     /// Sends a command; `None` if its key stands for another one, which an import of other content sent.
-    pub(super) async fn send(
-        &self,
-        command: &Command,
-        plan: impl Fn() -> Plan,
-    ) -> Result<Option<Done>, Error> {
+    pub(super) async fn send(&self, command: &Command, plan: impl Fn() -> Plan) -> Result<Option<Done>, Error> {
         let mut pause = PAUSE;
         for attempt in 1.. {
             let begun = Instant::now();
@@ -99,13 +95,8 @@ impl Sender {
             at: None,
         };
         let name = stream::import(self.import_id);
-        let done = self
-            .send(&sent, || {
-                Plan::new().and_unseen::<Import>(name.clone(), command.clone())
-            })
-            .await?;
-        let done =
-            done.ok_or_else(|| Error::Refused("its key stands for another command".into()))?;
+        let done = self.send(&sent, || Plan::new().and_unseen::<Import>(name.clone(), command.clone())).await?;
+        let done = done.ok_or_else(|| Error::Refused("its key stands for another command".into()))?;
         match done.refused() {
             Some(refused) => Err(Error::Refused(refused.message.clone())),
             None => Ok(done),
@@ -113,11 +104,7 @@ impl Sender {
     }
 
     fn request(&self, command: &Command) -> Request {
-        let actor = Actor {
-            id: self.actor.clone(),
-            via: "import".into(),
-            on_behalf_of: None,
-        };
+        let actor = Actor { id: self.actor.clone(), via: "import".into(), on_behalf_of: None };
         let mut metadata = Metadata::new(actor, command.correlation);
         metadata.causation = Some(self.import_id.0);
         metadata.occurred_at = command.at;

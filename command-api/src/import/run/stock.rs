@@ -30,37 +30,21 @@ struct Of<'a> {
 }
 
 pub(super) async fn run(plan: &StockPlan, sender: &Sender) -> Result<Settled, Error> {
-    let of = Of {
-        plan,
-        name: stream::stock(&plan.location, &plan.sku),
-        sender,
-    };
+    let of = Of { plan, name: stream::stock(&plan.location, &plan.sku), sender };
     let mut done = Settled::default();
     for step in &plan.steps {
         match step {
-            StockStep::Receive {
-                key,
-                at,
-                qty,
-                source_ref,
-            } => {
+            StockStep::Receive { key, at, qty, source_ref } => {
                 let command = stock::Command::Receive {
                     sku: plan.sku.clone(),
                     location: plan.location.clone(),
                     qty: *qty,
                     source_ref: source_ref.clone(),
                 };
-                of.send(key.clone(), *at, qty.to_be_bytes().to_vec(), command)
-                    .await?;
+                of.send(key.clone(), *at, qty.to_be_bytes().to_vec(), command).await?;
                 done.received += i64::from(*qty);
             }
-            StockStep::Adjust {
-                key,
-                line,
-                at,
-                delta,
-                reason,
-            } => match of.adjust(key, *at, *delta, reason).await? {
+            StockStep::Adjust { key, line, at, delta, reason } => match of.adjust(key, *at, *delta, reason).await? {
                 None => done.corrections += 1,
                 Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
             },
@@ -77,17 +61,8 @@ impl Of<'_> {
         print: Vec<u8>,
         command: stock::Command,
     ) -> Result<Option<Done>, Error> {
-        let sent = Command {
-            key,
-            print,
-            correlation: self.sender.import_id.0,
-            at,
-        };
-        self.sender
-            .send(&sent, || {
-                Plan::new().and_unseen::<Stock>(self.name.clone(), command.clone())
-            })
-            .await
+        let sent = Command { key, print, correlation: self.sender.import_id.0, at };
+        self.sender.send(&sent, || Plan::new().and_unseen::<Stock>(self.name.clone(), command.clone())).await
     }
 
     /// Corrects the book. A refusal is kept for ever under the command's id, so a try that found the stock changed is followed by one of
@@ -100,24 +75,11 @@ impl Of<'_> {
         reason: &str,
     ) -> Result<Option<(String, String)>, Error> {
         let adjustment_id = derived(self.sender.command_id(key), "adjustment");
-        let print: Vec<u8> = delta
-            .to_be_bytes()
-            .iter()
-            .chain(reason.as_bytes())
-            .copied()
-            .collect();
+        let print: Vec<u8> = delta.to_be_bytes().iter().chain(reason.as_bytes()).copied().collect();
         let mut last = None;
         for attempt in 1..=TRIES {
-            let key = if attempt == 1 {
-                key.to_owned()
-            } else {
-                format!("{key}/{attempt}")
-            };
-            let (state, _) = self
-                .sender
-                .executor
-                .load::<Stock>(self.sender.tenant(), &self.name)
-                .await?;
+            let key = if attempt == 1 { key.to_owned() } else { format!("{key}/{attempt}") };
+            let (state, _) = self.sender.executor.load::<Stock>(self.sender.tenant(), &self.name).await?;
             if state.of.is_none() {
                 self.register(&key, at).await?;
             }
@@ -150,8 +112,6 @@ impl Of<'_> {
             safety_stock: 0,
             backorder_limit: 0,
         };
-        self.send(format!("{key}/register"), Some(at), vec![], command)
-            .await
-            .map(drop)
+        self.send(format!("{key}/register"), Some(at), vec![], command).await.map(drop)
     }
 }

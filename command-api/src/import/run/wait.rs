@@ -19,10 +19,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// The order as it is.
 pub(super) async fn order(sender: &Sender, order_id: OrderId) -> Result<Arc<Order>, Error> {
-    let (order, _) = sender
-        .executor
-        .load::<Order>(sender.tenant(), &stream::order(order_id))
-        .await?;
+    let (order, _) = sender.executor.load::<Order>(sender.tenant(), &stream::order(order_id)).await?;
     Ok(order)
 }
 
@@ -43,11 +40,7 @@ pub(super) async fn until<T>(
             return Ok(found);
         }
         if begun.elapsed() > sender.patience {
-            return Err(Error::NoAnswer {
-                order: name.to_owned(),
-                waited: begun.elapsed(),
-                what,
-            });
+            return Err(Error::NoAnswer { order: name.to_owned(), waited: begun.elapsed(), what });
         }
         let moved = tokio::time::timeout(POLL, head.changed()).await;
         if matches!(moved, Ok(Err(_))) {

@@ -77,20 +77,13 @@ pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision
     if cancellation.closed {
         return Ok(Vec::new());
     }
-    let mut events = vec![Event::CancellationClosed(CancellationClosed {
-        cancellation_id,
-    })];
-    let others_open = order
-        .cancellations
-        .iter()
-        .any(|(id, other)| *id != cancellation_id && !other.closed);
+    let mut events = vec![Event::CancellationClosed(CancellationClosed { cancellation_id })];
+    let others_open = order.cancellations.iter().any(|(id, other)| *id != cancellation_id && !other.closed);
     let nothing_left = order.all_open_units() == 0 && order.shipped_units() == 0;
     if !order.status.is_terminal() && nothing_left && !others_open {
         // The order is cancelled for the reason for which nothing of it was left.
         let whole = order.cancellations.values().find(|c| c.whole);
-        events.push(Event::Cancelled(Cancelled {
-            reason: whole.unwrap_or(cancellation).reason.clone(),
-        }));
+        events.push(Event::Cancelled(Cancelled { reason: whole.unwrap_or(cancellation).reason.clone() }));
     } else {
         events.extend(confirm::completed(order));
     }
@@ -98,10 +91,7 @@ pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision
 }
 
 fn all_free(order: &Placed) -> Vec<Units> {
-    let units = |(line_id, line): (&LineId, &LineState)| Units {
-        line_id: *line_id,
-        qty: line.free(),
-    };
+    let units = |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() };
     let all = order.lines.iter().map(units);
     all.filter(|units| units.qty > 0).collect()
 }
@@ -112,18 +102,9 @@ fn free(line: &LineState, units: Units) -> Result<(), Refusal> {
     if asked <= open {
         Ok(())
     } else if asked <= open + line.shipping + line.shipped {
-        Err(Refusal::AlreadyShipped {
-            line_id: Some(line_id),
-            shipped: line.shipped,
-            in_shipment: line.shipping,
-            open,
-        })
+        Err(Refusal::AlreadyShipped { line_id: Some(line_id), shipped: line.shipped, in_shipment: line.shipping, open })
     } else {
-        Err(Refusal::QuantityExceedsOpen {
-            line_id,
-            asked,
-            open,
-        })
+        Err(Refusal::QuantityExceedsOpen { line_id, asked, open })
     }
 }
 

@@ -8,8 +8,7 @@ use crate::order::state::{Placed, Status};
 use crate::stock::Shortfall;
 
 pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
-    let as_before = (confirm.payment_id.is_none()
-        || order.payment.payment_id == confirm.payment_id)
+    let as_before = (confirm.payment_id.is_none() || order.payment.payment_id == confirm.payment_id)
         && (confirm.reservation_id.is_none() || order.reservation_id == confirm.reservation_id);
     match order.status {
         Status::Confirmed if as_before => return Ok(Vec::new()),
@@ -17,10 +16,7 @@ pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
         _ => return Err(wrong_state(order)),
     }
     if order.needs_payment() && confirm.authorised < order.totals.total {
-        return Err(Refusal::NotPaid {
-            needed: order.totals.total,
-            available: confirm.authorised,
-        });
+        return Err(Refusal::NotPaid { needed: order.totals.total, available: confirm.authorised });
     }
     Ok(vec![Event::Confirmed(Confirmed {
         payment_id: confirm.payment_id,
@@ -36,11 +32,9 @@ pub(super) fn reject(
     shortfalls: &[Shortfall],
 ) -> Decision {
     match order.status {
-        Status::Pending => Ok(vec![Event::Rejected(Rejected {
-            reason,
-            detail: detail.cloned(),
-            shortfalls: shortfalls.to_vec(),
-        })]),
+        Status::Pending => {
+            Ok(vec![Event::Rejected(Rejected { reason, detail: detail.cloned(), shortfalls: shortfalls.to_vec() })])
+        }
         Status::Rejected => Ok(Vec::new()),
         Status::Confirmed | Status::Completed | Status::Cancelled => Err(wrong_state(order)),
     }
@@ -48,12 +42,6 @@ pub(super) fn reject(
 
 /// Completed, if something shipped and nothing is left to.
 pub(super) fn completed(order: &Placed) -> Vec<Event> {
-    let done = order.status == Status::Confirmed
-        && order.all_open_units() == 0
-        && order.shipped_units() > 0;
-    if done {
-        vec![Event::Completed(Completed {})]
-    } else {
-        Vec::new()
-    }
+    let done = order.status == Status::Confirmed && order.all_open_units() == 0 && order.shipped_units() > 0;
+    if done { vec![Event::Completed(Completed {})] } else { Vec::new() }
 }

@@ -49,8 +49,8 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     units::count(after.lines.len())?;
     let lines = after.lines.values().map(|l| &l.line);
     event.totals_after = price::totals(lines, &order.shipping).map_err(price::too_large(None))?;
-    event.balance_change = money::subtract(event.totals_after.total, order.totals.total)
-        .map_err(price::too_large(None))?;
+    event.balance_change =
+        money::subtract(event.totals_after.total, order.totals.total).map_err(price::too_large(None))?;
     if after.all_open_units() == 0 && after.shipped_units() == 0 {
         return Err(refused(None, EditProblem::NothingLeft));
     }
@@ -75,21 +75,14 @@ fn stock(order: &Placed, changes: &[LineChange]) -> (Vec<LineQty>, Vec<LineQty>)
             }
         };
         if line.stocked && more > 0 {
-            reserve.push(LineQty {
-                line_id: line.line_id,
-                qty: more,
-                location: order.location.clone(),
-            });
+            reserve.push(LineQty { line_id: line.line_id, qty: more, location: order.location.clone() });
         }
     }
     (reserve, release)
 }
 
 fn refused(line_id: impl Into<Option<LineId>>, problem: EditProblem) -> Refusal {
-    Refusal::InvalidEdit {
-        line_id: line_id.into(),
-        problem,
-    }
+    Refusal::InvalidEdit { line_id: line_id.into(), problem }
 }
 
 /// The lines that an edit touches, in the order in which it first touches them.
@@ -108,18 +101,14 @@ impl<'a> Draft<'a> {
         match change {
             Change::Add(new) => return self.add(new),
             Change::SetQty { line_id, qty } => self.touch(*line_id)?.qty = *qty,
-            Change::Reprice {
-                line_id,
-                unit_price,
-            } => self.touch(*line_id)?.unit_price = unit_price.clone(),
+            Change::Reprice { line_id, unit_price } => self.touch(*line_id)?.unit_price = unit_price.clone(),
             Change::Discount { line_id, discount } => self.touch(*line_id)?.discount = *discount,
         }
         Ok(())
     }
 
     fn add(&mut self, new: &NewLine) -> Result<(), Refusal> {
-        let there = self.order.lines.contains_key(&new.line_id)
-            || self.lines.iter().any(|l| l.line_id == new.line_id);
+        let there = self.order.lines.contains_key(&new.line_id) || self.lines.iter().any(|l| l.line_id == new.line_id);
         if there {
             return Err(invalid(new.line_id, LineProblem::Duplicate));
         }
@@ -162,11 +151,7 @@ fn fits(before: &LineState, line: &Line) -> Result<(), Refusal> {
     let (line_id, open) = (line.line_id, before.free());
     if line.qty < taken.units {
         let asked = before.line.qty - line.qty;
-        return Err(Refusal::QuantityExceedsOpen {
-            line_id,
-            asked,
-            open,
-        });
+        return Err(Refusal::QuantityExceedsOpen { line_id, asked, open });
     }
     if open == 0 && line.qty == before.line.qty {
         return Err(refused(line_id, EditProblem::LineClosed));

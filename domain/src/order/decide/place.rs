@@ -12,11 +12,8 @@ use crate::order::refusal::{LineAmounts, Refusal};
 
 pub(super) fn place(place: &Place) -> Decision {
     let lines = lines(place)?;
-    let shipping: Vec<ShippingCharge> = place
-        .shipping
-        .iter()
-        .map(|charge| price::charge(charge, place.rounding))
-        .collect::<Result<_, _>>()?;
+    let shipping: Vec<ShippingCharge> =
+        place.shipping.iter().map(|charge| price::charge(charge, place.rounding)).collect::<Result<_, _>>()?;
     let totals = price::totals(lines.iter(), &shipping).map_err(price::too_large(None))?;
     match place.expected_total {
         Some(expected) if expected != totals.total => Err(mismatch(expected, totals, &lines)),
@@ -80,9 +77,5 @@ fn mismatch(expected: Minor, computed: Totals, lines: &[Line]) -> Refusal {
         tax: line.tax,
         total: line.total,
     };
-    Refusal::TotalsMismatch {
-        expected,
-        computed,
-        lines: lines.iter().map(amounts).collect(),
-    }
+    Refusal::TotalsMismatch { expected, computed, lines: lines.iter().map(amounts).collect() }
 }

@@ -39,11 +39,7 @@ pub(super) fn line(new: &NewLine, currency: Currency, rounding: Rounding) -> Res
 }
 
 /// Computes a line's amounts from its quantity, price, discounts and tax rate.
-pub(super) fn compute(
-    line: &mut Line,
-    currency: Currency,
-    rounding: Rounding,
-) -> Result<(), Refusal> {
+pub(super) fn compute(line: &mut Line, currency: Currency, rounding: Rounding) -> Result<(), Refusal> {
     let id = line.line_id;
     units::quantity(id, line.qty)?;
     tax_rate(Some(id), line.tax_bp)?;
@@ -53,16 +49,15 @@ pub(super) fn compute(
         return Err(invalid(id, LineProblem::Decimals { decimals, allowed }));
     }
     let digits = i128::from(line.unit_price.digits()) * i128::from(line.qty);
-    line.subtotal = money::from_decimal(digits, line.unit_price.scale(), currency, rounding)
-        .map_err(too_large(Some(id)))?;
+    line.subtotal =
+        money::from_decimal(digits, line.unit_price.scale(), currency, rounding).map_err(too_large(Some(id)))?;
     let discount = line.discount.saturating_add(line.order_discount);
     if line.discount < 0 || discount > line.subtotal {
         let most = line.subtotal;
         return Err(invalid(id, LineProblem::Discount { discount, most }));
     }
     let net = line.subtotal - discount;
-    (line.tax, line.total) =
-        taxed(net, line.tax_bp, line.tax_included, rounding).map_err(too_large(Some(id)))?;
+    (line.tax, line.total) = taxed(net, line.tax_bp, line.tax_included, rounding).map_err(too_large(Some(id)))?;
     Ok(())
 }
 
@@ -73,8 +68,7 @@ pub(super) fn charge(new: &NewShipping, rounding: Rounding) -> Result<ShippingCh
         return Err(invalid(None, LineProblem::Shipping { price, largest }));
     }
     tax_rate(None, new.tax_bp)?;
-    let (tax, total) =
-        taxed(new.price, new.tax_bp, new.tax_included, rounding).map_err(too_large(None))?;
+    let (tax, total) = taxed(new.price, new.tax_bp, new.tax_included, rounding).map_err(too_large(None))?;
     Ok(ShippingCharge {
         title: new.title.clone(),
         price: new.price,
@@ -106,12 +100,7 @@ pub(super) fn totals<'a>(
 }
 
 /// The tax on an amount, and what is owed for it.
-fn taxed(
-    net: Minor,
-    tax_bp: u32,
-    included: bool,
-    rounding: Rounding,
-) -> Result<(Minor, Minor), TooLarge> {
+fn taxed(net: Minor, tax_bp: u32, included: bool, rounding: Rounding) -> Result<(Minor, Minor), TooLarge> {
     let tax = money::tax(net, tax_bp, included, rounding)?;
     let total = if included { net } else { money::add(net, tax)? };
     Ok((tax, total))

@@ -67,11 +67,7 @@ fn following(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
     }
     if let Some(cancellation_id) = grant.cancellation_id {
         let missing = Refusal::CancellationNotFound { cancellation_id };
-        worth += order
-            .cancellations
-            .get(&cancellation_id)
-            .ok_or(missing)?
-            .amount;
+        worth += order.cancellations.get(&cancellation_id).ok_or(missing)?.amount;
     }
     let granted: Minor = order
         .refunds
@@ -93,10 +89,7 @@ pub(super) fn record_payment(order: &Placed, recorded: &PaymentRecorded) -> Deci
         return Err(Refusal::AnotherPayment { payment_id });
     }
     if let Some(newest) = &known.recorded {
-        let unchanged = PaymentRecorded {
-            payment_version: recorded.payment_version,
-            ..newest.clone()
-        };
+        let unchanged = PaymentRecorded { payment_version: recorded.payment_version, ..newest.clone() };
         if recorded.payment_version <= newest.payment_version || *recorded == unchanged {
             return Ok(Vec::new());
         }
@@ -113,12 +106,7 @@ pub(super) fn record_payment(order: &Placed, recorded: &PaymentRecorded) -> Deci
 }
 
 fn adds_up(captured_before: Minor, recorded: &PaymentRecorded) -> bool {
-    let amounts = [
-        recorded.authorised,
-        recorded.captured,
-        recorded.refunded,
-        recorded.refund_pending,
-    ];
+    let amounts = [recorded.authorised, recorded.captured, recorded.refunded, recorded.refund_pending];
     amounts.iter().all(|amount| (0..=LARGEST).contains(amount))
         && recorded.captured <= recorded.authorised
         && recorded.captured >= captured_before

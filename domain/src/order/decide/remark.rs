@@ -3,8 +3,7 @@
 use super::{Decision, cancel, wrong_state};
 use crate::ids::{HoldId, NoteId};
 use crate::order::event::{
-    Address, Event, HoldPlaced, HoldReleased, NoteAdded, ShippingAddressChanged, TagsSet,
-    Visibility,
+    Address, Event, HoldPlaced, HoldReleased, NoteAdded, ShippingAddressChanged, TagsSet, Visibility,
 };
 use crate::order::refusal::Refusal;
 use crate::order::state::{Placed, Status};
@@ -24,12 +23,7 @@ pub(super) fn place_hold(
     if order.status.is_terminal() {
         return Err(wrong_state(order));
     }
-    Ok(vec![Event::HoldPlaced(HoldPlaced {
-        hold_id,
-        reason: reason.to_owned(),
-        note: note.cloned(),
-        until,
-    })])
+    Ok(vec![Event::HoldPlaced(HoldPlaced { hold_id, reason: reason.to_owned(), note: note.cloned(), until })])
 }
 
 pub(super) fn release_hold(order: &Placed, hold_id: HoldId, resolution: &str) -> Decision {
@@ -39,10 +33,7 @@ pub(super) fn release_hold(order: &Placed, hold_id: HoldId, resolution: &str) ->
     if !order.holds.contains_key(&hold_id) {
         return Err(Refusal::HoldNotFound { hold_id });
     }
-    Ok(vec![Event::HoldReleased(HoldReleased {
-        hold_id,
-        resolution: resolution.to_owned(),
-    })])
+    Ok(vec![Event::HoldReleased(HoldReleased { hold_id, resolution: resolution.to_owned() })])
 }
 
 /// What left or is on its way goes to the old address; what is still free goes to the new one.
@@ -57,34 +48,19 @@ pub(super) fn change_address(order: &Placed, ship_to: &Personal<Address>) -> Dec
     if order.ship_to.as_ref() == Some(ship_to) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::ShippingAddressChanged(
-        ShippingAddressChanged {
-            ship_to: ship_to.clone(),
-        },
-    )])
+    Ok(vec![Event::ShippingAddressChanged(ShippingAddressChanged { ship_to: ship_to.clone() })])
 }
 
-pub(super) fn add_note(
-    order: &Placed,
-    note_id: NoteId,
-    text: &Personal<String>,
-    visibility: Visibility,
-) -> Vec<Event> {
+pub(super) fn add_note(order: &Placed, note_id: NoteId, text: &Personal<String>, visibility: Visibility) -> Vec<Event> {
     if order.notes.contains_key(&note_id) {
         return Vec::new();
     }
-    vec![Event::NoteAdded(NoteAdded {
-        note_id,
-        text: text.clone(),
-        visibility,
-    })]
+    vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility })]
 }
 
 pub(super) fn set_tags(order: &Placed, tags: &[String]) -> Vec<Event> {
     if order.tags == tags {
         return Vec::new();
     }
-    vec![Event::TagsSet(TagsSet {
-        tags: tags.to_vec(),
-    })]
+    vec![Event::TagsSet(TagsSet { tags: tags.to_vec() })]
 }

@@ -28,10 +28,7 @@ impl Left {
             let qty = line.qty.min(*left);
             *left -= qty;
             if qty > 0 {
-                taken.push(LineQty {
-                    qty,
-                    ..line.clone()
-                });
+                taken.push(LineQty { qty, ..line.clone() });
             }
         }
         taken
@@ -49,52 +46,28 @@ pub(super) fn reserved(
     let mut events = Vec::new();
     let lines = left.take(reserved);
     if !lines.is_empty() {
-        events.push(Event::LinesReserved(LinesReserved {
-            reservation_id,
-            lines,
-            from_backorder: false,
-        }));
+        events.push(Event::LinesReserved(LinesReserved { reservation_id, lines, from_backorder: false }));
     }
     let lines = left.take(backordered);
     if !lines.is_empty() {
-        events.push(Event::LinesBackordered(LinesBackordered {
-            reservation_id,
-            lines,
-        }));
+        events.push(Event::LinesBackordered(LinesBackordered { reservation_id, lines }));
     }
     Ok(events)
 }
 
-pub(super) fn allocated(
-    order: &Placed,
-    reservation_id: ReservationId,
-    lines: &[LineQty],
-) -> Decision {
+pub(super) fn allocated(order: &Placed, reservation_id: ReservationId, lines: &[LineQty]) -> Decision {
     alive(order)?;
     let lines = Left::new(order, |line| line.backordered).take(lines);
     Ok(some(&lines, || {
-        Event::LinesReserved(LinesReserved {
-            reservation_id,
-            lines: lines.clone(),
-            from_backorder: true,
-        })
+        Event::LinesReserved(LinesReserved { reservation_id, lines: lines.clone(), from_backorder: true })
     }))
 }
 
-pub(super) fn unreserved(
-    order: &Placed,
-    reservation_id: ReservationId,
-    lines: &[LineQty],
-    reason: &str,
-) -> Decision {
+pub(super) fn unreserved(order: &Placed, reservation_id: ReservationId, lines: &[LineQty], reason: &str) -> Decision {
     alive(order)?;
     let lines = Left::new(order, |line| line.shippable() + line.backordered).take(lines);
     Ok(some(&lines, || {
-        Event::LinesUnreserved(LinesUnreserved {
-            reservation_id,
-            lines: lines.clone(),
-            reason: reason.to_owned(),
-        })
+        Event::LinesUnreserved(LinesUnreserved { reservation_id, lines: lines.clone(), reason: reason.to_owned() })
     }))
 }
 
@@ -107,9 +80,5 @@ fn alive(order: &Placed) -> Result<(), Refusal> {
 }
 
 fn some(lines: &[LineQty], event: impl FnOnce() -> Event) -> Vec<Event> {
-    if lines.is_empty() {
-        Vec::new()
-    } else {
-        vec![event()]
-    }
+    if lines.is_empty() { Vec::new() } else { vec![event()] }
 }

@@ -6,8 +6,7 @@ use super::{Decision, units};
 use crate::ids::{LineId, ReturnId};
 use crate::order::command::{ReceivedUnits, ReturnUnits};
 use crate::order::event::{
-    Disposition, Event, LineValue, ReceivedLine, ReturnDeclined, ReturnLine, ReturnReceived,
-    ReturnRequested,
+    Disposition, Event, LineValue, ReceivedLine, ReturnDeclined, ReturnLine, ReturnReceived, ReturnRequested,
 };
 use crate::order::refusal::Refusal;
 use crate::order::state::{Placed, Return, ReturnStage};
@@ -26,22 +25,12 @@ pub(super) fn request(order: &Placed, return_id: ReturnId, lines: &[ReturnUnits]
     for (line_id, asked) in asked {
         let returnable = order.lines.get(&line_id).map_or(0, |l| l.returnable());
         if asked > returnable {
-            return Err(Refusal::QuantityExceedsShipped {
-                line_id,
-                asked,
-                returnable,
-            });
+            return Err(Refusal::QuantityExceedsShipped { line_id, asked, returnable });
         }
     }
-    let announced = |line: &ReturnUnits| ReturnLine {
-        line_id: line.line_id,
-        qty: line.qty,
-        reason: line.reason.clone(),
-    };
-    Ok(vec![Event::ReturnRequested(ReturnRequested {
-        return_id,
-        lines: lines.iter().map(announced).collect(),
-    })])
+    let announced =
+        |line: &ReturnUnits| ReturnLine { line_id: line.line_id, qty: line.qty, reason: line.reason.clone() };
+    Ok(vec![Event::ReturnRequested(ReturnRequested { return_id, lines: lines.iter().map(announced).collect() })])
 }
 
 /// What was received stays received: only what is still announced is declined.
@@ -49,22 +38,14 @@ pub(super) fn decline(order: &Placed, return_id: ReturnId, reason: &str) -> Deci
     let announced = find(order, return_id)?;
     match announced.stage {
         ReturnStage::Requested | ReturnStage::PartReceived => {
-            Ok(vec![Event::ReturnDeclined(ReturnDeclined {
-                return_id,
-                reason: reason.to_owned(),
-            })])
+            Ok(vec![Event::ReturnDeclined(ReturnDeclined { return_id, reason: reason.to_owned() })])
         }
         _ if announced.declined.is_some() => Ok(Vec::new()),
         ReturnStage::Declined | ReturnStage::Received => Err(wrong_stage(return_id, announced)),
     }
 }
 
-pub(super) fn receive(
-    order: &Placed,
-    return_id: ReturnId,
-    receipt: Option<u32>,
-    lines: &[ReceivedUnits],
-) -> Decision {
+pub(super) fn receive(order: &Placed, return_id: ReturnId, receipt: Option<u32>, lines: &[ReceivedUnits]) -> Decision {
     let announced = find(order, return_id)?;
     let expected = announced.receipts + 1;
     let given = receipt.unwrap_or(expected);
@@ -72,11 +53,7 @@ pub(super) fn receive(
         return Ok(Vec::new());
     }
     if given != expected {
-        return Err(Refusal::ReceiptOutOfOrder {
-            return_id,
-            expected,
-            given,
-        });
+        return Err(Refusal::ReceiptOutOfOrder { return_id, expected, given });
     }
     if announced.stage == ReturnStage::Declined {
         return Err(wrong_stage(return_id, announced));
@@ -91,10 +68,7 @@ pub(super) fn receive(
     let refund = |(line_id, qty): (LineId, u32)| LineValue {
         line_id,
         qty,
-        amount: order
-            .lines
-            .get(&line_id)
-            .map_or(0, |line| line.refund_of_next(qty, order.rounding)),
+        amount: order.lines.get(&line_id).map_or(0, |line| line.refund_of_next(qty, order.rounding)),
     };
     Ok(vec![Event::ReturnReceived(ReturnReceived {
         return_id,
@@ -126,12 +100,7 @@ fn counted(
     for (line_id, asked) in all {
         let open = announced.open.get(&line_id).copied().unwrap_or(0);
         if asked > open {
-            return Err(Refusal::QuantityExceedsAnnounced {
-                return_id,
-                line_id,
-                asked,
-                announced: open,
-            });
+            return Err(Refusal::QuantityExceedsAnnounced { return_id, line_id, asked, announced: open });
         }
     }
     Ok(came_back)
@@ -143,8 +112,5 @@ fn find(order: &Placed, return_id: ReturnId) -> Result<&Return, Refusal> {
 }
 
 fn wrong_stage(return_id: ReturnId, announced: &Return) -> Refusal {
-    Refusal::ReturnState {
-        return_id,
-        stage: announced.stage,
-    }
+    Refusal::ReturnState { return_id, stage: announced.stage }
 }

@@ -6,8 +6,8 @@ use crate::ids::{LineId, LocationId, ShipmentId};
 use crate::money::Minor;
 use crate::order::command::Units;
 use crate::order::event::{
-    Capture, Event, LineUnits, LineValue, PaymentStatus, ShipmentDelivered, ShipmentDispatched,
-    ShipmentLost, ShipmentRefused, ShipmentRequested, TrackingUpdated,
+    Capture, Event, LineUnits, LineValue, PaymentStatus, ShipmentDelivered, ShipmentDispatched, ShipmentLost,
+    ShipmentRefused, ShipmentRequested, TrackingUpdated,
 };
 use crate::order::line::LineProblem;
 use crate::order::refusal::{Refusal, ReservedUnits};
@@ -53,11 +53,7 @@ pub(super) fn request(
 }
 
 /// The units that shall leave, each line with its value; all that are reserved if none are named.
-fn reserved(
-    order: &Placed,
-    wanted: Option<Vec<Units>>,
-    location: &LocationId,
-) -> Result<Vec<LineValue>, Refusal> {
+fn reserved(order: &Placed, wanted: Option<Vec<Units>>, location: &LocationId) -> Result<Vec<LineValue>, Refusal> {
     let wanted = wanted.unwrap_or_else(|| all(order.lines.iter(), LineState::shippable));
     let mut lines = Vec::with_capacity(wanted.len());
     let mut missing = Vec::new();
@@ -68,32 +64,17 @@ fn reserved(
         let (line_id, asked) = (units.line_id, units.qty);
         if asked > line.free() {
             let open = line.free();
-            return Err(Refusal::QuantityExceedsOpen {
-                line_id,
-                asked,
-                open,
-            });
+            return Err(Refusal::QuantityExceedsOpen { line_id, asked, open });
         }
         let elsewhere = line.line.stocked && *location != order.location;
         let reserved = if elsewhere { 0 } else { line.shippable() };
         if asked > reserved {
-            missing.push(ReservedUnits {
-                line_id,
-                asked,
-                reserved,
-            });
+            missing.push(ReservedUnits { line_id, asked, reserved });
         }
-        lines.push(LineValue {
-            line_id,
-            qty: asked,
-            amount: line.value_of_next(asked, order.rounding),
-        });
+        lines.push(LineValue { line_id, qty: asked, amount: line.value_of_next(asked, order.rounding) });
     }
     if lines.is_empty() || !missing.is_empty() {
-        return Err(Refusal::NotReserved {
-            location: order.location.clone(),
-            lines: missing,
-        });
+        return Err(Refusal::NotReserved { location: order.location.clone(), lines: missing });
     }
     Ok(lines)
 }
@@ -112,19 +93,12 @@ fn to_capture(order: &Placed, value: Minor) -> Result<Minor, Refusal> {
     if payment.status == PaymentStatus::Unknown {
         return Err(Refusal::PaymentUnknown);
     }
-    let held = !matches!(
-        payment.status,
-        PaymentStatus::None | PaymentStatus::Voided | PaymentStatus::Declined
-    );
+    let held = !matches!(payment.status, PaymentStatus::None | PaymentStatus::Voided | PaymentStatus::Declined);
     // What is captured at confirmation is on its way: a capture for this shipment would take the money a second time.
     let awaited = order.payment_terms.capture == Capture::AtConfirmation && payment.captured == 0;
     // Other shipments still have to capture what they are short of.
     let promised = (-surplus).max(0);
-    let available = if held && !awaited {
-        (payment.authorised - payment.captured - promised).max(0)
-    } else {
-        0
-    };
+    let available = if held && !awaited { (payment.authorised - payment.captured - promised).max(0) } else { 0 };
     if needed > available {
         return Err(Refusal::NotPaid { needed, available });
     }
@@ -150,18 +124,15 @@ pub(super) fn dispatch(order: &Placed, shipment_id: ShipmentId) -> Decision {
             return Err(Refusal::NotPaid { needed, available });
         }
     }
-    Ok(vec![Event::ShipmentDispatched(ShipmentDispatched {
-        shipment_id,
-    })])
+    Ok(vec![Event::ShipmentDispatched(ShipmentDispatched { shipment_id })])
 }
 
 pub(super) fn refuse(order: &Placed, shipment_id: ShipmentId, reason: &str) -> Decision {
     let shipment = find(order, shipment_id)?;
     match shipment.status {
-        ShipmentStatus::Requested => Ok(vec![Event::ShipmentRefused(ShipmentRefused {
-            shipment_id,
-            reason: reason.to_owned(),
-        })]),
+        ShipmentStatus::Requested => {
+            Ok(vec![Event::ShipmentRefused(ShipmentRefused { shipment_id, reason: reason.to_owned() })])
+        }
         ShipmentStatus::Refused => Ok(Vec::new()),
         ShipmentStatus::Dispatched | ShipmentStatus::Delivered | ShipmentStatus::Lost => {
             Err(wrong_stage(shipment_id, shipment))
@@ -170,11 +141,7 @@ pub(super) fn refuse(order: &Placed, shipment_id: ShipmentId, reason: &str) -> D
 }
 
 /// What is not named stays as it is.
-pub(super) fn update_tracking(
-    order: &Placed,
-    shipment_id: ShipmentId,
-    parcel: Parcel<'_>,
-) -> Decision {
+pub(super) fn update_tracking(order: &Placed, shipment_id: ShipmentId, parcel: Parcel<'_>) -> Decision {
     let shipment = find(order, shipment_id)?;
     if shipment.status == ShipmentStatus::Refused {
         return Err(wrong_stage(shipment_id, shipment));
@@ -184,11 +151,7 @@ pub(super) fn update_tracking(
     if carrier == shipment.carrier && tracking == shipment.tracking {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::TrackingUpdated(TrackingUpdated {
-        shipment_id,
-        carrier,
-        tracking,
-    })])
+    Ok(vec![Event::TrackingUpdated(TrackingUpdated { shipment_id, carrier, tracking })])
 }
 
 pub(super) fn confirm_delivery(
@@ -201,34 +164,19 @@ pub(super) fn confirm_delivery(
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::ShipmentDelivered(ShipmentDelivered {
-        shipment_id,
-        lines,
-        at,
-    })])
+    Ok(vec![Event::ShipmentDelivered(ShipmentDelivered { shipment_id, lines, at })])
 }
 
-pub(super) fn report_lost(
-    order: &Placed,
-    shipment_id: ShipmentId,
-    lines: Option<&[Units]>,
-) -> Decision {
+pub(super) fn report_lost(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Decision {
     let lines = under_way(order, shipment_id, lines)?;
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::ShipmentLost(ShipmentLost {
-        shipment_id,
-        lines,
-    })])
+    Ok(vec![Event::ShipmentLost(ShipmentLost { shipment_id, lines })])
 }
 
 /// The units named, or all, of what left and neither arrived nor got lost.
-fn under_way(
-    order: &Placed,
-    shipment_id: ShipmentId,
-    lines: Option<&[Units]>,
-) -> Result<Vec<LineUnits>, Refusal> {
+fn under_way(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Result<Vec<LineUnits>, Refusal> {
     let shipment = find(order, shipment_id)?;
     if !shipment.status.has_left() {
         return Err(wrong_stage(shipment_id, shipment));
@@ -244,29 +192,15 @@ fn under_way(
         };
         let open = line.under_way();
         if qty > open {
-            return Err(Refusal::QuantityExceedsShipment {
-                shipment_id,
-                line_id,
-                asked: qty,
-                open,
-            });
+            return Err(Refusal::QuantityExceedsShipment { shipment_id, line_id, asked: qty, open });
         }
         units.push(LineUnits { line_id, qty });
     }
     Ok(units)
 }
 
-fn all<'a, L: 'a>(
-    lines: impl Iterator<Item = (&'a LineId, &'a L)>,
-    units: fn(&L) -> u32,
-) -> Vec<Units> {
-    lines
-        .map(|(line_id, line)| Units {
-            line_id: *line_id,
-            qty: units(line),
-        })
-        .filter(|units| units.qty > 0)
-        .collect()
+fn all<'a, L: 'a>(lines: impl Iterator<Item = (&'a LineId, &'a L)>, units: fn(&L) -> u32) -> Vec<Units> {
+    lines.map(|(line_id, line)| Units { line_id: *line_id, qty: units(line) }).filter(|units| units.qty > 0).collect()
 }
 
 fn find(order: &Placed, shipment_id: ShipmentId) -> Result<&Shipment, Refusal> {
@@ -275,17 +209,10 @@ fn find(order: &Placed, shipment_id: ShipmentId) -> Result<&Shipment, Refusal> {
 }
 
 fn wrong_stage(shipment_id: ShipmentId, shipment: &Shipment) -> Refusal {
-    Refusal::ShipmentState {
-        shipment_id,
-        status: shipment.status,
-    }
+    Refusal::ShipmentState { shipment_id, status: shipment.status }
 }
 
 fn not_held(order: &Placed) -> Result<(), Refusal> {
     let holds = order.open_holds();
-    if holds.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::OnHold { holds })
-    }
+    if holds.is_empty() { Ok(()) } else { Err(Refusal::OnHold { holds }) }
 }

@@ -12,10 +12,7 @@ pub(super) const MOST_LINES: u32 = 2_000;
 pub(super) const MOST_UNITS: u32 = 1_000_000;
 
 pub(super) fn invalid(line_id: impl Into<Option<LineId>>, problem: LineProblem) -> Refusal {
-    Refusal::InvalidLine {
-        line_id: line_id.into(),
-        problem,
-    }
+    Refusal::InvalidLine { line_id: line_id.into(), problem }
 }
 
 /// Refuses too few and too many lines.

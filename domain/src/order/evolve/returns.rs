@@ -69,11 +69,7 @@ impl Placed {
         }
         announced.open.retain(|_, qty| *qty > 0);
         announced.receipts = received.receipt;
-        announced.stage = if announced.open.is_empty() {
-            ReturnStage::Received
-        } else {
-            ReturnStage::PartReceived
-        };
+        announced.stage = if announced.open.is_empty() { ReturnStage::Received } else { ReturnStage::PartReceived };
         for value in &received.refund {
             announced.refund = announced.refund.saturating_add(value.amount);
             if let Some(line) = self.lines.get_mut(&value.line_id) {

@@ -21,11 +21,7 @@ impl Placed {
         }
         self.shipping_shipped = self.shipping_shipped.saturating_add(requested.shipping);
         let of = |value: &LineValue| {
-            let line = ShipmentLine {
-                qty: value.qty,
-                amount: value.amount,
-                ..ShipmentLine::default()
-            };
+            let line = ShipmentLine { qty: value.qty, amount: value.amount, ..ShipmentLine::default() };
             (value.line_id, line)
         };
         let shipment = Shipment {
@@ -73,20 +69,13 @@ impl Placed {
         }
     }
 
-    pub(super) fn arrived(
-        &mut self,
-        shipment_id: ShipmentId,
-        lines: &[LineUnits],
-        arrival: Arrival,
-    ) {
+    pub(super) fn arrived(&mut self, shipment_id: ShipmentId, lines: &[LineUnits], arrival: Arrival) {
         let Some(shipment) = self.shipments.get_mut(&shipment_id) else {
             return;
         };
         for units in lines {
-            let (Some(part), Some(line)) = (
-                shipment.lines.get_mut(&units.line_id),
-                self.lines.get_mut(&units.line_id),
-            ) else {
+            let (Some(part), Some(line)) = (shipment.lines.get_mut(&units.line_id), self.lines.get_mut(&units.line_id))
+            else {
                 continue;
             };
             match arrival {
@@ -103,11 +92,7 @@ impl Placed {
         let under_way = |part: &ShipmentLine| part.under_way() > 0;
         if !shipment.lines.values().any(under_way) {
             let lost = shipment.lines.values().any(|part| part.lost > 0);
-            shipment.status = if lost {
-                ShipmentStatus::Lost
-            } else {
-                ShipmentStatus::Delivered
-            };
+            shipment.status = if lost { ShipmentStatus::Lost } else { ShipmentStatus::Delivered };
         }
     }
 }

@@ -6,11 +6,7 @@ use crate::order::refusal::Refusal;
 use crate::order::state::{FulfilmentStatus, Status};
 
 fn value(line_id: LineId, qty: u32, amount: Minor) -> LineValue {
-    LineValue {
-        line_id,
-        qty,
-        amount,
-    }
+    LineValue { line_id, qty, amount }
 }
 
 #[test]
@@ -29,19 +25,12 @@ fn a_pending_order_is_cancelled_as_a_whole() {
         })])
         .when(close(1))
         .then([
-            Event::CancellationClosed(CancellationClosed {
-                cancellation_id: crate::ids::CancellationId(id(1)),
-            }),
-            Event::Cancelled(Cancelled {
-                reason: "customer".to_owned(),
-            }),
+            Event::CancellationClosed(CancellationClosed { cancellation_id: crate::ids::CancellationId(id(1)) }),
+            Event::Cancelled(Cancelled { reason: "customer".to_owned() }),
         ]);
     pending(three_lines())
         .when(cancel(1, Some(vec![units(L1, 1)])))
-        .then_refused(Refusal::OrderState {
-            status: Status::Pending,
-            cancelling: false,
-        });
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: false });
 }
 
 #[test]
@@ -49,18 +38,12 @@ fn a_second_cancellation_of_the_whole_has_nothing_left_to_cancel() {
     pending(three_lines())
         .after([cancel(1, None)])
         .when(cancel(2, None))
-        .then_refused(Refusal::OrderState {
-            status: Status::Pending,
-            cancelling: true,
-        });
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: true });
 }
 
 #[test]
 fn stock_that_is_told_after_the_cancellation_is_not_counted() {
-    pending(three_lines())
-        .after([cancel(1, None)])
-        .when(record_reserved(&[(L1, 3), (L2, 5)], &[]))
-        .then_nothing();
+    pending(three_lines()).after([cancel(1, None)]).when(record_reserved(&[(L1, 3), (L2, 5)], &[])).then_nothing();
 }
 
 #[test]
@@ -71,15 +54,13 @@ fn cancelled_units_come_out_of_unassigned_then_backordered_then_reserved() {
     let line = &order.look().lines[&L1];
     assert_eq!((line.reserved, line.backordered), (2, 1));
     assert_eq!(line.unassigned(), 0);
-    order
-        .when(cancel(2, Some(vec![units(L1, 2)])))
-        .then_with(|events| {
-            let [Event::LinesCancelled(cancelled)] = events else {
-                panic!("{events:?}");
-            };
-            assert_eq!(cancelled.release, [at_main(L1, 2)]);
-            assert!(!cancelled.whole);
-        });
+    order.when(cancel(2, Some(vec![units(L1, 2)]))).then_with(|events| {
+        let [Event::LinesCancelled(cancelled)] = events else {
+            panic!("{events:?}");
+        };
+        assert_eq!(cancelled.release, [at_main(L1, 2)]);
+        assert!(!cancelled.whole);
+    });
 }
 
 #[test]
@@ -94,11 +75,7 @@ fn the_last_unit_takes_the_rest_and_shipping_is_cancelled_with_it() {
             let [Event::LinesCancelled(cancelled)] = events else {
                 panic!("{events:?}");
             };
-            amounts.push((
-                cancelled.lines[0].amount,
-                cancelled.shipping,
-                cancelled.whole,
-            ));
+            amounts.push((cancelled.lines[0].amount, cancelled.shipping, cancelled.whole));
         });
     }
     assert_eq!(amounts, [(33, 0, false), (34, 0, false), (33, 500, true)]);
@@ -107,16 +84,9 @@ fn the_last_unit_takes_the_rest_and_shipping_is_cancelled_with_it() {
 
 #[test]
 fn the_order_is_cancelled_when_every_cancellation_gave_everything_back() {
-    let order = confirmed(three_lines()).after([
-        cancel(1, Some(vec![units(L1, 3)])),
-        cancel(2, None),
-        close(2),
-    ]);
+    let order = confirmed(three_lines()).after([cancel(1, Some(vec![units(L1, 3)])), cancel(2, None), close(2)]);
     assert_eq!(order.look().status, Status::Confirmed);
-    assert_eq!(
-        order.look().fulfilment_status(),
-        FulfilmentStatus::Cancelled
-    );
+    assert_eq!(order.look().fulfilment_status(), FulfilmentStatus::Cancelled);
     let order = order.after([close(1)]);
     assert_eq!(order.look().status, Status::Cancelled);
     order.when(close(1)).then_nothing();
@@ -140,27 +110,21 @@ fn a_cancellation_of_the_rest_completes_an_order_that_shipped() {
 #[test]
 fn what_left_or_is_on_its_way_is_not_cancelled() {
     let order = confirmed(three_lines()).after([request_shipment(5, Some(vec![units(L1, 2)]))]);
-    order
-        .when(cancel(1, Some(vec![units(L1, 2)])))
-        .then_refused(Refusal::AlreadyShipped {
-            line_id: Some(L1),
-            shipped: 0,
-            in_shipment: 2,
-            open: 1,
-        });
-    confirmed(three_lines())
-        .when(cancel(1, Some(vec![units(L1, 4)])))
-        .then_refused(Refusal::QuantityExceedsOpen {
-            line_id: L1,
-            asked: 4,
-            open: 3,
-        });
+    order.when(cancel(1, Some(vec![units(L1, 2)]))).then_refused(Refusal::AlreadyShipped {
+        line_id: Some(L1),
+        shipped: 0,
+        in_shipment: 2,
+        open: 1,
+    });
+    confirmed(three_lines()).when(cancel(1, Some(vec![units(L1, 4)]))).then_refused(Refusal::QuantityExceedsOpen {
+        line_id: L1,
+        asked: 4,
+        open: 3,
+    });
 }
 
 #[test]
 fn a_cancellation_that_nobody_asked_for_cannot_be_closed() {
     let cancellation_id = crate::ids::CancellationId(id(8));
-    confirmed(three_lines())
-        .when(close(8))
-        .then_refused(Refusal::CancellationNotFound { cancellation_id });
+    confirmed(three_lines()).when(close(8)).then_refused(Refusal::CancellationNotFound { cancellation_id });
 }

@@ -30,29 +30,18 @@ fn what_is_no_ware_can_ship_as_soon_as_it_is_confirmed() {
 
 #[test]
 fn confirming_twice_adds_nothing_and_needs_the_money() {
-    pending(three_lines())
-        .when(confirm(4_899))
-        .then_refused(Refusal::NotPaid {
-            needed: 4_900,
-            available: 4_899,
-        });
-    pending(three_lines())
-        .when(confirm(4_900))
-        .then_with(|events| assert_eq!(events.len(), 1));
+    pending(three_lines()).when(confirm(4_899)).then_refused(Refusal::NotPaid { needed: 4_900, available: 4_899 });
+    pending(three_lines()).when(confirm(4_900)).then_with(|events| assert_eq!(events.len(), 1));
     let mut later = three_lines();
     later.payment.capture = Capture::PayLater;
-    pending(later)
-        .when(confirm(0))
-        .then_with(|events| assert_eq!(events.len(), 1));
+    pending(later).when(confirm(0)).then_with(|events| assert_eq!(events.len(), 1));
 }
 
 #[test]
 fn an_order_that_is_being_cancelled_is_not_confirmed() {
     let order = pending(three_lines()).after([cancel(1, None)]);
     assert!(order.look().cancelling());
-    order
-        .when(confirm(4_900))
-        .then_refused(wrong_state(Status::Pending, true));
+    order.when(confirm(4_900)).then_refused(wrong_state(Status::Pending, true));
 }
 
 #[test]
@@ -63,12 +52,8 @@ fn only_a_pending_order_is_rejected() {
     });
     assert_eq!(order.look().stock_status(), StockStatus::Released);
     assert_eq!(order.look().owed(), 0);
-    order
-        .when(confirm(4_900))
-        .then_refused(wrong_state(Status::Rejected, false));
-    confirmed(three_lines())
-        .when(reject())
-        .then_refused(wrong_state(Status::Confirmed, false));
+    order.when(confirm(4_900)).then_refused(wrong_state(Status::Rejected, false));
+    confirmed(three_lines()).when(reject()).then_refused(wrong_state(Status::Confirmed, false));
 }
 
 #[test]
@@ -93,10 +78,7 @@ fn no_more_is_reserved_than_is_ordered_and_only_ware() {
 #[test]
 fn stock_that_came_goes_to_what_waited_for_it() {
     let order = pending(three_lines()).after([record_reserved(&[(L1, 3), (L2, 2)], &[(L2, 3)])]);
-    let allocated = |qty| Command::RecordAllocated {
-        reservation_id: reservation_id(),
-        lines: vec![at_main(L2, qty)],
-    };
+    let allocated = |qty| Command::RecordAllocated { reservation_id: reservation_id(), lines: vec![at_main(L2, qty)] };
     let order = order.after([allocated(1), allocated(9)]);
     let line = &order.look().lines[&L2];
     assert_eq!((line.reserved, line.backordered), (5, 0));
@@ -131,19 +113,13 @@ fn an_order_that_ended_is_told_that_it_holds_nothing() {
 
 #[test]
 fn an_order_is_completed_when_nothing_is_left_to_ship() {
-    confirmed(three_lines())
-        .when(Command::Complete)
-        .then_nothing();
+    confirmed(three_lines()).when(Command::Complete).then_nothing();
     let order = shipped(three_lines());
-    let order = order
-        .when(Command::Complete)
-        .then([Event::Completed(event::Completed {})]);
-    order
-        .when(cancel(1, None))
-        .then_refused(Refusal::AlreadyShipped {
-            line_id: None,
-            shipped: 9,
-            in_shipment: 0,
-            open: 0,
-        });
+    let order = order.when(Command::Complete).then([Event::Completed(event::Completed {})]);
+    order.when(cancel(1, None)).then_refused(Refusal::AlreadyShipped {
+        line_id: None,
+        shipped: 9,
+        in_shipment: 0,
+        open: 0,
+    });
 }

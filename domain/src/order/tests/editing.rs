@@ -27,14 +27,8 @@ fn an_edit_says_what_the_lines_are_and_what_is_owed() {
     let changes = vec![
         set_qty(L1, 5),
         Change::Add(new_line(LineId(4), 2, "1.50")),
-        Change::Reprice {
-            line_id: L2,
-            unit_price: price("3"),
-        },
-        Change::Discount {
-            line_id: L2,
-            discount: 100,
-        },
+        Change::Reprice { line_id: L2, unit_price: price("3") },
+        Change::Discount { line_id: L2, discount: 100 },
     ];
     let (order, edited) = edited(confirmed(three_lines()), changes);
     assert_eq!(edited.changes.len(), 3);
@@ -68,32 +62,22 @@ fn what_is_no_ware_needs_no_stock_when_more_is_ordered() {
 fn only_a_confirmed_order_is_edited() {
     pending(three_lines())
         .when(edit(1, vec![set_qty(L1, 5)]))
-        .then_refused(Refusal::OrderState {
-            status: Status::Pending,
-            cancelling: false,
-        });
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: false });
     confirmed(three_lines())
         .after([cancel(1, None)])
         .when(edit(1, vec![set_qty(L1, 5)]))
-        .then_refused(Refusal::OrderState {
-            status: Status::Confirmed,
-            cancelling: true,
-        });
+        .then_refused(Refusal::OrderState { status: Status::Confirmed, cancelling: true });
 }
 
 #[test]
 fn a_quantity_is_never_below_what_left_or_was_cancelled() {
-    let order = confirmed(three_lines()).after([
-        request_shipment(5, Some(vec![units(L2, 2)])),
-        cancel(1, Some(vec![units(L2, 1)])),
-    ]);
-    order
-        .when(edit(1, vec![set_qty(L2, 2)]))
-        .then_refused(Refusal::QuantityExceedsOpen {
-            line_id: L2,
-            asked: 3,
-            open: 2,
-        });
+    let order = confirmed(three_lines())
+        .after([request_shipment(5, Some(vec![units(L2, 2)])), cancel(1, Some(vec![units(L2, 1)]))]);
+    order.when(edit(1, vec![set_qty(L2, 2)])).then_refused(Refusal::QuantityExceedsOpen {
+        line_id: L2,
+        asked: 3,
+        open: 2,
+    });
 }
 
 #[test]
@@ -103,25 +87,16 @@ fn the_value_of_what_left_stays_and_the_rest_is_worth_the_difference() {
         payment(PaymentStatus::PartCaptured, 3, [4_900, 900, 0]),
         dispatch(5),
     ]);
-    let reprice = Change::Reprice {
-        line_id: L2,
-        unit_price: price("4"),
-    };
+    let reprice = Change::Reprice { line_id: L2, unit_price: price("4") };
     let (order, _) = edited(order, vec![reprice]);
     let line = &order.look().lines[&L2];
     assert_eq!(line.shipped_value, 400);
     assert_eq!(line.value_of_next(1, Rounding::HalfEven), 533);
     assert_eq!(line.value_of_next(3, Rounding::HalfEven), 1_600);
-    let cheap = Change::Reprice {
-        line_id: L2,
-        unit_price: price("0.5"),
-    };
+    let cheap = Change::Reprice { line_id: L2, unit_price: price("0.5") };
     order
         .when(edit(2, vec![cheap]))
-        .then_refused(Refusal::InvalidEdit {
-            line_id: Some(L2),
-            problem: EditProblem::ValueTaken,
-        });
+        .then_refused(Refusal::InvalidEdit { line_id: Some(L2), problem: EditProblem::ValueTaken });
 }
 
 #[test]
@@ -137,19 +112,12 @@ fn an_edit_that_leaves_nothing_to_ship_completes_an_order_that_shipped() {
 
 #[test]
 fn edits_that_cannot_be_right_are_refused() {
-    let refused = |changes, refusal| {
-        confirmed(three_lines())
-            .when(edit(1, changes))
-            .then_refused(refusal)
-    };
+    let refused = |changes, refusal| confirmed(three_lines()).when(edit(1, changes)).then_refused(refusal);
     let invalid = |line_id, problem| Refusal::InvalidEdit { line_id, problem };
     refused(vec![], invalid(None, EditProblem::Empty));
     let line_id = Some(LineId(9));
     let problem = LineProblem::NotFound;
-    refused(
-        vec![set_qty(LineId(9), 1)],
-        Refusal::InvalidLine { line_id, problem },
-    );
+    refused(vec![set_qty(LineId(9), 1)], Refusal::InvalidLine { line_id, problem });
     let line_id = Some(L1);
     let problem = LineProblem::Duplicate;
     let again = Change::Add(new_line(L1, 1, "1"));
@@ -157,27 +125,17 @@ fn edits_that_cannot_be_right_are_refused() {
     let (qty, largest) = (0, 1_000_000);
     let problem = LineProblem::Quantity { qty, largest };
     // Quantities are looked at before anything else, so that 0 is not taken for a cancellation.
-    refused(
-        vec![set_qty(L1, 0)],
-        Refusal::InvalidLine { line_id, problem },
-    );
+    refused(vec![set_qty(L1, 0)], Refusal::InvalidLine { line_id, problem });
     let one = confirmed(place_of(vec![new_line(L1, 3, "1.00")]));
     one.after([cancel(1, Some(vec![units(L1, 2)]))])
         .when(edit(1, vec![set_qty(L1, 2)]))
         .then_refused(invalid(None, EditProblem::NothingLeft));
     let shipped = shipped(three_lines());
-    let dearer = Change::Reprice {
-        line_id: L1,
-        unit_price: price("11"),
-    };
-    shipped
-        .when(edit(1, vec![dearer]))
-        .then_refused(invalid(Some(L1), EditProblem::LineClosed));
+    let dearer = Change::Reprice { line_id: L1, unit_price: price("11") };
+    shipped.when(edit(1, vec![dearer])).then_refused(invalid(Some(L1), EditProblem::LineClosed));
 }
 
 #[test]
 fn an_edit_that_changes_nothing_is_nothing() {
-    confirmed(three_lines())
-        .when(edit(1, vec![set_qty(L1, 3)]))
-        .then_nothing();
+    confirmed(three_lines()).when(edit(1, vec![set_qty(L1, 3)])).then_nothing();
 }

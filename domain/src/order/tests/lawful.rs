@@ -90,10 +90,7 @@ fn sums_that_are_not_those_of_the_lines_are_seen() {
     broken("Σ shipments = lines", |order| {
         order.shipments.remove(&ShipmentId(id(5)));
     });
-    broken(
-        "Σ shipping charges of shipments = what is due with them",
-        |order| order.shipping_shipped -= 1,
-    );
+    broken("Σ shipping charges of shipments = what is due with them", |order| order.shipping_shipped -= 1);
     broken("Σ announced returns = lines", |order| {
         let announced = order.returns.get_mut(&ReturnId(id(3))).unwrap();
         announced.open.clear();

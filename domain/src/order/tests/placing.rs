@@ -7,9 +7,7 @@ use crate::order::refusal::{LineAmounts, Refusal};
 #[track_caller]
 fn refused(place: Place, line_id: impl Into<Option<LineId>>, problem: LineProblem) {
     let line_id = line_id.into();
-    given::<Order>([])
-        .when(placing(place))
-        .then_refused(Refusal::InvalidLine { line_id, problem });
+    given::<Order>([]).when(placing(place)).then_refused(Refusal::InvalidLine { line_id, problem });
 }
 
 fn one_line(change: impl FnOnce(&mut NewLine)) -> Place {
@@ -21,13 +19,7 @@ fn one_line(change: impl FnOnce(&mut NewLine)) -> Place {
 #[test]
 fn totals_are_the_sums_of_lines_and_shipping() {
     let order = pending(three_lines());
-    let totals = Totals {
-        subtotal: 4_400,
-        discount: 0,
-        shipping: 500,
-        tax: 0,
-        total: 4_900,
-    };
+    let totals = Totals { subtotal: 4_400, discount: 0, shipping: 500, tax: 0, total: 4_900 };
     assert_eq!(order.look().totals, totals);
     assert_eq!(order.look().owed(), 4_900);
     assert_eq!(order.look().balance(), 4_900);
@@ -88,42 +80,20 @@ fn an_expected_total_that_is_not_the_total_is_refused_with_both_breakdowns() {
     place.expected_total = Some(3_400);
     pending(place.clone());
     place.expected_total = Some(3_500);
-    given::<Order>([])
-        .when(placing(place))
-        .then_refused(Refusal::TotalsMismatch {
-            expected: 3_500,
-            computed: Totals {
-                subtotal: 3_000,
-                discount: 100,
-                shipping: 500,
-                tax: 0,
-                total: 3_400,
-            },
-            lines: vec![LineAmounts {
-                line_id: L1,
-                subtotal: 3_000,
-                discount: 100,
-                tax: 0,
-                total: 2_900,
-            }],
-        });
+    given::<Order>([]).when(placing(place)).then_refused(Refusal::TotalsMismatch {
+        expected: 3_500,
+        computed: Totals { subtotal: 3_000, discount: 100, shipping: 500, tax: 0, total: 3_400 },
+        lines: vec![LineAmounts { line_id: L1, subtotal: 3_000, discount: 100, tax: 0, total: 2_900 }],
+    });
 }
 
 #[test]
 fn an_order_has_one_to_two_thousand_lines_each_with_its_own_number() {
     let most = 2_000;
-    refused(
-        place_of(vec![]),
-        None,
-        LineProblem::Count { lines: 0, most },
-    );
+    refused(place_of(vec![]), None, LineProblem::Count { lines: 0, most });
     let many = |n| (1..=n).map(|i| new_line(LineId(i), 1, "1")).collect();
     let lines = 2_001;
-    refused(
-        place_of(many(lines)),
-        None,
-        LineProblem::Count { lines, most },
-    );
+    refused(place_of(many(lines)), None, LineProblem::Count { lines, most });
     assert_eq!(pending(place_of(many(most))).look().lines.len(), 2_000);
     let twice = place_of(vec![new_line(L1, 1, "1"), new_line(L1, 2, "1")]);
     refused(twice, L1, LineProblem::Duplicate);
@@ -171,12 +141,8 @@ fn amounts_beyond_the_largest_are_refused() {
 
 #[test]
 fn there_is_no_order_before_it_is_placed_and_no_second_one_after() {
-    given::<Order>([])
-        .when(Command::Complete)
-        .then_refused(Refusal::NotFound);
-    pending(three_lines())
-        .when(placing(three_lines()))
-        .then_refused(Refusal::AlreadyPlaced);
+    given::<Order>([]).when(Command::Complete).then_refused(Refusal::NotFound);
+    pending(three_lines()).when(placing(three_lines())).then_refused(Refusal::AlreadyPlaced);
 }
 
 #[test]

@@ -30,11 +30,7 @@ struct History {
 
 impl History {
     fn start(place: Place) -> Self {
-        let mut history = Self {
-            order: Order::Absent,
-            step: 1_000,
-            payment_version: 0,
-        };
+        let mut history = Self { order: Order::Absent, step: 1_000, payment_version: 0 };
         history.ask(&placing(place)).unwrap();
         history
     }
@@ -49,8 +45,7 @@ impl History {
         for event in &events {
             let before = self.order.clone();
             self.order.evolve(event);
-            let laws = laws::order::check(&self.order)
-                .and_then(|()| laws::order::check_step(&before, &self.order));
+            let laws = laws::order::check(&self.order).and_then(|()| laws::order::check_step(&before, &self.order));
             if let Err(violation) = laws {
                 panic!("{violation:?}\nafter {event:?}\nof {command:?}\non {before:#?}");
             }
@@ -111,10 +106,7 @@ impl History {
                     _ => record_reserved(&all, &[]),
                 }
             }
-            3 => Command::RecordAllocated {
-                reservation_id: reservation_id(),
-                lines: vec![at_main(line, some(3))],
-            },
+            3 => Command::RecordAllocated { reservation_id: reservation_id(), lines: vec![at_main(line, some(3))] },
             4 => Command::RecordUnreserved {
                 reservation_id: reservation_id(),
                 lines: vec![at_main(line, some(2))],
@@ -133,16 +125,11 @@ impl History {
                 note: None,
                 until: None,
             },
-            9 => Command::ReleaseHold {
-                hold_id: *self.placed().holds.keys().next()?,
-                resolution: "fine".to_owned(),
-            },
+            9 => Command::ReleaseHold { hold_id: *self.placed().holds.keys().next()?, resolution: "fine".to_owned() },
             10 => request_shipment(self.step, Some(vec![units(line, some(2))])),
             11 => request_shipment(self.step, None),
             12 | 13 => self.capture(a),
-            14 | 15 => Command::Dispatch {
-                shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
-            },
+            14 | 15 => Command::Dispatch { shipment_id: self.shipment(a, ShipmentStatus::Requested)? },
             16 => Command::RefuseShipment {
                 shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
                 reason: "declined".to_owned(),
@@ -158,10 +145,7 @@ impl History {
             },
             19 => request_return(self.step, &[(line, some(3))]),
             20 => self.receive_some(a, b, c)?,
-            21 => Command::DeclineReturn {
-                return_id: self.open_return(a)?,
-                reason: "late".to_owned(),
-            },
+            21 => Command::DeclineReturn { return_id: self.open_return(a)?, reason: "late".to_owned() },
             22 => {
                 let mut refund = grant(self.step, Some(i64::from(b % 900)));
                 refund.refund_id = RefundId(id(self.step));
@@ -169,11 +153,7 @@ impl History {
                 Command::GrantRefund(refund)
             }
             23 => edit(self.step, self.changes(a, b, c)),
-            24 if c % 8 == 0 => Command::Reject {
-                reason: RejectReason::Expired,
-                detail: None,
-                shortfalls: vec![],
-            },
+            24 if c % 8 == 0 => Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![] },
             _ => Command::Complete,
         })
     }
@@ -183,17 +163,9 @@ impl History {
         self.payment_version += 1;
         let order = self.placed();
         let authorised = order.payment.authorised.max(order.totals.total);
-        let asked: Minor = order
-            .shipments
-            .values()
-            .filter(|s| s.status == ShipmentStatus::Requested)
-            .map(|s| s.to_capture)
-            .sum();
-        let more = if number.is_multiple_of(5) {
-            authorised
-        } else {
-            asked
-        };
+        let asked: Minor =
+            order.shipments.values().filter(|s| s.status == ShipmentStatus::Requested).map(|s| s.to_capture).sum();
+        let more = if number.is_multiple_of(5) { authorised } else { asked };
         let captured = (order.payment.captured + more).min(authorised);
         let refunded = order.granted().min(captured);
         let status = match (captured, number % 9) {
@@ -202,29 +174,17 @@ impl History {
             (captured, _) if captured == authorised => PaymentStatus::Captured,
             _ => PaymentStatus::PartCaptured,
         };
-        payment(
-            status,
-            self.payment_version,
-            [authorised, captured, refunded],
-        )
+        payment(status, self.payment_version, [authorised, captured, refunded])
     }
 
     fn receive_some(&self, a: u32, b: u32, c: u32) -> Option<Command> {
         let return_id = self.open_return(a)?;
         let open = &self.placed().returns.get(&return_id)?.open;
         let (line, qty) = open.iter().nth(b as usize % open.len().max(1))?;
-        let disposition = [
-            Disposition::Restock,
-            Disposition::Damaged,
-            Disposition::Missing,
-        ];
+        let disposition = [Disposition::Restock, Disposition::Damaged, Disposition::Missing];
         let disposition = *disposition.get(c as usize % 3)?;
         let receipts = self.placed().returns.get(&return_id)?.receipts;
-        Some(receive(
-            return_id.0.as_u128(),
-            receipts + 1,
-            &[(*line, b % qty + 1, disposition)],
-        ))
+        Some(receive(return_id.0.as_u128(), receipts + 1, &[(*line, b % qty + 1, disposition)]))
     }
 
     fn changes(&self, a: u32, b: u32, c: u32) -> Vec<Change> {
@@ -238,18 +198,9 @@ impl History {
                 line.tax_bp = b % 3_000;
                 Change::Add(line)
             }
-            1 => Change::Reprice {
-                line_id,
-                unit_price: cents(b % 2_000),
-            },
-            2 => Change::Discount {
-                line_id,
-                discount: i64::from(b % 200),
-            },
-            _ => Change::SetQty {
-                line_id,
-                qty: b % 9 + 1,
-            },
+            1 => Change::Reprice { line_id, unit_price: cents(b % 2_000) },
+            2 => Change::Discount { line_id, discount: i64::from(b % 200) },
+            _ => Change::SetQty { line_id, qty: b % 9 + 1 },
         };
         vec![change]
     }
@@ -305,10 +256,7 @@ prop_compose! {
 }
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(
-        (0..KINDS, any::<u32>(), any::<u32>(), any::<u32>()),
-        1..most,
-    )
+    prop::collection::vec((0..KINDS, any::<u32>(), any::<u32>(), any::<u32>()), 1..most)
 }
 
 /// The usual way up to confirmation, so that histories get somewhere.
@@ -355,10 +303,7 @@ fn random_histories_reach_every_command_and_most_refusals() {
         }
     }
     for kind in 0..KINDS {
-        assert!(
-            seen.accepted.contains_key(&kind),
-            "no command {kind} was accepted"
-        );
+        assert!(seen.accepted.contains_key(&kind), "no command {kind} was accepted");
     }
     let codes = [
         "order-state",
@@ -375,9 +320,6 @@ fn random_histories_reach_every_command_and_most_refusals() {
         "cancellation-not-found",
     ];
     for code in codes {
-        assert!(
-            seen.refused.contains_key(code),
-            "nothing was refused as {code}"
-        );
+        assert!(seen.refused.contains_key(code), "nothing was refused as {code}");
     }
 }

@@ -25,23 +25,19 @@ fn refunds(order: Given<Order>, command: Command) -> (Given<Order>, Vec<LineValu
 #[test]
 fn only_what_left_comes_back() {
     let order = confirmed(three_lines());
-    order
-        .when(request_return(1, &[(L1, 1)]))
-        .then_refused(Refusal::QuantityExceedsShipped {
-            line_id: L1,
-            asked: 1,
-            returnable: 0,
-        });
+    order.when(request_return(1, &[(L1, 1)])).then_refused(Refusal::QuantityExceedsShipped {
+        line_id: L1,
+        asked: 1,
+        returnable: 0,
+    });
     let order = shipped(three_lines()).after([request_return(1, &[(L1, 2)])]);
     assert_eq!(order.look().return_status(), ReturnStatus::Requested);
     // Named twice in one announcement, units are added up.
-    order
-        .when(request_return(2, &[(L1, 1), (L1, 1)]))
-        .then_refused(Refusal::QuantityExceedsShipped {
-            line_id: L1,
-            asked: 2,
-            returnable: 1,
-        });
+    order.when(request_return(2, &[(L1, 1), (L1, 1)])).then_refused(Refusal::QuantityExceedsShipped {
+        line_id: L1,
+        asked: 2,
+        returnable: 1,
+    });
 }
 
 #[test]
@@ -66,11 +62,7 @@ fn what_is_missing_is_not_refunded_and_not_waited_for() {
     let order = shipped(three_lines()).after([request_return(1, &[(L1, 3), (L2, 2)])]);
     let parcel = [(L1, 1, RESTOCK), (L1, 1, DAMAGED), (L1, 1, MISSING)];
     let (order, refund) = refunds(order, receive(1, 1, &parcel));
-    let value = |line_id, qty, amount| LineValue {
-        line_id,
-        qty,
-        amount,
-    };
+    let value = |line_id, qty, amount| LineValue { line_id, qty, amount };
     assert_eq!(refund, [value(L1, 2, 2_000)]);
     let line = &order.look().lines[&L1];
     assert_eq!((line.returned, line.restocked, line.written_off), (2, 1, 1));
@@ -87,73 +79,40 @@ fn what_is_missing_is_not_refunded_and_not_waited_for() {
 #[test]
 fn each_receipt_counts_once_and_in_order() {
     let return_id = ReturnId(id(1));
-    let order = || {
-        shipped(three_lines()).after([
-            request_return(1, &[(L1, 3)]),
-            receive(1, 1, &[(L1, 1, RESTOCK)]),
-        ])
-    };
-    order()
-        .when(receive(1, 1, &[(L1, 1, RESTOCK)]))
-        .then_nothing();
-    order()
-        .when(receive(1, 3, &[(L1, 1, RESTOCK)]))
-        .then_refused(Refusal::ReceiptOutOfOrder {
-            return_id,
-            expected: 2,
-            given: 3,
-        });
+    let order = || shipped(three_lines()).after([request_return(1, &[(L1, 3)]), receive(1, 1, &[(L1, 1, RESTOCK)])]);
+    order().when(receive(1, 1, &[(L1, 1, RESTOCK)])).then_nothing();
+    order().when(receive(1, 3, &[(L1, 1, RESTOCK)])).then_refused(Refusal::ReceiptOutOfOrder {
+        return_id,
+        expected: 2,
+        given: 3,
+    });
     order()
         .when(receive(1, 2, &[(L1, 2, RESTOCK), (L1, 1, MISSING)]))
-        .then_refused(Refusal::QuantityExceedsAnnounced {
-            return_id,
-            line_id: L1,
-            asked: 3,
-            announced: 2,
-        });
+        .then_refused(Refusal::QuantityExceedsAnnounced { return_id, line_id: L1, asked: 3, announced: 2 });
 }
 
 #[test]
 fn what_was_never_announced_is_not_received() {
     let return_id = ReturnId(id(4));
-    shipped(three_lines())
-        .when(receive(4, 1, &[(L1, 1, RESTOCK)]))
-        .then_refused(Refusal::ReturnNotFound { return_id });
+    shipped(three_lines()).when(receive(4, 1, &[(L1, 1, RESTOCK)])).then_refused(Refusal::ReturnNotFound { return_id });
 }
 
 #[test]
 fn a_declined_return_ends_the_announcement_of_what_did_not_come() {
     let return_id = ReturnId(id(1));
-    let decline = Command::DeclineReturn {
-        return_id,
-        reason: "too late".to_owned(),
-    };
+    let decline = Command::DeclineReturn { return_id, reason: "too late".to_owned() };
     let order = shipped(three_lines()).after([request_return(1, &[(L1, 3)])]);
-    let order = order
-        .when(decline.clone())
-        .then_with(|events| assert_eq!(events.len(), 1));
+    let order = order.when(decline.clone()).then_with(|events| assert_eq!(events.len(), 1));
     assert_eq!(order.look().lines[&L1].returnable(), 3);
     order
         .when(receive(1, 1, &[(L1, 1, RESTOCK)]))
-        .then_refused(Refusal::ReturnState {
-            return_id,
-            stage: ReturnStage::Declined,
-        });
-    let part = shipped(three_lines()).after([
-        request_return(1, &[(L1, 3)]),
-        receive(1, 1, &[(L1, 2, RESTOCK)]),
-    ]);
+        .then_refused(Refusal::ReturnState { return_id, stage: ReturnStage::Declined });
+    let part = shipped(three_lines()).after([request_return(1, &[(L1, 3)]), receive(1, 1, &[(L1, 2, RESTOCK)])]);
     let part = part.when(decline.clone()).then_with(|_| ());
     assert_eq!(part.look().lines[&L1].returned, 2);
     assert_eq!(part.look().returns[&return_id].stage, ReturnStage::Received);
     shipped(three_lines())
-        .after([
-            request_return(1, &[(L1, 1)]),
-            receive(1, 1, &[(L1, 1, RESTOCK)]),
-        ])
+        .after([request_return(1, &[(L1, 1)]), receive(1, 1, &[(L1, 1, RESTOCK)])])
         .when(decline)
-        .then_refused(Refusal::ReturnState {
-            return_id,
-            stage: ReturnStage::Received,
-        });
+        .then_refused(Refusal::ReturnState { return_id, stage: ReturnStage::Received });
 }

@@ -7,33 +7,19 @@ use crate::order::refusal::{Refusal, ReservedUnits};
 use crate::order::state::{FulfilmentStatus, ShipmentStatus, Status};
 
 fn hold() -> Command {
-    Command::PlaceHold {
-        hold_id: HoldId(id(40)),
-        reason: "fraud_check".to_owned(),
-        note: None,
-        until: None,
-    }
+    Command::PlaceHold { hold_id: HoldId(id(40)), reason: "fraud_check".to_owned(), note: None, until: None }
 }
 
 fn on_hold() -> Refusal {
-    Refusal::OnHold {
-        holds: vec![HoldId(id(40))],
-    }
+    Refusal::OnHold { holds: vec![HoldId(id(40))] }
 }
 
 fn refuse(number: u128) -> Command {
-    Command::RefuseShipment {
-        shipment_id: ShipmentId(id(number)),
-        reason: "capture failed".to_owned(),
-    }
+    Command::RefuseShipment { shipment_id: ShipmentId(id(number)), reason: "capture failed".to_owned() }
 }
 
 fn delivered(number: u128, lines: Option<Vec<Units>>) -> Command {
-    Command::ConfirmDelivery {
-        shipment_id: ShipmentId(id(number)),
-        lines,
-        at: None,
-    }
+    Command::ConfirmDelivery { shipment_id: ShipmentId(id(number)), lines, at: None }
 }
 
 #[track_caller]
@@ -67,20 +53,13 @@ fn the_first_shipment_takes_the_charges_and_the_last_unit_the_rest() {
 fn a_refused_shipment_gives_back_units_value_and_charges() {
     let order = confirmed(three_lines()).after([request_shipment(1, None)]);
     assert_eq!(order.look().shipping_left(), 0);
-    let order = order
-        .when(refuse(1))
-        .then_with(|events| assert_eq!(events.len(), 1));
+    let order = order.when(refuse(1)).then_with(|events| assert_eq!(events.len(), 1));
     let line = &order.look().lines[&L1];
     assert_eq!((line.shippable(), line.shipping_value), (3, 0));
     let (order, again) = requested(order, request_shipment(2, None));
     assert_eq!((again.shipping, again.to_capture), (500, 4_900));
     let shipment_id = ShipmentId(id(1));
-    order
-        .when(dispatch(1))
-        .then_refused(Refusal::ShipmentState {
-            shipment_id,
-            status: ShipmentStatus::Refused,
-        });
+    order.when(dispatch(1)).then_refused(Refusal::ShipmentState { shipment_id, status: ShipmentStatus::Refused });
 }
 
 #[test]
@@ -98,14 +77,10 @@ fn the_value_of_units_is_not_negative_after_a_refusal() {
 
 #[test]
 fn what_a_refused_shipment_gives_back_is_shared_among_all_units_that_are_left() {
-    let reprice = Change::Reprice {
-        line_id: L2,
-        unit_price: price("4"),
-    };
+    let reprice = Change::Reprice { line_id: L2, unit_price: price("4") };
     let of_line_2 = |n, qty| request_shipment(n, Some(vec![units(L2, qty)]));
-    let order = confirmed(three_lines())
-        .after([of_line_2(1, 2), edit(1, vec![reprice])])
-        .after([of_line_2(2, 1), refuse(1)]);
+    let order =
+        confirmed(three_lines()).after([of_line_2(1, 2), edit(1, vec![reprice])]).after([of_line_2(2, 1), refuse(1)]);
     let line = &order.look().lines[&L2];
     // 20.00 for five units now, of which one is on its way for a third of the 16.00 that were left then.
     assert_eq!(line.taken().value, 533);
@@ -116,30 +91,16 @@ fn what_a_refused_shipment_gives_back_is_shared_among_all_units_that_are_left() 
 #[test]
 fn only_what_is_reserved_here_ships() {
     let order = pending(three_lines()).after([record_reserved(&[(L1, 2)], &[]), confirm(4_900)]);
-    order
-        .when(request_shipment(1, Some(vec![units(L1, 3), units(L2, 1)])))
-        .then_refused(Refusal::NotReserved {
-            location: "main".parse().unwrap(),
-            lines: vec![
-                ReservedUnits {
-                    line_id: L1,
-                    asked: 3,
-                    reserved: 2,
-                },
-                ReservedUnits {
-                    line_id: L2,
-                    asked: 1,
-                    reserved: 0,
-                },
-            ],
-        });
+    order.when(request_shipment(1, Some(vec![units(L1, 3), units(L2, 1)]))).then_refused(Refusal::NotReserved {
+        location: "main".parse().unwrap(),
+        lines: vec![
+            ReservedUnits { line_id: L1, asked: 3, reserved: 2 },
+            ReservedUnits { line_id: L2, asked: 1, reserved: 0 },
+        ],
+    });
     confirmed(three_lines())
         .when(request_shipment(1, Some(vec![units(L1, 4)])))
-        .then_refused(Refusal::QuantityExceedsOpen {
-            line_id: L1,
-            asked: 4,
-            open: 3,
-        });
+        .then_refused(Refusal::QuantityExceedsOpen { line_id: L1, asked: 4, open: 3 });
     let elsewhere = Command::RequestShipment {
         shipment_id: ShipmentId(id(1)),
         lines: Some(vec![units(L1, 1)]),
@@ -147,16 +108,10 @@ fn only_what_is_reserved_here_ships() {
         carrier: None,
         tracking: None,
     };
-    confirmed(three_lines())
-        .when(elsewhere)
-        .then_refused(Refusal::NotReserved {
-            location: "main".parse().unwrap(),
-            lines: vec![ReservedUnits {
-                line_id: L1,
-                asked: 1,
-                reserved: 0,
-            }],
-        });
+    confirmed(three_lines()).when(elsewhere).then_refused(Refusal::NotReserved {
+        location: "main".parse().unwrap(),
+        lines: vec![ReservedUnits { line_id: L1, asked: 1, reserved: 0 }],
+    });
 }
 
 #[test]
@@ -164,18 +119,12 @@ fn a_pending_order_does_not_ship() {
     pending(three_lines())
         .after([record_reserved(&[(L1, 3)], &[])])
         .when(request_shipment(1, None))
-        .then_refused(Refusal::OrderState {
-            status: Status::Pending,
-            cancelling: false,
-        });
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: false });
 }
 
 #[test]
 fn an_open_hold_stops_shipping_and_dispatching() {
-    confirmed(three_lines())
-        .after([hold()])
-        .when(request_shipment(1, None))
-        .then_refused(on_hold());
+    confirmed(three_lines()).after([hold()]).when(request_shipment(1, None)).then_refused(on_hold());
     let order = confirmed(three_lines()).after([
         request_shipment(1, None),
         payment(PaymentStatus::Captured, 3, [4_900, 4_900, 0]),
@@ -183,10 +132,7 @@ fn an_open_hold_stops_shipping_and_dispatching() {
     ]);
     let state = order.peek().clone();
     order.when(dispatch(1)).then_refused(on_hold());
-    let release = Command::ReleaseHold {
-        hold_id: HoldId(id(40)),
-        resolution: "fine".to_owned(),
-    };
+    let release = Command::ReleaseHold { hold_id: HoldId(id(40)), resolution: "fine".to_owned() };
     let mut released = state;
     for event in released.decide(&release).unwrap() {
         released.evolve(&event);
@@ -197,33 +143,19 @@ fn an_open_hold_stops_shipping_and_dispatching() {
 #[test]
 fn nothing_is_dispatched_before_it_is_captured() {
     let order = confirmed(three_lines()).after([request_shipment(1, Some(vec![units(L1, 1)]))]);
-    order.when(dispatch(1)).then_refused(Refusal::NotPaid {
-        needed: 1_500,
-        available: 0,
-    });
+    order.when(dispatch(1)).then_refused(Refusal::NotPaid { needed: 1_500, available: 0 });
 }
 
 #[test]
 fn no_more_is_captured_than_is_authorised() {
     let dearer = Change::Add(new_line(LineId(4), 1, "1.00"));
     let order = confirmed(three_lines()).after([edit(1, vec![dearer])]);
-    let order = order.after([
-        record_reserved(&[(LineId(4), 1)], &[]),
-        request_shipment(1, Some(vec![units(L1, 3)])),
-    ]);
-    order
-        .when(request_shipment(2, None))
-        .then_refused(Refusal::NotPaid {
-            needed: 1_500,
-            available: 1_400,
-        });
+    let order = order.after([record_reserved(&[(LineId(4), 1)], &[]), request_shipment(1, Some(vec![units(L1, 3)]))]);
+    order.when(request_shipment(2, None)).then_refused(Refusal::NotPaid { needed: 1_500, available: 1_400 });
     confirmed(three_lines())
         .after([payment(PaymentStatus::Voided, 3, [4_900, 0, 0])])
         .when(request_shipment(1, None))
-        .then_refused(Refusal::NotPaid {
-            needed: 4_900,
-            available: 0,
-        });
+        .then_refused(Refusal::NotPaid { needed: 4_900, available: 0 });
     confirmed(three_lines())
         .after([payment(PaymentStatus::Unknown, 3, [4_900, 0, 0])])
         .when(request_shipment(1, None))
@@ -246,26 +178,15 @@ fn what_was_captured_at_confirmation_is_not_captured_again() {
     let mut place = three_lines();
     place.payment.capture = Capture::AtConfirmation;
     let order = confirmed(place);
-    let early = Refusal::NotPaid {
-        needed: 4_900,
-        available: 0,
-    };
+    let early = Refusal::NotPaid { needed: 4_900, available: 0 };
     assert_eq!(order.peek().decide(&request_shipment(1, None)), Err(early));
     let order = order.after([payment(PaymentStatus::Captured, 3, [4_900, 4_900, 0])]);
     let (order, first) = requested(order, request_shipment(1, Some(vec![units(L1, 3)])));
     assert_eq!(first.to_capture, 0);
-    let dearer = Change::Reprice {
-        line_id: L2,
-        unit_price: price("3"),
-    };
+    let dearer = Change::Reprice { line_id: L2, unit_price: price("3") };
     let order = order.after([edit(1, vec![dearer])]);
     // 14.00 of the captured 49.00 are left; the goods that are left come to 19.00.
-    order
-        .when(request_shipment(2, None))
-        .then_refused(Refusal::NotPaid {
-            needed: 500,
-            available: 0,
-        });
+    order.when(request_shipment(2, None)).then_refused(Refusal::NotPaid { needed: 500, available: 0 });
 }
 
 #[test]
@@ -289,35 +210,19 @@ fn units_arrive_or_get_lost_once() {
     let order = shipped(three_lines());
     let shipment_id = ShipmentId(id(900));
     let order = order.after([delivered(900, Some(vec![units(L2, 2)]))]);
-    assert_eq!(
-        order.look().fulfilment_status(),
-        FulfilmentStatus::PartDelivered
-    );
-    let lost = Command::ReportLost {
-        shipment_id,
-        lines: Some(vec![units(L2, 1)]),
-    };
+    assert_eq!(order.look().fulfilment_status(), FulfilmentStatus::PartDelivered);
+    let lost = Command::ReportLost { shipment_id, lines: Some(vec![units(L2, 1)]) };
     let order = order.after([lost]);
     let too_many = delivered(900, Some(vec![units(L2, 3)]));
-    let refusal = Refusal::QuantityExceedsShipment {
-        shipment_id,
-        line_id: L2,
-        asked: 3,
-        open: 2,
-    };
+    let refusal = Refusal::QuantityExceedsShipment { shipment_id, line_id: L2, asked: 3, open: 2 };
     assert_eq!(order.peek().decide(&too_many), Err(refusal));
     let line = |line_id, qty| LineUnits { line_id, qty };
-    let order = order
-        .when(delivered(900, None))
-        .then([Event::ShipmentDelivered(ShipmentDelivered {
-            shipment_id,
-            lines: vec![line(L1, 3), line(L2, 2), line(L3, 1)],
-            at: None,
-        })]);
-    assert_eq!(
-        order.look().shipments[&shipment_id].status,
-        ShipmentStatus::Lost
-    );
+    let order = order.when(delivered(900, None)).then([Event::ShipmentDelivered(ShipmentDelivered {
+        shipment_id,
+        lines: vec![line(L1, 3), line(L2, 2), line(L3, 1)],
+        at: None,
+    })]);
+    assert_eq!(order.look().shipments[&shipment_id].status, ShipmentStatus::Lost);
     assert_eq!(order.look().lines[&L2].delivered, 4);
     let all = shipped(three_lines()).after([delivered(900, None)]);
     assert_eq!(all.look().fulfilment_status(), FulfilmentStatus::Delivered);
@@ -329,21 +234,13 @@ fn what_has_not_left_cannot_arrive() {
     let shipment_id = ShipmentId(id(1));
     order
         .when(delivered(1, None))
-        .then_refused(Refusal::ShipmentState {
-            shipment_id,
-            status: ShipmentStatus::Requested,
-        });
+        .then_refused(Refusal::ShipmentState { shipment_id, status: ShipmentStatus::Requested });
     let shipment_id = ShipmentId(id(2));
-    confirmed(three_lines())
-        .when(dispatch(2))
-        .then_refused(Refusal::ShipmentNotFound { shipment_id });
+    confirmed(three_lines()).when(dispatch(2)).then_refused(Refusal::ShipmentNotFound { shipment_id });
     let shipment_id = ShipmentId(id(900));
     shipped(three_lines())
         .when(refuse(900))
-        .then_refused(Refusal::ShipmentState {
-            shipment_id,
-            status: ShipmentStatus::Dispatched,
-        });
+        .then_refused(Refusal::ShipmentState { shipment_id, status: ShipmentStatus::Dispatched });
 }
 
 #[test]
@@ -362,26 +259,18 @@ fn tracking_keeps_what_is_not_named() {
 
 #[test]
 fn a_shipment_is_requested_with_its_lines_and_their_value() {
-    confirmed(three_lines())
-        .when(request_shipment(1, Some(vec![units(L2, 2), units(L1, 1)])))
-        .then([Event::ShipmentRequested(ShipmentRequested {
+    confirmed(three_lines()).when(request_shipment(1, Some(vec![units(L2, 2), units(L1, 1)]))).then([
+        Event::ShipmentRequested(ShipmentRequested {
             shipment_id: ShipmentId(id(1)),
             lines: vec![
-                LineValue {
-                    line_id: L1,
-                    qty: 1,
-                    amount: 1_000,
-                },
-                LineValue {
-                    line_id: L2,
-                    qty: 2,
-                    amount: 400,
-                },
+                LineValue { line_id: L1, qty: 1, amount: 1_000 },
+                LineValue { line_id: L2, qty: 2, amount: 400 },
             ],
             location: "main".parse().unwrap(),
             shipping: 500,
             to_capture: 1_900,
             carrier: None,
             tracking: None,
-        })]);
+        }),
+    ]);
 }

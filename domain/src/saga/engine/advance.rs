@@ -29,10 +29,7 @@ impl Draft<'_> {
     pub(super) fn advance_forward(&mut self, steps: &[Step]) {
         if self.run(steps, When::Forward) && self.process.complete(&self.state) {
             let outcome = self.process.outcome(&self.state);
-            self.push(Event::Ended(Ended {
-                outcome,
-                undone: false,
-            }));
+            self.push(Event::Ended(Ended { outcome, undone: false }));
         }
     }
 
@@ -44,8 +41,7 @@ impl Draft<'_> {
                 Progress::Done(_) => continue,
                 Progress::Idle => {
                     let waits = |name: &&str| {
-                        find(steps, name).is_some_and(|found| found.when == when)
-                            && !self.state.is_done(name)
+                        find(steps, name).is_some_and(|found| found.when == when) && !self.state.is_done(name)
                     };
                     if !step.after.iter().any(waits) {
                         self.ask(step, Direction::Do);
@@ -63,38 +59,25 @@ impl Draft<'_> {
         if forward().any(|step| self.state.progress(step.name).is_open()) {
             return;
         }
-        let ran: Vec<_> = forward()
-            .filter(|step| step.undo && self.state.is_done(step.name))
-            .cloned()
-            .collect();
-        let undone = |state: &State, name: &str| {
-            state
-                .side(name, Direction::Undo)
-                .is_some_and(|side| side.progress.is_done())
-        };
+        let ran: Vec<_> = forward().filter(|step| step.undo && self.state.is_done(step.name)).cloned().collect();
+        let undone =
+            |state: &State, name: &str| state.side(name, Direction::Undo).is_some_and(|side| side.progress.is_done());
         for step in ran.iter().rev() {
             let asked = self.state.side(step.name, Direction::Undo).is_some();
-            let rests_on_it = ran.iter().any(|later| {
-                depends(steps, later.name, step.name) && !undone(&self.state, later.name)
-            });
+            let rests_on_it =
+                ran.iter().any(|later| depends(steps, later.name, step.name) && !undone(&self.state, later.name));
             if !asked && !rests_on_it {
                 self.ask(step, Direction::Undo);
             }
         }
         if ran.iter().all(|step| undone(&self.state, step.name)) && self.run(steps, When::Closing) {
-            self.push(Event::Ended(Ended {
-                outcome: reason,
-                undone: true,
-            }));
+            self.push(Event::Ended(Ended { outcome: reason, undone: true }));
         }
     }
 }
 
 /// Whether `later` comes after `earlier`, directly or not.
 fn depends(steps: &[Step], later: &str, earlier: &str) -> bool {
-    find(steps, later).is_some_and(|step| {
-        step.after
-            .iter()
-            .any(|name| *name == earlier || depends(steps, name, earlier))
-    })
+    find(steps, later)
+        .is_some_and(|step| step.after.iter().any(|name| *name == earlier || depends(steps, name, earlier)))
 }

@@ -45,23 +45,12 @@ impl Draft<'_> {
         let Some(step) = find(&steps, name) else {
             return;
         };
-        let verdict = batch
-            .events
-            .iter()
-            .find_map(|recorded| match &recorded.event {
-                Fact::Outcome(outcome::Event::Settled(settled)) => Some(&settled.verdict),
-                _ => None,
-            });
+        let verdict = batch.events.iter().find_map(|recorded| match &recorded.event {
+            Fact::Outcome(outcome::Event::Settled(settled)) => Some(&settled.verdict),
+            _ => None,
+        });
         match (verdict, &step.settles) {
-            (
-                Some(Verdict::Refused {
-                    code,
-                    details,
-                    message,
-                    ..
-                }),
-                _,
-            ) => {
+            (Some(Verdict::Refused { code, details, message, .. }), _) => {
                 let mut details = details.clone();
                 details.entry("message").or_insert_with(|| json!(message));
                 let details = Value::Object(details);
@@ -69,12 +58,7 @@ impl Draft<'_> {
             }
             (_, Settles::ByCommand) => {
                 let nothing_to_do = verdict.is_some();
-                let answered = Answered {
-                    step: name,
-                    direction,
-                    nothing_to_do,
-                    batch,
-                };
+                let answered = Answered { step: name, direction, nothing_to_do, batch };
                 let then = self.process.answered(&self.state, answered);
                 self.follow(step, direction, None, ("nothing-to-do", json!({})), then);
             }
@@ -85,33 +69,12 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn answer(
-        &mut self,
-        step: &str,
-        direction: Direction,
-        seen: Option<u64>,
-        outcome: StepOutcome,
-    ) {
-        let attempt = self
-            .state
-            .side(step, direction)
-            .map_or(0, |side| side.attempt);
-        self.push(Event::StepAnswered(StepAnswered {
-            step: step.to_owned(),
-            direction,
-            attempt,
-            seen,
-            outcome,
-        }));
+    pub(super) fn answer(&mut self, step: &str, direction: Direction, seen: Option<u64>, outcome: StepOutcome) {
+        let attempt = self.state.side(step, direction).map_or(0, |side| side.attempt);
+        self.push(Event::StepAnswered(StepAnswered { step: step.to_owned(), direction, attempt, seen, outcome }));
     }
 
-    pub(super) fn done(
-        &mut self,
-        step: &str,
-        direction: Direction,
-        seen: Option<u64>,
-        output: Output,
-    ) {
+    pub(super) fn done(&mut self, step: &str, direction: Direction, seen: Option<u64>, output: Output) {
         self.answer(step, direction, seen, StepOutcome::Done { output });
         self.resume_step(step, "answered");
     }
@@ -125,16 +88,8 @@ impl Draft<'_> {
         details: Value,
         payment: Option<&PaymentSeen>,
     ) {
-        let then = self.process.refused(
-            &self.state,
-            Refused {
-                step: step.name,
-                direction,
-                code,
-                details: &details,
-                payment,
-            },
-        );
+        let then =
+            self.process.refused(&self.state, Refused { step: step.name, direction, code, details: &details, payment });
         self.follow(step, direction, seen, (code, details), then);
     }
 
@@ -150,15 +105,10 @@ impl Draft<'_> {
         if let Then::Done(output) = then {
             return self.done(step.name, direction, seen, output);
         }
-        let outcome = StepOutcome::NotDone {
-            code: code.to_owned(),
-            details,
-        };
+        let outcome = StepOutcome::NotDone { code: code.to_owned(), details };
         self.answer(step.name, direction, seen, outcome);
         self.resume_step(step.name, "answered");
-        let abandoned = self.state.unwinding.is_some()
-            && step.when == When::Forward
-            && direction == Direction::Do;
+        let abandoned = self.state.unwinding.is_some() && step.when == When::Forward && direction == Direction::Do;
         if abandoned || matches!(step.when, When::Unknown(_)) {
             return;
         }
@@ -167,11 +117,7 @@ impl Draft<'_> {
                 self.unwind(&reason, details);
             }
             Then::Unwind { reason, .. } | Then::Park { reason } => {
-                self.park(
-                    &reason,
-                    format!("{} was refused: {code}", step.name),
-                    Some(step.name),
-                );
+                self.park(&reason, format!("{} was refused: {code}", step.name), Some(step.name));
             }
             Then::Retry | Then::Done(_) => self.retry_later(step, direction, code),
         }
@@ -193,11 +139,8 @@ impl Draft<'_> {
                     Direction::Do => "retries_exhausted",
                     Direction::Undo => "undo_failed",
                 };
-                let detail = format!(
-                    "{} ({}) was refused {attempt} times, last with {code}",
-                    step.name,
-                    word(direction)
-                );
+                let detail =
+                    format!("{} ({}) was refused {attempt} times, last with {code}", step.name, word(direction));
                 self.park(reason, detail, Some(step.name));
             }
         }
@@ -205,13 +148,9 @@ impl Draft<'_> {
 
     pub(super) fn notice(&mut self, notice: Notice, payment: Option<&PaymentSeen>) {
         match notice {
-            Notice::Answer {
-                step,
-                direction,
-                attempt,
-                seen,
-                outcome,
-            } => self.evident(step, direction, attempt, seen, outcome, payment),
+            Notice::Answer { step, direction, attempt, seen, outcome } => {
+                self.evident(step, direction, attempt, seen, outcome, payment)
+            }
             Notice::Unwind { reason, details } => {
                 if !self.past_pivot(false) {
                     self.unwind(reason, details);
@@ -276,11 +215,7 @@ impl Draft<'_> {
 
     pub(super) fn undeliverable(&mut self, command_id: Uuid, detail: &str) {
         if let Some((step, direction)) = self.asked_with(command_id) {
-            let detail = format!(
-                "{} ({}) cannot be delivered: {detail}",
-                step,
-                word(direction)
-            );
+            let detail = format!("{} ({}) cannot be delivered: {detail}", step, word(direction));
             self.park("undeliverable", detail, Some(&step));
         }
     }

@@ -5,9 +5,7 @@ use uuid::Uuid;
 
 use super::Saga;
 use crate::ids::derived;
-use crate::saga::event::{
-    Direction, Event, Parked, Resumed, StepAsked, TimerCancelled, TimerSet, Unwinding,
-};
+use crate::saga::event::{Direction, Event, Parked, Resumed, StepAsked, TimerCancelled, TimerSet, Unwinding};
 use crate::saga::process::Process;
 use crate::saga::state::{State, retry_timer, word};
 use crate::saga::step::{Ask, Settles, Step, When};
@@ -29,13 +27,7 @@ pub(super) fn find<'s>(steps: &'s [Step], name: &str) -> Option<&'s Step> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(saga: &'a Saga, at: Timestamp) -> Self {
-        Self {
-            id: saga.id,
-            process: saga.process.as_ref(),
-            state: saga.state.clone(),
-            at,
-            events: Vec::new(),
-        }
+        Self { id: saga.id, process: saga.process.as_ref(), state: saga.state.clone(), at, events: Vec::new() }
     }
 
     pub(super) fn push(&mut self, event: Event) {
@@ -51,19 +43,13 @@ impl<'a> Draft<'a> {
 
     pub(super) fn park(&mut self, reason: &str, detail: String, step: Option<&str>) {
         if self.state.parked.is_none() {
-            self.push(Event::Parked(Parked {
-                reason: reason.to_owned(),
-                detail,
-                step: step.map(str::to_owned),
-            }));
+            self.push(Event::Parked(Parked { reason: reason.to_owned(), detail, step: step.map(str::to_owned) }));
         }
     }
 
     pub(super) fn resume(&mut self, reason: &str) {
         if self.state.parked.is_some() {
-            self.push(Event::Resumed(Resumed {
-                reason: reason.to_owned(),
-            }));
+            self.push(Event::Resumed(Resumed { reason: reason.to_owned() }));
         }
     }
 
@@ -75,17 +61,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn ask(&mut self, step: &Step, direction: Direction) {
-        let attempt = self
-            .state
-            .side(step.name, direction)
-            .map_or(0, |side| side.attempt)
-            + 1;
-        let ask = Ask {
-            step: step.name,
-            direction,
-            attempt,
-            asked_at: self.at,
-        };
+        let attempt = self.state.side(step.name, direction).map_or(0, |side| side.attempt) + 1;
+        let ask = Ask { step: step.name, direction, attempt, asked_at: self.at };
         if self.process.command(&self.state, ask).is_none() {
             // What is told aside is told once there is something to tell: silence alone says nothing of a payment.
             if matches!(step.when, When::Unknown(_)) {
@@ -112,21 +89,14 @@ impl<'a> Draft<'a> {
         if self.state.unwinding.is_some() {
             return;
         }
-        self.push(Event::Unwinding(Unwinding {
-            reason: reason.to_owned(),
-            details,
-        }));
+        self.push(Event::Unwinding(Unwinding { reason: reason.to_owned(), details }));
         for step in self.process.steps(&self.state) {
             let timer = retry_timer(step.name, Direction::Do);
             if self.state.timers.contains_key(&timer) {
                 self.push(Event::TimerCancelled(TimerCancelled { timer }));
             }
         }
-        let waits = self
-            .state
-            .parked
-            .as_ref()
-            .and_then(|parked| parked.step.as_deref());
+        let waits = self.state.parked.as_ref().and_then(|parked| parked.step.as_deref());
         if waits.is_none_or(|step| !self.state.progress(step).is_open()) {
             self.resume("unwinding");
         }

@@ -27,12 +27,7 @@ impl Process for Letters {
             Step::new("a", &[]).undoable(),
             Step::new("b", &["a"]).undoable(),
             Step::new("c", &["b"]).undoable(),
-            Step::new(EVIDENT, &["b"])
-                .undoable()
-                .by_evidence(StreamName {
-                    category: "payment",
-                    id: "p".into(),
-                }),
+            Step::new(EVIDENT, &["b"]).undoable().by_evidence(StreamName { category: "payment", id: "p".into() }),
             Step::new("e", &["c", "d"]).pivot(),
             Step::new("f", &["e"]),
             Step::new("aside", &[]).when(When::Unknown(EVIDENT)),
@@ -43,9 +38,7 @@ impl Process for Letters {
     fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
         Some(Command::Order {
             order_id: Default::default(),
-            command: order::Command::SetTags {
-                tags: vec![ask.step.to_owned(), format!("{:?}", ask.direction)],
-            },
+            command: order::Command::SetTags { tags: vec![ask.step.to_owned(), format!("{:?}", ask.direction)] },
         })
     }
 
@@ -53,20 +46,11 @@ impl Process for Letters {
         for recorded in &batch.events {
             match &recorded.event {
                 Fact::Order(order::Event::TagsSet(set)) => {
-                    let direction = if set.tags[0] == "undone" {
-                        Direction::Undo
-                    } else {
-                        Direction::Do
-                    };
+                    let direction = if set.tags[0] == "undone" { Direction::Undo } else { Direction::Do };
                     let outcome = match set.tags[0].as_str() {
                         "unknown" => StepOutcome::Unknown { detail: "?".into() },
-                        "failed" => StepOutcome::NotDone {
-                            code: "failed".into(),
-                            details: json!({}),
-                        },
-                        _ => StepOutcome::Done {
-                            output: Default::default(),
-                        },
+                        "failed" => StepOutcome::NotDone { code: "failed".into(), details: json!({}) },
+                        _ => StepOutcome::Done { output: Default::default() },
                     };
                     notices.push(Notice::Answer {
                         step: EVIDENT,
@@ -76,10 +60,9 @@ impl Process for Letters {
                         outcome,
                     });
                 }
-                Fact::Order(order::Event::Cancelled(_)) => notices.push(Notice::Unwind {
-                    reason: "cancelled",
-                    details: None,
-                }),
+                Fact::Order(order::Event::Cancelled(_)) => {
+                    notices.push(Notice::Unwind { reason: "cancelled", details: None })
+                }
                 _ => {}
             }
         }
@@ -87,10 +70,7 @@ impl Process for Letters {
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         if refused.direction == Direction::Do && refused.code != "later" {
-            Then::Unwind {
-                reason: "refused".into(),
-                details: None,
-            }
+            Then::Unwind { reason: "refused".into(), details: None }
         } else {
             Then::Retry
         }
@@ -146,23 +126,14 @@ impl Bench {
     fn verdict(&mut self, step: &str, direction: Direction, verdict: Option<Verdict>) {
         let side = self.saga.state.side(step, direction).expect("was asked");
         let event = match verdict {
-            Some(verdict) => Fact::Outcome(outcome::Event::Settled(Settled {
-                verdict,
-                rests_on: Vec::new(),
+            Some(verdict) => Fact::Outcome(outcome::Event::Settled(Settled { verdict, rests_on: Vec::new() })),
+            None => Fact::Order(order::Event::CancellationClosed(order::event::CancellationClosed {
+                cancellation_id: CancellationId::default(),
             })),
-            None => Fact::Order(order::Event::CancellationClosed(
-                order::event::CancellationClosed {
-                    cancellation_id: CancellationId::default(),
-                },
-            )),
         };
         let batch = Batch {
             command_id: side.command_id,
-            events: vec![Recorded {
-                stream: "o".into(),
-                version: 1,
-                event,
-            }],
+            events: vec![Recorded { stream: "o".into(), version: 1, event }],
             payment: None,
         };
         self.react(Trigger::Recorded(&batch));
@@ -189,20 +160,12 @@ impl Bench {
     fn hear(&mut self, word: &str) {
         self.version += 1;
         let event = match word {
-            "cancel" => Fact::Order(order::Event::Cancelled(order::event::Cancelled {
-                reason: String::new(),
-            })),
-            word => Fact::Order(order::Event::TagsSet(order::event::TagsSet {
-                tags: vec![word.into()],
-            })),
+            "cancel" => Fact::Order(order::Event::Cancelled(order::event::Cancelled { reason: String::new() })),
+            word => Fact::Order(order::Event::TagsSet(order::event::TagsSet { tags: vec![word.into()] })),
         };
         let batch = Batch {
             command_id: Uuid::max(),
-            events: vec![Recorded {
-                stream: "p".into(),
-                version: self.version,
-                event,
-            }],
+            events: vec![Recorded { stream: "p".into(), version: self.version, event }],
             payment: None,
         };
         self.react(Trigger::Recorded(&batch));
@@ -214,14 +177,8 @@ impl Bench {
         let (timer, due_at) = timers.min_by_key(|(_, due_at)| **due_at).expect("a timer");
         let (timer, due_at) = (timer.clone(), *due_at);
         let micros = due_at.micros() - at(0).micros();
-        self.now = self
-            .now
-            .max(u32::try_from(micros / 1_000_000).expect("fits") + 1);
-        self.react(Trigger::Due {
-            timer: &timer,
-            due_at,
-            evidence: None,
-        });
+        self.now = self.now.max(u32::try_from(micros / 1_000_000).expect("fits") + 1);
+        self.react(Trigger::Due { timer: &timer, due_at, evidence: None });
         timer
     }
 
@@ -235,10 +192,7 @@ impl Bench {
         let pending = self.saga.pending().into_iter();
         let mut open: Vec<_> = pending
             .map(|(_, command)| match command {
-                Command::Order {
-                    command: order::Command::SetTags { tags },
-                    ..
-                } => {
+                Command::Order { command: order::Command::SetTags { tags }, .. } => {
                     if tags[1] == "Undo" {
                         format!("-{}", tags[0])
                     } else {
@@ -364,10 +318,7 @@ fn past_the_pivot_it_goes_forwards_only() {
     bench.hear("done");
     bench.done("c");
     bench.hear("cancel");
-    assert!(
-        bench.saga.state.unwinding.is_none(),
-        "the pivot is asked for: its answer decides"
-    );
+    assert!(bench.saga.state.unwinding.is_none(), "the pivot is asked for: its answer decides");
     bench.done("e");
     bench.hear("cancel");
     assert!(bench.saga.state.unwinding.is_none());
@@ -431,17 +382,9 @@ fn a_retry_is_a_new_attempt_with_an_id_of_its_own_and_old_evidence_does_not_answ
     let second = &bench.saga.state.steps["c"].forth;
     assert_ne!(first, second.command_id);
     assert_eq!(second.attempt, 2);
-    let late = Batch {
-        command_id: first,
-        events: vec![],
-        payment: None,
-    };
+    let late = Batch { command_id: first, events: vec![], payment: None };
     bench.react(Trigger::Recorded(&late));
-    assert_eq!(
-        bench.open(),
-        ["c", "d"],
-        "the first attempt's answer is over"
-    );
+    assert_eq!(bench.open(), ["c", "d"], "the first attempt's answer is over");
 }
 
 #[test]
@@ -469,10 +412,7 @@ fn folding_its_events_again_gives_the_same_state() {
 fn what_cannot_be_delivered_is_told_a_person() {
     let mut bench = Bench::new();
     let command_id = bench.saga.state.steps["a"].forth.command_id;
-    bench.react(Trigger::Undeliverable {
-        command_id,
-        detail: "no such service",
-    });
+    bench.react(Trigger::Undeliverable { command_id, detail: "no such service" });
     assert_eq!(bench.parked(), Some("undeliverable"));
     bench.done("a");
     assert_eq!(bench.parked(), None, "its answer came after all");

@@ -12,17 +12,12 @@ impl Draft<'_> {
         if self.state.timers.get(timer) != Some(&due_at) {
             return;
         }
-        self.push(Event::TimerFired(TimerFired {
-            timer: timer.to_owned(),
-            due_at,
-        }));
+        self.push(Event::TimerFired(TimerFired { timer: timer.to_owned(), due_at }));
         let steps = self.process.steps(&self.state);
         match parse_timer(timer) {
             Some((TimerFor::Retry, direction, name)) => {
                 let abandoned = |step: &Step| {
-                    self.state.unwinding.is_some()
-                        && step.when == When::Forward
-                        && direction == Direction::Do
+                    self.state.unwinding.is_some() && step.when == When::Forward && direction == Direction::Do
                 };
                 if let Some(step) = find(&steps, name).filter(|step| !abandoned(step)) {
                     self.ask(step, direction);
@@ -48,12 +43,7 @@ impl Draft<'_> {
 
     /// Nobody has answered in time: that is *unknown*, looked at again ever later, and told a person in the end.
     pub(super) fn still_unknown(&mut self, step: &Step, direction: Direction) {
-        let Settles::ByEvidence {
-            look_after_s,
-            park_after_s,
-            ..
-        } = step.settles
-        else {
+        let Settles::ByEvidence { look_after_s, park_after_s, .. } = step.settles else {
             return;
         };
         let Some(side) = self.state.side(step.name, direction) else {

@@ -17,10 +17,7 @@ fn a_confirmed_order_is_cancelled_before_and_after_it_was_captured() {
             world.run(HOUR);
             assert_eq!(world.placed().status, Status::Cancelled);
             let (authorised, captured, refunded, voided) = world.money();
-            assert_eq!(
-                (authorised - captured - voided, captured - refunded),
-                (0, 0)
-            );
+            assert_eq!((authorised - captured - voided, captured - refunded), (0, 0));
             assert_eq!(world.held(), 0);
             world.at_rest();
         }
@@ -30,13 +27,7 @@ fn a_confirmed_order_is_cancelled_before_and_after_it_was_captured() {
 #[test]
 fn a_cancellation_while_the_money_is_being_taken_gives_it_back() {
     for steps in 10..60 {
-        for lines in [
-            None,
-            Some(vec![Units {
-                line_id: LineId(1),
-                qty: 1,
-            }]),
-        ] {
+        for lines in [None, Some(vec![Units { line_id: LineId(1), qty: 1 }])] {
             let mut world = World::with_stock(steps, 100);
             world.place(Capture::AtConfirmation, "capture-late");
             for _ in 0..steps {
@@ -57,27 +48,16 @@ fn a_cancellation_while_the_money_is_being_taken_gives_it_back() {
 
 #[test]
 fn a_part_is_cancelled_and_the_rest_is_shipped() {
-    for capture in [
-        Capture::AtShipment,
-        Capture::AtConfirmation,
-        Capture::PayLater,
-    ] {
+    for capture in [Capture::AtShipment, Capture::AtConfirmation, Capture::PayLater] {
         let mut world = World::confirmed(5, capture, "");
-        world.cancel(Some(vec![Units {
-            line_id: LineId(1),
-            qty: 2,
-        }]));
+        world.cancel(Some(vec![Units { line_id: LineId(1), qty: 2 }]));
         world.run(HOUR);
         assert_eq!(world.held(), 3);
         world.at_rest();
         world.ship();
         assert_eq!(world.placed().status, Status::Completed);
         let (_, captured, refunded, _) = world.money();
-        let owed = if capture == Capture::PayLater {
-            0
-        } else {
-            3_000
-        };
+        let owed = if capture == Capture::PayLater { 0 } else { 3_000 };
         assert_eq!(captured - refunded, owed);
         world.at_rest();
     }
@@ -130,18 +110,10 @@ fn a_hold_stops_the_dispatch_until_it_is_released() {
         tracking: None,
     });
     let hold_id = HoldId(derived(ORDER.0, "hold"));
-    world.ask_order(order::Command::PlaceHold {
-        hold_id,
-        reason: "fraud_check".into(),
-        note: None,
-        until: None,
-    });
+    world.ask_order(order::Command::PlaceHold { hold_id, reason: "fraud_check".into(), note: None, until: None });
     world.run(600);
     assert_eq!(world.placed().status, Status::Confirmed);
-    world.ask_order(order::Command::ReleaseHold {
-        hold_id,
-        resolution: "fine".into(),
-    });
+    world.ask_order(order::Command::ReleaseHold { hold_id, resolution: "fine".into() });
     world.run(5);
     assert_eq!(world.placed().status, Status::Completed);
     world.at_rest();
@@ -155,22 +127,13 @@ fn a_return_in_two_parcels_is_restocked_and_refunded() {
         let return_id = ReturnId(derived(ORDER.0, "return"));
         world.ask_order(order::Command::RequestReturn {
             return_id,
-            lines: vec![ReturnUnits {
-                line_id: LineId(1),
-                qty: 3,
-                reason: "too large".into(),
-            }],
+            lines: vec![ReturnUnits { line_id: LineId(1), qty: 3, reason: "too large".into() }],
         });
         for disposition in [Disposition::Restock, Disposition::Damaged] {
             world.ask_order(order::Command::ReceiveReturn {
                 return_id,
                 receipt: None,
-                lines: vec![ReceivedUnits {
-                    line_id: LineId(1),
-                    qty: 1,
-                    disposition,
-                    location: None,
-                }],
+                lines: vec![ReceivedUnits { line_id: LineId(1), qty: 1, disposition, location: None }],
             });
         }
         world.run(HOUR);
@@ -213,9 +176,7 @@ fn what_is_free_or_paid_later_needs_no_payment() {
     fee.unit_price = "0".to_owned().try_into().unwrap();
     fee.stocked = false;
     let lines = vec![free, fee];
-    world
-        .send(place_as(ORDER, Capture::AtShipment, "", lines))
-        .unwrap();
+    world.send(place_as(ORDER, Capture::AtShipment, "", lines)).unwrap();
     world.run(HOUR);
     assert_eq!(world.placed().status, Status::Confirmed);
     world.ship();
@@ -230,9 +191,7 @@ fn a_backorder_is_confirmed_and_ships_when_stock_comes() {
         register_with_backorders(&mut world);
         let mut waits = line(1, "A", 3);
         waits.backorder_ok = true;
-        world
-            .send(place_as(ORDER, Capture::AtShipment, "", vec![waits]))
-            .unwrap();
+        world.send(place_as(ORDER, Capture::AtShipment, "", vec![waits])).unwrap();
         // Stock may come before the order was told that it waits for it.
         for _ in 0..seed {
             world.step();
@@ -251,10 +210,7 @@ fn a_backorder_is_confirmed_and_ships_when_stock_comes() {
 fn edit(qty: u32) -> order::Command {
     order::Command::Edit(Edit {
         edit_id: EditId(derived(ORDER.0, &format!("edit/{qty}"))),
-        changes: vec![Change::SetQty {
-            line_id: LineId(1),
-            qty,
-        }],
+        changes: vec![Change::SetQty { line_id: LineId(1), qty }],
         reason: "customer".into(),
     })
 }
@@ -274,14 +230,7 @@ fn an_edit_has_more_held_or_less_and_cancels_what_there_is_not() {
     world.run(HOUR);
     assert_eq!(world.placed().lines[&LineId(1)].cancelled, 999);
     assert_eq!(world.held(), 3);
-    assert_eq!(
-        world
-            .ends("amendment")
-            .iter()
-            .filter(|end| *end == "out_of_stock")
-            .count(),
-        1
-    );
+    assert_eq!(world.ends("amendment").iter().filter(|end| *end == "out_of_stock").count(), 1);
     world.at_rest();
 }
 
@@ -293,10 +242,7 @@ fn what_is_cancelled_while_an_edit_is_under_way_is_let_go() {
         for _ in 0..steps {
             world.step();
         }
-        world.cancel(Some(vec![Units {
-            line_id: LineId(1),
-            qty: 6,
-        }]));
+        world.cancel(Some(vec![Units { line_id: LineId(1), qty: 6 }]));
         world.run(HOUR);
         assert_eq!(world.held(), 6);
         world.at_rest();
@@ -309,20 +255,13 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
         let mut world = World::with_stock(1, 10);
         let reservation_id = ReservationId(Uuid::from_u128(77));
         let expires_at = world.now.plus_seconds(600);
-        let item = Item {
-            sku: sku("A"),
-            location: main(),
-            qty: 4,
-        };
+        let item = Item { sku: sku("A"), location: main(), qty: 4 };
         let reserve = stock::command::Reserve {
             reservation_id,
             sku: sku("A"),
             location: main(),
             order_id: None,
-            lines: vec![stock::event::LineShare {
-                line_id: LineId(0),
-                qty: 4,
-            }],
+            lines: vec![stock::event::LineShare { line_id: LineId(0), qty: 4 }],
             backorder_ok: Vec::new(),
             allow_partial: false,
             expires_at: Some(expires_at),
@@ -330,30 +269,16 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
         };
         let batch = |reservation: reservation::Command, stock: stock::Command| Command::Inventory {
             reservation: Some((reservation_id, reservation)),
-            stock: vec![StockCommand {
-                location: main(),
-                sku: sku("A"),
-                command: stock,
-            }],
+            stock: vec![StockCommand { location: main(), sku: sku("A"), command: stock }],
         };
-        let open = reservation::Command::Open {
-            reservation_id,
-            items: vec![item],
-            expires_at,
-            reference: None,
-        };
-        world
-            .send(batch(open, stock::Command::Reserve(reserve)))
-            .unwrap();
+        let open = reservation::Command::Open { reservation_id, items: vec![item], expires_at, reference: None };
+        world.send(batch(open, stock::Command::Reserve(reserve))).unwrap();
         world.run(300);
         assert_eq!(world.held(), 4);
         if prolonged {
             let expires_at = expires_at.plus_seconds(600);
             let prolong = reservation::Command::Prolong { expires_at };
-            let extend = stock::Command::Extend {
-                reservation_id,
-                expires_at,
-            };
+            let extend = stock::Command::Extend { reservation_id, expires_at };
             world.send(batch(prolong, extend)).unwrap();
             world.run(600);
             assert_eq!(world.held(), 4, "it was prolonged");
@@ -371,10 +296,7 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
         }
         world.run(HOUR);
         assert_eq!(world.held(), 0);
-        assert_eq!(
-            world.ends("reservation"),
-            [if prolonged { "released" } else { "expired" }]
-        );
+        assert_eq!(world.ends("reservation"), [if prolonged { "released" } else { "expired" }]);
         world.at_rest();
     }
 }

@@ -37,13 +37,8 @@ fn storms_end_with_every_process_over_and_every_law_kept() {
             };
             let mut first = line(1, "A", 1 + u32::try_from(dice.below(5)).unwrap());
             first.backorder_ok = dice.below(3) == 0;
-            let lines = vec![
-                first,
-                line(2, "B", 1 + u32::try_from(dice.below(4)).unwrap()),
-            ];
-            world
-                .send(place_as(*order_id, capture, instrument, lines))
-                .unwrap();
+            let lines = vec![first, line(2, "B", 1 + u32::try_from(dice.below(4)).unwrap())];
+            world.send(place_as(*order_id, capture, instrument, lines)).unwrap();
         }
         for round in 0..200 {
             for _ in 0..dice.below(6) {
@@ -62,11 +57,7 @@ fn storms_end_with_every_process_over_and_every_law_kept() {
         world.run(24 * HOUR);
         world.receive("A", 500);
         world.run(24 * HOUR);
-        let open: Vec<_> = world
-            .open()
-            .iter()
-            .map(|(kind, it)| (*kind, it.state()))
-            .collect();
+        let open: Vec<_> = world.open().iter().map(|(kind, it)| (*kind, it.state())).collect();
         assert!(open.is_empty(), "seed {seed}: {open:#?}");
         world.check();
     }
@@ -78,16 +69,8 @@ fn wish(dice: &mut Dice, order_id: OrderId, round: u32) -> order::Command {
     let qty = 1 + u32::try_from(dice.below(3)).unwrap();
     let units = vec![Units { line_id, qty }];
     match dice.below(8) {
-        0 => order::Command::Cancel {
-            cancellation_id: CancellationId(id),
-            lines: None,
-            reason: "all".into(),
-        },
-        1 => order::Command::Cancel {
-            cancellation_id: CancellationId(id),
-            lines: Some(units),
-            reason: "some".into(),
-        },
+        0 => order::Command::Cancel { cancellation_id: CancellationId(id), lines: None, reason: "all".into() },
+        1 => order::Command::Cancel { cancellation_id: CancellationId(id), lines: Some(units), reason: "some".into() },
         2 | 3 => order::Command::RequestShipment {
             shipment_id: ShipmentId(id),
             lines: (dice.below(2) == 0).then_some(units),
@@ -97,29 +80,17 @@ fn wish(dice: &mut Dice, order_id: OrderId, round: u32) -> order::Command {
         },
         4 => order::Command::Edit(Edit {
             edit_id: EditId(id),
-            changes: vec![Change::SetQty {
-                line_id,
-                qty: qty + 2,
-            }],
+            changes: vec![Change::SetQty { line_id, qty: qty + 2 }],
             reason: "edit".into(),
         }),
         5 => order::Command::RequestReturn {
             return_id: ReturnId(derived(order_id.0, &format!("return/{}", round % 3))),
-            lines: vec![ReturnUnits {
-                line_id,
-                qty,
-                reason: "no".into(),
-            }],
+            lines: vec![ReturnUnits { line_id, qty, reason: "no".into() }],
         },
         6 => order::Command::ReceiveReturn {
             return_id: ReturnId(derived(order_id.0, &format!("return/{}", round % 3))),
             receipt: None,
-            lines: vec![ReceivedUnits {
-                line_id,
-                qty,
-                disposition: Disposition::Restock,
-                location: None,
-            }],
+            lines: vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }],
         },
         _ => order::Command::Complete,
     }

@@ -103,11 +103,7 @@ impl World {
         self.execute(id, &command)
     }
 
-    pub(super) fn order(
-        &mut self,
-        order_id: OrderId,
-        command: order::Command,
-    ) -> Result<(), String> {
+    pub(super) fn order(&mut self, order_id: OrderId, command: order::Command) -> Result<(), String> {
         self.send(Command::Order { order_id, command })
     }
 
@@ -116,20 +112,13 @@ impl World {
         for (order_id, order) in &self.orders {
             let payment = &self.payments.get(&saga::money::payment_of(*order_id));
             let nothing = payment::Payment::default();
-            let on_its_way = self
-                .open()
-                .iter()
-                .any(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
+            let on_its_way =
+                self.open().iter().any(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
             let none = crossing::Holdings::new();
             let owner = crossing::Owner::Order(*order_id);
             let held = self.holdings.get(&owner).unwrap_or(&none);
-            if let Err(broken) =
-                crossing::check(order, payment.unwrap_or(&nothing), held, on_its_way)
-            {
-                panic!(
-                    "{broken:?}\n{order:#?}\n{payment:#?}\n{held:#?}\n{}",
-                    self.story(order_id.0)
-                );
+            if let Err(broken) = crossing::check(order, payment.unwrap_or(&nothing), held, on_its_way) {
+                panic!("{broken:?}\n{order:#?}\n{payment:#?}\n{held:#?}\n{}", self.story(order_id.0));
             }
         }
     }
@@ -152,18 +141,12 @@ impl World {
     pub(super) fn open(&self) -> Vec<(&str, &Saga)> {
         let open = |running: &&Running| running.saga.state().ended.is_none();
         let sagas = self.sagas.iter().filter(|(_, running)| open(running));
-        sagas
-            .map(|((kind, _), running)| (kind.as_str(), &running.saga))
-            .collect()
+        sagas.map(|((kind, _), running)| (kind.as_str(), &running.saga)).collect()
     }
 
     pub(super) fn saga(&self, kind: &str) -> &Saga {
         let mut found = self.sagas.iter().filter(|((of, _), _)| of == kind);
-        &found
-            .next_back()
-            .unwrap_or_else(|| panic!("no {kind}"))
-            .1
-            .saga
+        &found.next_back().unwrap_or_else(|| panic!("no {kind}")).1.saga
     }
 
     pub(super) fn ends(&self, kind: &str) -> Vec<String> {
@@ -185,17 +168,13 @@ impl World {
 
     fn story_of_all(&self) -> String {
         let open = self.open();
-        let ids = open
-            .iter()
-            .map(|(_, saga)| saga.state().about.as_ref().unwrap().correlation);
+        let ids = open.iter().map(|(_, saga)| saga.state().about.as_ref().unwrap().correlation);
         ids.map(|id| self.story(id)).collect()
     }
 
     /// Does one thing; whether there was one.
     pub(super) fn step(&mut self) -> bool {
-        let lanes: Vec<_> = (0..self.commands.len())
-            .filter(|lane| !self.commands[*lane].is_empty())
-            .collect();
+        let lanes: Vec<_> = (0..self.commands.len()).filter(|lane| !self.commands[*lane].is_empty()).collect();
         let listen_first = lanes.is_empty() || self.dice.below(3) > 0;
         if listen_first && let Some(logged) = self.log.pop_front() {
             self.tell(&logged);
@@ -223,21 +202,13 @@ impl World {
             .filter(|running| running.saga.state().ended.is_none())
             .flat_map(|running| running.saga.state().timers.values().copied())
             .min();
-        let Some(next) = told
-            .into_iter()
-            .chain(timer)
-            .min()
-            .filter(|next| *next <= until)
-        else {
+        let Some(next) = told.into_iter().chain(timer).min().filter(|next| *next <= until) else {
             return false;
         };
         self.now = self.now.max(next);
         if let Some(at) = self.provider.iter().position(|(at, ..)| *at <= self.now) {
             let (_, payment_id, told) = self.provider.remove(at).unwrap();
-            let command = Command::Payment {
-                payment_id,
-                command: payment::Command::RecordOutcome(told),
-            };
+            let command = Command::Payment { payment_id, command: payment::Command::RecordOutcome(told) };
             let _refused = self.send(command);
             return true;
         }
@@ -258,11 +229,7 @@ impl World {
         for (due_at, key, timer) in due {
             let name = self.sagas[&key].saga.evidence(&timer);
             let evidence = name.map(|name| self.evidence(&name));
-            let trigger = Trigger::Due {
-                timer: &timer,
-                due_at,
-                evidence: evidence.as_ref(),
-            };
+            let trigger = Trigger::Due { timer: &timer, due_at, evidence: evidence.as_ref() };
             self.react(&key, trigger, self.now);
         }
     }
@@ -275,32 +242,17 @@ impl World {
             version: self.versions.get(name).copied().unwrap_or(0),
             payment: Arc::new(payment.clone()),
         });
-        Batch {
-            payment: seen,
-            ..Batch::default()
-        }
+        Batch { payment: seen, ..Batch::default() }
     }
 
     fn tell(&mut self, logged: &Logged) {
         let keys: Vec<_> = self.sagas.keys().cloned().collect();
         for key in keys {
-            let correlation = self.sagas[&key]
-                .saga
-                .state()
-                .about
-                .as_ref()
-                .unwrap()
-                .correlation;
-            let ours = self.sagas[&key]
-                .saga
-                .pending()
-                .iter()
-                .any(|(id, _)| *id == logged.batch.command_id);
+            let correlation = self.sagas[&key].saga.state().about.as_ref().unwrap().correlation;
+            let ours = self.sagas[&key].saga.pending().iter().any(|(id, _)| *id == logged.batch.command_id);
             let concerns = logged.batch.events.iter().any(|recorded| {
                 let stream = recorded.stream.parse::<Uuid>().ok();
-                stream.is_some_and(|id| {
-                    id == correlation || id == saga::money::payment_of(OrderId(correlation)).0
-                })
+                stream.is_some_and(|id| id == correlation || id == saga::money::payment_of(OrderId(correlation)).0)
             });
             if ours || concerns {
                 self.react(&key, Trigger::Recorded(&logged.batch), logged.at);
@@ -336,12 +288,7 @@ impl World {
         running.saga.evolve_all(&events);
         running.events.extend(events.iter().cloned());
         let again = running.saga.react(trigger, at);
-        assert_eq!(
-            again,
-            vec![],
-            "{key:?} reacts twice to {trigger:?}: {:#?}",
-            running.events
-        );
+        assert_eq!(again, vec![], "{key:?} reacts twice to {trigger:?}: {:#?}", running.events);
         let saga = running.saga.clone();
         self.ask(&saga, &events);
         if self.rough && self.dice.below(4) == 0 {
@@ -369,10 +316,7 @@ impl World {
             })
             .collect();
         let pending = saga.pending();
-        let letters: VecDeque<_> = pending
-            .into_iter()
-            .filter(|(id, _)| asked.contains(id))
-            .collect();
+        let letters: VecDeque<_> = pending.into_iter().filter(|(id, _)| asked.contains(id)).collect();
         assert_eq!(letters.len(), asked.len(), "what is asked for can be sent");
         if !letters.is_empty() {
             self.commands.push(letters);

@@ -10,23 +10,13 @@ pub(crate) async fn a_conflict_harms_no_other(backend: &impl Backend) {
     put(&*store, &taken, &["a"]).await;
     let pending: Vec<_> = (0..200)
         .map(|n| {
-            let stream = if n % 3 == 0 {
-                taken.clone()
-            } else {
-                stream(&format!("s{n}"))
-            };
-            (
-                n,
-                store.append(batch(vec![write(&stream, Expectation::NoStream, &["x"])])),
-            )
+            let stream = if n % 3 == 0 { taken.clone() } else { stream(&format!("s{n}")) };
+            (n, store.append(batch(vec![write(&stream, Expectation::NoStream, &["x"])])))
         })
         .collect();
     for (n, pending) in pending {
         match pending.await.unwrap() {
-            Outcome::Conflict {
-                actual: Some((1, _)),
-                ..
-            } => assert_eq!(n % 3, 0),
+            Outcome::Conflict { actual: Some((1, _)), .. } => assert_eq!(n % 3, 0),
             Outcome::Appended(_) => assert_ne!(n % 3, 0),
             other => panic!("{other:?}"),
         }
@@ -57,10 +47,8 @@ pub(crate) async fn what_rests_on_a_failed_batch_fails(backend: &impl Backend) {
     put(&*store, &one, &["there"]).await;
     // The first expects an event that is not there; the second expects the first's event, at the version that is there.
     let failing = batch(vec![write(&one, Expectation::NoStream, &["a"])]);
-    let resting = batch(vec![
-        write(&stream("two"), Expectation::NoStream, &["b"]),
-        write(&one, after(&failing, 1), &[]),
-    ]);
+    let resting =
+        batch(vec![write(&stream("two"), Expectation::NoStream, &["b"]), write(&one, after(&failing, 1), &[])]);
     let (failing, resting) = (store.append(failing), store.append(resting));
     assert!(matches!(failing.await.unwrap(), Outcome::Conflict { .. }));
     assert!(matches!(resting.await.unwrap(), Outcome::Conflict { stream, .. } if stream == one));
@@ -78,10 +66,7 @@ pub(crate) async fn of_many_writers_of_one_version_one_wins(backend: &impl Backe
                 let (store, one) = (store.clone(), one.clone());
                 tokio::spawn(async move {
                     let batch = batch(vec![write(&one, at, &["x"])]);
-                    let won = matches!(
-                        store.append(batch.clone()).await.unwrap(),
-                        Outcome::Appended(_)
-                    );
+                    let won = matches!(store.append(batch.clone()).await.unwrap(), Outcome::Appended(_));
                     won.then(|| after(&batch, round))
                 })
             })
@@ -129,19 +114,12 @@ pub(crate) async fn an_acknowledged_batch_precedes_what_is_sent_after_it(backend
     let store = backend.open().await;
     let mut before = 0;
     for n in 0..20 {
-        let mut batch = batch(vec![write(
-            &stream(&format!("s{n}")),
-            Expectation::NoStream,
-            &[],
-        )]);
+        let mut batch = batch(vec![write(&stream(&format!("s{n}")), Expectation::NoStream, &[])]);
         batch.writes[0].events = vec![event("x")];
         let receipt = appended(store.append(batch).await.unwrap());
         assert!(receipt.first_position > before);
         before = receipt.last_position;
-        assert!(
-            store.head().borrow().position >= before,
-            "what is acknowledged can be read"
-        );
+        assert!(store.head().borrow().position >= before, "what is acknowledged can be read");
     }
     store.close().await.unwrap();
 }

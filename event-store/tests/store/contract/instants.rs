@@ -18,10 +18,7 @@ pub(crate) async fn recorded_at_grows_whatever_the_clock_does(backend: &impl Bac
     store.close().await.unwrap();
     backend.clock().advance(-86_400 * SECOND);
     let store = backend.open().await;
-    assert!(
-        put(&*store, &stream("one"), &["x"]).await.recorded_at > last,
-        "also after a restart"
-    );
+    assert!(put(&*store, &stream("one"), &["x"]).await.recorded_at > last, "also after a restart");
     store.close().await.unwrap();
 }
 
@@ -32,30 +29,14 @@ pub(crate) async fn an_instant_has_the_last_position_before_it(backend: &impl Ba
         put(&*store, &stream("one"), &vec!["x"; n % 3 + 1]).await;
     }
     let records = log(&*store, &Filter::default(), 100).await;
-    assert_eq!(
-        store.position_at(records[0].recorded_at - 1).await.unwrap(),
-        0
-    );
+    assert_eq!(store.position_at(records[0].recorded_at - 1).await.unwrap(), 0);
     assert_eq!(store.position_at(i64::MIN).await.unwrap(), 0);
     for record in &records {
-        let last_then = records
-            .iter()
-            .rfind(|other| other.recorded_at == record.recorded_at)
-            .unwrap()
-            .position;
-        assert_eq!(
-            store.position_at(record.recorded_at).await.unwrap(),
-            last_then
-        );
-        assert_eq!(
-            store.position_at(record.recorded_at + 1).await.unwrap(),
-            last_then
-        );
+        let last_then = records.iter().rfind(|other| other.recorded_at == record.recorded_at).unwrap().position;
+        assert_eq!(store.position_at(record.recorded_at).await.unwrap(), last_then);
+        assert_eq!(store.position_at(record.recorded_at + 1).await.unwrap(), last_then);
     }
-    assert_eq!(
-        store.position_at(i64::MAX).await.unwrap(),
-        records.len() as u64
-    );
+    assert_eq!(store.position_at(i64::MAX).await.unwrap(), records.len() as u64);
     store.close().await.unwrap();
 }
 
@@ -82,9 +63,7 @@ pub(crate) async fn an_answered_instant_stays_answered(backend: &impl Backend) {
     store.close().await.unwrap();
 }
 
-pub(crate) async fn an_answered_instant_stays_answered_when_the_clock_is_set_back(
-    backend: &impl Backend,
-) {
+pub(crate) async fn an_answered_instant_stays_answered_when_the_clock_is_set_back(backend: &impl Backend) {
     let store = backend.open().await;
     put(&*store, &stream("one"), &["x"]).await;
     backend.clock().advance(60 * SECOND);

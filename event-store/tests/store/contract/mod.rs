@@ -128,36 +128,22 @@ pub(crate) fn event(text: &str) -> NewEvent {
 }
 
 pub(crate) fn write(stream: &StreamId, expected: Expectation, texts: &[&str]) -> StreamWrite {
-    StreamWrite {
-        stream: stream.clone(),
-        expected,
-        events: texts.iter().map(|text| event(text)).collect(),
-    }
+    StreamWrite { stream: stream.clone(), expected, events: texts.iter().map(|text| event(text)).collect() }
 }
 
 /// A batch under a new id.
 pub(crate) fn batch(writes: Vec<StreamWrite>) -> Batch {
-    Batch {
-        command_id: Uuid::now_v7(),
-        fingerprint: [7; 32],
-        writes,
-    }
+    Batch { command_id: Uuid::now_v7(), fingerprint: [7; 32], writes }
 }
 
 /// A batch under a key that a client chose.
 pub(crate) fn keyed(key: &str, writes: Vec<StreamWrite>) -> Batch {
-    Batch {
-        command_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()),
-        ..batch(writes)
-    }
+    Batch { command_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, key.as_bytes()), ..batch(writes) }
 }
 
 /// The expectation that the last event of the batch's first write will have been.
 pub(crate) fn after(batch: &Batch, version: u64) -> Expectation {
-    Expectation::At {
-        version,
-        event_id: batch.writes[0].events.last().unwrap().event_id,
-    }
+    Expectation::At { version, event_id: batch.writes[0].events.last().unwrap().event_id }
 }
 
 #[track_caller]
@@ -170,12 +156,7 @@ pub(crate) fn appended(outcome: Outcome) -> Receipt {
 
 /// Appends events to a stream, whatever is in it.
 pub(crate) async fn put(store: &dyn EventStore, stream: &StreamId, texts: &[&str]) -> Receipt {
-    appended(
-        store
-            .append(batch(vec![write(stream, Expectation::Any, texts)]))
-            .await
-            .unwrap(),
-    )
+    appended(store.append(batch(vec![write(stream, Expectation::Any, texts)])).await.unwrap())
 }
 
 /// The whole log, read in pages of `limit`.
@@ -193,9 +174,6 @@ pub(crate) async fn log(store: &dyn EventStore, filter: &Filter, limit: usize) -
 }
 
 pub(crate) async fn versions(store: &dyn EventStore, stream: &StreamId) -> Vec<u64> {
-    let records = store
-        .read_stream(stream, 1, Direction::Forwards, usize::MAX)
-        .await
-        .unwrap();
+    let records = store.read_stream(stream, 1, Direction::Forwards, usize::MAX).await.unwrap();
     records.iter().map(|record| record.version).collect()
 }

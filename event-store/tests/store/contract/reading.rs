@@ -28,18 +28,12 @@ pub(crate) async fn a_stream_is_read_from_both_ends(backend: &impl Backend) {
         (0, Direction::Backwards, 10, vec![]),
         (1, Direction::Forwards, 0, vec![]),
     ] {
-        let records = store
-            .read_stream(&one, from, direction, limit)
-            .await
-            .unwrap();
+        let records = store.read_stream(&one, from, direction, limit).await.unwrap();
         let found: Vec<_> = records.iter().map(|record| record.version).collect();
         assert_eq!(found, wanted, "{from} {direction:?} {limit}");
     }
     let (version, id) = store.stream_head(&one).await.unwrap().unwrap();
-    let last = store
-        .read_stream(&one, 5, Direction::Forwards, 1)
-        .await
-        .unwrap();
+    let last = store.read_stream(&one, 5, Direction::Forwards, 1).await.unwrap();
     assert_eq!((version, id), (5, last[0].event_id));
     store.close().await.unwrap();
 }
@@ -55,14 +49,8 @@ pub(crate) async fn a_stream_is_whole_wherever_its_parts_are_kept(backend: &impl
                 // Long enough for the store to move what it has to where it keeps it.
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
-            assert_eq!(
-                versions(&*store, &stream("one")).await,
-                (1..=length).collect::<Vec<_>>()
-            );
-            let last = store
-                .read_stream(&stream("one"), u64::MAX, Direction::Backwards, 7)
-                .await
-                .unwrap();
+            assert_eq!(versions(&*store, &stream("one")).await, (1..=length).collect::<Vec<_>>());
+            let last = store.read_stream(&stream("one"), u64::MAX, Direction::Backwards, 7).await.unwrap();
             assert_eq!(last.len() as u64, length.min(7));
             assert_eq!(last[0].version, length);
         }
@@ -76,15 +64,7 @@ pub(crate) async fn the_log_is_read_in_pages(backend: &impl Backend) {
         put(&*store, &stream(&format!("s{n}")), &["x"]).await;
     }
     let page = store.read_log(10, &Filter::default(), 7).await.unwrap();
-    assert_eq!(
-        (
-            page.records.len(),
-            page.records[0].position,
-            page.next,
-            page.head
-        ),
-        (7, 11, 17, 50)
-    );
+    assert_eq!((page.records.len(), page.records[0].position, page.next, page.head), (7, 11, 17, 50));
     let end = store.read_log(50, &Filter::default(), 7).await.unwrap();
     assert_eq!((end.records.len(), end.next, end.head), (0, 50, 50));
     let beyond = store.read_log(99, &Filter::default(), 7).await.unwrap();
@@ -102,18 +82,12 @@ pub(crate) async fn a_page_never_cuts_a_batch(backend: &impl Backend) {
     for limit in [1, 2, 3, 4, 7] {
         let mut after = 0;
         loop {
-            let page = store
-                .read_log(after, &Filter::default(), limit)
-                .await
-                .unwrap();
+            let page = store.read_log(after, &Filter::default(), limit).await.unwrap();
             let Some(last) = page.records.last() else {
                 break;
             };
             let receipt = store.command(last.command_id).await.unwrap().unwrap();
-            assert_eq!(
-                receipt.last_position, last.position,
-                "the page ends where the batch ends"
-            );
+            assert_eq!(receipt.last_position, last.position, "the page ends where the batch ends");
             assert_eq!(page.next, last.position);
             after = page.next;
         }
@@ -127,11 +101,8 @@ pub(crate) async fn a_filter_takes_only_what_it_wants(backend: &impl Backend) {
     for tenant in ["a", "b"] {
         for category in ["order", "stock", "payment"] {
             for kind in ["Placed", "Paid"] {
-                let mut batch = batch(vec![write(
-                    &StreamId::new(tenant, category, "x"),
-                    Expectation::Any,
-                    &["x", "y"],
-                )]);
+                let mut batch =
+                    batch(vec![write(&StreamId::new(tenant, category, "x"), Expectation::Any, &["x", "y"])]);
                 for event in &mut batch.writes[0].events {
                     event.kind = kind.into();
                 }
@@ -139,12 +110,7 @@ pub(crate) async fn a_filter_takes_only_what_it_wants(backend: &impl Backend) {
             }
         }
     }
-    let names = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect::<Vec<_>>()
-    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     for (tenants, categories, kinds, wanted) in [
         (vec![], vec![], vec![], 24),
         (vec!["a"], vec![], vec![], 12),
@@ -152,17 +118,9 @@ pub(crate) async fn a_filter_takes_only_what_it_wants(backend: &impl Backend) {
         (vec!["b"], vec!["order"], vec!["Paid"], 2),
         (vec!["c"], vec![], vec![], 0),
     ] {
-        let filter = Filter {
-            tenants: names(&tenants),
-            categories: names(&categories),
-            kinds: names(&kinds),
-        };
+        let filter = Filter { tenants: names(&tenants), categories: names(&categories), kinds: names(&kinds) };
         for limit in [1, 3, 100] {
-            assert_eq!(
-                log(&*store, &filter, limit).await.len(),
-                wanted,
-                "{filter:?}"
-            );
+            assert_eq!(log(&*store, &filter, limit).await.len(), wanted, "{filter:?}");
         }
     }
     store.close().await.unwrap();
@@ -175,10 +133,7 @@ pub(crate) async fn a_filter_that_wants_little_still_gets_to_the_end(backend: &i
         put(&*store, &stream("many"), &texts).await;
     }
     put(&*store, &StreamId::new("acme", "rare", "x"), &["y"]).await;
-    let filter = Filter {
-        categories: vec!["rare".into()],
-        ..Filter::default()
-    };
+    let filter = Filter { categories: vec!["rare".into()], ..Filter::default() };
     let found = log(&*store, &filter, 10).await;
     assert_eq!((found.len(), found[0].position), (1, 40_001));
     store.close().await.unwrap();
@@ -203,15 +158,7 @@ pub(crate) async fn the_head_moves_with_what_is_durable(backend: &impl Backend) 
 pub(crate) async fn an_empty_store_has_nothing(backend: &impl Backend) {
     let store = backend.open().await;
     assert_eq!(store.head().borrow().position, 0);
-    assert_eq!(
-        store
-            .read_log(0, &Filter::default(), 10)
-            .await
-            .unwrap()
-            .records
-            .len(),
-        0
-    );
+    assert_eq!(store.read_log(0, &Filter::default(), 10).await.unwrap().records.len(), 0);
     assert_eq!(store.stream_head(&stream("one")).await.unwrap(), None);
     assert!(versions(&*store, &stream("one")).await.is_empty());
     assert_eq!(store.position_at(store.now()).await.unwrap(), 0);
@@ -222,30 +169,15 @@ pub(crate) async fn an_empty_store_has_nothing(backend: &impl Backend) {
 pub(crate) async fn a_closed_store_takes_nothing(backend: &impl Backend) {
     let store = backend.open().await;
     let pending: Vec<_> = (0..100)
-        .map(|n| {
-            store.append(batch(vec![write(
-                &stream(&format!("s{n}")),
-                Expectation::NoStream,
-                &["x"],
-            )]))
-        })
+        .map(|n| store.append(batch(vec![write(&stream(&format!("s{n}")), Expectation::NoStream, &["x"])])))
         .collect();
     store.close().await.unwrap();
     for pending in pending {
         appended(pending.await.unwrap());
     }
-    let late = store
-        .append(batch(vec![write(
-            &stream("late"),
-            Expectation::NoStream,
-            &["x"],
-        )]))
-        .await;
+    let late = store.append(batch(vec![write(&stream("late"), Expectation::NoStream, &["x"])])).await;
     assert!(matches!(late, Err(Error::Closed)));
-    assert!(matches!(
-        store.command(Uuid::now_v7()).await,
-        Err(Error::Closed)
-    ));
+    assert!(matches!(store.command(Uuid::now_v7()).await, Err(Error::Closed)));
     assert!(store.read_log(0, &Filter::default(), 10).await.is_err());
     store.close().await.unwrap();
     let store = backend.open().await;
@@ -266,22 +198,13 @@ pub(crate) async fn the_incarnation_stays(backend: &impl Backend) {
 pub(crate) async fn a_snapshot_is_found_by_its_fold(backend: &impl Backend) {
     let store = backend.open().await;
     let one = stream("one");
-    let at = |fold, version| Snapshot {
-        fold,
-        version,
-        event_id: Uuid::now_v7(),
-        state: vec![fold as u8; 9].into(),
-    };
+    let at = |fold, version| Snapshot { fold, version, event_id: Uuid::now_v7(), state: vec![fold as u8; 9].into() };
     let (old, new, other) = (at(1, 5), at(1, 9), at(2, 3));
     for snapshot in [&new, &old, &other] {
         store.keep_snapshot(one.clone(), snapshot.clone());
     }
     for _ in 0..2 {
-        assert_eq!(
-            store.snapshot(&one, 1).await.unwrap(),
-            Some(new.clone()),
-            "an older one does not replace it"
-        );
+        assert_eq!(store.snapshot(&one, 1).await.unwrap(), Some(new.clone()), "an older one does not replace it");
         assert_eq!(store.snapshot(&one, 2).await.unwrap(), Some(other.clone()));
         assert_eq!(store.snapshot(&one, 3).await.unwrap(), None);
         assert_eq!(store.snapshot(&stream("two"), 1).await.unwrap(), None);

@@ -84,21 +84,9 @@ pub(super) enum Told {
 }
 
 enum Job {
-    Settle {
-        call: Call,
-        code: Option<String>,
-        at: Timestamp,
-        reply: oneshot::Sender<Told>,
-    },
-    Look {
-        call: Call,
-        reply: oneshot::Sender<Option<Told>>,
-    },
-    Count {
-        key: Uuid,
-        what: &'static str,
-        reply: oneshot::Sender<u32>,
-    },
+    Settle { call: Call, code: Option<String>, at: Timestamp, reply: oneshot::Sender<Told> },
+    Look { call: Call, reply: oneshot::Sender<Option<Told>> },
+    Count { key: Uuid, what: &'static str, reply: oneshot::Sender<u32> },
     Accounts(oneshot::Sender<rusqlite::Result<Vec<Account>>>),
     Entries(oneshot::Sender<rusqlite::Result<Vec<Entry>>>),
 }
@@ -133,9 +121,7 @@ impl Book {
         tx.execute_batch(SCHEMA)?;
         tx.commit()?;
         let (jobs, queue) = mpsc::channel(QUEUE);
-        thread::Builder::new()
-            .name("sandbox-book".into())
-            .spawn(move || write(db, queue))?;
+        thread::Builder::new().name("sandbox-book".into()).spawn(move || write(db, queue))?;
         Ok(Self(jobs))
     }
 
@@ -146,19 +132,8 @@ impl Book {
     }
 
     /// Decides a call, once; `None` if nobody can tell whether it did.
-    pub(super) async fn settle(
-        &self,
-        call: Call,
-        code: Option<String>,
-        at: Timestamp,
-    ) -> Option<Told> {
-        self.ask(|reply| Job::Settle {
-            call,
-            code,
-            at,
-            reply,
-        })
-        .await
+    pub(super) async fn settle(&self, call: Call, code: Option<String>, at: Timestamp) -> Option<Told> {
+        self.ask(|reply| Job::Settle { call, code, at, reply }).await
     }
 
     pub(super) async fn look(&self, call: Call) -> Option<Option<Told>> {
@@ -193,10 +168,7 @@ fn write_ahead(db: &Connection) -> Result<(), rusqlite::Error> {
     let begun = Instant::now();
     loop {
         match db.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && begun.elapsed() < PATIENCE =>
-            {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < PATIENCE => {
                 thread::sleep(Duration::from_millis(10));
             }
             done => return done,
@@ -234,12 +206,7 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
 fn run(db: &Connection, job: Job, counts: &mut Counts) -> rusqlite::Result<Option<Held>> {
     // Whoever does not wait for the answer any more has no use for it.
     Ok(match job {
-        Job::Settle {
-            call,
-            code,
-            at,
-            reply,
-        } => {
+        Job::Settle { call, code, at, reply } => {
             let told = settle(db, &call, code, at)?;
             Some(Box::new(move || drop(reply.send(told))))
         }
@@ -289,12 +256,7 @@ fn known(db: &Connection, call: &Call) -> rusqlite::Result<Option<Told>> {
     }))
 }
 
-fn settle(
-    db: &Connection,
-    call: &Call,
-    code: Option<String>,
-    at: Timestamp,
-) -> rusqlite::Result<Told> {
+fn settle(db: &Connection, call: &Call, code: Option<String>, at: Timestamp) -> rusqlite::Result<Told> {
     if let Some(told) = known(db, call)? {
         return Ok(told);
     }
@@ -347,8 +309,7 @@ fn move_money(db: &Connection, call: &Call) -> rusqlite::Result<Option<String>> 
     let verb = word(call.verb);
     let (amount, currency) = (call.amount.amount, call.amount.currency.code());
     let first = || (verb == "authorise").then(|| ([0; 4], currency.to_owned()));
-    let Some(([mut authorised, mut captured, mut refunded, mut voided], of)) = found.or_else(first)
-    else {
+    let Some(([mut authorised, mut captured, mut refunded, mut voided], of)) = found.or_else(first) else {
         return Ok(Some("no-such-payment".into()));
     };
     let held = authorised - captured - voided;
@@ -370,9 +331,7 @@ fn move_money(db: &Connection, call: &Call) -> rusqlite::Result<Option<String>> 
         _ => refunded += amount,
     }
     db.prepare_cached("INSERT OR REPLACE INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![
-            tenant, payment, currency, authorised, captured, refunded, voided
-        ])?;
+        .execute(params![tenant, payment, currency, authorised, captured, refunded, voided])?;
     Ok(None)
 }
 
@@ -398,8 +357,7 @@ fn entries(db: &Connection) -> rusqlite::Result<Vec<Entry>> {
 }
 
 fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let query =
-        "SELECT tenant, payment, currency, authorised, captured, refunded, voided FROM account";
+    let query = "SELECT tenant, payment, currency, authorised, captured, refunded, voided FROM account";
     db.prepare(query)?
         .query_map([], |row| {
             Ok(Account {

@@ -48,9 +48,7 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
 
 fn parse(what: &str) -> Option<Behaviour> {
     let (name, times) = match what.rsplit_once('-') {
-        Some((name, times)) if times.bytes().all(|b| b.is_ascii_digit()) => {
-            (name, Some(times.parse().ok()?))
-        }
+        Some((name, times)) if times.bytes().all(|b| b.is_ascii_digit()) => (name, Some(times.parse().ok()?)),
         _ => (what, None),
     };
     match (name, times) {
@@ -68,30 +66,16 @@ fn parse(what: &str) -> Option<Behaviour> {
 
 #[test]
 fn the_table_is_what_is_done() {
-    let capture = Verb::Capture {
-        capture_id: Default::default(),
-    };
+    let capture = Verb::Capture { capture_id: Default::default() };
     for (instrument, verb, expected) in [
         ("sandbox:approve", Verb::Authorise, Behaviour::Approve),
         ("sandbox:decline", Verb::Authorise, Behaviour::Decline),
         ("sandbox:decline", capture, Behaviour::Approve),
-        (
-            "sandbox:timeout-after-charge",
-            Verb::Authorise,
-            Behaviour::Timeout,
-        ),
+        ("sandbox:timeout-after-charge", Verb::Authorise, Behaviour::Timeout),
         ("sandbox:capture-declines", capture, Behaviour::Decline),
-        (
-            "sandbox:capture-declines",
-            Verb::Authorise,
-            Behaviour::Approve,
-        ),
+        ("sandbox:capture-declines", Verb::Authorise, Behaviour::Approve),
         ("sandbox:late, capture-timeout", capture, Behaviour::Timeout),
-        (
-            "sandbox:late, capture-timeout",
-            Verb::Authorise,
-            Behaviour::Late,
-        ),
+        ("sandbox:late, capture-timeout", Verb::Authorise, Behaviour::Late),
         ("sandbox:void-flaky-5", Verb::Void, Behaviour::Flaky(5)),
         ("sandbox:busy", Verb::Authorise, Behaviour::Busy(2)),
         ("sandbox:dark", Verb::Authorise, Behaviour::Dark(3)),

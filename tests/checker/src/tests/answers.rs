@@ -6,10 +6,7 @@ use crate::Invariant::{I1, I2, I3, I6, I10, I32};
 use crate::{Answer, Call, Stands};
 
 fn again(answer: &Answer) -> Answer {
-    Answer {
-        replayed: true,
-        ..answer.clone()
-    }
+    Answer { replayed: true, ..answer.clone() }
 }
 
 /// A run with one acknowledged command that is answered as `change` says.
@@ -28,10 +25,7 @@ async fn answered(change: impl FnOnce(&mut Answer)) -> crate::Report {
 async fn i1_an_acknowledged_command_is_missing() {
     let given = Given::new();
     let answer = given.done("a", "one", "o1", 1).await;
-    let missing = Answer {
-        versions: vec![],
-        ..answer
-    };
+    let missing = Answer { versions: vec![], ..answer };
     given.history.invoke("a", call("two")).ok(missing);
     let report = given.check().await;
     only(&report, I1, 1);
@@ -58,9 +52,7 @@ async fn i1_an_acknowledged_command_is_there_twice() {
     let given = Given::new();
     given.done("a", "one", "o1", 1).await;
     given.done("a", "two", "o2", 1).await;
-    let twice = Doctored::of(&given)
-        .await
-        .with_copy(0, |copy| copy.version = 2);
+    let twice = Doctored::of(&given).await.with_copy(0, |copy| copy.version = 2);
     only(&given.check_against(&twice).await, I1, 1);
 }
 
@@ -69,11 +61,7 @@ async fn i1_an_acknowledged_command_is_on_record_as_refused() {
     let given = Given::new();
     let invocation = given.history.invoke("a", call("one"));
     let refusal = given.refused("one", "o1", 0).await;
-    invocation.ok(Answer {
-        status: 200,
-        code: None,
-        ..refusal
-    });
+    invocation.ok(Answer { status: 200, code: None, ..refusal });
     only(&given.check().await, I1, 1);
 }
 
@@ -83,11 +71,7 @@ async fn i2_a_refused_command_left_events() {
         let given = Given::new();
         let invocation = given.history.invoke("a", call("one"));
         given.wrote("one", "o1", 1).await;
-        invocation.refused(Answer {
-            status: 409,
-            position,
-            ..Answer::default()
-        });
+        invocation.refused(Answer { status: 409, position, ..Answer::default() });
         only(&given.check().await, I2, 1);
     }
 }
@@ -96,21 +80,13 @@ async fn i2_a_refused_command_left_events() {
 async fn i2_a_refusal_on_record_is_missing_or_says_something_else() {
     let given = Given::new();
     given.done("a", "one", "o1", 1).await;
-    given.history.invoke("a", call("two")).refused(Answer {
-        status: 409,
-        position: Some(2),
-        ..Answer::default()
-    });
+    given.history.invoke("a", call("two")).refused(Answer { status: 409, position: Some(2), ..Answer::default() });
     only(&given.check().await, I2, 1);
 
     let given = Given::new();
     let invocation = given.history.invoke("a", call("one"));
     let refusal = given.refused("one", "o1", 0).await;
-    invocation.refused(Answer {
-        code: Some("on-hold".into()),
-        position: Some(9),
-        ..refusal
-    });
+    invocation.refused(Answer { code: Some("on-hold".into()), position: Some(9), ..refusal });
     only(&given.check().await, I2, 2);
 }
 
@@ -130,9 +106,7 @@ async fn i3_an_unknown_outcome_took_effect_twice() {
     let lost = given.history.invoke("a", call("two"));
     given.wrote("two", "o2", 1).await;
     drop(lost);
-    let twice = Doctored::of(&given)
-        .await
-        .with_copy(1, |copy| copy.version = 2);
+    let twice = Doctored::of(&given).await.with_copy(1, |copy| copy.version = 2);
     only(&given.check_against(&twice).await, I3, 1);
 }
 
@@ -150,9 +124,7 @@ async fn i3_a_command_of_nobody_took_effect_twice() {
     let given = Given::new();
     given.done("a", "one", "o1", 1).await;
     given.wrote("of a saga", "o2", 1).await;
-    let twice = Doctored::of(&given)
-        .await
-        .with_copy(1, |copy| copy.version = 2);
+    let twice = Doctored::of(&given).await.with_copy(1, |copy| copy.version = 2);
     only(&given.check_against(&twice).await, I3, 1);
 }
 
@@ -160,9 +132,7 @@ async fn i3_a_command_of_nobody_took_effect_twice() {
 async fn i6_a_command_changed_another_version_than_it_was_to() {
     let given = Given::new();
     given.done("a", "one", "o1", 3).await;
-    let stale = given
-        .history
-        .invoke("a", call("two").expecting(order("o1"), 2));
+    let stale = given.history.invoke("a", call("two").expecting(order("o1"), 2));
     let answer = given.wrote("two", "o1", 1).await;
     stale.ok(answer);
     only(&given.check().await, I6, 1);
@@ -237,11 +207,7 @@ async fn i32_two_requests_are_answered_under_one_key() {
 
 #[tokio::test]
 async fn i32_a_key_is_taken_by_nothing() {
-    let reused = || Answer {
-        status: 422,
-        code: Some("idempotency-key-reused".into()),
-        ..Answer::default()
-    };
+    let reused = || Answer { status: 422, code: Some("idempotency-key-reused".into()), ..Answer::default() };
     let given = Given::new();
     given.done("a", "one", "o1", 1).await;
     given.history.invoke("a", call("two")).refused(reused());
@@ -265,18 +231,9 @@ async fn i32_two_waits_for_one_verdict_are_told_different_things() {
         body: body.to_vec(),
         ..again(&first)
     };
-    given
-        .history
-        .invoke("a", call("one"))
-        .ok(later(b"confirmed"));
-    given
-        .history
-        .invoke("b", call("one"))
-        .ok(later(b"confirmed"));
+    given.history.invoke("a", call("one")).ok(later(b"confirmed"));
+    given.history.invoke("b", call("one")).ok(later(b"confirmed"));
     given.check().await.assert_green();
-    given
-        .history
-        .invoke("b", call("one"))
-        .ok(later(b"rejected"));
+    given.history.invoke("b", call("one")).ok(later(b"rejected"));
     only(&given.check().await, I32, 1);
 }

@@ -25,17 +25,8 @@ pub(super) struct Doctored {
 impl Doctored {
     /// The store's own records, so far.
     pub(super) async fn of(given: &Given) -> Self {
-        let page = given
-            .store
-            .read_log(0, &Filter::default(), 10_000)
-            .await
-            .unwrap();
-        Self {
-            inner: Arc::clone(&given.store),
-            records: page.records,
-            head: page.head,
-            damaged: false,
-        }
+        let page = given.store.read_log(0, &Filter::default(), 10_000).await.unwrap();
+        Self { inner: Arc::clone(&given.store), records: page.records, head: page.head, damaged: false }
     }
 
     /// Chains what is there anew, and ends the log where it ends: whoever changed it took care that the hashes fit.
@@ -89,10 +80,7 @@ impl EventStore for Doctored {
 
     async fn read_log(&self, after: Position, _: &Filter, limit: usize) -> Result<Page, Error> {
         if self.damaged {
-            return Err(Error::Damaged {
-                position: 1,
-                what: "it says so itself".into(),
-            });
+            return Err(Error::Damaged { position: 1, what: "it says so itself".into() });
         }
         let records: Vec<Record> = self
             .records
@@ -101,11 +89,7 @@ impl EventStore for Doctored {
             .take(limit)
             .cloned()
             .collect();
-        Ok(Page {
-            next: records.last().map_or(after, |record| record.position),
-            records,
-            head: self.head,
-        })
+        Ok(Page { next: records.last().map_or(after, |record| record.position), records, head: self.head })
     }
 
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
@@ -124,12 +108,7 @@ impl EventStore for Doctored {
         self.inner.now()
     }
 
-    async fn acquire(
-        &self,
-        key: &ConsumerKey,
-        owner: &str,
-        lease_us: Micros,
-    ) -> Result<Option<ConsumerRow>, Error> {
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         self.inner.acquire(key, owner, lease_us).await
     }
 

@@ -38,19 +38,11 @@ impl Given {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(Options::new(folder.path())).unwrap();
-        Self {
-            history: History::new(),
-            store,
-            _folder: folder,
-        }
+        Self { history: History::new(), store, _folder: folder }
     }
 
     async fn append(&self, key: &str, writes: Vec<StreamWrite>) -> Receipt {
-        let batch = Batch {
-            command_id: id(key),
-            fingerprint: [7; 32],
-            writes,
-        };
+        let batch = Batch { command_id: id(key), fingerprint: [7; 32], writes };
         match self.store.append(batch).await.unwrap() {
             Outcome::Appended(receipt) => receipt,
             other => panic!("{other:?}"),
@@ -60,14 +52,8 @@ impl Given {
     /// What a command of this key writes: so many events to an order.
     pub(super) async fn wrote(&self, key: &str, stream: &str, events: usize) -> Answer {
         let stream = order(stream);
-        let events = (0..events)
-            .map(|number| event("OrderNoted", format!("{{\"number\":{number}}}")))
-            .collect();
-        let write = StreamWrite {
-            stream: stream.clone(),
-            expected: self.now(&stream).await,
-            events,
-        };
+        let events = (0..events).map(|number| event("OrderNoted", format!("{{\"number\":{number}}}"))).collect();
+        let write = StreamWrite { stream: stream.clone(), expected: self.now(&stream).await, events };
         let receipt = self.append(key, vec![write]).await;
         Answer {
             status: 200,
@@ -100,13 +86,7 @@ impl Given {
     }
 
     /// A command that takes effect and is acknowledged.
-    pub(super) async fn done(
-        &self,
-        client: &str,
-        key: &str,
-        stream: &str,
-        events: usize,
-    ) -> Answer {
+    pub(super) async fn done(&self, client: &str, key: &str, stream: &str, events: usize) -> Answer {
         let invocation = self.history.invoke(client, call(key));
         let answer = self.wrote(key, stream, events).await;
         invocation.ok(answer.clone());

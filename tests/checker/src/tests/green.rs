@@ -5,12 +5,7 @@ use super::given::{Given, TENANT, call, order};
 use crate::{Answer, Call, Counts, History, Stands, check};
 
 fn plain(status: u16, code: &str) -> Answer {
-    Answer {
-        status,
-        code: Some(code.into()),
-        body: code.into(),
-        ..Answer::default()
-    }
+    Answer { status, code: Some(code.into()), body: code.into(), ..Answer::default() }
 }
 
 #[tokio::test]
@@ -24,43 +19,25 @@ async fn a_run_of_every_kind_of_outcome_is_green() {
     let no = given.refused("refused", "o1", 2).await;
     assert!(refusal.answered(no.clone()));
     let again = history.invoke("b", call("refused"));
-    assert!(again.answered(Answer {
-        replayed: true,
-        ..no
-    }));
+    assert!(again.answered(Answer { replayed: true, ..no }));
 
     // Not on record; then the key for what it should have been.
     let malformed = Call::keyed(TENANT, "two", "two, malformed", &[b"oops"]);
-    assert!(
-        history
-            .invoke("a", malformed.clone())
-            .answered(plain(400, "malformed-body"))
-    );
+    assert!(history.invoke("a", malformed.clone()).answered(plain(400, "malformed-body")));
     let yes = given.done("a", "two", "o1", 1).await;
-    assert!(
-        history
-            .invoke("a", malformed)
-            .answered(plain(422, "idempotency-key-reused"))
-    );
+    assert!(history.invoke("a", malformed).answered(plain(422, "idempotency-key-reused")));
 
     // Unknown, written, and resolved by asking again; the other way round; and never resolved.
     let lost = history.invoke("b", call("three"));
     let three = given.wrote("three", "o2", 3).await;
     assert!(!lost.answered(plain(503, "outcome-unknown")));
     let retry = history.invoke("b", call("three"));
-    assert!(retry.answered(Answer {
-        replayed: true,
-        ..three.clone()
-    }));
+    assert!(retry.answered(Answer { replayed: true, ..three.clone() }));
     drop(history.invoke("b", call("four")));
     given.done("b", "four", "o2", 1).await;
     history.invoke("b", call("five")).unknown("cut");
     given.wrote("five", "o2", 1).await;
-    assert!(
-        !history
-            .invoke("b", call("six"))
-            .answered(plain(409, "request-in-progress"))
-    );
+    assert!(!history.invoke("b", call("six")).answered(plain(409, "request-in-progress")));
 
     // The verdict that was waited for stands further on than the commit.
     let waiting = Call::keyed(TENANT, "two", "two", &[b"two"]);
@@ -78,9 +55,7 @@ async fn a_run_of_every_kind_of_outcome_is_green() {
     let asked = given.done("a", "seven", "o1", 1).await;
     let read = history.read("a", order("o1"), asked.position);
     read.showed(4, asked.position);
-    history
-        .read("a", order("nothing"), asked.position)
-        .absent(None);
+    history.read("a", order("nothing"), asked.position).absent(None);
     drop(history.read("a", order("o1"), None));
 
     let log = Doctored::of(&given).await.records;
@@ -148,9 +123,7 @@ async fn clients_at_the_same_time_are_recorded_whole() {
             tokio::spawn(async move {
                 for turn in 0..25 {
                     let (client, stream) = (format!("c{number}"), format!("o{number}"));
-                    given
-                        .done(&client, &format!("{number}-{turn}"), &stream, 1 + turn % 3)
-                        .await;
+                    given.done(&client, &format!("{number}-{turn}"), &stream, 1 + turn % 3).await;
                 }
             })
         })

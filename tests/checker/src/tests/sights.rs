@@ -43,16 +43,10 @@ async fn i9_another_record_is_where_one_was_seen() {
 #[tokio::test]
 async fn i9_a_read_showed_what_the_log_does_not_have() {
     let given = given().await;
-    given
-        .history
-        .read("a", order("o1"), None)
-        .showed(4, Some(3));
+    given.history.read("a", order("o1"), None).showed(4, Some(3));
     only(&given.check().await, I9, 1);
     let given = super::sights::given().await;
-    given
-        .history
-        .read("a", order("o1"), None)
-        .showed(3, Some(5));
+    given.history.read("a", order("o1"), None).showed(3, Some(5));
     only(&given.check().await, I9, 1);
 }
 

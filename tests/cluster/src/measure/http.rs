@@ -6,12 +6,7 @@ use std::net::TcpStream;
 use anyhow::bail;
 
 /// The answer, if it says that all is well.
-pub(super) fn request(
-    address: &str,
-    method: &str,
-    path: &str,
-    body: Option<&str>,
-) -> anyhow::Result<String> {
+pub(super) fn request(address: &str, method: &str, path: &str, body: Option<&str>) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let body = body.unwrap_or_default();
     let length = body.len();
@@ -25,19 +20,11 @@ pub(super) fn request(
     if status.starts_with('2') {
         return Ok(answer);
     }
-    bail!(
-        "{method} {path}: {}",
-        answer.lines().next().unwrap_or_default()
-    )
+    bail!("{method} {path}: {}", answer.lines().next().unwrap_or_default())
 }
 
 /// A header of an answer.
 pub(super) fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = answer.lines().map_while(|line| {
-        line.split_once(": ")
-            .or((!line.is_empty()).then_some((line, "")))
-    });
-    lines
-        .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value)
+    let mut lines = answer.lines().map_while(|line| line.split_once(": ").or((!line.is_empty()).then_some((line, ""))));
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

@@ -18,22 +18,13 @@ const CLIENTS: u64 = 96;
 const SKUS: usize = 1_000;
 
 /// Orders per second on both systems, in turn.
-pub(super) fn orders(
-    cluster: &Cluster,
-    options: &Options,
-    plan: &Plan,
-) -> anyhow::Result<Vec<Value>> {
+pub(super) fn orders(cluster: &Cluster, options: &Options, plan: &Plan) -> anyhow::Result<Vec<Value>> {
     let name = &cluster.replicas("command-api")?[0];
     let url = cluster.url(name);
     for number in 0..SKUS {
         // As `bench` fills its own store.
         let path = format!("/v1/stock/BENCH-{number:04}/receipts");
-        request(
-            &cluster.address(name),
-            "POST",
-            &path,
-            Some(r#"{"qty":1000000}"#),
-        )?;
+        request(&cluster.address(name), "POST", &path, Some(r#"{"qty":1000000}"#))?;
     }
     let mut runs = Vec::new();
     for connections in &plan.connections {
@@ -62,12 +53,7 @@ pub(super) fn orders(
 pub(super) fn lag(cluster: &Cluster, rate: f64, seconds: u64) -> anyhow::Result<Value> {
     let commands = cluster.address(&cluster.replicas("command-api")?[0]);
     let queries = cluster.address(&cluster.replicas("query-api")?[0]);
-    request(
-        &commands,
-        "POST",
-        "/v1/stock/LAG/receipts",
-        Some(r#"{"qty":1000000}"#),
-    )?;
+    request(&commands, "POST", "/v1/stock/LAG/receipts", Some(r#"{"qty":1000000}"#))?;
     let sent = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let threads: Vec<_> = (0..CLIENTS)
@@ -94,11 +80,7 @@ pub(super) fn lag(cluster: &Cluster, rate: f64, seconds: u64) -> anyhow::Result<
         .collect();
     let mut times = Vec::new();
     for thread in threads {
-        times.extend(
-            thread
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client failed"))??,
-        );
+        times.extend(thread.join().map_err(|_| anyhow::anyhow!("a client failed"))??);
     }
     times.sort();
     let of = |share: f64| {

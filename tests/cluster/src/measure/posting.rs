@@ -21,23 +21,12 @@ const WRITERS: [&str; 5] = ["command-api", "ordering", "inventory", "payments", 
 
 /// Copies an embedded store's log into the cluster's empty database, and has it published.
 pub(super) fn copy(cluster: &mut Cluster, options: &Options, from: &str) -> anyhow::Result<Value> {
-    for role in WRITERS
-        .into_iter()
-        .chain(["relay", "projections", "query-api"])
-    {
+    for role in WRITERS.into_iter().chain(["relay", "projections", "query-api"]) {
         end(cluster, role)?;
     }
     let begun = Instant::now();
     let output = Command::new(&options.daybook)
-        .args([
-            "--output",
-            "json",
-            "copy",
-            "--from",
-            from,
-            "--to",
-            &store(cluster)?,
-        ])
+        .args(["--output", "json", "copy", "--from", from, "--to", &store(cluster)?])
         .output()?;
     if !output.status.success() {
         bail!("copy: {}", String::from_utf8_lossy(&output.stderr));
@@ -64,11 +53,7 @@ pub(super) fn copy(cluster: &mut Cluster, options: &Options, from: &str) -> anyh
 }
 
 /// Posts the whole log to empty read models, once for each number of processes and each delay. Nobody writes to the log meanwhile.
-pub(super) fn post_all(
-    cluster: &mut Cluster,
-    options: &Options,
-    plan: &Plan,
-) -> anyhow::Result<Vec<Value>> {
+pub(super) fn post_all(cluster: &mut Cluster, options: &Options, plan: &Plan) -> anyhow::Result<Vec<Value>> {
     for role in WRITERS.into_iter().chain(["projections", "query-api"]) {
         end(cluster, role)?;
     }
@@ -81,42 +66,27 @@ pub(super) fn post_all(
     Ok(posting)
 }
 
-fn post(
-    cluster: &Cluster,
-    options: &Options,
-    workers: usize,
-    delay: Option<Duration>,
-) -> anyhow::Result<Value> {
+fn post(cluster: &Cluster, options: &Options, workers: usize, delay: Option<Duration>) -> anyhow::Result<Value> {
     let queries = cluster.replicas("query-api")?;
     let mut environment = cluster.environment(&queries[0])?;
     let url = environment["DAYBOOK_PROJECTIONS__URL"].clone();
     sql(&url, "DROP SCHEMA IF EXISTS daybook_read CASCADE")?;
     if let Some(delay) = delay {
-        environment.insert(
-            "DAYBOOK_PROJECTIONS__URL".into(),
-            slow::commits(&url, delay)?,
-        );
+        environment.insert("DAYBOOK_PROJECTIONS__URL".into(), slow::commits(&url, delay)?);
     }
     let head = head(cluster)?;
     let (begun, machine) = (Instant::now(), Machine::now()?);
     let mut children = Vec::new();
     for number in 0..workers {
-        let log = cluster
-            .folder()
-            .join("logs")
-            .join(format!("worker-{number}.log"));
+        let log = cluster.folder().join("logs").join(format!("worker-{number}.log"));
         let log = std::fs::File::create(log)?;
-        environment.insert(
-            "DAYBOOK_HTTP__LISTEN".into(),
-            format!("127.0.0.1:{}", servers::free_port()),
-        );
+        environment.insert("DAYBOOK_HTTP__LISTEN".into(), format!("127.0.0.1:{}", servers::free_port()));
         let mut command = Command::new(&options.daybook);
         command.env_clear().envs(&environment);
         command.args(["serve", "--roles", "projections"]);
         children.push(command.stdout(log.try_clone()?).stderr(log).spawn()?);
     }
-    let lowest =
-        "SELECT coalesce(min(position), 0) FROM daybook_read.checkpoint WHERE slot = 'live'";
+    let lowest = "SELECT coalesce(min(position), 0) FROM daybook_read.checkpoint WHERE slot = 'live'";
     // The schema is not there at first.
     let position = || sql(&url, lowest).ok().and_then(|text| text.parse().ok());
     while position().unwrap_or(0_u64) < head {
@@ -127,10 +97,7 @@ fn post(
     }
     let seconds = begun.elapsed().as_secs_f64();
     let busy = Machine::now()?.busy_since(&machine);
-    let shares: Vec<_> = children
-        .iter()
-        .map(|child| spent(child.id()) / seconds)
-        .collect();
+    let shares: Vec<_> = children.iter().map(|child| spent(child.id()) / seconds).collect();
     for child in children {
         stop(child)?;
     }
@@ -151,8 +118,7 @@ pub(super) fn compare(cluster: &Cluster, options: &Options, from: &str) -> anyho
         .envs(cluster.environment(&queries[0])?)
         .args(["--output", "json", "verify", "--against", folder])
         .output()?;
-    serde_json::from_slice(&output.stdout)
-        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Waits until a query-api says that no read model is behind.
@@ -185,9 +151,7 @@ fn end(cluster: &Cluster, role: &str) -> anyhow::Result<()> {
 
 /// Asks a process to end, so that it gives its leases back and the next ones need not wait for them.
 fn stop(mut child: Child) -> anyhow::Result<()> {
-    Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()?;
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
     let begun = Instant::now();
     while child.try_wait()?.is_none() {
         if begun.elapsed() > END_WITHIN {
@@ -208,24 +172,12 @@ fn head(cluster: &Cluster) -> anyhow::Result<u64> {
 /// The owner's address of the log's database.
 fn store(cluster: &Cluster) -> anyhow::Result<String> {
     let mut environment = cluster.environment("migrate")?;
-    environment
-        .remove("DAYBOOK_STORE__URL")
-        .context("no database")
+    environment.remove("DAYBOOK_STORE__URL").context("no database")
 }
 
 fn sql(url: &str, text: &str) -> anyhow::Result<String> {
     let output = Command::new(servers::postgres::programs().join("psql"))
-        .args([
-            "-X",
-            "-q",
-            "-tA",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            url,
-            "-c",
-            text,
-        ])
+        .args(["-X", "-q", "-tA", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", text])
         .output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
@@ -240,11 +192,7 @@ const TICKS: f64 = 100.0;
 fn spent(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let rest = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = |at| {
-        rest.split_whitespace()
-            .nth(at)
-            .and_then(|text| text.parse::<f64>().ok())
-    };
+    let ticks = |at| rest.split_whitespace().nth(at).and_then(|text| text.parse::<f64>().ok());
     (ticks(11).unwrap_or(0.0) + ticks(12).unwrap_or(0.0)) / TICKS
 }
 
@@ -258,16 +206,10 @@ impl Machine {
     fn now() -> anyhow::Result<Self> {
         let stat = std::fs::read_to_string("/proc/stat")?;
         let first = stat.lines().next().unwrap_or_default();
-        let ticks: Vec<f64> = first
-            .split_whitespace()
-            .filter_map(|text| text.parse().ok())
-            .collect();
+        let ticks: Vec<f64> = first.split_whitespace().filter_map(|text| text.parse().ok()).collect();
         // user, nice, system, idle, iowait, irq, softirq
         let busy = [0, 1, 2, 5, 6].iter().filter_map(|at| ticks.get(*at)).sum();
-        Ok(Self {
-            busy,
-            at: Instant::now(),
-        })
+        Ok(Self { busy, at: Instant::now() })
     }
 
     /// How many processors were busy since then, on average.

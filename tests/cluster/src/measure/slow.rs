@@ -63,11 +63,8 @@ mod tests {
         });
         let delay = Duration::from_millis(500);
         let url = commits(&format!("postgres://user@{host}/name"), delay).expect("an address");
-        let own = url
-            .strip_prefix("postgres://user@")
-            .and_then(|url| url.strip_suffix("/name"));
-        let mut stream =
-            TcpStream::connect(own.expect("the same but for the host")).expect("a way");
+        let own = url.strip_prefix("postgres://user@").and_then(|url| url.strip_suffix("/name"));
+        let mut stream = TcpStream::connect(own.expect("the same but for the host")).expect("a way");
         let mut times = Vec::new();
         for text in [&b"Q\0\0\0\x0aBEGIN\0"[..], b"Q\0\0\0\x0bCOMMIT\0"] {
             let begun = Instant::now();

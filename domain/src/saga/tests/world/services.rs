@@ -11,12 +11,7 @@ impl World {
         let decided = self.decide(command);
         let (events, result) = match decided {
             Err((class, code, details)) => {
-                let verdict = Verdict::Refused {
-                    class,
-                    message: code.clone(),
-                    code: code.clone(),
-                    details,
-                };
+                let verdict = Verdict::Refused { class, message: code.clone(), code: code.clone(), details };
                 (vec![settled(id, verdict)], Err(code))
             }
             Ok(events) if events.is_empty() => (vec![settled(id, Verdict::NothingToDo)], Ok(())),
@@ -30,33 +25,17 @@ impl World {
     fn decide(
         &self,
         command: &Command,
-    ) -> Result<
-        Vec<(StreamName, Event)>,
-        (
-            crate::Class,
-            String,
-            serde_json::Map<String, serde_json::Value>,
-        ),
-    > {
+    ) -> Result<Vec<(StreamName, Event)>, (crate::Class, String, serde_json::Map<String, serde_json::Value>)> {
         fn ask<A: Aggregate>(
             state: Option<&A>,
             stream: StreamName,
             command: &A::Command,
             wrap: fn(A::Event) -> Event,
-        ) -> Result<
-            Vec<(StreamName, Event)>,
-            (
-                crate::Class,
-                String,
-                serde_json::Map<String, serde_json::Value>,
-            ),
-        > {
+        ) -> Result<Vec<(StreamName, Event)>, (crate::Class, String, serde_json::Map<String, serde_json::Value>)>
+        {
             let nothing = A::default();
             match state.unwrap_or(&nothing).decide(command) {
-                Ok(events) => Ok(events
-                    .into_iter()
-                    .map(|it| (stream.clone(), wrap(it)))
-                    .collect()),
+                Ok(events) => Ok(events.into_iter().map(|it| (stream.clone(), wrap(it))).collect()),
                 Err(refusal) => {
                     let details = match serde_json::to_value(&refusal) {
                         Ok(serde_json::Value::Object(details)) => details,
@@ -67,21 +46,12 @@ impl World {
             }
         }
         match command {
-            Command::Order { order_id, command } => ask(
-                self.orders.get(order_id),
-                stream::order(*order_id),
-                command,
-                Event::Order,
-            ),
-            Command::Payment {
-                payment_id,
-                command,
-            } => ask(
-                self.payments.get(payment_id),
-                stream::payment(*payment_id),
-                command,
-                Event::Payment,
-            ),
+            Command::Order { order_id, command } => {
+                ask(self.orders.get(order_id), stream::order(*order_id), command, Event::Order)
+            }
+            Command::Payment { payment_id, command } => {
+                ask(self.payments.get(payment_id), stream::payment(*payment_id), command, Event::Payment)
+            }
             Command::Inventory { reservation, stock } => {
                 let mut events = Vec::new();
                 if let Some((id, command)) = reservation {
@@ -102,11 +72,7 @@ impl World {
     fn record(&mut self, command_id: Uuid, events: Vec<(StreamName, Event)>) {
         self.now = Timestamp::from_micros(self.now.micros() + 1);
         let mut logged = Logged {
-            batch: Batch {
-                command_id,
-                events: Vec::new(),
-                payment: None,
-            },
+            batch: Batch { command_id, events: Vec::new(), payment: None },
             event_ids: Vec::new(),
             at: self.now,
             orders: Vec::new(),
@@ -119,24 +85,13 @@ impl World {
             if let Event::Payment(event) = &event {
                 let payment_id: PaymentId = name.id.parse().unwrap();
                 self.ask_provider(payment_id, event);
-                logged.batch.payment = Some(PaymentSeen {
-                    payment_id,
-                    version,
-                    payment: Arc::new(self.payments[&payment_id].clone()),
-                });
+                logged.batch.payment =
+                    Some(PaymentSeen { payment_id, version, payment: Arc::new(self.payments[&payment_id].clone()) });
             }
             let order = name.id.parse().ok().map(OrderId);
-            logged
-                .orders
-                .push(order.and_then(|id| self.orders.get(&id).cloned()));
-            logged
-                .event_ids
-                .push(derived(Uuid::nil(), &format!("{name:?}/{version}")));
-            logged.batch.events.push(Recorded {
-                stream: name.id.as_str().into(),
-                version,
-                event,
-            });
+            logged.orders.push(order.and_then(|id| self.orders.get(&id).cloned()));
+            logged.event_ids.push(derived(Uuid::nil(), &format!("{name:?}/{version}")));
+            logged.batch.events.push(Recorded { stream: name.id.as_str().into(), version, event });
         }
         self.check_each();
         self.log.push_back(logged);
@@ -153,19 +108,9 @@ impl World {
                 self.payments.entry(id).or_default().evolve(event);
             }
             Event::Stock(event) => {
-                self.stocks
-                    .entry(name.id.clone())
-                    .or_default()
-                    .evolve(event);
-                if let (Some((owner, units)), Some(place)) =
-                    (crossing::moved(event), stream::parse_stock(&name.id))
-                {
-                    *self
-                        .holdings
-                        .entry(owner)
-                        .or_default()
-                        .entry(place)
-                        .or_default() += units;
+                self.stocks.entry(name.id.clone()).or_default().evolve(event);
+                if let (Some((owner, units)), Some(place)) = (crossing::moved(event), stream::parse_stock(&name.id)) {
+                    *self.holdings.entry(owner).or_default().entry(place).or_default() += units;
                 }
             }
             Event::Reservation(event) => {
@@ -181,21 +126,9 @@ impl World {
         use payment::Event as E;
         let (verb, attempt, amount) = match event {
             E::AuthorisationRequested(it) => (Verb::Authorise, it.attempt, it.amount.amount),
-            E::CaptureRequested(it) => (
-                Verb::Capture {
-                    capture_id: it.capture_id,
-                },
-                it.attempt,
-                it.amount,
-            ),
+            E::CaptureRequested(it) => (Verb::Capture { capture_id: it.capture_id }, it.attempt, it.amount),
             E::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
-            E::RefundRequested(it) => (
-                Verb::Refund {
-                    refund_id: it.refund_id,
-                },
-                it.attempt,
-                it.amount,
-            ),
+            E::RefundRequested(it) => (Verb::Refund { refund_id: it.refund_id }, it.attempt, it.amount),
             _ => return,
         };
         let instrument = &self.payments[&payment_id].requested().unwrap().instrument;
@@ -205,21 +138,10 @@ impl World {
             Verb::Void => "void",
             Verb::Refund { .. } => "refund",
         };
-        let script = instrument
-            .split(',')
-            .find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
-        let done = Outcome::Done {
-            provider_ref: format!("{word}-{attempt}"),
-            amount,
-            capture_before: None,
-            fee: None,
-        };
-        let not_done = Outcome::NotDone {
-            code: "declined".into(),
-        };
-        let unknown = Outcome::Unknown {
-            detail: "silence".into(),
-        };
+        let script = instrument.split(',').find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
+        let done = Outcome::Done { provider_ref: format!("{word}-{attempt}"), amount, capture_before: None, fee: None };
+        let not_done = Outcome::NotDone { code: "declined".into() };
+        let unknown = Outcome::Unknown { detail: "silence".into() };
         let answers = match script.unwrap_or("done") {
             "declines" => vec![(0, not_done)],
             "late" => vec![(30, done)],
@@ -231,12 +153,7 @@ impl World {
             _ => vec![(0, done)],
         };
         for (after, outcome) in answers {
-            let told = RecordOutcome {
-                verb,
-                attempt,
-                outcome,
-                evidence: None,
-            };
+            let told = RecordOutcome { verb, attempt, outcome, evidence: None };
             let at = self.now.plus_seconds(after);
             self.provider.push_back((at, payment_id, told));
         }
@@ -256,12 +173,6 @@ impl World {
 }
 
 fn settled(id: Uuid, verdict: Verdict) -> (StreamName, Event) {
-    let settled = Settled {
-        verdict,
-        rests_on: Vec::new(),
-    };
-    (
-        stream::outcome(id),
-        Event::Outcome(outcome::Event::Settled(settled)),
-    )
+    let settled = Settled { verdict, rests_on: Vec::new() };
+    (stream::outcome(id), Event::Outcome(outcome::Event::Settled(settled)))
 }
