@@ -63,6 +63,14 @@ pub fn derived(parent: Uuid, name: &str) -> Uuid {
     Uuid::new_v5(&parent, name.as_bytes())
 }
 
+/// An id of something that callers name within an order, unique across orders: `kind` and `id` scoped by the order. `what` tells apart
+/// what one of them makes (`""` for itself). Equal ids on two orders, and an id that equals that of the order, never meet.
+#[must_use]
+pub fn within(order_id: OrderId, kind: &str, id: Uuid, what: &str) -> Uuid {
+    let slash = if what.is_empty() { "" } else { "/" };
+    derived(order_id.0, &format!("{kind}/{id}{slash}{what}"))
+}
+
 /// A line of an order, numbered from 1 within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

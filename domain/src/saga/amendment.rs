@@ -3,13 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::event::{Direction, Started, Unwinding};
 use super::goods::{self, Part};
 use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Output, Step, Then, When};
-use crate::ids::{CancellationId, EditId, OrderId, ReservationId, derived};
+use crate::ids::{CancellationId, EditId, OrderId, ReservationId, within};
 use crate::order::command::Units;
 use crate::order::line::LineQty;
 use crate::order::state::Placed;
@@ -41,6 +42,12 @@ pub struct Input {
     pub release: Vec<Part>,
 }
 
+/// What the saga of an edit is about. The edit's id alone is unique within its order only.
+#[must_use]
+pub fn subject(order_id: OrderId, edit_id: EditId) -> Uuid {
+    within(order_id, KIND, edit_id.0, "")
+}
+
 /// An edit that inventory has to know of starts one.
 #[must_use]
 pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
@@ -64,16 +71,21 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: edited.edit_id.0,
+        subject: subject(order.order_id, edited.edit_id),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })
 }
 
 impl Input {
+    /// The id of something that this edit makes.
+    fn own(&self, what: &str) -> Uuid {
+        within(self.order_id, KIND, self.edit_id.0, what)
+    }
+
     /// A line's further units need a reservation of their own.
     fn added(&self) -> ReservationId {
-        ReservationId(derived(self.edit_id.0, "reservation"))
+        ReservationId(self.own("reservation"))
     }
 
     fn backordered(&self, state: &State) -> Vec<LineQty> {
@@ -99,7 +111,7 @@ impl Input {
     }
 
     fn let_go(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
-        let release_id = derived(self.edit_id.0, reason);
+        let release_id = self.own(&format!("release/{reason}"));
         goods::each(parts, |part| stock::Command::Release {
             reservation_id,
             order_id: Some(self.order_id),
@@ -171,7 +183,7 @@ impl Process for Input {
                 })
             }
             ("cancel", Direction::Do) => order(order::Command::Cancel {
-                cancellation_id: CancellationId(derived(self.edit_id.0, "cancellation")),
+                cancellation_id: CancellationId(self.own("cancellation")),
                 lines: Some(
                     goods::line_qtys(&self.reserve)
                         .into_iter()

@@ -2,6 +2,7 @@
 //! Forwards only. A pending order is called off by its checkout, never here.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::event::{Direction, Started};
 use super::goods::{self, Part};
@@ -9,7 +10,7 @@ use super::money::{self, Waits};
 use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then, When};
-use crate::ids::{CancellationId, OrderId, PaymentId, RefundId, ReservationId, derived};
+use crate::ids::{CancellationId, OrderId, PaymentId, RefundId, ReservationId, within};
 use crate::money::Minor;
 use crate::order::event::Capture;
 use crate::order::state::{Placed, Status};
@@ -21,6 +22,8 @@ pub const KIND: &str = "cancellation";
 pub const DEFINITION: u32 = 1;
 
 const LEFT: &str = "left";
+/// What is left to give back is granted; where others were granted some of it first, what is left after them, and so on.
+const GRANTS: [&str; 4] = ["grant", "grant_left", "grant_rest", "grant_last"];
 
 /// What a cancellation needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,12 @@ pub struct Input {
     pub refund: Minor,
     /// What was granted as refunds before.
     pub granted: Minor,
+}
+
+/// What the saga of a cancellation is about. The cancellation's id alone is unique within its order only.
+#[must_use]
+pub fn subject(order_id: OrderId, cancellation_id: CancellationId) -> Uuid {
+    within(order_id, KIND, cancellation_id.0, "")
 }
 
 /// Cancelled lines of a confirmed order start one.
@@ -70,7 +79,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: cancelled.cancellation_id.0,
+        subject: subject(order.order_id, cancelled.cancellation_id),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })
@@ -87,7 +96,7 @@ fn too_much(order: &Placed) -> Minor {
 
 impl Input {
     fn refund_id(&self) -> RefundId {
-        RefundId(derived(self.cancellation_id.0, "refund"))
+        RefundId(within(self.order_id, KIND, self.cancellation_id.0, "refund"))
     }
 
     fn grant(&self, amount: Minor) -> order::Command {
@@ -111,9 +120,18 @@ impl Input {
     }
 }
 
-/// What was left to be given back when the order had promised some of it to others already.
+/// What was left to be given back when a grant was refused, since the order had promised some of it to others already.
+fn left_by(state: &State, grant: &str) -> Option<Minor> {
+    state.output(grant)?.get(LEFT)?.as_i64()
+}
+
 fn left(state: &State) -> Option<Minor> {
-    state.output("grant")?.get(LEFT)?.as_i64()
+    GRANTS.iter().rev().find_map(|grant| left_by(state, grant))
+}
+
+/// The grant that the named one follows.
+fn before(grant: &str) -> Option<&'static str> {
+    GRANTS.windows(2).find(|pair| pair[1] == grant).map(|pair| pair[0])
 }
 
 impl Process for Input {
@@ -131,13 +149,15 @@ impl Process for Input {
             }
             if self.to_refund(state) > 0 {
                 steps.push(Step::new("grant", &["tell_voided"]).patient());
-                if left(state).is_some_and(|left| left > 0) {
-                    steps.push(Step::new("grant_left", &["grant"]).patient());
+                for pair in GRANTS.windows(2) {
+                    // A step that was asked for once stays in the list, also once nothing is left.
+                    if left_by(state, pair[0]).is_some_and(|left| left > 0) || state.steps.contains_key(pair[1]) {
+                        steps.push(Step::new(pair[1], &GRANTS[..1]).patient());
+                    }
                 }
             }
             if self.to_refund(state) > 0 && left(state) != Some(0) {
-                let after = &["grant", "grant_left"];
-                steps.push(Step::new("refund", after).patient().by_evidence(paid));
+                steps.push(Step::new("refund", &GRANTS).patient().by_evidence(paid));
                 let unknown = When::Unknown("refund");
                 steps.push(Step::new("tell_refund_unknown", &[]).when(unknown));
                 steps.push(Step::new("tell_refunded", &["refund"]).patient());
@@ -158,14 +178,14 @@ impl Process for Input {
                     order_id: Some(self.order_id),
                     qty: None,
                     lines: part.lines.clone(),
-                    release_id: self.cancellation_id.0,
+                    release_id: subject(self.order_id, self.cancellation_id),
                     expires_at: None,
                     reason: self.reason.clone(),
                 }))
             }
             "void" => Some(Command::Payment { payment_id: self.payment_id?, command: payment::Command::Void }),
             "grant" => order(self.grant(self.to_refund(state))),
-            "grant_left" => order(self.grant(left(state)?)),
+            step if GRANTS.contains(&step) => order(self.grant(left_by(state, before(step)?)?)),
             "refund" => Some(Command::Payment {
                 payment_id: self.payment_id?,
                 command: payment::Command::Refund {
@@ -190,8 +210,7 @@ impl Process for Input {
         // What the order was told of the payment may be what a grant waits for.
         let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "grant" });
-            notices.push(Notice::Nudge { step: "grant_left" });
+            notices.extend(GRANTS.map(|step| Notice::Nudge { step }));
         }
     }
 
@@ -199,7 +218,9 @@ impl Process for Input {
         let number = |name: &str| refused.details.get(name).and_then(serde_json::Value::as_i64);
         match (refused.step, refused.code, number("refundable")) {
             // What is not captured yet may still be; what is captured was promised to another cancellation or return.
-            ("grant", "exceeds-refundable", Some(left)) if number("captured") > Some(0) => {
+            (step, "exceeds-refundable", Some(left))
+                if number("captured") > Some(0) && GRANTS.contains(&step) && (step != GRANTS[3] || left == 0) =>
+            {
                 Then::Done(Output::from_iter([(LEFT.to_owned(), left.into())]))
             }
             _ => Then::Retry,

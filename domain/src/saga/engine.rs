@@ -88,6 +88,12 @@ impl Saga {
         }
     }
 
+    /// Whether `started` is the start of this saga once more. If it is not, two causes claim one saga: that is a conflict, and must show.
+    #[must_use]
+    pub fn is_started_by(&self, started: &Started) -> bool {
+        self.state.about.as_ref().is_some_and(|about| about.fingerprint == started.fingerprint())
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> Uuid {

@@ -41,6 +41,16 @@ pub struct Started {
     pub input: Value,
 }
 
+impl Started {
+    /// A fingerprint of all that the start says, kept by [`super::State`]: two starts of one saga are the same start if these are equal.
+    #[must_use]
+    pub fn fingerprint(&self) -> Uuid {
+        // Maps of JSON are sorted by key, so that equal values have equal texts.
+        let content = format!("{}/{}/{}/{}", self.kind, self.definition, self.correlation, self.input);
+        Uuid::new_v5(&self.subject, content.as_bytes())
+    }
+}
+
 /// Forwards or back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -10,7 +10,7 @@ use super::money::{self, Waits};
 use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then, When};
-use crate::ids::{CaptureId, OrderId, PaymentId, ReservationId, ShipmentId, derived};
+use crate::ids::{CaptureId, OrderId, PaymentId, ReservationId, ShipmentId, within};
 use crate::money::Minor;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, payment, stock, stream};
@@ -68,7 +68,7 @@ impl Input {
     }
 
     fn capture_id(&self) -> CaptureId {
-        CaptureId(derived(self.shipment_id.0, "capture"))
+        CaptureId(within(self.order_id, KIND, self.shipment_id.0, "capture"))
     }
 
     fn order(&self, command: order::Command) -> Option<Command> {

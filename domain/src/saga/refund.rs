@@ -2,13 +2,14 @@
 //! is told to a person. Refunds of a cancellation are seen to by the cancellation.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::event::{Direction, Started};
 use super::money::{self, Waits};
 use super::process::{Batch, Origin, Process};
 use super::state::State;
 use super::step::{Ask, Notice, Retry, Step, When};
-use crate::ids::{OrderId, PaymentId, RefundId};
+use crate::ids::{OrderId, PaymentId, RefundId, within};
 use crate::money::Minor;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, payment, stream};
@@ -33,6 +34,12 @@ pub struct Input {
     pub reason: String,
 }
 
+/// What the saga of a refund is about. The refund's id alone is unique within its order only.
+#[must_use]
+pub fn subject(order_id: OrderId, refund_id: RefundId) -> Uuid {
+    within(order_id, KIND, refund_id.0, "")
+}
+
 /// A granted refund starts one, unless a cancellation granted it.
 #[must_use]
 pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
@@ -52,7 +59,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: granted.refund_id.0,
+        subject: subject(order.order_id, granted.refund_id),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })

@@ -1,13 +1,14 @@
 //! A parcel of a return: what came back is put on the shelf or written off, and what is owed for it is granted. Forwards only.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::event::Started;
 use super::goods::{self, Part};
 use super::process::{Batch, Origin, Process};
 use super::state::State;
 use super::step::{Ask, Notice, Step};
-use crate::ids::{LineId, OrderId, RefundId, ReturnId, derived};
+use crate::ids::{LineId, OrderId, RefundId, ReturnId, within};
 use crate::money::Minor;
 use crate::order::event::{Capture, Disposition, LineValue};
 use crate::order::state::Placed;
@@ -38,6 +39,12 @@ pub struct Input {
     pub refund: Vec<LineValue>,
 }
 
+/// What the saga of a parcel of a return is about.
+#[must_use]
+pub fn subject(order_id: OrderId, return_id: ReturnId, receipt: u32) -> Uuid {
+    within(order_id, KIND, return_id.0, &receipt.to_string())
+}
+
 /// A received return starts one, for each parcel.
 #[must_use]
 pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
@@ -61,7 +68,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: derived(received.return_id.0, &format!("receipt/{}", received.receipt)),
+        subject: subject(order.order_id, received.return_id, received.receipt),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })
@@ -73,8 +80,7 @@ impl Input {
     }
 
     fn refund_id(&self) -> RefundId {
-        let name = format!("refund/{}", self.receipt);
-        RefundId(derived(self.return_id.0, &name))
+        RefundId(within(self.order_id, KIND, self.return_id.0, &format!("{}/refund", self.receipt)))
     }
 
     fn has_stock(&self) -> bool {

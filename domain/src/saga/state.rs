@@ -40,6 +40,8 @@ pub struct About {
     pub subject: Uuid,
     /// The order or return that the work belongs to.
     pub correlation: Uuid,
+    /// The [fingerprint](super::event::Started::fingerprint) of its start.
+    pub fingerprint: Uuid,
 }
 
 /// Where a step stands.
@@ -157,6 +159,7 @@ impl State {
                     definition: started.definition,
                     subject: started.subject,
                     correlation: started.correlation,
+                    fingerprint: started.fingerprint(),
                 });
             }
             Event::StepAsked(asked) => {

@@ -144,9 +144,23 @@ impl World {
         Some(vec![Units { line_id, qty }])
     }
 
+    /// An id as callers name them within an order: few of them, shared by all orders and all kinds, and sometimes the order's own.
+    fn named_id(&mut self, order: &Placed) -> Uuid {
+        match self.roll(20) {
+            0..=3 => self.new_id(),
+            4 => order.order_id.0,
+            shared => Uuid::from_u128((1 << 100) + shared as u128),
+        }
+    }
+
+    /// An id that leads to its order, and so is taken once: sometimes the order's own.
+    fn claimed_id(&mut self, order: &Placed) -> Uuid {
+        if self.roll(3) == 0 && self.claimed.insert(order.order_id.0) { order.order_id.0 } else { self.new_id() }
+    }
+
     fn shipment(&mut self, order: &Placed) -> Option<order::Command> {
         Some(order::Command::RequestShipment {
-            shipment_id: ShipmentId(self.new_id()),
+            shipment_id: ShipmentId(self.claimed_id(order)),
             lines: self.some_units(order),
             location: None,
             carrier: None,
@@ -156,7 +170,7 @@ impl World {
 
     fn cancellation(&mut self, order: &Placed) -> Option<order::Command> {
         Some(order::Command::Cancel {
-            cancellation_id: CancellationId(self.new_id()),
+            cancellation_id: CancellationId(self.named_id(order)),
             lines: self.some_units(order),
             reason: "changed their mind".into(),
         })
@@ -173,7 +187,7 @@ impl World {
             Change::SetQty { line_id, qty }
         };
         Some(order::Command::Edit(Edit {
-            edit_id: EditId(self.new_id()),
+            edit_id: EditId(self.named_id(order)),
             changes: vec![change],
             reason: "they called".into(),
         }))
@@ -183,7 +197,7 @@ impl World {
         let (line_id, line) = order.lines.iter().find(|(_, line)| line.returnable() > 0)?;
         let line =
             ReturnUnits { line_id: *line_id, qty: self.number(1, line.returnable()), reason: "too small".into() };
-        Some(order::Command::RequestReturn { return_id: ReturnId(self.new_id()), lines: vec![line] })
+        Some(order::Command::RequestReturn { return_id: ReturnId(self.claimed_id(order)), lines: vec![line] })
     }
 
     fn receipt(&mut self, order: &Placed) -> Option<order::Command> {
@@ -210,7 +224,7 @@ impl World {
             return None;
         }
         Some(order::Command::GrantRefund(GrantRefund {
-            refund_id: RefundId(self.new_id()),
+            refund_id: RefundId(self.named_id(order)),
             amount: Some(self.number(1, most.min(50)).into()),
             lines: vec![],
             return_id: None,
@@ -223,7 +237,7 @@ impl World {
         Some(match order.holds.keys().next() {
             Some(hold_id) => order::Command::ReleaseHold { hold_id: *hold_id, resolution: "fine".into() },
             None => order::Command::PlaceHold {
-                hold_id: HoldId(self.new_id()),
+                hold_id: HoldId(self.named_id(order)),
                 reason: "address".into(),
                 note: None,
                 until: None,

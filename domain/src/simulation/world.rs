@@ -53,6 +53,8 @@ pub(super) struct World {
     history: BTreeMap<PaymentId, Vec<Recorded>>,
     sagas: BTreeMap<(String, Uuid), Saga>,
     taken: BTreeSet<Uuid>,
+    /// Ids of orders that a shipment or a return has as well.
+    pub(super) claimed: BTreeSet<Uuid>,
     deliveries: VecDeque<Delivery>,
     pub(super) provider: Provider,
     /// Everything that happened, in words.
@@ -74,6 +76,7 @@ impl World {
             history: BTreeMap::new(),
             sagas: BTreeMap::new(),
             taken: BTreeSet::new(),
+            claimed: BTreeSet::new(),
             deliveries: VecDeque::new(),
             provider: Provider::default(),
             told: Vec::new(),
@@ -328,10 +331,11 @@ impl World {
             self.trigger(correlation, &batch);
             for started in started {
                 let key = (started.kind.clone(), started.subject);
-                self.sagas.entry(key).or_insert_with(|| {
+                let saga = self.sagas.entry(key).or_insert_with(|| {
                     let tenant = Tenant::try_new("t").unwrap();
-                    Saga::begin(&tenant, started, delivery.at).unwrap().0
+                    Saga::begin(&tenant, started.clone(), delivery.at).unwrap().0
                 });
+                assert!(saga.is_started_by(&started), "a start is swallowed: {started:?}");
             }
         }
     }

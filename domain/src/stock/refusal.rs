@@ -42,6 +42,12 @@ pub enum Refusal {
         /// The reservation.
         reservation_id: ReservationId,
     },
+    /// The id of the reservation is another's here.
+    #[error("reservation {reservation_id} holds something else here: name another id")]
+    ReservationExists {
+        /// The reservation.
+        reservation_id: ReservationId,
+    },
     /// More is to leave than is held.
     #[error("{wanted} units are to leave and {reserved} are held for them")]
     NotReserved {
@@ -97,6 +103,7 @@ impl crate::Refusal for Refusal {
             Self::OutOfStock(_) => "out-of-stock",
             Self::ReservationNotFound { .. } => "reservation-not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
+            Self::ReservationExists { .. } => "reservation-exists",
             Self::NotReserved { .. } => "not-reserved",
             Self::ExceedsOnHand { .. } => "exceeds-on-hand",
             Self::StockChanged { .. } => "stock-changed",
@@ -112,6 +119,7 @@ impl crate::Refusal for Refusal {
             Self::InvalidQuantity { .. } => Class::Invalid,
             Self::OutOfStock(_)
             | Self::ReservationEnded { .. }
+            | Self::ReservationExists { .. }
             | Self::NotReserved { .. }
             | Self::ExceedsOnHand { .. }
             | Self::StockChanged { .. }

@@ -21,6 +21,9 @@ pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
     let reservation_id = wish.reservation_id;
     let mut parts = parts(wish)?;
     if let Some(held) = stock.reservations.get(&reservation_id) {
+        if held.order_id != wish.order_id {
+            return Err(Refusal::ReservationExists { reservation_id });
+        }
         // It took effect already. Lines that it got nothing for (less was allowed) are not asked for again either.
         if parts.iter().any(|part| held.lines.contains_key(&part.line_id)) {
             return Ok(vec![]);

@@ -41,6 +41,10 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
         })
     };
     let held = stock.reservations.get(&reservation_id);
+    if held.is_some_and(|held| held.order_id != *order_id) {
+        // It is another's, under the same id: there is nothing of the caller's to let go.
+        return Ok(vec![]);
+    }
     if whole {
         return match (held, stock.end_of(reservation_id)) {
             (Some(held), _) => Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)])),
@@ -172,7 +176,7 @@ impl Wanted {
         order_id: Option<OrderId>,
         units: Units,
     ) -> Vec<Source<'a>> {
-        let first = stock.reservations.get(&named);
+        let first = stock.reservations.get(&named).filter(|held| held.order_id == order_id);
         let promised_here = first.map_or(0, Held::backordered);
         let elsewhere = units == Units::HeldAndPromised && stock.backordered > promised_here;
         let mut found: Vec<_> = first.into_iter().map(|held| (named, held)).collect();

@@ -507,3 +507,33 @@ fn a_hot_sku_stays_small_however_much_it_sells() {
     let size = serde_json::to_vec(&stock).unwrap().len();
     assert!(size < 64 * 1024, "{size} bytes");
 }
+
+#[test]
+fn a_reservation_that_holds_for_another_is_neither_joined_nor_let_go() {
+    let given = || given::<Stock>([]).after([receive(100), reserve(1, &[share(1, 3)])]);
+    let alone = |order_id| {
+        let wish = Reserve { order_id, ..wish(1, &[share(0, 2)]) };
+        Command::Reserve(wish)
+    };
+    let exists = Refusal::ReservationExists { reservation_id: reservation(1) };
+    given().when(alone(None)).then_refused(exists.clone());
+    given().when(alone(order(2))).then_refused(exists);
+    let release = |order_id, lines| Command::Release {
+        reservation_id: reservation(1),
+        order_id,
+        qty: None,
+        lines,
+        release_id: cause(1),
+        expires_at: None,
+        reason: "undone".to_owned(),
+    };
+    given().when(release(None, vec![])).then_nothing();
+    given().when(release(order(2), vec![share(1, 1)])).then_nothing();
+    let ship = Command::Ship {
+        shipment_id: shipment(1),
+        reservation_id: reservation(1),
+        order_id: order(2),
+        lines: vec![share(1, 1)],
+    };
+    given().when(ship).then_refused(Refusal::NotReserved { wanted: 1, reserved: 0 });
+}

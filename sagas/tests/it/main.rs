@@ -4,6 +4,7 @@
 mod faulty;
 mod ledger;
 mod lossy;
+mod names;
 mod paused;
 mod pools;
 mod runs;

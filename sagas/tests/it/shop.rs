@@ -14,6 +14,7 @@ use domain::order::event::{Capture, PaymentTerms};
 use domain::order::state::{Placed, Status};
 use domain::outcome::Verdict;
 use domain::payment::Payment;
+use domain::saga::cancellation;
 use domain::stock::Stock;
 use domain::{Command, order, stock, stream};
 use event_store::sqlite::{self, Store};
@@ -340,7 +341,10 @@ impl Shop {
                 for (kind, subject) in [
                     ("checkout", order_id.0),
                     ("fulfilment", derived(order_id.0, "shipment")),
-                    ("cancellation", derived(order_id.0, "cancellation")),
+                    (
+                        "cancellation",
+                        cancellation::subject(order_id, CancellationId(derived(order_id.0, "cancellation"))),
+                    ),
                 ] {
                     let name = stream::saga(kind, subject);
                     for event in self.services.events(&tenant(), &name).await {
