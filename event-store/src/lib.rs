@@ -21,4 +21,4 @@ mod waiting;
 
 pub use feed::{Feed, StoreTail};
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
-pub use store::{Direction, Error, EventStore, Filter, Head, Page};
+pub use store::{Class, Direction, Error, EventStore, Filter, Head, Page};

@@ -43,7 +43,7 @@ impl Weight {
 /// What a batch weighs, if it is one that the log can take.
 pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     if batch.writes.len() > MAX_BATCH_EVENTS {
-        return no(format!("{} streams in one batch, {MAX_BATCH_EVENTS} at most", batch.writes.len()));
+        return never(format!("{} streams in one batch, {MAX_BATCH_EVENTS} at most", batch.writes.len()));
     }
     let mut weight = Weight::default();
     for write in &batch.writes {
@@ -51,13 +51,13 @@ pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
         weigh_events(write, &mut weight)?;
     }
     if weight.events == 0 {
-        return no("a batch writes at least one event");
+        return never("a batch writes at least one event");
     }
     if weight.events > MAX_BATCH_EVENTS {
-        return no(format!("{} events in one batch, {MAX_BATCH_EVENTS} at most", weight.events));
+        return never(format!("{} events in one batch, {MAX_BATCH_EVENTS} at most", weight.events));
     }
     if weight.bytes > MAX_BATCH_BYTES {
-        return no(format!("a batch of {} bytes, {MAX_BATCH_BYTES} at most", weight.bytes));
+        return never(format!("a batch of {} bytes, {MAX_BATCH_BYTES} at most", weight.bytes));
     }
     distinct(batch)?;
     Ok(weight)
@@ -71,10 +71,10 @@ fn name(stream: &StreamId) -> Result<(), Error> {
         ("stream id", &stream.id, MAX_STREAM_ID),
     ] {
         if part.is_empty() {
-            return no(format!("the {what} of a stream is empty"));
+            return never(format!("the {what} of a stream is empty"));
         }
         if part.len() > most {
-            return no(format!("a {what} of {} bytes, {most} at most", part.len()));
+            return never(format!("a {what} of {} bytes, {most} at most", part.len()));
         }
     }
     Ok(())
@@ -84,10 +84,10 @@ fn weigh_events(write: &StreamWrite, weight: &mut Weight) -> Result<(), Error> {
     for event in &write.events {
         let bytes = event.data.len() + event.metadata.len();
         if bytes > MAX_EVENT_BYTES {
-            return no(format!("an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"));
+            return never(format!("an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"));
         }
         if event.kind.is_empty() || event.kind.len() > MAX_KIND {
-            return no(format!("an event type of {} bytes, 1 to {MAX_KIND} are allowed", event.kind.len()));
+            return never(format!("an event type of {} bytes, 1 to {MAX_KIND} are allowed", event.kind.len()));
         }
         weight.events += 1;
         weight.bytes += bytes + write.stream.id.len() + 160;
@@ -99,7 +99,7 @@ fn distinct(batch: &Batch) -> Result<(), Error> {
     if batch.writes.len() > 1 {
         let mut seen = HashSet::with_capacity(batch.writes.len());
         if let Some(twice) = batch.writes.iter().find(|write| !seen.insert(&write.stream)) {
-            return no(format!("stream {:?} occurs twice in one batch", twice.stream));
+            return never(format!("stream {:?} occurs twice in one batch", twice.stream));
         }
     }
     let mut seen = HashSet::new();
@@ -108,11 +108,11 @@ fn distinct(batch: &Batch) -> Result<(), Error> {
         return Ok(());
     }
     match events.find(|event| !seen.insert(event.event_id)) {
-        Some(twice) => no(format!("event id {} occurs twice in one batch", twice.event_id)),
+        Some(twice) => never(format!("event id {} occurs twice in one batch", twice.event_id)),
         None => Ok(()),
     }
 }
 
-fn no<T>(text: impl Into<String>) -> Result<T, Error> {
-    Err(Error::No(text.into()))
+fn never<T>(text: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Never(text.into()))
 }

@@ -9,12 +9,16 @@ use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 
-/// What an operation on the store can fail with. *Unknown* is never reported as *no*.
+/// What an operation on the store can fail with. Who branches on it asks for its [`Class`]. *Unknown* is never reported as *never* or
+/// *not now*, and *not now* never as *never*.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing was written, surely: too large, not well-formed, disk full. Trying again unchanged may or may not help.
-    #[error("the store did not take it: {0}")]
-    No(String),
+    /// Nothing was written, and the same never will be: it is too large or not well-formed.
+    #[error("the store never takes this: {0}")]
+    Never(String),
+    /// Nothing was written, and the same may be taken later: the disk is full, a lock was not to be had, the database is away.
+    #[error("the store cannot take this now: {0}")]
+    NotNow(String),
     /// The write may or may not be in the log; appending the same command id again tells.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -38,6 +42,30 @@ pub enum Error {
     /// The lease is not held any more: its epoch is over, or it ended and went to another.
     #[error("the lease is lost")]
     LeaseLost,
+}
+
+/// What an error says of trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing was done, and trying again unchanged never helps.
+    Never,
+    /// Nothing was done, and trying again later may help.
+    NotNow,
+    /// It may or may not have been done: trying again under the same id tells.
+    Unknown,
+}
+
+impl Error {
+    /// What it says of trying again. A store that is closed is *not now*, since the next process opens it again, and so is a log that
+    /// is damaged, since it may be restored; a lost lease is *never*, since its epoch does not come back.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Never(_) | Self::LeaseLost => Class::Never,
+            Self::NotNow(_) | Self::Overloaded | Self::Closed | Self::Read(_) | Self::Damaged { .. } => Class::NotNow,
+            Self::Unknown(_) => Class::Unknown,
+        }
+    }
 }
 
 /// The durable end of the log.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use event_store::Class;
+
 /// Why there is no outcome (yet).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -23,10 +25,13 @@ pub enum Error {
     /// The store takes no more commands; nothing was written.
     #[error("the store is closed")]
     Closed,
-    /// The store did not take it; nothing was written.
-    #[error("the store did not take it: {0}")]
+    /// The store cannot take it now; nothing was written.
+    #[error("the store cannot take it now: {0}")]
     NotWritten(String),
-    /// The store cannot be read.
+    /// What it would write is more than the store ever takes; nothing was written, and the same request never will be.
+    #[error("what it would write is too large: {0}")]
+    TooLarge(String),
+    /// The store cannot be read now.
     #[error("the store cannot be read: {0}")]
     Store(String),
     /// What is stored cannot be understood here.
@@ -48,6 +53,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it says of trying again, with the same command id.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::KeyReused | Self::TooLarge(_) | Self::Plan(_) => Class::Never,
+            Self::InProgress
+            | Self::Busy { .. }
+            | Self::Closed
+            | Self::NotWritten(_)
+            | Self::Store(_)
+            | Self::Unreadable { .. } => Class::NotNow,
+            Self::Unknown(_) | Self::Lost => Class::Unknown,
+        }
+    }
+
     /// How it is counted.
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -57,6 +77,7 @@ impl Error {
             Self::Unknown(_) | Self::Lost => "unknown",
             Self::Closed => "closed",
             Self::NotWritten(_) => "not_written",
+            Self::TooLarge(_) => "too_large",
             Self::Store(_) | Self::Unreadable { .. } | Self::Plan(_) => "failed",
         }
     }
@@ -65,7 +86,8 @@ impl Error {
 impl From<event_store::Error> for Error {
     fn from(error: event_store::Error) -> Self {
         match error {
-            event_store::Error::No(why) => Self::NotWritten(why),
+            event_store::Error::Never(why) => Self::TooLarge(why),
+            event_store::Error::NotNow(why) => Self::NotWritten(why),
             event_store::Error::Unknown(why) => Self::Unknown(why),
             event_store::Error::Overloaded => Self::Busy { retry_after: Duration::from_secs(1) },
             event_store::Error::Closed => Self::Closed,

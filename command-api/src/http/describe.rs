@@ -69,7 +69,7 @@ pub(super) struct WaitHeader {
 }
 
 /// What any command can be answered with.
-const EVERY_COMMAND: [&str; 16] = [
+const EVERY_COMMAND: [&str; 17] = [
     "malformed-body",
     "malformed-header",
     "malformed-path",
@@ -80,6 +80,7 @@ const EVERY_COMMAND: [&str; 16] = [
     "request-in-progress",
     "version-mismatch",
     "body-too-large",
+    "command-too-large",
     "unsupported-media-type",
     "idempotency-key-reused",
     "internal",

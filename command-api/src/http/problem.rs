@@ -124,11 +124,20 @@ impl Failure {
             Error::Closed => {
                 Self::new("unavailable", "nothing was written: send the same request again").retry_after(SOON)
             }
-            Error::NotWritten(_) => {
-                tracing::error!(request.id = request_id, %error, "the store did not take a command");
-                Self::new("unavailable", "nothing was written: the log has more").retry_after(Duration::from_secs(10))
+            Error::NotWritten(_) | Error::Store(_) => {
+                tracing::error!(request.id = request_id, %error, "the store could not take or read what a command needs; look at the disk or the database");
+                Self::new("unavailable", "nothing was written: send the same request again")
+                    .retry_after(Duration::from_secs(10))
             }
-            Error::Store(_) | Error::Unreadable { .. } | Error::Plan(_) => Self::internal(request_id, error),
+            Error::TooLarge(why) => {
+                tracing::warn!(
+                    request.id = request_id,
+                    why,
+                    "a command leads to more than the store ever takes and is refused"
+                );
+                Self::new("command-too-large", format!("{why}: ask for less at once"))
+            }
+            Error::Unreadable { .. } | Error::Plan(_) => Self::internal(request_id, error),
         }
     }
 }

@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use domain::{Command, stream};
 use event_store::partition::{CORRELATIONS, Door};
 use event_store::record::Position;
-use event_store::{EventStore, Filter};
+use event_store::{Class, EventStore, Filter};
 use event_stream::commands::Queue;
 use sagas::gateway::sandbox::{self, Sandbox};
 use sagas::runner::{self, Options, Runner};
@@ -49,12 +49,15 @@ impl Dispatch for InProcess {
     ) -> Result<(), DispatchError> {
         match self.0.execute_command(tenant, command_id, command, meta).await {
             Ok(_) => Ok(()),
-            Err(error @ (Error::KeyReused | Error::Plan(_) | Error::Unreadable { .. })) => {
-                Err(DispatchError::Impossible(error.to_string()))
-            }
+            Err(error) if never(&error) => Err(DispatchError::Impossible(error.to_string())),
             Err(error) => Err(DispatchError::Unavailable(error.to_string())),
         }
     }
+}
+
+/// Whether a command that failed so will never be carried out, however often it is tried.
+pub(super) fn never(error: &Error) -> bool {
+    error.class() == Class::Never || matches!(error, Error::Unreadable { .. })
 }
 
 /// What long processes, payments and services are made of.

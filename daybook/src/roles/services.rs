@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use command_api::execute::{Error, Executor};
+use command_api::execute::Executor;
 use domain::Command;
 use domain::command::Service;
 use domain::ids::Tenant;
@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Stage;
+use super::process::never;
 use crate::config::Config;
 use crate::config::roles::Role;
 use crate::service::health::{Health, Part};
@@ -171,7 +172,7 @@ async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
             let run = executor.execute_command(&tenant, command_id, command, metadata);
             match beating(run, &delivery, beat).await {
                 Ok(_) => delivery.ack().await,
-                Err(error @ (Error::KeyReused | Error::Plan(_) | Error::Unreadable { .. })) => {
+                Err(error) if never(&error) => {
                     tracing::error!(command_id = %command_id, error = %error, "a command cannot be run and is put aside");
                     delivery.park(&error.to_string()).await
                 }

@@ -1,6 +1,6 @@
 //! One group in one transaction: lock the head, look up, judge, insert, move the head, commit. The lock and the look-ups are separate
 //! statements, because a statement sees what was committed before it began: one that waited for the lock itself would miss the
-//! group before. What fails before the commit is sent is a definite no; what fails from then on is unknown.
+//! group before. What fails before the commit is sent is surely not written; what fails from then on is unknown.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, Row};
@@ -23,8 +23,8 @@ pub(super) enum Failure {
     Again(String),
     /// It is not in the log: something was there that was not looked up.
     Clash(String),
-    /// It is not in the log, and trying again will hardly help.
-    No(String),
+    /// It is not in the log, and trying again at once will hardly help: the disk is full, say, or the session may not write.
+    NotNow(String),
     /// It may or may not be: the commands that were accepted, with their first events.
     Unknown(String, Vec<(Uuid, Uuid)>),
     /// The log is not the one that was opened.
@@ -223,6 +223,6 @@ fn not_written(error: &sqlx::Error) -> Failure {
         // The lock was not to be had in time, or the server chose this transaction to end a tangle.
         "55P03" | "40001" | "40P01" => Failure::Again(why),
         _ if is_lost(error) => Failure::Again(why),
-        _ => Failure::No(why),
+        _ => Failure::NotNow(why),
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 
 use super::open::OpenError;
 use super::options::Options;
@@ -39,7 +39,17 @@ SET client_min_messages = 'warning'";
 
 /// What a writer asks is planned once for each session: its look-ups have one plan that is right, and making it anew for a group of a few
 /// batches would take longer than following it.
-const WRITER: &str = "SET plan_cache_mode = force_generic_plan";
+///
+/// A lock is not waited for longer than the store has patience.
+fn writer(patience: Duration) -> String {
+    let lock = patience.clamp(SHORTEST_LOCK, LONGEST_LOCK).as_millis();
+    format!("SET plan_cache_mode = force_generic_plan; SET lock_timeout = '{lock}ms'")
+}
+
+/// The shortest wait for a lock: another writer has it for the time of a group.
+const SHORTEST_LOCK: Duration = Duration::from_millis(100);
+/// The longest one, as every session has it.
+const LONGEST_LOCK: Duration = Duration::from_secs(10);
 
 /// How to get to the database.
 pub(super) fn address(options: &Options) -> Result<PgConnectOptions, OpenError> {
@@ -66,10 +76,13 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// A new connection to write on: refused where what is committed would not be safe.
-pub(super) async fn connect_to_write(address: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+pub(super) async fn connect_to_write(
+    address: &PgConnectOptions,
+    patience: Duration,
+) -> Result<PgConnection, OpenError> {
     let mut connection = connect(address).await?;
     assert_durable(&mut connection).await?;
-    sqlx::raw_sql(WRITER).execute(&mut connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(writer(patience))).execute(&mut connection).await?;
     Ok(connection)
 }
 

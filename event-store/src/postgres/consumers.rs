@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row};
 
+use super::connect::is_lost;
 use super::reader::reading;
 use super::rows::{self, read_error, signed, unsigned};
 use super::shared::Shared;
@@ -34,7 +35,7 @@ RETURNING partition, owner, epoch, lease_until, position, hash, state";
 /// Whether a name can be one.
 fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
     if key.name.is_empty() || key.name.len() > MAX_NAME || owner.is_empty() || owner.len() > MAX_NAME {
-        return Err(Error::No(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
+        return Err(Error::Never(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
     }
     Ok(())
 }
@@ -85,7 +86,10 @@ pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), E
 
 pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
-        return Err(Error::No(format!("a consumer's state of {} bytes, {MAX_STATE} at most", checkpoint.state.len())));
+        return Err(Error::Never(format!(
+            "a consumer's state of {} bytes, {MAX_STATE} at most",
+            checkpoint.state.len()
+        )));
     }
     let (task, lease) = (Arc::clone(shared), lease.clone());
     let work = async move {
@@ -123,7 +127,10 @@ async fn run<T: Send + 'static>(
     match shared.tasks.spawn(work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(sqlx::Error::PoolClosed)) => Err(Error::Closed),
-        Ok(Err(error @ (sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut))) => Err(Error::No(error.to_string())),
+        // A server that stops may do so between a statement's end and its answer.
+        Ok(Err(error @ (sqlx::Error::Database(_) | sqlx::Error::PoolTimedOut))) if !is_lost(&error) => {
+            Err(Error::NotNow(error.to_string()))
+        }
         Ok(Err(error)) => Err(Error::Unknown(error.to_string())),
         Err(error) => Err(Error::Unknown(error.to_string())),
     }

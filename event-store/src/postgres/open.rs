@@ -59,7 +59,7 @@ impl Store {
     /// [`OpenError::NotDurable`] if the server's settings could lose what was committed; else see [`OpenError`].
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let address = address(&options)?;
-        let mut connection = connect_to_write(&address).await?;
+        let mut connection = connect_to_write(&address, options.patience).await?;
         schema::bring_up(&mut connection).await?;
         schema::assert_partitions(&mut connection).await?;
         let clock = ServerClock::new(options.clock.clone());

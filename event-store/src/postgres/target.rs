@@ -27,7 +27,8 @@ impl Target {
     /// # Errors
     /// As [`Store::open`](super::Store::open).
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        let mut connection = connect_to_write(&address(&Options::new(url).role("copy"))?).await?;
+        let options = Options::new(url).role("copy");
+        let mut connection = connect_to_write(&address(&options)?, options.patience).await?;
         schema::bring_up(&mut connection).await?;
         schema::assert_partitions(&mut connection).await?;
         Ok(Self { connection })

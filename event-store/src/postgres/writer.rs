@@ -80,7 +80,7 @@ impl Writer {
                     care = Care::Full;
                     continue;
                 }
-                Err(Failure::Clash(why) | Failure::No(why)) => {
+                Err(Failure::Clash(why) | Failure::NotNow(why)) => {
                     self.give_up(jobs, &doubt, &why);
                     return true;
                 }
@@ -126,10 +126,12 @@ impl Writer {
     /// A new connection, to a server that is safe to write to and holds the log that was opened.
     async fn reconnect(&mut self) -> Result<PgConnection, Failure> {
         let again = |error: &dyn std::fmt::Display| Failure::Again(error.to_string());
-        let mut connection = connect_to_write(&self.shared.address).await.map_err(|error| match error {
-            OpenError::Postgres(error) => again(&error),
-            other => again(&other),
-        })?;
+        let mut connection = connect_to_write(&self.shared.address, self.shared.options.patience).await.map_err(
+            |error| match error {
+                OpenError::Postgres(error) => again(&error),
+                other => again(&other),
+            },
+        )?;
         let known = self.judge.known;
         if known.position > 0 {
             let asked = sqlx::query("SELECT hash FROM daybook.events WHERE position = $1")
@@ -213,7 +215,7 @@ impl Writer {
                 Job::Append(prepared) => doubt.contains_key(&prepared.batch.command_id),
                 Job::Barrier { .. } => false,
             };
-            job.refuse(&if doubtful { Error::Unknown(why.to_owned()) } else { Error::No(why.to_owned()) });
+            job.refuse(&if doubtful { Error::Unknown(why.to_owned()) } else { Error::NotNow(why.to_owned()) });
         }
     }
 }

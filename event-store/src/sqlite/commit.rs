@@ -1,5 +1,5 @@
-//! Writing a judged group in one transaction. What fails before the commit is a definite no; what fails in it, except for
-//! want of space, is unknown, and then nothing more may be written.
+//! Writing a judged group in one transaction. What fails before the commit is *not now*: a group never fails for what one of its batches
+//! is, which was judged before. What fails in it, except for want of space, is unknown, and then nothing more may be written.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use crate::store::Head;
 /// Why a group is not in the log, or may not be.
 pub(super) enum Failure {
     /// It is not in the log, and the writer goes on.
-    No(String),
+    NotNow(String),
     /// It may or may not be; the writer stops.
     Unknown(String),
 }
@@ -45,7 +45,8 @@ pub(super) fn commit(
     now: Micros,
     options: &Options,
 ) -> Result<(), Failure> {
-    log.execute_batch("BEGIN IMMEDIATE").map_err(|error| Failure::No(format!("the log cannot be written: {error}")))?;
+    log.execute_batch("BEGIN IMMEDIATE")
+        .map_err(|error| Failure::NotNow(format!("the log cannot be written: {error}")))?;
     if let Err(error) = put(log, group, written, now) {
         return Err(roll_back(log, format!("the log cannot be written: {error}")));
     }
@@ -67,17 +68,17 @@ pub(super) fn commit(
 fn roll_back(log: &Connection, why: String) -> Failure {
     // SQLite rolls back by itself after the graver errors.
     if log.is_autocommit() {
-        return Failure::No(why);
+        return Failure::NotNow(why);
     }
     match log.execute_batch("ROLLBACK") {
-        Ok(()) => Failure::No(why),
+        Ok(()) => Failure::NotNow(why),
         Err(error) => Failure::Unknown(format!("{why}; it could not be rolled back: {error}")),
     }
 }
 
 fn unknown(failure: Failure) -> Failure {
     match failure {
-        Failure::No(why) | Failure::Unknown(why) => Failure::Unknown(why),
+        Failure::NotNow(why) | Failure::Unknown(why) => Failure::Unknown(why),
     }
 }
 

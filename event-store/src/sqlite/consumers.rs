@@ -55,7 +55,7 @@ impl ConsumerJob {
         };
         match (done, self) {
             (Err(error), job) => {
-                job.refuse(&Error::No(error.to_string()));
+                job.refuse(&Error::NotNow(error.to_string()));
                 Err(error)
             }
             (Ok(Done::Row(row)), Self::Acquire { reply, .. }) => Ok(ConsumerAnswer::Row(reply, row)),
@@ -91,7 +91,7 @@ impl ConsumerAnswer {
 /// Whether a name can be one.
 pub(super) fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
     if key.name.is_empty() || key.name.len() > MAX_NAME || owner.is_empty() || owner.len() > MAX_NAME {
-        return Err(Error::No(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
+        return Err(Error::Never(format!("a consumer's name and owner have 1 to {MAX_NAME} bytes")));
     }
     Ok(())
 }
@@ -99,7 +99,10 @@ pub(super) fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
 /// Whether a checkpoint can be kept.
 pub(super) fn check_size(checkpoint: &Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
-        return Err(Error::No(format!("a consumer's state of {} bytes, {MAX_STATE} at most", checkpoint.state.len())));
+        return Err(Error::Never(format!(
+            "a consumer's state of {} bytes, {MAX_STATE} at most",
+            checkpoint.state.len()
+        )));
     }
     Ok(())
 }

@@ -177,7 +177,7 @@ impl Judge {
     }
 }
 
-/// A look-up failed before anything was written: that is a definite no.
+/// A look-up failed before anything was written: it may work the next time.
 fn not_judged(error: &Error) -> Error {
-    Error::No(format!("the batch could not be judged: {error}"))
+    Error::NotNow(format!("the batch could not be judged: {error}"))
 }

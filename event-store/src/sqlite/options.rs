@@ -42,7 +42,7 @@ impl Step {
 }
 
 /// Called by the writer in place of nothing, right before `COMMIT`. It may stall; an error is treated as the commit's own:
-/// [`io::ErrorKind::StorageFull`] as a definite no, everything else as an unknown outcome that stops the writer.
+/// [`io::ErrorKind::StorageFull`] as *not now*, everything else as an unknown outcome that stops the writer.
 pub type SyncHook = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// Called at every [`Step`].

@@ -76,7 +76,7 @@ impl ReadOnly {
     }
 
     fn refuse<T>() -> Result<T, Error> {
-        Err(Error::No("the store is open for reading only".into()))
+        Err(Error::Never("the store is open for reading only".into()))
     }
 }
 

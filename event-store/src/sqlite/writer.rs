@@ -116,7 +116,7 @@ impl Writer {
     fn fail_group(&mut self, group: Group, written: Written, failure: Failure) -> bool {
         self.judge.heads.roll_back();
         let (error, goes_on) = match failure {
-            Failure::No(why) => (Error::No(why), true),
+            Failure::NotNow(why) => (Error::NotNow(why), true),
             Failure::Unknown(why) => (Error::Unknown(why), false),
         };
         if let Error::Unknown(why) = &error {

@@ -61,7 +61,7 @@ async fn a_commit_that_is_not_answered_is_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_found_out_in_time_is_unknown_and_what_was_not_sent_is_a_no() {
+async fn what_cannot_be_found_out_in_time_is_unknown_and_what_was_not_sent_is_not_now() {
     let mut server = Postgres::start();
     let url = server.database();
     let proxy = Proxy::start(server.port()).await;
@@ -84,7 +84,7 @@ async fn what_cannot_be_found_out_in_time_is_unknown_and_what_was_not_sent_is_a_
     let unknown = matches!(outcome, Err(Error::Unknown(_)));
     assert!(unknown || matches!(outcome, Ok(Outcome::Appended(_))), "{outcome:?}");
     let refused = keyed("refused", vec![write(&stream("one"), Expectation::Any, &["z"])]);
-    assert!(matches!(store.append(refused.clone()).await, Err(Error::No(_))));
+    assert!(matches!(store.append(refused.clone()).await, Err(Error::NotNow(_))));
 
     server.start_again();
     assert_eq!(store.command(refused.command_id).await.unwrap(), None, "a no is a no");

@@ -16,6 +16,7 @@ mod roles;
 mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use event_store::postgres::{Options, Store};
@@ -44,10 +45,37 @@ impl Backend for Shared {
         Store::open(options(&self.url).clock(self.clock.as_clock())).await.unwrap()
     }
 
+    async fn open_impatient(&self) -> Arc<dyn EventStore> {
+        let mut options = options(&self.url).clock(self.clock.as_clock());
+        options.patience = Duration::from_millis(500);
+        Store::open(options).await.unwrap()
+    }
+
     fn clock(&self) -> &TestClock {
         &self.clock
     }
+
+    async fn lock(&self) -> Box<dyn Send> {
+        let mut other = PgConnection::connect(&self.url).await.unwrap();
+        // What making an index does.
+        sqlx::raw_sql("BEGIN; LOCK TABLE daybook.events IN SHARE MODE").execute(&mut other).await.unwrap();
+        Box::new(other)
+    }
+
+    async fn fill(&self, full: bool) {
+        let sql = if full { FULL } else { ROOM };
+        execute(&self.url, sql).await.unwrap();
+    }
 }
+
+/// The server says of each write what it says on a full disk.
+const FULL: &str = "
+CREATE FUNCTION daybook.full() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER full_log BEFORE INSERT ON daybook.events FOR EACH STATEMENT EXECUTE FUNCTION daybook.full();
+CREATE TRIGGER full_rows BEFORE UPDATE ON daybook.consumer FOR EACH STATEMENT EXECUTE FUNCTION daybook.full()";
+const ROOM: &str = "
+DROP TRIGGER full_log ON daybook.events; DROP TRIGGER full_rows ON daybook.consumer; DROP FUNCTION daybook.full()";
 
 mod kept {
     crate::contract::contract!(crate::Shared);

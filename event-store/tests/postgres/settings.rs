@@ -50,7 +50,7 @@ async fn a_setting_that_is_changed_later_is_noticed_by_the_next_connection() {
         &["y"],
     )]);
     match store.append(one).await {
-        Err(event_store::Error::No(why)) => assert!(why.contains("synchronous_commit"), "{why}"),
+        Err(event_store::Error::NotNow(why)) => assert!(why.contains("synchronous_commit"), "{why}"),
         other => panic!("{other:?}"),
     }
     execute(&url, &format!("ALTER DATABASE {database} RESET synchronous_commit")).await.unwrap();

@@ -74,7 +74,7 @@ async fn a_failed_sync_is_unknown_and_stops_the_writer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
+async fn a_full_disk_is_not_now_and_the_writer_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     const ROOM: usize = 0;
     const FULL: usize = 1;
@@ -113,7 +113,7 @@ async fn a_full_disk_is_a_no_and_the_writer_goes_on() {
     appended(before.await.unwrap());
     for pending in pending {
         let outcome = pending.await;
-        assert!(matches!(outcome, Err(Error::No(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(Error::NotNow(_))), "{outcome:?}");
     }
     assert!(matches!(known.await.unwrap(), Outcome::AlreadyAppended(_)));
     disk.store(ROOM, Ordering::SeqCst);

@@ -1,10 +1,11 @@
 //! The contract on SQLite, with the bounds that a server has and with bounds so small that every way out of memory is taken;
 //! and what is true of SQLite's files alone.
 
-use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fs, io};
 
 use async_trait::async_trait;
 use event_store::append::{Expectation, Outcome};
@@ -18,22 +19,50 @@ use crate::contract::{Backend, TestClock, appended, batch, keyed, log, put, stre
 pub(crate) struct Sqlite {
     dir: TempDir,
     clock: TestClock,
+    full: Arc<AtomicBool>,
 }
 
 impl Default for Sqlite {
     fn default() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), clock: TestClock::default() }
+        Self { dir: tempfile::tempdir().unwrap(), clock: TestClock::default(), full: Arc::default() }
+    }
+}
+
+impl Sqlite {
+    /// With its clock, on its disk.
+    fn open_with(&self, mut options: Options) -> Arc<dyn EventStore> {
+        let full = Arc::clone(&self.full);
+        options.before_commit = Some(Arc::new(move || match full.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }));
+        Store::open(options.clock(self.clock.as_clock())).unwrap()
+    }
+
+    /// As another process locks it: an administrator's open transaction, or a tool that copies it.
+    fn lock(&self) -> Box<dyn Send> {
+        let other = rusqlite::Connection::open(self.dir.path().join("log.sqlite")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(other)
     }
 }
 
 #[async_trait]
 impl Backend for Sqlite {
     async fn open(&self) -> Arc<dyn EventStore> {
-        Store::open(Options::new(self.dir.path()).clock(self.clock.as_clock())).unwrap()
+        self.open_with(Options::new(self.dir.path()))
     }
 
     fn clock(&self) -> &TestClock {
         &self.clock
+    }
+
+    async fn lock(&self) -> Box<dyn Send> {
+        self.lock()
+    }
+
+    async fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 }
 
@@ -44,11 +73,19 @@ pub(crate) struct Cramped(Sqlite);
 #[async_trait]
 impl Backend for Cramped {
     async fn open(&self) -> Arc<dyn EventStore> {
-        Store::open(cramped(self.0.dir.path()).clock(self.0.clock.as_clock())).unwrap()
+        self.0.open_with(cramped(self.0.dir.path()))
     }
 
     fn clock(&self) -> &TestClock {
         &self.0.clock
+    }
+
+    async fn lock(&self) -> Box<dyn Send> {
+        self.0.lock()
+    }
+
+    async fn fill(&self, full: bool) {
+        self.0.fill(full).await;
     }
 }
 
@@ -198,7 +235,7 @@ async fn a_process_reads_beside_the_writer() {
     assert_eq!(beside.stream_head(&stream("one")).await.unwrap(), Some((3, last[0].event_id)));
     assert_eq!(verify::chain(&*beside, 0, |_| {}).await.unwrap().position, 3);
     assert_eq!(beside.position_at(last[0].recorded_at - 1).await.unwrap(), 2);
-    assert!(matches!(beside.append(first).await, Err(Error::No(_))));
+    assert!(matches!(beside.append(first).await, Err(Error::Never(_))));
     store.close().await.unwrap();
     drop(store);
     let alone = Store::open_read_only(dir.path()).unwrap();

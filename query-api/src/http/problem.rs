@@ -46,6 +46,13 @@ impl Failure {
         Self::new("internal", "the log has more")
     }
 
+    /// A store that cannot be read now, and may be later.
+    #[must_use]
+    pub fn unavailable(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a query found a store that cannot be read now; look at the disk or the database");
+        Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again: the log has more") }
+    }
+
     fn soon(mut self) -> Self {
         self.retry_after_s = Some(1);
         self
@@ -61,7 +68,7 @@ impl From<projections::Error> for Failure {
             E::Unknown(_) => Self::new("not-found", error.to_string()),
             E::AlreadyRebuilding(_) => Self::new("rebuild-in-progress", error.to_string()),
             E::Closed => Self::new("unavailable", "the server is shutting down").soon(),
-            E::Read(_) | E::Write(_) | E::Lost(_) | E::Log(_) => Self::internal(&error),
+            E::Read(_) | E::Write(_) | E::Lost(_) | E::Log(_) => Self::unavailable(&error),
         }
     }
 }

@@ -25,6 +25,9 @@ use crate::{Stopped, meters};
 /// After so many attempts the others go on without it: somebody else writes to the saga all the time.
 const ATTEMPTS: u32 = 30;
 
+/// The longest wait before an append is tried again that the store could not take.
+const AGAIN_CAP: Duration = Duration::from_secs(30);
+
 /// Something that a saga is to react to.
 pub(super) struct Work {
     pub(super) key: Key,
@@ -178,7 +181,7 @@ impl Session {
                         }
                         continue;
                     }
-                    Err(Error::No(why)) => {
+                    Err(Error::Never(why)) => {
                         tracing::error!(saga = %flight.work.key.stream(), why, "the store refuses a saga's events");
                         meters::left_alone("refused");
                         self.leave_alone(&flight.work.key, flight.work.at);
@@ -187,7 +190,7 @@ impl Session {
                     Err(error @ (Error::Closed | Error::Damaged { .. } | Error::LeaseLost | Error::Read(_))) => {
                         return Err(error.into());
                     }
-                    Ok(_) | Err(Error::Unknown(_) | Error::Overloaded) => {}
+                    Ok(_) | Err(Error::Unknown(_) | Error::NotNow(_) | Error::Overloaded) => {}
                 }
                 self.shelf.drop(&flight.work.key);
                 for command_id in flight.asked {
@@ -211,7 +214,7 @@ impl Session {
                     }
                     () = tokio::time::sleep(wait) => {}
                 }
-                wait = (wait * 2).min(Duration::from_millis(200));
+                wait = (wait * 2).min(AGAIN_CAP);
             }
             for work in again {
                 flights.extend(self.attempt_again(work).await?);

@@ -38,6 +38,7 @@ codes! {
     "request-in-progress" 409 "An equal request is still being worked on"
     "version-mismatch" 412 "The resource has changed"
     "body-too-large" 413 "The body is too large"
+    "command-too-large" 413 "What the request leads to is too large"
     "unsupported-media-type" 415 "The body is of a type that is not taken"
     "idempotency-key-reused" 422 "The Idempotency-Key stands for another request"
     "if-match-required" 428 "An If-Match is compulsory here"

@@ -132,7 +132,7 @@ pub(crate) async fn names_and_bytes_come_back_as_they_went_in(backend: &impl Bac
     store.close().await.unwrap();
 }
 
-pub(crate) async fn what_is_too_large_or_malformed_is_refused(backend: &impl Backend) {
+pub(crate) async fn what_is_too_large_or_malformed_is_never_taken(backend: &impl Backend) {
     let store = backend.open().await;
     let one = stream("one");
     let big = |bytes: usize| NewEvent { data: vec![0; bytes].into(), metadata: Bytes::new(), ..event("") };
@@ -155,7 +155,7 @@ pub(crate) async fn what_is_too_large_or_malformed_is_refused(backend: &impl Bac
         batch(vec![write(&StreamId::new("", "order", "x"), Expectation::Any, &["a"])]),
     ];
     for (n, batch) in refused.into_iter().enumerate() {
-        assert!(matches!(store.append(batch).await, Err(Error::No(_))), "batch {n}");
+        assert!(matches!(store.append(batch).await, Err(Error::Never(_))), "batch {n}");
     }
     appended(store.append(of(vec![big(1024 * 1024)])).await.unwrap());
     assert_eq!(store.head().borrow().position, 1);

@@ -70,7 +70,7 @@ pub(crate) async fn a_checkpoint_is_found_again(backend: &impl Backend) {
     let large = Checkpoint { state: vec![9; 4 * 1024 * 1024].into(), ..at(7) };
     store.save(&row.lease, large.clone()).await.unwrap();
     let too_large = Checkpoint { state: vec![9; 4 * 1024 * 1024 + 1].into(), ..at(8) };
-    assert!(matches!(store.save(&row.lease, too_large).await, Err(Error::No(_))));
+    assert!(matches!(store.save(&row.lease, too_large).await, Err(Error::Never(_))));
     store.close().await.unwrap();
     let store = backend.open().await;
     let found = store.consumer(&key(0)).await.unwrap().unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod consumers;
 pub(crate) mod groups;
 pub(crate) mod instants;
 pub(crate) mod reading;
+pub(crate) mod refusing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,8 +25,19 @@ pub(crate) trait Backend: Default + Send + Sync {
     /// Opens the store; makes it the first time. The one before has been closed.
     async fn open(&self) -> Arc<dyn EventStore>;
 
+    /// Opens the store so that it soon gives up what cannot be written, where that can be set.
+    async fn open_impatient(&self) -> Arc<dyn EventStore> {
+        self.open().await
+    }
+
     /// The clock that the store goes by.
     fn clock(&self) -> &TestClock;
+
+    /// Somebody else locks the log against writing, until what is returned is dropped.
+    async fn lock(&self) -> Box<dyn Send>;
+
+    /// From now on there is no room for what is written, or there is again.
+    async fn fill(&self, full: bool);
 }
 
 /// The machine's clock, which a test can set forward and back.
@@ -55,7 +67,7 @@ macro_rules! contract {
             appending::a_version_that_is_not_there_is_a_conflict,
             appending::any_takes_what_is_there,
             appending::names_and_bytes_come_back_as_they_went_in,
-            appending::what_is_too_large_or_malformed_is_refused,
+            appending::what_is_too_large_or_malformed_is_never_taken,
             appending::the_largest_batch_goes_in,
             appending::the_chain_holds_over_the_stored_bytes,
             commands::a_repeated_command_gets_its_first_receipt,
@@ -64,6 +76,8 @@ macro_rules! contract {
             commands::a_refused_command_leaves_no_trace,
             commands::a_command_can_be_asked_for,
             commands::fifty_equal_commands_in_parallel_are_one,
+            refusing::a_log_that_is_locked_takes_nothing_now_and_the_same_later,
+            refusing::a_full_disk_takes_nothing_now_and_the_same_later,
             groups::a_conflict_harms_no_other,
             groups::a_chain_of_speculative_batches_goes_in,
             groups::what_rests_on_a_failed_batch_fails,
