@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
+
+use crate::text::{self, BadText, Case};
 
 macro_rules! uuid_id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -82,40 +84,44 @@ impl fmt::Display for LineId {
     }
 }
 
-/// A name that is empty, too long, or holds a control character.
+/// A text that is no such name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} has 1 to {longest} characters, none of them a control character, and no space at either end")]
+#[error("the {what} {fault}")]
 pub struct BadName {
     what: &'static str,
-    longest: usize,
+    fault: BadText,
 }
 
 macro_rules! text_id {
-    ($($(#[$doc:meta])* $name:ident ($what:literal, $longest:literal $(, $fold:ident)?)),+ $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident ($what:literal, $longest:literal, $case:ident)),+ $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
         pub struct $name(String);
 
         impl $name {
             /// The longest that it can be, in characters.
             pub const LONGEST: usize = $longest;
 
-            /// Takes a text that fits.
+            /// Takes a text from outside: normalises it, then checks what came of that. See [`crate::text`].
             ///
             /// # Errors
-            /// If it is empty, too long, begins or ends with a space, or holds a control character.
-            pub fn try_new(text: impl Into<String>) -> Result<Self, BadName> {
+            /// If it is empty, too long, begins or ends with a space, or holds a character that has no place in a name.
+            pub fn try_new(text: impl AsRef<str>) -> Result<Self, BadName> {
+                let name = text::name(text.as_ref(), $longest, Case::$case);
+                name.map(Self).map_err(|fault| BadName { what: $what, fault })
+            }
+
+            /// Takes a text as it is stored: what was a name when it was written is one for ever. Only its size has a bound, which all
+            /// that [`Self::try_new`] takes is within.
+            ///
+            /// # Errors
+            /// If it is empty or larger than any name.
+            pub fn stored(text: impl Into<String>) -> Result<Self, BadName> {
                 let text: String = text.into();
-                let fits = !text.is_empty()
-                    && text.chars().count() <= $longest
-                    && !text.chars().any(char::is_control)
-                    && text.trim().len() == text.len();
-                if !fits {
-                    return Err(BadName { what: $what, longest: $longest });
+                if (1..=$longest * char::MAX.len_utf8()).contains(&text.len()) {
+                    return Ok(Self(text));
                 }
-                $(let text = text.$fold();)?
-                Ok(Self(text))
+                Err(BadName { what: $what, fault: BadText::Length { least: 1, longest: $longest } })
             }
 
             /// The text.
@@ -139,11 +145,16 @@ macro_rules! text_id {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = BadName;
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
 
-            fn try_from(text: String) -> Result<Self, BadName> {
-                Self::try_new(text)
+        /// What is stored; for what comes from outside see [`crate::text::Entered`].
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::stored(String::deserialize(deserializer)?).map_err(de::Error::custom)
             }
         }
 
@@ -157,15 +168,15 @@ macro_rules! text_id {
 
 text_id! {
     /// Whose data it is.
-    Tenant("tenant", 64),
+    Tenant("tenant", 64, Kept),
     /// A stock keeping unit; letter case does not tell two apart, so it is kept in upper case.
-    Sku("SKU", 64, to_uppercase),
+    Sku("SKU", 64, Upper),
     /// Where stock is kept.
-    LocationId("location", 64),
+    LocationId("location", 64, Lower),
     /// Where an order comes from: a web shop, a marketplace, an import.
-    Channel("channel", 64),
+    Channel("channel", 64, Kept),
     /// The order's number in the channel that it comes from.
-    ExternalRef("external reference", 128),
+    ExternalRef("external reference", 128, Kept),
     /// The customer's id at the caller's; no name and no address.
-    CustomerRef("customer reference", 128),
+    CustomerRef("customer reference", 128, Kept),
 }

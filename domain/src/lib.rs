@@ -20,6 +20,7 @@ pub mod stock;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod text;
 pub mod time;
 
 pub use aggregate::{Aggregate, Class, Refusal};

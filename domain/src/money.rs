@@ -17,9 +17,11 @@ pub const LARGEST: Minor = 1_000_000_000_000_000;
 #[serde(try_from = "String", into = "String")]
 pub struct Currency(iso_currency::Currency);
 
-/// A text that is no currency.
+/// A text that is no currency that anything can be paid in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a currency: use an ISO 4217 code such as GBP")]
+#[error(
+    "`{0}` is not a currency: use the ISO 4217 code of money, such as GBP; metals, funds and units of account are none"
+)]
 pub struct NotACurrency(String);
 
 impl Currency {
@@ -60,17 +62,26 @@ impl fmt::Display for Currency {
 impl FromStr for Currency {
     type Err = NotACurrency;
 
+    /// As it comes from outside: money only.
     fn from_str(text: &str) -> Result<Self, NotACurrency> {
-        iso_currency::Currency::from_code(text).map(Self).ok_or_else(|| NotACurrency(text.chars().take(16).collect()))
+        match iso_currency::Currency::from_code(text) {
+            Some(code) if !code.is_special() && !code.is_fund() => Ok(Self(code)),
+            _ => Err(NotACurrency(shortened(text))),
+        }
     }
 }
 
+/// As it is stored: every code that the list has.
 impl TryFrom<String> for Currency {
     type Error = NotACurrency;
 
     fn try_from(text: String) -> Result<Self, NotACurrency> {
-        text.parse()
+        iso_currency::Currency::from_code(&text).map(Self).ok_or_else(|| NotACurrency(shortened(&text)))
     }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(16).collect()
 }
 
 impl From<Currency> for String {
@@ -248,6 +259,15 @@ mod tests {
 
     use super::*;
 
+    /// Every currency that was ever taken; one is added with each version of the list, and none is ever removed.
+    const EVER: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD \
+        CDF CHF CLP CNY COP CRC CUC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD \
+        GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD \
+        KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK \
+        NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SLL SOS \
+        SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST \
+        XAF XCD XCG XOF XPF YER ZAR ZMW ZWG ZWL";
+
     fn rounding() -> impl Strategy<Value = Rounding> {
         prop_oneof![Just(Rounding::HalfEven), Just(Rounding::HalfUp)]
     }
@@ -268,6 +288,22 @@ mod tests {
         for (tenths, even, up) in cases {
             assert_eq!(divide(tenths, 10, Rounding::HalfEven), even, "{tenths}");
             assert_eq!(divide(tenths, 10, Rounding::HalfUp), up, "{tenths}");
+        }
+    }
+
+    #[test]
+    fn only_money_is_taken_and_every_code_that_is_stored_is_read() {
+        for code in ["XXX", "XTS", "XAU", "XAG", "XDR", "CLF", "USN", "gbp", "GB", "ÄÖÜ", ""] {
+            assert!(code.parse::<Currency>().is_err(), "{code}");
+        }
+        for code in ["GBP", "EUR", "JPY", "KWD", "XOF", "XCD", "BGN"] {
+            assert_eq!(code.parse::<Currency>().map(Currency::code), Ok(code));
+        }
+        // A list that drops one of these would make what was accepted unreadable.
+        assert!(Currency::try_from("XXX".to_owned()).is_ok());
+        let known = EVER.split(' ').map(|code| code.parse::<Currency>().map(Currency::code));
+        for (known, code) in known.zip(EVER.split(' ')) {
+            assert_eq!(known, Ok(code));
         }
     }
 

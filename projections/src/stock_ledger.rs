@@ -269,7 +269,7 @@ pub async fn page(
 
 fn movement(row: &Row) -> Result<Movement, Error> {
     Ok(Movement {
-        location: row.parsed(0)?,
+        location: row.stored(0)?,
         version: row.count(1)?,
         position: row.count(2)?,
         recorded_at: row.int(3)?,

@@ -141,8 +141,8 @@ async fn standings(reads: &Reads, statement: Statement) -> Result<Answer<Vec<Sta
 
 fn standing(row: &Row) -> Result<Standing, Error> {
     Ok(Standing {
-        sku: row.parsed(0)?,
-        location: row.parsed(1)?,
+        sku: row.stored(0)?,
+        location: row.stored(1)?,
         version: row.count(2)?,
         changed_at_position: row.count(3)?,
         first_at: row.int(4)?,

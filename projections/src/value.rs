@@ -138,6 +138,16 @@ impl Row {
         self.text(column)?.parse().map_err(|_| unexpected(column, self.0.get(column)))
     }
 
+    /// The text in a column, as the value whose stored form it is: never judged again.
+    ///
+    /// # Errors
+    /// If the column holds something else.
+    pub fn stored<T: serde::de::DeserializeOwned>(&self, column: usize) -> Result<T, Error> {
+        let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+            serde::de::IntoDeserializer::into_deserializer(self.text(column)?);
+        T::deserialize(text).map_err(|_| unexpected(column, self.0.get(column)))
+    }
+
     /// The text in a column that may hold none, as what it was written from.
     ///
     /// # Errors

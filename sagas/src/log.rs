@@ -77,7 +77,7 @@ pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Resul
 
 /// The domain's tenant of a record.
 pub(crate) fn tenant(record: &Record) -> Option<Tenant> {
-    Tenant::try_new(&*record.stream.tenant).ok()
+    Tenant::stored(&*record.stream.tenant).ok()
 }
 
 /// The store's name of a domain stream.

@@ -95,3 +95,45 @@ fn no_line_ends_in_a_space_and_no_file_is_a_hall() {
         }
     }
 }
+
+/// Names and currencies have two doors: `Deserialize` takes what is stored, and `Entered` goes through the constructor that judges. What a
+/// request, a file or a configuration says (it refuses unknown fields, or is only ever read) holds `Entered`.
+#[test]
+fn what_comes_from_outside_goes_through_the_constructor_of_the_edge() {
+    let names = ["Sku", "LocationId", "Channel", "ExternalRef", "CustomerRef", "Tenant", "Currency"];
+    let mut looked_at = 0;
+    for (path, text) in sources() {
+        let outside =
+            ["schemas/src/http", "command-api/src", "daybook/src"].iter().any(|folder| path.starts_with(folder));
+        // An amount's currency has to be the order's or the payment's.
+        if !outside || path.ends_with("schemas/src/http/money.rs") {
+            continue;
+        }
+        let (mut attributes, mut inside) = (String::new(), false);
+        for line in product_part(&text).lines().map(str::trim) {
+            if line.starts_with("#[") {
+                attributes.push_str(line);
+            } else if line.contains("struct ") && line.ends_with('{') {
+                let only_read = attributes.contains("Deserialize") && !attributes.contains("Serialize,");
+                inside = attributes.contains("deny_unknown_fields") || only_read;
+                attributes.clear();
+                looked_at += u32::from(inside);
+            } else if line.starts_with('}') {
+                inside = false;
+            } else if !line.starts_with("//") {
+                attributes.clear();
+                let Some((_, kind)) = line.split_once(": ").filter(|_| inside) else {
+                    continue;
+                };
+                let plain = kind.replace("Option<", "").replace("Vec<", "");
+                let plain = plain.trim_end_matches([',', '>']);
+                assert!(
+                    !names.contains(&plain),
+                    "{}: `{line}` takes a text from outside as if it was stored",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(looked_at > 30, "{looked_at} bodies were looked at");
+}

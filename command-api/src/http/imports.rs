@@ -147,7 +147,8 @@ fn params(uri: &Uri) -> Result<ImportParams, Failure> {
         Failure::at("malformed-query", "", detail)
     })?;
     let mut check = Check::new();
-    check.optional_text("source", params.source.as_deref(), 200);
+    let source = check.optional_text("source", params.source.as_deref(), 200);
+    let params = ImportParams { source, ..params };
     check
         .finish(params)
         .map_err(|invalid| Failure::new("malformed-query", "a parameter is out of bounds").with_errors(invalid.faults))

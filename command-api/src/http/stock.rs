@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use domain::ids::Sku;
 use domain::stock::Stock;
 use domain::stream;
+use domain::text::Entered;
 use schemas::http::stock::{AdjustStock, At, CountStock, ReceiveStock, RegisterStock, StockBody};
 
 use super::Api;
@@ -28,7 +29,7 @@ answers! {
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(RegisterAnswers))]
 pub(super) async fn register(
     State(api): State<Api>,
-    Id(sku): Id<Sku>,
+    Id(Entered(sku)): Id<Entered<Sku>>,
     ask: Ask<RegisterStock>,
 ) -> Result<Answer, Failure> {
     let defaults = &api.settings().defaults;
@@ -41,7 +42,7 @@ pub(super) async fn register(
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(ReceiveAnswers))]
 pub(super) async fn receive(
     State(api): State<Api>,
-    Id(sku): Id<Sku>,
+    Id(Entered(sku)): Id<Entered<Sku>>,
     ask: Ask<ReceiveStock>,
 ) -> Result<Answer, Failure> {
     let defaults = &api.settings().defaults;
@@ -52,7 +53,11 @@ pub(super) async fn receive(
 /// Say that there is more or less than the book says.
 #[utoipa::path(post, path = "/v1/stock/{sku}/adjustments", tag = "stock", request_body = AdjustStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(AdjustAnswers))]
-pub(super) async fn adjust(State(api): State<Api>, Id(sku): Id<Sku>, ask: Ask<AdjustStock>) -> Result<Answer, Failure> {
+pub(super) async fn adjust(
+    State(api): State<Api>,
+    Id(Entered(sku)): Id<Entered<Sku>>,
+    ask: Ask<AdjustStock>,
+) -> Result<Answer, Failure> {
     let defaults = &api.settings().defaults;
     let at = ask.body.try_into_command(ask.how.names(), defaults)?;
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
@@ -61,7 +66,11 @@ pub(super) async fn adjust(State(api): State<Api>, Id(sku): Id<Sku>, ask: Ask<Ad
 /// Record a count.
 #[utoipa::path(post, path = "/v1/stock/{sku}/counts", tag = "stock", request_body = CountStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(CountAnswers))]
-pub(super) async fn count(State(api): State<Api>, Id(sku): Id<Sku>, ask: Ask<CountStock>) -> Result<Answer, Failure> {
+pub(super) async fn count(
+    State(api): State<Api>,
+    Id(Entered(sku)): Id<Entered<Sku>>,
+    ask: Ask<CountStock>,
+) -> Result<Answer, Failure> {
     let at = ask.body.try_into_command(&api.settings().defaults)?;
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
 }

@@ -2,14 +2,19 @@
 //! receipt of stock a line. Unknown fields are refused, never passed over.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use domain::ids::{CustomerRef, ExternalRef, LineId, LocationId, Sku};
 use domain::money::{Currency, Minor};
 use domain::order::command::{NewLine, NewShipping};
-use domain::order::event::{Address, Capture, PaymentTerms};
+use domain::order::event::{Capture, PaymentTerms};
 use domain::order::line::UnitPrice;
+use domain::text::Entered;
 use domain::time::Timestamp;
+use schemas::http::address::Address;
+use schemas::http::check::{Check, Invalid};
+use schemas::http::placement;
 use serde::Deserialize;
 
 use super::content::{Content, Receipt, Sale, Unreadable, refusal};
@@ -41,6 +46,8 @@ const COMPULSORY: usize = 5;
 /// The most lines of an order.
 const MOST_LINES: usize = 2_000;
 const MOST_UNITS: u32 = 1_000_000;
+/// The longest title, token of a means of payment, and name of a delivery.
+const LONGEST_TITLE: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -52,11 +59,11 @@ enum Entry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Order {
-    external_ref: ExternalRef,
+    external_ref: Entered<ExternalRef>,
     placed_at: Timestamp,
-    customer: Option<CustomerRef>,
+    customer: Option<Entered<CustomerRef>>,
     #[serde(default)]
-    currency: Currency,
+    currency: Entered<Currency>,
     lines: Vec<Line>,
     #[serde(default)]
     discount: Minor,
@@ -65,7 +72,7 @@ struct Order {
     ship_to: Option<Address>,
     capture: Option<Capture>,
     instrument: Option<String>,
-    location: Option<LocationId>,
+    location: Option<Entered<LocationId>>,
     #[serde(default)]
     tags: Vec<String>,
     expected_total: Option<Minor>,
@@ -74,7 +81,7 @@ struct Order {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    sku: Sku,
+    sku: Entered<Sku>,
     title: Option<String>,
     qty: u32,
     unit_price: UnitPrice,
@@ -105,29 +112,29 @@ struct Shipping {
 #[serde(deny_unknown_fields)]
 struct Receive {
     source_ref: String,
-    sku: Sku,
+    sku: Entered<Sku>,
     qty: u32,
-    location: Option<LocationId>,
+    location: Option<Entered<LocationId>>,
     at: Option<Timestamp>,
 }
 
 /// A row of the CSV form.
 #[derive(Deserialize)]
 struct Row {
-    external_ref: ExternalRef,
+    external_ref: Entered<ExternalRef>,
     placed_at: Timestamp,
-    sku: Sku,
+    sku: Entered<Sku>,
     qty: u32,
     unit_price: String,
-    customer: Option<CustomerRef>,
-    currency: Option<Currency>,
+    customer: Option<Entered<CustomerRef>>,
+    currency: Option<Entered<Currency>>,
     title: Option<String>,
     discount: Option<Minor>,
     tax_bp: Option<u32>,
     tax_included: Option<bool>,
     stocked: Option<bool>,
     backorder_ok: Option<bool>,
-    location: Option<LocationId>,
+    location: Option<Entered<LocationId>>,
     capture: Option<Capture>,
     instrument: Option<String>,
 }
@@ -162,8 +169,8 @@ fn entry(text: &[u8], line: u64, seen: &mut BTreeMap<String, u64>, parsed: &mut 
     }
     let entry: Entry = serde_json::from_value(value).map_err(|error| ("bad-field", error.to_string()))?;
     let name = match &entry {
-        Entry::Order(order) => order.external_ref.to_string(),
-        Entry::Receipt(receive) => format!("receipt/{}/{}", receive.source_ref, receive.sku),
+        Entry::Order(order) => order.external_ref.0.to_string(),
+        Entry::Receipt(receive) => format!("receipt/{}/{}", receive.source_ref, receive.sku.0),
     };
     if let Some(first) = seen.insert(name.clone(), line) {
         seen.insert(name, first);
@@ -179,15 +186,16 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
     if order.lines.is_empty() || order.lines.len() > MOST_LINES {
         return Err(("bad-field", format!("an order has 1 to {MOST_LINES} lines")));
     }
+    let (mut check, currency) = (Check::new(), order.currency.0);
     let mut lines = Vec::with_capacity(order.lines.len());
     let mut counted = Vec::with_capacity(order.lines.len());
     for (id, line) in (1..).zip(order.lines) {
         let price = String::from(line.unit_price.clone());
-        counted.push(worth(&price, line.qty, order.currency, line.stocked)?);
+        counted.push(worth(&price, line.qty, currency, line.stocked)?);
         lines.push(NewLine {
             line_id: LineId(id),
-            title: line.title.filter(|title| !title.is_empty()).unwrap_or_else(|| line.sku.to_string()),
-            sku: line.sku,
+            title: title(&mut check, format_args!("lines/{}/title", id - 1), line.title.as_deref(), &line.sku.0),
+            sku: line.sku.0,
             qty: line.qty,
             unit_price: line.unit_price,
             discount: line.discount,
@@ -197,46 +205,69 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
             stocked: line.stocked,
         });
     }
-    for (units, raw, ware) in counted {
-        count(parsed, Class::Sale, order.external_ref.as_str(), units, raw, ware);
-    }
-    let shipping = order.shipping.into_iter().map(|shipping| NewShipping {
-        title: shipping.title,
+    let shipping = order.shipping.into_iter().enumerate().map(|(i, shipping)| NewShipping {
+        title: check.text(format_args!("shipping/{i}/title"), &shipping.title, LONGEST_TITLE),
         price: shipping.price,
         tax_bp: shipping.tax_bp,
         tax_included: shipping.tax_included,
     });
-    parsed.sales.push(Sale {
-        external_ref: order.external_ref,
+    let shipping = shipping.collect();
+    let sale = Sale {
+        external_ref: order.external_ref.0,
         line,
         at: order.placed_at,
-        customer: order.customer,
-        currency: order.currency,
+        customer: order.customer.map(|name| name.0),
+        currency,
         lines,
         discount: order.discount,
-        shipping: shipping.collect(),
-        ship_to: order.ship_to,
-        payment: terms(order.capture, order.instrument),
-        location: order.location,
-        tags: order.tags,
+        shipping,
+        ship_to: order.ship_to.map(|address| address.check(&mut check, "ship_to")),
+        payment: terms(&mut check, order.capture, order.instrument.as_deref()),
+        location: order.location.map(|name| name.0),
+        tags: placement::tags(&mut check, &order.tags),
         expected_total: order.expected_total,
-    });
+    };
+    fits(check)?;
+    for (units, raw, ware) in counted {
+        count(parsed, Class::Sale, sale.external_ref.as_str(), units, raw, ware);
+    }
+    parsed.sales.push(sale);
     Ok(())
+}
+
+/// What a line is called; its SKU where the file does not say.
+fn title(check: &mut Check, at: impl Display, given: Option<&str>, sku: &Sku) -> String {
+    match given.filter(|title| !title.is_empty()) {
+        Some(title) => check.text(at, title, LONGEST_TITLE),
+        None => sku.to_string(),
+    }
+}
+
+/// The first of what was found to be wrong with a row.
+fn fits(check: Check) -> Result<(), Refused> {
+    let first = |invalid: Invalid| invalid.faults.into_iter().next();
+    match check.finish(()).err().and_then(first) {
+        None => Ok(()),
+        Some(fault) => Err(("bad-field", format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail))),
+    }
 }
 
 fn receipt_of(receive: Receive, line: u64, parsed: &mut Content) -> Result<(), Refused> {
     if receive.qty == 0 || receive.qty > MOST_UNITS {
         return Err(("bad-field", format!("qty: {} is not between 1 and {MOST_UNITS}", receive.qty)));
     }
-    count(parsed, Class::StockReceipt, &receive.source_ref, i64::from(receive.qty), 0, true);
+    let mut check = Check::new();
+    let (sku, source_ref) = (receive.sku.0, check.text("source_ref", &receive.source_ref, LONGEST_TITLE));
+    fits(check)?;
+    count(parsed, Class::StockReceipt, &source_ref, i64::from(receive.qty), 0, true);
     parsed.receipts.push(Receipt {
-        key: RowKey { invoice: format!("receipt/{}/{}", receive.source_ref, receive.sku), ordinal: 1 },
+        key: RowKey { invoice: format!("receipt/{source_ref}/{sku}"), ordinal: 1 },
         line,
         at: receive.at,
-        sku: receive.sku,
-        location: receive.location,
+        sku,
+        location: receive.location.map(|name| name.0),
         qty: receive.qty,
-        source_ref: Some(receive.source_ref),
+        source_ref: Some(source_ref),
     });
     Ok(())
 }
@@ -288,27 +319,32 @@ fn reason(error: &csv::Error, header: &StringRecord) -> String {
 }
 
 fn row_of(row: Row, line: u64, orders: &mut BTreeMap<ExternalRef, usize>, parsed: &mut Content) -> Result<(), Refused> {
-    let currency = row.currency.unwrap_or_default();
+    let currency = row.currency.unwrap_or_default().0;
     let stocked = row.stocked.unwrap_or(true);
     let (units, raw, ware) = worth(&row.unit_price, row.qty, currency, stocked)?;
     let unit_price = price::unit_price(&row.unit_price).map_err(|why| ("bad-field", format!("unit_price: {why}")))?;
-    let payment = terms(row.capture, row.instrument);
-    let place = match orders.get(&row.external_ref) {
+    let mut check = Check::new();
+    let payment = terms(&mut check, row.capture, row.instrument.as_deref());
+    let title = title(&mut check, "title", row.title.as_deref(), &row.sku.0);
+    fits(check)?;
+    let (external_ref, customer) = (row.external_ref.0, row.customer.map(|name| name.0));
+    let location = row.location.map(|name| name.0);
+    let place = match orders.get(&external_ref) {
         Some(place) => *place,
         None => {
-            orders.insert(row.external_ref.clone(), parsed.sales.len());
+            orders.insert(external_ref.clone(), parsed.sales.len());
             parsed.sales.push(Sale {
-                external_ref: row.external_ref.clone(),
+                external_ref: external_ref.clone(),
                 line,
                 at: row.placed_at,
-                customer: row.customer.clone(),
+                customer: customer.clone(),
                 currency,
                 lines: vec![],
                 discount: 0,
                 shipping: vec![],
                 ship_to: None,
                 payment: payment.clone(),
-                location: row.location.clone(),
+                location: location.clone(),
                 tags: vec![],
                 expected_total: None,
             });
@@ -317,7 +353,7 @@ fn row_of(row: Row, line: u64, orders: &mut BTreeMap<ExternalRef, usize>, parsed
     };
     let sale = &mut parsed.sales[place];
     if (sale.at, &sale.customer, sale.currency, &sale.location, &sale.payment)
-        != (row.placed_at, &row.customer, currency, &row.location, &payment)
+        != (row.placed_at, &customer, currency, &location, &payment)
     {
         let what =
             "placed_at, customer, currency, location, capture and instrument are the same in all rows of an order";
@@ -328,8 +364,8 @@ fn row_of(row: Row, line: u64, orders: &mut BTreeMap<ExternalRef, usize>, parsed
     }
     sale.lines.push(NewLine {
         line_id: LineId(u32::try_from(sale.lines.len() + 1).unwrap_or(u32::MAX)),
-        title: row.title.filter(|title| !title.is_empty()).unwrap_or_else(|| row.sku.to_string()),
-        sku: row.sku,
+        title,
+        sku: row.sku.0,
         qty: row.qty,
         unit_price,
         discount: row.discount.unwrap_or(0),
@@ -338,14 +374,15 @@ fn row_of(row: Row, line: u64, orders: &mut BTreeMap<ExternalRef, usize>, parsed
         backorder_ok: row.backorder_ok.unwrap_or(false),
         stocked,
     });
-    count(parsed, Class::Sale, row.external_ref.as_str(), units, raw, ware);
+    count(parsed, Class::Sale, external_ref.as_str(), units, raw, ware);
     Ok(())
 }
 
-fn terms(capture: Option<Capture>, instrument: Option<String>) -> Option<PaymentTerms> {
+fn terms(check: &mut Check, capture: Option<Capture>, instrument: Option<&str>) -> Option<PaymentTerms> {
     if capture.is_none() && instrument.is_none() {
         return None;
     }
+    let instrument = check.optional_text("instrument", instrument, LONGEST_TITLE);
     let instrument = instrument.unwrap_or_else(|| DEFAULT_INSTRUMENT.to_owned());
     Some(PaymentTerms { capture: capture.unwrap_or_default(), instrument })
 }

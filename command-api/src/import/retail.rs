@@ -9,6 +9,7 @@ use domain::import::RowRefusal;
 use domain::money::Currency;
 use domain::order::command::NewLine;
 use domain::order::event::Address;
+use domain::text::cleaned_line;
 use domain::time::Timestamp;
 
 use super::content::{Content, Correction, Credit, Sale, Unreadable, refusal};
@@ -109,7 +110,7 @@ impl Columns {
         };
         let bad = |place: usize, why: String| refusal(line, "bad-field", format!("{}: {why}", COLUMNS[place]));
         let invoice = ExternalRef::try_new(text(0)?).map_err(|error| bad(0, error.to_string()))?;
-        let invoice = invoice.as_str().to_uppercase();
+        let invoice = String::from(invoice);
         let ordinal = ordinals.entry(invoice.clone()).or_default();
         *ordinal += 1;
         let key = RowKey { invoice, ordinal: *ordinal };
@@ -146,14 +147,14 @@ impl Columns {
             price_text: text(5)?.to_owned(),
             raw,
             customer,
-            country: text(7)?.to_owned(),
+            country: cleaned_line(text(7)?, 60),
         })
     }
 }
 
-/// What an order line is called; the stock code where the file does not say. Control characters have no place in it.
+/// What an order line is called; the stock code where the file does not say.
 fn title(text: &str, sku: &Sku) -> String {
-    let title: String = text.chars().filter(|letter| !letter.is_control()).take(200).collect();
+    let title = cleaned_line(text, 200);
     if title.is_empty() { sku.to_string() } else { title }
 }
 
@@ -190,10 +191,10 @@ fn sort_out(rows: Vec<Row>, sizes: &HashMap<String, u32>, parsed: &mut Content) 
 }
 
 fn class(row: &Row, single: bool) -> Class {
-    let invoice = &row.key.invoice;
-    if invoice.starts_with('A') {
+    let begins = row.key.invoice.chars().next().map(|first| first.to_ascii_uppercase());
+    if begins == Some('A') {
         Class::BadDebt
-    } else if invoice.starts_with('C') {
+    } else if begins == Some('C') {
         Class::CreditNote
     } else if row.qty < 0 || (single && row.price.is_zero() && row.customer.is_none()) {
         Class::StockCorrection
@@ -283,7 +284,8 @@ fn sale(row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) 
                 lines: vec![line],
                 discount: 0,
                 shipping: vec![],
-                ship_to: (!row.country.is_empty()).then(|| Address { country: row.country, ..Address::default() }),
+                ship_to: (row.country.chars().count() > 1)
+                    .then(|| Address { country: row.country, ..Address::default() }),
                 payment: None,
                 location: None,
                 tags: vec![],

@@ -225,6 +225,12 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) => unwind(OUT_OF_STOCK),
             ("tell_reserved", Direction::Do) => unwind("order_changed"),
+            // Somebody else cancelled it meanwhile: nothing is left to cancel.
+            ("cancel", Direction::Do)
+                if refused.details.get("open") == Some(&json!(0)) && goods::line_qtys(&self.reserve).len() == 1 =>
+            {
+                Then::Done(Output::new())
+            }
             ("cancel", Direction::Do) => Then::Park { reason: "cancellation_refused".into() },
             _ => Then::Retry,
         }

@@ -46,13 +46,17 @@ impl World {
         if ids.is_empty() {
             return;
         }
-        let order_id = ids[self.roll(ids.len())];
-        let Some(order) = self.orders[&order_id].state.placed().cloned() else {
-            return;
-        };
-        if let Some(command) = wish(self, &order) {
-            let id = self.new_id();
-            self.run(id, order_id.0, &Command::Order { order_id, command });
+        // One wish is often made of several orders, under one id.
+        self.named = Uuid::from_u128((1 << 100) + self.roll(60) as u128);
+        for _ in 0..=self.roll(3) {
+            let order_id = ids[self.roll(ids.len())];
+            let Some(order) = self.orders[&order_id].state.placed().cloned() else {
+                continue;
+            };
+            if let Some(command) = wish(self, &order) {
+                let id = self.new_id();
+                self.run(id, order_id.0, &Command::Order { order_id, command });
+            }
         }
     }
 
@@ -144,12 +148,12 @@ impl World {
         Some(vec![Units { line_id, qty }])
     }
 
-    /// An id as callers name them within an order: few of them, shared by all orders and all kinds, and sometimes the order's own.
+    /// An id as callers name them within an order: shared by orders and kinds, and sometimes the order's own.
     fn named_id(&mut self, order: &Placed) -> Uuid {
-        match self.roll(20) {
-            0..=3 => self.new_id(),
-            4 => order.order_id.0,
-            shared => Uuid::from_u128((1 << 100) + shared as u128),
+        match self.roll(10) {
+            0..=1 => self.new_id(),
+            2 => order.order_id.0,
+            _ => self.named,
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct World {
     taken: BTreeSet<Uuid>,
     /// Ids of orders that a shipment or a return has as well.
     pub(super) claimed: BTreeSet<Uuid>,
+    /// What the wish that is made of some orders just now is called.
+    pub(super) named: Uuid,
     deliveries: VecDeque<Delivery>,
     pub(super) provider: Provider,
     /// Everything that happened, in words.
@@ -77,6 +79,7 @@ impl World {
             sagas: BTreeMap::new(),
             taken: BTreeSet::new(),
             claimed: BTreeSet::new(),
+            named: Uuid::nil(),
             deliveries: VecDeque::new(),
             provider: Provider::default(),
             told: Vec::new(),

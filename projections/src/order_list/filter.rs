@@ -1,7 +1,9 @@
 //! What the list of orders can be narrowed to and sorted by: `field[op]=value`. What does not parse is refused, never passed over.
 
+use domain::ids::Sku;
 use domain::order::event::PaymentStatus;
 use domain::order::state::{FulfilmentStatus, ReturnStatus, Status, StockStatus};
+use domain::text;
 use domain::time::Timestamp;
 
 use crate::models::from_word;
@@ -158,9 +160,10 @@ impl Field {
         match self.reading {
             Reading::Word(known) if known(text) => Ok(text.into()),
             Reading::Word(_) => Err(format!("there is no {} `{text}`", self.name)),
-            Reading::Text => Ok(text.into()),
-            Reading::Label if self.name == "sku" => Ok(text.to_uppercase().into()),
-            Reading::Label => Ok(text.into()),
+            Reading::Label if self.name == "sku" => {
+                text.parse::<Sku>().map(|sku| sku.as_str().into()).map_err(|bad| bad.to_string())
+            }
+            Reading::Text | Reading::Label => Ok(text::nfc(text).into()),
             Reading::Instant => text.parse::<Timestamp>().map(|at| at.micros().into()).map_err(|bad| bad.to_string()),
             Reading::Number => text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is no whole number")),
             Reading::Flag => match text {

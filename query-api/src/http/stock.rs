@@ -203,7 +203,7 @@ fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
     let parts = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let (sku, location) = text.split_once('\n')?;
-        Some((sku.parse().ok()?, location.parse().ok()?))
+        Some((Sku::stored(sku).ok()?, LocationId::stored(location).ok()?))
     };
     parts().ok_or_else(|| Failure::at("malformed-query", "cursor", "the cursor is none of this list"))
 }

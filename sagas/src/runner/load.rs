@@ -50,7 +50,7 @@ impl Found {
 
 impl Key {
     pub(super) fn tenant(&self) -> Option<Tenant> {
-        Tenant::try_new(&*self.tenant).ok()
+        Tenant::stored(&*self.tenant).ok()
     }
 
     pub(super) fn stream(&self) -> StreamId {

@@ -23,7 +23,7 @@ pub struct Address {
     pub city: String,
     /// Postal code, if the country has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 20, example = "SW1Y 4JH")]
+    #[schema(min_length = 1, max_length = 20, example = "SW1Y 4JH")]
     pub postcode: Option<String>,
     /// ISO 3166-1 alpha-2 country code, or the country's name where only that is known.
     #[schema(min_length = 2, max_length = 60, example = "GB")]
@@ -40,23 +40,17 @@ pub struct ChangeAddress {
 
 impl Address {
     /// The domain's address; faults are noted under `at`.
-    pub(super) fn check(self, check: &mut Check, at: &str) -> order::event::Address {
-        check.text(format_args!("{at}/name"), &self.name, 200);
-        check.text(format_args!("{at}/city"), &self.city, 120);
-        check.text(format_args!("{at}/country"), &self.country, 60);
-        check.optional_text(format_args!("{at}/postcode"), self.postcode.as_deref(), 20);
+    pub fn check(self, check: &mut Check, at: &str) -> order::event::Address {
         if self.lines.len() > 6 {
             check.fault(format_args!("{at}/lines"), "must have at most 6 entries");
         }
-        for (i, line) in self.lines.iter().enumerate().take(6) {
-            check.text(format_args!("{at}/lines/{i}"), line, 200);
-        }
+        let lines = self.lines.iter().enumerate().take(6);
         order::event::Address {
-            name: self.name,
-            lines: self.lines,
-            city: self.city,
-            postcode: self.postcode,
-            country: self.country,
+            name: check.text(format_args!("{at}/name"), &self.name, 200),
+            lines: lines.map(|(i, line)| check.text(format_args!("{at}/lines/{i}"), line, 200)).collect(),
+            city: check.text(format_args!("{at}/city"), &self.city, 120),
+            postcode: check.optional_text(format_args!("{at}/postcode"), self.postcode.as_deref(), 20),
+            country: check.long_text(format_args!("{at}/country"), &self.country, 2, 60),
         }
     }
 

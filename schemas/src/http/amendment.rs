@@ -97,7 +97,7 @@ impl EditLines {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, 500);
+        let reason = check.text("/reason", &self.reason, 500);
         let mut changes = Vec::new();
         if self.changes.is_empty() || self.changes.len() > MOST_CHANGES {
             check.fault("/changes", format_args!("must have 1 to {MOST_CHANGES} entries"));
@@ -107,7 +107,7 @@ impl EditLines {
             }
         }
         let edit_id = self.edit_id.unwrap_or_else(|| EditId(names.of("edit")));
-        check.finish(order::Command::Edit(order::command::Edit { edit_id, changes, reason: self.reason }))
+        check.finish(order::Command::Edit(order::command::Edit { edit_id, changes, reason }))
     }
 }
 

@@ -57,10 +57,10 @@ impl CancelOrder {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, 500);
+        let reason = check.text("/reason", &self.reason, 500);
         let cancellation_id = self.cancellation_id(names);
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
-        check.finish(order::Command::Cancel { cancellation_id, lines, reason: self.reason })
+        check.finish(order::Command::Cancel { cancellation_id, lines, reason })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use domain::money::{Currency, LARGEST, Minor};
+use domain::text::{self, BadText};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -86,31 +87,31 @@ impl Check {
         fits
     }
 
-    /// A text of one line.
-    pub fn text(&mut self, pointer: impl Display, text: &str, longest: usize) {
-        let length = text.chars().count();
-        if length == 0 || length > longest || text.chars().any(char::is_control) {
-            self.fault(pointer, format_args!("must have 1 to {longest} characters, none of them a control character"));
-        }
+    /// A text of one line, as it is kept: see [`text::line`].
+    pub fn text(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
+        self.long_text(pointer, given, 1, longest)
     }
 
-    /// A text of one line that may be left out.
-    pub fn optional_text(&mut self, pointer: impl Display, text: Option<&str>, longest: usize) {
-        if let Some(text) = text {
-            self.text(pointer, text, longest);
-        }
+    /// A text of one line of at least `least` characters, as it is kept.
+    pub fn long_text(&mut self, pointer: impl Display, given: &str, least: usize, longest: usize) -> String {
+        self.kept(pointer, text::line(given, least, longest))
     }
 
-    /// A text of any number of lines.
-    pub fn prose(&mut self, pointer: impl Display, text: &str, longest: usize) {
-        let length = text.chars().count();
-        let odd = |c: char| c.is_control() && c != '\n' && c != '\t';
-        if length == 0 || length > longest || text.chars().any(odd) {
-            self.fault(
-                pointer,
-                format_args!("must have 1 to {longest} characters, line breaks and tabs the only control characters"),
-            );
-        }
+    /// A text of one line that may be left out, as it is kept.
+    pub fn optional_text(&mut self, pointer: impl Display, given: Option<&str>, longest: usize) -> Option<String> {
+        given.map(|given| self.text(pointer, given, longest))
+    }
+
+    /// A text of any number of lines, as it is kept: see [`text::prose`].
+    pub fn prose(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
+        self.kept(pointer, text::prose(given, longest))
+    }
+
+    fn kept(&mut self, pointer: impl Display, text: Result<String, BadText>) -> String {
+        text.unwrap_or_else(|bad| {
+            self.fault(pointer, bad);
+            String::new()
+        })
     }
 
     /// An amount of a known currency, at least `least`.

@@ -73,14 +73,12 @@ impl PlaceHold {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, 200);
-        if let Some(note) = &self.note {
-            check.prose("/note", note, 4_000);
-        }
+        let reason = check.text("/reason", &self.reason, 200);
+        let note = self.note.as_deref().map(|note| check.prose("/note", note, 4_000));
         check.finish(order::Command::PlaceHold {
             hold_id: self.hold_id(names),
-            reason: self.reason,
-            note: self.note.map(Personal::Known),
+            reason,
+            note: note.map(Personal::Known),
             until: self.until,
         })
     }
@@ -93,8 +91,7 @@ impl ReleaseHold {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, hold_id: HoldId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        let resolution = self.resolution.unwrap_or_else(|| "released".to_owned());
-        check.text("resolution", &resolution, 200);
+        let resolution = check.text("resolution", self.resolution.as_deref().unwrap_or("released"), 200);
         check.finish(order::Command::ReleaseHold { hold_id, resolution })
     }
 }

@@ -5,6 +5,7 @@ use domain::money::Currency;
 use domain::order::command::{self, Units};
 use domain::order::line::UnitPrice;
 use domain::order::state::LineState;
+use domain::text::Entered;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,7 +22,7 @@ pub struct NewLine {
     pub line_id: Option<LineId>,
     /// What is sold. Letter case does not tell two SKUs apart; it is kept in upper case.
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "85123A")]
-    pub sku: Sku,
+    pub sku: Entered<Sku>,
     /// What it is called.
     #[schema(min_length = 1, max_length = 200, example = "White hanging heart t-light holder")]
     pub title: String,
@@ -139,15 +140,15 @@ impl NewLine {
         if line_id.0 == 0 {
             check.fault(format_args!("{at}/line_id"), "must be at least 1");
         }
-        check.text(format_args!("{at}/title"), &self.title, 200);
+        let title = check.text(format_args!("{at}/title"), &self.title, 200);
         check.units(format_args!("{at}/qty"), self.qty);
         check.tax_rate(format_args!("{at}/tax_bp"), self.tax_bp);
         let discount =
             self.discount.map_or(0, |discount| check.money(format_args!("{at}/discount"), discount, currency, 0));
         command::NewLine {
             line_id,
-            sku: self.sku,
-            title: self.title,
+            sku: self.sku.0,
+            title,
             qty: self.qty,
             unit_price: self.unit_price,
             discount,

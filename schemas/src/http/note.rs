@@ -62,10 +62,10 @@ impl AddNote {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.prose("/text", &self.text, 4_000);
+        let text = check.prose("/text", &self.text, 4_000);
         check.finish(order::Command::AddNote {
             note_id: self.note_id(names),
-            text: Personal::Known(self.text),
+            text: Personal::Known(text),
             visibility: self.visibility.map(Into::into).unwrap_or_default(),
         })
     }
@@ -76,8 +76,8 @@ impl TryFrom<SetTags> for order::Command {
 
     fn try_from(body: SetTags) -> Result<Self, Invalid> {
         let mut check = Check::new();
-        tags(&mut check, &body.tags);
-        check.finish(Self::SetTags { tags: body.tags })
+        let tags = tags(&mut check, &body.tags);
+        check.finish(Self::SetTags { tags })
     }
 }
 

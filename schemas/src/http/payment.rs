@@ -188,8 +188,8 @@ impl TryFrom<ResolveOutcome> for payment::Command {
 
     fn try_from(body: ResolveOutcome) -> Result<Self, Invalid> {
         let mut check = Check::new();
-        check.prose("/evidence", &body.evidence, 2_000);
-        check.optional_text("/provider_ref", body.provider_ref.as_deref(), 200);
+        let evidence = check.prose("/evidence", &body.evidence, 2_000);
+        let provider_ref = check.optional_text("/provider_ref", body.provider_ref.as_deref(), 200);
         let (wants_capture, wants_refund) = (body.verb == Verb::Capture, body.verb == Verb::Refund);
         if wants_capture != body.capture_id.is_some() {
             check.fault("/capture_id", "is compulsory for capture, and for it only");
@@ -203,12 +203,7 @@ impl TryFrom<ResolveOutcome> for payment::Command {
             Verb::Capture => DomainVerb::Capture { capture_id: body.capture_id.unwrap_or_default() },
             Verb::Refund => DomainVerb::Refund { refund_id: body.refund_id.unwrap_or_default() },
         };
-        check.finish(Self::ResolveOutcome {
-            verb,
-            verdict: body.verdict.into(),
-            evidence: body.evidence,
-            provider_ref: body.provider_ref,
-        })
+        check.finish(Self::ResolveOutcome { verb, verdict: body.verdict.into(), evidence, provider_ref })
     }
 }
 

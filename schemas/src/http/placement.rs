@@ -5,6 +5,7 @@ use domain::money::{Currency, Minor};
 use domain::order;
 use domain::order::command::{NewShipping as DomainShipping, Place};
 use domain::personal::Personal;
+use domain::text::Entered;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -30,18 +31,18 @@ pub struct PlaceOrder {
     /// Its number where it comes from; taken once per channel, for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "536365")]
-    pub external_ref: Option<ExternalRef>,
+    pub external_ref: Option<Entered<ExternalRef>>,
     /// Where it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "web")]
-    pub channel: Option<Channel>,
+    pub channel: Option<Entered<Channel>>,
     /// The customer's id at the caller's; no name and no address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "17850")]
-    pub customer_ref: Option<CustomerRef>,
+    pub customer_ref: Option<Entered<CustomerRef>>,
     /// The currency of every amount.
     #[schema(value_type = String, pattern = "^[A-Z]{3}$", example = "GBP")]
-    pub currency: Currency,
+    pub currency: Entered<Currency>,
     /// How halves are rounded; to the even neighbour if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
@@ -63,7 +64,7 @@ pub struct PlaceOrder {
     /// The location that its stock comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// How long stock stays reserved before confirmation, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10, maximum = 604_800, example = 900)]
@@ -143,7 +144,7 @@ impl PlaceOrder {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names, defaults: &Defaults) -> Result<Place, Invalid> {
         let mut check = Check::new();
-        let currency = self.currency;
+        let currency = self.currency.0;
         let order_id = self.order_id(names);
         let optional = |check: &mut Check, at: &str, money: Option<Money>| -> Option<Minor> {
             money.map(|money| check.money(at, money, currency, 0))
@@ -152,12 +153,12 @@ impl PlaceOrder {
         let expected_total = optional(&mut check, "/expected_total", self.expected_total);
         let reserve_for_s = self.reserve_for_s.unwrap_or(defaults.reserve_for_s);
         check.range("/reserve_for_s", i64::from(reserve_for_s), 10, 604_800);
-        tags(&mut check, &self.tags);
+        let tags = tags(&mut check, &self.tags);
         let place = Place {
             order_id,
-            external_ref: self.external_ref,
-            channel: self.channel.unwrap_or_else(|| defaults.channel.clone()),
-            customer: self.customer_ref,
+            external_ref: self.external_ref.map(|name| name.0),
+            channel: self.channel.map_or_else(|| defaults.channel.clone(), |name| name.0),
+            customer: self.customer_ref.map(|name| name.0),
             currency,
             rounding: self.rounding.map(Into::into).unwrap_or_default(),
             lines: lines(&mut check, self.lines, currency),
@@ -165,10 +166,10 @@ impl PlaceOrder {
             shipping: shipping(&mut check, self.shipping, currency),
             ship_to: self.ship_to.map(|address| Personal::Known(address.check(&mut check, "/ship_to"))),
             payment: self.payment.check(&mut check),
-            location: self.location.unwrap_or_else(|| defaults.location.clone()),
+            location: self.location.map_or_else(|| defaults.location.clone(), |name| name.0),
             reserve_for_s,
             occurred_at: self.occurred_at,
-            tags: self.tags,
+            tags,
             expected_total,
         };
         check.finish(place)
@@ -177,11 +178,11 @@ impl PlaceOrder {
 
 impl PaymentTerms {
     fn check(self, check: &mut Check) -> order::event::PaymentTerms {
-        check.optional_text("/payment/instrument", self.instrument.as_deref(), 200);
+        let instrument = check.optional_text("/payment/instrument", self.instrument.as_deref(), 200);
         if self.instrument.is_none() && self.capture != Capture::PayLater {
             check.fault("/payment/instrument", "is compulsory unless capture is pay_later");
         }
-        order::event::PaymentTerms { capture: self.capture.into(), instrument: self.instrument.unwrap_or_default() }
+        order::event::PaymentTerms { capture: self.capture.into(), instrument: instrument.unwrap_or_default() }
     }
 }
 
@@ -201,11 +202,11 @@ fn shipping(check: &mut Check, charges: Vec<NewShipping>, currency: Currency) ->
         .into_iter()
         .enumerate()
         .map(|(i, charge)| {
-            check.text(format_args!("/shipping/{i}/title"), &charge.title, 200);
+            let title = check.text(format_args!("/shipping/{i}/title"), &charge.title, 200);
             check.tax_rate(format_args!("/shipping/{i}/tax_bp"), charge.tax_bp);
             DomainShipping {
                 price: check.money(format_args!("/shipping/{i}/price"), charge.price, currency, 0),
-                title: charge.title,
+                title,
                 tax_bp: charge.tax_bp,
                 tax_included: charge.tax_included,
             }
@@ -214,17 +215,20 @@ fn shipping(check: &mut Check, charges: Vec<NewShipping>, currency: Currency) ->
 }
 
 /// Labels: few, short, each once.
-pub(super) fn tags(check: &mut Check, tags: &[String]) {
-    if tags.len() > MOST_TAGS {
+pub fn tags(check: &mut Check, given: &[String]) -> Vec<String> {
+    if given.len() > MOST_TAGS {
         check.fault("/tags", format_args!("must have at most {MOST_TAGS} entries"));
-        return;
+        return Vec::new();
     }
-    for (i, tag) in tags.iter().enumerate() {
-        check.text(format_args!("/tags/{i}"), tag, 64);
-        if tags[..i].contains(tag) {
+    let mut tags: Vec<String> = Vec::with_capacity(given.len());
+    for (i, tag) in given.iter().enumerate() {
+        let tag = check.text(format_args!("/tags/{i}"), tag, 64);
+        if !tag.is_empty() && tags.contains(&tag) {
             check.fault(format_args!("/tags/{i}"), "a label may be named only once");
         }
+        tags.push(tag);
     }
+    tags
 }
 
 #[cfg(test)]

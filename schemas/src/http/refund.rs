@@ -85,7 +85,7 @@ impl GrantRefund {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, 500);
+        let reason = check.text("/reason", &self.reason, 500);
         if self.amount.is_none() && self.lines.is_empty() {
             check.fault("/amount", "is compulsory where no lines are named");
         }
@@ -107,7 +107,7 @@ impl GrantRefund {
             lines: lines.collect(),
             return_id: None,
             cancellation_id: None,
-            reason: self.reason.clone(),
+            reason,
         }))
     }
 }

@@ -7,6 +7,7 @@ use domain::ids::{LineId, LocationId, ReservationId, Sku};
 use domain::reservation::{self, Item, Opened, Reservation};
 use domain::stock::command::Reserve;
 use domain::stock::event::LineShare;
+use domain::text::Entered;
 use domain::time::Timestamp;
 use domain::{Command, command::StockCommand, stock};
 use serde::{Deserialize, Serialize};
@@ -48,11 +49,11 @@ pub struct OpenReservation {
 pub struct ReservationItem {
     /// The SKU.
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "85123A")]
-    pub sku: Sku,
+    pub sku: Entered<Sku>,
     /// Where; the configured location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// Units.
     #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
     pub qty: u32,
@@ -115,7 +116,7 @@ impl OpenReservation {
         let id = self.reservation_id.unwrap_or_else(|| ReservationId(names.of("reservation")));
         let hold_for_s = self.hold_for_s.unwrap_or(defaults.reserve_for_s);
         check.range("/hold_for_s", i64::from(hold_for_s), 10, i64::from(LONGEST_S));
-        check.optional_text("/reference", self.reference.as_deref(), 200);
+        let reference = check.optional_text("/reference", self.reference.as_deref(), 200);
         let items = items(&mut check, self.items, defaults);
         let expires_at = now.plus_seconds(hold_for_s);
         let stock = items
@@ -136,7 +137,7 @@ impl OpenReservation {
                 }),
             })
             .collect();
-        let open = reservation::Command::Open { reservation_id: id, items, expires_at, reference: self.reference };
+        let open = reservation::Command::Open { reservation_id: id, items, expires_at, reference };
         let command = Command::Inventory { reservation: Some((id, open)), stock };
         check.finish((id, command))
     }
@@ -151,8 +152,8 @@ fn items(check: &mut Check, items: Vec<ReservationItem>, defaults: &Defaults) ->
     let mut sums: BTreeMap<(LocationId, Sku), u32> = BTreeMap::new();
     for (i, item) in items.into_iter().enumerate() {
         check.units(format_args!("/items/{i}/qty"), item.qty);
-        let location = item.location.unwrap_or_else(|| defaults.location.clone());
-        let sum = sums.entry((location, item.sku)).or_default();
+        let location = item.location.map_or_else(|| defaults.location.clone(), |name| name.0);
+        let sum = sums.entry((location, item.sku.0)).or_default();
         *sum = sum.saturating_add(item.qty);
         if *sum > MOST_UNITS {
             check.fault(
@@ -214,8 +215,8 @@ impl ReservationBody {
                 .items
                 .iter()
                 .map(|item| ReservationItem {
-                    sku: item.sku.clone(),
-                    location: Some(item.location.clone()),
+                    sku: item.sku.clone().into(),
+                    location: Some(item.location.clone().into()),
                     qty: item.qty,
                 })
                 .collect(),

@@ -4,13 +4,14 @@ use domain::ids::{LineId, LocationId, ReturnId};
 use domain::money::Currency;
 use domain::order;
 use domain::order::command::{ReceivedUnits, ReturnUnits};
+use domain::text::Entered;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Names;
 use super::check::{Check, Invalid};
 use super::money::Money;
 use super::status::{Disposition, ReturnStage};
+use super::{MOST_LINES, Names};
 
 /// A return to be announced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -68,7 +69,7 @@ pub struct ReceivedLine {
     /// Where they came in; the order's own location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
 }
 
 /// A return that is not taken back.
@@ -129,16 +130,16 @@ impl RequestReturn {
         if check.list("/lines", &self.lines, 1) {
             for (i, line) in self.lines.iter().enumerate() {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
-                check.text(format_args!("/lines/{i}/reason"), &line.reason, 200);
             }
         }
         let return_id = self.return_id(names);
-        let lines = self.lines.into_iter().map(|line| ReturnUnits {
+        let lines = self.lines.iter().enumerate().take(MOST_LINES).map(|(i, line)| ReturnUnits {
             line_id: line.line_id,
             qty: line.qty,
-            reason: line.reason,
+            reason: check.text(format_args!("/lines/{i}/reason"), &line.reason, 200),
         });
-        check.finish(order::Command::RequestReturn { return_id, lines: lines.collect() })
+        let lines = lines.collect();
+        check.finish(order::Command::RequestReturn { return_id, lines })
     }
 }
 
@@ -161,7 +162,7 @@ impl ReceiveReturn {
             line_id: line.line_id,
             qty: line.qty,
             disposition: line.disposition.into(),
-            location: line.location,
+            location: line.location.map(|name| name.0),
         });
         check.finish(order::Command::ReceiveReturn { return_id, receipt: self.receipt, lines: lines.collect() })
     }
@@ -174,8 +175,8 @@ impl DeclineReturn {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, return_id: ReturnId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, 500);
-        check.finish(order::Command::DeclineReturn { return_id, reason: self.reason })
+        let reason = check.text("/reason", &self.reason, 500);
+        check.finish(order::Command::DeclineReturn { return_id, reason })
     }
 }
 

@@ -3,6 +3,7 @@
 use domain::ids::{LineId, LocationId, ShipmentId};
 use domain::money::Currency;
 use domain::order;
+use domain::text::Entered;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,7 +29,7 @@ pub struct RequestShipment {
     /// Where it leaves from; the order's own location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// Who carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100, example = "Royal Mail")]
@@ -134,16 +135,16 @@ impl RequestShipment {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.optional_text("/carrier", self.carrier.as_deref(), 100);
-        check.optional_text("/tracking", self.tracking.as_deref(), 200);
+        let carrier = check.optional_text("/carrier", self.carrier.as_deref(), 100);
+        let tracking = check.optional_text("/tracking", self.tracking.as_deref(), 200);
         let shipment_id = self.shipment_id(names);
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
         check.finish(order::Command::RequestShipment {
             shipment_id,
             lines,
-            location: self.location,
-            carrier: self.carrier,
-            tracking: self.tracking,
+            location: self.location.map(|name| name.0),
+            carrier,
+            tracking,
         })
     }
 }
@@ -155,12 +156,12 @@ impl UpdateTracking {
     /// With everything that is out of bounds.
     pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
-        check.optional_text("/carrier", self.carrier.as_deref(), 100);
-        check.optional_text("/tracking", self.tracking.as_deref(), 200);
-        if self.carrier.is_none() && self.tracking.is_none() {
+        let carrier = check.optional_text("/carrier", self.carrier.as_deref(), 100);
+        let tracking = check.optional_text("/tracking", self.tracking.as_deref(), 200);
+        if carrier.is_none() && tracking.is_none() {
             check.fault("", "must name a carrier or a tracking number");
         }
-        check.finish(order::Command::UpdateTracking { shipment_id, carrier: self.carrier, tracking: self.tracking })
+        check.finish(order::Command::UpdateTracking { shipment_id, carrier, tracking })
     }
 }
 

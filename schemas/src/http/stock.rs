@@ -2,6 +2,7 @@
 
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock;
+use domain::text::Entered;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ pub struct RegisterStock {
     /// Where; the configured location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// Units that are never promised.
     #[serde(default)]
     #[schema(maximum = 1_000_000)]
@@ -34,7 +35,7 @@ pub struct ReceiveStock {
     /// Where; the configured location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// Units.
     #[schema(minimum = 1, maximum = 1_000_000, example = 100)]
     pub qty: u32,
@@ -51,7 +52,7 @@ pub struct AdjustStock {
     /// Where; the configured location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// The adjustment's id, if the caller makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjustment_id: Option<uuid::Uuid>,
@@ -76,7 +77,7 @@ pub struct CountStock {
     /// Where; the configured location if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
-    pub location: Option<LocationId>,
+    pub location: Option<Entered<LocationId>>,
     /// Units counted.
     #[schema(maximum = 1_000_000_000, example = 98)]
     pub counted: u32,
@@ -155,8 +156,8 @@ pub struct HeldBody {
 /// A command to the stock of a SKU: where, and what.
 pub type At = (LocationId, stock::Command);
 
-fn location(given: Option<LocationId>, defaults: &Defaults) -> LocationId {
-    given.unwrap_or_else(|| defaults.location.clone())
+fn location(given: Option<Entered<LocationId>>, defaults: &Defaults) -> LocationId {
+    given.map_or_else(|| defaults.location.clone(), |name| name.0)
 }
 
 impl RegisterStock {
@@ -188,10 +189,9 @@ impl ReceiveStock {
     pub fn try_into_command(self, sku: Sku, defaults: &Defaults) -> Result<At, Invalid> {
         let mut check = Check::new();
         check.units("/qty", self.qty);
-        check.optional_text("/source_ref", self.source_ref.as_deref(), 200);
+        let source_ref = check.optional_text("/source_ref", self.source_ref.as_deref(), 200);
         let location = location(self.location, defaults);
-        let command =
-            stock::Command::Receive { sku, location: location.clone(), qty: self.qty, source_ref: self.source_ref };
+        let command = stock::Command::Receive { sku, location: location.clone(), qty: self.qty, source_ref };
         check.finish((location, command))
     }
 }
@@ -208,10 +208,10 @@ impl AdjustStock {
         if self.delta == 0 {
             check.fault("/delta", "must not be 0");
         }
-        check.text("/reason", &self.reason, 200);
+        let reason = check.text("/reason", &self.reason, 200);
         let command = stock::Command::Adjust {
             delta: self.delta,
-            reason: self.reason,
+            reason,
             expected: self.expected,
             accept_shortage: self.accept_shortage,
             adjustment_id: self.adjustment_id.unwrap_or_else(|| names.of("adjustment")),
