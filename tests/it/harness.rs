@@ -7,5 +7,5 @@ pub(crate) mod recorded;
 pub(crate) mod server;
 pub(crate) mod shop;
 
-pub(crate) use client::{Answer, Client};
+pub(crate) use client::{Answer, Client, Session};
 pub(crate) use server::Server;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::disconnects::verify;
+use crate::harness::server::verify;
 use crate::harness::{Server, server, shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ async fn a_server_that_is_stopped_under_load_and_started_again() {
         server.start_again();
         let mut head = stores[0].head();
         let moved = head.wait_for(|head| head.position > before);
-        tokio::time::timeout(Duration::from_secs(30), moved).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(90), moved).await.unwrap().unwrap();
     }
     for load in loads {
         for (batch, outcome) in load.await.unwrap() {

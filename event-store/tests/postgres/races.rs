@@ -132,7 +132,7 @@ async fn stores_at_once_leave_no_hole_and_nobody_sees_one() {
     for store in &stores {
         let mut head = store.head();
         let seen = head.wait_for(|head| head.position == events);
-        tokio::time::timeout(Duration::from_secs(5), seen).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(60), seen).await.unwrap().unwrap();
     }
     done.store(true, Ordering::SeqCst);
     assert!(foreign.await.unwrap() > 10, "transactions were rolled back beside the load");

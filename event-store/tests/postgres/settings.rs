@@ -109,7 +109,7 @@ async fn a_database_that_was_exchanged_stops_the_store() {
     .await
     .unwrap();
     let mut failed = store.failed();
-    let why = tokio::time::timeout(std::time::Duration::from_secs(5), failed.wait_for(Option::is_some));
+    let why = tokio::time::timeout(std::time::Duration::from_secs(60), failed.wait_for(Option::is_some));
     assert!(why.await.unwrap().unwrap().as_deref().unwrap().contains("position 1"));
     assert!(store.command(uuid::Uuid::now_v7()).await.is_err());
     assert!(store.close().await.is_err());

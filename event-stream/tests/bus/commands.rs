@@ -16,8 +16,11 @@ async fn queue(nats: &Nats) -> Queue {
     Queue::new(connect(&nats.url()).await, options)
 }
 
+/// When a command comes again that nobody acknowledges: longer than a busy machine keeps anybody from saying that it is at work.
+const SOON: Duration = Duration::from_secs(2);
+
 fn soon() -> ReceiveOptions {
-    ReceiveOptions { ack_wait: Duration::from_millis(600), ..ReceiveOptions::default() }
+    ReceiveOptions { ack_wait: SOON, ..ReceiveOptions::default() }
 }
 
 async fn send(queue: &Queue, service: &str, count: u128) -> BTreeSet<Uuid> {
@@ -68,12 +71,12 @@ async fn a_command_comes_again_until_it_is_acknowledged() {
     assert!(asked.elapsed() >= Duration::from_millis(190));
     // One that says that it takes longer keeps it.
     for _ in 0..5 {
-        let other = tokio::time::timeout(Duration::from_millis(300), deliveries.next()).await;
+        let other = tokio::time::timeout(SOON / 3, deliveries.next()).await;
         assert!(other.is_err(), "it came although it is under way");
         third.in_progress().await.unwrap();
     }
     third.ack().await.unwrap();
-    let more = tokio::time::timeout(Duration::from_millis(900), deliveries.next()).await;
+    let more = tokio::time::timeout(SOON * 3 / 2, deliveries.next()).await;
     assert!(more.is_err(), "it was acknowledged and came again");
 }
 
@@ -141,7 +144,7 @@ async fn what_nobody_can_read_is_kept_aside() {
     let mut deliveries = queue.receive("inventory", soon());
     let delivery = deliveries.next().await;
     delivery.park("no JSON:\nline two").await.unwrap();
-    let more = tokio::time::timeout(Duration::from_millis(900), deliveries.next()).await;
+    let more = tokio::time::timeout(SOON * 3 / 2, deliveries.next()).await;
     assert!(more.is_err(), "it was parked and came again");
     let dead = jetstream(&nats).await;
     let dead = dead.get_stream("DAYBOOK_COMMANDS_DEAD").await.unwrap();

@@ -61,7 +61,7 @@ async fn a_server_killed_under_load_loses_nothing() {
         // The log goes on being read while there is no server.
         let began = Instant::now();
         read(&mut readers, &log).await;
-        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(began.elapsed() < LIMIT / 3);
         nats.start_again();
         log.write(50).await;
         relay.caught_up(&log).await;
@@ -86,7 +86,7 @@ async fn while_nats_is_away_the_store_is_read_and_afterwards_the_bus_again() {
         read(&mut readers, &log).await;
     }
     let slowest = readers.iter().map(|(reader, _)| reader.slowest).max();
-    assert!(slowest < Some(Duration::from_secs(4)), "a call hung for {slowest:?}");
+    assert!(slowest < Some(LIMIT / 10), "a call hung for {slowest:?}");
     let away = bus.stats();
     assert!(away.silences >= readers.len() as u64, "{away:?}");
     nats.start_again();

@@ -15,7 +15,7 @@ use crate::postgres::Postgres;
 use crate::store::ReadStore as _;
 
 /// More than the work takes on a machine that has much else to do.
-const WORK: Duration = Duration::from_secs(10);
+const WORK: Duration = Duration::from_secs(60);
 
 /// A hold of its own of the database, as each process has one.
 async fn process(url: &str) -> Arc<Postgres> {

@@ -16,7 +16,7 @@ use crate::sqlite::Sqlite;
 use crate::store::{Making, Part, ReadStore, Slot};
 use crate::{Error, Options, Projections, Snapshot, verify};
 
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(90);
 
 async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
     let options = Options { batch, ..Options::new(shop.folder.path().join(name)) };

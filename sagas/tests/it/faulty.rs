@@ -19,6 +19,8 @@ use schemas::Metadata;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::shop::WITHIN;
+
 /// Where a process is paused once: whoever comes there stands still with its whole thread, so that nothing else of it runs either.
 #[derive(Default)]
 pub(crate) struct Gate(Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>);
@@ -50,7 +52,8 @@ impl Gate {
 
 impl Keeper {
     pub(crate) async fn paused(&mut self) {
-        for _ in 0..3_000 {
+        let since = Instant::now();
+        while since.elapsed() < WITHIN {
             if self.paused.try_recv().is_ok() {
                 return;
             }

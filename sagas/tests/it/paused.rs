@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::faulty::{Counting, Faulty, Gate, Gated, Watched};
 use super::ledger::{all_sagas_ended, laws_hold, log, reconcile};
-use super::shop::{LEASE, Shop, pays, runs, ship, tenant};
+use super::shop::{LEASE, Shop, WITHIN, pays, runs, ship, tenant};
 
 type Work = Pin<Box<dyn Future<Output = Result<(), Stopped>>>>;
 
@@ -99,7 +99,7 @@ async fn leased_to(store: &dyn EventStore, key: &ConsumerKey, owner: &str) -> Co
         if let Some(row) = row.filter(held) {
             return row;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{owner} waits");
+        assert!(begun.elapsed() < WITHIN, "{owner} waits");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -15,7 +15,7 @@ use sagas::runner;
 
 use super::faulty::Faulty;
 use super::ledger::{all_came_through_their_doors, all_sagas_ended, laws_hold, open_sagas, reconcile};
-use super::shop::{LEASE, Shop, cancel, ship};
+use super::shop::{LEASE, Shop, WITHIN, cancel, ship};
 
 /// The partitions that are leased now, by owner.
 async fn leased(shop: &Shop) -> BTreeMap<String, BTreeSet<u32>> {
@@ -40,7 +40,7 @@ async fn shared_by(shop: &Shop, owners: &[&str]) -> BTreeMap<String, BTreeSet<u3
         if by_all && all == CORRELATIONS as usize {
             return leased;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{leased:?}");
+        assert!(begun.elapsed() < WITHIN, "{leased:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -54,8 +54,7 @@ async fn in_the_middle(shop: &Shop, owner: &str) {
         if open.iter().any(|(_, partition)| its.contains(partition)) {
             return;
         }
-        let waited = begun.elapsed();
-        assert!(waited < Duration::from_secs(30), "{owner} has nothing open");
+        assert!(begun.elapsed() < WITHIN, "{owner} has nothing open");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -158,11 +157,11 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
     laws_hold(&shop, &orders).await;
     reconcile(&shop).await;
 
-    let begun = Instant::now();
     third.stop().await;
-    assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
-    let left = leased(&shop).await;
-    assert!(left.is_empty(), "a stop gives everything back: {left:?}");
+    // Given back, and not only over: a lease that is over still says whose it was.
+    for row in shop.store.consumers(runner::NAME).await.unwrap() {
+        assert_eq!(row.lease.owner, "", "a stop gives everything back: {:?}", row.lease);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,9 @@ pub(crate) struct Life {
     tracker: TaskTracker,
 }
 
+/// How long anything may take to come about, on a machine that has much else to do.
+pub(crate) const WITHIN: Duration = Duration::from_secs(120);
+
 /// How long those of several processes are waited for that are silent.
 pub(crate) const LEASE: Duration = Duration::from_millis(1_500);
 
@@ -336,7 +339,7 @@ impl Shop {
             if enough(&order) {
                 return order;
             }
-            if began.elapsed() > Duration::from_secs(30) {
+            if began.elapsed() > WITHIN {
                 let mut story = format!("{order:#?}");
                 for (kind, subject) in [
                     ("checkout", order_id.0),

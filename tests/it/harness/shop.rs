@@ -1,5 +1,7 @@
 //! A shop with something to sell: bodies of requests, and orders brought to a stage.
 
+use std::time::{Duration, Instant};
+
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -28,25 +30,31 @@ pub(crate) async fn place(client: &Client, lines: &[(&str, u32)], instrument: &s
     client.post_and_wait("/v1/orders", &order(lines, instrument)).await.expect(201)
 }
 
-/// Asks again until the order is as wanted; panics with what it is if it does not come to that.
+/// How long anything may take to come about: a debug build on a machine that has much else to do.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Asks again until what is shown is as wanted; `wanted` says all that the test goes on to claim of it. Panics with the last answer if it
+/// does not come to that.
 pub(crate) async fn until(client: &Client, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let mut last = Value::Null;
-    for _ in 0..600 {
+    let since = Instant::now();
+    loop {
         let answer = client.get(path).await;
         if answer.status == 200 {
-            last = answer.json();
-            if wanted(&last) {
-                return last;
+            let shown = answer.json();
+            if wanted(&shown) {
+                return shown;
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        assert!(since.elapsed() < WITHIN, "{path} does not come to be {what}: {} {}", answer.status, answer.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{path} does not come to be {what}: {last:#}");
 }
 
-/// The log's last position.
+/// The log's last position; what this client reads afterwards is at least as new.
 pub(crate) async fn head(client: &Client) -> u64 {
-    client.get("/v1/events?limit=1").await.expect(200).json()["head"].as_u64().unwrap()
+    let head = client.get("/v1/events?limit=1").await.expect(200).json()["head"].as_u64().unwrap();
+    client.saw(head);
+    head
 }
 
 /// Ids that a server knows, for requests that should get further than "there is no such".

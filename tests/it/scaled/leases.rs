@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use event_store::EventStore;
 use event_store::consumer::{ConsumerKey, ConsumerRow};
 
-use super::system::{LEASE, System};
+use super::system::System;
+
+/// How long a take-over may take on a machine that has much else to do.
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// The rows by which the processes of a role share its work.
 pub(crate) fn rows_of(role: &str) -> Option<String> {
@@ -46,7 +49,7 @@ impl System {
             if left.is_empty() && rows[0].lease.epoch > gone.epoch {
                 return;
             }
-            assert!(since.elapsed() < LEASE * 10, "nobody took over from {gone:?}: {left:?}");
+            assert!(since.elapsed() < WITHIN, "nobody took over from {gone:?}: {left:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

@@ -1,7 +1,5 @@
 //! From embedded to scaled: the log is copied, the read models are posted anew and are the same, and old keys have their old answers.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::system::{ROLES, System};
@@ -32,7 +30,11 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
         let path = format!("/v1/orders/{}", answer.text("/order_id"));
         shop::until(&client, &path, "completed", |order| order["status"] == "completed").await;
     }
+    // Nothing is on its way any more, and the lists show the end of the log.
+    server.ended().await;
+    let position = shop::head(&client).await;
     let embedded: Vec<Value> = lists(&client).await;
+    assert_eq!(shop::head(&client).await, position, "something moved while the lists were read");
     assert!(server.stop().success());
 
     // The database and its tables, and nobody at work.
@@ -98,7 +100,7 @@ async fn an_embedded_store_moves_and_stays_what_it_was() {
         order["fulfilment_status"] == "shipped" || order["status"] == "completed"
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    system.ended().await;
     system.quiet(&*log).await;
     log.close().await.unwrap();
     assert_eq!(system.daybook(&["verify"])["holds"], true);

@@ -6,6 +6,9 @@ use super::broker;
 use super::leases::first_row;
 use super::system::{LEASE, System};
 
+/// How long the system may take to go on.
+const WITHIN: Duration = Duration::from_secs(120);
+
 /// What a process says when it finds that its work is not its own any more.
 const FOUND: [&str; 5] = [
     "another process has taken a share of the read models over",
@@ -43,7 +46,7 @@ async fn workers_stopped_beyond_their_lease_do_no_harm_when_they_go_on() {
     let urls = system.environment()["DAYBOOK_NATS__URLS"].clone();
     let generation = broker::published(&urls).await.generation;
     for role in ["projections", "sagas", "inventory", "payments", "relay"] {
-        load.until_more(30, Duration::from_secs(60)).await;
+        load.until_more(30, WITHIN).await;
         let before = first_row(&*log, role).await;
         let name = system.holder(role, &before).expect("one at work");
         system.cluster.signal(&name, "STOP").unwrap();
@@ -51,14 +54,14 @@ async fn workers_stopped_beyond_their_lease_do_no_harm_when_they_go_on() {
         tokio::time::sleep(LEASE * 2 + Duration::from_secs(1)).await;
         // It holds nothing any more, and does not know.
         system.await_taken_over(&*log, role, &before).await;
-        load.until_more(20, Duration::from_secs(60)).await;
+        load.until_more(20, WITHIN).await;
         let known = found(&system, &name);
         system.cluster.signal(&name, "CONT").unwrap();
-        load.until_more(20, Duration::from_secs(60)).await;
+        load.until_more(20, WITHIN).await;
         let since = Instant::now();
         while found(&system, &name) == known {
             assert!(
-                since.elapsed() < LEASE * 10,
+                since.elapsed() < WITHIN,
                 "{name} goes on and does not see that its work is others': {}",
                 system.cluster.log(&name)
             );

@@ -10,7 +10,7 @@ use crate::harness::shop;
 
 /// Requests that have to be answered between two faults.
 const BETWEEN: u64 = 40;
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(120);
 
 /// An order whose payment is on its way: it is asked for, and the gateway, which has taken the money, does not say so.
 async fn pay_without_answer(system: &System, log: &dyn EventStore) -> String {

@@ -10,6 +10,8 @@ use crate::harness::load::{Action, Load, Mix};
 /// How often the server is cut off, at the least and at the most.
 const LEAST: u32 = 3;
 const MOST: u32 = 10;
+/// How long the system may take to go on.
+const WITHIN: Duration = Duration::from_secs(180);
 
 /// How many commits were sent and never answered, as the processes say that had to find out what became of them.
 fn doubts(system: &System) -> BTreeMap<String, usize> {
@@ -63,7 +65,7 @@ async fn postgresql_is_restarted_in_immediate_mode() {
     let mut rounds = 0;
     // Each time in the middle of a commit; until it was one of the process that takes commands, for what it tells its clients is checked.
     while rounds < LEAST || (!doubts(&system).contains_key("command-api") && rounds < MOST) {
-        load.until_more(20, Duration::from_secs(60)).await;
+        load.until_more(20, WITHIN).await;
         tell(&system, &AWAIT_A_COMMIT);
         system.cluster.end("postgres", "QUIT").unwrap();
         assert_eq!(system.cluster.pid("postgres"), None);
@@ -78,7 +80,7 @@ async fn postgresql_is_restarted_in_immediate_mode() {
     let doubts = doubts(&system);
     println!("commits in doubt after {rounds} restarts: {doubts:?}");
     assert!(!doubts.is_empty(), "no commit was cut off half way");
-    load.until_more(60, Duration::from_secs(90)).await;
+    load.until_more(60, WITHIN).await;
     let received = receipts.stop().await;
     println!("{received:?}");
     assert!(!received.contains_key("Restock unresolved"), "{received:?}");

@@ -12,14 +12,17 @@ use event_store::EventStore;
 use event_store::postgres;
 use serde_json::Value;
 
-use crate::harness::Client;
 use crate::harness::load::{Load, Running};
 use crate::harness::recorded::Endpoints;
+use crate::harness::server::program;
+use crate::harness::{Client, Session};
 
 /// A process that is silent for so long is taken for gone: short, so that tests need not wait.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// How long the system may take until nothing is under way any more.
-const QUIET_WITHIN: Duration = Duration::from_secs(120);
+const QUIET_WITHIN: Duration = Duration::from_secs(240);
+/// How long a process may take to be ready, on a machine that has much else to do.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// Every role, each a service of its own.
 pub(crate) const ROLES: [&str; 8] =
@@ -28,6 +31,7 @@ pub(crate) const ROLES: [&str; 8] =
 /// A scaled system.
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
+    session: Session,
     _folder: tempfile::TempDir,
 }
 
@@ -48,14 +52,14 @@ impl System {
         let options = Options {
             compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml"),
             folder: path.join("cluster"),
-            daybook: env!("CARGO_BIN_EXE_daybook-under-test").into(),
+            daybook: program(),
             bound: true,
             fixed_ports: false,
             replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         };
         let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
-        Self { cluster, _folder: folder }
+        Self { cluster, session: Session::default(), _folder: folder }
     }
 
     /// The whole of it on one broker node, with one of everything: what most faults need.
@@ -74,14 +78,14 @@ impl System {
         Endpoints { tenant: "main".to_owned(), commands: urls("command-api"), queries: urls("query-api") }
     }
 
-    /// A client of the first process that takes commands.
+    /// A client of the first process that takes commands; those of one system share a session.
     pub(crate) fn commands(&self) -> Client {
-        Client::new(&self.endpoints().commands[0])
+        Client::new(&self.endpoints().commands[0]).within(&self.session)
     }
 
     /// A client of the first process that answers queries.
     pub(crate) fn queries(&self) -> Client {
-        Client::new(&self.endpoints().queries[0])
+        Client::new(&self.endpoints().queries[0]).within(&self.session)
     }
 
     /// Puts a load on it.
@@ -106,7 +110,7 @@ impl System {
 
     /// Runs a command of the program beside the processes; what it printed as JSON.
     pub(crate) fn daybook(&self, arguments: &[&str]) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_daybook-under-test"))
+        let output = Command::new(program())
             .env_clear()
             .envs(self.environment())
             .args(["--output", "json"])
@@ -214,8 +218,18 @@ impl System {
     /// The broker has everything after its base, each with the hash that the log has (I30).
     async fn prove_broker(&self, log: &dyn EventStore) {
         let urls = self.environment()["DAYBOOK_NATS__URLS"].clone();
-        let found = super::broker::published(&urls).await;
         let head = log.head().borrow().position;
+        let since = Instant::now();
+        // Readers may be ahead of the relay: they read the log where the broker is late.
+        let found = loop {
+            let found = super::broker::published(&urls).await;
+            let end = found.records.last().map_or(found.base, |(position, _)| *position);
+            if end >= head {
+                break found;
+            }
+            assert!(since.elapsed() < QUIET_WITHIN, "the broker has the log up to {end} of {head}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
         let mut wanted = found.base + 1;
         for (position, hash) in &found.records {
             assert_eq!(*position, wanted, "generation {}", found.generation);
@@ -243,7 +257,7 @@ impl System {
     pub(crate) async fn await_ready(&self, name: &str) {
         let since = Instant::now();
         while !self.cluster.is_ready(name) {
-            assert!(since.elapsed() < Duration::from_secs(60), "{name} is not ready: {}", self.cluster.log(name));
+            assert!(since.elapsed() < READY_WITHIN, "{name} is not ready: {}", self.cluster.log(name));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
