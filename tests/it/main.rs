@@ -8,6 +8,8 @@ mod compose;
 mod disconnects;
 mod documents;
 mod durability;
+#[expect(dead_code, reason = "run by hand: scripts/long faults")]
+mod faults;
 mod harness;
 mod hot_sku;
 mod idempotency;

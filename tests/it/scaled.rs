@@ -8,4 +8,4 @@ mod moved;
 mod paused;
 mod roles;
 mod stores;
-mod system;
+pub(crate) mod system;

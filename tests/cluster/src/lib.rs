@@ -42,6 +42,17 @@ pub struct Options {
     pub replicas: BTreeMap<String, usize>,
     /// Further environment of every daybook process.
     pub environment: BTreeMap<String, String>,
+    /// A wire between PostgreSQL and everybody who uses it, if there is one.
+    pub wire: Option<Wire>,
+}
+
+/// Something between a server and those who use it, that a test can break.
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// The port where the server listens.
+    pub server: u16,
+    /// The port where the others find it.
+    pub port: u16,
 }
 
 /// A running cluster.
@@ -90,7 +101,10 @@ impl Cluster {
             bail!("a cluster runs in {}: `down` ends it", folder.display());
         }
         let compose = read(&options.compose, &options.replicas)?;
-        let places = Places::find(&compose, &folder, options.fixed_ports);
+        let mut places = Places::find(&compose, &folder, options.fixed_ports);
+        if let Some(wire) = options.wire {
+            places.lay(&compose, wire);
+        }
         let mut cluster = Self {
             compose,
             state: State {

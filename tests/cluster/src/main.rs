@@ -113,6 +113,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 fixed_ports: !any_port,
                 replicas: replicas.into_iter().collect(),
                 environment: BTreeMap::new(),
+                wire: None,
             })?;
             status(&cluster);
         }
@@ -125,6 +126,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 fixed_ports: false,
                 replicas: replicas.into_iter().collect(),
                 environment: BTreeMap::new(),
+                wire: None,
             };
             let plan = Plan { seconds, connections, workers, log };
             let measured = measure::run(&options, &plan)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Wire;
 use crate::compose::{Compose, Program, Service};
 
 /// Ports inside, by program: what other services and health checks may speak to.
@@ -20,6 +21,9 @@ pub(crate) struct Places {
     pub(crate) ports: BTreeMap<String, BTreeMap<u16, u16>>,
     /// The folder of everything.
     pub(crate) folder: PathBuf,
+    /// By replica: the port where others find it, where something lies between.
+    #[serde(default)]
+    through: BTreeMap<String, u16>,
 }
 
 /// The name of a replica: that of its service where there is only one.
@@ -52,7 +56,16 @@ impl Places {
                 ports.insert(replica(service, number), own.collect());
             }
         }
-        Self { ports, folder: folder.to_owned() }
+        Self { ports, folder: folder.to_owned(), through: BTreeMap::new() }
+    }
+
+    /// Lays a wire before PostgreSQL.
+    pub(crate) fn lay(&mut self, compose: &Compose, wire: Wire) {
+        for service in compose.services.values().filter(|service| service.program == Program::Postgres) {
+            let name = replica(service, 1);
+            self.ports.insert(name.clone(), POSTGRES.iter().map(|inside| (*inside, wire.server)).collect());
+            self.through.insert(name, wire.port);
+        }
     }
 
     /// A text of a replica with names of services, own addresses and mounted paths as they are on this machine.
@@ -60,6 +73,7 @@ impl Places {
         let mut text = text.to_owned();
         for (other, ports) in &self.ports {
             for (inside, outside) in ports {
+                let outside = self.through.get(other).unwrap_or(outside);
                 for before in ["//", "@"] {
                     let from = format!("{before}{other}:{inside}");
                     text = text.replace(&from, &format!("{before}127.0.0.1:{outside}"));

@@ -19,6 +19,7 @@ pub(crate) struct Server {
     child: Child,
     address: String,
     data: PathBuf,
+    arguments: Vec<String>,
 }
 
 /// The product, built together with the tests. A program that is no test finds it in the folder of the build.
@@ -34,16 +35,18 @@ pub(crate) fn daybook() -> Command {
     command
 }
 
-/// What `daybook verify` says of a store, whether it holds or not. Works beside a running server.
-pub(crate) fn proof(data: &Path) -> Value {
-    let output = daybook().args(["verify", "--data", data.to_str().unwrap(), "--output", "json"]).output().unwrap();
+/// What `daybook verify` says of a store, whether it holds or not. Works beside a running server, whose arguments it needs as well.
+pub(crate) fn proof(data: &Path, arguments: &[String]) -> Value {
+    let mut verify = daybook();
+    verify.args(["verify", "--data", data.to_str().unwrap(), "--output", "json"]).args(arguments);
+    let output = verify.output().unwrap();
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}{errors}"))
 }
 
 /// `daybook verify` says that everything is as it should be.
 pub(crate) fn verify(data: &Path) {
-    let proof = proof(data);
+    let proof = proof(data, &[]);
     assert_eq!(proof["holds"], true, "{proof:#}");
 }
 
@@ -74,7 +77,8 @@ impl Server {
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();
-        let mut server = Self { child, address, data: data.to_owned() };
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut server = Self { child, address, data: data.to_owned(), arguments };
         server.wait_until_ready().await;
         server
     }
@@ -101,7 +105,7 @@ impl Server {
     pub(crate) async fn ended(&self) -> Value {
         let since = Instant::now();
         loop {
-            let proof = proof(&self.data);
+            let proof = proof(&self.data, &self.arguments);
             let running = proof["sagas"]["running"].as_u64().unwrap_or(0);
             let pending = proof["orders"]["pending"].as_u64().unwrap_or(0);
             if running == 0 && pending == 0 {
@@ -126,6 +130,16 @@ impl Server {
     /// All that it logged, over all its lives.
     pub(crate) fn whole_log(&self) -> String {
         std::fs::read_to_string(self.data.with_extension("server.log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The folder of its store.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Where it listens: `127.0.0.1:port`.

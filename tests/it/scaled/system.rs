@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::harness::load::{Load, Running};
 use crate::harness::recorded::Endpoints;
 use crate::harness::server::program;
+use crate::harness::wire::Wire;
 use crate::harness::{Client, Session};
 
 /// A process that is silent for so long is taken for gone: short, so that tests need not wait.
@@ -38,6 +39,10 @@ pub(crate) struct System {
 impl System {
     /// Everything that compose.yaml has, with so many of some services.
     pub(crate) async fn start(replicas: &[(&str, usize)]) -> Self {
+        Self::wired(replicas, None).await
+    }
+
+    async fn wired(replicas: &[(&str, usize)], wire: Option<cluster::Wire>) -> Self {
         let folder = servers::folder::temporary("cluster");
         // The server's user has to get to its data.
         let path = folder.path().to_owned();
@@ -57,6 +62,7 @@ impl System {
             fixed_ports: false,
             replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            wire,
         };
         let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
         Self { cluster, session: Session::default(), _folder: folder }
@@ -64,9 +70,21 @@ impl System {
 
     /// The whole of it on one broker node, with one of everything: what most faults need.
     pub(crate) async fn small() -> Self {
-        let mut one: Vec<(&str, usize)> = ["nats-2", "nats-3"].map(|node| (node, 0)).into();
+        Self::start(&Self::one_of_each()).await
+    }
+
+    /// The same, with a wire between the database and everybody who uses it.
+    pub(crate) async fn behind_a_wire() -> (Self, Wire) {
+        let server = servers::free_port();
+        let wire = Wire::to(server).await;
+        let laid = cluster::Wire { server, port: wire.port() };
+        (Self::wired(&Self::one_of_each(), Some(laid)).await, wire)
+    }
+
+    fn one_of_each() -> Vec<(&'static str, usize)> {
+        let mut one: Vec<_> = ["nats-2", "nats-3"].map(|node| (node, 0)).into();
         one.extend(ROLES.map(|role| (role, 1)));
-        Self::start(&one).await
+        one
     }
 
     /// Where clients go.
@@ -162,7 +180,7 @@ impl System {
     pub(crate) async fn prove(&self, history: History, load: Running) {
         let counts = load.stop().await;
         println!("{counts:?}");
-        self.tell_warnings();
+        println!("{}", self.warnings());
         let unresolved: u64 = counts
             .iter()
             .filter(|(what, _)| what.ends_with("unresolved") && !what.starts_with("Read"))
@@ -172,16 +190,22 @@ impl System {
         self.prove_log(&history).await;
     }
 
-    /// Prints what the processes warned of last: where a test fails, that is where to look.
-    fn tell_warnings(&self) {
+    /// What the processes warned of last: where a test fails, that is where to look.
+    pub(crate) fn warnings(&self) -> String {
+        let mut last = Vec::new();
         for name in self.cluster.names() {
             let log = self.cluster.log(&name);
             let warned: Vec<_> =
                 log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
-            for line in warned.iter().rev().take(6).rev() {
-                println!("{name}: {line}");
-            }
+            last.extend(warned.iter().rev().take(6).rev().map(|line| format!("{name}: {line}")));
         }
+        last.join("\n")
+    }
+
+    /// The processes of daybook that run on.
+    pub(crate) fn daybooks(&self) -> Vec<String> {
+        let of = |role: &&str| self.cluster.replicas(role).unwrap();
+        ROLES.iter().flat_map(of).collect()
     }
 
     /// The same without a load: of a history that was recorded otherwise.

@@ -101,7 +101,7 @@ impl Postgres {
         }
         let log = self.folder.path().join("log");
         self.process = Some(Process::start(command, &log));
-        until("the start of PostgreSQL", LIMIT, || self.psql("SELECT 1").status.success());
+        until("the start of PostgreSQL", LIMIT, || self.answers());
     }
 
     fn psql(&self, sql: &str) -> Output {
@@ -111,6 +111,12 @@ impl Postgres {
             .args(["-tA", "-c", sql])
             .output()
             .unwrap()
+    }
+
+    /// Whether the server answers now.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.psql("SELECT 1").status.success()
     }
 
     /// Runs SQL in a database as the superuser; what it prints.
