@@ -14,15 +14,6 @@ use crate::hash;
 use crate::record::{Micros, Position, Record};
 use crate::store::Head;
 
-/// A record, with what only the first of its batch carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raw {
-    /// The record.
-    pub record: Record,
-    /// The fingerprint of the request, on the first record of each batch.
-    pub fingerprint: Option<[u8; 32]>,
-}
-
 /// Where a log ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
@@ -41,8 +32,8 @@ pub trait Source: Send + Sync {
     /// Where it ends now.
     async fn end(&self) -> Result<End, crate::Error>;
 
-    /// About `limit` records after `after`, from whole batches; none only at the end.
-    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Raw>, crate::Error>;
+    /// About `limit` records after `after`, from whole batches; none only at the end. Not proven: who copies them proves them.
+    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Record>, crate::Error>;
 }
 
 /// A log that is being written by copying. Nobody else may be writing it.
@@ -52,7 +43,7 @@ pub trait Target: Send {
     async fn begin(&mut self, incarnation: Uuid) -> Result<End, Error>;
 
     /// Writes records after `after`, which is where it ends, all or none of them, durably; it then ends at `end`.
-    async fn put(&mut self, after: Head, records: &[Raw], end: End) -> Result<(), Error>;
+    async fn put(&mut self, after: Head, records: &[Record], end: End) -> Result<(), Error>;
 
     /// How many records it holds, counted one by one, and where it ends.
     async fn count(&mut self) -> Result<(u64, End), Error>;
@@ -100,8 +91,7 @@ pub async fn run(
         progress(Progress { position: at.position, head: end.head.position });
         let records = source.raw(at.position, PAGE).await?;
         let Some(last) = records.last() else { break };
-        let next =
-            Head { position: last.record.position, hash: last.record.hash, recorded_at: last.record.recorded_at };
+        let next = Head { position: last.position, hash: last.hash, recorded_at: last.recorded_at };
         check_chain(at, &records)?;
         end = source.end().await?;
         let reached = End { head: next, answered_to: end.answered_to };
@@ -128,15 +118,15 @@ async fn check_beginning(source: &dyn Source, at: Head, end: Position) -> Result
     }
     // From whole batches, so the first may be earlier than what was asked for.
     let found = source.raw(at.position - 1, 1).await?;
-    match found.iter().find(|raw| raw.record.position == at.position) {
-        Some(raw) if raw.record.hash == at.hash => Ok(()),
+    match found.iter().find(|record| record.position == at.position) {
+        Some(record) if record.hash == at.hash => Ok(()),
         _ => Err(Error::Foreign(format!("its record at position {} is another", at.position))),
     }
 }
 
 /// The records follow the head without a hole, and every hash is the one that its bytes and its predecessor give.
-fn check_chain(mut at: Head, records: &[Raw]) -> Result<(), Error> {
-    for Raw { record, .. } in records {
+fn check_chain(mut at: Head, records: &[Record]) -> Result<(), Error> {
+    for record in records {
         let damaged = |what: &str| Error::Store(crate::Error::Damaged { position: at.position + 1, what: what.into() });
         if record.position != at.position + 1 {
             return Err(damaged("there is no record"));

@@ -1,14 +1,16 @@
 //! The hash chain: what a leaf covers and how the chain goes on. The golden vectors below hold for every backend, and what
 //! they say must never change: every log ever written is proved by them.
 //!
-//! leaf = SHA-256 over tenant, category, id, version (u64 BE), event id (16 bytes), type, schema version (u32 BE), metadata,
-//! data, each preceded by its length in bytes (u32 BE);
+//! leaf = SHA-256 over one byte 0x00, then tenant, category, id, version (u64 BE), event id (16 bytes), type, schema version (u32 BE),
+//! command id (16 bytes), fingerprint, metadata, data, each preceded by its length in bytes (u32 BE). The fingerprint is that of the
+//! request on the first record of its batch, and empty on the others: so the leaves say where batches begin. The 0x00 keeps leaves
+//! apart from the nodes of a tree over them, which begin with 0x01;
 //! hash = SHA-256(hash of the record before ‖ position u64 BE ‖ recorded_at i64 BE ‖ leaf), all zero before the first record.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::append::{Batch, Expectation};
+use crate::append::{Batch, Expectation, NewEvent};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 
 /// A SHA-256.
@@ -30,15 +32,59 @@ pub struct Leaf<'a> {
     pub kind: &'a str,
     /// The version of that type's schema.
     pub schema_version: u32,
+    /// The command whose batch wrote it.
+    pub command_id: Uuid,
+    /// The fingerprint of the request, on the first record of its batch.
+    pub fingerprint: Option<&'a [u8; 32]>,
     /// The metadata's exact bytes.
     pub metadata: &'a [u8],
     /// The payload's exact bytes.
     pub data: &'a [u8],
 }
 
+impl<'a> Leaf<'a> {
+    /// What the leaf of a record covers.
+    pub fn of(record: &'a Record) -> Self {
+        Self {
+            stream: &record.stream,
+            version: record.version,
+            event_id: record.event_id,
+            kind: &record.kind,
+            schema_version: record.schema_version,
+            command_id: record.command_id,
+            fingerprint: record.fingerprint.as_ref(),
+            metadata: &record.metadata,
+            data: &record.data,
+        }
+    }
+
+    /// What the leaf of an event covers that a command writes to a stream.
+    pub(crate) fn new(
+        stream: &'a StreamId,
+        version: Version,
+        event: &'a NewEvent,
+        command_id: Uuid,
+        fingerprint: Option<&'a [u8; 32]>,
+    ) -> Self {
+        let NewEvent { event_id, kind, schema_version, data, metadata } = event;
+        Self {
+            stream,
+            version,
+            event_id: *event_id,
+            kind,
+            schema_version: *schema_version,
+            command_id,
+            fingerprint,
+            metadata,
+            data,
+        }
+    }
+}
+
 /// The hash of what a record says, without its place in the log.
 pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     let mut hasher = Sha256::new();
+    hasher.update([0]);
     part(&mut hasher, leaf.stream.tenant.as_bytes());
     part(&mut hasher, leaf.stream.category.as_bytes());
     part(&mut hasher, leaf.stream.id.as_bytes());
@@ -46,6 +92,8 @@ pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     part(&mut hasher, leaf.event_id.as_bytes());
     part(&mut hasher, leaf.kind.as_bytes());
     part(&mut hasher, &leaf.schema_version.to_be_bytes());
+    part(&mut hasher, leaf.command_id.as_bytes());
+    part(&mut hasher, leaf.fingerprint.map_or(&[][..], |fingerprint| &fingerprint[..]));
     part(&mut hasher, leaf.metadata);
     part(&mut hasher, leaf.data);
     hasher.finalize().into()
@@ -54,23 +102,20 @@ pub fn leaf(leaf: &Leaf<'_>) -> Hash {
 /// The leaves of a batch's `events` events, as far as their versions are told by what is expected of their streams.
 pub(crate) fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
     let mut leaves = Vec::with_capacity(events);
+    let mut fingerprint = Some(&batch.fingerprint);
     for write in &batch.writes {
         let before = match write.expected {
-            Expectation::Any => continue,
-            Expectation::NoStream => 0,
-            Expectation::At { version, .. } => version,
+            Expectation::Any => None,
+            Expectation::NoStream => Some(0),
+            Expectation::At { version, .. } => Some(version),
         };
         for (event, offset) in write.events.iter().zip(1..) {
-            leaves.push(leaf(&Leaf {
-                stream: &write.stream,
-                // A version that no stream can have is refused when it is compared.
-                version: before.wrapping_add(offset),
-                event_id: event.event_id,
-                kind: &event.kind,
-                schema_version: event.schema_version,
-                metadata: &event.metadata,
-                data: &event.data,
-            }));
+            let fingerprint = fingerprint.take();
+            // A version that no stream can have is refused when it is compared.
+            let Some(version) = before.map(|before| Version::wrapping_add(before, offset)) else {
+                continue;
+            };
+            leaves.push(leaf(&Leaf::new(&write.stream, version, event, batch.command_id, fingerprint)));
         }
     }
     leaves
@@ -78,15 +123,7 @@ pub(crate) fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
 
 /// The leaf of a record as it stands in the log.
 pub fn leaf_of(record: &Record) -> Hash {
-    leaf(&Leaf {
-        stream: &record.stream,
-        version: record.version,
-        event_id: record.event_id,
-        kind: &record.kind,
-        schema_version: record.schema_version,
-        metadata: &record.metadata,
-        data: &record.data,
-    })
+    leaf(&Leaf::of(record))
 }
 
 /// The hash of the record at `position`, whose predecessor has the hash `previous`.
@@ -122,6 +159,8 @@ mod tests {
             event_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
             kind: "StockReceived",
             schema_version: 1,
+            command_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00c1),
+            fingerprint: Some(&[0xf1; 32]),
             metadata: b"{}",
             data: br#"{"qty":5}"#,
         });
@@ -131,15 +170,17 @@ mod tests {
             event_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002),
             kind: "StockReserved",
             schema_version: 3,
+            command_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00c1),
+            fingerprint: None,
             metadata: b"",
             data: b"",
         });
-        assert_eq!(hex(first), "fe222376a678c7615ee5c9a9bd9ba0ea895a7f4e622c65c4ef71152e7988feb5");
-        assert_eq!(hex(second), "305ae4818941c4301408d3947dc1048176fbe9ccf22b701004595514e7566732");
+        assert_eq!(hex(first), "10666b6b55a61efde7f6f81af93cf81c4fb67bb22ed9b92f38aeaa9569c43642");
+        assert_eq!(hex(second), "3f7beb2d10af1062a036ab1ec01a334c805bc1f9345a78245081dc401be85db4");
         let one = chain(&START, 1, 1_700_000_000_000_000, &first);
         let two = chain(&one, 2, 1_700_000_000_000_001, &second);
-        assert_eq!(hex(one), "7b263576783eac3fdc2ce4848a2b1a5520182ca7d7afad6d55fe25cedc236f2d");
-        assert_eq!(hex(two), "fb84de921427e6df811c96884eeac4befe4918833abeb7254d18c4ace58787a5");
+        assert_eq!(hex(one), "d730963c52199bb27abe5fcf33c67ec24d16e818af87d58b5bb6c0aeb591d064");
+        assert_eq!(hex(two), "d1a61f1c413ac80b28b7135bd5816c2ecebc8cd549008edcbf9323b2cbcfd395");
     }
 
     #[test]
@@ -151,6 +192,8 @@ mod tests {
                 event_id: Uuid::nil(),
                 kind: "K",
                 schema_version: 1,
+                command_id: Uuid::nil(),
+                fingerprint: None,
                 metadata: b"",
                 data: b"",
             })

@@ -66,6 +66,9 @@ pub struct Record {
     pub metadata: Bytes,
     /// The command whose batch wrote it. The records of one batch stand side by side.
     pub command_id: Uuid,
+    /// The fingerprint of that command's request, on the first record of its batch: so a reader of the log alone can prove it, and sees
+    /// where batches begin.
+    pub fingerprint: Option<[u8; 32]>,
     /// When it was committed, by the store's clock; strictly grows from one group commit to the next.
     pub recorded_at: Micros,
     /// SHA-256(hash of the record before ‖ position ‖ recorded_at ‖ leaf), see [`crate::hash`].

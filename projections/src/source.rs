@@ -144,6 +144,7 @@ mod tests {
                 data: Bytes::new(),
                 metadata: Bytes::new(),
                 command_id: Uuid::nil(),
+                fingerprint: None,
                 recorded_at: 1,
                 hash: [3; 32],
             };

@@ -49,23 +49,15 @@ impl<'a> Rows<'a> {
         let first_position = head.position + 1;
         let mut leaves = prepared.leaves.iter();
         let mut streams = Vec::with_capacity(batch.writes.len());
-        let mut fingerprint = Some(&batch.fingerprint[..]);
+        let mut fingerprint = Some(&batch.fingerprint);
         for (write, &start) in batch.writes.iter().zip(starts) {
             for (event, version) in write.events.iter().zip(start..) {
-                let covered = Leaf {
-                    stream: &write.stream,
-                    version,
-                    event_id: event.event_id,
-                    kind: &event.kind,
-                    schema_version: event.schema_version,
-                    metadata: &event.metadata,
-                    data: &event.data,
-                };
+                let covered = Leaf::new(&write.stream, version, event, batch.command_id, fingerprint.take());
                 let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
                 let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
                 head.position += 1;
                 head.hash = hash::chain(&head.hash, head.position, head.recorded_at, &leaf);
-                self.put(&covered, batch.command_id, head, fingerprint.take());
+                self.put(&covered, head);
             }
             if !write.events.is_empty() {
                 streams.push(StreamReceipt {
@@ -86,18 +78,18 @@ impl<'a> Rows<'a> {
     }
 
     /// One row more; `head` is where it stands.
-    pub(super) fn put(&mut self, event: &Leaf<'a>, command_id: Uuid, head: &Head, fingerprint: Option<&'a [u8]>) {
+    pub(super) fn put(&mut self, event: &Leaf<'a>, head: &Head) {
         self.instants.push(head.recorded_at);
         self.versions.push(signed(event.version));
         self.schema_versions.push(i64::from(event.schema_version));
         self.event_ids.push(event.event_id);
-        self.command_ids.push(command_id);
+        self.command_ids.push(event.command_id);
         self.tenants.push(event.stream.tenant.as_bytes());
         self.categories.push(event.stream.category.as_bytes());
         self.streams.push(event.stream.id.as_bytes());
         self.kinds.push(event.kind.as_bytes());
         self.hashes.push(head.hash);
-        self.fingerprints.push(fingerprint);
+        self.fingerprints.push(event.fingerprint.map(|bytes| &bytes[..]));
         self.metadata.push(event.metadata);
         self.data.push(event.data);
     }

@@ -54,14 +54,10 @@ pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
         },
         kind: names.get(row.try_get(9)?)?,
         hash: hash(row.try_get(10)?)?,
+        fingerprint: row.try_get::<Option<&[u8]>, _>(11)?.map(hash).transpose()?,
         metadata: Bytes::copy_from_slice(row.try_get(12)?),
         data: Bytes::copy_from_slice(row.try_get(13)?),
     })
-}
-
-/// The fingerprint in a row of [`columns`], which stands on the first record of a batch.
-pub(super) fn fingerprint(row: &PgRow) -> sqlx::Result<Option<[u8; 32]>> {
-    row.try_get::<Option<&[u8]>, _>(11)?.map(hash).transpose()
 }
 
 /// The head's row, locked: no transaction that writes is under way elsewhere, and none begins until this one ends. `now` is the

@@ -10,7 +10,7 @@ use super::options::Options;
 use crate::partition;
 
 /// What each version adds; a step that has been released is never changed.
-const STEPS: &[&str] = &[include_str!("schema/1_log.sql")];
+const STEPS: &[&str] = &[include_str!("schema/1_log.sql"), include_str!("schema/2_leaf.sql")];
 /// The version that this code reads and writes.
 const KNOWN: i32 = STEPS.len() as i32;
 /// The advisory lock under which the schema is changed: "daybook" in hexadecimal.

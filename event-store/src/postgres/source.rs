@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::reader::{end_of_batch, reading, select_rows};
 use super::rows::{self, HEAD, Names, read_error, unsigned};
 use super::store::Store;
-use crate::copy::{End, Raw, Source};
-use crate::record::Position;
+use crate::copy::{End, Source};
+use crate::record::{Position, Record};
 use crate::store::{Error, EventStore, Filter};
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl Source for Store {
         Ok(End { head: row.head, answered_to: row.answered_to })
     }
 
-    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Raw>, Error> {
+    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Record>, Error> {
         let head = self.end().await?.head.position;
         if limit == 0 || after >= head {
             return Ok(Vec::new());
@@ -33,7 +33,7 @@ impl Source for Store {
     }
 }
 
-async fn raw(connection: &mut PgConnection, after: Position, limit: usize, head: Position) -> sqlx::Result<Vec<Raw>> {
+async fn raw(connection: &mut PgConnection, after: Position, limit: usize, head: Position) -> sqlx::Result<Vec<Record>> {
     let all = Filter::default();
     let mut found = select_rows(connection, after, head, &all, limit).await?;
     let last = found.last().map_or(Ok(head), |row| unsigned(row, 0))?;
@@ -45,8 +45,5 @@ async fn raw(connection: &mut PgConnection, after: Position, limit: usize, head:
         }
     }
     let mut names = Names::default();
-    let raws = found
-        .iter()
-        .map(|row| Ok(Raw { record: rows::record(row, &mut names)?, fingerprint: rows::fingerprint(row)? }));
-    raws.collect()
+    found.iter().map(|row| rows::record(row, &mut names)).collect()
 }

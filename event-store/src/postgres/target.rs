@@ -12,8 +12,9 @@ use super::options::Options;
 use super::row_writer::Rows;
 use super::rows::{self, HEAD, HeadRow, LOCK_HEAD, unsigned};
 use super::schema;
-use crate::copy::{self, End, Error, Raw};
+use crate::copy::{self, End, Error};
 use crate::hash::Leaf;
+use crate::record::Record;
 use crate::store::Head;
 
 /// A database that a log is copied into. After an error it is of no more use: open it again and run the copy again.
@@ -63,7 +64,7 @@ impl copy::Target for Target {
         Ok(End { head: locked.head, answered_to: locked.answered_to })
     }
 
-    async fn put(&mut self, after: Head, records: &[Raw], end: End) -> Result<(), Error> {
+    async fn put(&mut self, after: Head, records: &[Record], end: End) -> Result<(), Error> {
         let locked = self.lock().await.map_err(|error| failed(&error))?;
         if (locked.head.position, locked.head.hash) != (after.position, after.hash) {
             return Err(Error::Foreign(format!(
@@ -72,19 +73,9 @@ impl copy::Target for Target {
             )));
         }
         let mut rows = Rows::default();
-        for Raw { record, fingerprint } in records {
-            let leaf = Leaf {
-                stream: &record.stream,
-                version: record.version,
-                event_id: record.event_id,
-                kind: &record.kind,
-                schema_version: record.schema_version,
-                metadata: &record.metadata,
-                data: &record.data,
-            };
+        for record in records {
             let at = Head { position: record.position, hash: record.hash, recorded_at: record.recorded_at };
-            let fingerprint = fingerprint.as_ref().map(|bytes| &bytes[..]);
-            rows.put(&leaf, record.command_id, &at, fingerprint);
+            rows.put(&Leaf::of(record), &at);
         }
         let answered_to = locked.answered_to.max(end.answered_to);
         rows.write(&mut self.connection, locked.head, end.head, answered_to).await.map_err(|error| failed(&error))?;

@@ -10,7 +10,7 @@ use super::consumers::ConsumerAnswer;
 use super::group::Group;
 use super::options::{Options, Step};
 use super::queue::Prepared;
-use super::row_writer::{RowValues, RowWriter};
+use super::row_writer::RowWriter;
 use super::rows;
 use super::tail::Entry;
 use crate::append::{Expectation, Receipt, StreamReceipt};
@@ -126,18 +126,10 @@ impl Chain<'_> {
         let mut fingerprint = Some(&batch.fingerprint);
         for ((write, &key), &start) in batch.writes.iter_mut().zip(&prepared.keys).zip(starts) {
             for (event, version) in write.events.iter().zip(start..) {
-                let covered = Leaf {
-                    stream: &write.stream,
-                    version,
-                    event_id: event.event_id,
-                    kind: &event.kind,
-                    schema_version: event.schema_version,
-                    metadata: &event.metadata,
-                    data: &event.data,
-                };
+                let covered = Leaf::new(&write.stream, version, event, batch.command_id, fingerprint.take());
                 let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
                 let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
-                self.put(&covered, &leaf, batch.command_id, fingerprint.take())?;
+                self.put(&covered, &leaf)?;
                 entries.push(Entry { key, version, event_id: event.event_id });
             }
             if !write.events.is_empty() {
@@ -155,10 +147,10 @@ impl Chain<'_> {
         })
     }
 
-    fn put(&mut self, event: &Leaf<'_>, leaf: &Hash, id: Uuid, fingerprint: Option<&[u8; 32]>) -> rusqlite::Result<()> {
+    fn put(&mut self, event: &Leaf<'_>, leaf: &Hash) -> rusqlite::Result<()> {
         let Head { position, hash, recorded_at } = &mut self.head;
         *position += 1;
         *hash = hash::chain(hash, *position, *recorded_at, leaf);
-        self.rows.put(&RowValues { event, head: &self.head, id, fingerprint })
+        self.rows.put(event, &self.head)
     }
 }

@@ -7,7 +7,6 @@ use rusqlite::Connection;
 use super::open::OpenError;
 use super::rows::{self, COLUMNS, Names, read_error};
 use super::{index, schema};
-use crate::copy::Raw;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
 
@@ -94,7 +93,7 @@ impl Reader {
     }
 
     /// About `limit` records after `after`, up to `head`, as they are stored; whole batches.
-    pub(super) fn raw(&mut self, after: Position, limit: usize, head: Position) -> Result<Vec<Raw>, Error> {
+    pub(super) fn raw(&mut self, after: Position, limit: usize, head: Position) -> Result<Vec<Record>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
@@ -107,7 +106,7 @@ impl Reader {
             }
             let record = rows::record(row, &mut self.names).map_err(read_error)?;
             bytes += record.data.len() + record.metadata.len();
-            raws.push(Raw { record, fingerprint });
+            raws.push(record);
         }
         Ok(raws)
     }

@@ -1,7 +1,6 @@
 //! Writing rows of the log. One prepared statement for each row: several rows in one statement gain nothing measurable.
 
 use rusqlite::{CachedStatement, Connection};
-use uuid::Uuid;
 
 use super::rows::COLUMNS;
 use crate::hash::Leaf;
@@ -9,15 +8,6 @@ use crate::store::Head;
 
 /// Columns of a row.
 const WIDTH: usize = 14;
-
-/// What a row consists of.
-pub(super) struct RowValues<'a> {
-    pub(super) event: &'a Leaf<'a>,
-    /// The log's end with this row.
-    pub(super) head: &'a Head,
-    pub(super) id: Uuid,
-    pub(super) fingerprint: Option<&'a [u8; 32]>,
-}
 
 /// Takes the rows of one group, in order.
 pub(super) struct RowWriter<'a>(CachedStatement<'a>);
@@ -28,8 +18,8 @@ impl<'a> RowWriter<'a> {
         log.prepare_cached(&format!("INSERT INTO log ({COLUMNS}) VALUES ({values})")).map(Self)
     }
 
-    pub(super) fn put(&mut self, row: &RowValues<'_>) -> rusqlite::Result<()> {
-        let RowValues { event, head, id, fingerprint } = row;
+    /// One row more; `head` is the log's end with it.
+    pub(super) fn put(&mut self, event: &Leaf<'_>, head: &Head) -> rusqlite::Result<()> {
         let statement = &mut self.0;
         statement.raw_bind_parameter(1, head.position as i64)?;
         statement.raw_bind_parameter(2, head.recorded_at)?;
@@ -40,9 +30,9 @@ impl<'a> RowWriter<'a> {
         statement.raw_bind_parameter(7, &event.event_id.as_bytes()[..])?;
         statement.raw_bind_parameter(8, event.kind)?;
         statement.raw_bind_parameter(9, event.schema_version)?;
-        statement.raw_bind_parameter(10, &id.as_bytes()[..])?;
+        statement.raw_bind_parameter(10, &event.command_id.as_bytes()[..])?;
         statement.raw_bind_parameter(11, &head.hash[..])?;
-        statement.raw_bind_parameter(12, fingerprint.map(|bytes| &bytes[..]))?;
+        statement.raw_bind_parameter(12, event.fingerprint.map(|bytes| &bytes[..]))?;
         statement.raw_bind_parameter(13, event.metadata)?;
         statement.raw_bind_parameter(14, event.data)?;
         statement.raw_execute().map(drop)

@@ -53,6 +53,7 @@ pub(super) fn record(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Recor
         schema_version: row.get(8)?,
         command_id: uuid(row.get_ref(9)?.as_blob()?),
         hash: row.get(10)?,
+        fingerprint: row.get(11)?,
         metadata: Bytes::copy_from_slice(row.get_ref(12)?.as_blob()?),
         data: Bytes::copy_from_slice(row.get_ref(13)?.as_blob()?),
     })

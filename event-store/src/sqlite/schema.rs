@@ -13,7 +13,7 @@ pub(super) const LOG_FILE: &str = "log.sqlite";
 pub(super) const INDEX_FILE: &str = "index.sqlite";
 
 /// Grows with every change of the log's tables; a store with a newer one is refused.
-const LOG_SCHEMA: i64 = 1;
+const LOG_SCHEMA: i64 = 2;
 /// Grows with every change of the index's tables; an index with another one is made anew.
 const INDEX_SCHEMA: i64 = 2;
 

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::read_only::ReadOnly;
 use super::rows::{self, read_error};
-use crate::copy::{End, Raw, Source};
-use crate::record::Position;
+use crate::copy::{End, Source};
+use crate::record::{Position, Record};
 use crate::store::{Error, EventStore};
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl Source for ReadOnly {
             .await
     }
 
-    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Raw>, Error> {
+    async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Record>, Error> {
         self.readers
             .with(move |reader| {
                 let (head, _) = rows::head(&reader.log).map_err(read_error)?;

@@ -94,7 +94,7 @@ async fn a_copy_that_was_ended_half_way_goes_on_and_is_the_same_log() {
     while after < length {
         let raws = source.raw(after, 700).await.unwrap();
         assert_eq!(store.raw(after, 700).await.unwrap(), raws);
-        after = raws.last().unwrap().record.position;
+        after = raws.last().unwrap().position;
     }
     assert_eq!(store.end().await.unwrap(), source.end().await.unwrap());
     for (batch, receipt) in sent.into_iter().step_by(50) {

@@ -41,7 +41,10 @@ async fn every_altered_column_is_found() {
         ("event_id", "randomblob(16)"),
         ("kind", "'Other'"),
         ("schema_version", "schema_version + 1"),
+        ("command_id", "randomblob(16)"),
         ("hash", "randomblob(32)"),
+        ("fingerprint", "randomblob(32)"),
+        ("fingerprint", "NULL"),
         ("metadata", "x'7b207d'"),
         ("data", "randomblob(11)"),
     ] {

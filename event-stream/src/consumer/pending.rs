@@ -96,6 +96,7 @@ mod tests {
             data: Bytes::new(),
             metadata: Bytes::new(),
             command_id: Uuid::from_u128(command),
+            fingerprint: None,
             recorded_at: 1,
             hash: [0; 32],
         }
