@@ -206,10 +206,14 @@ fn owner(role: &str, store: &Log) -> String {
 fn watch_store(store: &Log, health: &Arc<Health>) {
     let failed = store.failed();
     let head = store.events().head();
+    let files = store.clone();
     health.add(move || {
         let reason = failed.borrow().clone();
-        let ready = reason.is_none();
-        let detail = reason.unwrap_or_else(|| format!("position {}", head.borrow().position));
+        let condition = files.condition().unwrap_or_default();
+        // A writer that waits does no work; with the rest it goes on, and says what is wrong.
+        let ready = reason.is_none() && !condition.waiting;
+        let complaint = condition.complaint().map_or_else(String::new, |complaint| format!("; {complaint}"));
+        let detail = reason.unwrap_or_else(|| format!("position {}{complaint}", head.borrow().position));
         vec![Part { name: "store".into(), ready, detail }]
     });
 }

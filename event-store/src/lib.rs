@@ -1,6 +1,7 @@
 //! An append-only log of opaque records: append, read a stream, read the log, wait for a position. It knows no order.
 
 pub mod append;
+pub mod audit;
 pub mod clock;
 pub mod consumer;
 pub mod copy;
@@ -14,6 +15,7 @@ pub mod partition;
 pub mod postgres;
 pub mod record;
 pub mod snapshot;
+mod sorted;
 pub mod sqlite;
 mod store;
 pub mod verify;

@@ -1,9 +1,15 @@
-//! Snapshots of folds: a cache. Deleting all of them changes nothing but speed.
+//! Snapshots of folds: a cache. Deleting all of them changes nothing but speed. Beside each stands a proof, which ties its state to the
+//! record that it stands at: one that was changed, or that is of another history, is never answered.
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::record::Version;
+use crate::hash::Hash;
+use crate::record::{StreamId, Version};
+
+/// The largest state that is kept.
+pub const MAX_STATE: usize = 4 * 1024 * 1024;
 
 /// A fold of a stream's first `version` events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,4 +22,46 @@ pub struct Snapshot {
     pub event_id: Uuid,
     /// The folded state, opaque.
     pub state: Bytes,
+}
+
+impl Snapshot {
+    /// The SHA-256 over all of it, its stream and the hash of the record that it stands at.
+    pub(crate) fn proof(&self, stream: &StreamId, record: &Hash) -> Hash {
+        let mut hasher = Sha256::new();
+        for part in [&stream.tenant, &stream.category, &stream.id] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.update(self.fold.to_be_bytes());
+        hasher.update(self.version.to_be_bytes());
+        hasher.update(self.event_id.as_bytes());
+        hasher.update(record);
+        hasher.update(&self.state);
+        hasher.finalize().into()
+    }
+
+    /// Whether it is small enough to be kept; one that is not is counted and said, since its stream is folded from the start each time.
+    pub(crate) fn fits(&self, stream: &StreamId) -> bool {
+        if self.state.len() <= MAX_STATE {
+            return true;
+        }
+        metrics::counter!("daybook_store_snapshots_dropped_total", "reason" => "too_large").increment(1);
+        tracing::warn!(
+            %stream,
+            stream.version = self.version,
+            bytes = self.state.len(),
+            "a snapshot is too large to be kept: the stream is folded from an older one, or from its start, whenever it is loaded"
+        );
+        false
+    }
+}
+
+/// A snapshot that was kept did not pass its proof: it is counted, said and not answered.
+pub(crate) fn refused(stream: &StreamId, version: Version) {
+    metrics::counter!("daybook_store_snapshots_refused_total").increment(1);
+    tracing::error!(
+        %stream,
+        stream.version = version,
+        "a snapshot is not what was kept; it is removed, and the stream is folded from its events"
+    );
 }

@@ -2,19 +2,27 @@
 //!
 //! Two files: `log.sqlite` holds the records in position order, the head and the consumer rows, and is the truth;
 //! `index.sqlite` finds streams and commands in it, and is a cache. One thread writes the log and commits for all who wait
-//! (`writer`), one writes the index (`indexer`), a small pool of connections reads (`readers`). What is durable in the log but
-//! not yet in the index is in memory (`tail`). Nothing here may answer an append before its commit is synced.
+//! (`writer`), one writes the index (`indexer`), one proves the log once (`prover`), a small pool of connections reads (`readers`).
+//! What is durable in the log but not yet in the index is in memory (`tail`). Nothing here may answer an append before its commit is
+//! synced, nor answer from the index what the log or the sums of the index (`sums`) do not bear out.
 
+mod backup;
 mod checkpointer;
 mod commit;
+mod condition;
 mod consumers;
 mod filter;
+mod fit;
 mod group;
 mod index;
+mod index_state;
+mod index_view;
 mod indexer;
 mod lock;
+mod look_up;
 mod open;
 mod options;
+mod prover;
 mod queue;
 mod read_only;
 mod reader;
@@ -26,12 +34,16 @@ mod shared;
 mod snapshots;
 mod source;
 mod store;
+mod sums;
 mod tail;
-mod warm;
 mod writer;
 
 pub use crate::clock::{Clock, system_clock};
 pub use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
+pub use backup::back_up;
+pub use condition::Condition;
+pub use fit::set_aside;
+pub(crate) use index_view::IndexView;
 pub use lock::{Holder, holder};
 pub use open::OpenError;
 pub use options::{Options, Progress, ProgressHook, Step, StepHook, SyncHook};

@@ -63,6 +63,14 @@ impl Log {
         }
     }
 
+    /// How its files are, where it is in files.
+    pub(super) fn condition(&self) -> Option<sqlite::Condition> {
+        match self {
+            Self::File(store) => Some(store.condition()),
+            Self::Database(_) => None,
+        }
+    }
+
     /// Whether other processes write to it as well.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self, Self::Database(_))

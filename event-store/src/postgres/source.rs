@@ -33,7 +33,12 @@ impl Source for Store {
     }
 }
 
-async fn raw(connection: &mut PgConnection, after: Position, limit: usize, head: Position) -> sqlx::Result<Vec<Record>> {
+async fn raw(
+    connection: &mut PgConnection,
+    after: Position,
+    limit: usize,
+    head: Position,
+) -> sqlx::Result<Vec<Record>> {
     let all = Filter::default();
     let mut found = select_rows(connection, after, head, &all, limit).await?;
     let last = found.last().map_or(Ok(head), |row| unsigned(row, 0))?;

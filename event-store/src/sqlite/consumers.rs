@@ -39,6 +39,14 @@ pub(super) enum ConsumerAnswer {
 }
 
 impl ConsumerJob {
+    /// What the change writes beside a row of the usual size.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Save { checkpoint, .. } => checkpoint.state.len(),
+            Self::Acquire { .. } | Self::Release { .. } => 0,
+        }
+    }
+
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Self::Acquire { reply, .. } => drop(reply.send(Err(error.clone()))),

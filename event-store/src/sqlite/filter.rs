@@ -1,7 +1,5 @@
 //! A filter over 128-bit keys: says "surely not" for most keys that were never put in. It never says so of one that was.
 
-use std::sync::{Arc, OnceLock};
-
 /// Sixteen bits a key and one cache line a question: about one false "maybe" in a thousand.
 const BITS_PER_KEY: usize = 16;
 const PROBES: u32 = 6;
@@ -46,14 +44,14 @@ impl Layer {
     }
 }
 
-/// Grows by layers, each twice the one before; the first may still be on its way, read from the index beside the work.
+/// Grows by layers, each twice the one before; the first has what the index held when the store was opened.
 pub(super) struct Filter {
-    base: Arc<OnceLock<Layer>>,
+    base: Layer,
     layers: Vec<Layer>,
 }
 
 impl Filter {
-    pub(super) fn new(base: Arc<OnceLock<Layer>>) -> Self {
+    pub(super) fn new(base: Layer) -> Self {
         Self { base, layers: vec![Layer::new(65_536)] }
     }
 
@@ -67,17 +65,13 @@ impl Filter {
         }
     }
 
-    /// False: the key was surely never put in. While the first layer is not there, every older key may have been;
-    /// `fresh` says that the caller knows the key to be younger than that.
-    pub(super) fn maybe(&self, key: u128, fresh: bool) -> bool {
-        if self.layers.iter().any(|layer| layer.contains(key)) {
-            return true;
-        }
-        self.base.get().map_or(!fresh, |layer| layer.contains(key))
+    /// False: the key was surely never put in.
+    pub(super) fn maybe(&self, key: u128) -> bool {
+        self.layers.iter().any(|layer| layer.contains(key)) || self.base.contains(key)
     }
 }
 
-fn mix(mut x: u64) -> u64 {
+pub(super) fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
@@ -89,17 +83,14 @@ mod tests {
 
     #[test]
     fn what_was_put_in_is_found_and_little_else() {
-        let base = Arc::new(OnceLock::new());
-        let mut filter = Filter::new(Arc::clone(&base));
+        let mut filter = Filter::new(Layer::new(0));
         let key = |n: u64| u128::from(mix(n)) << 64 | u128::from(n);
-        assert!(filter.maybe(key(1), false), "an unread base may hold anything");
-        assert!(!filter.maybe(key(1), true));
-        assert!(base.set(Layer::new(0)).is_ok());
+        assert!(!filter.maybe(key(1)));
         for n in 0..200_000 {
             filter.insert(key(n));
         }
-        assert!((0..200_000).all(|n| filter.maybe(key(n), false)));
-        let wrong = (200_000..400_000).filter(|&n| filter.maybe(key(n), false)).count();
+        assert!((0..200_000).all(|n| filter.maybe(key(n))));
+        let wrong = (200_000..400_000).filter(|&n| filter.maybe(key(n))).count();
         assert!(wrong < 2_000, "{wrong} of 200,000");
     }
 }

@@ -7,10 +7,13 @@ use uuid::Uuid;
 
 use super::consumers::ConsumerJob;
 use super::filter::Filter;
+use super::index_state::IndexReader;
+use super::look_up;
 use super::queue::{Job, Prepared, Reply};
-use super::tail::{Entry, Run, Tail};
-use super::{index, rows};
-use crate::append::{Batch, Outcome};
+use super::rows::Names;
+use super::shared::Shared;
+use super::tail::{Entry, Run};
+use crate::append::{Batch, Outcome, Receipt};
 use crate::heads::{Heads, IdMap, Known, StreamHead};
 use crate::record::{Micros, Version};
 use crate::store::{Error, Head};
@@ -35,6 +38,8 @@ pub(super) struct Group {
     /// The latest instant that a barrier asked about; never later than the clock was then.
     pub(super) asked: Option<Micros>,
     pub(super) consumers: Vec<ConsumerJob>,
+    /// What the states in their checkpoints weigh.
+    pub(super) states: usize,
 }
 
 /// A batch that goes in.
@@ -49,7 +54,8 @@ pub(super) struct Judge {
     pub(super) heads: Heads,
     pub(super) streams: Filter,
     pub(super) commands: Filter,
-    pub(super) index: Connection,
+    pub(super) index: IndexReader,
+    pub(super) names: Names,
     /// When the store was opened, in milliseconds: a version 7 id that is younger cannot be in what was there then.
     pub(super) opened_at: u64,
 }
@@ -67,25 +73,28 @@ impl Judge {
     }
 
     /// Judges one job after all that were judged before it.
-    pub(super) fn judge(&mut self, job: Job, group: &mut Group, tail: &Tail, log: &Connection) {
+    pub(super) fn judge(&mut self, job: Job, group: &mut Group, shared: &Shared, log: &Connection) {
         match job {
-            Job::Append(prepared) => self.judge_batch(prepared, group, tail, log),
+            Job::Append(prepared) => self.judge_batch(prepared, group, shared, log),
             Job::Barrier { floor, reply } => {
                 group.asked = group.asked.max(floor);
                 group.barriers.push(reply);
             }
-            Job::Consumer(job) => group.consumers.push(job),
+            Job::Consumer(job) => {
+                group.states += job.bytes();
+                group.consumers.push(job);
+            }
         }
     }
 
-    fn judge_batch(&mut self, prepared: Prepared, group: &mut Group, tail: &Tail, log: &Connection) {
+    fn judge_batch(&mut self, prepared: Prepared, group: &mut Group, shared: &Shared, log: &Connection) {
         let id = prepared.batch.command_id;
-        if self.commands.maybe(id.as_u128(), self.is_fresh(id)) {
+        if self.commands.maybe(id.as_u128()) {
             if let Some(&earlier) = group.commands.get(&id) {
                 group.repeated.push((prepared.reply, earlier, prepared.batch.fingerprint));
                 return;
             }
-            match self.earlier(id, tail, log) {
+            match self.earlier(id, shared, log) {
                 Ok(None) => {}
                 Ok(Some(receipt)) => {
                     let outcome = receipt.repeated(&prepared.batch.fingerprint);
@@ -99,7 +108,7 @@ impl Judge {
             }
         }
         let starts_at = group.starts.len();
-        match self.conflict(&prepared, group, tail) {
+        match self.conflict(&prepared, group, shared) {
             Ok(None) => self.accept(prepared, starts_at, group),
             Ok(Some(conflict)) => {
                 group.starts.truncate(starts_at);
@@ -113,18 +122,16 @@ impl Judge {
     }
 
     /// The receipt of a command that is durable.
-    fn earlier(&self, id: Uuid, tail: &Tail, log: &Connection) -> Result<Option<crate::append::Receipt>, Error> {
-        let first = match tail.command(id) {
-            Some(first) => Some(first),
-            None => index::command(&self.index, id).map_err(rows::read_error)?,
-        };
-        first.map(|first| rows::receipt(log, id, first)).transpose()
+    fn earlier(&mut self, id: Uuid, shared: &Shared, log: &Connection) -> Result<Option<Receipt>, Error> {
+        let fresh = self.is_fresh(id);
+        let found = look_up::receipt(shared, &mut self.index, (log, &mut self.names), id, fresh);
+        found.inspect_err(|error| shared.proof.note(error))
     }
 
     /// The first stream that is not as expected; notes the first versions of those that are.
-    fn conflict(&mut self, prepared: &Prepared, group: &mut Group, tail: &Tail) -> Result<Option<Outcome>, Error> {
+    fn conflict(&mut self, prepared: &Prepared, group: &mut Group, shared: &Shared) -> Result<Option<Outcome>, Error> {
         for (write, &key) in prepared.batch.writes.iter().zip(&prepared.keys) {
-            match write.place(self.head(key, tail)?) {
+            match write.place(self.head(key, shared)?) {
                 Ok(start) => group.starts.push(start),
                 Err(conflict) => return Ok(Some(conflict)),
             }
@@ -151,20 +158,16 @@ impl Judge {
     }
 
     /// The last event of a stream, batches of the group in hand included.
-    fn head(&mut self, key: u128, tail: &Tail) -> Result<Option<StreamHead>, Error> {
+    fn head(&mut self, key: u128, shared: &Shared) -> Result<Option<StreamHead>, Error> {
         match self.heads.get(key) {
             Known::Head(head) => return Ok(Some(head)),
             Known::Absent => return Ok(None),
             Known::Unknown => {}
         }
-        if !self.streams.maybe(key, false) {
+        if !self.streams.maybe(key) {
             return Ok(None);
         }
-        // The tail first: what leaves it is in the index by then.
-        let found = match tail.head(key) {
-            Some(head) => Some(head),
-            None => index::head(&self.index, key).map_err(rows::read_error)?,
-        };
+        let found = look_up::head(shared, &mut self.index, key)?;
         metrics::counter!("daybook_store_head_lookups_total").increment(1);
         if let Some(head) = found {
             self.heads.keep(key, head);

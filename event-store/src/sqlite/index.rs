@@ -1,128 +1,178 @@
-//! Reading and writing the index file. A run goes in as one transaction together with how far the index reaches.
+//! Reading and writing the index file. A run goes in as one transaction together with how far the index reaches and with the sums of
+//! what it holds then; what does not follow from what is there is never written over.
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::options::{Options, Step};
+use super::sums::{self, Changes, StreamRow, Sum, Whole};
 use super::tail::Run;
 use crate::hash::Hash;
 use crate::heads::StreamHead;
 use crate::record::{Position, Version};
 
-/// How far the index reaches, and how much it holds.
+/// Why the index gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IndexError {
+    /// SQLite could not read or write it.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// It does not hold what was written.
+    #[error("{0}")]
+    Wrong(String),
+    /// It was moved on between two looks.
+    #[error("the index moves on too fast")]
+    Moved,
+}
+
+impl IndexError {
+    pub(super) fn wrong<T>(what: impl Into<String>) -> Result<T, Self> {
+        Err(Self::Wrong(what.into()))
+    }
+
+    /// Whether the file is of no more use, rather than not to be had just now.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Wrong(_) => true,
+            Self::Moved => false,
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => !matches!(
+                error.code,
+                ErrorCode::DiskFull
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::OperationInterrupted
+                    | ErrorCode::OperationAborted
+                    | ErrorCode::FileLockingProtocolFailed
+            ),
+            // A value of another type or none where one belongs.
+            Self::Sqlite(_) => true,
+        }
+    }
+}
+
+/// How far the index reaches, and what it held when it had got there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Indexed {
     pub(super) incarnation: Uuid,
     pub(super) position: Position,
     pub(super) hash: Hash,
-    pub(super) streams: u64,
-    pub(super) commands: u64,
+    pub(super) streams: Sum,
+    pub(super) commands: Sum,
 }
 
 pub(super) fn indexed(index: &Connection) -> rusqlite::Result<Indexed> {
-    let sql = "SELECT incarnation, position, hash, streams, commands FROM indexed";
+    let sql = "SELECT incarnation, position, hash, streams, stream_sum, commands, command_sum FROM indexed";
     index.prepare_cached(sql)?.query_row([], |row| {
+        let sum = |column| Ok::<_, rusqlite::Error>(uuid(row.get_ref(column)?.as_blob()?).as_u128());
         Ok(Indexed {
             incarnation: uuid(row.get_ref(0)?.as_blob()?),
             position: row.get(1)?,
             hash: row.get(2)?,
-            streams: row.get(3)?,
-            commands: row.get(4)?,
+            streams: Sum { rows: row.get(3)?, hash: sum(4)? },
+            commands: Sum { rows: row.get(5)?, hash: sum(6)? },
         })
     })
 }
 
-pub(super) fn head(index: &Connection, key: u128) -> rusqlite::Result<Option<StreamHead>> {
-    let sql = "SELECT version, event_id FROM stream WHERE key = ?1";
-    index
-        .prepare_cached(sql)?
-        .query_row([&key.to_be_bytes()[..]], |row| {
-            Ok(StreamHead { version: row.get(0)?, event_id: uuid(row.get_ref(1)?.as_blob()?) })
-        })
-        .optional()
+/// How far the index reaches.
+pub(super) fn position(index: &Connection) -> rusqlite::Result<Position> {
+    index.prepare_cached("SELECT position FROM indexed")?.query_row([], |row| row.get(0))
 }
 
+/// A stream's row, as it stands there.
+pub(super) fn stream_row(index: &Connection, key: u128) -> rusqlite::Result<Option<StreamRow>> {
+    let sql = "SELECT key, first, version, event_id FROM stream WHERE key = ?1";
+    index.prepare_cached(sql)?.query_row([&key.to_be_bytes()[..]], |row| Ok(read_stream(row)?.1)).optional()
+}
+
+/// The place of a command's first record, as it stands there.
 pub(super) fn command(index: &Connection, id: Uuid) -> rusqlite::Result<Option<Position>> {
     let sql = "SELECT first FROM command WHERE id = ?1";
     index.prepare_cached(sql)?.query_row([&id.as_bytes()[..]], |row| row.get(0)).optional()
 }
 
-/// Versions of a stream with their positions: forwards those from `from` on, backwards those up to it.
+fn read_stream(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u128, StreamRow)> {
+    let head = StreamHead { version: row.get(2)?, event_id: uuid(row.get_ref(3)?.as_blob()?) };
+    Ok((uuid(row.get_ref(0)?.as_blob()?).as_u128(), StreamRow { first: row.get(1)?, head }))
+}
+
+fn read_command(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Uuid, Position)> {
+    Ok((uuid(row.get_ref(0)?.as_blob()?), row.get(1)?))
+}
+
+/// Calls `each` with the rows of streams whose keys are in a range, in their order.
+pub(super) fn each_stream(
+    index: &Connection,
+    (low, high): (u128, u128),
+    mut each: impl FnMut(u128, StreamRow),
+) -> rusqlite::Result<()> {
+    let sql = "SELECT key, first, version, event_id FROM stream WHERE key >= ?1 AND key <= ?2 ORDER BY key";
+    let mut statement = index.prepare_cached(sql)?;
+    let mut rows = statement.query([&low.to_be_bytes()[..], &high.to_be_bytes()[..]])?;
+    while let Some(row) = rows.next()? {
+        let (key, row) = read_stream(row)?;
+        each(key, row);
+    }
+    Ok(())
+}
+
+/// Calls `each` with the rows of commands whose ids are in a range, in their order.
+pub(super) fn each_command(
+    index: &Connection,
+    (low, high): (u128, u128),
+    mut each: impl FnMut(Uuid, Position),
+) -> rusqlite::Result<()> {
+    let sql = "SELECT id, first FROM command WHERE id >= ?1 AND id <= ?2 ORDER BY id";
+    let mut statement = index.prepare_cached(sql)?;
+    let mut rows = statement.query([&low.to_be_bytes()[..], &high.to_be_bytes()[..]])?;
+    while let Some(row) = rows.next()? {
+        let (id, first) = read_command(row)?;
+        each(id, first);
+    }
+    Ok(())
+}
+
+/// The places of a stream's versions in a range, both ends included, of which the first is not below 2; at most `limit` of them, from
+/// the lower end or from the upper.
 pub(super) fn entries(
     index: &Connection,
     key: u128,
-    from: Version,
+    (low, high): (Version, Version),
     forwards: bool,
     limit: usize,
 ) -> rusqlite::Result<Vec<(Version, Position)>> {
-    let key = key.to_be_bytes();
-    let first = index
-        .prepare_cached("SELECT first FROM stream WHERE key = ?1")?
-        .query_row([&key[..]], |row| row.get(0))
-        .optional()?;
-    let Some(first) = first else {
-        return Ok(Vec::new());
-    };
-    let with_first = if forwards { from <= 1 } else { from >= 1 };
-    let mut found = Vec::new();
-    if forwards && with_first && limit > 0 {
-        found.push((1, first));
-    }
     let sql = if forwards {
-        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 ORDER BY version LIMIT ?3"
+        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version LIMIT ?4"
     } else {
-        "SELECT version, position FROM entry WHERE key = ?1 AND version <= ?2 ORDER BY version DESC LIMIT ?3"
+        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version DESC LIMIT ?4"
     };
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut statement = index.prepare_cached(sql)?;
-    let from = i64::try_from(from).unwrap_or(i64::MAX);
-    let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![&key[..], from, left])?;
-    while let Some(row) = rows.next()? {
-        found.push((row.get(0)?, row.get(1)?));
-    }
-    if !forwards && with_first && found.len() < limit {
-        found.push((1, first));
-    }
-    Ok(found)
-}
-
-/// Calls `each` with every stream head, in the order of the keys.
-pub(super) fn each_head(index: &Connection, mut each: impl FnMut(u128, StreamHead)) -> rusqlite::Result<()> {
-    let mut statement = index.prepare("SELECT key, version, event_id FROM stream")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let head = StreamHead { version: row.get(1)?, event_id: uuid(row.get_ref(2)?.as_blob()?) };
-        each(uuid(row.get_ref(0)?.as_blob()?).as_u128(), head);
-    }
-    Ok(())
-}
-
-/// Calls `each` with every key of `table` (`command` or `stream`).
-pub(super) fn each_key(index: &Connection, table: Keys, mut each: impl FnMut(u128)) -> rusqlite::Result<()> {
-    let mut statement = index.prepare(match table {
-        Keys::Streams => "SELECT key FROM stream",
-        Keys::Commands => "SELECT id FROM command",
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![&key.to_be_bytes()[..], number(low), number(high), limit], |row| {
+        Ok((row.get(0)?, row.get(1)?))
     })?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(uuid(row.get_ref(0)?.as_blob()?).as_u128());
-    }
-    Ok(())
+    rows.collect()
 }
 
-/// Which keys.
-#[derive(Clone, Copy)]
-pub(super) enum Keys {
-    Streams,
-    Commands,
-}
-
-/// Writes a run, whose last record has the hash `hash`. On an error nothing of it is in the index.
-pub(super) fn write_run(index: &Connection, run: Run, hash: &Hash, options: &Options) -> rusqlite::Result<()> {
+/// Writes a run, whose last record has the hash `hash`; `before` are the sums of the index as it must be, and what changes them is
+/// answered. On an error nothing of it is in the index.
+pub(super) fn write_run(
+    index: &Connection,
+    run: Run,
+    hash: &Hash,
+    before: Whole,
+    options: &Options,
+) -> Result<Changes, IndexError> {
     index.execute_batch("BEGIN IMMEDIATE")?;
-    let done = put(index, run, hash).and_then(|()| {
+    let done = put(index, run, hash, before).and_then(|changes| {
         options.step(Step::IndexWritten);
-        index.execute_batch("COMMIT")
+        index.execute_batch("COMMIT")?;
+        Ok(changes)
     });
     if done.is_err() && !index.is_autocommit() {
         index.execute_batch("ROLLBACK")?;
@@ -130,33 +180,49 @@ pub(super) fn write_run(index: &Connection, run: Run, hash: &Hash, options: &Opt
     done
 }
 
-fn put(index: &Connection, run: Run, hash: &Hash) -> rusqlite::Result<()> {
+fn put(index: &Connection, run: Run, hash: &Hash, before: Whole) -> Result<Changes, IndexError> {
     let last = run.last();
+    let reached = position(index)?;
+    if reached != before.position || reached + 1 != run.first {
+        return IndexError::wrong(format!("it reaches position {reached} where {} is to follow", run.first));
+    }
     let Run { first, entries, mut commands } = run;
-    let mut sorted: Vec<(u128, Version, Position, Uuid)> = entries
+    let mut sorted: Vec<Sorted> = entries
         .into_iter()
         .zip(first..)
         .map(|(entry, position)| (entry.key, entry.version, position, entry.event_id))
         .collect();
     sorted.sort_unstable_by_key(|&(key, version, ..)| (key, version));
     put_entries(index, &sorted)?;
-    let streams = put_heads(index, &sorted)?;
+    let mut changes = Changes { streams: put_heads(index, &sorted)?, commands: Vec::with_capacity(commands.len()) };
     commands.sort_unstable();
     let mut insert = index.prepare_cached("INSERT INTO command VALUES (?1, ?2)")?;
     for (id, first) in &commands {
         insert.raw_bind_parameter(1, &id.as_bytes()[..])?;
         insert.raw_bind_parameter(2, first)?;
         insert.raw_execute()?;
+        changes.commands.push((id.as_u128(), sums::of_command(*id, *first)));
     }
+    let Whole { streams, commands, .. } = before.after(&changes, last);
     index
         .prepare_cached(
-            "UPDATE indexed SET position = ?1, hash = ?2, streams = streams + ?3, commands = commands + ?4",
+            "UPDATE indexed SET position = ?1, hash = ?2, streams = ?3, stream_sum = ?4, commands = ?5, command_sum = ?6",
         )?
-        .execute(params![last, &hash[..], streams as u64, commands.len() as u64])?;
-    Ok(())
+        .execute(params![
+            last,
+            &hash[..],
+            streams.rows,
+            &streams.hash.to_be_bytes()[..],
+            commands.rows,
+            &commands.hash.to_be_bytes()[..]
+        ])?;
+    Ok(changes)
 }
 
-fn put_entries(index: &Connection, sorted: &[(u128, Version, Position, Uuid)]) -> rusqlite::Result<()> {
+/// A stream's key, a version of it, where that is in the log, and the event's id.
+type Sorted = (u128, Version, Position, Uuid);
+
+fn put_entries(index: &Connection, sorted: &[Sorted]) -> rusqlite::Result<()> {
     let mut insert = index.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
     for (key, version, position, _) in sorted.iter().filter(|entry| entry.1 > 1) {
         insert.raw_bind_parameter(1, &key.to_be_bytes()[..])?;
@@ -167,28 +233,39 @@ fn put_entries(index: &Connection, sorted: &[(u128, Version, Position, Uuid)]) -
     Ok(())
 }
 
-/// Moves the head of each stream; answers how many streams are new.
-fn put_heads(index: &Connection, sorted: &[(u128, Version, Position, Uuid)]) -> rusqlite::Result<usize> {
+/// Moves the head of each stream, which must go on where its row ends; answers what becomes of the rows.
+fn put_heads(index: &Connection, sorted: &[Sorted]) -> Result<Vec<(u128, Option<u128>, u128)>, IndexError> {
     let mut insert =
         index.prepare_cached("INSERT INTO stream (key, version, event_id, first) VALUES (?1, ?2, ?3, ?4)")?;
     let mut update = index.prepare_cached("UPDATE stream SET version = ?2, event_id = ?3 WHERE key = ?1")?;
-    let mut new = 0;
+    let mut changes = Vec::new();
     for stream in sorted.chunk_by(|one, other| one.0 == other.0) {
-        let (Some((key, lowest, first, _)), Some((_, version, _, event_id))) = (stream.first(), stream.last()) else {
+        let (Some(&(key, lowest, first, _)), Some(&(_, version, position, event_id))) = (stream.first(), stream.last())
+        else {
             continue;
         };
-        let is_new = *lowest == 1;
-        let statement: &mut CachedStatement<'_> = if is_new { &mut insert } else { &mut update };
-        new += usize::from(is_new);
+        let before = stream_row(index, key)?;
+        let follows = before.map_or(1, |before| before.head.version + 1);
+        if lowest != follows || version - lowest != stream.len() as u64 - 1 {
+            return IndexError::wrong(format!(
+                "the stream of the record at position {position} has version {} there and the log goes on with {lowest}",
+                follows - 1
+            ));
+        }
+        let after =
+            StreamRow { first: before.map_or(first, |before| before.first), head: StreamHead { version, event_id } };
+        let statement: &mut CachedStatement<'_> = if before.is_none() { &mut insert } else { &mut update };
         statement.raw_bind_parameter(1, &key.to_be_bytes()[..])?;
         statement.raw_bind_parameter(2, version)?;
         statement.raw_bind_parameter(3, &event_id.as_bytes()[..])?;
-        if is_new {
+        if before.is_none() {
             statement.raw_bind_parameter(4, first)?;
         }
         statement.raw_execute()?;
+        let before = before.map(|before| sums::of_stream(key, &before));
+        changes.push((key, before, sums::of_stream(key, &after)));
     }
-    Ok(new)
+    Ok(changes)
 }
 
 /// An id from its sixteen bytes; anything else is nil, which fits nothing.

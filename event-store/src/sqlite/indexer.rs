@@ -1,4 +1,5 @@
-//! The thread that writes the index. It follows the log at its own pace and never writes what is not durable there.
+//! The thread that writes the index. It follows the log at its own pace and never writes what is not durable there. Where the index
+//! turns out not to be what was written, it makes a new one out of the log.
 
 use std::sync::Arc;
 use std::thread;
@@ -6,18 +7,19 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::index::{self, IndexError};
 use super::open::OpenError;
 use super::options::Step;
 use super::shared::Shared;
 use super::tail::{Run, Work};
-use super::{index, rows, schema};
+use super::{fit, rows, schema};
 
 /// How long to wait before a run that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn start(shared: Arc<Shared>, index: Connection) -> Result<thread::JoinHandle<()>, OpenError> {
     let log = schema::read_log(shared.dir())?;
-    let work = move || run(&shared, &log, &index);
+    let work = move || Indexer { shared: &shared, log, index }.run();
     Ok(thread::Builder::new().name("store-index".into()).spawn(work)?)
 }
 
@@ -32,52 +34,124 @@ impl Drop for Ends<'_> {
     }
 }
 
-fn run(shared: &Shared, log: &Connection, index: &Connection) {
-    let _ends = Ends(shared);
-    loop {
-        match shared.tail.next() {
-            Work::Stop => break,
-            Work::Idle => {}
-            Work::Run(run) => {
-                if !write(shared, log, index, run) {
-                    if shared.tail.stopping() {
-                        break;
-                    }
-                    // The tail fills meanwhile, and then the writer waits: memory stays bounded.
-                    thread::sleep(PAUSE);
-                }
-            }
-        }
-        shared.snapshots.write(index);
-        metrics::gauge!("daybook_store_index_lag_events").set(shared.tail.len() as f64);
-    }
-    shared.snapshots.write(index);
-    if let Err(error) = index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-        tracing::debug!(%error, "the index's write-ahead log stays");
-    }
+struct Indexer<'a> {
+    shared: &'a Shared,
+    log: Connection,
+    index: Connection,
 }
 
-fn write(shared: &Shared, log: &Connection, index: &Connection, run: Run) -> bool {
-    let last = run.last();
-    let length = run.entries.len();
-    let began = Instant::now();
-    let done = rows::hash_at(log, last).and_then(|hash| {
-        let hash = hash.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        index::write_run(index, run, &hash, &shared.options)
-    });
-    match done {
-        Ok(()) => {
-            shared.options.step(Step::IndexCommitted);
-            shared.tail.trim(last);
-            metrics::counter!("daybook_store_index_runs_total").increment(1);
-            metrics::histogram!("daybook_store_index_run_seconds").record(began.elapsed().as_secs_f64());
-            tracing::debug!(index.position = last, index.run = length, "a run is in the index");
-            true
+impl Indexer<'_> {
+    fn run(mut self) {
+        let shared = self.shared;
+        let _ends = Ends(shared);
+        loop {
+            if shared.index.fault().is_some() && !self.make_again() {
+                if shared.tail.stopping() {
+                    return self.leave();
+                }
+                thread::sleep(PAUSE);
+                continue;
+            }
+            match shared.tail.next() {
+                Work::Stop => break,
+                Work::Idle => {}
+                Work::Run(run) => {
+                    if !self.write(run) {
+                        if shared.tail.stopping() {
+                            return self.leave();
+                        }
+                        // The tail fills meanwhile, and then the writer waits: memory stays bounded.
+                        thread::sleep(PAUSE);
+                    }
+                }
+            }
+            self.write_snapshots();
+            metrics::gauge!("daybook_store_index_lag_events").set(shared.tail.len() as f64);
         }
-        Err(error) => {
-            tracing::error!(%error, index.position = last, "a run could not be written to the index");
-            metrics::counter!("daybook_store_index_errors_total").increment(1);
-            false
+        self.write_snapshots();
+        if let Err(error) = self.index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the index's write-ahead log stays");
+        }
+    }
+
+    /// Ends with an index that is not what was written: the next process must not find it.
+    fn leave(self) {
+        if self.shared.index.fault().is_none() {
+            return;
+        }
+        if let Err(error) = fit::set_aside(&self.shared.dir().join(schema::INDEX_FILE)) {
+            tracing::error!(%error, "the damaged index could not be set aside; remove index.sqlite before the next start");
+        }
+    }
+
+    fn write(&mut self, run: Run) -> bool {
+        let shared = self.shared;
+        let last = run.last();
+        let length = run.entries.len();
+        let began = Instant::now();
+        let generation = shared.index.generation();
+        let done = rows::hash_at(&self.log, last).map_err(IndexError::from).and_then(|hash| {
+            let hash = hash.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            index::write_run(&self.index, run, &hash, shared.index.whole(), &shared.options)
+        });
+        match done {
+            Ok(changes) => {
+                shared.index.moved_on(&changes, last);
+                shared.options.step(Step::IndexCommitted);
+                shared.tail.trim(last);
+                metrics::counter!("daybook_store_index_runs_total").increment(1);
+                metrics::histogram!("daybook_store_index_run_seconds").record(began.elapsed().as_secs_f64());
+                tracing::debug!(index.position = last, index.run = length, "a run is in the index");
+                true
+            }
+            Err(error) => {
+                metrics::counter!("daybook_store_index_errors_total").increment(1);
+                if error.is_damage() {
+                    shared.index.give_up(generation, &error.to_string());
+                } else {
+                    tracing::error!(
+                        %error,
+                        index.position = last,
+                        "a run could not be written to the index; it is tried again, see that the disk has room and the folder can be written"
+                    );
+                    shared.index.cannot_write(error.to_string());
+                }
+                false
+            }
+        }
+    }
+
+    /// Makes a new index up to where the tail begins.
+    fn make_again(&mut self) -> bool {
+        let shared = self.shared;
+        let began = Instant::now();
+        let to = shared.tail.indexed_to();
+        match fit::make_again(&shared.options, &self.log, shared.incarnation, to) {
+            Ok((index, sums)) => {
+                self.index = index;
+                shared.index.replaced(sums);
+                tracing::warn!(
+                    index.position = to,
+                    seconds = began.elapsed().as_secs_f64(),
+                    "the index was made again"
+                );
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the index cannot be made again; it is tried again, see that the disk has room");
+                shared.index.cannot_write(error.to_string());
+                false
+            }
+        }
+    }
+
+    fn write_snapshots(&self) {
+        let generation = self.shared.index.generation();
+        if let Err(error) = self.shared.snapshots.write(&self.index, &self.log, &self.shared.tail) {
+            tracing::warn!(%error, "snapshots could not be kept");
+            if error.is_damage() {
+                self.shared.index.give_up(generation, &error.to_string());
+            }
         }
     }
 }

@@ -2,21 +2,23 @@
 //! what the index has not yet, it searches the log for.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::index;
+use super::index_view::IndexView;
 use super::open::{OpenError, reader_beside};
-use super::reader::Part;
+use super::reader::{Part, Reader, Wanted};
 use super::readers::Readers;
 use super::rows::{self, read_error};
 use super::store::Store;
-use super::{consumers, schema, snapshots};
+use super::{consumers, fit, index, schema, snapshots};
 use crate::append::{Batch, Pending, Receipt};
+use crate::audit::{Audit, IndexAudit, Kept};
 use crate::clock::{Clock, system_clock};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::heads::key_of;
@@ -36,6 +38,8 @@ pub struct ReadOnly {
     head: watch::Sender<Head>,
     incarnation: Uuid,
     clock: Clock,
+    /// Whether the index comes to the sums that were written with it, once somebody has asked it.
+    whole: Arc<OnceLock<bool>>,
 }
 
 impl Store {
@@ -52,6 +56,7 @@ impl Store {
             head: watch::Sender::new(head),
             incarnation: schema::incarnation(&reader.log)?,
             clock: system_clock(),
+            whole: Arc::default(),
             dir,
         });
         let watched = Arc::downgrade(&store);
@@ -75,9 +80,98 @@ impl ReadOnly {
         &self.dir
     }
 
+    /// Reads by the index, which is proved as a whole before the first look: nobody here knows what it must hold.
+    async fn indexed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let whole = Arc::clone(&self.whole);
+        self.readers
+            .with(move |reader| {
+                if let Some(index) = &reader.beside
+                    && !whole.get_or_init(|| is_whole(index))
+                {
+                    reader.beside = None;
+                }
+                work(reader)
+            })
+            .await
+    }
+
     fn refuse<T>() -> Result<T, Error> {
         Err(Error::Never("the store is open for reading only".into()))
     }
+}
+
+/// Whether the index of a process that only reads can be used.
+fn is_whole(index: &rusqlite::Connection) -> bool {
+    match fit::is_whole(index) {
+        Ok(true) => true,
+        Ok(false) => {
+            tracing::warn!("the index of the log is not what was written; the log is searched instead");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the index of the log cannot be read; the log is searched instead");
+            false
+        }
+    }
+}
+
+/// The record that a snapshot in the index stands at.
+fn record_of(reader: &mut Reader, key: u128, snapshot: &Snapshot) -> Result<Option<Record>, Error> {
+    let Some(index) = &reader.beside else { return Ok(None) };
+    let version = snapshot.version;
+    let position = if version == 1 {
+        index::stream_row(index, key).map_err(read_error)?.map(|row| row.first)
+    } else {
+        let found = index::entries(index, key, (version, version), true, 1).map_err(read_error)?;
+        found.first().map(|&(_, position)| position)
+    };
+    match position {
+        Some(position) => rows::proved_at(&reader.log, &mut reader.names, position),
+        None => Ok(None),
+    }
+}
+
+#[async_trait]
+impl Audit for ReadOnly {
+    async fn snapshots(&self, after: Option<Bytes>, limit: usize) -> Result<(Vec<Kept>, Option<Bytes>), Error> {
+        let place = after.map(|after| place_of(&after));
+        self.readers
+            .with(move |reader| {
+                let Some(index) = &reader.beside else { return Ok((Vec::new(), None)) };
+                let names = snapshots::after(index, place, limit).map_err(read_error)?;
+                let next = names.last().map(|&(key, fold)| {
+                    let mut place = key.to_be_bytes().to_vec();
+                    place.extend(fold.to_be_bytes());
+                    Bytes::from(place)
+                });
+                let mut kept = Vec::new();
+                for (key, fold) in names {
+                    let Some(index) = &reader.beside else { break };
+                    let Some((snapshot, proof)) = snapshots::stored(index, key, fold).map_err(read_error)? else {
+                        continue;
+                    };
+                    let record = record_of(reader, key, &snapshot)?.filter(|record| key_of(&record.stream) == key);
+                    let holds = record.as_ref().is_some_and(|record| snapshots::holds(&snapshot, &proof, record));
+                    kept.push(Kept { stream: record.map(|record| record.stream), snapshot, holds });
+                }
+                Ok((kept, next))
+            })
+            .await
+    }
+
+    async fn index(&self) -> Result<Option<IndexAudit>, Error> {
+        let (dir, incarnation) = (self.dir.clone(), self.incarnation);
+        let open = move |reader: &mut Reader| Ok(IndexView::open(&dir, &reader.log, incarnation).map(IndexAudit));
+        self.readers.with(open).await
+    }
+}
+
+fn place_of(place: &[u8]) -> (u128, u32) {
+    let number = |bytes: &[u8]| bytes.iter().fold(0_u128, |number, &byte| number << 8 | u128::from(byte));
+    (number(&place[..place.len().min(16)]), number(place.get(16..).unwrap_or_default()) as u32)
 }
 
 #[async_trait]
@@ -87,22 +181,22 @@ impl EventStore for ReadOnly {
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
-        self.readers
-            .with(move |reader| {
-                let (first, indexed_to) = match &reader.index {
-                    Some(index) => {
-                        let indexed_to = index::indexed(index).map_err(read_error)?.position;
-                        (index::command(index, command_id).map_err(read_error)?, indexed_to)
-                    }
-                    None => (None, 0),
-                };
-                let first = match first {
-                    Some(first) => Some(first),
-                    None => rows::find_command(&reader.log, command_id, indexed_to).map_err(read_error)?,
-                };
-                first.map(|first| rows::receipt(&reader.log, command_id, first)).transpose()
-            })
-            .await
+        self.indexed(move |reader| {
+            let (first, indexed_to) = match &reader.beside {
+                Some(index) => {
+                    let indexed_to = index::position(index).map_err(read_error)?;
+                    (index::command(index, command_id).map_err(read_error)?, indexed_to)
+                }
+                None => (None, 0),
+            };
+            let first = match first {
+                Some(first) => Some(first),
+                None => rows::find_command(&reader.log, command_id, indexed_to).map_err(read_error)?,
+            };
+            let Some(first) = first else { return Ok(None) };
+            rows::receipt(&reader.log, &mut reader.names, command_id, first)
+        })
+        .await
     }
 
     async fn read_stream(
@@ -114,12 +208,12 @@ impl EventStore for ReadOnly {
     ) -> Result<Vec<Record>, Error> {
         let stream = stream.clone();
         let part = Part { from, direction, limit };
-        self.readers
-            .with(move |reader| {
-                let tail = reader.search_tail(&stream)?;
-                reader.stream(&stream, key_of(&stream), part, &tail)
-            })
-            .await
+        self.indexed(move |reader| {
+            let tail = reader.search_tail(&stream)?;
+            let wanted = Wanted { stream: &stream, key: key_of(&stream), tail: &tail };
+            reader.stream_beside(&wanted, part)
+        })
+        .await
     }
 
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
@@ -182,13 +276,19 @@ impl EventStore for ReadOnly {
     }
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        let key = key_of(stream);
-        self.readers
-            .with(move |reader| match &reader.index {
-                Some(index) => snapshots::stored(index, key, fold).map_err(read_error),
-                None => Ok(None),
-            })
-            .await
+        let stream = stream.clone();
+        self.indexed(move |reader| {
+            let key = key_of(&stream);
+            let stored = match &reader.beside {
+                Some(index) => snapshots::stored(index, key, fold).map_err(read_error)?,
+                None => None,
+            };
+            let Some((snapshot, proof)) = stored else { return Ok(None) };
+            let holds = record_of(reader, key, &snapshot)?
+                .is_some_and(|record| record.stream == stream && snapshots::holds(&snapshot, &proof, &record));
+            Ok(holds.then_some(snapshot))
+        })
+        .await
     }
 
     fn keep_snapshot(&self, _stream: StreamId, _snapshot: Snapshot) {}

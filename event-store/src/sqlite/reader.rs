@@ -1,12 +1,15 @@
-//! Reading: a connection to each file, on a thread that may block. Nothing past the durable head is ever returned.
+//! Reading: a connection to each file, on a thread that may block. Nothing past the durable head is ever returned, and no record whose
+//! hash is not the one that its bytes and the record before it give.
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::index::{self, IndexError};
+use super::index_state::{IndexReader, IndexState, Look};
 use super::open::OpenError;
 use super::rows::{self, COLUMNS, Names, read_error};
-use super::{index, schema};
+use super::schema;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
 
@@ -17,9 +20,11 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) struct Reader {
     pub(super) log: Connection,
-    /// None in a reading process that found no index: then the log is searched.
-    pub(super) index: Option<Connection>,
-    names: Names,
+    /// The index, in the process that writes it.
+    pub(super) index: IndexReader,
+    /// The index, in a process that only reads. None where there is none that can be used: then the log is searched.
+    pub(super) beside: Option<Connection>,
+    pub(super) names: Names,
 }
 
 /// Which part of a stream.
@@ -36,22 +41,43 @@ impl Part {
     }
 }
 
+/// A stream that is looked for: its name, its key, and the places of its newest versions, which may not be in the index yet.
+pub(super) struct Wanted<'a> {
+    pub(super) stream: &'a StreamId,
+    pub(super) key: u128,
+    pub(super) tail: &'a [(Version, Position)],
+}
+
+/// Why the records of a stream are not there.
+enum Unfit {
+    /// The index names a record that is another one.
+    Index(String),
+    Store(Error),
+}
+
+impl From<Error> for Unfit {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 impl Reader {
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
-        Ok(Self { log: schema::read_log(dir)?, index: Some(schema::read_index(dir)?), names: Names::default() })
+        Ok(Self { log: schema::read_log(dir)?, index: IndexReader::default(), beside: None, names: Names::default() })
     }
 
     /// For another process beside the writer: the index may be absent, foreign or of another version.
     pub(super) fn open_beside(dir: &Path) -> Result<Self, OpenError> {
         let log = schema::read_log(dir)?;
         let incarnation = schema::incarnation(&log)?;
-        let index = schema::read_index(dir)
+        let beside = schema::read_index(dir)
             .ok()
             .filter(|index| index::indexed(index).is_ok_and(|indexed| indexed.incarnation == incarnation));
-        Ok(Self { log, index, names: Names::default() })
+        Ok(Self { log, index: IndexReader::default(), beside, names: Names::default() })
     }
 
-    /// A page of the log after `after`, up to `head`.
+    /// A page of the log after `after`, up to `head`. It ends before the batch in which a record does not fit, and only a page that
+    /// would begin there fails.
     pub(super) fn page(
         &mut self,
         after: Position,
@@ -63,92 +89,146 @@ impl Reader {
         if limit == 0 || after >= head {
             return Ok(page);
         }
+        let mut whole = (0, after);
+        match self.fill(&mut page, filter, limit, &mut whole) {
+            Ok(()) => Ok(page),
+            Err(Error::Damaged { .. }) if whole.1 > after => {
+                page.records.truncate(whole.0);
+                page.next = whole.1;
+                Ok(page)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fills a page; `whole` is how many records it has, and up to where, at the end of its last batch.
+    fn fill(
+        &mut self,
+        page: &mut Page,
+        filter: &Filter,
+        limit: usize,
+        whole: &mut (usize, Position),
+    ) -> Result<(), Error> {
+        let (after, head) = (page.next, page.head);
+        let mut previous = rows::hash_at(&self.log, after).map_err(read_error)?.ok_or_else(|| hole(after))?;
         let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
-        let (mut seen, mut bytes, mut batch) = (0, 0, Vec::new());
-        while let Some(row) = rows.next().map_err(read_error)? {
-            let position: Position = row.get(0).map_err(read_error)?;
-            if position != page.next + 1 {
-                return Err(hole(page.next + 1));
+        let (mut seen, mut bytes, mut batch) = (0, 0, None);
+        while let Some(row) = rows.next().map_err(|error| rows::log_error(page.next + 1, error))? {
+            let position = page.next + 1;
+            if row.get::<_, Position>(0).map_err(read_error)? != position {
+                return Err(hole(position));
             }
-            let command = row.get_ref(9).and_then(|value| Ok(value.as_blob()?)).map_err(read_error)?;
-            let full = page.records.len() >= limit || seen >= MOST_SEEN || bytes >= MOST_BYTES;
-            if full && command != batch.as_slice() {
-                return Ok(page);
+            // Those that are not wanted are proved as well: what was changed may be what makes a record wanted.
+            let record = match rows::proved(row, &mut self.names, position, &previous) {
+                Ok(record) => record,
+                Err(error) => {
+                    if batch.is_some_and(|batch| rows::command_id(row) != Some(batch)) {
+                        *whole = (page.records.len(), page.next);
+                    }
+                    return Err(error);
+                }
+            };
+            if batch != Some(record.command_id) {
+                *whole = (page.records.len(), page.next);
+                if page.records.len() >= limit || seen >= MOST_SEEN || bytes >= MOST_BYTES {
+                    return Ok(());
+                }
+                batch = Some(record.command_id);
             }
-            if command != batch.as_slice() {
-                batch.clear();
-                batch.extend_from_slice(command);
-            }
-            if rows::wanted(row, filter).map_err(read_error)? {
-                let record = rows::record(row, &mut self.names).map_err(read_error)?;
+            previous = record.hash;
+            if rows::wanted(&record, filter) {
                 bytes += record.data.len() + record.metadata.len();
                 page.records.push(record);
             }
             page.next = position;
             seen += 1;
         }
-        if page.next == head { Ok(page) } else { Err(hole(page.next + 1)) }
+        if page.next == head { Ok(()) } else { Err(hole(page.next + 1)) }
     }
 
-    /// About `limit` records after `after`, up to `head`, as they are stored; whole batches.
+    /// About `limit` records after `after`, up to `head`, as they are stored; whole batches. Not proved.
     pub(super) fn raw(&mut self, after: Position, limit: usize, head: Position) -> Result<Vec<Record>, Error> {
         let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
-        let (mut raws, mut bytes) = (Vec::new(), 0);
+        let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next().map_err(read_error)? {
-            let fingerprint: Option<[u8; 32]> = row.get(11).map_err(read_error)?;
+            let record = rows::record(row, &mut self.names).map_err(read_error)?;
             // A batch begins with its fingerprint.
-            if (raws.len() >= limit || bytes >= MOST_BYTES) && fingerprint.is_some() {
+            if (records.len() >= limit || bytes >= MOST_BYTES) && record.fingerprint.is_some() {
                 break;
             }
-            let record = rows::record(row, &mut self.names).map_err(read_error)?;
             bytes += record.data.len() + record.metadata.len();
-            raws.push(record);
+            records.push(record);
         }
-        Ok(raws)
+        Ok(records)
     }
 
-    /// Part of a stream whose newest versions, not yet in the index, are at `tail`.
+    /// Part of a stream, in the process that writes the index.
     pub(super) fn stream(
         &mut self,
-        stream: &StreamId,
-        key: u128,
+        state: &IndexState,
+        dir: &Path,
+        wanted: &Wanted<'_>,
         part: Part,
-        tail: &[(Version, Position)],
     ) -> Result<Vec<Record>, Error> {
-        let found = match &self.index {
-            Some(index) => join(index, key, part, tail).map_err(read_error)?,
-            None => cut(tail, part),
+        let generation = state.generation();
+        let found = self.index.look(state, dir, |look| find(look, wanted, part))?;
+        self.records(wanted.stream, part, &found).map_err(|unfit| match unfit {
+            Unfit::Store(error) => error,
+            Unfit::Index(what) => {
+                state.give_up(generation, &what);
+                Error::Read(format!("the index is being made again: {what}"))
+            }
+        })
+    }
+
+    /// Part of a stream, in another process, whose index has been proved as a whole or is not there.
+    pub(super) fn stream_beside(&mut self, wanted: &Wanted<'_>, part: Part) -> Result<Vec<Record>, Error> {
+        let found = match &self.beside {
+            Some(index) => index::position(index)
+                .map_err(IndexError::from)
+                .and_then(|position| find(&Look::proved(index, position), wanted, part))
+                .map_err(|error| Error::Read(format!("the index cannot be read: {error}")))?,
+            None => cut(wanted.tail, part),
         };
+        self.records(wanted.stream, part, &found).map_err(|unfit| match unfit {
+            Unfit::Store(error) => error,
+            Unfit::Index(what) => Error::Read(format!("the index is damaged: {what}")),
+        })
+    }
+
+    fn records(&mut self, stream: &StreamId, part: Part, found: &[(Version, Position)]) -> Result<Vec<Record>, Unfit> {
         self.log.execute_batch("BEGIN").map_err(read_error)?;
-        let records = self.records(stream, part, &found);
+        let records = self.records_at(stream, part, found);
         self.log.execute_batch("COMMIT").map_err(read_error)?;
         records
     }
 
-    fn records(&mut self, stream: &StreamId, part: Part, found: &[(Version, Position)]) -> Result<Vec<Record>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM log WHERE position = ?1");
-        let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
+    fn records_at(
+        &mut self,
+        stream: &StreamId,
+        part: Part,
+        found: &[(Version, Position)],
+    ) -> Result<Vec<Record>, Unfit> {
         let mut records: Vec<Record> = Vec::with_capacity(found.len());
         let mut bytes = 0;
         for &(version, position) in found {
-            let names = &mut self.names;
-            let record =
-                statement.query_row([position], |row| rows::record(row, names)).map_err(|error| match error {
-                    rusqlite::Error::QueryReturnedNoRows => hole(position),
-                    other => read_error(other),
-                })?;
+            let Some(record) = rows::proved_at(&self.log, &mut self.names, position)? else {
+                return Err(Unfit::Index(format!("it names position {position}, where there is no record")));
+            };
             let expected = match (records.last(), part.forwards()) {
                 (Some(last), true) => last.version + 1,
                 (Some(last), false) => last.version - 1,
                 (None, _) => version,
             };
             if record.stream != *stream || record.version != version || version != expected {
-                let what = format!("{:?} {} where {stream:?} {expected} belongs", record.stream, record.version);
-                return Err(Error::Damaged { position, what });
+                let there = format!("{:?} {}", record.stream, record.version);
+                return Err(Unfit::Index(format!(
+                    "position {position} has {there} where {stream:?} {expected} belongs"
+                )));
             }
             bytes += record.data.len() + record.metadata.len();
             records.push(record);
@@ -161,8 +241,8 @@ impl Reader {
 
     /// The versions of a stream that the index has not, found in the log itself.
     pub(super) fn search_tail(&mut self, stream: &StreamId) -> Result<Vec<(Version, Position)>, Error> {
-        let indexed_to = match &self.index {
-            Some(index) => index::indexed(index).map_err(read_error)?.position,
+        let indexed_to = match &self.beside {
+            Some(index) => index::position(index).map_err(read_error)?,
             None => 0,
         };
         let sql = "SELECT version, position FROM log \
@@ -173,47 +253,83 @@ impl Reader {
         rows.collect::<rusqlite::Result<_>>().map_err(read_error)
     }
 
-    /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it.
+    /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it. The records on
+    /// both sides of the answer are proved, and with them the answer.
     pub(super) fn position_at(&mut self, instant: Micros, head: Position) -> Result<Position, Error> {
-        let sql = "SELECT recorded_at FROM log WHERE position = ?1";
-        let mut statement = self.log.prepare_cached(sql).map_err(read_error)?;
+        let recorded_at = |log: &Connection, position: Position| {
+            let sql = "SELECT recorded_at FROM log WHERE position = ?1";
+            let found = log
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row([position], |row| row.get::<_, Micros>(0)).optional());
+            found.map_err(|error| rows::log_error(position, error))?.ok_or_else(|| hole(position))
+        };
         let (mut low, mut high) = (0, head);
         while low < high {
             let middle = low + (high - low).div_ceil(2);
-            let recorded_at: Micros = statement.query_row([middle], |row| row.get(0)).map_err(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => hole(middle),
-                other => read_error(other),
-            })?;
-            if recorded_at <= instant { low = middle } else { high = middle - 1 }
+            if recorded_at(&self.log, middle)? <= instant { low = middle } else { high = middle - 1 }
+        }
+        for position in [low, low + 1].into_iter().filter(|&position| position > 0 && position <= head) {
+            rows::proved_at(&self.log, &mut self.names, position)?.ok_or_else(|| hole(position))?;
         }
         Ok(low)
     }
 }
 
-/// The wanted versions in the index and, after them, in the tail, which may overlap.
-fn join(
-    index: &Connection,
-    key: u128,
-    part: Part,
-    tail: &[(Version, Position)],
-) -> rusqlite::Result<Vec<(Version, Position)>> {
-    let tail_from = tail.first().map_or(Version::MAX, |&(version, _)| version);
-    if part.forwards() {
-        let mut found = Vec::new();
-        if part.from < tail_from {
-            found = index::entries(index, key, part.from, true, part.limit)?;
-            found.retain(|&(version, _)| version < tail_from);
-        }
-        let rest = Part { limit: part.limit - found.len(), ..part };
-        found.extend(cut(tail, rest));
-        return Ok(found);
+/// The places of the wanted versions, in the index and in the tail, which may overlap. Every version between is there, or the index is
+/// not what was written.
+fn find(look: &Look<'_>, wanted: &Wanted<'_>, part: Part) -> Result<Vec<(Version, Position)>, IndexError> {
+    let tail_from = wanted.tail.first().map_or(Version::MAX, |&(version, _)| version);
+    let mut found = if part.forwards() { Vec::new() } else { cut(wanted.tail, part) };
+    let low = if part.forwards() { part.from.max(1) } else { 1 };
+    let high = if part.forwards() { tail_from.saturating_sub(1) } else { part.from.min(tail_from.saturating_sub(1)) };
+    let room = part.limit - found.len();
+    if low <= high && room > 0 {
+        // The tail is looked at first: by now the index has what has left it.
+        found.extend(in_index(look, wanted, (low, high), part.forwards(), room)?);
     }
-    let mut found = cut(tail, part);
-    if found.len() < part.limit {
-        let from = part.from.min(tail_from.saturating_sub(1));
-        found.extend(index::entries(index, key, from, false, part.limit - found.len())?);
+    if part.forwards() {
+        let rest = Part { limit: part.limit - found.len(), ..part };
+        found.extend(cut(wanted.tail, rest));
     }
     Ok(found)
+}
+
+fn in_index(
+    look: &Look<'_>,
+    wanted: &Wanted<'_>,
+    (low, high): (Version, Version),
+    forwards: bool,
+    limit: usize,
+) -> Result<Vec<(Version, Position)>, IndexError> {
+    let row = look.stream(wanted.key)?;
+    let last = row.map_or(0, |row| row.head.version);
+    if let Some(&(first, _)) = wanted.tail.first()
+        && last + 1 < first
+    {
+        return IndexError::wrong(format!("{:?} ends there with version {last}, before {first}", wanted.stream));
+    }
+    let high = high.min(last);
+    let Some(row) = row.filter(|_| low <= high) else {
+        return Ok(Vec::new());
+    };
+    let wants = usize::try_from(high - low + 1).unwrap_or(usize::MAX).min(limit);
+    let (first, mut found) = ((1, row.first), Vec::new());
+    if forwards && low == 1 {
+        found.push(first);
+    }
+    if found.len() < wants && high > 1 {
+        let range = (low.max(2), high);
+        found.extend(index::entries(look.index(), wanted.key, range, forwards, wants - found.len())?);
+    }
+    if !forwards && low == 1 && found.len() + 1 == wants {
+        found.push(first);
+    }
+    let complete = found.len() == wants
+        && found
+            .iter()
+            .enumerate()
+            .all(|(n, &(version, _))| version == if forwards { low + n as Version } else { high - n as Version });
+    if complete { Ok(found) } else { IndexError::wrong(format!("versions of {:?} are missing there", wanted.stream)) }
 }
 
 /// The wanted part of a list of versions that goes from old to new.
@@ -227,6 +343,6 @@ fn cut(versions: &[(Version, Position)], part: Part) -> Vec<(Version, Position)>
     }
 }
 
-fn hole(position: Position) -> Error {
+pub(super) fn hole(position: Position) -> Error {
     Error::Damaged { position, what: "there is no record".into() }
 }

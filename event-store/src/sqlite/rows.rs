@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, ErrorCode, Row, params};
 use uuid::Uuid;
 
 use super::index::uuid;
 use crate::append::{Receipt, StreamReceipt};
-use crate::hash::Hash;
+use crate::hash::{self, Hash};
 use crate::record::{Micros, Position, Record, StreamId};
 use crate::store::{Error, Filter, Head};
 
@@ -59,17 +59,48 @@ pub(super) fn record(row: &Row<'_>, names: &mut Names) -> rusqlite::Result<Recor
     })
 }
 
-/// Whether `filter` wants the record of a row of [`COLUMNS`], told without copying anything.
-pub(super) fn wanted(row: &Row<'_>, filter: &Filter) -> rusqlite::Result<bool> {
-    for (column, names) in [(2, &filter.tenants), (3, &filter.categories), (7, &filter.kinds)] {
-        if !names.is_empty() {
-            let is = row.get_ref(column)?.as_bytes()?;
-            if !names.iter().any(|name| name.as_bytes() == is) {
-                return Ok(false);
-            }
-        }
+/// The command's id in a row of [`COLUMNS`].
+pub(super) fn command_id(row: &Row<'_>) -> Option<Uuid> {
+    Some(uuid(row.get_ref(9).ok()?.as_blob().ok()?))
+}
+
+/// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash is the one that its bytes and the hash of the record
+/// before it give.
+pub(super) fn proved(row: &Row<'_>, names: &mut Names, position: Position, previous: &Hash) -> Result<Record, Error> {
+    let damaged = |what: String| Error::Damaged { position, what };
+    let record = record(row, names).map_err(|error| damaged(format!("what stands there is no record: {error}")))?;
+    if record.position == position
+        && record.hash == hash::chain(previous, position, record.recorded_at, &hash::leaf_of(&record))
+    {
+        Ok(record)
+    } else {
+        Err(damaged("the hash is not that of the record and its predecessor".into()))
     }
-    Ok(true)
+}
+
+/// The record at a position, if there is one and its hash is the one that its bytes and the record before it give.
+pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position) -> Result<Option<Record>, Error> {
+    let sql = format!("SELECT {COLUMNS}, (SELECT hash FROM log WHERE position = ?1 - 1) FROM log WHERE position = ?1");
+    let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
+    let mut rows = statement.query([position]).map_err(read_error)?;
+    let Some(row) = rows.next().map_err(|error| log_error(position, error))? else {
+        return Ok(None);
+    };
+    let previous: Option<Hash> = row.get(14).map_err(|error| log_error(position, error))?;
+    let previous = match previous {
+        None if position == 1 => hash::START,
+        None => return Err(Error::Damaged { position: position - 1, what: "there is no record".into() }),
+        Some(previous) => previous,
+    };
+    proved(row, names, position, &previous).map(Some)
+}
+
+/// Whether `filter` wants a record.
+pub(super) fn wanted(record: &Record, filter: &Filter) -> bool {
+    let wants = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    wants(&filter.tenants, &record.stream.tenant)
+        && wants(&filter.categories, &record.stream.category)
+        && wants(&filter.kinds, &record.kind)
 }
 
 /// The durable head, and the instant up to which it has been answered what was recorded.
@@ -96,51 +127,50 @@ pub(super) fn hash_at(log: &Connection, position: Position) -> rusqlite::Result<
     log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?.query_row([position], |row| row.get(0)).optional()
 }
 
-/// The receipt of the command `id`, whose first record is at `first`.
-pub(super) fn receipt(log: &Connection, id: Uuid, first: Position) -> Result<Receipt, Error> {
-    let damaged = |what: &str| Error::Damaged { position: first, what: what.into() };
-    let sql = "SELECT position, recorded_at, tenant, category, stream_id, version, command_id, fingerprint \
-               FROM log WHERE position >= ?1 ORDER BY position";
-    let mut statement = log.prepare_cached(sql).map_err(read_error)?;
-    let mut rows = statement.query([first]).map_err(read_error)?;
+/// The receipt of the command `id`, whose first record is said to be at `first`; none if that is not so.
+pub(super) fn receipt(
+    log: &Connection,
+    names: &mut Names,
+    id: Uuid,
+    first: Position,
+) -> Result<Option<Receipt>, Error> {
     let mut receipt: Option<Receipt> = None;
-    while let Some(row) = rows.next().map_err(read_error)? {
-        let command_id = row.get_ref(6).and_then(|value| Ok(uuid(value.as_blob()?))).map_err(read_error)?;
-        if command_id != id {
+    let mut position = first;
+    while let Some(record) = proved_at(log, names, position)? {
+        if record.command_id != id || record.fingerprint.is_some() != receipt.is_none() {
             break;
         }
-        add_to_receipt(&mut receipt, row, id).map_err(read_error)?;
+        add_to_receipt(&mut receipt, record);
+        position += 1;
     }
-    receipt.ok_or_else(|| damaged("the index has a command here that the log has not"))
+    Ok(receipt)
 }
 
-fn add_to_receipt(receipt: &mut Option<Receipt>, row: &Row<'_>, id: Uuid) -> rusqlite::Result<()> {
-    let position = row.get(0)?;
-    let version = row.get(5)?;
-    let names = [row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?];
-    let receipt = match receipt {
-        Some(receipt) => receipt,
-        None => receipt.insert(Receipt {
-            command_id: id,
-            fingerprint: row.get(7)?,
-            first_position: position,
-            last_position: position,
-            recorded_at: row.get(1)?,
-            streams: Vec::new(),
-        }),
-    };
+fn add_to_receipt(receipt: &mut Option<Receipt>, record: Record) {
+    let Record { position, version, stream, .. } = record;
+    let receipt = receipt.get_or_insert_with(|| Receipt {
+        command_id: record.command_id,
+        fingerprint: record.fingerprint.unwrap_or_default(),
+        first_position: position,
+        last_position: position,
+        recorded_at: record.recorded_at,
+        streams: Vec::new(),
+    });
     receipt.last_position = position;
     match receipt.streams.last_mut() {
-        Some(last) if [&*last.stream.tenant, &*last.stream.category, &*last.stream.id] == names => {
-            last.last_version = version;
-        }
-        _ => receipt.streams.push(StreamReceipt {
-            stream: StreamId::new(names[0], names[1], names[2]),
-            first_version: version,
-            last_version: version,
-        }),
+        Some(last) if last.stream == stream => last.last_version = version,
+        _ => receipt.streams.push(StreamReceipt { stream, first_version: version, last_version: version }),
     }
-    Ok(())
+}
+
+/// A failure of SQLite while it reads the log at or behind a position: where the file is damaged, the log is.
+pub(super) fn log_error(position: Position, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { position, what: format!("the file cannot be read there: {error}") }
+        }
+        _ => read_error(error),
+    }
 }
 
 /// A failure of SQLite while reading, as the contract names it.

@@ -15,7 +15,7 @@ pub(super) const INDEX_FILE: &str = "index.sqlite";
 /// Grows with every change of the log's tables; a store with a newer one is refused.
 const LOG_SCHEMA: i64 = 2;
 /// Grows with every change of the index's tables; an index with another one is made anew.
-const INDEX_SCHEMA: i64 = 2;
+const INDEX_SCHEMA: i64 = 3;
 
 /// The large columns come last, so that reading the others never touches an overflow page.
 const LOG_TABLES: &str = "
@@ -70,7 +70,9 @@ CREATE TABLE indexed (
   position    INTEGER NOT NULL,
   hash        BLOB NOT NULL,
   streams     INTEGER NOT NULL,
-  commands    INTEGER NOT NULL
+  stream_sum  BLOB NOT NULL,
+  commands    INTEGER NOT NULL,
+  command_sum BLOB NOT NULL
 ) STRICT;
 CREATE TABLE stream (
   key      BLOB PRIMARY KEY,
@@ -93,6 +95,7 @@ CREATE TABLE snapshot (
   fold     INTEGER NOT NULL,
   version  INTEGER NOT NULL,
   event_id BLOB NOT NULL,
+  proof    BLOB NOT NULL,
   state    BLOB NOT NULL,
   PRIMARY KEY (key, fold)
 ) STRICT;
@@ -173,8 +176,8 @@ pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, Op
             index.execute_batch("BEGIN IMMEDIATE")?;
             index.execute_batch(INDEX_TABLES)?;
             index.execute(
-                "INSERT INTO indexed VALUES (1, ?1, 0, ?2, 0, 0)",
-                rusqlite::params![&incarnation.as_bytes()[..], &[0_u8; 32][..]],
+                "INSERT INTO indexed VALUES (1, ?1, 0, ?2, 0, ?3, 0, ?3)",
+                rusqlite::params![&incarnation.as_bytes()[..], &[0_u8; 32][..], &[0_u8; 16][..]],
             )?;
             index.pragma_update(None, "user_version", INDEX_SCHEMA)?;
             index.execute_batch("COMMIT")?;

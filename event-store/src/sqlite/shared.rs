@@ -8,8 +8,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::checkpointer::Checkpoints;
+use super::condition::Condition;
+use super::index_state::IndexState;
 use super::lock::Lock;
 use super::options::Options;
+use super::prover::Proof;
 use super::queue::Queue;
 use super::readers::Readers;
 use super::snapshots::Kept;
@@ -21,6 +24,8 @@ pub(super) struct Shared {
     pub(super) incarnation: Uuid,
     pub(super) queue: Queue,
     pub(super) tail: Tail,
+    pub(super) index: IndexState,
+    pub(super) proof: Proof,
     pub(super) head: watch::Sender<Head>,
     /// Why the writer stopped, once it did by itself.
     pub(super) failed: watch::Sender<Option<String>>,
@@ -35,6 +40,16 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn dir(&self) -> &PathBuf {
         &self.options.dir
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        Condition {
+            proved_to: self.proof.proved_to(),
+            damaged: self.proof.damaged(),
+            rebuilding: self.index.fault(),
+            unwritable: self.index.unwritable(),
+            waiting: self.tail.len() > self.options.tail,
+        }
     }
 
     /// The writer ends by itself: nobody may believe in it any more.

@@ -1,98 +1,182 @@
-//! Snapshots on their way into the index, and those in it. They are a cache: under pressure they are dropped, never waited for.
+//! Snapshots on their way into the index, and those in it. They are a cache: under pressure they are dropped, never waited for. None is
+//! answered whose proof does not hold.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::index::uuid;
+use super::index::{self, IndexError, uuid};
+use super::tail::Tail;
+use crate::hash::Hash;
+use crate::heads::key_of;
+use crate::record::{Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 
 /// What waits for the index thread at most; a snapshot that comes when it is full is dropped.
 const MOST_WAITING: usize = 1_024;
-const MAX_STATE: usize = 4 * 1024 * 1024;
 
-type Waiting = HashMap<(u128, u32), Snapshot>;
+type Name = (StreamId, u32);
 
-/// Snapshots that are not in the index yet.
+/// Snapshots that are not in the index yet, and those that are to leave it.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Waiting>);
+pub(super) struct Kept {
+    waiting: Mutex<HashMap<Name, Snapshot>>,
+    refused: Mutex<HashMap<Name, Version>>,
+}
 
 impl Kept {
-    pub(super) fn keep(&self, key: u128, snapshot: Snapshot) {
-        if snapshot.state.len() > MAX_STATE {
+    pub(super) fn keep(&self, stream: StreamId, snapshot: Snapshot) {
+        if !snapshot.fits(&stream) {
             return;
         }
-        let mut waiting = self.lock();
+        let mut waiting = lock(&self.waiting);
         let full = waiting.len() >= MOST_WAITING;
-        match waiting.get_mut(&(key, snapshot.fold)) {
+        let name = (stream, snapshot.fold);
+        match waiting.get_mut(&name) {
             Some(kept) if kept.version <= snapshot.version => *kept = snapshot,
             Some(_) => {}
-            None if full => metrics::counter!("daybook_store_snapshots_dropped_total").increment(1),
-            None => drop(waiting.insert((key, snapshot.fold), snapshot)),
+            None if full => metrics::counter!("daybook_store_snapshots_dropped_total", "reason" => "full").increment(1),
+            None => drop(waiting.insert(name, snapshot)),
         }
     }
 
-    pub(super) fn get(&self, key: u128, fold: u32) -> Option<Snapshot> {
-        self.lock().get(&(key, fold)).cloned()
+    pub(super) fn get(&self, stream: &StreamId, fold: u32) -> Option<Snapshot> {
+        lock(&self.waiting).get(&(stream.clone(), fold)).cloned()
     }
 
-    /// Writes what waits. What cannot be written is dropped.
-    pub(super) fn write(&self, index: &Connection) {
-        let batch: Vec<_> = self.lock().iter().map(|(key, snapshot)| (*key, snapshot.clone())).collect();
-        if batch.is_empty() {
-            return;
+    /// One that is in the index does not pass its proof: it is removed.
+    pub(super) fn refuse(&self, stream: &StreamId, fold: u32, version: Version) {
+        crate::snapshot::refused(stream, version);
+        let mut refused = lock(&self.refused);
+        if refused.len() < MOST_WAITING {
+            refused.insert((stream.clone(), fold), version);
         }
-        if let Err(error) = put(index, &batch) {
-            tracing::warn!(%error, "snapshots could not be kept");
-            if !index.is_autocommit() {
-                let _ = index.execute_batch("ROLLBACK");
+    }
+
+    /// Writes what waits, in the index thread. What cannot be written is dropped.
+    pub(super) fn write(&self, index: &Connection, log: &Connection, tail: &Tail) -> Result<(), IndexError> {
+        let refused = std::mem::take(&mut *lock(&self.refused));
+        let batch: Vec<_> = lock(&self.waiting).iter().map(|(name, kept)| (name.clone(), kept.clone())).collect();
+        if batch.is_empty() && refused.is_empty() {
+            return Ok(());
+        }
+        let done = put(index, log, tail, &batch, &refused);
+        if done.is_err() && !index.is_autocommit() {
+            let _ = index.execute_batch("ROLLBACK");
+        }
+        let mut waiting = lock(&self.waiting);
+        for (name, written) in batch {
+            if waiting.get(&name).is_some_and(|kept| kept.version == written.version) {
+                waiting.remove(&name);
             }
         }
-        let mut waiting = self.lock();
-        for (key, written) in batch {
-            if waiting.get(&key).is_some_and(|kept| kept.version == written.version) {
-                waiting.remove(&key);
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        done
     }
 }
 
-fn put(index: &Connection, batch: &[((u128, u32), Snapshot)]) -> rusqlite::Result<()> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn put(
+    index: &Connection,
+    log: &Connection,
+    tail: &Tail,
+    batch: &[(Name, Snapshot)],
+    refused: &HashMap<Name, Version>,
+) -> Result<(), IndexError> {
     index.execute_batch("BEGIN IMMEDIATE")?;
-    let sql = "INSERT INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key, fold) \
-               DO UPDATE SET version = ?3, event_id = ?4, state = ?5 WHERE version <= ?3";
+    let mut remove = index.prepare_cached("DELETE FROM snapshot WHERE key = ?1 AND fold = ?2 AND version = ?3")?;
+    for ((stream, fold), version) in refused {
+        remove.execute(params![&key_of(stream).to_be_bytes()[..], fold, version])?;
+    }
+    drop(remove);
+    let sql = "INSERT INTO snapshot VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key, fold) \
+               DO UPDATE SET version = ?3, event_id = ?4, proof = ?5, state = ?6 WHERE version <= ?3";
     let mut insert = index.prepare_cached(sql)?;
-    for ((key, fold), snapshot) in batch {
-        let key = key.to_be_bytes();
+    for ((stream, fold), snapshot) in batch {
+        // What the log does not have is no snapshot of it.
+        let Some(record) = record_of(index, log, tail, stream, snapshot)? else {
+            metrics::counter!("daybook_store_snapshots_dropped_total", "reason" => "foreign").increment(1);
+            continue;
+        };
         insert.execute(params![
-            &key[..],
+            &key_of(stream).to_be_bytes()[..],
             fold,
             snapshot.version,
             &snapshot.event_id.as_bytes()[..],
+            &snapshot.proof(stream, &record)[..],
             &snapshot.state[..]
         ])?;
     }
     drop(insert);
-    index.execute_batch("COMMIT")
+    index.execute_batch("COMMIT")?;
+    Ok(())
 }
 
-/// The newest snapshot of a stream by this fold that the index has.
-pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Result<Option<Snapshot>> {
-    let sql = "SELECT version, event_id, state FROM snapshot WHERE key = ?1 AND fold = ?2";
+/// The hash of the record that a snapshot stands at.
+fn record_of(
+    index: &Connection,
+    log: &Connection,
+    tail: &Tail,
+    stream: &StreamId,
+    snapshot: &Snapshot,
+) -> Result<Option<Hash>, IndexError> {
+    let key = key_of(stream);
+    let in_tail = tail.stream(key).into_iter().find(|&(version, _)| version == snapshot.version);
+    let position: Option<Position> = match in_tail {
+        Some((_, position)) => Some(position),
+        None if snapshot.version == 1 => index::stream_row(index, key)?.map(|row| row.first),
+        None => {
+            let found = index::entries(index, key, (snapshot.version, snapshot.version), true, 1)?;
+            found.first().map(|&(_, position)| position)
+        }
+    };
+    let Some(position) = position else { return Ok(None) };
+    let sql = "SELECT version, event_id, hash FROM log WHERE position = ?1";
+    let found = log.prepare_cached(sql)?.query_row([position], |row| {
+        let same =
+            row.get::<_, Version>(0)? == snapshot.version && uuid(row.get_ref(1)?.as_blob()?) == snapshot.event_id;
+        Ok(same.then_some(row.get(2)?))
+    });
+    Ok(found.optional()?.flatten())
+}
+
+/// The snapshot of a stream by this fold that the index has, with the proof that stands beside it.
+pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Result<Option<(Snapshot, Vec<u8>)>> {
+    let sql = "SELECT version, event_id, state, proof FROM snapshot WHERE key = ?1 AND fold = ?2";
     index
         .prepare_cached(sql)?
         .query_row(params![&key.to_be_bytes()[..], fold], |row| {
-            Ok(Snapshot {
+            let snapshot = Snapshot {
                 fold,
                 version: row.get(0)?,
                 event_id: uuid(row.get_ref(1)?.as_blob()?),
                 state: row.get::<_, Vec<u8>>(2)?.into(),
-            })
+            };
+            Ok((snapshot, row.get(3)?))
         })
         .optional()
+}
+
+/// Whether a snapshot is the one that was kept at a record of the log.
+pub(super) fn holds(snapshot: &Snapshot, proof: &[u8], record: &Record) -> bool {
+    (record.version, record.event_id) == (snapshot.version, snapshot.event_id)
+        && proof == snapshot.proof(&record.stream, &record.hash)
+}
+
+/// The streams and folds of the snapshots after one of them, or of the first, `limit` at most, in the order of their keys.
+pub(super) fn after(
+    index: &Connection,
+    after: Option<(u128, u32)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(u128, u32)>> {
+    let (key, fold) = after.map_or((0_u128, -1), |(key, fold)| (key, i64::from(fold)));
+    let sql = "SELECT key, fold FROM snapshot WHERE (key, fold) > (?1, ?2) ORDER BY key, fold LIMIT ?3";
+    let mut statement = index.prepare_cached(sql)?;
+    let rows = statement.query_map(params![&key.to_be_bytes()[..], fold, limit as i64], |row| {
+        Ok((uuid(row.get_ref(0)?.as_blob()?).as_u128(), row.get(1)?))
+    })?;
+    rows.collect()
 }

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
+use super::condition::Condition;
 use super::consumers::{self, ConsumerJob};
-use super::index;
+use super::index_state::Look;
+use super::look_up;
 use super::queue::{Job, Prepared, Reply};
-use super::reader::Part;
-use super::rows::{self, read_error};
+use super::reader::{Part, Reader, Wanted};
 use super::shared::Shared;
 use super::snapshots;
 use crate::append::{Batch, Pending, Receipt};
@@ -31,15 +32,18 @@ pub struct Store {
     threads: Mutex<Option<Threads>>,
 }
 
-struct Threads {
-    writer: JoinHandle<()>,
-    indexer: JoinHandle<()>,
-    checkpointer: JoinHandle<()>,
+pub(super) struct Threads {
+    pub(super) writer: JoinHandle<()>,
+    pub(super) indexer: JoinHandle<()>,
+    pub(super) checkpointer: JoinHandle<()>,
+    pub(super) prover: JoinHandle<()>,
 }
 
 impl Threads {
     /// Waits for the writer, then lets the indexer finish.
     fn join(self, shared: &Shared) {
+        shared.proof.stop();
+        let _ = self.prover.join();
         let _ = self.writer.join();
         shared.checkpoints.stop();
         let _ = self.checkpointer.join();
@@ -50,9 +54,7 @@ impl Threads {
 }
 
 impl Store {
-    pub(super) fn new(shared: Arc<Shared>, threads: [JoinHandle<()>; 3]) -> Self {
-        let [writer, indexer, checkpointer] = threads;
-        let threads = Threads { writer, indexer, checkpointer };
+    pub(super) fn new(shared: Arc<Shared>, threads: Threads) -> Self {
         Self { shared, threads: Mutex::new(Some(threads)) }
     }
 
@@ -69,6 +71,11 @@ impl Store {
     /// new process, which reads what is on disk, can go on.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared.failed.subscribe()
+    }
+
+    /// What has been proved of the store since it was opened, and what it cannot do just now.
+    pub fn condition(&self) -> Condition {
+        self.shared.condition()
     }
 
     /// The last position that the index has.
@@ -98,6 +105,15 @@ impl Store {
         }
     }
 
+    /// Reads with a connection of its own.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let answer = self.shared.readers.with(work).await;
+        answer.inspect_err(|error| self.shared.proof.note(error))
+    }
+
     /// Waits until all that is on the queue now is durable.
     async fn barrier(&self, floor: Option<Micros>) -> Result<Head, Error> {
         let (reply, answer) = oneshot::channel();
@@ -119,18 +135,11 @@ impl EventStore for Store {
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
         self.barrier(None).await?;
         let shared = Arc::clone(&self.shared);
-        self.shared
-            .readers
-            .with(move |reader| {
-                // The tail first: what leaves it is in the index by then.
-                let first = match (shared.tail.command(command_id), &reader.index) {
-                    (Some(first), _) => Some(first),
-                    (None, Some(index)) => index::command(index, command_id).map_err(read_error)?,
-                    (None, None) => None,
-                };
-                first.map(|first| rows::receipt(&reader.log, command_id, first)).transpose()
-            })
-            .await
+        self.read(move |reader| {
+            let Reader { log, index, names, .. } = reader;
+            look_up::receipt(&shared, index, (log, names), command_id, false)
+        })
+        .await
     }
 
     async fn read_stream(
@@ -142,14 +151,13 @@ impl EventStore for Store {
     ) -> Result<Vec<Record>, Error> {
         let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
         let part = Part { from, direction, limit };
-        self.shared
-            .readers
-            .with(move |reader| {
-                let key = key_of(&stream);
-                let tail = shared.tail.stream(key);
-                reader.stream(&stream, key, part, &tail)
-            })
-            .await
+        self.read(move |reader| {
+            let key = key_of(&stream);
+            let tail = shared.tail.stream(key);
+            let wanted = Wanted { stream: &stream, key, tail: &tail };
+            reader.stream(&shared.index, shared.dir(), &wanted, part)
+        })
+        .await
     }
 
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
@@ -158,16 +166,8 @@ impl EventStore for Store {
             return Ok(Some((head.version, head.event_id)));
         }
         let shared = Arc::clone(&self.shared);
-        self.shared
-            .readers
-            .with(move |reader| {
-                let head = match (shared.tail.head(key), &reader.index) {
-                    (None, Some(index)) => index::head(index, key).map_err(read_error)?,
-                    (head, _) => head,
-                };
-                Ok(head.map(|head| (head.version, head.event_id)))
-            })
-            .await
+        let head = self.read(move |reader| look_up::head(&shared, &mut reader.index, key)).await?;
+        Ok(head.map(|head| (head.version, head.event_id)))
     }
 
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
@@ -176,7 +176,7 @@ impl EventStore for Store {
             return Ok(Page { records: Vec::new(), next: after, head });
         }
         let filter = filter.clone();
-        self.shared.readers.with(move |reader| reader.page(after, &filter, limit, head)).await
+        self.read(move |reader| reader.page(after, &filter, limit, head)).await
     }
 
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
@@ -188,7 +188,7 @@ impl EventStore for Store {
                 return Ok(head.position);
             }
         }
-        self.shared.readers.with(move |reader| reader.position_at(instant, head.position)).await
+        self.read(move |reader| reader.position_at(instant, head.position)).await
     }
 
     fn head(&self) -> watch::Receiver<Head> {
@@ -232,21 +232,31 @@ impl EventStore for Store {
     }
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        let key = key_of(stream);
-        if let Some(snapshot) = self.shared.snapshots.get(key, fold) {
+        if let Some(snapshot) = self.shared.snapshots.get(stream, fold) {
             return Ok(Some(snapshot));
         }
-        self.shared
-            .readers
-            .with(move |reader| match &reader.index {
-                Some(index) => snapshots::stored(index, key, fold).map_err(read_error),
-                None => Ok(None),
-            })
-            .await
+        let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
+        self.read(move |reader| {
+            let key = key_of(&stream);
+            let look = |look: &Look<'_>| Ok(snapshots::stored(look.index(), key, fold)?);
+            let Some((snapshot, proof)) = reader.index.look(&shared.index, shared.dir(), look)? else {
+                return Ok(None);
+            };
+            let tail = shared.tail.stream(key);
+            let wanted = Wanted { stream: &stream, key, tail: &tail };
+            let part = Part { from: snapshot.version, direction: Direction::Forwards, limit: 1 };
+            let record = reader.stream(&shared.index, shared.dir(), &wanted, part)?.pop();
+            if record.is_some_and(|record| snapshots::holds(&snapshot, &proof, &record)) {
+                return Ok(Some(snapshot));
+            }
+            shared.snapshots.refuse(&stream, fold, snapshot.version);
+            Ok(None)
+        })
+        .await
     }
 
     fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.shared.snapshots.keep(key_of(&stream), snapshot);
+        self.shared.snapshots.keep(stream, snapshot);
     }
 
     async fn close(&self) -> Result<(), Error> {

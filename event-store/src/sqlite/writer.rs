@@ -72,7 +72,7 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut group = Group::default();
         for job in jobs.drain(..) {
-            self.judge.judge(job, &mut group, &shared.tail, &self.log);
+            self.judge.judge(job, &mut group, &shared, &self.log);
         }
         shared.options.step(Step::Judged);
         let mut written = Written { head: self.head, answered_to: self.answered_to, ..Written::default() };
@@ -90,7 +90,7 @@ impl Writer {
         self.judge.heads.commit();
         self.publish(&written);
         shared.options.step(Step::Answering);
-        let bytes = group.bytes + group.events * ROW_BYTES;
+        let bytes = group.bytes + group.events * ROW_BYTES + group.states;
         match &shared.runtime {
             // Waking many tasks one by one from outside their runtime is dear; from within it is not. Nothing is awaited there.
             Some(runtime) if group.accepted.len() > FEW => drop(runtime.spawn(async move { answer(group, written) })),

@@ -40,7 +40,8 @@ async fn a_role_without_rights_to_change_events_runs_the_store() {
     let row = store.acquire(&key, "a", 1_000_000).await.unwrap().unwrap();
     store.save(&row.lease, Checkpoint::default()).await.unwrap();
     store.release(&row.lease).await.unwrap();
-    let snapshot = Snapshot { fold: 1, version: 2, event_id: uuid::Uuid::now_v7(), state: vec![1].into() };
+    let (version, event_id) = store.stream_head(&stream("one")).await.unwrap().unwrap();
+    let snapshot = Snapshot { fold: 1, version, event_id, state: vec![1].into() };
     store.keep_snapshot(stream("one"), snapshot);
     store.close().await.unwrap();
     assert_eq!(number(&url, "SELECT count(*) FROM daybook.snapshot").await, 1);

@@ -126,11 +126,34 @@ async fn the_longest_names_fit_the_indexes() {
     };
     let long = StreamId::new(name(255), name(255), name(2_048));
     put(&*store, &long, &["x", "y"]).await;
-    let snapshot = Snapshot { fold: 1, version: 2, event_id: uuid::Uuid::now_v7(), state: vec![1].into() };
+    let (version, event_id) = store.stream_head(&long).await.unwrap().unwrap();
+    let snapshot = Snapshot { fold: 1, version, event_id, state: vec![1].into() };
     store.keep_snapshot(long.clone(), snapshot.clone());
     store.close().await.unwrap();
     let store = Store::open(options(&url)).await.unwrap();
     assert_eq!(store.stream_head(&long).await.unwrap().unwrap().0, 2);
     assert_eq!(store.snapshot(&long, 1).await.unwrap(), Some(snapshot));
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_changed_is_not_answered_and_leaves() {
+    let url = Postgres::shared().database();
+    let one = stream("one");
+    for sql in
+        ["state = 'another'", "version = 1", "event_id = gen_random_uuid()", "proof = sha256('x')", "version = 9000"]
+    {
+        let store = Store::open(options(&url)).await.unwrap();
+        put(&*store, &one, &["x", "y"]).await;
+        let (version, event_id) = store.stream_head(&one).await.unwrap().unwrap();
+        let snapshot = Snapshot { fold: 1, version, event_id, state: vec![1].into() };
+        store.keep_snapshot(one.clone(), snapshot.clone());
+        store.close().await.unwrap();
+        let store = Store::open(options(&url)).await.unwrap();
+        assert_eq!(store.snapshot(&one, 1).await.unwrap(), Some(snapshot));
+        execute(&url, &format!("UPDATE daybook.snapshot SET {sql}")).await.unwrap();
+        assert_eq!(store.snapshot(&one, 1).await.unwrap(), None, "{sql}");
+        store.close().await.unwrap();
+        assert_eq!(number(&url, "SELECT count(*) FROM daybook.snapshot").await, 0, "{sql}");
+    }
 }

@@ -4,6 +4,7 @@
 mod contract;
 mod damage;
 mod failures;
+mod index;
 mod leadership;
 mod model;
 mod modelled;

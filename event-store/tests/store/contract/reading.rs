@@ -198,7 +198,12 @@ pub(crate) async fn the_incarnation_stays(backend: &impl Backend) {
 pub(crate) async fn a_snapshot_is_found_by_its_fold(backend: &impl Backend) {
     let store = backend.open().await;
     let one = stream("one");
-    let at = |fold, version| Snapshot { fold, version, event_id: Uuid::now_v7(), state: vec![fold as u8; 9].into() };
+    put(&*store, &one, &["x"; 9]).await;
+    let records = store.read_stream(&one, 1, Direction::Forwards, 20).await.unwrap();
+    let at = |fold, version: u64| {
+        let event_id = records[version as usize - 1].event_id;
+        Snapshot { fold, version, event_id, state: vec![fold as u8; 9].into() }
+    };
     let (old, new, other) = (at(1, 5), at(1, 9), at(2, 3));
     for snapshot in [&new, &old, &other] {
         store.keep_snapshot(one.clone(), snapshot.clone());

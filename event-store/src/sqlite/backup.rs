@@ -1,0 +1,70 @@
+//! A copy of a database file as it is at one moment, beside whoever writes it: by SQLite's own backup, from one state that is held while
+//! it is read. Copying the files of a running store as files gives no such thing.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::open::OpenError;
+
+/// Pages copied in one go.
+const PAGES: i32 = 2_048;
+/// How long to wait where the file is locked for a moment.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// Copies the database at `from` to `to`, which must not be there, durably; `progress` is told how many pages of how many are copied.
+/// Where it fails, there is nothing at `to`.
+///
+/// # Errors
+/// If the one cannot be read or the other not be written, or is there already.
+pub fn back_up(from: &Path, to: &Path, progress: impl FnMut(u64, u64)) -> Result<(), OpenError> {
+    if to.exists() {
+        let there =
+            std::io::Error::new(std::io::ErrorKind::AlreadyExists, format!("{} is there already", to.display()));
+        return Err(there.into());
+    }
+    let mut name = to.as_os_str().to_owned();
+    name.push(".partial");
+    let partial = Path::new(&name);
+    let done = copy(from, partial, progress).and_then(|()| {
+        File::open(partial)?.sync_all()?;
+        fs::rename(partial, to)?;
+        if let Some(folder) = to.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(partial);
+    }
+    done
+}
+
+fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags)?;
+    source.busy_timeout(Duration::from_secs(5))?;
+    // One state is held until the copy is done: else the copy would begin again with each commit of the writer.
+    source.execute_batch("BEGIN")?;
+    source.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+    let mut target = Connection::open(to)?;
+    let backup = Backup::new(&source, &mut target)?;
+    loop {
+        match backup.step(PAGES)? {
+            StepResult::Done => break,
+            StepResult::More => {}
+            _ => thread::sleep(MOMENT),
+        }
+        let at = backup.progress();
+        let count = |pages: i32| u64::try_from(pages).unwrap_or(0);
+        progress(count(at.pagecount - at.remaining), count(at.pagecount));
+    }
+    drop(backup);
+    // One file, without a write-ahead log beside it; whoever opens the copy for writing sets that again.
+    target.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))?;
+    target.close().map_err(|(_, error)| OpenError::Sqlite(error))
+}
