@@ -62,6 +62,15 @@ impl Default for Options {
     }
 }
 
+/// What a caller knows of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// That it has events.
+    Exists,
+    /// Its version, 1 or more: what has no event has no version.
+    Version(u64),
+}
+
 /// A command's envelope.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -74,8 +83,8 @@ pub struct Request {
     pub fingerprint: [u8; 32],
     /// Who asks, and what the work belongs to.
     pub metadata: Metadata,
-    /// The version that the caller knows of one of the plan's streams: with another one the command is refused.
-    pub if_match: Option<(StreamName, u64)>,
+    /// What the caller knows of one of the plan's streams: where that is not so, the command is refused.
+    pub if_match: Option<(StreamName, Expected)>,
     /// Decide, and write nothing.
     pub dry_run: bool,
 }

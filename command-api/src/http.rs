@@ -2,6 +2,7 @@
 //! answer.
 
 mod answer;
+mod arrival;
 mod body;
 mod commands;
 mod describe;
@@ -19,9 +20,7 @@ mod stock;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::error_handling::HandleErrorLayer;
 use axum::http::StatusCode;
 use domain::Class;
 use domain::ids::OrderId;
@@ -31,9 +30,6 @@ use domain::time::Timestamp;
 use schemas::http::Defaults;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
-use tokio::sync::Semaphore;
-use tower::ServiceBuilder;
-use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -41,6 +37,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 pub use answer::{POSITION, PREFERENCE_APPLIED, REPLAYED};
+pub use arrival::Bodies;
 pub use body::{LARGEST, LARGEST_ORDER};
 pub use extract::Caller;
 pub use headers::{IDEMPOTENCY_KEY, LONGEST_WAIT_S};
@@ -48,7 +45,8 @@ pub use imports::LARGEST_IMPORT;
 pub use problem::Failure;
 
 use answer::{Answer, Place, events_since};
-use extract::How;
+use arrival::Uploads;
+use extract::{How, TooManyWait};
 
 use crate::claims;
 use crate::execute::{Done, Executor, Plan, Request};
@@ -60,11 +58,8 @@ use crate::verdict::{self, Awaited, Verdicts};
 pub struct Settings {
     /// What bodies leave out.
     pub defaults: Defaults,
-    /// Whether every command must bear an `Idempotency-Key`.
-    pub key_required: bool,
-    /// The most requests at a time, those that wait for a verdict included; the next one is turned away at once with 503. Each takes a few
-    /// kilobytes, so this bounds memory, not work: the executor's own queue bounds that.
-    pub most_requests: usize,
+    /// How long bodies may take to come in.
+    pub bodies: Bodies,
 }
 
 /// What the routes share. Clones share everything.
@@ -76,15 +71,12 @@ struct Inner {
     verdicts: Verdicts,
     settings: Settings,
     imports: Option<Service>,
-    uploads: Semaphore,
+    uploads: Uploads,
 }
 
-/// All routes of the write side, with their description.
+/// All routes of the write side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
+/// counted, an `Arc` of its [`Place`](schemas::http::place::Place): a request that waits gives it back meanwhile.
 pub fn router(api: Api) -> OpenApiRouter {
-    let limit = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(turned_away))
-        .load_shed()
-        .layer(GlobalConcurrencyLimitLayer::new(api.settings().most_requests));
     OpenApiRouter::with_openapi(describe::Bodies::openapi())
         .routes(routes!(orders::place))
         .routes(routes!(orders::edit_lines))
@@ -117,11 +109,6 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(commands::outcome))
         .with_state(api)
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(limit)
-}
-
-async fn turned_away(_: tower::BoxError) -> Failure {
-    Failure::new("overloaded", "nothing was written: send the same request again").retry_after(Duration::from_secs(1))
 }
 
 /// How an order command is answered.
@@ -180,14 +167,14 @@ impl Api {
     }
 
     fn build(executor: Executor, verdicts: Verdicts, settings: Settings, imports: Option<Service>) -> Self {
-        Self(Arc::new(Inner { executor, verdicts, settings, imports, uploads: Semaphore::new(imports::UPLOADS) }))
+        Self(Arc::new(Inner { executor, verdicts, settings, imports, uploads: Uploads::default() }))
     }
 
     fn imports(&self) -> Option<&Service> {
         self.0.imports.as_ref()
     }
 
-    fn uploads(&self) -> &Semaphore {
+    fn uploads(&self) -> &Uploads {
         &self.0.uploads
     }
 
@@ -273,18 +260,21 @@ impl Api {
         let mut place = Place::of(done, name);
         let mut shown = verdict::Verdict { order, version, position: done.position };
         let mut over = told.awaited.is_none_or(|awaited| awaited.is_over(&shown.order));
+        let mut waited = how.wait;
         if let (false, Some(awaited), Some(patience)) = (over, told.awaited, how.wait()) {
-            let fallen = self
-                .0
-                .verdicts
-                .wait(&how.caller.tenant, name, shown.clone(), awaited, patience)
-                .await
-                .map_err(|error| Failure::unanswered(&error, request_id))?;
-            over = fallen.is_some();
-            shown = fallen.unwrap_or(shown);
+            match how.rest() {
+                Ok(_waiting) => {
+                    let waiting = self.0.verdicts.wait(&how.caller.tenant, name, shown.clone(), awaited, patience);
+                    let fallen = waiting.await.map_err(|error| Failure::unanswered(&error, request_id))?;
+                    over = fallen.is_some();
+                    shown = fallen.unwrap_or(shown);
+                }
+                // The answer is that of the moment, as if nobody had preferred to wait.
+                Err(TooManyWait) => waited = None,
+            }
         }
         if told.awaited.is_some() {
-            place.waited = how.wait;
+            place.waited = waited;
         }
         place.version = Some(shown.version);
         place.position = Some(shown.position);

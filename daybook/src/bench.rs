@@ -20,7 +20,8 @@ use crate::config::http::Http;
 use crate::console::{self, Output};
 use crate::load::{self, Load, Round};
 use crate::roles::{self, Running};
-use crate::service::listen;
+use crate::service::files;
+use crate::service::listen::{self, Routes};
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -53,8 +54,10 @@ pub async fn run(config: &Config, asked: &Bench, output: Output) -> anyhow::Resu
         let stop = CancellationToken::new();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let (http, token) = (Http { drain_ms: 1_000, ..Http::default() }, stop.clone());
-        let server = tokio::spawn(async move { listen::serve(listener, baseline(), &http, token).await });
+        let http = Http { drain_ms: 1_000, ..Http::default() };
+        let (routes, limits) =
+            (Routes { all: baseline(), spare: baseline() }, http.limits(files::connections(http.handles(), 0)));
+        let server = tokio::spawn(listen::serve(listener, routes, limits, stop.clone()));
         let measured = measure(url, "baseline", asked, output).await;
         stop.cancel();
         server.await?;

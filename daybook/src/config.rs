@@ -4,6 +4,8 @@
 mod concern;
 pub mod http;
 pub mod imports;
+#[cfg(test)]
+mod laws;
 pub mod nats;
 pub mod payments;
 pub mod projections;
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use concern::Described;
+pub use concern::{Bounds, Described};
 
 /// Everything that can be configured, one section per concern.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -64,6 +66,16 @@ pub enum Error {
     /// A source cannot be read, or a key of it is unknown or has a wrong value.
     #[error("the configuration cannot be used: {0}")]
     Unusable(#[from] config::ConfigError),
+    /// A number is too small or too large.
+    #[error("{section}.{key}: {why}")]
+    OutOfBounds {
+        /// The section.
+        section: &'static str,
+        /// The key.
+        key: &'static str,
+        /// Why its value is not allowed, and what is.
+        why: String,
+    },
     /// A value is not allowed.
     #[error("{key}: {why}")]
     Value {
@@ -76,14 +88,18 @@ pub enum Error {
 
 /// Names in the environment begin with it: `DAYBOOK_HTTP__LISTEN` is `http.listen`.
 const PREFIX: &str = "DAYBOOK_";
-/// Variables of that prefix that are flags of the command line and no keys.
-const NO_KEYS: [&str; 2] = ["DAYBOOK_CONFIG", "DAYBOOK_OUTPUT"];
+/// Stands between section and key. A variable without it is no key: whoever runs something named `daybook` may have set it, as Kubernetes
+/// sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
+const BETWEEN: &str = "__";
 
 impl Sources {
     /// A file if one is named, the process's environment, and flags.
     #[must_use]
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Self {
-        let environment = std::env::vars().collect();
+        // What is not text cannot be a key, nor the value of one: it is passed over, or refused as an empty value.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().unwrap_or_default())))
+            .collect();
         Self { file: file.map(Path::to_owned), environment, flags }
     }
 
@@ -95,15 +111,16 @@ impl Sources {
         let variables: HashMap<String, String> = self
             .environment
             .iter()
-            .filter(|(name, _)| name.starts_with(PREFIX) && !NO_KEYS.contains(&name.as_str()))
-            .map(|(name, value)| (name[PREFIX.len()..].to_owned(), value.clone()))
+            .filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value)))
+            .filter(|(key, _)| key.contains(BETWEEN))
+            .map(|(key, value)| (key.to_owned(), value.clone()))
             .collect();
         let mut builder = config::Config::builder();
         if let Some(file) = &self.file {
             builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
         }
-        builder = builder
-            .add_source(config::Environment::default().separator("__").source(Some(variables)).try_parsing(true));
+        // Values stay text until the key's type is known: a name of digits is a name.
+        builder = builder.add_source(config::Environment::default().separator(BETWEEN).source(Some(variables)));
         for (key, value) in &self.flags {
             builder = builder.set_override(key, value.as_str())?;
         }
@@ -115,12 +132,23 @@ impl Sources {
 
 impl Config {
     fn check(&self) -> Result<(), Error> {
-        self.http.check()?;
-        self.tenant.check()?;
-        self.store.check()?;
-        self.roles.check(self.store.url.is_set())?;
-        self.nats.check()?;
-        self.imports.check()
+        let Self { tenant, http, store, roles, nats, sagas, projections, payments, imports, telemetry } = self;
+        http.bounded("http")?;
+        store.bounded("store")?;
+        roles.bounded("roles")?;
+        nats.bounded("nats")?;
+        sagas.bounded("sagas")?;
+        projections.bounded("projections")?;
+        payments.bounded("payments")?;
+        imports.bounded("imports")?;
+        http.check()?;
+        tenant.check()?;
+        store.check()?;
+        roles.check(store.url.is_set())?;
+        nats.check()?;
+        projections.check(store.url.is_set())?;
+        imports.check()?;
+        telemetry.check()
     }
 
     /// The configuration as a TOML file.
@@ -167,8 +195,11 @@ mod tests {
     fn later_sources_win() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("daybook.toml");
-        std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:1\"\nheader_timeout_ms = 5\n[tenant]\nactor = \"file\"\n")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "[http]\nlisten = \"127.0.0.1:1\"\nheader_timeout_ms = 500\n[tenant]\nactor = \"file\"\n",
+        )
+        .unwrap();
         let mut sources = sources(
             &[("http.listen", "127.0.0.1:3")],
             &[("DAYBOOK_HTTP__LISTEN", "127.0.0.1:2"), ("DAYBOOK_TENANT__ACTOR", "environment"), ("PATH", "/bin")],
@@ -176,7 +207,7 @@ mod tests {
         sources.file = Some(file);
         let config = sources.load().unwrap();
         assert_eq!(config.http.listen.to_string(), "127.0.0.1:3");
-        assert_eq!(config.http.header_timeout_ms, 5);
+        assert_eq!(config.http.header_timeout_ms, 500);
         assert_eq!(config.tenant.actor, "environment");
     }
 

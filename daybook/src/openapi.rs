@@ -10,6 +10,7 @@ use event_store::EventStore;
 use event_store::sqlite::{Options, Store};
 use projections::Projections;
 use schemas::http::Defaults;
+use schemas::http::place::Places;
 use tokio_util::task::TaskTracker;
 use utoipa::openapi::{Info, License, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,12 +18,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::service::{self, Service};
 use crate::telemetry;
 
-/// The routes of a process, with their description: those of the sides that it has, and the service's own.
-pub fn routes(
-    write: Option<command_api::http::Api>,
-    read: Option<query_api::http::Api>,
-    service: Service,
-) -> OpenApiRouter {
+/// The routes of a process, with their description: those of the sides that it has.
+pub fn routes(write: Option<command_api::http::Api>, read: Option<query_api::http::Api>) -> OpenApiRouter {
     let mut router = OpenApiRouter::with_openapi(OpenApi::new(info(), utoipa::openapi::Paths::new()));
     if let Some(write) = write {
         router = router.merge(command_api::http::router(write));
@@ -30,7 +27,7 @@ pub fn routes(
     if let Some(read) = read {
         router = router.merge(query_api::http::router(read));
     }
-    router.merge(service::router().with_state(service))
+    router
 }
 
 fn info() -> Info {
@@ -63,13 +60,12 @@ pub async fn document() -> anyhow::Result<OpenApi> {
             channel: Channel::try_new("web")?,
             reserve_for_s: 900,
         },
-        key_required: false,
-        most_requests: 1,
+        bodies: command_api::http::Bodies::default(),
     };
     let write = command_api::http::Api::new(executor, verdicts, settings);
     let read = query_api::http::Api::new(log, Arc::clone(&models), Duration::ZERO);
-    let service = Service { metrics: telemetry::metrics()?, health: Arc::default() };
-    let (_, document) = routes(Some(write), Some(read), service).split_for_parts();
+    let service = Service { metrics: telemetry::metrics()?, health: Arc::default(), places: Places::new(1, 1) };
+    let (_, document) = routes(Some(write), Some(read)).merge(service::router().with_state(service)).split_for_parts();
     models.close().await?;
     store.close().await?;
     Ok(document)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use command_api::http::IDEMPOTENCY_KEY;
 use reqwest::{Client, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -56,7 +57,9 @@ impl Remote {
     ) -> anyhow::Result<T> {
         let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
         let url = if pairs.is_empty() { self.url(path) } else { format!("{}?{}", self.url(path), pairs.join("&")) };
-        let request = self.client.post(url).header("content-type", content_type).body(body);
+        let key = uuid::Uuid::now_v7().to_string();
+        let request =
+            self.client.post(url).header("content-type", content_type).header(IDEMPOTENCY_KEY, key).body(body);
         let answer = request.send().await.with_context(|| self.silent())?;
         Ok(expect(answer).await?.json().await?)
     }

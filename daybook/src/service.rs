@@ -1,6 +1,7 @@
 //! The server's own routes: whether it lives, whether it is ready, what it measures, and what there is to ask. They tell about the
 //! process, never about an order.
 
+pub mod files;
 pub mod health;
 pub mod layers;
 pub mod listen;
@@ -12,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::http::place::Places;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,11 +28,18 @@ pub struct Service {
     pub metrics: PrometheusHandle,
     /// What runs in this process, and how it is.
     pub health: Arc<Health>,
+    /// How many requests there are.
+    pub places: Arc<Places>,
 }
 
 /// The service's own routes.
 pub fn router() -> OpenApiRouter<Service> {
-    OpenApiRouter::new().routes(routes!(index)).routes(routes!(live)).routes(routes!(ready)).routes(routes!(render))
+    OpenApiRouter::new().routes(routes!(index)).merge(probes())
+}
+
+/// Those that tell how the process is: they are answered whatever else goes on.
+pub fn probes() -> OpenApiRouter<Service> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(render))
 }
 
 /// What there is to ask.
@@ -83,6 +92,8 @@ async fn ready(State(service): State<Service>) -> Response {
 /// What the process measures, as Prometheus reads it.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses((status = 200, body = String)))]
 async fn render(State(service): State<Service>) -> Response {
+    metrics::gauge!("daybook_http_requests_running").set(service.places.running() as f64);
+    metrics::gauge!("daybook_http_requests_waiting").set(service.places.waiting() as f64);
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], service.metrics.render()).into_response()
 }

@@ -14,6 +14,7 @@ mod stock;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use ::projections::{Projections, Reads};
 use domain::stream::StreamName;
 use event_store::EventStore;
-use event_store::record::{Position, StreamId};
+use event_store::record::StreamId;
 use schemas::http::check::Fault;
 use schemas::http::event::EventBody;
 use schemas::http::order::OrderBody;
@@ -40,6 +41,8 @@ pub use problem::Failure;
 pub use projections::{ProjectionBody, ProjectionsBody, RebuildBody};
 pub use stock::{MovementBody, SkuBody, StockLevelBody};
 pub use timeline::TimelineEntryBody;
+
+use wanted::Wanted;
 
 /// What the routes share. Clones share everything.
 #[derive(Clone)]
@@ -60,11 +63,12 @@ impl Api {
     }
 
     /// Waits until a read model shows the position that was asked for, if one was.
-    async fn reach(&self, model: &str, position: Option<Position>) -> Result<(), Failure> {
-        if let Some(position) = position {
-            self.reads().wait_for(model, position, self.longest_wait).await?;
-        }
-        Ok(())
+    async fn reach(&self, model: &str, wanted: Option<Wanted>) -> Result<(), Failure> {
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        let reads = self.reads();
+        wanted.wait(self, reads.wait_for(model, wanted.position, self.longest_wait)).await
     }
 
     /// Waits until a read model shows what a tenant's stream is at the position that was asked for, if one was.
@@ -73,29 +77,30 @@ impl Api {
         model: &str,
         tenant: &str,
         name: StreamName,
-        position: Option<Position>,
+        wanted: Option<Wanted>,
     ) -> Result<(), Failure> {
-        if let Some(position) = position {
-            let stream = StreamId::new(tenant, name.category, name.id);
-            self.reads().wait_for_stream(model, &stream, position, self.longest_wait).await?;
-        }
-        Ok(())
+        let Some(wanted) = wanted else {
+            return Ok(());
+        };
+        let (reads, stream) = (self.reads(), StreamId::new(tenant, name.category, name.id));
+        wanted.wait(self, reads.wait_for_stream(model, &stream, wanted.position, self.longest_wait)).await
     }
 
     /// Waits until the log has the position that was asked for, if one was.
-    async fn reach_log(&self, position: Option<Position>) -> Result<(), Failure> {
-        let Some(wanted) = position else {
+    async fn reach_log(&self, wanted: Option<Wanted>) -> Result<(), Failure> {
+        let Some(wanted) = wanted else {
             return Ok(());
         };
+        let position = wanted.position;
         let mut head = self.log.head();
-        let reached = head.wait_for(|head| head.position >= wanted);
-        match tokio::time::timeout(self.longest_wait, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            _ => {
-                let at = self.log.head().borrow().position;
-                Err(::projections::Error::Stale { wanted, at }.into())
+        let reached = async {
+            let reached = head.wait_for(|head| head.position >= position);
+            match tokio::time::timeout(self.longest_wait, reached).await {
+                Ok(Ok(head)) => Ok(head.position),
+                _ => Err(::projections::Error::Stale { wanted: position, at: self.log.head().borrow().position }),
             }
-        }
+        };
+        wanted.wait(self, reached).await
     }
 }
 
@@ -110,7 +115,8 @@ impl std::fmt::Debug for Api {
 #[openapi(components(schemas(OrderBody, PaymentBody, ReservationBody, EventBody, Problem, Fault)))]
 struct Bodies;
 
-/// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request.
+/// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
+/// counted, an `Arc` of its [`Place`](schemas::http::place::Place): a request that waits gives it back meanwhile.
 pub fn router(api: Api) -> OpenApiRouter {
     OpenApiRouter::with_openapi(Bodies::openapi())
         .routes(routes!(orders::list))

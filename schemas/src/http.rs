@@ -16,6 +16,7 @@ pub mod money;
 pub mod note;
 pub mod order;
 pub mod payment;
+pub mod place;
 pub mod placement;
 pub mod problem;
 pub mod refund;

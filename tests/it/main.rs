@@ -19,4 +19,5 @@ mod openapi;
 mod orders;
 mod scaled;
 mod service;
+mod slow_clients;
 mod tidy;

@@ -17,7 +17,7 @@ use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
 use super::plan::{Answer, Facts, Plan, Step};
-use super::{Inner, Request, refuse};
+use super::{Expected, Inner, Request, refuse};
 
 /// How many streams are read at a time for one command: more would keep other commands from reading.
 pub(super) const READS: usize = 8;
@@ -73,8 +73,11 @@ impl<'a> Work<'a> {
                 .zip(held)
                 .find(|(part, _)| part.step.stream == *stream)
                 .map_or(0, |(_, held)| held.version);
-            // What is not there at all is for the aggregate to say.
-            if actual != 0 && actual != *expected {
+            let met = match expected {
+                Expected::Exists => actual != 0,
+                Expected::Version(version) => actual != 0 && actual == *version,
+            };
+            if !met {
                 return Ok(Decision::Settle(refuse::stale(*expected, actual).into()));
             }
         }

@@ -3,6 +3,7 @@
 use domain::Class;
 use serde_json::{Map, Value, json};
 
+use super::Expected;
 use super::done::Refused;
 
 /// The code whose numbers are always a list, one entry for each stock that falls short.
@@ -51,15 +52,21 @@ fn told(refused: &Refused) -> Value {
     Value::Object(told)
 }
 
-/// The caller named a version that is not the stream's any more. Recorded like any other refusal: the same key gives this answer for
-/// ever, and who has merged what happened since sends the new version under a new key.
-pub(super) fn stale(expected: u64, actual: u64) -> Refused {
-    Refused::new(
-        Class::Stale,
-        "version-mismatch",
-        format!("it is at version {actual} and not {expected}"),
-        &json!({ "expected": expected, "actual": actual }),
-    )
+/// The caller named a version that is not the stream's, or not its any more. Recorded like any other refusal: the same key gives this
+/// answer for ever, and who has merged what happened since sends the new version under a new key.
+pub(super) fn stale(expected: Expected, actual: u64) -> Refused {
+    let (message, details) = match expected {
+        Expected::Exists => ("there is nothing yet that could match".to_owned(), json!({ "actual": actual })),
+        Expected::Version(version) => {
+            let message = match actual {
+                0 => format!("there is nothing yet: version {version} was never written"),
+                actual if version > actual => format!("it is at version {actual}: version {version} was never written"),
+                actual => format!("it is at version {actual} and not {version}"),
+            };
+            (message, json!({ "expected": version, "actual": actual }))
+        }
+    };
+    Refused::new(Class::Stale, "version-mismatch", message, &details)
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
-//! Reading a body: its type, its size, its depth, its fields. Nothing of a body that is not as documented is used.
+//! Reading a body: its type, its depth, its fields. Nothing of a body that is not as documented is used.
 
-use axum::body::Body as AxumBody;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemas::http;
 use schemas::http::check::Fault;
 use serde::de::DeserializeOwned;
@@ -80,25 +77,6 @@ bodies!(LARGEST, false =>
     http::reservation::OpenReservation,
     http::reservation::ExtendReservation,
 );
-
-/// Reads the whole body, unless it is too large.
-pub(super) async fn read(body: AxumBody, largest: usize) -> Result<Bytes, Failure> {
-    match Limited::new(body, largest).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(largest)),
-        Err(_) => Err(Failure::at("malformed-body", "", "the body did not arrive whole")),
-    }
-}
-
-/// A body that is too large.
-pub(super) fn too_large(largest: usize) -> Failure {
-    let failure = if largest == 0 {
-        Failure::new("body-too-large", "no body is taken here")
-    } else {
-        Failure::new("body-too-large", format!("at most {largest} bytes are taken here"))
-    };
-    failure.with("largest", largest)
-}
 
 /// Reads the fields.
 pub(super) fn parse<T: Body>(headers: &HeaderMap, raw: &[u8]) -> Result<T, Failure> {

@@ -69,7 +69,7 @@ pub(super) struct WaitHeader {
 }
 
 /// What any command can be answered with.
-const EVERY_COMMAND: [&str; 17] = [
+const EVERY_COMMAND: [&str; 18] = [
     "malformed-body",
     "malformed-header",
     "malformed-path",
@@ -77,6 +77,7 @@ const EVERY_COMMAND: [&str; 17] = [
     "idempotency-key-required",
     "not-found",
     "method-not-allowed",
+    "body-too-slow",
     "request-in-progress",
     "version-mismatch",
     "body-too-large",

@@ -1,5 +1,6 @@
 //! What a handler receives: who asks, how, and what, all of it in domain types. A request that is not as documented never reaches a handler.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -8,15 +9,17 @@ use axum::http::request::Parts;
 use domain::ids::Tenant;
 use domain::stream::StreamName;
 use schemas::http::Names;
+use schemas::http::place::{Place, Waiting};
 use schemas::{Actor, Metadata};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::Api;
+use super::arrival;
 use super::body::{self, Body};
 use super::headers::{self, IfMatch};
 use super::problem::Failure;
-use crate::execute::{Request as Envelope, command_id, fingerprint, fresh_command_id};
+use crate::execute::{Expected, Request as Envelope, command_id, fingerprint, fresh_command_id};
 
 /// Who asks, and whose data it is about. Put into each request by a layer in front of the routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Too many requests wait already.
+pub(super) struct TooManyWait;
+
+/// The request's place among those that are worked on, where they are counted.
+pub(super) fn place(parts: &Parts) -> Option<Arc<Place>> {
+    parts.extensions.get().cloned()
+}
+
 /// How a command is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct How {
@@ -50,6 +61,7 @@ pub(super) struct How {
     pub(super) wait: Option<u64>,
     pub(super) request_id: Option<String>,
     traceparent: Option<String>,
+    place: Option<Arc<Place>>,
 }
 
 impl How {
@@ -80,10 +92,19 @@ impl How {
             fingerprint: self.fingerprint,
             metadata,
             if_match: match self.if_match {
-                Some(IfMatch::Version(version)) => Some((about.clone(), version)),
-                Some(IfMatch::Any) | None => None,
+                Some(IfMatch::Version(version)) => Some((about.clone(), Expected::Version(version))),
+                Some(IfMatch::Any) => Some((about.clone(), Expected::Exists)),
+                None => None,
             },
             dry_run: self.dry_run,
+        }
+    }
+
+    /// Gives the request's place back while it waits for a verdict; `Err` where too many wait already.
+    pub(super) fn rest(&self) -> Result<Option<Waiting>, TooManyWait> {
+        match &self.place {
+            Some(place) => place.wait().map(Some).ok_or(TooManyWait),
+            None => Ok(None),
         }
     }
 
@@ -130,12 +151,11 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, api).await?;
         let key = headers::idempotency_key(&parts.headers)?;
-        if key.is_none() && api.settings().key_required {
-            return Err(Failure::at("idempotency-key-required", headers::IDEMPOTENCY_KEY, "is compulsory here"));
-        }
         let if_match = headers::if_match(&parts.headers)?;
         let (dry_run, query, told) = query::<Q>(&parts)?;
-        let raw = body::read(body, T::LARGEST).await?;
+        let place = place(&parts);
+        let arriving = arrival::whole(body, T::LARGEST, api.settings().bodies.patience);
+        let raw = arrival::without_place(place.as_ref(), arriving).await?;
         let body = body::parse(&parts.headers, &raw)?;
         let if_match_raw = header(&parts.headers, "if-match").unwrap_or("");
         let how = How {
@@ -155,6 +175,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
             wait: headers::wait(&parts.headers),
             request_id: request_id(&parts.headers).map(str::to_owned),
             traceparent: header(&parts.headers, "traceparent").map(str::to_owned),
+            place,
             caller,
         };
         Ok(Self { how, query, body, bytes: raw.len() })

@@ -1,6 +1,9 @@
 //! Bulk runs: content comes in whole and is run behind the answer. The content is the key: sent again it is the same run, which adds nothing
 //! twice and goes on where it was interrupted.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -17,7 +20,7 @@ use utoipa::openapi::{RefOr, Response};
 
 use super::Api;
 use super::answer::{Answer, Place};
-use super::body;
+use super::arrival;
 use super::describe;
 use super::extract::{Caller, Id, request_id};
 use super::headers;
@@ -29,8 +32,6 @@ use crate::import::service::{Rejected, Submission};
 
 /// The largest content. It is held in memory while it is read: twice the bytes of a year of a busy shop.
 pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
-/// How many contents may come in at a time: bounds that memory.
-pub(super) const UPLOADS: usize = 2;
 /// How many records of a report are read at a time; each tells up to a thousand rows.
 const PAGE: usize = 64;
 
@@ -68,26 +69,26 @@ pub(super) async fn start(
     caller: Caller,
     uri: Uri,
     headers: HeaderMap,
+    place: Option<Extension<Arc<schemas::http::place::Place>>>,
     body: Body,
 ) -> Result<Answer, Failure> {
-    let key = headers::idempotency_key(&headers)?;
-    if key.is_none() && api.settings().key_required {
-        let name = headers::IDEMPOTENCY_KEY;
-        return Err(Failure::at("idempotency-key-required", name, "is compulsory here"));
-    }
+    headers::idempotency_key(&headers)?;
     let params = params(&uri)?;
     let by_type = by_type(&headers)?;
-    let (Some(service), Ok(_turn)) = (api.imports(), api.uploads().try_acquire()) else {
+    let Some(service) = api.imports() else {
         let detail = "no content is taken in at the moment: send it again later";
         return Err(Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5)));
     };
+    let mut room = api.uploads().begin();
+    let arriving = room.fill(body, LARGEST_IMPORT, api.settings().bodies);
+    let content = arrival::without_place(place.as_deref(), arriving).await?;
     let submission = Submission {
         tenant: caller.tenant.clone(),
         actor: caller.actor.id.clone(),
         layout: params.layout.map(layout).or(by_type),
         policy: params.policy.map(Into::into).unwrap_or_default(),
         source: params.source.unwrap_or_else(|| "http".to_owned()),
-        content: body::read(body, LARGEST_IMPORT).await?,
+        content,
     };
     let id = request_id(&headers);
     let import_id = service.submit(submission).await.map_err(|rejected| not_taken(&rejected, id))?;

@@ -19,7 +19,8 @@ use schemas::http::refund::GrantRefund;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::body::{NoBody, too_large};
+use super::arrival::too_large;
+use super::body::NoBody;
 use super::describe::{CommandHeaders, CommandQuery, WaitHeader, answers};
 use super::extract::{Ask, How, Id};
 use super::problem::Failure;

@@ -67,7 +67,8 @@ pub(super) async fn decline(
 }
 
 impl Api {
-    /// The order that a name leads to. That there is none is put on record like any refusal: the same request gets the same answer.
+    /// The order that a name leads to. That there is none is put on record like any refusal, a version that it should have included: the
+    /// same request gets the same answer.
     pub(super) async fn owner(&self, how: &How, name: &StreamName) -> Result<OrderId, Failure> {
         let failed = |error| Failure::unanswered(&error, how.request_id.as_deref());
         let executor = self.executor();
@@ -77,9 +78,7 @@ impl Api {
             return Ok(order_id);
         }
         let plan = Plan::new().and_unseen::<Reference>(name.clone(), reference::Command::Find);
-        let mut about = how.clone();
-        about.if_match = None;
-        let done = self.run(&about, name, how.command_id, plan).await?;
+        let done = self.run(how, name, how.command_id, plan).await?;
         // Taken just now by another request: what was asked is not on record yet under its own terms, so it is asked again.
         Err(Failure::new("request-in-progress", "send the same request again under a new key")
             .with("position", done.position))

@@ -7,7 +7,10 @@ mod limits;
 mod mutated;
 mod replays;
 mod routes;
+mod slow;
 mod waiting;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -103,8 +106,7 @@ fn settings() -> Settings {
             channel: Channel::try_new("web").unwrap(),
             reserve_for_s: 900,
         },
-        key_required: false,
-        most_requests: 4_096,
+        bodies: Bodies::default(),
     }
 }
 

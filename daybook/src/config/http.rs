@@ -3,46 +3,134 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Error;
 use super::concern::concern;
+use crate::service::listen::{Limits, Patience, Slowest};
 
 concern! {
     /// Where the server listens and what it bears.
     Http {
         /// Address and port. Loopback only: until access control is built, whoever reaches the port may do everything.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// Address and port of a second listener, with a thread of its own, for /livez, /readyz and /metrics alone; http.listen has them
+        /// as well. Empty: none.
+        admin: Admin = Admin::default(),
         /// Listen where other machines can reach it all the same, because something in front keeps strangers away: a network of
         /// containers whose ports are published on loopback.
         reachable: bool = false,
-        /// How long a client may take to send a request's head.
-        header_timeout_ms: u64 = 10_000,
-        /// How long a client may take to send a request's body.
-        body_timeout_ms: u64 = 30_000,
-        /// Connections at once; more wait in the system's queue.
-        connections: usize = 4_096,
-        /// Requests at once; more are answered 503 with Retry-After.
-        requests: usize = 2_048,
+        /// How long a client may take to send a request's head, from connecting or from the head's first byte.
+        header_timeout_ms: u64 = 10_000 => 100..=600_000,
+        /// How long a client may keep a connection without a request on it, once it has made one.
+        idle_timeout_ms: u64 = 60_000 => 100..=3_600_000,
+        /// How long a client may take to send a request's body, and between two looks whether the content of an import comes fast
+        /// enough (slowest_bytes_per_s).
+        body_timeout_ms: u64 = 30_000 => 100..=3_600_000,
+        /// How long passes between two looks whether a client takes its answers fast enough (slowest_bytes_per_s).
+        write_timeout_ms: u64 = 30_000 => 100..=3_600_000,
+        /// The slowest client that is waited for, in bytes a second: less than any telephone, and more than who only holds a place.
+        slowest_bytes_per_s: u64 = 1_024 => 1..=1_073_741_824,
+        /// Connections at once, as far as the limit of open files allows. For a new one beyond them, the one that was silent for
+        /// longest is closed; where all are in use, questions about the process are answered and everything else is 503.
+        connections: usize = 4_096 => 1..=1_000_000,
+        /// Requests that are worked on at once; more are answered 503 with Retry-After.
+        requests: usize = 2_048 => 1..=1_000_000,
+        /// Requests that only wait at once, for a position, a verdict (Prefer: wait) or the rest of their body: they take no place of
+        /// the others. More are not waited for: 503 with Retry-After for a position, the answer of the moment for a verdict.
+        waiting: usize = 8_192 => 1..=1_000_000,
+        /// Whether every POST, PUT, PATCH and DELETE must bear an Idempotency-Key; without one it is answered 400.
+        key_required: bool = false,
         /// How long requests that are being answered may take when the server stops.
-        drain_ms: u64 = 10_000,
+        drain_ms: u64 = 10_000 => 0..=600_000,
     }
 }
 
+/// The address of a second listener, if there is to be one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Admin(pub Option<SocketAddr>);
+
+impl TryFrom<String> for Admin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|address| Self(Some(address))).map_err(|_| format!("`{text}` is not ADDRESS:PORT"))
+    }
+}
+
+impl From<Admin> for String {
+    fn from(admin: Admin) -> Self {
+        admin.0.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+/// Connections beyond the bound that may ask how the process is: more than any orchestra of probes opens at once.
+const SPARE: usize = 32;
+/// Connections to the listener for questions about the process: probes and scrapers, and somebody who looks.
+const ADMINISTRATORS: usize = 64;
+
 impl Http {
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.reachable || self.listen.ip().is_loopback() {
+        self.reached("http.listen", self.listen)?;
+        let Some(admin) = self.admin.0 else {
+            return Ok(());
+        };
+        if admin == self.listen && admin.port() != 0 {
+            let why = format!("{admin} is http.listen already: choose another port, or leave http.admin empty");
+            return Err(Error::Value { key: "http.admin", why });
+        }
+        self.reached("http.admin", admin)
+    }
+
+    fn reached(&self, key: &'static str, address: SocketAddr) -> Result<(), Error> {
+        if self.reachable || address.ip().is_loopback() {
             return Ok(());
         }
         let why = format!(
-            "{} can be reached from other machines, and there is no access control yet: only a loopback address is allowed, \
-             127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)",
-            self.listen
+            "{address} can be reached from other machines, and there is no access control yet: only a loopback address is allowed, \
+             127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)"
         );
-        Err(Error::Value { key: "http.listen", why })
+        Err(Error::Value { key, why })
     }
 
-    /// How long draining may take.
+    /// How long clients may take.
     #[must_use]
-    pub fn drain(&self) -> Duration {
-        Duration::from_millis(self.drain_ms)
+    pub fn patience(&self) -> Patience {
+        Patience {
+            head: Duration::from_millis(self.header_timeout_ms),
+            idle: Duration::from_millis(self.idle_timeout_ms),
+            write: Slowest::new(Duration::from_millis(self.write_timeout_ms), self.slowest_bytes_per_s),
+        }
+    }
+
+    /// What the listener for everything bears, where it may have so many handles.
+    #[must_use]
+    pub fn limits(&self, handles: usize) -> Limits {
+        let spare = SPARE.min(handles.div_ceil(4));
+        let connections = handles.saturating_sub(spare).clamp(1, self.connections);
+        Limits { connections, spare, patience: self.patience(), drain: Duration::from_millis(self.drain_ms) }
+    }
+
+    /// What the listener for questions about the process bears.
+    #[must_use]
+    pub fn admin_limits(&self) -> Limits {
+        Limits { connections: ADMINISTRATORS, spare: 0, ..self.limits(ADMINISTRATORS) }
+    }
+
+    /// How many handles the listener for everything wants.
+    #[must_use]
+    pub fn handles(&self) -> usize {
+        self.connections.saturating_add(SPARE)
+    }
+
+    /// How many handles the listener for questions about the process may need.
+    #[must_use]
+    pub fn admin_handles(&self) -> usize {
+        if self.admin.0.is_some() { ADMINISTRATORS } else { 0 }
     }
 }

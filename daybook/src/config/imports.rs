@@ -7,7 +7,9 @@ concern! {
     /// How files are imported.
     Imports {
         /// Orders that are worked on at once.
-        in_flight: usize = 256,
+        in_flight: usize = 256 => 1..=65_536,
+        /// How long the whole content of an import may take to come in.
+        upload_timeout_ms: u64 = 600_000 => 1_000..=86_400_000,
         /// The channel that imported orders come from, unless the import names one.
         channel: String = "retail".to_owned(),
     }
@@ -15,10 +17,6 @@ concern! {
 
 impl Imports {
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.in_flight == 0 {
-            let why = "at least one order has to be worked on".to_owned();
-            return Err(Error::Value { key: "imports.in_flight", why });
-        }
         domain::ids::Channel::try_new(self.channel.as_str())
             .map(drop)
             .map_err(|error| Error::Value { key: "imports.channel", why: error.to_string() })

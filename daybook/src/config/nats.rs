@@ -11,11 +11,11 @@ concern! {
         /// other's commands themselves.
         urls: String = String::new(),
         /// On how many nodes everything is kept: 1, 3 or 5.
-        replicas: usize = 1,
+        replicas: usize = 1 => 1..=5,
         /// For how long published events are kept, at most. What is older is read from the log.
-        max_age_h: u64 = 72,
+        max_age_h: u64 = 72 => 1..=87_600,
         /// How many bytes of published events are kept, at most.
-        max_bytes: u64 = 8_589_934_592,
+        max_bytes: u64 = 8_589_934_592 => 16_777_216..=1_125_899_906_842_624,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How read models follow the log.
 
+use super::Error;
 use super::concern::concern;
 use super::url::Url;
 
@@ -10,10 +11,32 @@ concern! {
         /// is in a database, that one.
         url: Url = Url::default(),
         /// Records that are applied in one transaction, at most.
-        batch: usize = 1_000,
+        batch: usize = 1_000 => 1..=100_000,
         /// How long a query waits for the position that it asks for, at most.
-        longest_wait_ms: u64 = 30_000,
+        longest_wait_ms: u64 = 30_000 => 0..=600_000,
         /// Connections to the database of the read models, at most.
-        connections: u32 = 8,
+        connections: u32 = 8 => 2..=1_000,
+    }
+}
+
+impl Projections {
+    pub(super) fn check(&self, scaled: bool) -> Result<(), Error> {
+        let refuse = |why: String| Err(Error::Value { key: "projections.url", why });
+        if !self.url.is_set() {
+            return Ok(());
+        }
+        let url = self.url.secret();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return refuse(format!(
+                "`{}` is not postgres://…; leave it empty for the place that goes with the log",
+                self.url
+            ));
+        }
+        if !scaled {
+            let why =
+                "the read models of a SQLite log are beside it in store.data: leave it empty, or set store.url as well";
+            return refuse(why.to_owned());
+        }
+        Ok(())
     }
 }

@@ -14,8 +14,9 @@ concern! {
     Roles {
         /// With commas between them: command-api, query-api, relay, projections, sagas, ordering, inventory, payments; or all.
         run: Set = Set::all(),
-        /// After this long without a word, a process is taken for gone and others do what it did.
-        lease_ms: u64 = 10_000,
+        /// After this long without a word, a process is taken for gone and others do what it did. In less than a second, a slow moment
+        /// would be taken for an end.
+        lease_ms: u64 = 10_000 => 1_000..=600_000,
     }
 }
 
@@ -160,10 +161,6 @@ impl Roles {
                 self.run
             );
             return Err(Error::Value { key: "roles.run", why });
-        }
-        if self.lease_ms < 1_000 {
-            let why = "a second at least, or a slow moment is taken for an end".to_owned();
-            return Err(Error::Value { key: "roles.lease_ms", why });
         }
         Ok(())
     }

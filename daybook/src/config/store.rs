@@ -14,9 +14,9 @@ concern! {
         /// The folder of the log, its index and the read models; with a database, of the sandbox gateway's book alone.
         data: PathBuf = PathBuf::from("daybook-data"),
         /// Events that wait for the writer; a command beyond them is answered 503 with Retry-After.
-        queue_events: usize = 65_536,
+        queue_events: usize = 65_536 => 16..=16_777_216,
         /// Folded aggregates that are kept in memory.
-        cached_aggregates: usize = 50_000,
+        cached_aggregates: usize = 50_000 => 1..=100_000_000,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::concern::concern;
 
 /// How log lines are written.
@@ -21,5 +22,13 @@ concern! {
         log: String = "info".to_owned(),
         /// How they are written: `text` or `json`.
         format: Format = Format::Text,
+    }
+}
+
+impl Telemetry {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let why = |error| format!("`{}` is no filter such as `info` or `info,sagas=debug`: {error}", self.log);
+        let read = tracing_subscriber::EnvFilter::try_new(&self.log);
+        read.map(drop).map_err(|error| Error::Value { key: "telemetry.log", why: why(error) })
     }
 }

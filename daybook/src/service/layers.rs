@@ -1,14 +1,16 @@
-//! What every request goes through: an id, a span with that id and the correlation, a count and a duration, a bound on how many run
-//! at once. Nothing here knows what a request is about.
+//! What every request goes through: an id, a span with that id and the correlation, a count and a duration; and what all go through but
+//! those that ask how the process is: a bound on how many run at once. Nothing here knows what a request is about.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use command_api::http::IDEMPOTENCY_KEY;
+use command_api::http::problem::Failure;
+use schemas::http::place::Places;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -49,7 +51,8 @@ fn plain(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 /// Counts a request and takes its time, by route, also if the client leaves before the answer.
 pub async fn measure(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
-    let mut measured = Measured { route, method: request.method().to_string(), status: None, begun: Instant::now() };
+    let method = known(request.method());
+    let mut measured = Measured { route, method, status: None, begun: Instant::now() };
     metrics::gauge!("daybook_http_requests_in_flight").increment(1.0);
     let response = next.run(request).await;
     measured.status = Some(response.status());
@@ -57,9 +60,17 @@ pub async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
+/// A method as metrics tell it: a client can make up any number of them, and each would be a series for as long as the process lives.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] =
+        [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
+    const NAMES: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    KNOWN.iter().position(|known| known == method).map_or("other", |at| NAMES[at])
+}
+
 struct Measured {
     route: String,
-    method: String,
+    method: &'static str,
     status: Option<StatusCode>,
     begun: Instant,
 }
@@ -67,7 +78,7 @@ struct Measured {
 impl Drop for Measured {
     fn drop(&mut self) {
         let status = self.status.map_or("client_left".to_owned(), |status| status.as_u16().to_string());
-        let labels = [("route", self.route.clone()), ("method", self.method.clone()), ("status", status)];
+        let labels = [("route", self.route.clone()), ("method", self.method.to_owned()), ("status", status)];
         metrics::gauge!("daybook_http_requests_in_flight").decrement(1.0);
         metrics::counter!("daybook_http_requests_total", &labels).increment(1);
         metrics::histogram!("daybook_http_request_duration_seconds", &labels[..2])
@@ -75,49 +86,41 @@ impl Drop for Measured {
     }
 }
 
-/// How many requests run at once, and how many may.
-#[derive(Clone)]
-pub struct Bound {
-    running: Arc<AtomicUsize>,
-    most: usize,
-}
+/// How long a client that is turned away is asked to stay away.
+const COME_BACK: Duration = Duration::from_secs(1);
 
-impl Bound {
-    /// At most `most` at once.
-    #[must_use]
-    pub fn new(most: usize) -> Self {
-        Self { running: Arc::new(AtomicUsize::new(0)), most }
-    }
-}
-
-struct Running(Arc<AtomicUsize>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Answers 503 at once where too many requests run already: waiting would only make all of them late.
-pub async fn bound(State(bound): State<Bound>, request: Request, next: Next) -> Response {
-    let before = bound.running.fetch_add(1, Ordering::AcqRel);
-    let running = Running(bound.running);
-    if before >= bound.most {
-        drop(running);
+/// Answers 503 at once where too many requests run already: waiting would only make all of them late. A request that is let in finds its
+/// place among its extensions, and gives it back while it waits.
+pub async fn bound(State(places): State<Arc<Places>>, mut request: Request, next: Next) -> Response {
+    let Some(place) = places.take().map(Arc::new) else {
         metrics::counter!("daybook_http_requests_shed_total").increment(1);
-        return overloaded();
-    }
+        return overloaded().into_response();
+    };
+    request.extensions_mut().insert(Arc::clone(&place));
     let response = next.run(request).await;
-    drop(running);
+    drop(place);
     response
 }
 
-fn overloaded() -> Response {
-    let body =
-        r#"{"type":"about:blank","title":"the server has more to do than it can","status":503,"code":"overloaded"}"#;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json")),
-        (header::RETRY_AFTER, HeaderValue::from_static("1")),
-    ];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
+fn overloaded() -> Failure {
+    Failure::new("overloaded", "nothing was done: send the same request again").retry_after(COME_BACK)
+}
+
+/// The answer on a connection beyond those that there is room for, to everything but questions about the process.
+pub async fn crowded(request: Request) -> Response {
+    metrics::counter!("daybook_http_requests_shed_total").increment(1);
+    let mut response = overloaded().into_response();
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Refuses a request that may change something and bears no `Idempotency-Key`.
+pub async fn require_key(request: Request, next: Next) -> Response {
+    let changes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    if changes && !request.headers().contains_key(IDEMPOTENCY_KEY) {
+        return Failure::at("idempotency-key-required", IDEMPOTENCY_KEY, "is compulsory here").into_response();
+    }
+    next.run(request).await
 }

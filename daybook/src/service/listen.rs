@@ -1,81 +1,99 @@
-//! The accept loop: our own, since a client may take only so long to send a request's head, and since stopping has to wait for what is
-//! being answered, within bounds. It must never accept after it was told to stop.
+//! The accept loop: our own, since a client may take only so long for anything that others wait for meanwhile, and since stopping has to
+//! wait for what is being answered, within bounds. It must never accept after it was told to stop, and until then never stop accepting,
+//! whatever those who are connected do.
 
-use std::convert::Infallible;
+mod activity;
+mod bodies;
+mod connection;
+mod pace;
+mod stream;
+mod streams;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
-use crate::config::http::Http;
+use activity::Activity;
+use connection::Server;
+use table::{Kind, Table};
 
-/// What a failed accept waits before the next: the usual reason is that the process has no file handles left.
-const BACKOFF: Duration = Duration::from_millis(50);
+pub use activity::Patience;
+pub use pace::Slowest;
 
-/// Serves until `stop`, then waits for the requests that are being answered, at most `drain_ms`. True if all of them were.
-pub async fn serve(listener: TcpListener, router: Router, http: &Http, stop: CancellationToken) -> bool {
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(http.connections));
+/// What a failed accept waits before the next, at first: the usual reason is that the process has no file handles left.
+const BACKOFF: Duration = Duration::from_millis(10);
+/// The most that it waits: a handle may be free again at any time.
+const LONGEST_BACKOFF: Duration = Duration::from_millis(500);
+/// How long one of the spare connections may take for anything.
+const SPARE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a listener bears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections beyond them that may ask how the process is, and nothing else.
+    pub spare: usize,
+    /// How long a client may take.
+    pub patience: Patience,
+    /// How long requests that are being answered may take when the server stops.
+    pub drain: Duration,
+}
+
+/// The routes of a listener.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// For everybody.
+    pub all: Router,
+    /// For those for whom there is no room otherwise: how the process is, and that there are too many.
+    pub spare: Router,
+}
+
+/// Serves until `stop`, then waits for the requests that are being answered, within bounds. True if all of them were.
+pub async fn serve(listener: TcpListener, routes: Routes, limits: Limits, stop: CancellationToken) -> bool {
+    let table = Table::new(limits.connections, limits.spare);
     let tasks = TaskTracker::new();
-    let builder = builder(http);
-    loop {
-        let permit = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            permit = Arc::clone(&connections).acquire_owned() => permit,
+    let all = Server::new(routes.all, limits.patience, stop.clone());
+    let spare = Server::new(routes.spare, hurried(limits.patience), stop.clone());
+    while let Some(stream) = accept(&listener, &table, &stop).await {
+        let activity = Arc::new(Activity::new());
+        let Some(entry) = table.enter(&activity).await else {
+            metrics::counter!("daybook_http_connections_refused_total").increment(1);
+            continue;
         };
-        let (Ok(permit), Some(stream)) = (permit, accept(&listener, &stop).await) else {
-            break;
+        let server = match entry.kind {
+            Kind::Full => all.clone(),
+            Kind::Spare => spare.clone(),
         };
-        let service = router.clone();
-        let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-            let service = service.clone();
-            async move {
-                Ok::<_, Infallible>(
-                    service.oneshot(request.map(axum::body::Body::new)).await.unwrap_or_else(|never| match never {}),
-                )
-            }
-        });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
         tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "a connection ended early");
-            }
-            drop(permit);
+            server.run(stream, activity).await;
+            drop(entry);
         });
     }
     drop(listener);
     tasks.close();
-    tokio::time::timeout(http.drain(), async {
-        graceful.shutdown().await;
-        tasks.wait().await;
-    })
-    .await
-    .is_ok()
+    tokio::time::timeout(limits.drain, tasks.wait()).await.is_ok()
 }
 
-fn builder(http: &Http) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(http.header_timeout_ms))
-        .keep_alive(true);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20)).max_concurrent_streams(256);
-    builder
+fn hurried(patience: Patience) -> Patience {
+    let Patience { head, idle, write } = patience;
+    Patience {
+        head: head.min(SPARE_PATIENCE),
+        idle: idle.min(SPARE_PATIENCE),
+        write: Slowest { period: write.period.min(SPARE_PATIENCE), ..write },
+    }
 }
 
-async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+/// The next connection; `None` once the server stops.
+async fn accept(listener: &TcpListener, table: &Table, stop: &CancellationToken) -> Option<TcpStream> {
+    let mut backoff = BACKOFF;
     loop {
         match stop.run_until_cancelled(listener.accept()).await? {
             Ok((stream, _)) => {
@@ -83,8 +101,17 @@ async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpS
                 return Some(stream);
             }
             Err(error) => {
-                tracing::warn!(error = %error, "a connection could not be accepted");
-                tokio::time::sleep(BACKOFF).await;
+                metrics::counter!("daybook_http_accept_failures_total").increment(1);
+                if backoff == BACKOFF {
+                    tracing::warn!(
+                        error = %error,
+                        "a connection could not be accepted and is tried again: where file handles are missing, raise the \
+                         process's limit of open files or set http.connections lower"
+                    );
+                }
+                table.shrink();
+                stop.run_until_cancelled(tokio::time::sleep(backoff)).await?;
+                backoff = (backoff * 2).min(LONGEST_BACKOFF);
             }
         }
     }

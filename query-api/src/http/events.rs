@@ -39,7 +39,7 @@ pub struct EventsBody {
         ("min_position" = Option<u64>, Query, description = "Wait until the log has at least this position")),
     responses(
     (status = 200, description = "A page", body = EventsBody),
-    (status = 400, description = "`malformed-query`, `future-instant`", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "`malformed-query`, `future-instant`, `future-position`", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn page(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {

@@ -173,7 +173,7 @@ struct ListParams {
 #[utoipa::path(get, path = "/v1/orders", tag = "orders", params(ListParams), responses(
     (status = 200, description = "A page", body = Listing<OrderSummaryBody>,
         headers(("daybook-position" = u64, description = "The last position that the page shows"))),
-    (status = 400, description = "`bad-filter`, `malformed-query`", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "`bad-filter`, `malformed-query`, `future-position`", body = Problem, content_type = "application/problem+json"),
     (status = 410, description = "`cursor-expired`", body = Problem, content_type = "application/problem+json"),
     Late,
 ))]
@@ -241,7 +241,7 @@ pub(super) struct AsOf {
         headers(("etag" = String, description = "The version of its stream"),
             ("daybook-position" = u64, description = "The position that it stands for"))),
     (status = 304, description = "It is still at the version that is known"),
-    (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
+    (status = 400, description = "`future-instant`, `future-position`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
     Late,

@@ -2,13 +2,16 @@
 //! passed over.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use domain::time::Timestamp;
 use event_store::record::Position;
+use schemas::http::place::Place;
 
 use super::problem::Failure;
+use super::wanted::Wanted;
 use crate::history::At;
 
 /// The most entries that a page has.
@@ -16,9 +19,9 @@ pub(super) const MOST: usize = 200;
 /// How many it has unless the caller says.
 const USUAL: usize = 50;
 
-/// The query parameters that were not taken yet.
+/// The query parameters that were not taken yet, and the place of the request that they came with.
 #[derive(Debug)]
-pub(super) struct Params(Vec<(String, String)>);
+pub(super) struct Params(Vec<(String, String)>, Option<Arc<Place>>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Failure;
@@ -31,7 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
         if pairs.0.iter().any(|(name, value)| damaged(name) || damaged(value)) {
             return Err(bad());
         }
-        Ok(Self(pairs.0))
+        Ok(Self(pairs.0, parts.extensions.get().cloned()))
     }
 }
 
@@ -86,8 +89,9 @@ impl Params {
     }
 
     /// Takes `min_position`.
-    pub(super) fn min_position(&mut self) -> Result<Option<Position>, Failure> {
-        self.position("min_position")
+    pub(super) fn min_position(&mut self) -> Result<Option<Wanted>, Failure> {
+        let place = self.1.clone();
+        Ok(self.position("min_position")?.map(|position| Wanted { position, place }))
     }
 
     /// Takes `as_of_time`, `as_of_position` and `as_of_version`: at most one of them.

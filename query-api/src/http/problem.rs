@@ -53,6 +53,12 @@ impl Failure {
         Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again: the log has more") }
     }
 
+    /// Too many requests wait already.
+    #[must_use]
+    pub fn crowded() -> Self {
+        Self::new("overloaded", "too many requests wait for a position: ask again, or without min_position").soon()
+    }
+
     fn soon(mut self) -> Self {
         self.retry_after_s = Some(1);
         self
@@ -131,7 +137,7 @@ macro_rules! documented {
 }
 
 documented! {
-    Malformed: 400, "`malformed-query`, `malformed-path`";
+    Malformed: 400, "`malformed-query`, `malformed-path`, `future-position`";
     Absent: 404, "`not-found`";
-    Late: 503, "`not-caught-up`, `projection-building`, `unavailable`";
+    Late: 503, "`not-caught-up`, `projection-building`, `overloaded`, `unavailable`";
 }

@@ -179,7 +179,7 @@ impl From<Movement> for MovementBody {
         ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
     responses(
     (status = 200, description = "A page", body = Listing<StockLevelBody>),
-    (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "`malformed-query`, `future-position`", body = Problem, content_type = "application/problem+json"),
     Late,
 ))]
 pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
@@ -213,7 +213,7 @@ fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
     params(("sku" = String, Path), ("location" = Option<String>, Query, description = "Only there"), AsOf),
     responses(
     (status = 200, description = "Where there is how much. As of a past moment it never changes", body = SkuBody),
-    (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
+    (status = 400, description = "`future-instant`, `future-position`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
     Late,
@@ -293,7 +293,7 @@ pub(super) async fn ledger(
     let location = match location {
         Some(location) => location,
         None => {
-            api.reach("stock_levels", min_position).await?;
+            api.reach("stock_levels", min_position.clone()).await?;
             only_location(stock_levels::by_sku(&reads, tenant, &sku).await?.value)?
         }
     };

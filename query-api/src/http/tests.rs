@@ -16,6 +16,7 @@ use domain::ids::OrderId;
 use domain::order::Order;
 use projections::{Options, Projections};
 use schemas::http::order::OrderBody;
+use schemas::http::place::Places;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -48,6 +49,11 @@ impl Client {
         let api = Api::new(shop.log(), Arc::clone(&projections), Duration::from_millis(200));
         let router = router(api).split_for_parts().0;
         Self { shop, projections, router }
+    }
+
+    fn waits_for(&mut self, longest: Duration) {
+        let api = Api::new(self.shop.log(), Arc::clone(&self.projections), longest);
+        self.router = router(api).split_for_parts().0;
     }
 
     async fn caught_up(&self) {
@@ -274,6 +280,55 @@ async fn a_read_waits_for_the_position_that_it_asks_for_and_says_so_if_it_does_n
     assert_eq!(rebuild.status, 202);
     token.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_position_that_the_log_is_nowhere_near_is_refused_at_once_and_never_waited_for() {
+    let (mut client, id) = sold().await;
+    client.waits_for(Duration::from_secs(3_600));
+    for path in [
+        format!("/v1/orders/{id}"),
+        format!("/v1/orders/{id}/timeline"),
+        format!("/v1/orders/{id}/events"),
+        "/v1/orders".to_owned(),
+        "/v1/stock".to_owned(),
+        "/v1/stock/MUG".to_owned(),
+        "/v1/events".to_owned(),
+    ] {
+        for position in [client.shop.head() + 1_001, 900_000_000, 9_223_372_036_854_775_806] {
+            let answer = client.get(&format!("{path}?min_position={position}")).await;
+            assert_eq!((answer.status, &answer.body["code"]), (400, &json!("future-position")), "{path} {position}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_waits_gives_its_place_back_and_too_many_are_not_waited_for() {
+    let (client, id) = sold().await;
+    let places = Places::new(1, 1);
+    let late = format!("/v1/orders/{id}?min_position={}", client.shop.head() + 1);
+    let asked = |path: String| {
+        let place = places.take().expect("a place");
+        let mut request = Request::get(&path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Caller { tenant: TENANT.parse().unwrap() });
+        request.extensions_mut().insert(place);
+        client.router.clone().oneshot(request)
+    };
+    let first = asked(late.clone());
+    let meanwhile = async {
+        while places.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(places.running(), 0, "who waits keeps its place");
+        let crowded = asked(late.clone()).await.unwrap();
+        assert_eq!(crowded.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(crowded.headers()["retry-after"], "1");
+        let shown = asked(format!("/v1/orders/{id}?min_position=1")).await.unwrap();
+        assert_eq!(shown.status(), StatusCode::OK, "what is shown already needs no wait");
+    };
+    let (first, ()) = tokio::join!(first, meanwhile);
+    assert_eq!(first.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE, "the position did not come");
+    assert_eq!((places.running(), places.waiting()), (0, 0));
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ codes! {
     "idempotency-key-required" 400 "An Idempotency-Key is compulsory here"
     "not-found" 404 "There is no such resource"
     "method-not-allowed" 405 "The resource does not take that method"
+    "body-too-slow" 408 "The body comes too slowly"
     "request-in-progress" 409 "An equal request is still being worked on"
     "version-mismatch" 412 "The resource has changed"
     "body-too-large" 413 "The body is too large"
@@ -108,6 +109,7 @@ codes! {
     // Queries
     "bad-filter" 400 "The list cannot be narrowed or sorted so"
     "future-instant" 400 "That moment has not come yet"
+    "future-position" 400 "The log is nowhere near that position"
     "rebuild-in-progress" 409 "It is being rebuilt already"
     "cursor-expired" 410 "The cursor is of another version of the list"
     "not-caught-up" 503 "The position that was asked for is not shown yet"

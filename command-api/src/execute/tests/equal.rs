@@ -1,7 +1,7 @@
 //! Equal requests: one outcome, for ever.
 
 use super::*;
-use crate::execute::Verdict;
+use crate::execute::{Expected, Verdict};
 
 /// What a caller sees of an answer.
 fn seen(done: &Done) -> (Verdict, u64, Timestamp, Vec<(StreamName, u64)>, Option<Stock>) {
@@ -130,7 +130,7 @@ async fn a_version_that_is_over_is_refused_and_the_refusal_recorded() {
     let house = House::new();
     let executor = house.executor();
     stocked(&executor, "A", 5).await;
-    let knowing = |key, version| Request { if_match: Some((shelf("A"), version)), ..keyed(key) };
+    let knowing = |key, version| Request { if_match: Some((shelf("A"), Expected::Version(version))), ..keyed(key) };
     let wish = || one("A", receive("A", 1));
     let stale = executor.execute(knowing("k1", 1), wish()).await.unwrap();
     let refused = stale.refused().unwrap();

@@ -6,7 +6,7 @@ use domain::ids::OrderId;
 use domain::reservation::{self, Reservation};
 
 use super::*;
-use crate::execute::Verdict;
+use crate::execute::{Expected, Verdict};
 
 fn holding(items: &[(&str, u32)], reservation: Uuid) -> Command {
     let reservation_id = ReservationId(reservation);
@@ -139,7 +139,7 @@ async fn a_plan_that_is_none_is_refused_before_anything_is_read() {
         let answer = executor.execute(fresh(), plan).await;
         assert!(matches!(answer.unwrap_err(), Error::Plan(_)));
     }
-    let elsewhere = Request { if_match: Some((shelf("B"), 1)), ..fresh() };
+    let elsewhere = Request { if_match: Some((shelf("B"), Expected::Version(1))), ..fresh() };
     let answer = executor.execute(elsewhere, one("A", receive("A", 1))).await;
     assert!(matches!(answer.unwrap_err(), Error::Plan(_)));
     assert!(house.log().await.is_empty());

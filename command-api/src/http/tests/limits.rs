@@ -104,23 +104,4 @@ async fn headers_paths_and_parameters_are_checked() {
     let unknown = format!("/v1/orders/{}/holds", uuid(1));
     assert_eq!(server.send(post(&unknown, json!({"reason": "r"}))).await.code(), "not-found");
     assert_eq!(server.executor.store().head().borrow().position, 1);
-
-    let strict = Server::with(Settings { key_required: true, ..settings() });
-    assert_eq!(strict.send(place()).await.code(), "idempotency-key-required");
-    assert_eq!(strict.send(place().key("k")).await.status, StatusCode::CREATED);
-}
-
-#[tokio::test]
-async fn too_many_requests_at_once_are_turned_away() {
-    let server = Server::with(Settings { most_requests: 1, ..settings() });
-    let waiting = server.send(post("/v1/orders", order_of(None)).prefer("wait=1"));
-    let turned_away = async {
-        let mut head = server.executor.store().head();
-        head.wait_for(|head| head.position > 0).await.unwrap();
-        server.send(post("/v1/stock/A/receipts", json!({"qty": 1}))).await
-    };
-    let (told, other) = tokio::join!(waiting, turned_away);
-    assert_eq!(told.status, StatusCode::CREATED);
-    assert_eq!(other.code(), "overloaded");
-    assert_eq!(other.header("retry-after"), Some("1"));
 }

@@ -64,6 +64,43 @@ async fn a_stale_version_is_told_with_what_happened_since() {
 }
 
 #[tokio::test]
+async fn what_does_not_exist_matches_no_version_and_is_not_made() {
+    let server = Server::new();
+    let receipts = "/v1/stock/A/receipts";
+    let holds = format!("/v1/orders/{}/holds", uuid(1));
+    let delivery = format!("/v1/shipments/{}/delivery", uuid(2));
+    let mut order = order_of(None);
+    order["order_id"] = uuid(3).to_string().into();
+    for tag in ["\"v1\"", "\"v0\"", "*"] {
+        for (path, body) in [
+            (receipts, json!({"qty": 1})),
+            ("/v1/orders", order.clone()),
+            (&holds, json!({"reason": "fraud_check"})),
+            (&delivery, json!({})),
+        ] {
+            let told = server.send(post(path, body).key(&format!("{path}{tag}")).if_match(tag)).await;
+            assert_eq!(told.code(), "version-mismatch", "{path} {tag}");
+            assert_eq!(told.json()["actual"], 0, "{path} {tag}");
+        }
+    }
+    assert_eq!(server.send(post(receipts, json!({"qty": 1}))).await.header("etag"), Some("\"v2\""));
+}
+
+#[tokio::test]
+async fn a_version_that_was_never_written_is_said_to_be_so() {
+    let server = Server::new();
+    let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
+    let notes = format!("/v1/orders/{id}/notes");
+    let told = server.send(post(&notes, json!({"text": "n"})).if_match("\"v9\"")).await;
+    assert_eq!(told.code(), "version-mismatch");
+    let problem = told.json();
+    assert_eq!(problem["detail"], "it is at version 1: version 9 was never written");
+    assert_eq!(problem["events_since"], json!([]));
+    // What is malformed is said before what does not match.
+    assert_eq!(server.send(post(&notes, json!({"txt": "n"})).if_match("\"v9\"")).await.code(), "malformed-body");
+}
+
+#[tokio::test]
 async fn an_order_is_held_and_let_go() {
     let server = Server::new();
     let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);

@@ -1,0 +1,75 @@
+//! File handles: how many the process may have, and how many connections that leaves room for. A process without handles cannot even
+//! write its log, so connections are what is bounded by them.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The fewest handles that connections are left, for a process that has hardly any: with fewer, nobody could ask how it is.
+const FEWEST: usize = 4;
+/// What is kept free for what is opened now and then: journals, temporary files of a database, lookups of names.
+const KEPT_FREE: usize = 8;
+
+/// Raises the limit of this process to what the system allows; how many handles it may have then, if that is bounded.
+#[must_use]
+pub fn raise() -> Option<usize> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let bounded = |limit: Option<u64>| limit.and_then(|limit| usize::try_from(limit).ok());
+    if current == maximum {
+        return bounded(current);
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => bounded(maximum),
+        Err(error) => {
+            tracing::warn!(error = %error, limit = ?current, "the limit of open files cannot be raised and stays");
+            bounded(current)
+        }
+    }
+}
+
+/// How many handles this process has open; `None` where the system does not tell.
+fn open() -> Option<usize> {
+    ["/proc/self/fd", "/dev/fd"].iter().find_map(|folder| Some(std::fs::read_dir(folder).ok()?.count()))
+}
+
+/// How many connections there may be of those that are `wanted`, where `others` handles may still be opened beside them.
+#[must_use]
+pub fn connections(wanted: usize, others: usize) -> usize {
+    let Some(limit) = raise() else {
+        return wanted;
+    };
+    let used = open().unwrap_or_default() + others;
+    let allowed = left(limit, used).min(wanted);
+    if allowed < wanted {
+        tracing::warn!(
+            limit,
+            used,
+            wanted,
+            allowed,
+            "fewer connections are taken than http.connections says, since each needs a file handle: raise the limit of open files"
+        );
+    } else {
+        tracing::info!(limit, used, connections = allowed, "file handles are enough");
+    }
+    allowed
+}
+
+fn left(limit: usize, used: usize) -> usize {
+    // A part of a small rest is kept, and not more than is needed of a large one.
+    let rest = limit.saturating_sub(used);
+    rest.saturating_sub(KEPT_FREE.max(rest / 8).min(64)).max(FEWEST)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may")]
+
+    use super::*;
+
+    #[test]
+    fn connections_leave_handles_for_everything_else() {
+        assert_eq!(left(64, 40), 16);
+        assert_eq!(left(64, 60), FEWEST);
+        assert_eq!(left(1_024, 100), 1_024 - 100 - 64);
+        assert!(open().unwrap() > 2);
+        assert!(raise().is_none_or(|limit| connections(usize::MAX, 0) < limit));
+    }
+}
