@@ -9,6 +9,7 @@ mod calls;
 mod done;
 mod error;
 mod fold;
+mod follows;
 mod load;
 mod meter;
 mod plan;

@@ -12,7 +12,7 @@ use domain::order::{Event, Order};
 use domain::payment;
 use domain::stream::{self, StreamName};
 use event_store::record::{Record, StreamId, Version};
-use event_store::{Direction, Error as StoreError, EventStore, Filter};
+use event_store::{Class, Direction, Error as StoreError, EventStore, Filter};
 use schemas::StoredEvent;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,6 +25,8 @@ const PAGE: usize = 1_000;
 
 /// When who waits looks again without being woken: the follower polls sooner, so this helps only where that has stopped.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The first wait after a read that failed; doubled each time.
+const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 
 /// The events after which it is worth looking again. The others are on the way to one of these.
 const TELLING: [&str; 7] = [
@@ -99,7 +101,8 @@ pub struct Verdicts {
     waiting: Orders,
 }
 
-/// Wakes who waits.
+/// Wakes who waits. Clones share everything: one of them is run at a time.
+#[derive(Clone)]
 pub struct Follower {
     store: Arc<dyn EventStore>,
     waiting: Orders,
@@ -209,18 +212,24 @@ impl Verdicts {
     ) -> Result<Option<Verdict>, Error> {
         let until = Instant::now() + patience;
         let mut refund = None;
-        if self.fell(tenant, &from.order, awaited, &mut refund).await? {
-            return Ok(Some(from));
-        }
         let stream = stream_id(tenant, name);
         let mut watching = self.watch(stream.clone());
         let mut here = from;
+        let mut pause = LOOK_AGAIN_SOON;
         loop {
-            let (next, fell) = self.follow(tenant, &stream, here, awaited, &mut refund).await?;
-            if fell {
-                return Ok(Some(next));
+            match self.follow(tenant, &stream, here.clone(), awaited, &mut refund).await {
+                Ok((next, true)) => return Ok(Some(next)),
+                Ok((next, false)) => here = next,
+                // What cannot be read now is looked at again: who waits has an answer already, and wants a better one.
+                Err(error) if error.class() == Class::NotNow && Instant::now() + pause < until => {
+                    tracing::debug!(%error, "an order that is waited for cannot be read now");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LOOK_AGAIN);
+                    continue;
+                }
+                Err(error) if error.class() == Class::NotNow => return Ok(None),
+                Err(error) => return Err(error),
             }
-            here = next;
             let again = until.min(Instant::now() + LOOK_AGAIN);
             // A closed channel cannot be: this place keeps it open. A missed wake-up is made good by looking again.
             let woken = timeout_at(again, watching.seen.changed()).await;
@@ -248,6 +257,9 @@ impl Verdicts {
         awaited: Awaited,
         refund: &mut Option<Version>,
     ) -> Result<(Verdict, bool), Error> {
+        if self.fell(tenant, &here.order, awaited, refund).await? {
+            return Ok((here, true));
+        }
         loop {
             let records = self.store.read_stream(stream, here.version + 1, Direction::Forwards, PAGE).await?;
             for (i, record) in records.iter().enumerate() {

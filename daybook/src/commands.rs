@@ -114,8 +114,11 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let running = roles::start(config, "serve").await?;
     running.serve().await?;
     tracing::info!(http.url = %running.url(), "serving");
-    running.until(stop).await?;
-    running.stop().await?;
+    // However it ends, it ends in order.
+    let ended = running.until(stop).await;
+    let stopped = running.stop().await;
+    ended?;
+    stopped?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -134,12 +137,15 @@ async fn demonstrate(mut config: Config, asked: Demo, output: Output) -> anyhow:
         }
     };
     output.print(&summary, demo::Summary::text);
+    let mut ended = Ok(());
     if !asked.no_serve && !stop.is_cancelled() {
         running.serve().await?;
         output.say(&demo::invitation(&running.url()));
-        running.until(stop).await?;
+        ended = running.until(stop).await;
     }
-    running.stop().await?;
+    let stopped = running.stop().await;
+    ended?;
+    stopped?;
     Ok(if summary.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 

@@ -4,6 +4,7 @@
 mod broker;
 mod http;
 pub(crate) mod log;
+mod parts;
 mod process;
 mod read;
 mod services;
@@ -20,6 +21,7 @@ use domain::stream;
 use event_store::EventStore;
 use event_store::record::Position;
 use event_store::sqlite::Options;
+use event_store::supervision::{Ended, Supervisor};
 use projections::{Projections, Reads};
 use schemas::{Actor, Metadata};
 use tokio::task::JoinHandle;
@@ -39,6 +41,9 @@ pub(crate) use read::database as read_models;
 
 /// How long a part may take to stop. What is cut off then is found again at the next start: a stop is never more than a kill.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a write that failed is told. A writer that is asked for more finds out within this whether it still cannot write; one that
+/// nobody asks would otherwise never be ready again.
+const TROUBLED: Duration = Duration::from_secs(15);
 /// How long read models may take to show a position that somebody waits for.
 const CATCH_UP: Duration = Duration::from_secs(600);
 
@@ -67,6 +72,7 @@ pub struct Running {
     following: Stage,
     publishing: Stage,
     upkeep: Stage,
+    supervisor: Supervisor,
     server: Mutex<Option<http::Server>>,
 }
 
@@ -115,16 +121,19 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
     let owner = owner(role, &store);
     let log = store.events();
     let health = Arc::new(Health::default());
+    let supervisor = Supervisor::default();
+    parts::show(&supervisor, &health);
     let upkeep = Stage::new("upkeep");
-    upkeep.spawn(telemetry::upkeep(metrics, upkeep.token.clone()));
+    let stop = upkeep.token.clone();
+    upkeep.keep(&supervisor, "upkeep", move |_| ends(telemetry::upkeep(metrics.clone(), stop.clone())));
     watch_store(&store, &health);
 
     let publishing = Stage::new("the broker");
-    let broker = broker::connect(&config, &owner, &log, &publishing).await?;
+    let broker = broker::connect(&config, &owner, &log, &publishing, &supervisor).await?;
     if let Some(broker) = &broker {
         broker::watch(broker, &health);
         if roles.has(Role::Relay) {
-            broker::relay(broker, &config, &owner, &log, &publishing, &health);
+            broker::relay(broker, &config, &owner, &log, &publishing, &supervisor, &health);
         }
     }
     let feeds = broker::feeds(broker.as_ref(), &log);
@@ -132,7 +141,7 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
     let commands = TaskTracker::new();
     let executor = write::executor(&config, Arc::clone(&log), commands.clone());
     let following = Stage::new("read models");
-    let verdicts = write::verdicts(Arc::clone(&log), roles.has(Role::CommandApi), &following);
+    let verdicts = write::verdicts(Arc::clone(&log), roles.has(Role::CommandApi), &following, &supervisor);
     // The one process of a file does all of everything; of a database it does the share that falls to it.
     let whole = !store.is_shared();
     let posts = roles.has(Role::Projections);
@@ -142,7 +151,7 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
         read::shared(&config, &owner, &log, &feeds, posts).await?
     };
     let asked = posts || roles.has(Role::QueryApi);
-    read::follow(&models, asked, &following, &health);
+    read::follow(&models, asked, &following, &supervisor, &health);
     let processes = Stage::new("sagas and payments");
     let parts = process::Parts {
         config: &config,
@@ -152,6 +161,7 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
         queue: broker.as_ref().map(|broker| &broker.queue),
         executor: &executor,
         stage: &processes,
+        supervisor: &supervisor,
         health: &health,
     };
     if roles.has(Role::Sagas) {
@@ -183,7 +193,14 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
         following,
         publishing,
         upkeep,
+        supervisor,
     })
+}
+
+/// A part that has nothing to say at its end.
+async fn ends(part: impl Future<Output = ()>) -> Result<(), Ended> {
+    part.await;
+    Ok(())
 }
 
 /// What a process does: what its configuration says, but for a command that only adds to a log that others serve.
@@ -204,11 +221,13 @@ fn owner(role: &str, store: &Log) -> String {
 }
 
 fn watch_store(store: &Log, health: &Arc<Health>) {
-    let failed = store.failed();
+    let (failed, trouble) = (store.failed(), store.trouble());
     let head = store.events().head();
     let files = store.clone();
     health.add(move || {
-        let reason = failed.borrow().clone();
+        let recent = trouble.borrow().clone().filter(|trouble| trouble.at.elapsed() < TROUBLED);
+        let cannot = || recent.map(|trouble| format!("cannot be written now: {}", trouble.why));
+        let reason = failed.borrow().clone().or_else(cannot);
         let condition = files.condition().unwrap_or_default();
         // A writer that waits does no work; with the rest it goes on, and says what is wrong.
         let ready = reason.is_none() && !condition.waiting;
@@ -237,9 +256,19 @@ impl Running {
     /// Waits until no saga is on its way any more; those that are parked wait for a person and are left alone.
     ///
     /// # Errors
-    /// If that takes longer than `limit`.
+    /// If that takes longer than `limit`, or a part of the process is given up, so that nothing would come of waiting.
     pub async fn settle(&self, limit: Duration) -> anyhow::Result<()> {
-        process::settle(&*self.log, self.store.is_shared(), limit).await
+        tokio::select! {
+            settled = process::settle(&*self.log, self.store.is_shared(), limit) => settled,
+            why = self.gives_up() => bail!("{why}"),
+        }
+    }
+
+    /// Comes back with the reason once a part of this process is given up.
+    async fn gives_up(&self) -> String {
+        let mut given_up = self.supervisor.given_up();
+        let why = given_up.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "nobody keeps the parts of the process running".into())
     }
 
     /// Takes stock in, for a measurement.
@@ -289,11 +318,13 @@ impl Running {
     /// Comes back when the process is told to stop.
     ///
     /// # Errors
-    /// If the store has stopped by itself: what it last wrote is unknown then, and only a new process can tell.
+    /// If the store has stopped by itself: what it last wrote is unknown then, and only a new process can tell. And if a part failed
+    /// again and again. Either way the process should be stopped in order, and started again.
     pub async fn until(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut failed = self.store.failed();
         tokio::select! {
             () = stop.cancelled() => Ok(()),
+            why = self.gives_up() => bail!("{why}"),
             reason = failed.wait_for(Option::is_some) => {
                 let reason = reason.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "it is closed".into());
                 bail!("the store has stopped: {reason}")

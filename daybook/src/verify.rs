@@ -1,6 +1,7 @@
 //! Proving a store: the chain, positions and versions, that every event can be read, the laws after every event, and every read model
 //! against a fresh fold. It only reads, so it works beside a running server. It must never mend anything.
 
+mod begun;
 mod laws;
 
 use std::path::Path;

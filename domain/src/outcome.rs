@@ -42,7 +42,7 @@ pub struct Settled {
     /// What came of it.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// The streams that it was decided on.
+    /// The streams that it was decided on, in order of category; the first five hundred of them.
     pub rests_on: Vec<RestsOn>,
 }
 

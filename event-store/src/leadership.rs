@@ -15,6 +15,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::consumer::{ConsumerKey, Lease};
 use crate::record::Micros;
 use crate::store::{Error, EventStore};
+use crate::supervision::Pulse;
 
 /// The longest that a process which stands by waits before it looks again, so that a lease that was given back is taken soon.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,6 +27,7 @@ pub struct Leadership {
     owner: String,
     lease: Duration,
     active: watch::Sender<Option<Term>>,
+    pulse: Pulse,
 }
 
 /// One holding of a lease, from when it was taken to when it ended. The same for all its clones.
@@ -69,7 +71,14 @@ impl Leadership {
     /// is taken for gone. Nothing happens before [`Leadership::run`].
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, key: ConsumerKey, owner: &str, lease: Duration) -> Self {
-        Self { store, key, owner: owner.to_owned(), lease, active: watch::Sender::new(None) }
+        Self { store, key, owner: owner.to_owned(), lease, active: watch::Sender::new(None), pulse: Pulse::default() }
+    }
+
+    /// Says on `pulse` while the lease cannot be had because the store cannot be asked for it.
+    #[must_use]
+    pub fn told_on(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
     }
 
     /// The term of this process while it is the active one.
@@ -85,6 +94,7 @@ impl Leadership {
     /// If the store does not serve any more.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
         let mut term: Option<Term> = None;
+        let mut waits = false;
         let ended = loop {
             let asked = Instant::now();
             let turn = tokio::select! {
@@ -92,7 +102,17 @@ impl Leadership {
                 () = cancel.cancelled() => break Ok(()),
                 turn = self.turn(term.as_ref()) => turn,
             };
+            if waits && !matches!(turn, Ok(Turn::Unasked(_)) | Err(_)) {
+                waits = false;
+                self.pulse.goes_on();
+            }
             let renewed = match turn {
+                Ok(Turn::Unasked(why)) => {
+                    waits = true;
+                    self.pulse.waits(&format!("the lease cannot be asked for: {why}"));
+                    self.change(&mut term, None);
+                    true
+                }
                 Ok(Turn::Kept { renewed }) => renewed,
                 Ok(Turn::Began(new)) => {
                     tracing::info!(name = %self.key.name, partition = self.key.partition, epoch = new.epoch(), "this process is the active one");
@@ -161,7 +181,7 @@ impl Leadership {
                 _ => Turn::Began(Term::new(&self.store, row.lease, asked, self.lease)),
             },
             Ok(Ok(None)) => Turn::Not,
-            Ok(Err(error @ (Error::Closed | Error::Damaged { .. }))) => return Err(error),
+            Ok(Err(error @ Error::Closed)) => return Err(error),
             failed => {
                 let error = match failed {
                     Ok(Err(error)) => error.to_string(),
@@ -175,7 +195,7 @@ impl Leadership {
                     }
                     None => {
                         tracing::debug!(%name, partition, error, "a lease cannot be asked for now");
-                        Turn::Not
+                        Turn::Unasked(error)
                     }
                 }
             }
@@ -198,6 +218,7 @@ enum Turn {
     Kept { renewed: bool },
     Began(Term),
     Not,
+    Unasked(String),
 }
 
 impl Term {

@@ -12,15 +12,17 @@ pub mod leadership;
 mod limits;
 pub mod members;
 pub mod partition;
+pub mod patience;
 pub mod postgres;
 pub mod record;
 pub mod snapshot;
 mod sorted;
 pub mod sqlite;
 mod store;
+pub mod supervision;
 pub mod verify;
 mod waiting;
 
 pub use feed::{Feed, StoreTail};
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
-pub use store::{Class, Direction, Error, EventStore, Filter, Head, Page};
+pub use store::{Class, Direction, Error, EventStore, Filter, Head, Page, Trouble};

@@ -44,6 +44,21 @@ pub enum Error {
     LeaseLost,
 }
 
+/// Why a writer could not write, and when it last found that out. It is taken back by the next group that is committed.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// Why.
+    pub why: String,
+    /// When it last tried.
+    pub at: std::time::Instant,
+}
+
+impl Trouble {
+    pub(crate) fn now(why: &str) -> Option<Self> {
+        Some(Self { why: why.to_owned(), at: std::time::Instant::now() })
+    }
+}
+
 /// What an error says of trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {

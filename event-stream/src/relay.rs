@@ -88,7 +88,8 @@ pub struct Status {
     pub generations_begun: u64,
 }
 
-/// A relay; [`Relay::run`] does the work.
+/// A relay; [`Relay::run`] does the work. Clones share their status: one of them is run at a time.
+#[derive(Clone)]
 pub struct Relay {
     store: Arc<dyn EventStore>,
     connection: Connection,

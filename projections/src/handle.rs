@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use event_store::record::Position;
+use event_store::supervision::{Ended, Supervisor};
 use event_store::{EventStore, Filter, StoreTail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -28,6 +29,8 @@ use crate::store::{Error, ReadStore, Slot};
 use crate::value::Spec;
 use crate::worker::{Parts, Progress, Worker};
 
+/// What its parts are called where they are kept.
+const NAME: &str = "projections";
 /// Models further apart than this are posted by workers of their own, so that none waits for one that has far to go.
 const FAR: Position = 10_000;
 /// How many rebuilds may be asked for and wait; there are fewer models than this.
@@ -205,6 +208,11 @@ impl Projections {
 
     /// Posts what this process has to post, and rebuilds the models that are asked for, until told to stop. Runs once.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
+        self.run_kept_by(Supervisor::default(), token).await;
+    }
+
+    /// The same, with workers that `supervisor` keeps running.
+    pub async fn run_kept_by(self: Arc<Self>, supervisor: Supervisor, token: CancellationToken) {
         let Some(mut asked) = self.requests.1.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
@@ -212,21 +220,20 @@ impl Projections {
         match &self.way {
             Way::Whole(workers) => {
                 let workers = std::mem::take(&mut *workers.lock().unwrap_or_else(PoisonError::into_inner));
-                for worker in workers {
-                    let token = token.clone();
-                    tasks.spawn(async move {
-                        if let Err(error) = worker.run(token).await {
-                            tracing::error!(error = %error, "a worker of the read models ended");
-                        }
-                    });
+                for (number, worker) in workers.into_iter().enumerate() {
+                    tasks.spawn(keep_worker(supervisor.clone(), number, worker, token.clone()));
                 }
             }
             Way::Shared(shared, positions) => {
-                tasks.spawn(Arc::clone(shared).run(token.clone()));
-                tasks.spawn(watch(Arc::clone(positions), token.clone()));
+                let (shared, keeper, stop) = (Arc::clone(shared), supervisor.clone(), token.clone());
+                tasks.spawn(async move {
+                    let part = |_| Arc::clone(&shared).run(stop.clone());
+                    keeper.keep(NAME, &stop, part).await;
+                });
+                tasks.spawn(keep_watch(supervisor, Arc::clone(positions), token.clone()));
             }
             Way::Reading(positions) => {
-                tasks.spawn(watch(Arc::clone(positions), token.clone()));
+                tasks.spawn(keep_watch(supervisor, Arc::clone(positions), token.clone()));
             }
         }
         loop {
@@ -345,4 +352,42 @@ fn parts(
     statuses: BTreeMap<&'static str, Status>,
 ) -> Parts {
     Parts { log, rows, board: Board::new(statuses), owner: Uuid::now_v7(), batch: batch.max(1) }
+}
+
+/// Keeps a worker posting. One that failed begins again where its checkpoints are.
+async fn keep_worker(supervisor: Supervisor, number: usize, worker: Worker, token: CancellationToken) {
+    let worker = Arc::new(tokio::sync::Mutex::new(worker));
+    let mut again = false;
+    let part = |_| {
+        let (worker, token) = (Arc::clone(&worker), token.clone());
+        let begin_again = std::mem::replace(&mut again, true);
+        async move {
+            let mut worker = worker.lock().await;
+            if begin_again {
+                worker.begin_again().await.map_err(ended)?;
+            }
+            worker.run(token).await.map_err(ended)
+        }
+    };
+    supervisor.keep(&format!("{NAME}/{number}"), &token, part).await;
+}
+
+async fn keep_watch(supervisor: Supervisor, positions: Arc<Positions>, token: CancellationToken) {
+    let part = |_| {
+        let watching = watch(Arc::clone(&positions), token.clone());
+        async move {
+            watching.await;
+            Ok(())
+        }
+    };
+    supervisor.keep("positions", &token, part).await;
+}
+
+/// Why posting ended: what the log or the rows cannot do now is no failure.
+pub(crate) fn ended(error: Error) -> Ended {
+    match error {
+        Error::Log(error) => error.into(),
+        Error::Read(_) | Error::Write(_) | Error::Closed => Ended::NotNow(error.to_string()),
+        other => Ended::Failed(other.to_string()),
+    }
 }

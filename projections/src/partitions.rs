@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use event_store::Feed;
 use event_store::consumer::{ConsumerKey, Lease};
 use event_store::members::Membership;
 use event_store::partition::{Door, STREAMS};
 use event_store::record::Micros;
+use event_store::{Feed, supervision};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,10 @@ impl Partitions {
     }
 
     /// Runs its share of the work, as it is dealt out, until told to stop.
-    pub(crate) async fn run(self: Arc<Self>, token: CancellationToken) {
+    ///
+    /// # Errors
+    /// If its place among the processes is not kept any more.
+    pub(crate) async fn run(self: Arc<Self>, token: CancellationToken) -> Result<(), supervision::Ended> {
         let shares = if self.models_of(ORDERED).is_empty() { STREAMS } else { STREAMS + 1 };
         let membership = Membership::new(Arc::clone(&self.parts.log), NAME, &self.owner, self.lease, shares);
         let mut dealt = membership.share();
@@ -106,13 +109,15 @@ impl Partitions {
             tokio::select! {
                 () = token.cancelled() => {}
                 changed = dealt.changed() => if changed.is_err() {
-                    token.cancelled().await;
+                    break;
                 },
             }
         }
         end(tasks.into_values().collect()).await;
-        if let Err(error) = keeping.await {
-            tracing::error!(error = %error, "the place among the processes was not kept well");
+        match keeping.await {
+            Ok(()) if token.is_cancelled() => Ok(()),
+            Ok(()) => Err(supervision::Ended::Failed("its place among the processes is lost".into())),
+            Err(error) => Err(supervision::Ended::Failed(error.to_string())),
         }
     }
 
@@ -172,13 +177,14 @@ impl Partitions {
             members.iter().map(|member| (member.model.spec().name, (member.partition, member.epoch))).collect();
         let door = if share == ORDERED { Door::All } else { Door::Streams(share) };
         let worker = Worker::new(self.parts.clone(), Slot::Live, members, None);
-        let worker = worker.fed((self.feeds)(door));
+        let mut worker = worker.fed((self.feeds)(door));
         tracing::info!(share, epoch = lease.epoch, "running a share of the read models");
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();
         // A task of its own: while the lease is renewed it would else not go on, and might sit on the connection that the renewal waits
         // for.
-        let mut posting = AbortOnDropHandle::new(tokio::spawn(worker.run(stop.clone())));
+        let until = stop.clone();
+        let mut posting = AbortOnDropHandle::new(tokio::spawn(async move { worker.run(until).await }));
         let ended = loop {
             tokio::select! {
                 posted = &mut posting => return match whole(posted) {

@@ -69,7 +69,7 @@ impl Worker {
     }
 
     /// Posts until told to stop. A worker that is fed ends as well when another one holds a checkpoint of its: the error says so.
-    pub(crate) async fn run(mut self, token: CancellationToken) -> Result<(), Error> {
+    pub(crate) async fn run(&mut self, token: CancellationToken) -> Result<(), Error> {
         let mut head = self.parts.log.head();
         let mut takeovers = self.parts.board.takeovers();
         let mut pause = BACKOFF.0;
@@ -280,6 +280,20 @@ impl Worker {
     }
 
     /// Looks at all checkpoints again, after a take-over.
+    /// Begins again where the checkpoints are, with nothing kept of what was folded: after a panic nobody knows how far that had come.
+    pub(crate) async fn begin_again(&mut self) -> Result<(), Error> {
+        (self.engine, self.engine_at) = (Engine::new(), (0, Vec::new()));
+        for member in &mut self.members {
+            if let Some(checkpoint) = checkpoint(&*self.parts.rows, member.model.spec().name, self.slot).await?
+                && checkpoint.owner == self.parts.owner
+            {
+                member.position = checkpoint.position;
+                member.epoch = checkpoint.epoch;
+            }
+        }
+        Ok(())
+    }
+
     async fn reload(&mut self) -> Result<(), Error> {
         for at in 0..self.members.len() {
             let name = self.members[at].model.spec().name;

@@ -23,3 +23,10 @@ pub enum Stopped {
     #[error("the store does not serve any more")]
     Store(#[from] event_store::Error),
 }
+
+impl From<Stopped> for event_store::supervision::Ended {
+    fn from(stopped: Stopped) -> Self {
+        let Stopped::Store(error) = stopped;
+        error.into()
+    }
+}

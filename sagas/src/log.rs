@@ -58,6 +58,11 @@ pub(crate) fn correlation(record: &Record) -> Uuid {
     schemas::metadata::correlation(&stream.category, &stream.id, &record.metadata)
 }
 
+/// The event that a record was written because of; nil if it does not say.
+pub(crate) fn causation(record: &Record) -> Uuid {
+    schemas::Metadata::decode(&record.metadata).ok().and_then(|metadata| metadata.causation).unwrap_or_default()
+}
+
 /// The durable end of the log as the store itself has it now; the watch on it may lag behind in another process.
 pub(crate) async fn durable_head(store: &dyn EventStore) -> Result<Position, Error> {
     let known = store.head().borrow().position;

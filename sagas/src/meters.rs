@@ -93,10 +93,6 @@ pub(crate) fn stepped_back() {
     counter!("daybook_sagas_leases_lost_total").increment(1);
 }
 
-pub(crate) fn restarted() {
-    counter!("daybook_sagas_restarts_total").increment(1);
-}
-
 pub(crate) fn ended(kind: &str, outcome: &str, took: Duration) {
     let labels = [("kind", kind.to_owned()), ("outcome", outcome.to_owned())];
     counter!("daybook_sagas_ended_total", &labels).increment(1);
@@ -110,6 +106,14 @@ pub(crate) fn parked(kind: &str, reason: &str) {
 
 pub(crate) fn left_alone(why: &'static str) {
     counter!("daybook_sagas_left_alone_total", "why" => why).increment(1);
+}
+
+pub(crate) fn start_conflict(kind: &str) {
+    counter!("daybook_sagas_start_conflicts_total", "kind" => kind.to_owned()).increment(1);
+}
+
+pub(crate) fn unsaved() {
+    counter!("daybook_sagas_checkpoints_unsaved_total").increment(1);
 }
 
 pub(crate) fn panicked() {

@@ -12,6 +12,8 @@ use domain::stream;
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
 use event_store::leadership::{Leadership, Term, next_term};
+use event_store::patience::PatientFeed;
+use event_store::supervision::Pulse;
 use event_store::{Error, EventStore, Feed, Filter};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,10 +26,6 @@ use crate::gateway::PaymentGateway;
 
 /// The name of the workers' consumer row.
 pub const NAME: &str = "payments";
-/// The first wait before the work is taken up again that the store failed; doubled each time.
-const AGAIN_FIRST: Duration = Duration::from_millis(100);
-/// The longest one.
-const AGAIN_CAP: Duration = Duration::from_secs(10);
 
 /// How the worker runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
@@ -86,6 +84,7 @@ struct Setting {
     dispatch: Arc<dyn Dispatch>,
     tracker: TaskTracker,
     options: Options,
+    pulse: Pulse,
 }
 
 /// What the worker reads of the log.
@@ -104,59 +103,54 @@ impl PaymentWorker {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self { feed, setting: Setting { store, gateway, dispatch, tracker, options } }
+        Self { feed, setting: Setting { store, gateway, dispatch, tracker, options, pulse: Pulse::default() } }
     }
 
-    /// Runs until it is told to stop. Waits while another worker holds the lease, and begins anew if it loses it or if the store
-    /// fails for a while.
+    /// Says on `pulse` what it waits for.
+    #[must_use]
+    pub fn told_on(mut self, pulse: Pulse) -> Self {
+        self.setting.pulse = pulse;
+        self
+    }
+
+    /// Runs until it is told to stop. Waits while another worker holds the lease, and begins again if it loses it. What the store cannot
+    /// do now is waited for, however long that takes.
     ///
     /// # Errors
-    /// If the store does not serve any more.
-    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Stopped> {
+    /// If the store is closed; everything is in the log, so it may be run again.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Stopped> {
         let key = ConsumerKey { name: NAME.into(), partition: 0 };
         let Options { owner, lease, .. } = &self.setting.options;
         let leadership = Leadership::new(self.setting.store.clone(), key, owner, *lease);
+        let leadership = leadership.told_on(self.setting.pulse.clone());
         let active = leadership.active();
         leadership.during(self.work(active, &cancel)).await
     }
 
-    async fn work(
-        &mut self,
-        mut active: watch::Receiver<Option<Term>>,
-        cancel: &CancellationToken,
-    ) -> Result<(), Stopped> {
-        let mut wait = AGAIN_FIRST;
+    async fn work(self, mut active: watch::Receiver<Option<Term>>, cancel: &CancellationToken) -> Result<(), Stopped> {
+        let mut feed = PatientFeed::new(self.feed, self.setting.pulse.clone());
         while let Some(term) = next_term(&mut active, cancel).await? {
+            self.setting.pulse.goes_on();
             let ours = cancel.child_token();
             let _ends = ours.clone().drop_guard();
             let ended = match Session::open(&self.setting, term.clone(), ours.clone()).await {
-                Ok(mut session) => session.run(self.feed.as_mut(), &ours, &mut wait).await,
+                Ok(mut session) => session.run(&mut feed, &ours).await,
                 Err(error) => Err(error.into()),
             };
             ours.cancel();
-            let pause = match ended {
-                Ok(()) => continue,
+            match ended {
+                Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {
-                    tracing::warn!("another payment worker holds the lease now");
+                    tracing::warn!("the lease on payments is lost");
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         () = term.ended() => {}
                     }
-                    continue;
                 }
-                Err(stopped @ Stopped::Store(Error::Closed | Error::Damaged { .. })) => {
-                    return Err(stopped);
+                Err(stopped) if cancel.is_cancelled() => {
+                    tracing::warn!(error = %stopped, "payments stopped without a last checkpoint");
                 }
-                Err(Stopped::Store(error)) => {
-                    tracing::error!(%error, wait = ?wait, "payments are taken up again after a pause");
-                    let pause = wait;
-                    wait = (wait * 2).min(AGAIN_CAP);
-                    pause
-                }
-            };
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
+                Err(stopped) => return Err(stopped),
             }
         }
         Ok(())

@@ -1,29 +1,21 @@
 //! The partitions of long processes that this process runs: those that are dealt to it among all that share the work, each with a
-//! runner of its own. What stops one runner never stops another: it is run again after a pause, for the log has everything.
+//! runner of its own. What stops one runner never stops another: it is run again after a pause (`event_store::supervision`), for the log
+//! has everything.
 
 use std::collections::{BTreeSet, HashMap};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use event_store::members::Membership;
 use event_store::partition::{CORRELATIONS, Door};
+use event_store::supervision::{Ended, Supervisor};
 use event_store::{EventStore, Feed};
-use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dispatch::Dispatch;
-use crate::meters::{self, Board};
+use crate::meters::Board;
 use crate::runner::{NAME, Options, Runner};
-
-/// The first wait before a runner that failed is run again; doubled each time.
-const AGAIN_FIRST: Duration = Duration::from_millis(100);
-/// The longest one.
-const AGAIN_CAP: Duration = Duration::from_secs(10);
-/// A runner that ran for so long has recovered.
-const RECOVERED: Duration = Duration::from_secs(60);
 
 /// Makes a feed of what comes through a door.
 pub type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
@@ -31,6 +23,7 @@ pub type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
 /// Runs the share of long processes that falls to this process.
 pub struct Pool {
     partitions: Arc<Partitions>,
+    supervisor: Supervisor,
 }
 
 /// What each partition's runner is made of.
@@ -53,13 +46,25 @@ impl Pool {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self { partitions: Arc::new(Partitions { store, feeds, dispatch, tracker, options, board: Arc::default() }) }
+        let partitions = Partitions { store, feeds, dispatch, tracker, options, board: Arc::default() };
+        Self { partitions: Arc::new(partitions), supervisor: Supervisor::default() }
+    }
+
+    /// Keeps its partitions running by `supervisor`.
+    #[must_use]
+    pub fn kept_by(mut self, supervisor: Supervisor) -> Self {
+        self.supervisor = supervisor;
+        self
     }
 
     /// Runs until it is told to stop. Then its place goes to the others, and every runner saves where it is and gives its lease
     /// back. If this is dropped instead, its leases end by themselves.
-    pub async fn run(self, cancel: CancellationToken) {
+    ///
+    /// # Errors
+    /// If its place among the processes is not kept any more.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Ended> {
         let Options { owner, lease, .. } = &self.partitions.options;
+        let told = cancel.clone();
         let cancel = cancel.child_token();
         let _ends = cancel.clone().drop_guard();
         let store = self.partitions.store.clone();
@@ -67,7 +72,8 @@ impl Pool {
         let mut share = membership.share();
         let mut running: HashMap<u32, CancellationToken> = HashMap::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(membership.run(cancel.clone()).map(|()| None));
+        let mut place = JoinSet::new();
+        place.spawn(membership.run(cancel.clone()));
         while !cancel.is_cancelled() {
             let wanted = share.borrow_and_update().clone();
             self.deal(&wanted, &mut running, &mut tasks, &cancel);
@@ -76,9 +82,10 @@ impl Pool {
                 changed = share.changed() => if changed.is_err() {
                     break;
                 },
+                Some(_) = place.join_next() => break,
                 Some(ended) = tasks.join_next() => {
-                    // A partition that is dealt to this process again while its runner stops is begun anew once it has.
-                    if let Ok(Some(partition)) = ended {
+                    // A partition that is dealt to this process again while its runner stops is begun again once it has.
+                    if let Ok(partition) = ended {
                         running.remove(&partition);
                     }
                 }
@@ -86,6 +93,8 @@ impl Pool {
         }
         cancel.cancel();
         while tasks.join_next().await.is_some() {}
+        while place.join_next().await.is_some() {}
+        if told.is_cancelled() { Ok(()) } else { Err(Ended::Failed("its place among the processes is lost".into())) }
     }
 
     /// Stops what is not wanted any more, and starts what is and does not run.
@@ -93,7 +102,7 @@ impl Pool {
         &self,
         wanted: &BTreeSet<u32>,
         running: &mut HashMap<u32, CancellationToken>,
-        tasks: &mut JoinSet<Option<u32>>,
+        tasks: &mut JoinSet<u32>,
         cancel: &CancellationToken,
     ) {
         for (partition, stop) in running.iter() {
@@ -105,7 +114,7 @@ impl Pool {
             if !running.contains_key(partition) {
                 let stop = cancel.child_token();
                 running.insert(*partition, stop.clone());
-                tasks.spawn(self.partitions.clone().keep(*partition, stop));
+                tasks.spawn(self.partitions.clone().keep(self.supervisor.clone(), *partition, stop));
             }
         }
     }
@@ -113,35 +122,18 @@ impl Pool {
 
 impl Partitions {
     /// Runs a partition until told to stop, whatever happens to its runner.
-    async fn keep(self: Arc<Self>, partition: u32, stop: CancellationToken) -> Option<u32> {
-        let mut wait = AGAIN_FIRST;
-        while !stop.is_cancelled() {
-            let began = Instant::now();
-            let run = self.runner(partition).run(stop.clone());
-            let why = match AssertUnwindSafe(run).catch_unwind().await {
-                Ok(Ok(())) => continue,
-                Ok(Err(stopped)) => match std::error::Error::source(&stopped) {
-                    Some(source) => format!("{stopped}: {source}"),
-                    None => stopped.to_string(),
-                },
-                Err(_) => "it panicked".to_owned(),
-            };
-            self.board.forget(Some(partition));
-            if stop.is_cancelled() {
-                break;
+    async fn keep(self: Arc<Self>, supervisor: Supervisor, partition: u32, stop: CancellationToken) -> u32 {
+        let part = |pulse| {
+            let (this, stop) = (Arc::clone(&self), stop.clone());
+            async move {
+                let ended = this.runner(partition).told_on(pulse).run(stop).await;
+                this.board.forget(Some(partition));
+                ended.map_err(Ended::from)
             }
-            if began.elapsed() >= RECOVERED {
-                wait = AGAIN_FIRST;
-            }
-            meters::restarted();
-            tracing::error!(partition, error = why, wait = ?wait, "a partition's long processes are taken up again after a pause");
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-            wait = (wait * 2).min(AGAIN_CAP);
-        }
-        Some(partition)
+        };
+        supervisor.keep(&format!("{NAME}/{partition}"), &stop, part).await;
+        self.board.forget(Some(partition));
+        partition
     }
 
     fn runner(&self, partition: u32) -> Runner {

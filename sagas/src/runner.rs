@@ -3,6 +3,7 @@
 //! decides anything itself, and one saga that cannot be read or run never stops another.
 
 mod append;
+mod by_hand;
 mod encode;
 mod index;
 mod load;
@@ -19,6 +20,8 @@ use std::time::Duration;
 use domain::time::Timestamp;
 use event_store::consumer::ConsumerKey;
 use event_store::leadership::{Leadership, Term, next_term};
+use event_store::patience::PatientFeed;
+use event_store::supervision::Pulse;
 use event_store::{Error, EventStore, Feed};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,8 @@ use self::session::Session;
 use crate::dispatch::Dispatch;
 use crate::meters::Board;
 use crate::{Stopped, meters};
+
+pub use by_hand::START_CONFLICT;
 
 /// The name of the runners' consumer rows.
 pub const NAME: &str = "sagas";
@@ -98,6 +103,7 @@ struct Setting {
     tracker: TaskTracker,
     options: Options,
     board: Arc<Board>,
+    pulse: Pulse,
 }
 
 impl Runner {
@@ -110,7 +116,15 @@ impl Runner {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self { feed, setting: Setting { store, dispatch, tracker, options, board: Arc::default() } }
+        let (board, pulse) = Default::default();
+        Self { feed, setting: Setting { store, dispatch, tracker, options, board, pulse } }
+    }
+
+    /// Says on `pulse` what it waits for.
+    #[must_use]
+    pub fn told_on(mut self, pulse: Pulse) -> Self {
+        self.setting.pulse = pulse;
+        self
     }
 
     /// Measures together with others.
@@ -119,11 +133,12 @@ impl Runner {
         self
     }
 
-    /// Runs until it is told to stop. Waits while another runner holds the lease, and begins anew if it loses it.
+    /// Runs until it is told to stop. Waits while another runner holds the lease, and begins again if it loses it. What the store cannot
+    /// do now is waited for, however long that takes.
     ///
     /// # Errors
-    /// If the store fails with something that it cannot go on from; everything is in the log, so it may be run again.
-    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Stopped> {
+    /// If the store is closed; everything is in the log, so it may be run again.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Stopped> {
         let options = &self.setting.options;
         let leadership = Leadership::new(
             self.setting.store.clone(),
@@ -131,23 +146,22 @@ impl Runner {
             &options.owner,
             options.lease,
         );
+        let leadership = leadership.told_on(self.setting.pulse.clone());
         let active = leadership.active();
         leadership.during(self.work(active, &cancel)).await
     }
 
-    async fn work(
-        &mut self,
-        mut active: watch::Receiver<Option<Term>>,
-        cancel: &CancellationToken,
-    ) -> Result<(), Stopped> {
+    async fn work(self, mut active: watch::Receiver<Option<Term>>, cancel: &CancellationToken) -> Result<(), Stopped> {
         let partition = self.setting.options.partition;
+        let mut feed = PatientFeed::new(self.feed, self.setting.pulse.clone());
         while let Some(term) = next_term(&mut active, cancel).await? {
+            self.setting.pulse.goes_on();
             // Whatever ends the session ends its sending: what was still to be sent is in the log, and whoever runs next sends it.
             let ours = cancel.child_token();
             let _ends = ours.clone().drop_guard();
             let session = Session::open(&self.setting, term.clone(), ours.clone()).await;
             let ended = match session {
-                Ok(mut session) => session.run(self.feed.as_mut(), &ours).await,
+                Ok(mut session) => session.run(&mut feed, &ours).await,
                 Err(error) => Err(error.into()),
             };
             ours.cancel();

@@ -5,12 +5,19 @@ use bytes::Bytes;
 use domain::Command;
 use domain::ids::Tenant;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::metadata::Metadata;
 
 /// The form of what is written; another one is not read.
 const FORM: u32 = 1;
+/// The form in which a command does not repeat the names of the stock that it is asked of.
+const SHORT: u32 = 2;
+/// What is at least so long is written in the short form.
+const LARGE: usize = 256 * 1024;
+/// The commands that name their stock themselves.
+const NAMING: [&str; 4] = ["Register", "Receive", "Reserve", "Return"];
 
 /// A command with all that the service needs to run it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,12 +52,20 @@ impl Envelope {
         Self { form: FORM, tenant, command_id, command, metadata }
     }
 
-    /// The bytes that are sent.
+    /// The bytes that are sent. What would be large names each SKU and location once, so that what is asked about an order of the most
+    /// lines with the longest names still fits into a message.
     ///
     /// # Errors
     /// If the command has no JSON form.
     pub fn encode(&self) -> Result<Bytes, Malformed> {
-        Ok(serde_json::to_vec(self)?.into())
+        let bytes = serde_json::to_vec(self)?;
+        if bytes.len() < LARGE {
+            return Ok(bytes.into());
+        }
+        let mut body = serde_json::to_value(self)?;
+        body["form"] = SHORT.into();
+        each_stock(&mut body, |_, names, asked| asked.retain(|name, value| names.get(name) != Some(value)));
+        Ok(serde_json::to_vec(&body)?.into())
     }
 
     /// Reads bytes that were sent.
@@ -58,8 +73,39 @@ impl Envelope {
     /// # Errors
     /// If they are not a command of this form.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let envelope: Self = serde_json::from_slice(bytes)?;
-        if envelope.form == FORM { Ok(envelope) } else { Err(Malformed::Form(envelope.form)) }
+        #[derive(Deserialize)]
+        struct Form {
+            form: u32,
+        }
+        match serde_json::from_slice::<Form>(bytes)?.form {
+            FORM => Ok(serde_json::from_slice(bytes)?),
+            SHORT => {
+                let mut body: Value = serde_json::from_slice(bytes)?;
+                body["form"] = FORM.into();
+                each_stock(&mut body, |kind, names, asked| {
+                    for (name, value) in names.iter().filter(|_| NAMING.contains(&kind)) {
+                        asked.entry(name.clone()).or_insert_with(|| value.clone());
+                    }
+                });
+                Ok(serde_json::from_value(body)?)
+            }
+            other => Err(Malformed::Form(other)),
+        }
+    }
+}
+
+/// Does something with what is asked of each stock: the kind of the command, the names of the stock beside it, and the command's fields.
+fn each_stock(body: &mut Value, mut work: impl FnMut(&str, &Map<String, Value>, &mut Map<String, Value>)) {
+    let stock = body.pointer_mut("/command/Inventory/stock").and_then(Value::as_array_mut);
+    for part in stock.into_iter().flatten() {
+        let Some(part) = part.as_object_mut() else { continue };
+        let Some(Value::Object(mut command)) = part.remove("command") else { continue };
+        for (kind, asked) in &mut command {
+            if let Value::Object(asked) = asked {
+                work(kind, part, asked);
+            }
+        }
+        part.insert("command".to_owned(), command.into());
     }
 }
 
@@ -102,9 +148,61 @@ mod tests {
     #[test]
     fn another_form_and_a_broken_one_are_refused() {
         let text = String::from_utf8(envelope().encode().unwrap().to_vec()).unwrap();
-        let later = text.replacen("\"form\":1", "\"form\":2", 1);
+        let later = text.replacen("\"form\":1", "\"form\":3", 1);
         let error = Envelope::decode(later.as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("form 2"), "{error}");
+        assert!(error.to_string().contains("form 3"), "{error}");
         Envelope::decode(&text.as_bytes()[..40]).unwrap_err();
+    }
+
+    /// About an order of 2,000 lines with the longest names there are.
+    fn longest(command: impl Fn(&LocationId, &Sku) -> stock::Command) -> Envelope {
+        let location = LocationId::try_new("\u{20000}".repeat(LocationId::LONGEST)).unwrap();
+        let parts = (0..2_000_u32).map(|n| {
+            let name = format!("{}{n:04}", "\u{20000}".repeat(Sku::LONGEST - 4));
+            let sku = Sku::try_new(name).unwrap();
+            StockCommand { command: command(&location, &sku), location: location.clone(), sku }
+        });
+        let command = Command::Inventory { reservation: None, stock: parts.collect() };
+        Envelope { command, ..envelope() }
+    }
+
+    #[test]
+    fn what_is_asked_about_the_largest_order_fits_into_a_message() {
+        use domain::ids::{LineId, OrderId};
+        use domain::stock::event::LineShare;
+        use domain::time::Timestamp;
+
+        let reservation_id = ReservationId(Uuid::max());
+        let order_id = Some(OrderId(Uuid::max()));
+        let end = Timestamp::from_micros(4_000_000_000_000_000);
+        let lines = vec![LineShare { line_id: LineId(2_000), qty: 1_000_000 }];
+        let reserve = longest(|location, sku| {
+            stock::Command::Reserve(stock::command::Reserve {
+                reservation_id,
+                sku: sku.clone(),
+                location: location.clone(),
+                order_id,
+                lines: lines.clone(),
+                backorder_ok: vec![LineId(2_000)],
+                allow_partial: false,
+                expires_at: Some(end),
+                now: end,
+            })
+        });
+        let release = longest(|_, _| stock::Command::Release {
+            reservation_id,
+            order_id,
+            qty: None,
+            lines: lines.clone(),
+            release_id: Uuid::max(),
+            expires_at: Some(end),
+            reason: "payment_declined".into(),
+        });
+        for sent in [reserve, release] {
+            let bytes = sent.encode().unwrap();
+            // The queue takes two megabytes, with room for the subject and the headers.
+            assert!(bytes.len() < (2 * 1024 - 64) * 1024, "{} bytes", bytes.len());
+            assert_eq!(Envelope::decode(&bytes).unwrap(), sent);
+        }
     }
 }

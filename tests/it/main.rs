@@ -10,6 +10,7 @@ mod documents;
 mod durability;
 #[expect(dead_code, reason = "run by hand: scripts/long faults")]
 mod faults;
+mod full_disk;
 mod harness;
 mod hot_sku;
 mod idempotency;

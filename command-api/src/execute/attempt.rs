@@ -17,7 +17,7 @@ use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
 use super::plan::{Answer, Facts, Plan, Step};
-use super::{Expected, Inner, Request, refuse};
+use super::{Expected, Inner, Request, follows, refuse};
 
 /// How many streams are read at a time for one command: more would keep other commands from reading.
 pub(super) const READS: usize = 8;
@@ -177,7 +177,11 @@ impl Inner {
                 stream: &part.stream,
                 held,
                 events: match facts {
-                    Some(facts) => facts.stored()?,
+                    Some(facts) => {
+                        let events = facts.stored()?;
+                        follows::fit(&part.stream, &*held.fold, &**facts, &events)?;
+                        events
+                    }
                     None => Vec::new(),
                 },
             });

@@ -14,6 +14,9 @@ use super::done::Verdict;
 use super::error::Error;
 use super::load::Held;
 
+/// How many of the streams that a command was decided on are named in its outcome: an event has its bounds.
+const MOST_NAMED: usize = 500;
+
 /// The metadata of a batch's events.
 struct Envelope<'a> {
     metadata: &'a Metadata,
@@ -79,8 +82,10 @@ pub(super) fn settled(
 ) -> Result<Batch, Error> {
     let event = outcome::Event::Settled(outcome::Settled {
         verdict,
+        // In order of category, so that what is left out is stock.
         rests_on: looked_at
             .iter()
+            .take(MOST_NAMED)
             .map(|(name, _, held)| RestsOn {
                 category: name.category.to_owned(),
                 id: name.id.clone(),

@@ -12,6 +12,12 @@ const OUT_OF_STOCK: &str = "out-of-stock";
 /// The list's name.
 const SHORTFALLS: &str = "shortfalls";
 
+/// How many of the refusals of one command are told one by one; the others are counted. What is said of a command is recorded, and an
+/// event has its bounds, whatever the command's are.
+const MOST_TOLD: usize = 100;
+/// How many there are beyond those.
+const MORE: &str = "more";
+
 /// What is said of the refusals of one batch; `None` if there are none. What no stock could mend is said before what is short;
 /// among those, the first in the order of the plan.
 pub(super) fn combine(refusals: Vec<Refused>) -> Option<Refused> {
@@ -20,16 +26,22 @@ pub(super) fn combine(refusals: Vec<Refused>) -> Option<Refused> {
         return shortfalls(short);
     }
     let mut said = other.remove(0);
-    let rest: Vec<Value> = other.iter().chain(&short).map(told).collect();
-    if !rest.is_empty() {
-        said.details.insert("also".to_owned(), rest.into());
+    let rest = other.len() + short.len();
+    if rest > 0 {
+        let told: Vec<Value> = other.iter().chain(&short).take(MOST_TOLD).map(told).collect();
+        count_more(&mut said.details, rest);
+        said.details.insert("also".to_owned(), told.into());
     }
     Some(said)
 }
 
 fn shortfalls(short: Vec<Refused>) -> Option<Refused> {
-    let class = short.first()?.class;
-    let message = short.iter().map(|refused| refused.message.as_str()).collect::<Vec<_>>().join("; ");
+    let first = short.first()?;
+    let class = first.class;
+    let message = match short.len() {
+        1 => first.message.clone(),
+        many => format!("{}; {} more fall short", first.message, many - 1),
+    };
     let mut list = Vec::with_capacity(short.len());
     for mut refused in short {
         match refused.details.remove(SHORTFALLS) {
@@ -37,12 +49,17 @@ fn shortfalls(short: Vec<Refused>) -> Option<Refused> {
             _ => list.push(Value::Object(refused.details)),
         }
     }
-    Some(Refused {
-        class,
-        code: OUT_OF_STOCK.to_owned(),
-        message,
-        details: Map::from_iter([(SHORTFALLS.to_owned(), list.into())]),
-    })
+    let mut details = Map::new();
+    count_more(&mut details, list.len());
+    list.truncate(MOST_TOLD);
+    details.insert(SHORTFALLS.to_owned(), list.into());
+    Some(Refused { class, code: OUT_OF_STOCK.to_owned(), message, details })
+}
+
+fn count_more(details: &mut Map<String, Value>, all: usize) {
+    if all > MOST_TOLD {
+        details.insert(MORE.to_owned(), (all - MOST_TOLD).into());
+    }
 }
 
 fn told(refused: &Refused) -> Value {
@@ -84,11 +101,26 @@ mod tests {
         let one = combine(vec![short("A", 1)]).expect("refused");
         assert_eq!(Value::Object(one.details), json!({"shortfalls": [{"sku": "A", "wanted": 1}]}));
         let two = combine(vec![short("A", 1), short("B", 2)]).expect("refused");
-        assert_eq!(two.message, "no A; no B");
+        assert_eq!(two.message, "no A; 1 more fall short");
         assert_eq!(
             Value::Object(two.details),
             json!({"shortfalls": [{"sku": "A", "wanted": 1}, {"sku": "B", "wanted": 2}]})
         );
+    }
+
+    #[test]
+    fn the_first_hundred_are_told_and_the_others_are_counted() {
+        let long = "\u{10FFFF}".repeat(64);
+        let many = |count: u32| (0..count).map(|n| short(&format!("{long}{n}"), 1)).collect::<Vec<_>>();
+        let said = combine(many(2_000)).expect("refused");
+        assert_eq!(said.details["shortfalls"].as_array().map(Vec::len), Some(100));
+        assert_eq!((&said.details["more"], said.message.contains("1999 more")), (&json!(1_900), true));
+        let gone = Refused::new(Class::Absent, "not-found", long.clone(), &json!({"code": "not-found"}));
+        let said = combine(many(1_000).into_iter().chain(vec![gone; 1_000]).collect()).expect("refused");
+        assert_eq!(said.details["also"].as_array().map(Vec::len), Some(100));
+        assert_eq!(said.details["more"], json!(1_899));
+        let size = serde_json::to_vec(&said.details).map(|bytes| bytes.len());
+        assert!(size.is_ok_and(|size| size < 128 * 1024));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
-use super::Inner;
 use super::attempt::{Attempt, Decision, READS, Work, sorted};
 use super::cache::Slot;
 use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
 use super::plan::Planned;
+use super::{Inner, follows};
 
 impl Inner {
     /// Where the streams of a dry run end. What is written is checked by the store; what is not has to be checked here.
@@ -52,7 +52,9 @@ impl Inner {
             let mut version = held.version;
             if let Some(Some(facts)) = facts.get(at) {
                 facts.fold(&mut *fold);
-                for (encoded, _) in facts.stored()? {
+                let stored = facts.stored()?;
+                follows::fit(&part.stream, &*held.fold, &**facts, &stored)?;
+                for (encoded, _) in stored {
                     version += 1;
                     events.push(Planned {
                         stream: name.clone(),

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use event_store::partition::Door;
+use event_store::supervision::Supervisor;
 use event_store::{EventStore, Feed, Filter, StoreTail};
 use event_stream::commands::{self, Queue};
 use event_stream::relay::{self, Relay};
 use event_stream::{Bus, Connection, connection, consumer};
 
-use super::Stage;
+use super::{Stage, ends};
 use crate::config::Config;
 use crate::service::health::{Health, Part};
 
@@ -33,6 +34,7 @@ pub(super) async fn connect(
     owner: &str,
     log: &Arc<dyn EventStore>,
     stage: &Stage,
+    supervisor: &Supervisor,
 ) -> anyhow::Result<Option<Broker>> {
     let nodes = config.nats.nodes();
     if nodes.is_empty() {
@@ -42,7 +44,10 @@ pub(super) async fn connect(
         Connection::connect(connection::Options::new(nodes, owner)).await.context("the broker cannot be used")?;
     let bus = Bus::new(Arc::clone(log), connection.clone(), consumer::Options::default());
     let (following, token) = (bus.clone(), stage.token.clone());
-    stage.spawn(async move { following.run(token).await });
+    stage.keep(supervisor, "bus", move |_| {
+        let (following, token) = (following.clone(), token.clone());
+        async move { ends(following.run(token)).await }
+    });
     let queue = Queue::new(
         connection.clone(),
         commands::Options { replicas: config.nats.replicas, ..commands::Options::default() },
@@ -71,6 +76,7 @@ pub(super) fn relay(
     owner: &str,
     log: &Arc<dyn EventStore>,
     stage: &Stage,
+    supervisor: &Supervisor,
     health: &Health,
 ) {
     let options = relay::Options {
@@ -82,7 +88,10 @@ pub(super) fn relay(
     };
     let relay = Relay::new(Arc::clone(log), broker.connection.clone(), sagas::correlate(), options);
     let (status, token) = (relay.status(), stage.token.clone());
-    stage.spawn(relay.run(token));
+    stage.keep(supervisor, "publishing", move |_| {
+        let (relay, token) = (relay.clone(), token.clone());
+        async move { ends(relay.run(token)).await }
+    });
     let connection = broker.connection.clone();
     health.add(move || {
         let status = status.borrow().clone();

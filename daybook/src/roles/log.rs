@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
-use event_store::{EventStore, postgres, sqlite};
+use event_store::{EventStore, Trouble, postgres, sqlite};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -68,6 +68,14 @@ impl Log {
         match self {
             Self::File(store) => Some(store.condition()),
             Self::Database(_) => None,
+        }
+    }
+
+    /// What keeps the writer from writing, while it is so.
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        match self {
+            Self::File(store) => store.trouble(),
+            Self::Database(store) => store.trouble(),
         }
     }
 

@@ -12,11 +12,12 @@ use domain::time::Timestamp;
 use domain::{Command, stream};
 use event_store::partition::{CORRELATIONS, Door};
 use event_store::record::Position;
+use event_store::supervision::{Ended, Supervisor};
 use event_store::{Class, EventStore, Filter};
 use event_stream::commands::Queue;
 use sagas::gateway::sandbox::{self, Sandbox};
 use sagas::runner::{self, Options, Runner};
-use sagas::{Dispatch, DispatchError, PaymentWorker, Pool, payment};
+use sagas::{Dispatch, DispatchError, PaymentGateway, PaymentWorker, Pool, payment};
 use schemas::Metadata;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use super::broker::Feeds;
 use super::services::{Host, Queued};
 use crate::config::Config;
 use crate::config::roles::Role;
-use crate::service::health::{Health, Part};
+use crate::service::health::Health;
 
 /// How often it is looked whether anything is on its way.
 const LOOK: Duration = Duration::from_millis(200);
@@ -69,6 +70,7 @@ pub(super) struct Parts<'a> {
     pub(super) queue: Option<&'a Queue>,
     pub(super) executor: &'a Executor,
     pub(super) stage: &'a Stage,
+    pub(super) supervisor: &'a Supervisor,
     pub(super) health: &'a Health,
 }
 
@@ -88,54 +90,28 @@ impl Parts<'_> {
             lease: self.config.roles.lease(),
             ..Options::new(self.owner)
         };
-        let (log, dispatch) = (Arc::clone(self.log), self.dispatch());
-        let (tracker, token) = (TaskTracker::new(), self.stage.token.clone());
-        let task = if whole {
-            let feed = (self.feeds)(Door::All);
-            let runner = Runner::new(log, feed, dispatch, tracker, options);
-            self.stage.spawn(async move {
-                if let Err(error) = runner.run(token).await {
-                    tracing::error!(error = %error, "long processes do not go on");
-                }
-            })
+        let (log, feeds, dispatch) = (Arc::clone(self.log), Arc::clone(self.feeds), self.dispatch());
+        let (tracker, token, supervisor) = (TaskTracker::new(), self.stage.token.clone(), self.supervisor.clone());
+        if whole {
+            self.stage.keep(self.supervisor, runner::NAME, move |pulse| {
+                let (log, feed, dispatch) = (Arc::clone(&log), feeds(Door::All), Arc::clone(&dispatch));
+                let runner = Runner::new(log, feed, dispatch, tracker.clone(), options.clone()).told_on(pulse);
+                let token = token.clone();
+                async move { runner.run(token).await.map_err(Ended::from) }
+            });
         } else {
-            let pool = Pool::new(log, Arc::clone(self.feeds), dispatch, tracker, options);
-            self.stage.spawn(pool.run(token))
-        };
-        self.health.add(move || vec![alive("sagas", task.is_finished())]);
+            self.stage.keep(self.supervisor, runner::NAME, move |_| {
+                let (log, dispatch) = (Arc::clone(&log), Arc::clone(&dispatch));
+                let pool = Pool::new(log, Arc::clone(&feeds), dispatch, tracker.clone(), options.clone());
+                pool.kept_by(supervisor.clone()).run(token.clone())
+            });
+        }
     }
 
     /// Payments and the gateway that they go to.
     pub(super) fn payments(&self) -> anyhow::Result<()> {
-        let worker = self.worker()?;
-        let token = self.stage.token.clone();
-        let task = self.stage.spawn(async move {
-            if let Err(error) = worker.run(token).await {
-                tracing::error!(error = %error, "payments do not go on");
-            }
-        });
-        self.health.add(move || vec![alive("gateway", task.is_finished())]);
-        Ok(())
-    }
-
-    /// A service that takes commands from the queue; where there is no queue, nobody puts any there.
-    pub(super) fn service(&self, role: Role) {
-        if let Some(queue) = self.queue {
-            let host = Host::new(role, queue.clone(), self.executor.clone(), self.config);
-            host.start(self.owner, self.log, self.stage, self.health);
-        }
-    }
-
-    /// The payment worker, with the sandbox for a gateway.
-    fn worker(&self) -> anyhow::Result<PaymentWorker> {
+        let gateway: Arc<dyn PaymentGateway> = Arc::new(self.gateway()?);
         let config = self.config;
-        let clock = Arc::clone(self.log);
-        let now = Arc::new(move || Timestamp::from_micros(clock.now()));
-        std::fs::create_dir_all(&config.store.data)
-            .with_context(|| format!("{} cannot be made", config.store.data.display()))?;
-        let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
-        sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
-        let gateway = Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")?;
         let options = payment::Options {
             at_once: config.payments.in_flight,
             call_timeout: Duration::from_millis(config.payments.timeout_ms),
@@ -143,20 +119,37 @@ impl Parts<'_> {
             lease: config.roles.lease(),
             ..payment::Options::new(self.owner)
         };
-        Ok(PaymentWorker::new(
-            Arc::clone(self.log),
-            (self.feeds)(Door::All),
-            Arc::new(gateway),
-            self.dispatch(),
-            TaskTracker::new(),
-            options,
-        ))
+        let (log, feeds, dispatch) = (Arc::clone(self.log), Arc::clone(self.feeds), self.dispatch());
+        let (tracker, token) = (TaskTracker::new(), self.stage.token.clone());
+        self.stage.keep(self.supervisor, "gateway", move |pulse| {
+            let (log, feed, gateway) = (Arc::clone(&log), feeds(Door::All), Arc::clone(&gateway));
+            let worker =
+                PaymentWorker::new(log, feed, gateway, Arc::clone(&dispatch), tracker.clone(), options.clone());
+            let (worker, token) = (worker.told_on(pulse), token.clone());
+            async move { worker.run(token).await.map_err(Ended::from) }
+        });
+        Ok(())
     }
-}
 
-fn alive(name: &str, ended: bool) -> Part {
-    let detail = if ended { "it has ended" } else { "it runs" };
-    Part { name: name.to_owned(), ready: !ended, detail: detail.to_owned() }
+    /// A service that takes commands from the queue; where there is no queue, nobody puts any there.
+    pub(super) fn service(&self, role: Role) {
+        if let Some(queue) = self.queue {
+            let host = Host::new(role, queue.clone(), self.executor.clone(), self.config);
+            host.start(self.owner, self.log, self.stage, self.supervisor, self.health);
+        }
+    }
+
+    /// The sandbox.
+    fn gateway(&self) -> anyhow::Result<Sandbox> {
+        let config = self.config;
+        let clock = Arc::clone(self.log);
+        let now = Arc::new(move || Timestamp::from_micros(clock.now()));
+        std::fs::create_dir_all(&config.store.data)
+            .with_context(|| format!("{} cannot be made", config.store.data.display()))?;
+        let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
+        sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
+        Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")
+    }
 }
 
 /// The position up to which every runner has seen the log: what happened after it, their sagas cannot have answered.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use event_store::EventStore;
 use event_store::record::Position;
+use event_store::supervision::Supervisor;
 use projections::postgres::Postgres;
 use projections::{Options, Projections, Sharing};
 
@@ -60,8 +61,8 @@ pub(super) async fn shared(
 }
 
 /// Runs what there is to run of the read models, and tells how they are where somebody here needs them.
-pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, health: &Health) {
-    stage.spawn(Arc::clone(models).run(stage.token.clone()));
+pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, supervisor: &Supervisor, health: &Health) {
+    stage.spawn(Arc::clone(models).run_kept_by(supervisor.clone(), stage.token.clone()));
     if needed {
         let asked = Arc::clone(models);
         health.add(move || asked.positions().iter().map(part).collect());

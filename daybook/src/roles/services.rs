@@ -2,7 +2,7 @@
 //! and the others stand by. That two of them are for a moment harms nothing: a command has one outcome by its id, and what it was
 //! decided on is checked when it is written.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use domain::ids::Tenant;
 use event_store::EventStore;
 use event_store::consumer::ConsumerKey;
 use event_store::leadership::{Leadership, Term, next_term};
+use event_store::supervision::{Ended, Supervisor};
 use event_stream::commands::{Delivery, Queue, ReceiveOptions, SendError};
 use sagas::{Dispatch, DispatchError};
 use schemas::Metadata;
@@ -75,14 +76,25 @@ fn name(service: Service) -> &'static str {
     }
 }
 
-/// One service of this process.
+/// What the part of a service is called where it is kept running.
+fn part(role: Role) -> &'static str {
+    match role {
+        Role::Inventory => "serving inventory",
+        Role::Payments => "serving payments",
+        _ => "serving orders",
+    }
+}
+
+/// One service of this process. Clones share everything.
+#[derive(Clone)]
 pub(super) struct Host {
     role: Role,
     queue: Queue,
     executor: Executor,
     at_once: usize,
     lease: Duration,
-    tasks: TaskTracker,
+    /// The term under which it is the active one, while it is.
+    term: Arc<Mutex<Option<Term>>>,
 }
 
 impl Host {
@@ -93,29 +105,33 @@ impl Host {
             executor,
             at_once: config.sagas.in_flight.max(1),
             lease: config.roles.lease(),
-            tasks: TaskTracker::new(),
+            term: Arc::default(),
         }
     }
 
     /// Takes a place among the processes that run the service.
-    pub(super) fn start(self, owner: &str, log: &Arc<dyn EventStore>, stage: &Stage, health: &Health) {
+    pub(super) fn start(
+        self,
+        owner: &str,
+        log: &Arc<dyn EventStore>,
+        stage: &Stage,
+        supervisor: &Supervisor,
+        health: &Health,
+    ) {
         let role = self.role;
-        let key = ConsumerKey { name: format!("service/{}", role.name()), partition: 0 };
-        let leadership = Leadership::new(Arc::clone(log), key, owner, self.lease);
-        let (active, shown) = (leadership.active(), leadership.active());
-        let (token, resign) = (stage.token.clone(), CancellationToken::new());
-        let resigned = resign.clone();
-        stage.spawn(async move {
-            if let Err(error) = leadership.run(resigned).await {
-                tracing::error!(error = %error, role = role.name(), "the service does not go on");
+        let shown = Arc::clone(&self.term);
+        let (owner, log, token) = (owner.to_owned(), Arc::clone(log), stage.token.clone());
+        stage.keep(supervisor, part(role), move |pulse| {
+            let (host, token) = (self.clone(), token.clone());
+            let key = ConsumerKey { name: format!("service/{}", role.name()), partition: 0 };
+            let leadership = Leadership::new(Arc::clone(&log), key, &owner, self.lease).told_on(pulse);
+            async move {
+                let active = leadership.active();
+                leadership.during(host.run(active, token)).await.map_err(Ended::from)
             }
         });
-        stage.spawn(async move {
-            self.run(active, token).await;
-            resign.cancel();
-        });
         health.add(move || {
-            let detail = match &*shown.borrow() {
+            let detail = match &*shown.lock().unwrap_or_else(PoisonError::into_inner) {
                 Some(term) if term.holds() => format!("active, epoch {}", term.epoch()),
                 _ => "stands by".to_owned(),
             };
@@ -123,13 +139,19 @@ impl Host {
         });
     }
 
-    async fn run(self, mut active: watch::Receiver<Option<Term>>, cancel: CancellationToken) {
-        // Where its leadership has ended, that has been told.
-        while let Ok(Some(term)) = next_term(&mut active, &cancel).await {
-            self.serve(&term, &cancel).await;
+    async fn run(
+        self,
+        mut active: watch::Receiver<Option<Term>>,
+        cancel: CancellationToken,
+    ) -> Result<(), event_store::Error> {
+        let tasks = TaskTracker::new();
+        while let Some(term) = next_term(&mut active, &cancel).await? {
+            *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Some(term.clone());
+            self.serve(&term, &cancel, &tasks).await;
         }
-        self.tasks.close();
-        self.tasks.wait().await;
+        tasks.close();
+        tasks.wait().await;
+        Ok(())
     }
 
     /// When a command that nobody said anything about is delivered again: a process that is gone is missed after its lease.
@@ -138,7 +160,7 @@ impl Host {
     }
 
     /// Takes commands while the term lasts. Those that are under way when it ends are finished: they harm nobody.
-    async fn serve(&self, term: &Term, cancel: &CancellationToken) {
+    async fn serve(&self, term: &Term, cancel: &CancellationToken, tasks: &TaskTracker) {
         let options = ReceiveOptions { ack_wait: self.ack_wait(), ..ReceiveOptions::default() };
         let mut deliveries = self.queue.receive(self.role.name(), options);
         let free = Arc::new(Semaphore::new(self.at_once));
@@ -154,7 +176,7 @@ impl Host {
                 delivery = deliveries.next() => delivery,
             };
             let (executor, beat) = (self.executor.clone(), self.ack_wait() / 3);
-            self.tasks.spawn(async move {
+            tasks.spawn(async move {
                 carry_out(&executor, delivery, beat).await;
                 drop(permit);
             });

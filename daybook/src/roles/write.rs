@@ -5,6 +5,7 @@ use std::sync::Arc;
 use command_api::execute::{Executor, Options};
 use command_api::verdict::{self, Verdicts};
 use event_store::EventStore;
+use event_store::supervision::{Ended, Supervisor};
 use tokio_util::task::TaskTracker;
 
 use super::Stage;
@@ -16,16 +17,14 @@ pub(super) fn executor(config: &Config, log: Arc<dyn EventStore>, commands: Task
 }
 
 /// Wakes who waits for what becomes of an order; follows the log only where somebody can wait.
-pub(super) fn verdicts(log: Arc<dyn EventStore>, waited_for: bool, stage: &Stage) -> Verdicts {
+pub(super) fn verdicts(log: Arc<dyn EventStore>, waited_for: bool, stage: &Stage, supervisor: &Supervisor) -> Verdicts {
     let (verdicts, follower) = verdict::Options::default().build(log);
-    if !waited_for {
-        return verdicts;
+    if waited_for {
+        let token = stage.token.clone();
+        stage.keep(supervisor, "verdicts", move |_| {
+            let following = follower.clone().run(token.clone());
+            async move { following.await.map_err(Ended::from) }
+        });
     }
-    let token = stage.token.clone();
-    stage.spawn(async move {
-        if let Err(error) = follower.run(token).await {
-            tracing::error!(error = %error, "nobody is woken any more who waits for an order");
-        }
-    });
     verdicts
 }

@@ -15,6 +15,7 @@ use event_store::record::{Position, Record, StreamId};
 use schemas::{Metadata, registry};
 use uuid::Uuid;
 
+use super::begun::Begun;
 use super::{Check, Counts};
 
 /// The folds of a whole log, and what was checked of them.
@@ -35,6 +36,7 @@ pub(super) struct Laws {
     crossing_laws: Check,
     end_laws: Check,
     owners: HashMap<crossing::Owner, crossing::Holdings>,
+    begun: Begun,
 }
 
 /// What the records of one command have touched so far.
@@ -82,6 +84,7 @@ impl Laws {
             crossing_laws: Check::new("laws that cross streams, after every command"),
             end_laws: Check::new("orders, payments and stock agree where no saga is on its way"),
             owners: HashMap::new(),
+            begun: Begun::new(settled),
         }
     }
 
@@ -107,8 +110,11 @@ impl Laws {
     }
 
     fn fold(&mut self, record: &Record, event: Event) {
+        if !matches!(event, Event::Order(_)) {
+            self.begun.see(record, &event, None);
+        }
         match event {
-            Event::Order(event) => self.order(record, &event),
+            Event::Order(event) => self.order(record, event),
             Event::Payment(event) => self.payment(record, event),
             Event::Stock(event) => {
                 let state = self.stocks.entry(record.stream.clone()).or_default();
@@ -132,7 +138,7 @@ impl Laws {
         }
     }
 
-    fn order(&mut self, record: &Record, event: &domain::order::Event) {
+    fn order(&mut self, record: &Record, event: domain::order::Event) {
         let Ok(id) = record.stream.id.parse() else {
             return self
                 .decoded
@@ -140,8 +146,9 @@ impl Laws {
         };
         let seen = self.orders.entry(id).or_default();
         let before = seen.state.clone();
-        seen.state.evolve(event);
+        seen.state.evolve(&event);
         seen.last = record.position;
+        self.begun.see(record, &Event::Order(event), seen.state.placed());
         tell(&mut self.order_laws, record, laws::order::check(&seen.state));
         tell(&mut self.order_laws, record, laws::order::check_step(&before, &seen.state));
         self.touch(id);
@@ -295,6 +302,7 @@ impl Laws {
             self.stock_laws,
             self.crossing_laws,
             self.end_laws,
+            self.begun.finish(),
         ]);
         (orders, sagas)
     }

@@ -35,10 +35,10 @@ pub struct Input {
     /// The order's reservation, that units are let go of.
     pub reservation_id: Option<ReservationId>,
     /// What inventory is asked to hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub reserve: Vec<Part>,
     /// What inventory lets go.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub release: Vec<Part>,
 }
 

@@ -37,7 +37,7 @@ pub struct Input {
     /// The order's reservation.
     pub reservation_id: Option<ReservationId>,
     /// What inventory lets go.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub parts: Vec<Part>,
     /// The order's payment.
     pub payment_id: Option<PaymentId>,

@@ -35,7 +35,7 @@ pub struct Input {
     /// The order.
     pub order_id: OrderId,
     /// What inventory is asked to hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub parts: Vec<Part>,
     /// What payments is asked to hold; `None` for a free order and for one that is paid later.
     pub amount: Option<Money>,

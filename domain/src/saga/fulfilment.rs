@@ -34,7 +34,7 @@ pub struct Input {
     /// The reservation that holds its stock.
     pub reservation_id: Option<ReservationId>,
     /// What inventory lets leave.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub parts: Vec<Part>,
 }
 

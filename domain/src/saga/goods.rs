@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::command::StockCommand;
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, Sku};
 use crate::order::line::LineQty;
@@ -13,7 +11,7 @@ use crate::stock::event::LineShare;
 use crate::{Command, stock};
 
 /// Units of a SKU at a location, by line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The SKU.
     pub sku: Sku,
@@ -22,8 +20,67 @@ pub struct Part {
     /// The lines that want it; each once.
     pub lines: Vec<LineShare>,
     /// Those of them that may wait for stock.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backorder_ok: Vec<LineId>,
+}
+
+/// Parts as a saga's input has them: each location once, for an order of the most lines with the longest names must fit into an event.
+pub(super) mod by_location {
+    use serde::ser::SerializeSeq as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{LineId, LineShare, LocationId, Part, Sku};
+
+    #[derive(Serialize)]
+    struct HereRef<'a> {
+        location: &'a LocationId,
+        parts: Vec<PartRef<'a>>,
+    }
+
+    #[derive(Serialize)]
+    struct PartRef<'a> {
+        sku: &'a Sku,
+        lines: &'a [LineShare],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        backorder_ok: &'a [LineId],
+    }
+
+    #[derive(Deserialize)]
+    struct Here {
+        location: LocationId,
+        parts: Vec<Held>,
+    }
+
+    #[derive(Deserialize)]
+    struct Held {
+        sku: Sku,
+        lines: Vec<LineShare>,
+        #[serde(default)]
+        backorder_ok: Vec<LineId>,
+    }
+
+    pub(in super::super) fn serialize<S: Serializer>(parts: &[Part], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(None)?;
+        for here in parts.chunk_by(|a, b| a.location == b.location) {
+            let Some(first) = here.first() else { continue };
+            let parts = here.iter();
+            let parts = parts.map(|it| PartRef { sku: &it.sku, lines: &it.lines, backorder_ok: &it.backorder_ok });
+            seq.serialize_element(&HereRef { location: &first.location, parts: parts.collect() })?;
+        }
+        seq.end()
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
+        let all = Vec::<Here>::deserialize(deserializer)?;
+        let parts = all.into_iter().flat_map(|Here { location, parts }| {
+            parts.into_iter().map(move |Held { sku, lines, backorder_ok }| Part {
+                sku,
+                location: location.clone(),
+                lines,
+                backorder_ok,
+            })
+        });
+        Ok(parts.collect())
+    }
 }
 
 /// A line that inventory is asked about.

@@ -29,10 +29,10 @@ pub struct Input {
     /// Which parcel of it.
     pub receipt: u32,
     /// What goes back on the shelf.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub restock: Vec<Part>,
     /// What cannot be sold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub damaged: Vec<Part>,
     /// What is owed for it, by line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

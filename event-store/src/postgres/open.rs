@@ -75,6 +75,7 @@ impl Store {
             address,
             head: watch::Sender::new(found.head),
             failed: watch::Sender::new(None),
+            trouble: watch::Sender::new(None),
             snapshots: Kept::default(),
             clock,
             incarnation: found.incarnation,

@@ -11,7 +11,7 @@ use super::clock::ServerClock;
 use super::options::Options;
 use super::queue::Queue;
 use super::snapshots::Kept;
-use crate::store::{Error, Head};
+use crate::store::{Error, Head, Trouble};
 
 pub(super) struct Shared {
     pub(super) options: Options,
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) pool: PgPool,
     pub(super) head: watch::Sender<Head>,
     pub(super) failed: watch::Sender<Option<String>>,
+    /// Why the writer cannot write now, while it cannot.
+    pub(super) trouble: watch::Sender<Option<Trouble>>,
     pub(super) snapshots: Kept,
     pub(super) clock: ServerClock,
     pub(super) incarnation: Uuid,

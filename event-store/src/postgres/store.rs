@@ -17,7 +17,7 @@ use crate::heads::key_of;
 use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
-use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
+use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
 
 /// An event store on PostgreSQL, open for writing. Any number of processes may have it open at once.
 pub struct Store {
@@ -34,6 +34,11 @@ impl Store {
     /// only a new process, which begins with what is there, can go on.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared.failed.subscribe()
+    }
+
+    /// What keeps the writer from writing, while it is so: it tries again, or those who ask do.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.shared.trouble.subscribe()
     }
 
     fn enqueue(&self, batch: Batch) -> Pending {

@@ -21,7 +21,7 @@ use super::rows;
 use super::shared::Shared;
 use crate::append::Outcome;
 use crate::limits::Weight;
-use crate::store::{Error, Head};
+use crate::store::{Error, Head, Trouble};
 
 /// The first pause before something is tried again; each later one is twice as long, up to the longest.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -98,6 +98,7 @@ impl Writer {
                     why
                 }
             };
+            self.shared.trouble.send_replace(Trouble::now(&why));
             // A store that is being closed waits once, and not once for each group.
             let since = self.shared.queue.closed().map_or(begun, |closed| closed.min(begun));
             if since.elapsed() + pause > self.shared.options.patience {
@@ -120,6 +121,7 @@ impl Writer {
         self.connection = Some(connection);
         self.judge.commit(written.head);
         self.shared.publish(written.head);
+        self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some());
         Ok(written)
     }
 
@@ -209,6 +211,7 @@ impl Writer {
     fn give_up(&mut self, jobs: Vec<Job>, doubt: &Doubt, why: &str) {
         tracing::warn!(error = why, batches = jobs.len(), doubtful = doubt.len(), "a group was not committed");
         metrics::counter!("daybook_store_group_failures_total").increment(1);
+        self.shared.trouble.send_replace(Trouble::now(why));
         self.judge.forget();
         for job in jobs {
             let doubtful = match &job {

@@ -31,9 +31,21 @@ pub(super) struct Checkpoints {
     changed: Condvar,
 }
 
+/// Without it the write-ahead log would grow until the disk is full.
+struct Ends<'a>(&'a Shared);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the copying of the write-ahead log panicked");
+        }
+    }
+}
+
 impl Checkpoints {
     /// The thread's work, until it is stopped.
-    pub(super) fn run(&self, log: &Connection) {
+    pub(super) fn run(&self, shared: &Shared, log: &Connection) {
+        let _ends = Ends(shared);
         let mut state = self.lock();
         while !state.stop {
             if !state.asked {

@@ -98,7 +98,7 @@ impl Store {
         let copier = schema::log_beside(shared.dir())?;
         let beside = Arc::clone(&shared);
         let checkpointer =
-            thread::Builder::new().name("store-copy".into()).spawn(move || beside.checkpoints.run(&copier))?;
+            thread::Builder::new().name("store-copy".into()).spawn(move || beside.checkpoints.run(&beside, &copier))?;
         let writer = Writer { added: Added::default(), shared: Arc::clone(&shared), log, judge, head, answered_to };
         let writer = writer::start(writer)?;
         let prover = prover::start(Arc::clone(&shared), head.position)?;
@@ -116,6 +116,7 @@ fn shared(options: Options, incarnation: Uuid, (tail, index): (Tail, IndexState)
         proof: Proof::default(),
         head: watch::Sender::new(head),
         failed: watch::Sender::new(None),
+        trouble: watch::Sender::new(None),
         snapshots: Kept::default(),
         checkpoints: Checkpoints::default(),
         runtime: Handle::try_current().ok(),

@@ -17,7 +17,7 @@ use super::queue::Queue;
 use super::readers::Readers;
 use super::snapshots::Kept;
 use super::tail::Tail;
-use crate::store::{Error, Head};
+use crate::store::{Error, Head, Trouble};
 
 pub(super) struct Shared {
     pub(super) options: Options,
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) head: watch::Sender<Head>,
     /// Why the writer stopped, once it did by itself.
     pub(super) failed: watch::Sender<Option<String>>,
+    /// Why the writer could not write the last group, if it could not.
+    pub(super) trouble: watch::Sender<Option<Trouble>>,
     pub(super) readers: Readers,
     pub(super) snapshots: Kept,
     pub(super) checkpoints: Checkpoints,
@@ -50,6 +52,11 @@ impl Shared {
             unwritable: self.index.unwritable(),
             waiting: self.tail.len() > self.options.tail,
         }
+    }
+
+    /// The writer has written.
+    pub(super) fn written(&self) {
+        self.trouble.send_if_modified(|trouble| trouble.take().is_some());
     }
 
     /// The writer ends by itself: nobody may believe in it any more.

@@ -24,7 +24,7 @@ use crate::heads::key_of;
 use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
-use crate::store::{Direction, Error, EventStore, Filter, Head, Page};
+use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
 
 /// An event store on SQLite, open for writing.
 pub struct Store {
@@ -76,6 +76,11 @@ impl Store {
     /// What has been proved of the store since it was opened, and what it cannot do just now.
     pub fn condition(&self) -> Condition {
         self.shared.condition()
+    }
+
+    /// What keeps the writer from writing, while it is so: it tries again, or those who ask do.
+    pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
+        self.shared.trouble.subscribe()
     }
 
     /// The last position that the index has.

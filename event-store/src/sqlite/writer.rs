@@ -17,7 +17,7 @@ use super::shared::Shared;
 use crate::append::Outcome;
 use crate::limits::Weight;
 use crate::record::Micros;
-use crate::store::{Error, Head};
+use crate::store::{Error, Head, Trouble};
 
 /// Answers that are given from the writer's own thread, for the sake of who is alone.
 const FEW: usize = 8;
@@ -84,6 +84,7 @@ impl Writer {
             if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options) {
                 return self.fail_group(group, written, failure);
             }
+            shared.written();
             shared.options.step(Step::LogCommitted);
             measure(&group, began, shared.queue.len());
         }
@@ -123,6 +124,7 @@ impl Writer {
             // Before anybody is told: who then asks why, or tries again, finds a store that has stopped.
             self.shared.fail(why);
         }
+        self.shared.trouble.send_replace(Trouble::now(&error.to_string()));
         tracing::warn!(%error, group.batches = group.accepted.len(), "a group was not committed");
         metrics::counter!("daybook_store_group_failures_total").increment(1);
         for accepted in group.accepted {

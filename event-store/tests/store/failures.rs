@@ -116,9 +116,11 @@ async fn a_full_disk_is_not_now_and_the_writer_goes_on() {
         assert!(matches!(outcome, Err(Error::NotNow(_))), "{outcome:?}");
     }
     assert!(matches!(known.await.unwrap(), Outcome::AlreadyAppended(_)));
+    assert!(store.trouble().borrow().as_ref().is_some_and(|trouble| trouble.why.contains("commit failed")));
     disk.store(ROOM, Ordering::SeqCst);
     let receipt = appended(store.append(first).await.unwrap());
     assert_eq!((receipt.first_position, store.failed().borrow().clone()), (2, None));
+    assert!(store.trouble().borrow().is_none());
     assert_eq!(versions(&*store, &stream("a")).await, [1]);
     assert_eq!(verify::chain(&*store, 0, |_| {}).await.unwrap().position, 2);
     store.close().await.unwrap();

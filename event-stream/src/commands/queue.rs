@@ -19,8 +19,9 @@ use crate::names::{self, header};
 
 /// The largest body: the rest of a message is its subject and headers.
 pub const MAX_BODY: usize = MIN_PAYLOAD - 64 * 1024;
-/// Within this the server drops a repeated id.
-const DUPLICATES: Duration = Duration::from_secs(120);
+/// Within this the server drops a repeated id: it covers a sender's own tries, and is shorter than the 30 seconds after which a long
+/// process sends a command again that was not answered, or what it sends would be dropped.
+const DUPLICATES: Duration = Duration::from_secs(20);
 /// A reason is cut to this, in bytes.
 const REASON: usize = 1_024;
 

@@ -40,6 +40,16 @@ impl IntentKey {
         };
         Self { tenant: tenant.clone(), payment_id, verb }
     }
+
+    /// What is asked for, in a word.
+    pub(super) fn word(&self) -> &'static str {
+        match self.verb.0 {
+            0 => "authorise",
+            1 => "capture",
+            2 => "void",
+            _ => "refund",
+        }
+    }
 }
 
 impl Intent {
@@ -99,12 +109,7 @@ impl Intent {
     }
 
     pub(super) fn word(&self) -> &'static str {
-        match self.verb {
-            Verb::Authorise => "authorise",
-            Verb::Capture { .. } => "capture",
-            Verb::Void => "void",
-            Verb::Refund { .. } => "refund",
-        }
+        self.key.word()
     }
 
     pub(super) fn order_id(&self) -> Option<OrderId> {

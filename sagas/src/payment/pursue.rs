@@ -4,17 +4,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::ids::{NoteId, OrderId, Tenant, derived};
 use domain::money::Money;
+use domain::order;
+use domain::order::event::Visibility;
 use domain::payment::Payment;
 use domain::payment::command::{Command, Outcome, RecordOutcome};
 use domain::payment::event::Verb;
+use domain::personal::Personal;
 use domain::{Event, stream};
 use event_store::EventStore;
 use event_store::leadership::Term;
+use event_store::patience::Backoff;
 use schemas::{Actor, Metadata};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Options;
 use super::intent::Intent;
@@ -22,6 +28,9 @@ use crate::dispatch::{Dispatch, DispatchError};
 use crate::gateway::{Answer, Call, Done, Found, PaymentGateway};
 use crate::log::{fold, stream_id};
 use crate::meters;
+
+/// The longest note, in characters.
+const NOTE: usize = 500;
 
 pub(super) struct Pursuit {
     pub(super) store: Arc<dyn EventStore>,
@@ -77,6 +86,7 @@ impl Pursuit {
         let mut next = if sent_before { Next::Ask } else { Next::Call };
         let mut last_sent = Instant::now();
         let mut wait = self.options.ask_first;
+        let mut mismatch = None;
         loop {
             // This process may have been paused: what was asked for is pursued by whoever is the active one.
             if !self.term.holds() {
@@ -107,12 +117,23 @@ impl Pursuit {
                     Found::Dark { detail } => (None, true, detail),
                 },
             };
-            if let Some(settled) = settled {
-                return self.settle(intent, &call, settled, asked).await;
-            }
-            if !unknown {
-                self.record(intent, &call, "unknown", Outcome::Unknown { detail }, None).await;
-                unknown = true;
+            match settled {
+                Some(Settled::Done(done)) if call.verb != Verb::Void && done.amount != call.amount.amount => {
+                    if mismatch != Some(done.amount) {
+                        mismatch = Some(done.amount);
+                        self.mismatched(intent, &call, done).await;
+                    }
+                    unknown = true;
+                }
+                Some(settled) => return self.settle(intent, &call, settled, asked).await,
+                None if unknown => {}
+                None => {
+                    let id = intent.outcome_id("unknown");
+                    if let Err(why) = self.record(intent, &call, id, Outcome::Unknown { detail }, None).await {
+                        return self.stuck(intent, &call, id, "unknown", &why).await;
+                    }
+                    unknown = true;
+                }
             }
             next = Next::Ask;
             tokio::time::sleep(jittered(wait)).await;
@@ -141,6 +162,7 @@ impl Pursuit {
             Event::Payment(event) => Some(event),
             _ => None,
         };
+        let mut wait = Backoff::new(self.options.ask_first, Duration::from_secs(30));
         loop {
             let read = fold::<Payment>(self.store.as_ref(), &name, intent.version, pick).await;
             if let Ok(Payment::Requested(payment)) = read {
@@ -156,7 +178,7 @@ impl Pursuit {
                 };
             }
             tracing::error!(payment = %payment_id, "a payment cannot be read; it is tried again");
-            tokio::time::sleep(self.options.ask_first).await;
+            tokio::time::sleep(wait.next_wait()).await;
         }
     }
 
@@ -208,55 +230,148 @@ impl Pursuit {
     /// Records what came of it, until the log says so.
     async fn settle(&self, intent: &Intent, call: &Call, settled: Settled, asked: bool) {
         let (name, outcome) = match settled {
-            Settled::Done(done) => (
-                "done",
-                Outcome::Done {
-                    provider_ref: done.provider_ref,
-                    amount: done.amount,
-                    capture_before: done.capture_before,
-                    fee: done.fee,
-                },
-            ),
+            Settled::Done(done) => ("done", told(done)),
             Settled::NotDone(code) => ("not-done", Outcome::NotDone { code }),
         };
         let evidence = asked.then(|| "the provider was asked".to_owned());
+        let id = intent.outcome_id(name);
+        let mut wait = Backoff::new(self.options.resend_after, self.options.ask_cap.max(self.options.resend_after));
+        let mut told = false;
         loop {
-            self.record(intent, call, name, outcome.clone(), evidence.clone()).await;
-            tokio::time::sleep(self.options.resend_after).await;
+            let sent = Instant::now();
+            let mut never = self.record(intent, call, id, outcome.clone(), evidence.clone()).await.err();
+            // Only what nobody will carry out is sent less and less often: its service has to be mended, and then it goes on by itself.
+            tokio::time::sleep(if told { wait.next_wait() } else { self.options.resend_after }).await;
+            if never.is_none() {
+                let command = recording(intent, call, outcome.clone(), evidence.clone());
+                // Who cannot be asked has put nothing aside.
+                never = self.dispatch.put_aside(&command, id, sent.elapsed()).await.ok().flatten();
+            }
+            if let (Some(why), false) = (&never, told) {
+                told = true;
+                self.stuck(intent, call, id, name, why).await;
+            }
         }
     }
 
-    async fn record(&self, intent: &Intent, call: &Call, name: &str, outcome: Outcome, evidence: Option<String>) {
-        let mut wait = Duration::from_millis(20);
-        let actor = Actor { id: "payments".into(), via: "gateway".into(), on_behalf_of: None };
+    /// What the provider said cannot be recorded. The request stays open, and a person has to look.
+    async fn stuck(&self, intent: &Intent, call: &Call, id: Uuid, name: &str, why: &str) {
+        meters::refused_outcome();
+        tracing::error!(
+            payment = %call.payment_id,
+            outcome = name,
+            why,
+            "what the provider says cannot be recorded; compare the payment with the provider's books"
+        );
+        let text = format!(
+            "Payment {}: the provider says {name} about {}, and that cannot be recorded ({why}). Compare it with the provider's books.",
+            call.payment_id,
+            intent.word()
+        );
         let order_id = intent.order_id().unwrap_or(call.order_id);
-        let mut meta = Metadata::new(actor, order_id.0);
+        self.offer_note(&call.tenant, order_id, id, &text).await;
+    }
+
+    /// The provider speaks of another amount than was asked for: that proves nothing, so the payment is told once and stays unknown.
+    async fn mismatched(&self, intent: &Intent, call: &Call, done: Done) {
+        meters::refused_outcome();
+        tracing::error!(
+            payment = %call.payment_id,
+            asked = call.amount.amount,
+            told = done.amount,
+            "the provider speaks of another amount than was asked for; compare the payment with the provider's books"
+        );
+        let order_id = intent.order_id().unwrap_or(call.order_id);
+        let text = format!(
+            "Payment {}: {} were asked for and the provider speaks of {}. Compare it with the provider's books.",
+            call.payment_id, call.amount.amount, done.amount
+        );
+        // An id of its own: that of the outcome is for the one that is right.
+        let id = intent.outcome_id(&format!("mismatch/{}", done.amount));
+        let evidence = Some("the provider speaks of another amount".to_owned());
+        if let Err(why) = self.record(intent, call, id, told(done), evidence).await {
+            return self.stuck(intent, call, id, "another amount", &why).await;
+        }
+        self.offer_note(&call.tenant, order_id, id, &text).await;
+    }
+
+    /// Offers what came of a request until it is accepted.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    async fn record(
+        &self,
+        intent: &Intent,
+        call: &Call,
+        id: Uuid,
+        outcome: Outcome,
+        evidence: Option<String>,
+    ) -> Result<(), String> {
+        let order_id = intent.order_id().unwrap_or(call.order_id);
+        let mut meta = metadata(order_id);
         meta.causation = Some(call.key);
-        loop {
-            let command = domain::Command::Payment {
-                payment_id: call.payment_id,
-                command: Command::RecordOutcome(RecordOutcome {
-                    verb: call.verb,
-                    attempt: intent.attempt,
-                    outcome: outcome.clone(),
-                    evidence: evidence.clone(),
-                }),
-            };
-            if !self.term.holds() {
-                return;
-            }
-            let id = intent.outcome_id(name);
-            let sent = self.dispatch.dispatch(&call.tenant, id, command, meta.clone());
-            match sent.await {
-                Ok(()) => return,
-                Err(DispatchError::Unavailable(detail) | DispatchError::Impossible(detail)) => {
-                    tracing::warn!(payment = %call.payment_id, detail, "an outcome is offered again later");
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
+        self.offer(&call.tenant, id, recording(intent, call, outcome, evidence), meta).await
+    }
+
+    /// Notes something on an order, for whoever looks at it.
+    pub(super) async fn note(self: Arc<Self>, tenant: Tenant, order_id: OrderId, about: Uuid, text: String) {
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = self.offer_note(&tenant, order_id, about, &text) => {}
         }
     }
+
+    async fn offer_note(&self, tenant: &Tenant, order_id: OrderId, about: Uuid, text: &str) {
+        let id = derived(about, "note");
+        let command = domain::Command::Order {
+            order_id,
+            command: order::Command::AddNote {
+                note_id: NoteId(id),
+                text: Personal::Known(text.chars().take(NOTE).collect()),
+                visibility: Visibility::Internal,
+            },
+        };
+        if let Err(why) = self.offer(tenant, id, command, metadata(order_id)).await {
+            tracing::error!(order = %order_id, why, "what a person should see cannot be noted on an order");
+        }
+    }
+
+    async fn offer(&self, tenant: &Tenant, id: Uuid, command: domain::Command, meta: Metadata) -> Result<(), String> {
+        let mut wait = Backoff::new(Duration::from_millis(20), Duration::from_secs(30));
+        while self.term.holds() {
+            match self.dispatch.dispatch(tenant, id, command.clone(), meta.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(DispatchError::Impossible(why)) => return Err(why),
+                Err(DispatchError::Unavailable(detail)) => {
+                    tracing::warn!(command.id = %id, detail, "a command of payments is offered again later");
+                }
+            }
+            tokio::time::sleep(wait.next_wait()).await;
+        }
+        Ok(())
+    }
+}
+
+fn recording(intent: &Intent, call: &Call, outcome: Outcome, evidence: Option<String>) -> domain::Command {
+    let (verb, attempt) = (call.verb, intent.attempt);
+    domain::Command::Payment {
+        payment_id: call.payment_id,
+        command: Command::RecordOutcome(RecordOutcome { verb, attempt, outcome, evidence }),
+    }
+}
+
+fn told(done: Done) -> Outcome {
+    Outcome::Done {
+        provider_ref: done.provider_ref,
+        amount: done.amount,
+        capture_before: done.capture_before,
+        fee: done.fee,
+    }
+}
+
+fn metadata(order_id: OrderId) -> Metadata {
+    let actor = Actor { id: "payments".into(), via: "gateway".into(), on_behalf_of: None };
+    Metadata::new(actor, order_id.0)
 }
 
 /// Between half of it and all of it, so that what failed together does not come back together.

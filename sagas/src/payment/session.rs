@@ -1,28 +1,33 @@
 //! One holding of the lease: from the checkpoint on, page by page, until it is told to stop or the lease is lost. What was asked for
 //! and is not settled is pursued; what an earlier life may have sent is asked about first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use domain::ids::OrderId;
 use domain::{Event, outcome, payment, stream};
 use event_store::consumer::Checkpoint;
 use event_store::leadership::Term;
-use event_store::record::Position;
-use event_store::{Error, Feed, Filter, Page};
+use event_store::patience::{Patient, is_worth_waiting};
+use event_store::record::{Position, Record};
+use event_store::{Error, EventStore, Feed, Filter, Page};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::intent::{self, Intent, IntentKey};
 use super::pursue::Pursuit;
-use super::{AGAIN_FIRST, NAME, Options, Setting};
+use super::{NAME, Options, Setting};
 use crate::log::{decode, durable_head, groups, hash_at, tenant};
 use crate::{Stopped, meters};
 
 /// The form of the checkpoint's state.
 const FORM: u8 = 1;
+
+/// Of so many settled requests a late refusal is recognised: what is on its way to the payments service is far less.
+const PAST: usize = 10_000;
 
 /// A request that is not settled.
 struct Open {
@@ -43,6 +48,8 @@ pub(super) struct Session {
     term: Term,
     open: HashMap<IntentKey, Open>,
     outcomes: HashMap<Uuid, IntentKey>,
+    /// The outcomes of requests that are settled, the oldest first.
+    past: VecDeque<[Uuid; 3]>,
     /// Up to here the log was written before this session: what was asked may have been sent already.
     written_before: Position,
     position: Position,
@@ -57,12 +64,14 @@ impl Session {
     /// A session that goes on from the checkpoint as it stands now.
     pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
-        let row = setting.store.consumer(&term.lease().key).await?;
+        let pulse = setting.pulse.clone();
+        let store = Arc::new(Patient::new(setting.store.clone(), term.clone(), cancel.clone(), pulse));
+        let row = store.consumer(&term.lease().key).await?;
         let checkpoint = row.map(|row| row.checkpoint).unwrap_or_default();
-        let written_before = durable_head(setting.store.as_ref()).await?;
+        let written_before = durable_head(store.as_ref()).await?;
         Ok(Self {
             pursuit: Arc::new(Pursuit::new(
-                setting.store.clone(),
+                store,
                 setting.gateway.clone(),
                 setting.dispatch.clone(),
                 options.clone(),
@@ -75,6 +84,7 @@ impl Session {
             term,
             open: HashMap::new(),
             outcomes: HashMap::new(),
+            past: VecDeque::new(),
             written_before,
             position: checkpoint.position,
             hash: Some(checkpoint.hash),
@@ -84,12 +94,7 @@ impl Session {
         })
     }
 
-    pub(super) async fn run(
-        &mut self,
-        feed: &mut dyn Feed,
-        cancel: &CancellationToken,
-        wait: &mut Duration,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn run(&mut self, feed: &mut dyn Feed, cancel: &CancellationToken) -> Result<(), Stopped> {
         self.reopen().await?;
         feed.seek(self.position);
         let term = self.term.clone();
@@ -99,10 +104,7 @@ impl Session {
                 biased;
                 () = cancel.cancelled() => break,
                 () = term.ended() => return Err(Error::LeaseLost.into()),
-                page = feed.next(self.options.page) => {
-                    self.page(&page?);
-                    *wait = AGAIN_FIRST;
-                }
+                page = feed.next(self.options.page) => self.page(&page?),
                 () = tokio::time::sleep_until(chore.into()) => {}
             }
             if self.position >= self.written_before {
@@ -181,7 +183,7 @@ impl Session {
                         }
                     }
                     Event::Outcome(outcome::Event::Settled(settled)) => {
-                        self.outcome_settled(group.command_id, &settled.verdict);
+                        self.outcome_settled(record, group.command_id, &settled.verdict);
                     }
                     _ => {}
                 }
@@ -198,24 +200,44 @@ impl Session {
         let Some(open) = self.open.remove(key) else {
             return;
         };
-        for outcome in open.outcomes {
-            self.outcomes.remove(&outcome);
+        // What this worker said last may still be refused, because somebody else was faster.
+        self.past.push_back(open.outcomes);
+        if self.past.len() > PAST
+            && let Some(forgotten) = self.past.pop_front()
+        {
+            for outcome in forgotten {
+                self.outcomes.remove(&outcome);
+            }
         }
         if let Some(settled) = open.settled {
             settled.cancel();
         }
     }
 
-    /// The payment did not take what the provider said: somebody has settled it otherwise, or the amounts differ. A person has to look.
-    fn outcome_settled(&mut self, command_id: Uuid, verdict: &outcome::Verdict) {
+    /// The payment did not take what the provider said: somebody has settled it otherwise. Nothing more is asked of the provider, and the
+    /// order says so to whoever looks at it.
+    fn outcome_settled(&mut self, record: &Record, command_id: Uuid, verdict: &outcome::Verdict) {
         let Some(key) = self.outcomes.get(&command_id).cloned() else {
             return;
         };
-        if let outcome::Verdict::Refused { code, message, .. } = verdict {
-            meters::refused_outcome();
-            tracing::error!(payment = %key.payment_id, code, message, "a payment refuses what the provider says");
+        let outcome::Verdict::Refused { code, message, .. } = verdict else { return };
+        meters::refused_outcome();
+        tracing::error!(
+            payment = %key.payment_id,
+            code,
+            message,
+            "a payment refuses what the provider says; compare it with the provider's books"
+        );
+        if self.open.get(&key).is_some_and(|open| open.outcomes.contains(&command_id)) {
             self.settled(&key);
         }
+        let order = OrderId(crate::log::correlation(record));
+        let text = format!(
+            "Payment {}: the provider's answer about {} was refused ({code}: {message}). Compare it with the provider's books.",
+            key.payment_id,
+            key.word()
+        );
+        self.tracker.spawn(self.pursuit.clone().note(key.tenant, order, command_id, text));
     }
 
     /// Pursues what is not pursued yet.
@@ -269,8 +291,15 @@ impl Session {
         };
         self.hash = Some(hash);
         let checkpoint = Checkpoint { position: self.position, hash, state: state.freeze() };
-        self.pursuit.store.save(self.term.lease(), checkpoint).await?;
-        self.saved = self.position;
+        match self.pursuit.store.save(self.term.lease(), checkpoint).await {
+            Ok(()) => self.saved = self.position,
+            // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
+            Err(error) if is_worth_waiting(&error) => {
+                meters::unsaved();
+                tracing::warn!(%error, position = self.position, "the checkpoint of payments cannot be saved now; it is saved later");
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }

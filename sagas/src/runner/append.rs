@@ -12,6 +12,7 @@ use domain::saga::{Batch, Saga, Trigger};
 use domain::time::Timestamp;
 use event_store::Error;
 use event_store::append::{self, Expectation, Outcome, Pending, StreamWrite};
+use event_store::patience::{Backoff, is_worth_waiting};
 use event_store::record::Version;
 use uuid::Uuid;
 
@@ -22,11 +23,10 @@ use super::outbox::Letter;
 use super::session::Session;
 use crate::{Stopped, meters};
 
-/// After so many attempts the others go on without it: somebody else writes to the saga all the time.
+/// After so many attempts it is told that somebody else writes to the saga all the time.
 const ATTEMPTS: u32 = 30;
-
-/// The longest wait before an append is tried again that the store could not take.
-const AGAIN_CAP: Duration = Duration::from_secs(30);
+/// The first and the longest wait before a saga reacts again to which somebody else has written.
+const OVERTAKEN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
 /// Something that a saga is to react to.
 pub(super) struct Work {
@@ -45,6 +45,15 @@ pub(super) enum Cause {
     Undeliverable { command_id: Uuid, detail: String },
 }
 
+/// What a saga decided, on what.
+struct Decided {
+    before: Option<(Version, Uuid)>,
+    /// The event that started it.
+    cause: Uuid,
+    events: Vec<event::Event>,
+    saga: Saga,
+}
+
 /// An append on its way.
 pub(super) struct Flight {
     work: Work,
@@ -61,63 +70,58 @@ impl Session {
             Cause::Start { look_first: false, .. } => self.shelf.get(&work.key).cloned(),
             _ => self.find(&work.key).await?,
         };
-        let (before, events, saga) = match (known, &work.cause) {
-            (Some(loaded), Cause::Start { .. }) => {
-                self.adopt(&work.key, loaded, work.at).await?;
+        let decided = match (known, &work.cause) {
+            (Some(loaded), Cause::Start { started, .. }) => {
+                if !self.meet(&work, started).await? {
+                    let since = self.index.since(&work.key).unwrap_or(work.at);
+                    self.adopt(&work.key, loaded, since).await?;
+                }
                 return Ok(None);
             }
+            (None, Cause::Start { .. }) if self.left_alone.contains_key(&work.key) => return Ok(None),
             (Some(loaded), _) => {
                 let events = react(&loaded.saga, &work);
                 let mut saga = loaded.saga;
                 saga.evolve_all(&events);
-                (Some((loaded.version, loaded.last_event)), events, saga)
+                let before = Some((loaded.version, loaded.last_event));
+                Decided { before, cause: loaded.cause, events, saga }
             }
-            (None, Cause::Start { started, .. }) => {
-                let Some((saga, events)) = self.begin(&work, started) else {
+            (None, Cause::Start { started, .. }) => match begin(&work, started) {
+                Ok((saga, events)) => Decided { before: None, cause: work.causation, events, saga },
+                Err((reason, why)) => {
+                    self.park_work(&work, reason, &why).await?;
                     return Ok(None);
-                };
-                (None, events, saga)
-            }
+                }
+            },
             (None, _) => return Ok(None),
         };
-        if events.is_empty() {
+        if decided.events.is_empty() {
             return Ok(None);
         }
         self.term.check()?;
-        Ok(self.fly(work, before, events, saga))
-    }
-
-    fn begin(&self, work: &Work, started: &Started) -> Option<(Saga, Vec<event::Event>)> {
-        let tenant = work.key.tenant()?;
-        let begin = || Saga::begin(&tenant, started.clone(), work.at);
-        match catch_unwind(AssertUnwindSafe(begin)) {
-            Ok(Ok(begun)) => Some(begun),
-            Ok(Err(why)) => {
-                tracing::error!(saga = %work.key.stream(), %why, "a saga cannot be started");
-                meters::left_alone("unstartable");
-                None
-            }
-            Err(_) => {
-                tracing::error!(saga = %work.key.stream(), "a saga panics as it starts");
-                meters::panicked();
-                None
+        match self.fly(work, decided) {
+            Ok(flight) => Ok(Some(flight)),
+            Err(work) => {
+                self.park_work(&work, "unwritable", "what it decided has no stored form").await?;
+                Ok(None)
             }
         }
     }
 
-    fn fly(
-        &mut self,
-        work: Work,
-        before: Option<(Version, Uuid)>,
-        events: Vec<event::Event>,
-        saga: Saga,
-    ) -> Option<Flight> {
-        let saga_id = Self::saga_id(&work.key)?;
+    /// Puts what was decided on the writer's queue; the work is given back if it has no stored form.
+    fn fly(&mut self, work: Work, decided: Decided) -> Result<Flight, Box<Work>> {
+        let Decided { before, cause, events, saga } = decided;
+        let about = saga.state().about.as_ref().map(|about| about.correlation);
+        let (Some(saga_id), Some(correlation)) = (Self::saga_id(&work.key), about) else {
+            return Err(Box::new(work));
+        };
         let append_id = derived(saga_id, &work.append_id);
-        let correlation = saga.state().about.as_ref()?.correlation;
         let metadata = metadata(correlation, work.causation).encode();
-        let written = encode(&events, &metadata)?;
-        let last_event = written.last()?.event_id;
+        let written = encode(&events, &metadata).filter(|written| !written.is_empty());
+        let Some((written, last_event)) = written.and_then(|it| it.last().map(|last| last.event_id).map(|id| (it, id)))
+        else {
+            return Err(Box::new(work));
+        };
         let version = before.map_or(0, |(version, _)| version) + u64::try_from(written.len()).unwrap_or_default();
         let pending = self.store.append(append::Batch {
             command_id: append_id,
@@ -132,13 +136,13 @@ impl Session {
         let asked = asked(&events);
         let commands = if asked.is_empty() { Vec::new() } else { saga.pending() };
         let commands: Vec<_> = commands.into_iter().filter(|(id, _)| asked.contains(id)).collect();
-        self.index.update(&work.key, &saga, version, work.at, asked.iter().copied());
-        let loaded = Loaded { saga, version, last_event };
+        let loaded = Loaded { saga, version, last_event, cause };
+        self.index.update(&work.key, &loaded, work.at, asked.iter().copied());
         self.shelf.put(&work.key, loaded);
         // A letter says what the saga is about, which is read from the shelf: a saga that has just begun is there only now.
         let letters: Vec<_> =
             commands.into_iter().filter_map(|(id, command)| self.letter(&work.key, id, command, append_id)).collect();
-        Some(Flight { work, pending, asked, letters, events })
+        Ok(Flight { work, pending, asked, letters, events })
     }
 
     pub(super) fn letter(
@@ -163,64 +167,83 @@ impl Session {
         Some(Letter { key: key.clone(), tenant: key.tenant()?, command_id, command, meta })
     }
 
-    /// Waits for appends, sends what they asked for, and lets those react again that were overtaken.
+    /// Waits for appends, sends what they asked for, and lets those react again that were overtaken or that the store could not take.
+    /// It comes back only when all of them are durable, or parked because they never can be.
     pub(super) async fn settle(&mut self, mut flights: Vec<Flight>) -> Result<(), Stopped> {
         let mut attempts: HashMap<Key, u32> = HashMap::new();
-        let mut wait = Duration::from_millis(1);
+        let (mut overtaken, mut refused) = (Backoff::new(OVERTAKEN.0, OVERTAKEN.1), Backoff::of_a_store());
+        let mut waited = false;
         while !flights.is_empty() {
-            let mut again = Vec::new();
+            let (mut again, mut trouble) = (Vec::new(), None);
             for flight in flights.drain(..) {
-                let outcome = flight.pending.await;
-                match outcome {
-                    Ok(Outcome::Appended(_)) => {
-                        // Nothing is sent for another's appends, nor after the lease: whoever holds it sends what the log says.
-                        self.term.check()?;
-                        self.told(&flight.work, &flight.events);
-                        for letter in flight.letters {
-                            self.outbox.send(letter);
+                let Some((work, failed)) = self.land(flight).await? else { continue };
+                match failed {
+                    Some(Error::Never(why)) => self.park_work(&work, "too_large", &why).await?,
+                    Some(error) if !is_worth_waiting(&error) => return Err(error.into()),
+                    Some(error) => {
+                        trouble = Some(error);
+                        again.push(work);
+                    }
+                    None => {
+                        let attempts = attempts.entry(work.key.clone()).or_default();
+                        *attempts += 1;
+                        if *attempts == ATTEMPTS {
+                            meters::left_alone("contended");
+                            tracing::error!(saga = %work.key.stream(), "others write to a saga all the time; it is tried on");
                         }
-                        continue;
+                        again.push(work);
                     }
-                    Err(Error::Never(why)) => {
-                        tracing::error!(saga = %flight.work.key.stream(), why, "the store refuses a saga's events");
-                        meters::left_alone("refused");
-                        self.leave_alone(&flight.work.key, flight.work.at);
-                        continue;
-                    }
-                    Err(error @ (Error::Closed | Error::Damaged { .. } | Error::LeaseLost | Error::Read(_))) => {
-                        return Err(error.into());
-                    }
-                    Ok(_) | Err(Error::Unknown(_) | Error::NotNow(_) | Error::Overloaded) => {}
-                }
-                self.shelf.drop(&flight.work.key);
-                for command_id in flight.asked {
-                    self.index.not_asked(command_id);
-                }
-                let attempts = attempts.entry(flight.work.key.clone()).or_default();
-                *attempts += 1;
-                if *attempts <= ATTEMPTS || outcome.is_err() {
-                    again.push(flight.work);
-                } else {
-                    tracing::error!(saga = %flight.work.key.stream(), "others write to a saga all the time");
-                    self.leave_alone(&flight.work.key, flight.work.at);
                 }
             }
-            if !again.is_empty() {
-                // Whoever came first may be the one who holds the lease now, whatever the clocks say.
-                self.term.confirm().await?;
-                tokio::select! {
-                    () = self.cancel.cancelled() => {
-                        return Err(Error::Unknown("it was told to stop".into()).into());
-                    }
-                    () = tokio::time::sleep(wait) => {}
-                }
-                wait = (wait * 2).min(AGAIN_CAP);
+            if let Some(error) = trouble {
+                self.patient.wait(error, &mut refused).await?;
+                waited = true;
+            } else if !again.is_empty() {
+                self.step_aside(overtaken.next_wait()).await?;
             }
             for work in again {
                 flights.extend(self.attempt_again(work).await?);
             }
         }
+        if waited {
+            self.patient.goes_on();
+        }
         Ok(())
+    }
+
+    /// Waits for an append. What did not go in is forgotten here, and comes back with what the store said.
+    async fn land(&mut self, flight: Flight) -> Result<Option<(Work, Option<Error>)>, Stopped> {
+        let failed = match flight.pending.await {
+            Ok(Outcome::Appended(_)) => {
+                // Nothing is sent for another's appends, nor after the lease: whoever holds it sends what the log says.
+                self.term.check()?;
+                self.told(&flight.work, &flight.events);
+                for letter in flight.letters {
+                    self.outbox.send(letter);
+                }
+                return Ok(None);
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        self.shelf.drop(&flight.work.key);
+        for command_id in flight.asked {
+            self.index.not_asked(command_id);
+        }
+        Ok(Some((flight.work, failed)))
+    }
+
+    /// Whoever came first may be the one who holds the lease now, whatever the clocks say.
+    async fn step_aside(&mut self, wait: Duration) -> Result<(), Stopped> {
+        match self.term.confirm().await {
+            // What cannot be asked now says nothing: the lease itself ends in time.
+            Err(error) if !is_worth_waiting(&error) => return Err(error.into()),
+            _ => {}
+        }
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(Error::Unknown("it was told to stop".into()).into()),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
     }
 
     /// Somebody else's append came first, or an earlier one of ours whose outcome was unknown: read what is there.
@@ -254,6 +277,7 @@ impl Session {
                         detail = parked.detail,
                         "a saga needs a person"
                     );
+                    self.shelf.drop(&work.key);
                 }
                 _ => {}
             }
@@ -266,34 +290,23 @@ impl Session {
         let asked = state.steps.values().map(|step| step.forth.asked_at);
         asked.filter(|at| *at > Timestamp::default()).min()
     }
+}
 
-    /// Tells a person of a saga whose events cannot be read here.
-    pub(super) async fn park_unreadable(
-        &mut self,
-        key: &Key,
-        (version, event_id): (Version, Uuid),
-        correlation: Uuid,
-        why: String,
-    ) -> Result<(), Stopped> {
-        self.term.check()?;
-        let Some(saga_id) = Self::saga_id(key) else {
-            return Ok(());
-        };
-        let parked = event::Event::Parked(Parked { reason: "unreadable".into(), detail: why, step: None });
-        let append_id = derived(saga_id, &format!("unreadable/{version}"));
-        let metadata = metadata(correlation, append_id).encode();
-        let Some(events) = encode(std::slice::from_ref(&parked), &metadata) else {
-            return Ok(());
-        };
-        let pending = self.store.append(append::Batch {
-            command_id: append_id,
-            fingerprint: fingerprint(append_id),
-            writes: vec![StreamWrite { stream: key.stream(), expected: Expectation::At { version, event_id }, events }],
-        });
-        if let Err(error) = pending.await {
-            tracing::error!(saga = %key.stream(), %error, "an unreadable saga cannot be parked");
+/// A saga begins, or why it cannot.
+fn begin(work: &Work, started: &Started) -> Result<(Saga, Vec<event::Event>), (&'static str, String)> {
+    let Some(tenant) = work.key.tenant() else {
+        return Err(("unstartable", "its tenant has no possible name".into()));
+    };
+    match catch_unwind(AssertUnwindSafe(|| Saga::begin(&tenant, started.clone(), work.at))) {
+        Ok(Ok(begun)) => Ok(begun),
+        Ok(Err(why)) => {
+            meters::left_alone("unstartable");
+            Err(("unstartable", why.to_string()))
         }
-        Ok(())
+        Err(_) => {
+            meters::panicked();
+            Err(("panicked", format!("it cannot start at {}", work.append_id)))
+        }
     }
 }
 

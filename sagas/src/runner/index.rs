@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use domain::saga::Saga;
 use domain::time::Timestamp;
 use event_store::partition::CORRELATIONS;
 use event_store::record::Version;
 use uuid::Uuid;
 
+use super::load::Loaded;
 use crate::meters::Measures;
 
 /// The largest state that a consumer row takes.
@@ -20,6 +20,10 @@ const LARGEST: usize = 4 * 1024 * 1024;
 const ALL: u8 = 1;
 /// The form where they name what is open in one partition: the count of partitions follows.
 const PARTITION: u8 = 2;
+/// The form where they name nothing: what is open is searched for in the log.
+const SEARCH: u8 = 3;
+/// The bytes of one name.
+const ROW: usize = 28;
 
 /// Which saga.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +36,8 @@ pub(super) struct Key {
 /// What is known of an open saga without loading it.
 struct Entry {
     correlation: Uuid,
+    /// The event that started it.
+    cause: Uuid,
     since: Timestamp,
     version: Version,
     parked: bool,
@@ -63,15 +69,8 @@ pub(super) struct Index {
 
 impl Index {
     /// Brings a saga's entry up to where it stands; one that ended is forgotten. `new` names commands that are to be answered.
-    pub(super) fn update(
-        &mut self,
-        key: &Key,
-        saga: &Saga,
-        version: Version,
-        at: Timestamp,
-        new: impl IntoIterator<Item = Uuid>,
-    ) {
-        let state = saga.state();
+    pub(super) fn update(&mut self, key: &Key, loaded: &Loaded, at: Timestamp, new: impl IntoIterator<Item = Uuid>) {
+        let state = loaded.saga.state();
         let Some(about) = &state.about else { return };
         if state.ended.is_some() {
             return self.forget(key);
@@ -81,6 +80,7 @@ impl Index {
             self.by_correlation.entry(correlated).or_default().push(key.clone());
             let entry = Entry {
                 correlation: about.correlation,
+                cause: loaded.cause,
                 since: at,
                 version: 0,
                 parked: false,
@@ -92,7 +92,7 @@ impl Index {
         let Some(entry) = self.open.get_mut(key) else {
             return;
         };
-        entry.version = version;
+        entry.version = loaded.version;
         entry.parked = state.parked.is_some();
         for (timer, due_at) in entry.timers.drain(..) {
             self.timers.remove(&(due_at, key.clone(), timer));
@@ -129,6 +129,11 @@ impl Index {
 
     pub(super) fn version(&self, key: &Key) -> Option<Version> {
         self.open.get(key).map(|entry| entry.version)
+    }
+
+    /// The event that started an open saga.
+    pub(super) fn cause(&self, key: &Key) -> Option<Uuid> {
+        self.open.get(key).map(|entry| entry.cause)
     }
 
     pub(super) fn since(&self, key: &Key) -> Option<Timestamp> {
@@ -214,11 +219,25 @@ impl Index {
         }
     }
 
-    /// Which sagas are open, as bytes; `None` if they do not fit into a consumer row. `partitioned`: those of one partition.
-    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Option<Bytes> {
+    /// Which sagas are open, as bytes that fit into a consumer row. `partitioned`: those of one partition. Where they are too many to be
+    /// named, the bytes say that the log is to be searched for them.
+    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Bytes {
+        let many = (self.open.len() + left_alone.len()) * ROW > LARGEST;
+        let named = if many { None } else { self.name_all(left_alone, partitioned) };
+        named.filter(|named| named.len() <= LARGEST).unwrap_or_else(|| {
+            crate::meters::checkpoint_too_large();
+            tracing::debug!(
+                open = self.open.len(),
+                "more sagas are open than a checkpoint can name; the next start searches the log"
+            );
+            Bytes::from_static(&[SEARCH])
+        })
+    }
+
+    fn name_all(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Option<Bytes> {
         let mut names: Vec<&str> = Vec::new();
         let mut number: HashMap<&str, u16> = HashMap::new();
-        let mut rows = BytesMut::with_capacity(self.open.len() * 28);
+        let mut rows = BytesMut::with_capacity(self.open.len() * ROW);
         let open = self.open.iter().map(|(key, entry)| (key, entry.since));
         let left_alone = left_alone.iter().map(|(key, since)| (key, *since));
         for (key, since) in open.chain(left_alone) {
@@ -250,16 +269,31 @@ impl Index {
             state.put_slice(name.as_bytes());
         }
         state.extend_from_slice(&rows);
-        (state.len() <= LARGEST).then(|| state.freeze())
+        Some(state.freeze())
     }
 }
 
-/// The sagas that a checkpoint names as open; `None` if the bytes are not understood, or name fewer than are wanted: what names all
-/// serves a partition too, but not the other way round.
-pub(super) fn decode(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Timestamp)>> {
-    if state.is_empty() {
-        return Some(Vec::new());
+/// What a checkpoint says of the sagas that are open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Saved {
+    /// These, and since when.
+    Open(Vec<(Key, Timestamp)>),
+    /// They are more than it can name: those that began up to the checkpoint and have not ended are in the log.
+    Search,
+    /// The bytes are not understood, or name fewer than are wanted.
+    Foreign,
+}
+
+/// The sagas that a checkpoint names as open. What names all serves a partition too, but not the other way round.
+pub(super) fn decode(state: Bytes, partitioned: bool) -> Saved {
+    match &state[..] {
+        [] => Saved::Open(Vec::new()),
+        [SEARCH] => Saved::Search,
+        _ => named(state, partitioned).map_or(Saved::Foreign, Saved::Open),
     }
+}
+
+fn named(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Timestamp)>> {
     match state.try_get_u8().ok()? {
         ALL => {}
         PARTITION if partitioned && state.try_get_u32().ok()? == CORRELATIONS => {}
@@ -274,7 +308,7 @@ pub(super) fn decode(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Ti
         let name = state.split_to(length);
         names.push(std::str::from_utf8(&name).ok()?.into());
     }
-    let mut open = Vec::with_capacity(state.remaining() / 28);
+    let mut open = Vec::with_capacity(state.remaining() / ROW);
     while state.has_remaining() {
         let tenant = names.get(usize::from(state.try_get_u16().ok()?))?.clone();
         let kind = names.get(usize::from(state.try_get_u16().ok()?))?.clone();
@@ -290,22 +324,34 @@ pub(super) fn decode(mut state: Bytes, partitioned: bool) -> Option<Vec<(Key, Ti
 mod tests {
     use super::*;
 
+    fn key(kind: &str, subject: u128) -> Key {
+        Key { tenant: "main".into(), kind: kind.into(), subject: Uuid::from_u128(subject) }
+    }
+
     #[test]
     fn what_is_open_is_read_again_and_foreign_bytes_are_not_taken_for_it() {
-        let key =
-            |kind: &str, subject| Key { tenant: "main".into(), kind: kind.into(), subject: Uuid::from_u128(subject) };
         let at = Timestamp::from_micros(77);
         let open = HashMap::from([(key("checkout", 1), at), (key("refund", 2), at)]);
         let encode = |partitioned| Index::default().encode(&open, partitioned);
         for (partitioned, wanted) in [(false, false), (false, true), (true, true)] {
-            let bytes = encode(partitioned).expect("small enough");
-            let read = decode(bytes.clone(), wanted).expect("understood");
+            let bytes = encode(partitioned);
+            let Saved::Open(read) = decode(bytes.clone(), wanted) else { panic!("not understood") };
             assert_eq!(read.into_iter().collect::<HashMap<_, _>>(), open);
-            assert_eq!(decode(bytes.slice(..bytes.len() - 1), wanted), None);
+            assert_eq!(decode(bytes.slice(..bytes.len() - 1), wanted), Saved::Foreign);
         }
-        let part = encode(true).expect("small enough");
-        assert_eq!(decode(part, false), None, "it names a part of them only");
-        assert_eq!(decode(Bytes::new(), true), Some(Vec::new()));
-        assert_eq!(decode(Bytes::from_static(&[9, 0, 0]), false), None);
+        assert_eq!(decode(encode(true), false), Saved::Foreign, "it names a part of them only");
+        assert_eq!(decode(Bytes::new(), true), Saved::Open(Vec::new()));
+        assert_eq!(decode(Bytes::from_static(&[9, 0, 0]), false), Saved::Foreign);
+    }
+
+    #[test]
+    fn more_open_sagas_than_a_checkpoint_can_name_are_searched_for_in_the_log() {
+        let at = Timestamp::from_micros(77);
+        let many: HashMap<_, _> = (0..160_000).map(|number| (key("checkout", number), at)).collect();
+        let state = Index::default().encode(&many, false);
+        assert!(state.len() <= LARGEST, "{} bytes", state.len());
+        for partitioned in [false, true] {
+            assert_eq!(decode(state.clone(), partitioned), Saved::Search);
+        }
     }
 }

@@ -14,10 +14,14 @@ use futures_util::stream::{self as futures, StreamExt};
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
+use super::by_hand::{self, Fact};
 use super::index::Key;
 use super::session::{LOADING, Session};
-use crate::log::{correlation, decode, fold, groups, read_stream, stream_id};
+use crate::log::{causation, correlation, decode, fold, groups, read_stream, stream_id};
 use crate::{Stopped, meters};
+
+/// Commands that are asked about at once.
+const ASKING: usize = 256;
 
 /// A saga and the end of its stream.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) saga: Saga,
     pub(super) version: Version,
     pub(super) last_event: Uuid,
+    /// The event that started it.
+    pub(super) cause: Uuid,
 }
 
 /// What a saga's stream held.
@@ -71,6 +77,7 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
         return Ok(Found::Nothing);
     };
     let (version, last_event) = (last.version, last.event_id);
+    let cause = records.first().map_or_else(Uuid::nil, causation);
     let events: Vec<_> = records
         .iter()
         .filter_map(decode)
@@ -86,7 +93,7 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
     };
     Ok(match loaded {
         Ok(None) => Found::Nothing,
-        Ok(Some(saga)) => Found::Saga(Box::new(Loaded { saga, version, last_event })),
+        Ok(Some(saga)) => Found::Saga(Box::new(Loaded { saga, version, last_event, cause })),
         Err(why) => Found::Unreadable {
             version,
             last_event,
@@ -173,8 +180,14 @@ impl Session {
                 meters::left_alone(if newer { "newer" } else { "unreadable" });
                 tracing::error!(saga = %key.stream(), %why, "a saga is left alone");
                 if !newer && !told {
-                    let why = why.to_string();
-                    self.park_unreadable(key, (version, last_event), correlation, why).await?;
+                    let parked = by_hand::parked("unreadable", &why.to_string());
+                    let fact = Fact {
+                        name: format!("unreadable/{version}"),
+                        correlation,
+                        causation: last_event,
+                        event: parked,
+                    };
+                    self.write_by_hand(key, fact).await?;
                 }
                 self.leave_alone(key, since);
                 Ok(None)
@@ -190,31 +203,47 @@ impl Session {
 
     /// Takes an open saga that another life started, and sends what it asked for and nobody accepted.
     pub(super) async fn adopt(&mut self, key: &Key, loaded: Loaded, since: Timestamp) -> Result<(), Stopped> {
-        if loaded.saga.state().ended.is_some() {
-            self.shelf.drop(key);
-            self.index.forget(key);
-            return Ok(());
-        }
-        let (mut unheard, mut unsent) = (Vec::new(), Vec::new());
-        for (command_id, command) in loaded.saga.pending() {
-            if self.index.asked_by(command_id).is_some() {
+        self.adopt_all(vec![(key.clone(), loaded, since)]).await
+    }
+
+    /// Takes open sagas that another life started, and sends what they asked for and nobody accepted.
+    pub(super) async fn adopt_all(&mut self, found: Vec<(Key, Loaded, Timestamp)>) -> Result<(), Stopped> {
+        let asked = found.iter().flat_map(|(_, loaded, _)| loaded.saga.pending()).map(|(command_id, _)| command_id);
+        let accepted = self.accepted(asked.filter(|id| self.index.asked_by(*id).is_none()).collect()).await?;
+        for (key, loaded, since) in found {
+            if loaded.saga.state().ended.is_some() {
+                self.shelf.drop(&key);
+                self.index.forget(&key);
                 continue;
             }
+            let mut asked = loaded.saga.pending();
+            asked.retain(|(command_id, _)| self.index.asked_by(*command_id).is_none());
             // Its answer is still to be read, whether it is there already or not: stock tells by the command's id alone.
-            unheard.push(command_id);
-            if self.store.command(command_id).await?.is_none() {
-                unsent.push((command_id, command));
+            self.index.update(&key, &loaded, since, asked.iter().map(|(command_id, _)| *command_id));
+            self.index.keep_since(&key, since);
+            for (command_id, command) in asked.into_iter().filter(|(command_id, _)| !accepted.contains(command_id)) {
+                if let Some(letter) = self.letter(&key, command_id, command, command_id) {
+                    self.term.check()?;
+                    self.outbox.send(letter);
+                }
             }
-        }
-        self.index.update(key, &loaded.saga, loaded.version, since, unheard);
-        self.index.keep_since(key, since);
-        for (command_id, command) in unsent {
-            if let Some(letter) = self.letter(key, command_id, command, command_id) {
-                self.term.check()?;
-                self.outbox.send(letter);
+            if loaded.saga.state().parked.is_some() {
+                // It waits for a person or for late evidence: it is read again then.
+                self.shelf.drop(&key);
             }
         }
         Ok(())
+    }
+
+    /// Those of the commands that the store has. They are asked about side by side: each question waits for a sync.
+    async fn accepted(&self, command_ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Stopped> {
+        let asked = futures::iter(command_ids).map(|command_id| async move {
+            let receipt = self.store.command(command_id).await?;
+            Ok::<_, Error>(receipt.map(|_| command_id))
+        });
+        let found: Vec<_> = asked.buffer_unordered(ASKING).collect().await;
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        Ok(found?.into_iter().flatten().collect())
     }
 
     /// Reads side by side what the page will need.

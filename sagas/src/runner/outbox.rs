@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::command::Service;
 use domain::ids::Tenant;
@@ -17,6 +17,9 @@ use uuid::Uuid;
 use super::index::Key;
 use crate::dispatch::{Dispatch, DispatchError};
 use crate::meters;
+
+/// For so long a command is offered to a service that does not take it. Then it leaves its place to others.
+const GIVES_BACK: Duration = Duration::from_secs(20);
 
 /// A command to be sent.
 pub(super) struct Letter {
@@ -37,10 +40,11 @@ pub(super) struct Undeliverable {
 pub(super) struct Outbox {
     shared: Arc<Shared>,
     tracker: TaskTracker,
-    most: usize,
 }
 
-struct Shared {
+/// What the lanes of an outbox share.
+pub(super) struct Shared {
+    most: usize,
     dispatch: Arc<dyn Dispatch>,
     lanes: Mutex<Lanes>,
     room: Notify,
@@ -67,6 +71,7 @@ impl Outbox {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                most: at_once * 16,
                 dispatch,
                 lanes: Mutex::default(),
                 room: Notify::new(),
@@ -76,19 +81,12 @@ impl Outbox {
                 cancel,
             }),
             tracker,
-            most: at_once * 16,
         }
     }
 
-    /// Waits until there is room for more.
-    pub(super) async fn room(&self) {
-        loop {
-            let freed = self.shared.room.notified();
-            if self.shared.lanes().waiting < self.most || self.shared.cancel.is_cancelled() {
-                return;
-            }
-            freed.await;
-        }
+    /// What is waited for until there is room for more.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Why a command that was sent will not be carried out, if its service said so within so long. Who cannot be asked has not said so.
@@ -116,6 +114,16 @@ impl Outbox {
 }
 
 impl Shared {
+    /// Whether so much is on its way that no more should be asked for.
+    pub(super) fn is_full(&self) -> bool {
+        self.lanes().waiting >= self.most
+    }
+
+    /// Waits until there may be room for more.
+    pub(super) async fn room(&self) {
+        self.room.notified().await;
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,6 +149,7 @@ impl Shared {
     async fn deliver(&self, letter: Letter) {
         let service = service(letter.command.service());
         let mut wait = Duration::from_millis(20);
+        let began = Instant::now();
         while !self.cancel.is_cancelled() {
             let Ok(permit) = self.at_once.acquire().await else {
                 return;
@@ -163,6 +172,11 @@ impl Shared {
                 }
                 Err(DispatchError::Unavailable(detail)) => {
                     meters::dispatched(service, "unavailable");
+                    if began.elapsed() >= GIVES_BACK {
+                        // It makes room for others. It stays asked for and unanswered, so it is sent again in its turn.
+                        tracing::warn!(%detail, service, command.id = %letter.command_id, "a command is sent again later");
+                        return meters::dispatched(service, "given_back");
+                    }
                     tracing::warn!(%detail, service, "a command is offered again later");
                     tokio::select! {
                         () = self.cancel.cancelled() => return,

@@ -24,6 +24,9 @@ impl Session {
         let Some(before) = Instant::now().checked_sub(self.options.resend_after) else {
             return Ok(());
         };
+        if self.outbox.shared().is_full() {
+            return Ok(());
+        }
         for overdue in self.index.overdue(before, RESENDING) {
             let Overdue { command_id, key, since } = overdue;
             if let Some(receipt) = self.store.command(command_id).await? {

@@ -136,15 +136,18 @@ impl Session {
                 kind: started.kind.as_str().into(),
                 subject: started.subject,
             };
-            let known = self.index.version(&key).is_some() || self.left_alone.contains_key(&key);
-            if known {
+            if self.index.cause(&key) == Some(record.event_id) || self.left_alone.contains_key(&key) {
                 continue;
             }
+            let known = self.index.version(&key).is_some();
             let work = Work {
                 append_id: format!("at/{}", record.position),
                 causation: record.event_id,
                 at: group.recorded_at,
-                cause: Cause::Start { started: Box::new(started), look_first: record.position <= self.written_before },
+                cause: Cause::Start {
+                    started: Box::new(started),
+                    look_first: known || record.position <= self.written_before,
+                },
                 key,
             };
             flights.extend(self.attempt(work).await?);

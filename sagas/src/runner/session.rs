@@ -8,15 +8,16 @@ use domain::time::Timestamp;
 use event_store::consumer::Checkpoint;
 use event_store::leadership::Term;
 use event_store::partition::of_correlation;
+use event_store::patience::{Patient, is_worth_waiting};
 use event_store::record::Position;
-use event_store::{Error, EventStore, Feed, Page};
+use event_store::{Error, EventStore, Feed, Filter, Page};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
-use super::index::{self, Index, Key};
+use super::index::{self, Index, Key, Saved};
 use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
@@ -42,7 +43,10 @@ const KINDS: [&str; 8] = [
 ];
 
 pub(super) struct Session {
+    /// The store, asked again for what it cannot read now.
     pub(super) store: Arc<dyn EventStore>,
+    /// The same, for what has to be waited for otherwise.
+    pub(super) patient: Arc<Patient>,
     pub(super) options: Options,
     pub(super) index: Index,
     pub(super) shelf: Shelf,
@@ -74,9 +78,11 @@ impl Session {
     pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
         let (failed, undeliverable) = mpsc::unbounded_channel();
-        let row = setting.store.consumer(&term.lease().key).await?;
+        let pulse = setting.pulse.clone();
+        let patient = Arc::new(Patient::new(setting.store.clone(), term.clone(), cancel.clone(), pulse));
+        let row = patient.consumer(&term.lease().key).await?;
         let checkpoint = row.map(|row| row.checkpoint).unwrap_or_default();
-        let written_before = durable_head(setting.store.as_ref()).await?;
+        let written_before = durable_head(patient.as_ref()).await?;
         tracing::info!(
             partition = options.partition,
             epoch = term.epoch(),
@@ -107,7 +113,8 @@ impl Session {
             term,
             cancel,
             board: setting.board.clone(),
-            store: setting.store.clone(),
+            store: patient.clone(),
+            patient,
             undeliverable,
             saved_at: now,
             swept_at: now,
@@ -126,12 +133,16 @@ impl Session {
         let term = self.term.clone();
         while !cancel.is_cancelled() {
             let until = self.next_chore();
+            // While too much is on its way out no more is read; all else goes on.
+            let outbox = self.outbox.shared();
+            let full = outbox.is_full();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
                 () = term.ended() => return Err(Error::LeaseLost.into()),
                 Some(failed) = self.undeliverable.recv() => self.tell_undeliverable(failed).await?,
-                page = feed.next(self.options.page) => self.page(page?).await?,
+                () = outbox.room(), if full => {}
+                page = feed.next(self.options.page), if !full => self.page(page?).await?,
                 () = tokio::time::sleep_until(until.into()) => {}
             }
             self.fire_timers().await?;
@@ -143,12 +154,16 @@ impl Session {
     /// Reads again every saga that the checkpoint names, and sends again what they asked for and nobody accepted.
     async fn reopen(&mut self) -> Result<(), Stopped> {
         let state = self.begin_with.take().unwrap_or_default();
-        let Some(open) = index::decode(state, self.options.partition.is_some()) else {
-            // Written by another version, or for another division of the work: the log has everything, so it is read from the
-            // beginning.
-            tracing::warn!("the checkpoint is not understood; all of the log is read again");
-            (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
-            return Ok(());
+        let open = match index::decode(state, self.options.partition.is_some()) {
+            Saved::Open(open) => open,
+            Saved::Search => self.search().await?,
+            Saved::Foreign => {
+                // Written by another version, or for another division of the work: the log has everything, so it is read from the
+                // beginning.
+                tracing::warn!("the checkpoint is not understood; all of the log is read again");
+                (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
+                return Ok(());
+            }
         };
         // So many at a time, all of them read before the first is looked at: a read that is under way and not waited for would keep
         // the store's readers from those that are.
@@ -170,17 +185,47 @@ impl Session {
                 .buffered(LOADING)
                 .collect()
                 .await;
+            let mut taken = Vec::with_capacity(found.len());
             for (key, since, found) in found {
                 if let Some(loaded) = self.take_in(&key, since, found?).await? {
-                    self.adopt(&key, loaded, since).await?;
+                    taken.push((key, loaded, since));
                 }
             }
+            self.adopt_all(taken).await?;
             self.shelf.trim();
         }
     }
 
+    /// The sagas that began up to the checkpoint and have not ended there, and those that could only be parked.
+    async fn search(&self) -> Result<Vec<(Key, Timestamp)>, Error> {
+        let filter = Filter {
+            categories: vec![domain::stream::SAGA.into()],
+            kinds: ["SagaStarted", "SagaParked", "SagaEnded"].map(String::from).into(),
+            ..Filter::default()
+        };
+        let (mut open, mut at) = (HashMap::new(), 0);
+        while at < self.position {
+            let page = self.store.read_log(at, &filter, self.options.page).await?;
+            for record in page.records.iter().filter(|record| record.position <= self.position) {
+                if !self.is_ours(&record.stream.tenant, crate::log::correlation(record)) {
+                    continue;
+                }
+                let Some(key) = Key::parse(&record.stream) else { continue };
+                if &*record.kind == "SagaEnded" {
+                    open.remove(&key);
+                } else {
+                    open.entry(key).or_insert(Timestamp::from_micros(record.recorded_at));
+                }
+            }
+            if page.next <= at {
+                break;
+            }
+            at = page.next;
+        }
+        Ok(open.into_iter().collect())
+    }
+
     async fn page(&mut self, page: Page) -> Result<(), Stopped> {
-        self.outbox.room().await;
         // This process may have been paused since it asked for the page.
         self.term.check()?;
         self.prefetch(&page.records).await?;
@@ -254,13 +299,7 @@ impl Session {
         if self.position == self.saved {
             return Ok(());
         }
-        let partitioned = self.options.partition.is_some();
-        let Some(state) = self.index.encode(&self.left_alone, partitioned) else {
-            // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
-            meters::checkpoint_too_large();
-            tracing::warn!("more sagas are open than a checkpoint can name; it stays where it is");
-            return Ok(());
-        };
+        let state = self.index.encode(&self.left_alone, self.options.partition.is_some());
         let hash = match self.hash {
             Some(hash) => Some(hash),
             None => hash_at(self.store.as_ref(), self.position).await?,
@@ -274,8 +313,15 @@ impl Session {
         };
         self.hash = Some(hash);
         let checkpoint = Checkpoint { position: self.position, hash, state };
-        self.store.save(self.term.lease(), checkpoint).await?;
-        self.saved = self.position;
+        match self.store.save(self.term.lease(), checkpoint).await {
+            Ok(()) => self.saved = self.position,
+            // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
+            Err(error) if is_worth_waiting(&error) => {
+                meters::unsaved();
+                tracing::warn!(%error, position = self.position, "the checkpoint cannot be saved now; it is saved later");
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }

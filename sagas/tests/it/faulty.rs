@@ -72,6 +72,12 @@ pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn EventStore>,
     pub(crate) down: AtomicBool,
     pub(crate) refused: AtomicUsize,
+    /// So many of the next appends to sagas are refused: not now.
+    pub(crate) appends: AtomicUsize,
+    /// So many of the next checkpoints are refused: not now.
+    pub(crate) saves: AtomicUsize,
+    /// Appends to the saga whose stream has this in its id, with events of more than so many bytes, are never taken.
+    pub(crate) never: Mutex<Option<(String, usize)>>,
     pub(crate) before_append: Gate,
 }
 
@@ -81,8 +87,31 @@ impl Faulty {
             inner,
             down: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
+            appends: AtomicUsize::new(0),
+            saves: AtomicUsize::new(0),
+            never: Mutex::default(),
             before_append: Gate::default(),
         })
+    }
+
+    /// Uses up one of those that are still to be refused.
+    fn refuses(&self, left: &AtomicUsize) -> Result<(), Error> {
+        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::NotNow("the disk is full".into()));
+        }
+        Ok(())
+    }
+
+    fn takes(&self, batch: &Batch) -> Result<(), Error> {
+        let sagas = || batch.writes.iter().filter(|it| &*it.stream.category == "saga");
+        if let Some((id, most)) = &*self.never.lock().unwrap()
+            && sagas().filter(|it| it.stream.id.contains(id)).flat_map(|it| &it.events).any(|it| it.data.len() > *most)
+        {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Never("an event is too large".into()));
+        }
+        if sagas().next().is_some() { self.refuses(&self.appends) } else { Ok(()) }
     }
 
     fn up(&self) -> Result<(), Error> {
@@ -99,6 +128,9 @@ impl EventStore for Faulty {
     fn append(&self, batch: Batch) -> Pending {
         if batch.writes.iter().any(|it| &*it.stream.category == "saga") {
             self.before_append.pass();
+        }
+        if let Err(error) = self.takes(&batch) {
+            return Pending::ready(Err(error));
         }
         self.inner.append(batch)
     }
@@ -158,6 +190,7 @@ impl EventStore for Faulty {
 
     async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
         self.up()?;
+        self.refuses(&self.saves)?;
         self.inner.save(lease, checkpoint).await
     }
 

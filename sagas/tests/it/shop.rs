@@ -220,8 +220,12 @@ impl Shop {
     }
 
     pub(crate) fn live(&self) -> Life {
+        self.live_on(self.store.clone())
+    }
+
+    /// The same, on a store of its own.
+    pub(crate) fn live_on(&self, store: Arc<dyn EventStore>) -> Life {
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let store: Arc<dyn EventStore> = self.store.clone();
         let runner = Runner::new(
             store.clone(),
             Box::new(StoreTail::new(store.clone(), Filter::default())),
@@ -279,7 +283,8 @@ impl Shop {
             Box::new(StoreTail::through(tails.clone(), Filter::default(), door))
         });
         let pool = Pool::new(store, feeds, dispatch, life.tracker.clone(), options);
-        life.tasks.push(tokio::spawn(pool.run(life.cancel.clone())));
+        let cancel = life.cancel.clone();
+        life.tasks.push(tokio::spawn(async move { pool.run(cancel).await.unwrap() }));
         life
     }
 

@@ -6,6 +6,7 @@ use domain::ids::{ImportId, Tenant};
 use domain::import::{self, Import};
 use domain::stream;
 use domain::time::Timestamp;
+use event_store::Class;
 use schemas::{Actor, Metadata};
 use uuid::Uuid;
 
@@ -16,8 +17,15 @@ use crate::import::plan::{Options, Plan as ImportPlan};
 
 /// How often a command is sent that the executor is too busy for, or whose outcome is unknown.
 const TRIES: u32 = 60;
-/// How long the first wait between two tries is; each is twice the one before, up to a second.
+/// How long the first wait between two tries is; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest one: a disk that is full or a database that is away is waited for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Whether the same command may have an outcome later.
+fn may_help(error: &execute::Error) -> bool {
+    error.class() != Class::Never && !matches!(error, execute::Error::Closed | execute::Error::Unreadable { .. })
+}
 
 /// Sends the commands of one run.
 pub(super) struct Sender {
@@ -72,16 +80,13 @@ impl Sender {
                     return Ok(Some(done));
                 }
                 Err(execute::Error::KeyReused) => return Ok(None),
-                Err(
-                    execute::Error::Busy { .. }
-                    | execute::Error::InProgress
-                    | execute::Error::Unknown(_)
-                    | execute::Error::Lost,
-                ) if attempt < TRIES => {}
+                Err(error) if attempt < TRIES && may_help(&error) => {
+                    tracing::warn!(%error, ?pause, "a command of an import is sent again after a pause");
+                }
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Err(Error::Stopped)
     }

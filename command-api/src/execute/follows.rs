@@ -1,0 +1,59 @@
+//! What follows from a command has bounds too. A long process begins with an event of its own, made of what its command wrote; where that
+//! could never be written, the command is refused at once, and not taken and then left lying.
+
+use domain::order::Order;
+use domain::saga::{self, Needs, Origin, may_start, start};
+use domain::time::Timestamp;
+use domain::{Event, stream};
+use event_store::MAX_EVENT_BYTES;
+use event_store::record::StreamId;
+use schemas::{Encoded, registry};
+use uuid::Uuid;
+
+use super::error::Error;
+use super::fold::{Fold, state};
+use super::plan::Facts;
+
+/// Events of fewer bytes start nothing that is too large: a line takes 55 bytes of an event at the least, and with the longest SKU and a
+/// location of its own 700 of what its process begins with.
+const LARGE: usize = 64 * 1024;
+/// What is left for an event's metadata.
+const METADATA: usize = 4 * 1024;
+
+/// Whether the log can take a stream's events and what they start. `before` is the stream's fold before them.
+pub(super) fn fit(
+    stream: &StreamId,
+    before: &dyn Fold,
+    facts: &dyn Facts,
+    events: &[(Encoded, Option<Uuid>)],
+) -> Result<(), Error> {
+    for (encoded, _) in events.iter().filter(|(encoded, _)| encoded.data.len() >= LARGE) {
+        small_enough("an event", encoded.data.len())?;
+        if ![stream::ORDER, stream::RESERVATION].contains(&&*stream.category) {
+            continue;
+        }
+        let event = registry::decode(&encoded.kind, encoded.schema_version, &encoded.data)
+            .map_err(|error| Error::Plan(error.to_string()))?;
+        let Some(needs) = may_start(&stream.id, &event) else { continue };
+        let mut after = before.branch();
+        if needs != Needs::Nothing {
+            facts.fold(&mut *after);
+        }
+        let order = state::<Order>(&*after).and_then(Order::placed);
+        // Neither the id nor the moment has another length.
+        let origin =
+            Origin { stream: &stream.id, event_id: Uuid::max(), recorded_at: Timestamp::default(), event: &event };
+        let Some(started) = start(&origin, order) else { continue };
+        let started = registry::encode(&Event::Saga(saga::event::Event::Started(started)));
+        let started = started.map_err(|error| Error::Plan(error.to_string()))?;
+        small_enough("the first event of the process that it starts", started.data.len())?;
+    }
+    Ok(())
+}
+
+fn small_enough(what: &str, bytes: usize) -> Result<(), Error> {
+    if bytes + METADATA <= MAX_EVENT_BYTES {
+        return Ok(());
+    }
+    Err(Error::TooLarge(format!("{what} would have {bytes} bytes, {} at most", MAX_EVENT_BYTES - METADATA)))
+}

@@ -1,0 +1,72 @@
+//! What begins a long process has begun it, as far as the runners have seen the log: an order that was placed and that nobody carries on
+//! would stay pending with nothing to show for it. Only what is still owed is kept, so memory does not grow with the log.
+
+use std::collections::HashMap;
+
+use domain::order::state::Placed;
+use domain::saga::{self, Origin, may_start, start};
+use domain::time::Timestamp;
+use domain::{Event, stream};
+use event_store::record::{Position, Record, StreamId};
+
+use super::Check;
+
+/// Processes that are owed, by their streams, with the position of what begins them.
+pub(super) struct Begun {
+    settled: Position,
+    owed: HashMap<StreamId, Position>,
+    check: Check,
+}
+
+impl Begun {
+    /// `settled` is the position up to which every runner has seen the log.
+    pub(super) fn new(settled: Position) -> Self {
+        let check = Check::new("what begins a process has begun it, up to where the runners are");
+        Self { settled, owed: HashMap::new(), check }
+    }
+
+    /// Takes the next event of the log; `order` is the order right after it, for an event of an order.
+    pub(super) fn see(&mut self, record: &Record, event: &Event, order: Option<&Placed>) {
+        if let Event::Saga(fact) = event {
+            self.owed.remove(&record.stream);
+            self.conflict(record, fact);
+            return;
+        }
+        if record.position > self.settled || may_start(&record.stream.id, event).is_none() {
+            return;
+        }
+        let origin = Origin {
+            stream: &record.stream.id,
+            event_id: record.event_id,
+            recorded_at: Timestamp::from_micros(record.recorded_at),
+            event,
+        };
+        if let Some(started) = start(&origin, order) {
+            self.check.checked += 1;
+            let name = stream::saga(&started.kind, started.subject);
+            let id = StreamId::new(record.stream.tenant.clone(), name.category, name.id.as_str());
+            self.owed.insert(id, record.position);
+        }
+    }
+
+    fn conflict(&mut self, record: &Record, fact: &saga::Event) {
+        if let saga::Event::Noted(noted) = fact
+            && noted.note == sagas::runner::START_CONFLICT
+        {
+            self.check.violate(|| {
+                let (position, stream) = (record.position, &record.stream);
+                format!("position {position}, {stream}: something else asked for the same process ({})", noted.value)
+            });
+        }
+    }
+
+    /// Ends the log: what is owed still was never begun.
+    pub(super) fn finish(mut self) -> Check {
+        let mut owed: Vec<_> = self.owed.into_iter().collect();
+        owed.sort_unstable_by_key(|(_, position)| *position);
+        for (stream, position) in owed {
+            self.check.violate(|| format!("position {position}: {stream} was never begun"));
+        }
+        self.check
+    }
+}

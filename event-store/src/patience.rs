@@ -1,0 +1,253 @@
+//! Patience with a store: what it cannot do now is tried again after longer and longer waits, without end, by parts that nobody waits
+//! for. It ends with the lease under which the work is done, and when the part is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::append::{Batch, Pending, Receipt};
+use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::feed::Feed;
+use crate::leadership::Term;
+use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::snapshot::Snapshot;
+use crate::store::{Class, Direction, Error, EventStore, Filter, Head, Page};
+use crate::supervision::Pulse;
+
+/// The first wait before the store is asked again; doubled each time.
+const FIRST: Duration = Duration::from_millis(20);
+/// The longest one.
+const CAP: Duration = Duration::from_secs(30);
+
+/// Waits that grow: each is twice the one before, up to a longest.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    first: Duration,
+    cap: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    /// From `first` to `cap`.
+    #[must_use]
+    pub fn new(first: Duration, cap: Duration) -> Self {
+        Self { first, cap, next: first }
+    }
+
+    /// The waits between two tries at a store that cannot do something now.
+    #[must_use]
+    pub fn of_a_store() -> Self {
+        Self::new(FIRST, CAP)
+    }
+
+    /// The next wait.
+    #[must_use]
+    pub fn next_wait(&mut self) -> Duration {
+        let wait = self.next.min(self.cap);
+        self.next = (wait * 2).min(self.cap);
+        wait
+    }
+
+    /// The first wait is the next again.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+/// Whether it helps to ask this store again: not now, or nobody knows, and it is not closed.
+#[must_use]
+pub fn is_worth_waiting(error: &Error) -> bool {
+    !matches!(error, Error::Closed) && matches!(error.class(), Class::NotNow | Class::Unknown)
+}
+
+/// A store whose reads do not fail for what it cannot do now. Appends, leases and checkpoints answer as they do: what a caller has to do
+/// about them is its own.
+pub struct Patient {
+    store: Arc<dyn EventStore>,
+    term: Term,
+    cancel: CancellationToken,
+    pulse: Pulse,
+}
+
+impl Patient {
+    /// `store`, asked again for as long as `term` holds and nobody says stop; `pulse` hears what is waited for.
+    #[must_use]
+    pub fn new(store: Arc<dyn EventStore>, term: Term, cancel: CancellationToken, pulse: Pulse) -> Self {
+        Self { store, term, cancel, pulse }
+    }
+
+    /// Waits after `error`, if it is worth waiting.
+    ///
+    /// # Errors
+    /// The error itself if it is not, or if the part was told to stop; [`Error::LeaseLost`] if the term has ended.
+    pub async fn wait(&self, error: Error, backoff: &mut Backoff) -> Result<(), Error> {
+        if !is_worth_waiting(&error) {
+            return Err(error);
+        }
+        let wait = backoff.next_wait();
+        tracing::warn!(%error, ?wait, "the store cannot do it now; it is asked again after a wait");
+        metrics::counter!("daybook_store_waits_total").increment(1);
+        self.pulse.waits(&error.to_string());
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(error),
+            () = self.term.ended() => Err(Error::LeaseLost),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+
+    /// The part does its work again.
+    pub fn goes_on(&self) {
+        self.pulse.goes_on();
+    }
+}
+
+/// Asks until there is an answer.
+macro_rules! insist {
+    ($patient:expr, $asked:expr) => {{
+        let mut backoff = Backoff::of_a_store();
+        let mut waited = false;
+        loop {
+            match $asked.await {
+                Ok(answer) => {
+                    if waited {
+                        $patient.goes_on();
+                    }
+                    return Ok(answer);
+                }
+                Err(error) => $patient.wait(error, &mut backoff).await?,
+            }
+            waited = true;
+        }
+    }};
+}
+
+#[async_trait]
+impl EventStore for Patient {
+    fn append(&self, batch: Batch) -> Pending {
+        self.store.append(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        insist!(self, self.store.command(command_id))
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        insist!(self, self.store.read_stream(stream, from, direction, limit))
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        insist!(self, self.store.stream_head(stream))
+    }
+
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
+        insist!(self, self.store.read_log(after, filter, limit))
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        insist!(self, self.store.position_at(instant))
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.store.head()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.store.incarnation()
+    }
+
+    fn now(&self) -> Micros {
+        self.store.now()
+    }
+
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
+        self.store.acquire(key, owner, lease_us).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.store.release(lease).await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.store.save(lease, checkpoint).await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        insist!(self, self.store.consumer(key))
+    }
+
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        insist!(self, self.store.consumers(name))
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        insist!(self, self.store.snapshot(stream, fold))
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.store.keep_snapshot(stream, snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.store.close().await
+    }
+}
+
+/// A feed that does not fail for what its store cannot do now: it gives an empty answer only by waiting.
+pub struct PatientFeed {
+    feed: Box<dyn Feed>,
+    pulse: Pulse,
+    backoff: Backoff,
+    /// Before this it is not asked again; kept across futures that are dropped.
+    not_before: Option<Instant>,
+}
+
+impl PatientFeed {
+    /// `feed`, asked again without end; `pulse` hears what is waited for.
+    #[must_use]
+    pub fn new(feed: Box<dyn Feed>, pulse: Pulse) -> Self {
+        Self { feed, pulse, backoff: Backoff::of_a_store(), not_before: None }
+    }
+}
+
+#[async_trait]
+impl Feed for PatientFeed {
+    fn seek(&mut self, after: Position) {
+        self.feed.seek(after);
+    }
+
+    async fn next(&mut self, limit: usize) -> Result<Page, Error> {
+        loop {
+            if let Some(at) = self.not_before {
+                tokio::time::sleep_until(at).await;
+            }
+            match self.feed.next(limit).await {
+                Ok(page) => {
+                    if self.not_before.take().is_some() {
+                        self.backoff.reset();
+                        self.pulse.goes_on();
+                    }
+                    return Ok(page);
+                }
+                Err(error) if is_worth_waiting(&error) => {
+                    let wait = self.backoff.next_wait();
+                    tracing::warn!(%error, ?wait, "the log cannot be read now; it is read again after a wait");
+                    metrics::counter!("daybook_store_waits_total").increment(1);
+                    self.pulse.waits(&error.to_string());
+                    self.not_before = Some(Instant::now() + wait);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
