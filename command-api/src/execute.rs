@@ -26,6 +26,7 @@ use event_store::EventStore;
 use event_store::record::StreamId;
 use schemas::{Metadata, Stored};
 use sha2::{Digest, Sha256};
+use streams::Unreadable;
 use tokio::time::{sleep, timeout_at};
 use tokio_util::task::TaskTracker;
 use uuid::{Uuid, uuid};
@@ -150,6 +151,22 @@ impl Executor {
             calls: Calls::default(),
             metrics: Meter::new(),
         }))
+    }
+
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.0.tracker
+    }
+
+    /// The first record of a stream that cannot be folded, if there is one.
+    pub(crate) async fn unfoldable(&self, stream: &StreamId) -> Result<Option<Unreadable>, Error> {
+        let Some(of) = Type::of_category(&stream.category) else {
+            return Ok(None);
+        };
+        match load::fold(&*self.0.store, stream, of, streams::Until::End).await {
+            Ok(_) => Ok(None),
+            Err(Error::Unreadable(unreadable)) => Ok(Some(*unreadable)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The store that it writes to.
@@ -283,7 +300,7 @@ impl Inner {
     }
 }
 
-fn busy() -> Error {
+pub(crate) fn busy() -> Error {
     Error::Busy { retry_after: Duration::from_secs(1) }
 }
 

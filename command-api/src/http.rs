@@ -12,6 +12,7 @@ mod imports;
 mod orders;
 mod payments;
 pub mod problem;
+mod records;
 mod reservations;
 mod returns;
 mod shipments;
@@ -103,6 +104,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(stock::count))
         .routes(routes!(reservations::open))
         .routes(routes!(reservations::extend, reservations::release))
+        .routes(routes!(records::set_aside))
         .routes(routes!(imports::start))
         .routes(routes!(imports::show))
         .routes(routes!(imports::errors))

@@ -1,5 +1,6 @@
 //! The write side: HTTP in front, the executor behind. Rules are in `domain`; nothing here decides what may happen to an order.
 
+pub mod aside;
 pub mod claims;
 mod dispatch;
 pub mod execute;

@@ -11,9 +11,9 @@ use domain::order::state::{ShipmentStatus, Status};
 use domain::order::{Event, Order};
 use domain::payment;
 use domain::stream::{self, StreamName};
-use event_store::record::{Record, StreamId, Version};
-use event_store::{Class, Direction, Error as StoreError, EventStore, Filter};
-use schemas::StoredEvent;
+use event_store::record::{StreamId, Version};
+use event_store::{Class, Error as StoreError, EventStore, Filter};
+use schemas::StoredEvent as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -261,20 +261,20 @@ impl Verdicts {
             return Ok((here, true));
         }
         loop {
-            let records = self.store.read_stream(stream, here.version + 1, Direction::Forwards, PAGE).await?;
-            for (i, record) in records.iter().enumerate() {
-                let event = Event::decode(&record.kind, record.schema_version, &record.data)
-                    .map_err(|error| unreadable(record, &error))?;
-                Arc::make_mut(&mut here.order).evolve(&event);
-                here.version = record.version;
-                here.position = record.position;
-                let ends = records.get(i + 1).is_none_or(|next| next.command_id != record.command_id);
+            let entries = streams::after(&*self.store, stream, here.version).await?;
+            if entries.is_empty() {
+                return Ok((here, false));
+            }
+            for (i, entry) in entries.iter().enumerate() {
+                if let Some(event) = entry.event.as_ref().and_then(Event::of) {
+                    Arc::make_mut(&mut here.order).evolve(event);
+                }
+                here.version = entry.record.version;
+                here.position = entry.record.position;
+                let ends = entries.get(i + 1).is_none_or(|next| next.record.command_id != entry.record.command_id);
                 if ends && self.fell(tenant, &here.order, awaited, refund).await? {
                     return Ok((here, true));
                 }
-            }
-            if records.len() < PAGE {
-                return Ok((here, false));
             }
         }
     }
@@ -297,29 +297,23 @@ impl Verdicts {
     /// The version of a payment at which a refund was given back, or surely not.
     async fn settled(&self, tenant: &Tenant, payment: PaymentId, refund: RefundId) -> Result<Option<Version>, Error> {
         let stream = stream_id(tenant, &stream::payment(payment));
-        let mut from = 1;
+        let mut at = 0;
         loop {
-            let records = self.store.read_stream(&stream, from, Direction::Forwards, PAGE).await?;
-            for record in &records {
-                let event = payment::Event::decode(&record.kind, record.schema_version, &record.data)
-                    .map_err(|error| unreadable(record, &error))?;
-                let about = match event {
-                    payment::Event::RefundSettled(settled) => Some(settled.refund_id),
-                    payment::Event::RefundFailed(failed) => Some(failed.refund_id),
+            let entries = streams::after(&*self.store, &stream, at).await?;
+            let Some(last) = entries.last() else {
+                return Ok(None);
+            };
+            at = last.record.version;
+            for entry in &entries {
+                let about = match entry.event.as_ref().and_then(payment::Event::of) {
+                    Some(payment::Event::RefundSettled(settled)) => Some(settled.refund_id),
+                    Some(payment::Event::RefundFailed(failed)) => Some(failed.refund_id),
                     _ => None,
                 };
                 if about == Some(refund) {
-                    return Ok(Some(record.version));
+                    return Ok(Some(entry.record.version));
                 }
-                from = record.version + 1;
-            }
-            if records.len() < PAGE {
-                return Ok(None);
             }
         }
     }
-}
-
-fn unreadable(record: &Record, error: &dyn std::error::Error) -> Error {
-    Error::Unreadable { stream: record.stream.to_string(), version: record.version, reason: error.to_string() }
 }

@@ -53,6 +53,9 @@ pub enum Command {
     History(History),
     /// Build a read model anew, from the first event on.
     Rebuild(Rebuild),
+    /// List records that cannot be read, or set one aside so that its stream can be read again.
+    #[command(subcommand)]
+    Records(Records),
     /// Read the whole log and prove it: the chain, versions, positions, the laws, every read model. Works beside a running server.
     Verify(Verify),
     /// Place orders over HTTP as fast as it goes, and tell how fast that is.
@@ -181,6 +184,32 @@ pub struct History {
 pub struct Rebuild {
     /// The read model; `all` for every one.
     pub name: String,
+    /// Through the server that runs there, instead of taking the store's lock.
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+/// `records`
+#[derive(Clone, Debug, Subcommand)]
+pub enum Records {
+    /// Tell which records cannot be read, and which were set aside. Reads the whole log, beside a running server.
+    List {
+        /// Ask the server that runs there instead.
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Set a record aside that cannot be read: it counts for nothing from now on, and its stream can be read again.
+    SetAside(SetAside),
+}
+
+/// `records set-aside`
+#[derive(Clone, Debug, Args)]
+pub struct SetAside {
+    /// The record's position in the log.
+    pub position: u64,
+    /// Why: for whoever reads the history of the stream.
+    #[arg(long)]
+    pub reason: String,
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
     pub url: Option<String>,

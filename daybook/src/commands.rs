@@ -8,12 +8,12 @@ use clap::Parser as _;
 use event_store::sqlite::OpenError;
 use serde_json::json;
 
-use crate::cli::{Cli, Command, Common, Demo, Import, Ready, Rebuild, Serve};
+use crate::cli::{Cli, Command, Common, Demo, Import, Ready, Rebuild, Records, Serve};
 use crate::config::payments::Payments;
 use crate::config::{self, Config};
 use crate::console::{self, Output};
 use crate::remote::Remote;
-use crate::{bench, database, demo, history, import, openapi, roles, signals, telemetry, verify};
+use crate::{bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
 
 /// It failed, or found what must not be.
 const FAILED: u8 = 1;
@@ -40,7 +40,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let held = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
     console::complain(&format!("daybook: {error:#}"));
     if held {
-        console::complain("daybook: `import` and `rebuild` go through a running server with --url");
+        console::complain("daybook: `import`, `rebuild` and `records` go through a running server with --url");
     }
     let misused = error.chain().any(|cause| cause.is::<config::Error>());
     ExitCode::from(if held {
@@ -72,6 +72,16 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rebuild(asked) => rebuild(config, asked, common.output).await,
+        Command::Records(Records::List { url }) => {
+            let found = records::list(&config, url.as_deref()).await?;
+            common.output.print(&found, records::Listed::text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Records(Records::SetAside(asked)) => {
+            let done = records::set_aside(&config, &asked).await?;
+            common.output.print(&done, records::told);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Verify(asked) => {
             let proof = verify::prove(&config, asked.against.as_deref()).await?;
             common.output.print(&proof, verify::Proof::text);
@@ -233,7 +243,11 @@ async fn ready(asked: &Ready, output: Output) -> anyhow::Result<ExitCode> {
         let parts = readiness["parts"].as_array().cloned().unwrap_or_default();
         parts.iter().fold(String::new(), |text, part| {
             let word = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
-            let mark = if part["ready"] == true { "ok" } else { "NO" };
+            let mark = match part["state"].as_str() {
+                Some("degraded") => "DEGRADED",
+                _ if part["ready"] == true => "ok",
+                _ => "NO",
+            };
             format!("{text}{mark} {}: {}\n", word("name"), word("detail"))
         })
     });

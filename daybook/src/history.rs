@@ -12,10 +12,11 @@ use domain::time::Timestamp;
 use event_store::record::{Record, StreamId, Version};
 use event_store::{Direction, EventStore};
 use projections::order_timeline;
+use schemas::Metadata;
 use schemas::http::order::OrderBody;
-use schemas::{Metadata, registry};
 use serde::Serialize;
 use serde_json::Value;
+use streams::Until;
 
 use crate::cli::History;
 use crate::config::Config;
@@ -105,21 +106,23 @@ pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> 
     let tenant = Tenant::try_new(config.tenant.name.as_str())?;
     let order_id = find(&*log, &tenant, &config.imports.channel, asked).await?;
     let name = stream::order(order_id);
-    let records = read(&*log, &StreamId::new(tenant.as_str(), name.category, name.id)).await?;
+    let stream = StreamId::new(tenant.as_str(), name.category, name.id);
+    let records = read(&*log, &stream).await?;
     if records.is_empty() {
         bail!("there is no order {}", asked.order);
     }
     let answer = if let Some(pair) = &asked.diff {
-        difference(&records, pair[0], pair[1])?
+        difference(&*log, &stream, &records, (pair[0], pair[1])).await?
     } else if let Some(version) = asked.as_of_version {
-        state(&records, |record| record.version <= version)?
+        state(&*log, &stream, Until::Version(version)).await?
     } else if let Some(position) = asked.as_of_position {
-        state(&records, |record| record.position <= position)?
+        state(&*log, &stream, Until::Position(position)).await?
     } else if let Some(instant) = &asked.as_of_time {
         let instant: Timestamp = instant.parse()?;
-        state(&records, |record| record.recorded_at <= instant.micros())?
+        let last = records.iter().take_while(|record| record.recorded_at <= instant.micros()).last();
+        state(&*log, &stream, Until::Version(last.map_or(0, |record| record.version))).await?
     } else {
-        Answer::Timeline(records.iter().map(entry).collect::<anyhow::Result<_>>()?)
+        Answer::Timeline(records.iter().map(entry).collect())
     };
     log.close().await?;
     Ok(answer)
@@ -132,9 +135,9 @@ async fn find(log: &dyn EventStore, tenant: &Tenant, channel: &str, asked: &Hist
     }
     let channel = Channel::try_new(asked.channel.as_deref().unwrap_or(channel))?;
     let name = stream::reference(&channel, &ExternalRef::try_new(asked.order.as_str())?);
-    let records = read(log, &StreamId::new(tenant.as_str(), name.category, name.id)).await?;
-    let claimed = records.first().map(|record| registry::decode(&record.kind, record.schema_version, &record.data));
-    match claimed.transpose()? {
+    let stream = StreamId::new(tenant.as_str(), name.category, name.id);
+    let entries = streams::entries(log, &stream, Until::End).await?;
+    match entries.into_iter().find_map(|entry| entry.event) {
         Some(domain::Event::Reference(domain::reference::Event::Claimed(claimed))) => Ok(claimed.order_id),
         _ => bail!("there is no order {} in the channel {channel} (see --channel)", asked.order),
     }
@@ -153,57 +156,66 @@ async fn read(log: &dyn EventStore, stream: &StreamId) -> anyhow::Result<Vec<Rec
     }
 }
 
-fn entry(record: &Record) -> anyhow::Result<Entry> {
-    let event = registry::decode(&record.kind, record.schema_version, &record.data)?;
-    let metadata = Metadata::decode(&record.metadata)?;
-    let actor = &metadata.actor;
-    Ok(Entry {
+/// What is told of a record; of one that cannot be read, that and why.
+fn entry(record: &Record) -> Entry {
+    let read = streams::decode(record);
+    let metadata = Metadata::decode(&record.metadata).ok();
+    let (summary, reason) = match &read {
+        Ok(read) => (order_timeline::summary(&read.event), order_timeline::reason(&read.event)),
+        Err(unreadable) => ("cannot be read".to_owned(), Some(unreadable.reason.clone())),
+    };
+    let actor = metadata.as_ref().map(|metadata| format!("{} via {}", metadata.actor.id, metadata.actor.via));
+    Entry {
         version: record.version,
         position: record.position,
         recorded_at: Timestamp::from_micros(record.recorded_at),
-        occurred_at: metadata.occurred_at,
+        occurred_at: metadata.as_ref().and_then(|metadata| metadata.occurred_at),
         kind: record.kind.to_string(),
-        summary: order_timeline::summary(&event),
-        reason: order_timeline::reason(&event),
-        actor: format!("{} via {}", actor.id, actor.via),
+        summary,
+        reason,
+        actor: actor.unwrap_or_else(|| "unknown".to_owned()),
         command_id: record.command_id,
-        causation: metadata.causation,
-        data: serde_json::from_slice(&record.data)?,
-    })
-}
-
-fn folded(records: &[Record], wanted: impl Fn(&Record) -> bool) -> anyhow::Result<Option<(Order, &Record)>> {
-    let mut order = Order::default();
-    let mut last = None;
-    for record in records.iter().take_while(|record| wanted(record)) {
-        if let domain::Event::Order(event) = registry::decode(&record.kind, record.schema_version, &record.data)? {
-            order.evolve(&event);
-        }
-        last = Some(record);
+        causation: metadata.and_then(|metadata| metadata.causation),
+        data: serde_json::from_slice(&record.data).unwrap_or_default(),
     }
-    Ok(last.map(|last| (order, last)))
 }
 
-fn state(records: &[Record], wanted: impl Fn(&Record) -> bool) -> anyhow::Result<Answer> {
-    let Some((Order::Placed(placed), last)) = folded(records, wanted)? else {
+/// The order as far as `until`, with the version and the position of its last event; version 0 if it was not there yet.
+async fn folded(log: &dyn EventStore, stream: &StreamId, until: Until) -> anyhow::Result<(Order, Version, u64)> {
+    let folded = streams::fold(log, stream, until, None, Default::default, |(order, at, position), record, event| {
+        let order: &mut Order = order;
+        if let Some(domain::Event::Order(event)) = event {
+            order.evolve(event);
+        }
+        (*at, *position) = (record.version, record.position);
+    });
+    Ok(folded.await?)
+}
+
+async fn state(log: &dyn EventStore, stream: &StreamId, until: Until) -> anyhow::Result<Answer> {
+    let (Order::Placed(placed), version, position) = folded(log, stream, until).await? else {
         bail!("the order was not there yet");
     };
-    let order = OrderBody::new(&placed, last.version);
-    Ok(Answer::State(Box::new(State { version: last.version, position: last.position, order })))
+    let order = OrderBody::new(&placed, version);
+    Ok(Answer::State(Box::new(State { version, position, order })))
 }
 
-fn difference(records: &[Record], from: Version, to: Version) -> anyhow::Result<Answer> {
-    let shown = |version: Version| -> anyhow::Result<Value> {
-        Ok(match folded(records, |record| record.version <= version)? {
-            Some((Order::Placed(placed), last)) => serde_json::to_value(OrderBody::new(&placed, last.version))?,
+async fn difference(
+    log: &dyn EventStore,
+    stream: &StreamId,
+    records: &[Record],
+    (from, to): (Version, Version),
+) -> anyhow::Result<Answer> {
+    let shown = async |version| -> anyhow::Result<Value> {
+        Ok(match folded(log, stream, Until::Version(version)).await? {
+            (Order::Placed(placed), version, _) => serde_json::to_value(OrderBody::new(&placed, version))?,
             _ => Value::Null,
         })
     };
     let mut changes = BTreeMap::new();
-    compare(&mut String::new(), Some(&shown(from)?), Some(&shown(to)?), &mut changes);
+    compare(&mut String::new(), Some(&shown(from).await?), Some(&shown(to).await?), &mut changes);
     let between = from.min(to)..from.max(to);
-    let events = records.iter().filter(|record| between.contains(&(record.version - 1)));
-    let events = events.map(entry).collect::<anyhow::Result<_>>()?;
+    let events = records.iter().filter(|record| between.contains(&(record.version - 1))).map(entry).collect();
     Ok(Answer::Difference(Difference { from, to, changes, events }))
 }
 

@@ -13,6 +13,7 @@ pub mod history;
 pub mod import;
 pub mod load;
 pub mod openapi;
+pub mod records;
 pub mod remote;
 pub mod roles;
 pub mod service;

@@ -32,7 +32,7 @@ use uuid::Uuid;
 use self::log::Log;
 use crate::config::Config;
 use crate::config::roles::{Role, Set};
-use crate::service::health::{Health, Part};
+use crate::service::health::{Health, Part, State};
 use crate::telemetry;
 
 pub(crate) use process::seen;
@@ -229,11 +229,16 @@ fn watch_store(store: &Log, health: &Arc<Health>) {
         let cannot = || recent.map(|trouble| format!("cannot be written now: {}", trouble.why));
         let reason = failed.borrow().clone().or_else(cannot);
         let condition = files.condition().unwrap_or_default();
+        let complaint = condition.complaint();
         // A writer that waits does no work; with the rest it goes on, and says what is wrong.
-        let ready = reason.is_none() && !condition.waiting;
-        let complaint = condition.complaint().map_or_else(String::new, |complaint| format!("; {complaint}"));
+        let state = match () {
+            () if reason.is_some() || condition.waiting => State::Failed,
+            () if complaint.is_some() => State::Degraded,
+            () => State::Ready,
+        };
+        let complaint = complaint.map_or_else(String::new, |complaint| format!("; {complaint}"));
         let detail = reason.unwrap_or_else(|| format!("position {}{complaint}", head.borrow().position));
-        vec![Part { name: "store".into(), ready, detail }]
+        vec![Part::new("store", state, detail)]
     });
 }
 

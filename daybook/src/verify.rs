@@ -4,11 +4,13 @@
 mod begun;
 mod laws;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use event_store::record::Position;
+use domain::Event;
+use event_store::record::{Position, StreamId, Version};
 use event_store::{EventStore, Filter};
 use projections::store::ReadStore as _;
 use projections::{FILE, Snapshot};
@@ -31,21 +33,53 @@ pub struct Check {
     pub violated: u64,
 }
 
-/// What a proof came to.
-#[derive(Clone, Debug, Serialize)]
+/// What a proof came to. What was proved before it stopped is always told.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Proof {
-    /// Whether everything holds.
+    /// Whether everything was looked at, and holds.
     pub holds: bool,
     /// The last position that was read.
     pub position: Position,
     /// The hash there, from which the whole log before it follows.
     pub hash: String,
     /// Orders, by status.
-    pub orders: std::collections::BTreeMap<String, u64>,
+    pub orders: Counts,
     /// Sagas, by how they are.
-    pub sagas: std::collections::BTreeMap<String, u64>,
+    pub sagas: Counts,
+    /// Records that an operator has set aside, at most a hundred; they are no violations.
+    pub set_aside: Vec<SetAside>,
+    /// How many there are of those.
+    pub set_aside_count: u64,
+    /// Where the proof stopped short of the end, and why.
+    pub stopped: Vec<Stopped>,
     /// The checks.
     pub checks: Vec<Check>,
+}
+
+/// A record that was set aside.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetAside {
+    /// Its position.
+    pub position: Position,
+    /// Its stream.
+    pub stream: String,
+    /// Its version there.
+    pub version: Version,
+    /// Its stored type name.
+    pub kind: String,
+    /// Why, as the operator put it.
+    pub reason: String,
+    /// The position of the record that sets it aside.
+    pub by_position: Position,
+}
+
+/// A part of the proof that did not come to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stopped {
+    /// What was being looked at.
+    pub part: &'static str,
+    /// Why it did not go on.
+    pub why: String,
 }
 
 /// Violations that are told; more are only counted.
@@ -74,21 +108,35 @@ pub async fn prove(config: &Config, against: Option<&Path>) -> anyhow::Result<Pr
     let log = roles::log::beside(config, "verify").await?;
     let proof = prove_log(config, Arc::clone(&log), against).await;
     log.close().await?;
+    Ok(proof)
+}
+
+async fn prove_log(config: &Config, log: Arc<dyn EventStore>, against: Option<&Path>) -> Proof {
+    let mut proof = Proof::default();
+    let chained = chain(&*log, &mut proof).await;
+    proof.ended("hash chain, positions and versions", chained);
+    let told = events(&*log, config.store.url.is_set(), &mut proof).await;
+    proof.ended("events and laws", told);
+    let held = read_models_hold(config, &log, against, &mut proof).await;
+    proof.ended("read models", held);
+    proof.holds = proof.stopped.is_empty() && proof.checks.iter().all(|check| check.violated == 0);
     proof
 }
 
-async fn prove_log(config: &Config, log: Arc<dyn EventStore>, against: Option<&Path>) -> anyhow::Result<Proof> {
-    let mut checks = Vec::new();
-    let (position, hash) = chain(&*log, &mut checks).await?;
-    let seen = roles::seen(&*log, config.store.url.is_set()).await?;
-    let (orders, sagas) = events(&*log, position, seen, &mut checks).await?;
-    if let Some(live) = read_models(config).await? {
-        models(&live, Arc::clone(&log), &mut checks).await?;
-        if let Some(folder) = against {
-            compare(&live, folder, &mut checks).await?;
-        }
+async fn read_models_hold(
+    config: &Config,
+    log: &Arc<dyn EventStore>,
+    against: Option<&Path>,
+    proof: &mut Proof,
+) -> anyhow::Result<()> {
+    let Some(live) = read_models(config).await? else {
+        return Ok(());
+    };
+    models(&live, Arc::clone(log), &mut proof.checks).await?;
+    if let Some(folder) = against {
+        compare(&live, folder, &mut proof.checks).await?;
     }
-    Ok(Proof { holds: checks.iter().all(|check| check.violated == 0), position, hash, orders, sagas, checks })
+    Ok(())
 }
 
 /// The read models as they are now; none where none were ever made.
@@ -104,55 +152,102 @@ async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
     Ok(Some(Snapshot::of_file(folder).await?))
 }
 
-async fn chain(log: &dyn EventStore, checks: &mut Vec<Check>) -> anyhow::Result<(Position, String)> {
+async fn chain(log: &dyn EventStore, proof: &mut Proof) -> anyhow::Result<()> {
     let bar = console::bar(log.head().borrow().position, "chain, versions, positions");
+    let mut at = 0;
     let proven = event_store::verify::chain(log, 0, |proven| {
+        at = proven.position;
         bar.set_length(proven.head);
         bar.set_position(proven.position);
     })
     .await;
     bar.finish_and_clear();
     let mut check = Check::new("hash chain, positions and versions");
-    let end = match proven {
+    let outcome = match proven {
         Ok(proven) => {
             check.checked = proven.position;
-            (proven.position, command_api::import::keys::hex(&proven.hash))
+            (proof.position, proof.hash) = (proven.position, command_api::import::keys::hex(&proven.hash));
+            Ok(())
         }
         Err(event_store::Error::Damaged { position, what }) => {
             check.checked = position;
             check.violate(|| format!("position {position}: {what}"));
-            (log.head().borrow().position, String::new())
+            proof.position = log.head().borrow().position;
+            Ok(())
         }
-        Err(error) => return Err(error).context("the log cannot be read"),
+        Err(error) => {
+            check.checked = at;
+            proof.position = at;
+            Err(anyhow::Error::new(error).context(format!("the log cannot be read after position {at}")))
+        }
     };
-    checks.push(check);
-    Ok(end)
+    proof.checks.push(check);
+    outcome
 }
 
+/// How many there are of what.
 type Counts = std::collections::BTreeMap<String, u64>;
 
-async fn events(
-    log: &dyn EventStore,
-    head: Position,
-    settled: Position,
-    checks: &mut Vec<Check>,
-) -> anyhow::Result<(Counts, Counts)> {
+async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow::Result<()> {
+    let (head, settled) = (proof.position, roles::seen(log, shared).await?);
     let bar = console::bar(head, "events and laws");
-    let mut laws = laws::Laws::new(settled);
+    let mut laws = laws::Laws::new(settled, asides(log, head, proof).await?);
     let mut at = 0;
-    while at < head {
-        let page = log.read_log(at, &Filter::default(), PAGE).await?;
+    let read = loop {
+        if at >= head {
+            break Ok(());
+        }
+        let page = match log.read_log(at, &Filter::default(), PAGE).await {
+            Ok(page) => page,
+            Err(error) => break Err(error),
+        };
         for record in page.records.iter().take_while(|record| record.position <= head) {
             laws.see(record);
+        }
+        if page.next <= at {
+            break Ok(());
+        }
+        at = page.next;
+        bar.set_position(at);
+    };
+    bar.finish_and_clear();
+    (proof.orders, proof.sagas) = laws.finish(&mut proof.checks);
+    read.with_context(|| format!("the log cannot be read after position {at}"))
+}
+
+/// What was set aside: known before the first event is folded, as everybody knows it who reads a stream.
+async fn asides(
+    log: &dyn EventStore,
+    head: Position,
+    proof: &mut Proof,
+) -> anyhow::Result<HashSet<(StreamId, Version)>> {
+    let filter = Filter { kinds: vec!["RecordSetAside".to_owned()], ..Filter::default() };
+    let (mut found, mut at) = (HashSet::new(), 0);
+    while at < head {
+        let page = log.read_log(at, &filter, PAGE).await?;
+        for record in page.records.iter().take_while(|record| record.position <= head) {
+            if let Ok(Event::Record(domain::record::Event::SetAside(it))) = streams::event(record)
+                && found.insert((record.stream.clone(), it.version))
+            {
+                proof.set_aside_count += 1;
+                if proof.set_aside.len() < TOLD {
+                    proof.set_aside.push(SetAside {
+                        position: it.position,
+                        stream: record.stream.to_string(),
+                        version: it.version,
+                        kind: it.kind,
+                        reason: it.reason,
+                        by_position: record.position,
+                    });
+                }
+            }
         }
         if page.next <= at {
             break;
         }
         at = page.next;
-        bar.set_position(at);
     }
-    bar.finish_and_clear();
-    Ok(laws.finish(checks))
+    Ok(found)
 }
 
 /// Holds the read models against those of another store, which show the same position.
@@ -183,7 +278,11 @@ async fn models(live: &Snapshot, log: Arc<dyn EventStore>, checks: &mut Vec<Chec
     let verdicts = projections::verify_snapshot(live, scratch.path(), log, Some(progress)).await?;
     bar.finish_and_clear();
     for verdict in verdicts {
-        let mut check = Check::new(format!("read model {} at position {}", verdict.name, verdict.position));
+        let held = match verdict.held {
+            0 => String::new(),
+            held => format!(", {held} streams held"),
+        };
+        let mut check = Check::new(format!("read model {} at position {}{held}", verdict.name, verdict.position));
         check.checked = verdict.comparison.as_ref().map_or(0, |comparison| comparison.rows);
         if let Some(fault) = verdict.fault {
             check.violate(|| fault);
@@ -194,6 +293,13 @@ async fn models(live: &Snapshot, log: Arc<dyn EventStore>, checks: &mut Vec<Chec
 }
 
 impl Proof {
+    /// A part is through, or stopped where it says.
+    fn ended(&mut self, part: &'static str, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            self.stopped.push(Stopped { part, why: format!("{error:#}") });
+        }
+    }
+
     /// The proof as a person reads it.
     #[must_use]
     pub fn text(&self) -> String {
@@ -211,7 +317,23 @@ impl Proof {
                 text.push_str(&format!("  {violation}\n"));
             }
         }
-        let verdict = if self.holds { "everything holds" } else { "NOT EVERYTHING HOLDS" };
+        if self.set_aside_count > 0 {
+            text.push_str(&format!("\nset aside ({}):\n", self.set_aside_count));
+            for aside in &self.set_aside {
+                let SetAside { position, stream, version, kind, reason, by_position } = aside;
+                text.push_str(&format!(
+                    "  position {position}, {stream} version {version}, {kind}: {reason} (by position {by_position})\n"
+                ));
+            }
+        }
+        for stopped in &self.stopped {
+            text.push_str(&format!("\nNOT PROVED, {}: {}\n", stopped.part, stopped.why));
+        }
+        let verdict = match (self.holds, self.stopped.is_empty()) {
+            (true, _) => "everything holds",
+            (false, true) => "NOT EVERYTHING HOLDS",
+            (false, false) => "NOT EVERYTHING WAS PROVED",
+        };
         text.push_str(&format!("\n{verdict} up to position {} ({})\n", self.position, self.hash));
         let counts = |counts: &Counts| {
             counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")

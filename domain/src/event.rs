@@ -1,6 +1,6 @@
 //! Every event there is, whatever it happened to.
 
-use crate::{import, order, outcome, payment, reference, reservation, saga, stock};
+use crate::{import, order, outcome, payment, record, reference, reservation, saga, stock};
 
 /// An event of any aggregate or process.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,4 +14,5 @@ pub enum Event {
     Outcome(outcome::Event),
     Import(import::Event),
     Saga(saga::Event),
+    Record(record::Event),
 }

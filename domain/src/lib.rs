@@ -11,6 +11,7 @@ pub mod order;
 pub mod outcome;
 pub mod payment;
 pub mod personal;
+pub mod record;
 pub mod reference;
 pub mod reservation;
 pub mod saga;

@@ -6,10 +6,14 @@ use std::time::Instant;
 
 use event_store::record::{Position, Record};
 use event_store::{EventStore, Filter};
+use streams::Unreadable;
 
-use crate::fact::Fact;
+use crate::fact::{Fact, Step};
+use crate::fold::Absent;
+use crate::held::{Held, HeldChange};
 use crate::member::{Cut, Member};
 use crate::projection::Projection;
+use crate::repost::{self, Follow};
 use crate::source::Source;
 use crate::step::{Engine, Failure};
 use crate::store::{Change, Error, Part, Slot};
@@ -25,15 +29,25 @@ pub(crate) struct Prepared {
     pub(crate) hash: [u8; 32],
     pub(crate) head: Position,
     pub(crate) records: usize,
-    pub(crate) changes: Vec<Vec<Change>>,
+    /// What is done to each model's rows, and what each holds from now on or no more.
+    pub(crate) work: Vec<Changed>,
+    /// There is more to do before the checkpoint moves.
+    pub(crate) unfinished: bool,
+}
+
+/// What a batch changes of one model.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    pub(crate) rows: Vec<Change>,
+    pub(crate) held: Vec<HeldChange>,
 }
 
 /// Why no batch could be made ready.
 pub(crate) enum Fault {
     /// It may go better later.
     Transient(Error),
-    /// These records cannot be applied, from the first to the last position.
-    Unfit { first: Position, last: Position, failure: Failure },
+    /// These records cannot be applied, up to the last position. One alone is told.
+    Unfit { last: Position, one: Option<Box<Record>>, failure: Failure },
 }
 
 impl From<Error> for Fault {
@@ -64,46 +78,168 @@ pub(crate) async fn prepare(
     let limit = if careful { 1 } else { parts.batch };
     let page = source.page(&*parts.log, from, limit).await?;
     let (mut records, mut to) = (page.records, page.next.min(reach.bound));
-    if careful && records.len() > 1 {
-        records.truncate(1);
-        to = records[0].position.min(to);
+    // What sets another record aside changes more than its own place: it is taken by itself.
+    let aside = records.iter().position(|record| streams::sets_aside(record).is_some());
+    let most = match aside {
+        Some(0) => 1,
+        Some(before) if !careful => before,
+        _ if careful => 1,
+        _ => records.len(),
+    };
+    if records.len() > most {
+        records.truncate(most);
+        to = records[most - 1].position.min(to);
     }
     records.retain(|record| record.position <= to);
-    let last = records.last().map(|last| (last.position, last.hash));
-    let (to, hash) = match last {
-        Some((position, hash)) if position == to => (to, hash),
-        _ if to <= from => return Ok(None),
-        // Nothing is posted that could not be held against the log later.
-        _ => match (hash_at(&*parts.log, to).await?, last) {
-            (Some(hash), _) => (to, hash),
-            (None, Some(last)) => last,
-            (None, None) => return Ok(None),
-        },
+    let Some((to, hash)) = end(parts, &records, from, to).await? else {
+        return Ok(None);
     };
+    let mut work: Vec<Changed> = reach.models.iter().map(|_| Changed::default()).collect();
+    if aside == Some(0)
+        && let [record] = &*records
+        && reach.cut.as_ref().is_none_or(|cut| cut.admits(record))
+    {
+        match repost::follow(parts, engine, reach.models, record).await? {
+            Follow::With(with) => work = with,
+            Follow::First(work) => {
+                source.used(page.next, from);
+                let hash = standing_hash(parts, from).await?;
+                let (head, to) = (page.head, from);
+                return Ok(Some(Prepared { from, to, hash, head, records: 0, work, unfinished: true }));
+            }
+        }
+    }
     source.used(page.next, to);
     if source.is_whole() {
         contiguous(from, &records)?;
     }
     let started = Instant::now();
     let count = records.len();
-    let (first, last) =
-        (records.first().map_or(to, |first| first.position), records.last().map_or(to, |last| last.position));
-    let unfit = |failure| Fault::Unfit { first, last, failure };
+    let last = records.last().map_or(to, |last| last.position);
+    let one = records.first().filter(|_| count == 1).cloned().map(Box::new);
     let (models, cut) = (reach.models.to_vec(), reach.cut.clone());
-    let facts = offload(count, move || decode(records, &models, cut.as_ref())).await?.map_err(unfit)?;
-    let absent = engine.folds.absent(&facts, reach.models);
-    let batch = engine.batch + 1;
-    engine.folds.bring(absent, &*parts.log, &*parts.rows, reach.models, reach.slot.suffix(), batch).await?;
+    let read = offload(count, move || decode(records, &models, cut.as_ref())).await?;
+    let steps = sort(read, engine, reach.models, &mut work);
+    bring(parts, engine, reach, &steps, &mut work).await?;
     let models = reach.models.to_vec();
-    let mut taken = std::mem::replace(engine, Engine::new());
+    let mut taken = std::mem::replace(engine, Engine::new(Vec::new()));
     let (back, changes) = offload(count, move || {
-        let changes = taken.apply(&facts, &models);
+        let changes = taken.apply(&steps, &models);
         (taken, changes)
     })
     .await?;
     *engine = back;
     metrics::histogram!("daybook_projection_apply_seconds").record(started.elapsed().as_secs_f64());
-    Ok(Some(Prepared { from, to, hash, head: page.head, records: count, changes: changes.map_err(unfit)? }))
+    let changes = changes.map_err(|failure| Fault::Unfit { last, one, failure })?;
+    for (work, rows) in work.iter_mut().zip(changes) {
+        work.rows = rows;
+    }
+    Ok(Some(Prepared { from, to, hash, head: page.head, records: count, work, unfinished: false }))
+}
+
+/// The hash at a position that a checkpoint stands at.
+pub(crate) async fn standing_hash(parts: &Parts, position: Position) -> Result<[u8; 32], Error> {
+    if position == 0 {
+        return Ok([0; 32]);
+    }
+    let found = hash_at(&*parts.log, position).await?;
+    found.ok_or_else(|| Error::Read(format!("the log does not show position {position} here yet")))
+}
+
+/// Where a page ends that is used up to `to`, with the hash there; `None` if nothing waits.
+async fn end(
+    parts: &Parts,
+    records: &[Record],
+    from: Position,
+    to: Position,
+) -> Result<Option<(Position, [u8; 32])>, Error> {
+    let last = records.last().map(|last| (last.position, last.hash));
+    Ok(match last {
+        Some((position, hash)) if position == to => Some((to, hash)),
+        _ if to <= from => None,
+        // Nothing is posted that could not be held against the log later.
+        _ => match hash_at(&*parts.log, to).await? {
+            Some(hash) => Some((to, hash)),
+            None => last,
+        },
+    })
+}
+
+/// Puts what can be read in order, and holds the streams of what cannot be in every model that wants it. What comes after it in such a
+/// stream is behind and not taken.
+fn sort(
+    read: Vec<Result<Fact, Box<(Record, Unreadable)>>>,
+    engine: &mut Engine,
+    models: &[Arc<dyn Projection>],
+    work: &mut [Changed],
+) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(read.len());
+    for read in read {
+        let record = match &read {
+            Ok(fact) => &fact.record,
+            Err(unreadable) => &unreadable.0,
+        };
+        let wanting = |at: usize| models[at].wants(&record.stream.category) && !engine.skips(at, record);
+        let wanted: Vec<_> = (0..models.len()).filter(|at| wanting(*at)).collect();
+        match read {
+            _ if wanted.is_empty() => {}
+            Ok(fact) => steps.push(Step::Happened(Box::new(fact))),
+            Err(unreadable) => {
+                let (record, unreadable) = *unreadable;
+                for at in wanted {
+                    hold(engine, work, at, models[at].spec().name, Held::at(&record, &unreadable.reason));
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Holds a stream in one model.
+fn hold(engine: &mut Engine, work: &mut [Changed], at: usize, name: &'static str, held: Held) {
+    tracing::error!(
+        projection.name = name,
+        position = held.position,
+        stream = %held.stream,
+        kind = held.kind,
+        reason = held.reason,
+        "a record cannot be read: the read model holds its stream, and all others go on; upgrade, or set the record aside"
+    );
+    metrics::counter!("daybook_unreadable_records_total", "reader" => "projections").increment(1);
+    if let Some(all) = engine.held.get_mut(at) {
+        all.insert(held.stream.clone(), held.clone());
+    }
+    work[at].held.push(HeldChange::Hold(held));
+}
+
+/// Brings the subjects that are not at hand. A stream of which an earlier record cannot be read any more is held from here on.
+async fn bring(
+    parts: &Parts,
+    engine: &mut Engine,
+    reach: &Reach<'_>,
+    steps: &[Step],
+    work: &mut [Changed],
+) -> Result<(), Error> {
+    let mut absent = Absent::default();
+    for step in steps {
+        if engine.folds_for(step.record(), reach.models) {
+            engine.folds.need(step.record(), &mut absent);
+        }
+    }
+    let batch = engine.batch + 1;
+    let (log, rows) = (&*parts.log, &*parts.rows);
+    let unreadable = engine.folds.bring(absent, log, rows, reach.models, reach.slot.suffix(), batch).await?;
+    for unreadable in unreadable {
+        let Some(first) = steps.iter().map(Step::record).find(|record| record.stream == unreadable.stream) else {
+            continue;
+        };
+        for (at, model) in reach.models.iter().enumerate() {
+            if model.folds(&first.stream.category) && !engine.skips(at, first) {
+                hold(engine, work, at, model.spec().name, Held::because_of(first, &unreadable));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Runs what takes a while on a thread where it holds nobody up.
@@ -137,18 +273,16 @@ pub(crate) async fn hash_at(log: &dyn EventStore, position: Position) -> Result<
     Ok(found.filter(|record| record.position == position).map(|record| record.hash))
 }
 
-fn decode(records: Vec<Record>, models: &[Arc<dyn Projection>], cut: Option<&Cut>) -> Result<Vec<Fact>, Failure> {
+fn decode(
+    records: Vec<Record>,
+    models: &[Arc<dyn Projection>],
+    cut: Option<&Cut>,
+) -> Vec<Result<Fact, Box<(Record, Unreadable)>>> {
     records
         .into_iter()
         .filter(|record| cut.is_none_or(|cut| cut.admits(record)))
         .filter(|record| models.iter().any(|model| model.wants(&record.stream.category)))
-        .map(|record| {
-            Fact::decode(record).map_err(|poison| Failure {
-                model: None,
-                category: poison.category,
-                reason: poison.reason,
-            })
-        })
+        .map(Fact::decode)
         .collect()
 }
 
@@ -160,14 +294,15 @@ pub(crate) async fn commit(
     batch: Prepared,
 ) -> Result<(), Error> {
     let started = Instant::now();
-    let commits = set.iter().zip(batch.changes).map(|(at, changes)| Part {
+    let commits = set.iter().zip(batch.work).map(|(at, work)| Part {
         name: members[*at].model.spec().name,
         partition: members[*at].partition,
         from: batch.from,
         epoch: members[*at].epoch,
         to: batch.to,
         hash: batch.hash,
-        changes,
+        changes: work.rows,
+        held: work.held,
     });
     parts.rows.commit(slot, commits.collect()).await?;
     metrics::histogram!("daybook_projection_commit_seconds").record(started.elapsed().as_secs_f64());

@@ -28,6 +28,8 @@ pub(crate) struct Status {
     pub rebuild: Option<Position>,
     /// Why it stopped, if it did.
     pub stopped: Option<Stop>,
+    /// How many streams it holds.
+    pub held: u64,
 }
 
 /// Where all of them stand.

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use async_trait::async_trait;
-use event_store::record::Position;
+use event_store::record::{Position, StreamId, Version};
 use serde_json::json;
 
+use crate::held;
 use crate::models;
-use crate::store::{Checkpoint, Error, Statement};
+use crate::store::{Checkpoint, Error, Slot, Statement};
 use crate::value::{Row, Shape, Spec, Table, Value};
 
 /// How many rows are read at once.
@@ -122,6 +123,14 @@ impl Snapshot {
             }
         }
         Ok(Comparison { rows: compared, difference: None })
+    }
+
+    /// The streams that a model's live rows hold, with the first version of each that they do not show; none where they were written
+    /// before there was such a thing.
+    pub(crate) async fn held(&self, name: &str) -> Vec<(StreamId, Version)> {
+        let statement = Statement::new(held::OF_MODEL, vec![name.into(), Slot::Live.name().into()]);
+        let rows = self.0.read(statement).await.unwrap_or_default();
+        rows.iter().filter_map(|row| held::Held::of_row(row).ok()).map(|held| (held.stream, held.version)).collect()
     }
 
     /// Compares every model's rows with those of another database, where both show the same position.

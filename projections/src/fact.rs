@@ -1,10 +1,9 @@
 //! A record of the log, decoded once for every read model that looks at it. Decoding never guesses: what is not known is an error.
 
-use std::sync::Arc;
-
 use domain::Event;
 use event_store::record::Record;
 use schemas::Metadata;
+use streams::{Read, Unreadable};
 
 /// A record, its event and who caused it.
 #[derive(Clone, Debug)]
@@ -17,29 +16,34 @@ pub struct Fact {
     pub metadata: Metadata,
 }
 
-/// Why a record cannot be applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Poison {
-    /// The category of its stream: whoever wants that category stops.
-    pub category: Arc<str>,
-    /// What is wrong with it.
-    pub reason: String,
+/// What a worker takes a stream's subject past.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Something happened.
+    Happened(Box<Fact>),
+    /// A record that was set aside.
+    Passed(Box<Record>),
+}
+
+impl Step {
+    pub(crate) fn record(&self) -> &Record {
+        match self {
+            Self::Happened(fact) => &fact.record,
+            Self::Passed(record) => record,
+        }
+    }
 }
 
 impl Fact {
-    /// Decodes a record.
+    /// Decodes a record; gives it back with the reason if it cannot be read.
     ///
     /// # Errors
-    /// If its type, its version or its bytes are not known here.
-    pub fn decode(record: Record) -> Result<Self, Poison> {
-        let poison = |reason: String| Poison {
-            category: Arc::clone(&record.stream.category),
-            reason: format!("{} {} at position {}: {reason}", record.stream, record.kind, record.position),
-        };
-        let event = schemas::registry::decode(&record.kind, record.schema_version, &record.data)
-            .map_err(|error| poison(chain(&error)))?;
-        let metadata = Metadata::decode(&record.metadata).map_err(|error| poison(chain(&error)))?;
-        Ok(Self { record, event, metadata })
+    /// If its type, its version, its bytes or its metadata are not known here.
+    pub fn decode(record: Record) -> Result<Self, Box<(Record, Unreadable)>> {
+        match streams::decode(&record) {
+            Ok(Read { event, metadata }) => Ok(Self { record, event, metadata }),
+            Err(unreadable) => Err(Box::new((record, *unreadable))),
+        }
     }
 
     /// When it happened in the business's own time.
@@ -47,15 +51,4 @@ impl Fact {
     pub fn occurred_at(&self) -> i64 {
         self.metadata.occurred_at.map_or(self.record.recorded_at, domain::time::Timestamp::micros)
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

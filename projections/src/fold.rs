@@ -7,10 +7,10 @@ use std::sync::Arc;
 use domain::order::Order;
 use domain::payment::Payment;
 use domain::{Aggregate, Event, stream};
+use event_store::EventStore;
 use event_store::record::{Record, StreamId, Version};
-use event_store::{Direction, EventStore};
+use streams::{Unreadable, Until};
 
-use crate::fact::Fact;
 use crate::level::Level;
 use crate::projection::{Projection, Shown};
 use crate::store::{Error, ReadStore, Statement};
@@ -20,8 +20,6 @@ use crate::value::Row;
 const MOST_SUBJECTS: usize = 8_192;
 /// How many stock levels are kept; one weighs some 200 bytes.
 const MOST_LEVELS: usize = 131_072;
-/// How many records of a stream are read at once.
-const PAGE: usize = 1_024;
 
 /// Subjects of one kind.
 #[derive(Debug)]
@@ -74,16 +72,29 @@ impl<S> Shown<S> {
     /// Steps to the next record of the stream; answers whether it is the next one.
     #[must_use]
     pub(crate) fn step(&mut self, record: &Record) -> bool {
-        if record.version != self.version + 1 {
-            return false;
+        let next = record.version == self.version + 1;
+        if next {
+            self.pass(record);
         }
+        next
+    }
+
+    /// Takes the next record, with its event if it counts.
+    fn take(&mut self, record: &Record, event: Option<&Event>, evolve: fn(&mut S, &Event)) {
+        self.pass(record);
+        if let Some(event) = event {
+            evolve(&mut self.state, event);
+        }
+    }
+
+    /// Stands at a record that is the next one.
+    pub(crate) fn pass(&mut self, record: &Record) {
         if self.version == 0 {
             self.first_at = record.recorded_at;
         }
         self.version = record.version;
         self.position = record.position;
         self.last_at = record.recorded_at;
-        true
     }
 }
 
@@ -110,27 +121,28 @@ impl Folds {
         self.levels.shrink(batch);
     }
 
-    /// Which subjects of these facts are not at hand.
-    pub(crate) fn absent(&self, facts: &[Fact], models: &[Arc<dyn Projection>]) -> Absent {
-        let mut absent = Absent::default();
-        let mut seen = BTreeSet::new();
-        for Fact { record, .. } in facts {
-            let category = &*record.stream.category;
-            let at_hand = match category {
-                stream::ORDER => self.orders.entries.contains_key(&record.stream),
-                stream::PAYMENT => self.payments.entries.contains_key(&record.stream),
-                stream::STOCK => self.levels.entries.contains_key(&record.stream),
-                _ => true,
-            };
-            let wanted = || models.iter().any(|model| model.folds(category));
-            if !at_hand && wanted() && seen.insert(&record.stream) && record.version > 1 {
-                absent.0.insert(record.stream.clone(), record.version - 1);
-            }
+    /// What is not at hand of a stream that is to be folded from this record on is to be brought.
+    pub(crate) fn need(&self, record: &Record, absent: &mut Absent) {
+        let at_hand = match &*record.stream.category {
+            stream::ORDER => self.orders.entries.contains_key(&record.stream),
+            stream::PAYMENT => self.payments.entries.contains_key(&record.stream),
+            stream::STOCK => self.levels.entries.contains_key(&record.stream),
+            _ => true,
+        };
+        if !at_hand && record.version > 1 {
+            absent.0.entry(record.stream.clone()).or_insert(record.version - 1);
         }
-        absent
     }
 
-    /// Brings them. Stock levels come from the rows of the models that the worker writes, which stand where the worker stands.
+    /// Forgets a subject, which may have changed otherwise than by its next event.
+    pub(crate) fn forget(&mut self, stream: &StreamId) {
+        self.orders.entries.remove(stream);
+        self.payments.entries.remove(stream);
+        self.levels.entries.remove(stream);
+    }
+
+    /// Brings them, and tells of which streams an earlier record cannot be read (any more). Stock levels come from the rows of the models
+    /// that the worker writes, which stand where the worker stands.
     pub(crate) async fn bring(
         &mut self,
         absent: Absent,
@@ -139,30 +151,52 @@ impl Folds {
         models: &[Arc<dyn Projection>],
         level_suffix: &str,
         batch: u64,
-    ) -> Result<(), Error> {
-        let mut levels = Vec::new();
+    ) -> Result<Vec<Box<Unreadable>>, Error> {
+        let (mut levels, mut unreadable) = (Vec::new(), Vec::new());
         for (stream, version) in absent.0 {
-            match &*stream.category {
-                stream::ORDER => {
-                    let shown = fold(log, &stream, version, |state: &mut Order, event| {
-                        if let Event::Order(event) = event {
-                            state.evolve(event);
-                        }
-                    });
-                    self.orders.entries.insert(stream.clone(), (batch, shown.await?));
+            let brought = match &*stream.category {
+                stream::ORDER => at(log, &stream, version, evolve_order).await.map(|shown| {
+                    self.orders.entries.insert(stream, (batch, shown));
+                }),
+                stream::PAYMENT => at(log, &stream, version, evolve_payment).await.map(|shown| {
+                    self.payments.entries.insert(stream, (batch, shown));
+                }),
+                _ => {
+                    levels.push((stream, version));
+                    Ok(())
                 }
-                stream::PAYMENT => {
-                    let shown = fold(log, &stream, version, |state: &mut Payment, event| {
-                        if let Event::Payment(event) = event {
-                            state.evolve(event);
-                        }
-                    });
-                    self.payments.entries.insert(stream.clone(), (batch, shown.await?));
-                }
-                _ => levels.push((stream, version)),
-            }
+            };
+            unreadable.extend(told(brought)?);
         }
-        self.bring_levels(levels, log, rows, models, level_suffix, batch).await
+        unreadable.extend(self.bring_levels(levels, log, rows, models, level_suffix, batch).await?);
+        Ok(unreadable)
+    }
+
+    /// Puts a subject as it is at a version of its stream.
+    pub(crate) async fn put(
+        &mut self,
+        log: &dyn EventStore,
+        stream: &StreamId,
+        version: Version,
+        asides: &BTreeSet<Version>,
+    ) -> Result<(), streams::Error> {
+        let until = Until::Version(version);
+        match &*stream.category {
+            stream::ORDER => {
+                let shown = with(log, stream, until, asides, evolve_order).await?;
+                self.orders.entries.insert(stream.clone(), (0, shown));
+            }
+            stream::PAYMENT => {
+                let shown = with(log, stream, until, asides, evolve_payment).await?;
+                self.payments.entries.insert(stream.clone(), (0, shown));
+            }
+            stream::STOCK => {
+                let shown = with(log, stream, until, asides, evolve_level).await?;
+                self.levels.entries.insert(stream.clone(), (0, shown));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn bring_levels(
@@ -173,7 +207,8 @@ impl Folds {
         models: &[Arc<dyn Projection>],
         suffix: &str,
         batch: u64,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Box<Unreadable>>, Error> {
+        let mut unreadable = Vec::new();
         let kept = models.iter().find_map(|model| model.level());
         let mut found = Vec::new();
         if let Some(sql) = kept {
@@ -183,23 +218,46 @@ impl Folds {
                 found = rows.read(statements.collect()).await?;
             }
         }
-        for (at, (stream, version)) in wanted.into_iter().enumerate() {
-            let row = found.get(at).and_then(|rows| rows.first());
+        for (place, (stream, version)) in wanted.into_iter().enumerate() {
+            let row = found.get(place).and_then(|rows| rows.first());
             let shown = match row.map(|row| level_row(&stream, row)).transpose()? {
-                Some(shown) if shown.version == version => shown,
+                Some(shown) if shown.version == version => Ok(shown),
                 // The rows do not go that far (a model that keeps no levels, say): the stream does.
-                _ => {
-                    fold(log, &stream, version, |state: &mut Level, event| {
-                        if let Event::Stock(event) = event {
-                            state.evolve(event);
-                        }
-                    })
-                    .await?
-                }
+                _ => at(log, &stream, version, evolve_level).await,
             };
-            self.levels.entries.insert(stream, (batch, shown));
+            let brought = shown.map(|shown| {
+                self.levels.entries.insert(stream, (batch, shown));
+            });
+            unreadable.extend(told(brought)?);
         }
-        Ok(())
+        Ok(unreadable)
+    }
+}
+
+/// What could not be read, if that is why it failed.
+fn told(brought: Result<(), streams::Error>) -> Result<Option<Box<Unreadable>>, Error> {
+    match brought {
+        Ok(()) => Ok(None),
+        Err(streams::Error::Unreadable(unreadable)) => Ok(Some(unreadable)),
+        Err(streams::Error::Store(error)) => Err(error.into()),
+    }
+}
+
+fn evolve_order(state: &mut Order, event: &Event) {
+    if let Event::Order(event) = event {
+        state.evolve(event);
+    }
+}
+
+fn evolve_payment(state: &mut Payment, event: &Event) {
+    if let Event::Payment(event) = event {
+        state.evolve(event);
+    }
+}
+
+fn evolve_level(state: &mut Level, event: &Event) {
+    if let Event::Stock(event) = event {
+        state.evolve(event);
     }
 }
 
@@ -227,30 +285,28 @@ fn level_row(stream: &StreamId, row: &Row) -> Result<Shown<Level>, Error> {
     })
 }
 
-/// Folds the first `version` events of a stream.
-async fn fold<S: Default>(
+/// The first `version` events of a stream folded, as it was known to be readable then.
+async fn at<S: Default>(
     log: &dyn EventStore,
     stream: &StreamId,
     version: Version,
-    evolve: impl Fn(&mut S, &Event),
-) -> Result<Shown<S>, Error> {
-    let mut shown = new(stream);
-    while shown.version < version {
-        let page = log.read_stream(stream, shown.version + 1, Direction::Forwards, PAGE).await?;
-        if page.is_empty() {
-            return Err(Error::Read(format!("the stream {stream} has no event {}", shown.version + 1)));
-        }
-        for record in page {
-            if record.version > version {
-                break;
-            }
-            let event = schemas::registry::decode(&record.kind, record.schema_version, &record.data)
-                .map_err(|error| Error::Read(format!("{stream} version {}: {error}", record.version)))?;
-            if !shown.step(&record) {
-                return Err(Error::Read(format!("the stream {stream} has a hole before {}", record.version)));
-            }
-            evolve(&mut shown.state, &event);
-        }
-    }
-    Ok(shown)
+    evolve: fn(&mut S, &Event),
+) -> Result<Shown<S>, streams::Error> {
+    let until = Until::Version(version);
+    streams::fold_here(log, stream, until, || new(stream), |shown, record, event| shown.take(record, event, evolve))
+        .await
+}
+
+/// The same, where it is known what is set aside.
+async fn with<S: Default>(
+    log: &dyn EventStore,
+    stream: &StreamId,
+    until: Until,
+    asides: &BTreeSet<Version>,
+    evolve: fn(&mut S, &Event),
+) -> Result<Shown<S>, streams::Error> {
+    let step = |shown: &mut Shown<S>, record: &Record, event: Option<&Event>| {
+        shown.take(record, event.filter(|_| !asides.contains(&record.version)), evolve);
+    };
+    streams::fold(log, stream, until, None, || new(stream), step).await
 }

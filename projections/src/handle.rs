@@ -187,7 +187,7 @@ impl Projections {
         let mut groups: Vec<(Position, Option<Cut>, Vec<Member>)> = Vec::new();
         for (model, checkpoint) in found {
             let end = until.and_then(|until| until.get(model.spec().name).cloned());
-            let member = Member::new(model, &checkpoint, end.clone());
+            let member = Member::new(model, &checkpoint, end.clone()).holding(&*parts.rows, Slot::Live).await?;
             let near = groups.iter_mut().rfind(|(first, cut, _)| {
                 checkpoint.position - *first <= FAR && Cut::go_together(cut.as_ref(), end.as_ref())
             });

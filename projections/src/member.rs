@@ -6,8 +6,10 @@ use event_store::partition;
 use event_store::record::{Position, Record};
 
 use crate::board::Stop;
+use crate::held::{self, Held};
 use crate::projection::Projection;
-use crate::store::Checkpoint;
+use crate::store::{Checkpoint, Error, ReadStore, Slot, Statement};
+use crate::value::Spread;
 
 /// Where the partitions of a model end, or the whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(crate) struct Member {
     /// Where it shall end, if not with the log.
     pub(crate) until: Option<Cut>,
     pub(crate) stopped: Option<Stop>,
+    /// The streams that its rows hold.
+    pub(crate) held: held::All,
     /// Whether its metrics name the partition.
     labelled: bool,
 }
@@ -64,6 +68,7 @@ impl Member {
             partition: checkpoint.partition,
             until,
             stopped: None,
+            held: held::All::new(),
             labelled: false,
         }
     }
@@ -72,6 +77,33 @@ impl Member {
     pub(crate) fn of_several(mut self) -> Self {
         self.labelled = true;
         self
+    }
+
+    /// The same, with what its rows hold (of its partition) as the database says.
+    pub(crate) async fn holding(mut self, rows: &dyn ReadStore, slot: Slot) -> Result<Self, Error> {
+        self.recall(rows, slot).await?;
+        Ok(self)
+    }
+
+    /// Looks again what its rows hold.
+    pub(crate) async fn recall(&mut self, rows: &dyn ReadStore, slot: Slot) -> Result<(), Error> {
+        let all = held_of(rows, self.model.spec().name, slot).await?;
+        let own =
+            |held: &Held| !self.labelled || self.is_single() || partition::of_stream(&held.stream) == self.partition;
+        self.held = all.into_iter().filter(own).map(|held| (held.stream.clone(), held)).collect();
+        self.tell_held();
+        Ok(())
+    }
+
+    /// Whether one worker posts all of it.
+    fn is_single(&self) -> bool {
+        self.model.spec().spread == Spread::Single
+    }
+
+    /// Measures how many streams it holds.
+    pub(crate) fn tell_held(&self) {
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("daybook_projection_held_streams", self.labels()).set(self.held.len() as f64);
     }
 
     pub(crate) fn labels(&self) -> Vec<metrics::Label> {
@@ -87,4 +119,11 @@ impl Member {
     pub(crate) fn wants_more(&self) -> bool {
         self.stopped.is_none() && self.position < self.end()
     }
+}
+
+/// The streams that a model's rows hold.
+pub(crate) async fn held_of(rows: &dyn ReadStore, name: &str, slot: Slot) -> Result<Vec<Held>, Error> {
+    let statement = Statement::new(held::OF_MODEL, vec![name.into(), slot.name().into()]);
+    let found = rows.read(vec![statement]).await?;
+    found.into_iter().flatten().map(|row| Held::of_row(&row)).collect()
 }

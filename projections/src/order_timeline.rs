@@ -4,7 +4,7 @@
 mod summary;
 
 use domain::ids::OrderId;
-use domain::{Event, order, stock};
+use domain::{Event, order, record, stock};
 use event_store::record::{Micros, Position, Version};
 use uuid::Uuid;
 
@@ -56,7 +56,36 @@ static LINKS: Table = Table {
     indexes: &[],
 };
 
-static SPEC: Spec = Spec { name: "order_timeline", version: 1, spread: Spread::ByStream, tables: &[&ENTRIES, &LINKS] };
+/// Records that were set aside, whatever stream they are in: few, and asked for as a list.
+static ASIDES: Table = Table {
+    name: "order_timeline_aside",
+    shape: Shape::Rows,
+    columns: &[
+        text("tenant"),
+        int("by_position"),
+        text("category"),
+        text("stream"),
+        int("version"),
+        int("position"),
+        text("kind"),
+        text("unreadable"),
+        text("reason"),
+        text("actor"),
+        int("recorded_at"),
+    ],
+    key: 2,
+    indexes: &[],
+};
+
+static SPEC: Spec =
+    Spec { name: "order_timeline", version: 2, spread: Spread::ByStream, tables: &[&ENTRIES, &LINKS, &ASIDES] };
+
+/// The name of the read model: it wants every stream, so what it holds is all that cannot be read.
+pub const NAME: &str = "order_timeline";
+
+const ASIDE_PAGE: &str = "
+SELECT by_position, category, stream, version, position, kind, unreadable, reason, actor, recorded_at FROM order_timeline_aside
+WHERE tenant = $1 AND by_position > $2 ORDER BY by_position LIMIT $3";
 
 /// An order's entries come from several streams. Where these are posted in partitions, nothing is shown beyond what all of them show:
 /// whoever goes on after the last entry would miss one that a slower partition adds before it.
@@ -142,6 +171,24 @@ impl Projection for OrderTimeline {
                 metadata.causation.map(|id| id.to_string()).into(),
             ],
         );
+        if let Event::Record(record::Event::SetAside(it)) = &fact.event {
+            rows.put(
+                &ASIDES,
+                vec![
+                    tenant(),
+                    record.position.into(),
+                    (&*record.stream.category).into(),
+                    (&*record.stream.id).into(),
+                    it.version.into(),
+                    it.position.into(),
+                    it.kind.as_str().into(),
+                    it.unreadable.as_str().into(),
+                    it.reason.as_str().into(),
+                    metadata.actor.id.as_str().into(),
+                    record.recorded_at.into(),
+                ],
+            );
+        }
         if let Event::Order(order::Event::ReturnRequested(it)) = &fact.event {
             rows.put(&LINKS, vec![tenant(), (&*record.stream.id).into(), it.return_id.to_string().into()]);
         }
@@ -155,7 +202,8 @@ fn subject(fact: &Fact) -> String {
         Event::Payment(domain::payment::Event::AuthorisationRequested(it)) => Some(it.order_id),
         Event::Reference(domain::reference::Event::Claimed(it)) => Some(it.order_id),
         Event::Stock(event) => order_of_stock(event),
-        Event::Payment(_) | Event::Reservation(_) | Event::Outcome(_) | Event::Import(_) | Event::Saga(_) => None,
+        Event::Payment(_) | Event::Reservation(_) | Event::Outcome(_) | Event::Import(_) => None,
+        Event::Saga(_) | Event::Record(_) => None,
     };
     order.map_or_else(|| fact.metadata.correlation.to_string(), |order| order.to_string())
 }
@@ -201,6 +249,51 @@ pub async fn page(
     ];
     let answer = reads.rows(SPEC.name, Statement::new(PAGE, values)).await?;
     answer.try_map(|rows| rows.iter().map(entry).collect())
+}
+
+/// A record that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// Where that is said.
+    pub by_position: Position,
+    /// Its stream: the category and the id.
+    pub stream: (String, String),
+    /// Its version there.
+    pub version: Version,
+    /// Its position.
+    pub position: Position,
+    /// Its stored type name.
+    pub kind: String,
+    /// Why it could not be read.
+    pub unreadable: String,
+    /// Why it was set aside.
+    pub reason: String,
+    /// Who did it.
+    pub actor: String,
+    /// When.
+    pub recorded_at: Micros,
+}
+
+/// The records that were set aside after a position of the log, oldest first.
+///
+/// # Errors
+/// If the rows cannot be read.
+pub async fn asides(reads: &Reads, tenant: &str, after: Position, limit: u32) -> Result<Answer<Vec<Aside>>, Error> {
+    let statement = Statement::new(ASIDE_PAGE, vec![tenant.into(), after.into(), limit.into()]);
+    let of = |row: &Row| {
+        Ok(Aside {
+            by_position: row.count(0)?,
+            stream: (row.text(1)?.to_owned(), row.text(2)?.to_owned()),
+            version: row.count(3)?,
+            position: row.count(4)?,
+            kind: row.text(5)?.to_owned(),
+            unreadable: row.text(6)?.to_owned(),
+            reason: row.text(7)?.to_owned(),
+            actor: row.text(8)?.to_owned(),
+            recorded_at: row.int(9)?,
+        })
+    };
+    reads.rows(SPEC.name, statement).await?.try_map(|rows| rows.iter().map(of).collect())
 }
 
 fn entry(row: &Row) -> Result<Entry, Error> {

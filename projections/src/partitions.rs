@@ -248,7 +248,7 @@ impl Partitions {
         for model in models {
             let name = model.spec().name;
             let held = parts.rows.acquire(name, Slot::Live, partition, parts.owner).await?;
-            let member = Member::new(model, &held, None).of_several();
+            let member = Member::new(model, &held, None).of_several().holding(&*parts.rows, Slot::Live).await?;
             metrics::gauge!("daybook_projection_stopped", member.labels()).set(0.0);
             members.push(member);
         }

@@ -9,7 +9,8 @@ use event_store::partition;
 use event_store::record::{Position, StreamId};
 
 use crate::board::Stop;
-use crate::store::{Checkpoint, Error, ReadStore, Slot};
+use crate::held;
+use crate::store::{Checkpoint, Error, ReadStore, Slot, Statement};
 
 /// How old what was seen may be for one who waits, and how often is looked while somebody does.
 const FRESH: Duration = Duration::from_millis(15);
@@ -21,13 +22,15 @@ pub(crate) type Seen = BTreeMap<String, Vec<Checkpoint>>;
 pub(crate) struct Positions {
     rows: Arc<dyn ReadStore>,
     seen: Mutex<Option<(Instant, Arc<Seen>)>>,
+    /// How many streams each model holds, as it was seen last.
+    held: Mutex<Arc<BTreeMap<String, u64>>>,
     /// One looks at a time, for all who wait.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Positions {
     pub(crate) fn new(rows: Arc<dyn ReadStore>) -> Arc<Self> {
-        Arc::new(Self { rows, seen: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Arc::new(Self { rows, seen: Mutex::default(), held: Mutex::default(), turn: tokio::sync::Mutex::default() })
     }
 
     /// What was seen last.
@@ -38,6 +41,20 @@ impl Positions {
     fn kept(&self, oldest: Duration) -> Option<Arc<Seen>> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().filter(|(at, _)| at.elapsed() <= oldest).map(|(_, seen)| Arc::clone(seen))
+    }
+
+    /// How many streams each model held when it was looked last.
+    pub(crate) fn last_held(&self) -> Arc<BTreeMap<String, u64>> {
+        Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks how many streams each model holds.
+    pub(crate) async fn look_held(&self) -> Result<(), Error> {
+        let found = self.rows.read(vec![Statement::new(held::COUNTS, Vec::new())]).await?;
+        let counts = found.into_iter().flatten().map(|row| Ok((row.text(0)?.to_owned(), row.count(1)?)));
+        let counts = counts.collect::<Result<BTreeMap<_, _>, Error>>()?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(counts);
+        Ok(())
     }
 
     /// Looks, unless somebody just did.

@@ -94,6 +94,14 @@ impl Rows {
         changes.extend(self.rows.into_iter().map(|(table, row)| Change::Put(table, row)));
     }
 
+    /// The changes that take these rows away.
+    pub(crate) fn removed(self, changes: &mut Vec<Change>) {
+        changes.extend(self.rows.into_iter().map(|(table, mut row)| {
+            row.truncate(table.key);
+            Change::Remove(table, row)
+        }));
+    }
+
     /// The changes from what was shown of a subject to these rows, and what they add to the tallies.
     pub(crate) fn instead_of(self, before: Self, changes: &mut Vec<Change>, tallies: &mut Tallies) {
         let mut old = BTreeMap::new();

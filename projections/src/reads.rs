@@ -9,9 +9,11 @@ use event_store::record::{Position, StreamId};
 use uuid::Uuid;
 
 use crate::board::{Board, Stop};
+use crate::held::{self, Held};
+use crate::member::held_of;
 use crate::models;
 use crate::positions::{Positions, Sum};
-use crate::store::{Checkpoint, Error, ReadStore, Statement};
+use crate::store::{Checkpoint, Error, ReadStore, Slot, Statement};
 use crate::value::{Row, Spec};
 
 /// An answer of a read model.
@@ -19,8 +21,12 @@ use crate::value::{Row, Spec};
 pub struct Answer<T> {
     /// The last position that it shows.
     pub position: Position,
-    /// Whether the model has stopped, so that what it shows grows old.
+    /// Whether what it shows grows old or lacks something: the model has stopped, or holds streams that the answer may lack.
     pub stale: bool,
+    /// Whether the model has stopped.
+    pub stopped: bool,
+    /// How many streams the model holds, since a record of theirs cannot be read or applied.
+    pub held: u64,
     /// What was asked for.
     pub value: T,
 }
@@ -28,7 +34,8 @@ pub struct Answer<T> {
 impl<T> Answer<T> {
     /// The same answer about something made of the value.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer { position: self.position, stale: self.stale, value: make(self.value) }
+        let Self { position, stale, stopped, held, value } = self;
+        Answer { position, stale, stopped, held, value: make(value) }
     }
 
     /// The same, where making it may fail.
@@ -36,7 +43,8 @@ impl<T> Answer<T> {
     /// # Errors
     /// If it does.
     pub fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Answer<U>, E> {
-        Ok(Answer { position: self.position, stale: self.stale, value: make(self.value)? })
+        let Self { position, stale, stopped, held, value } = self;
+        Ok(Answer { position, stale, stopped, held, value: make(value)? })
     }
 }
 
@@ -148,7 +156,8 @@ impl Reads {
                 return Err(Error::Building(name.to_owned()));
             }
         }
-        let mut all = vec![Statement::new(CHECKPOINTS, vec![name.into()])];
+        let mut all =
+            vec![Statement::new(CHECKPOINTS, vec![name.into()]), Statement::new(held::COUNT, vec![name.into()])];
         all.extend(statements);
         let answers = self.rows.read(all).await;
         let mut answers = match (&self.standing, answers) {
@@ -161,7 +170,8 @@ impl Reads {
             (_, answers) => answers?,
         };
         let found = checkpoints(name, &answers.remove(0))?;
-        let (position, stale) = match &self.standing {
+        let held = answers.remove(0).first().map_or(Ok(0), |row| row.count(0))?;
+        let (position, stopped) = match &self.standing {
             Standing::Board(board) => {
                 let status = board.status(name).ok_or_else(unknown)?;
                 let first = found.first().ok_or_else(unknown)?;
@@ -182,7 +192,9 @@ impl Reads {
                 }
             }
         };
-        Ok(Answer { position, stale, value: answers })
+        // One stream's own hold is told by whoever asks for that stream.
+        let stale = stopped || (held > 0 && stream.is_none());
+        Ok(Answer { position, stale, stopped, held, value: answers })
     }
 
     /// Whether a model's rows are of this version, and of the store that is asked about.
@@ -206,13 +218,51 @@ impl Reads {
     }
 
     /// Answers one query about what one stream's events made of a read model: the position is that of the stream's own partition.
+    /// Fails with [`Error::Held`] if the model holds the stream.
     pub(crate) async fn rows_of(
         &self,
         name: &'static str,
         stream: &StreamId,
         statement: Statement,
     ) -> Result<Answer<Vec<Row>>, Error> {
-        Ok(self.answer(name, Some(stream), vec![statement]).await?.map(|mut answers| answers.pop().unwrap_or_default()))
+        let (answer, held) = self.rows_and_hold(name, stream, statement).await?;
+        match held {
+            None => Ok(answer),
+            Some(held) => Err(Error::Held { name, held: Box::new(held) }),
+        }
+    }
+
+    /// The same for a list of what happened to one stream: where the model holds it, the answer goes so far and is stale.
+    pub(crate) async fn rows_up_to(
+        &self,
+        name: &'static str,
+        stream: &StreamId,
+        statement: Statement,
+    ) -> Result<Answer<Vec<Row>>, Error> {
+        let (answer, held) = self.rows_and_hold(name, stream, statement).await?;
+        Ok(Answer { stale: answer.stale || held.is_some(), ..answer })
+    }
+
+    async fn rows_and_hold(
+        &self,
+        name: &'static str,
+        stream: &StreamId,
+        statement: Statement,
+    ) -> Result<(Answer<Vec<Row>>, Option<Held>), Error> {
+        let StreamId { tenant, category, id } = stream;
+        let own = vec![name.into(), (&**tenant).into(), (&**category).into(), (&**id).into()];
+        let statements = vec![statement, Statement::new(held::ONE, own)];
+        let mut answer = self.answer(name, Some(stream), statements).await?;
+        let held = answer.value.pop().and_then(|rows| rows.first().map(Held::of_row)).transpose()?;
+        Ok((answer.map(|mut answers| answers.pop().unwrap_or_default()), held))
+    }
+
+    /// The streams that a read model holds.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn held(&self, name: &str) -> Result<Vec<Held>, Error> {
+        held_of(&*self.rows, name, Slot::Live).await
     }
 }
 

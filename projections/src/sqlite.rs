@@ -147,6 +147,7 @@ fn open(path: &Path) -> Result<Connection, Error> {
         connection.execute_batch(schema::FROM_1).map_err(write_error)?;
     }
     connection.execute_batch(schema::CHECKPOINT).map_err(write_error)?;
+    connection.execute_batch(schema::HELD).map_err(write_error)?;
     connection.pragma_update(None, "user_version", schema::LAYOUT).map_err(write_error)?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)

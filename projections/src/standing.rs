@@ -36,6 +36,8 @@ pub struct Standing {
     pub rebuild: Option<Position>,
     /// Why it stopped, if it did.
     pub stopped: Option<Stop>,
+    /// How many streams it holds, since a record of theirs cannot be read or applied; all others go on.
+    pub held: u64,
     /// The partitions that this process posts, of a model that is spread over several.
     pub runs: Vec<u32>,
 }
@@ -58,7 +60,10 @@ impl Projections {
     pub async fn standings(&self) -> Result<Vec<Standing>, Error> {
         match &self.way {
             Way::Whole(_) => Ok(self.posted()),
-            Way::Shared(_, positions) | Way::Reading(positions) => Ok(self.seen(&*positions.look().await?)),
+            Way::Shared(_, positions) | Way::Reading(positions) => {
+                positions.look_held().await?;
+                Ok(self.seen(&*positions.look().await?))
+            }
         }
     }
 
@@ -76,6 +81,7 @@ impl Projections {
                 building: status.position < status.building_to,
                 rebuild: status.rebuild,
                 stopped: status.stopped,
+                held: status.held,
                 runs: Vec::new(),
             }
         };
@@ -84,6 +90,10 @@ impl Projections {
 
     fn seen(&self, seen: &Seen) -> Vec<Standing> {
         let head = self.parts.log.head().borrow().position;
+        let held = match &self.way {
+            Way::Shared(_, positions) | Way::Reading(positions) => positions.last_held(),
+            Way::Whole(_) => Arc::default(),
+        };
         let running = match &self.way {
             Way::Shared(shared, _) => shared.running(),
             Way::Whole(_) | Way::Reading(_) => BTreeSet::new(),
@@ -106,6 +116,7 @@ impl Projections {
                 building: sum.building || found.iter().any(|one| one.version != spec.version),
                 rebuild: statuses.get(spec.name).and_then(|status| status.rebuild),
                 stopped: sum.stopped,
+                held: held.get(spec.name).copied().unwrap_or(0),
                 runs,
             }
         };
@@ -120,7 +131,8 @@ pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
             () = token.cancelled() => break,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if let Err(error) = positions.look().await {
+        let looked = positions.look().await;
+        if let Err(error) = looked.and(positions.look_held().await) {
             tracing::warn!(error = %error, "where the read models stand cannot be read now");
         }
     }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use domain::{Aggregate, Event};
-use event_store::record::StreamId;
+use domain::{Aggregate, Event, stream};
+use event_store::record::{Record, StreamId, Version};
 
-use crate::fact::Fact;
+use crate::fact::Step;
 use crate::fold::Folds;
+use crate::held;
 use crate::level::Level;
 use crate::projection::{Projection, Rows, Shown, Tallies};
 use crate::store::Change;
@@ -29,49 +30,72 @@ pub(crate) struct Failure {
 pub(crate) struct Engine {
     pub(crate) folds: Folds,
     pub(crate) batch: u64,
+    /// What each of its models holds, in their order: what is prepared may be ahead of what is committed.
+    pub(crate) held: Vec<held::All>,
     /// What was being done when a panic came.
     doing: Option<(Option<&'static str>, Arc<str>)>,
 }
 
-/// What was shown of a subject before the batch, for each model.
-type Before = HashMap<StreamId, Vec<Rows>>;
+/// What was shown of a subject before the batch, for each model that does not hold it.
+type Before = HashMap<StreamId, Vec<Option<Rows>>>;
 
 impl Engine {
-    pub(crate) fn new() -> Self {
-        Self { folds: Folds::new(), batch: 0, doing: None }
+    /// For so many models, with what each of them holds.
+    pub(crate) fn new(held: Vec<held::All>) -> Self {
+        Self { folds: Folds::new(), batch: 0, held, doing: None }
     }
 
-    /// The changes that these facts make to each model. After a failure the engine is of no more use.
+    /// Whether a model does not show a record, since it holds the record's stream.
+    pub(crate) fn skips(&self, model: usize, record: &Record) -> bool {
+        let held = self.held.get(model).filter(|held| !held.is_empty());
+        held.and_then(|held| held.get(&record.stream)).is_some_and(|held| held.covers(record))
+    }
+
+    /// Whether some model needs the subject of a record folded.
+    pub(crate) fn folds_for(&self, record: &Record, models: &[Arc<dyn Projection>]) -> bool {
+        let category = &*record.stream.category;
+        matches!(category, stream::ORDER | stream::PAYMENT | stream::STOCK)
+            && models.iter().enumerate().any(|(at, model)| model.folds(category) && !self.skips(at, record))
+    }
+
+    /// The changes that these steps make to each model. After a failure the engine is of no more use.
     pub(crate) fn apply(
         &mut self,
-        facts: &[Fact],
+        steps: &[Step],
         models: &[Arc<dyn Projection>],
     ) -> Result<Vec<Vec<Change>>, Failure> {
         self.doing = None;
-        let applied = catch_unwind(AssertUnwindSafe(|| self.run(facts, models)));
+        let applied = catch_unwind(AssertUnwindSafe(|| self.run(steps, models)));
         applied.unwrap_or_else(|panic| {
             let (model, category) = self.doing.take().unwrap_or((None, "".into()));
             Err(Failure { model, category, reason: format!("panicked: {}", message(&*panic)) })
         })
     }
 
-    fn run(&mut self, facts: &[Fact], models: &[Arc<dyn Projection>]) -> Result<Vec<Vec<Change>>, Failure> {
+    fn run(&mut self, steps: &[Step], models: &[Arc<dyn Projection>]) -> Result<Vec<Vec<Change>>, Failure> {
         self.batch += 1;
         let mut changes: Vec<Vec<Change>> = models.iter().map(|_| Vec::new()).collect();
         let mut touched = Vec::new();
         let mut before = Before::new();
-        for fact in facts {
-            let stream = &fact.record.stream;
-            let folded = is_folded(fact, models);
+        for step in steps {
+            let record = step.record();
+            let stream = &record.stream;
+            let folded = self.folds_for(record, models);
             if folded && !before.contains_key(stream) {
-                let shown = models.iter().map(|model| self.shown_before(&**model, stream)).collect();
+                let shown = |(at, model): (usize, &Arc<dyn Projection>)| {
+                    (!self.skips(at, record)).then(|| self.shown_before(&**model, stream))
+                };
+                let shown = models.iter().enumerate().map(shown).collect();
                 before.insert(stream.clone(), shown);
                 touched.push(stream.clone());
             }
             self.doing = Some((None, Arc::clone(&stream.category)));
-            let level = if folded { self.evolve(fact)? } else { None };
-            for (model, changes) in models.iter().zip(&mut changes) {
-                if model.wants(&stream.category) {
+            let level = if folded { self.evolve(step)? } else { None };
+            let Step::Happened(fact) = step else {
+                continue;
+            };
+            for (at, (model, changes)) in models.iter().zip(&mut changes).enumerate() {
+                if model.wants(&stream.category) && !self.skips(at, record) {
                     self.doing = Some((Some(model.spec().name), Arc::clone(&stream.category)));
                     let mut rows = Rows::default();
                     model.record(fact, level.as_ref(), &mut rows);
@@ -83,6 +107,9 @@ impl Engine {
         for stream in touched {
             let was = before.remove(&stream).unwrap_or_default();
             for (at, was) in was.into_iter().enumerate() {
+                let Some(was) = was else {
+                    continue;
+                };
                 self.doing = Some((Some(models[at].spec().name), Arc::clone(&stream.category)));
                 let is = self.shown(&*models[at], &stream);
                 is.instead_of(was, &mut changes[at], &mut tallies[at]);
@@ -96,9 +123,9 @@ impl Engine {
         Ok(changes)
     }
 
-    /// Moves the fact's subject past it; the stock level after it, if it is about stock.
-    fn evolve(&mut self, fact: &Fact) -> Result<Option<Shown<Level>>, Failure> {
-        let (record, batch) = (&fact.record, self.batch);
+    /// Moves a step's subject past it; the stock level after it, if it is about stock.
+    fn evolve(&mut self, step: &Step) -> Result<Option<Shown<Level>>, Failure> {
+        let (record, batch) = (step.record(), self.batch);
         let hole = |version| Failure {
             model: None,
             category: Arc::clone(&record.stream.category),
@@ -106,6 +133,9 @@ impl Engine {
                 "{} is at version {version} and its next event has version {}",
                 record.stream, record.version
             ),
+        };
+        let Step::Happened(fact) = step else {
+            return self.pass(record).map_err(hole);
         };
         match &fact.event {
             Event::Order(event) => {
@@ -130,9 +160,24 @@ impl Engine {
                 shown.state.evolve(event);
                 return Ok(Some(shown.clone()));
             }
+            Event::Record(_) => return self.pass(record).map_err(hole),
             Event::Reservation(_) | Event::Reference(_) | Event::Outcome(_) | Event::Import(_) | Event::Saga(_) => {}
         }
         Ok(None)
+    }
+
+    /// Moves a record's subject past it without changing it. `Err`: it is not the next one after that version.
+    fn pass(&mut self, record: &Record) -> Result<Option<Shown<Level>>, Version> {
+        let (stream, batch) = (&record.stream, self.batch);
+        fn step<S: Clone>(shown: &mut Shown<S>, record: &Record) -> Result<Shown<S>, Version> {
+            if shown.step(record) { Ok(shown.clone()) } else { Err(shown.version) }
+        }
+        match &*stream.category {
+            stream::ORDER => step(self.folds.orders.subject(stream, batch), record).map(|_| None),
+            stream::PAYMENT => step(self.folds.payments.subject(stream, batch), record).map(|_| None),
+            stream::STOCK => step(self.folds.levels.subject(stream, batch), record).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn shown_before(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
@@ -140,19 +185,19 @@ impl Engine {
     }
 
     /// What a model shows of a subject; nothing before its first event.
-    fn shown(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
+    pub(crate) fn shown(&mut self, model: &dyn Projection, stream: &StreamId) -> Rows {
         let mut rows = Rows::default();
         if !model.folds(&stream.category) {
             return rows;
         }
         match &*stream.category {
-            domain::stream::ORDER => {
+            stream::ORDER => {
                 let shown = self.folds.orders.subject(stream, self.batch);
                 if shown.version > 0 {
                     model.order(shown, &mut rows);
                 }
             }
-            domain::stream::PAYMENT => {
+            stream::PAYMENT => {
                 let shown = self.folds.payments.subject(stream, self.batch);
                 if shown.version > 0 {
                     model.payment(shown, &mut rows);
@@ -169,16 +214,9 @@ impl Engine {
     }
 }
 
-/// Whether the fact's subject is one that these models need folded.
-fn is_folded(fact: &Fact, models: &[Arc<dyn Projection>]) -> bool {
-    let category = &fact.record.stream.category;
-    matches!(fact.event, Event::Order(_) | Event::Payment(_) | Event::Stock(_))
-        && models.iter().any(|model| model.folds(category))
-}
-
 /// Changes of one kind to one table side by side, so that one prepared statement serves them all; the order of
 /// what concerns one key stays.
-fn in_order(changes: &mut [Change]) {
+pub(crate) fn in_order(changes: &mut [Change]) {
     changes.sort_by(|a, b| place(a).cmp(&place(b)));
 }
 

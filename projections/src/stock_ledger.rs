@@ -115,13 +115,21 @@ impl Projection for StockLedger {
     }
 
     fn record(&self, fact: &Fact, level: Option<&Shown<Level>>, rows: &mut Rows) {
-        let (domain::Event::Stock(event), Some(after)) = (&fact.event, level) else {
+        let Some(after) = level else {
             return;
+        };
+        let entry = match &fact.event {
+            domain::Event::Stock(event) => Entry::of(event),
+            // The version of the stream moves on, and nothing of the stock.
+            domain::Event::Record(domain::record::Event::SetAside(it)) => {
+                Entry { movement: "set_aside", reason: Some(it.reason.clone()), ..Entry::default() }
+            }
+            _ => return,
         };
         let Some((location, sku)) = stream::parse_stock(&fact.record.stream.id) else {
             return;
         };
-        let (entry, now) = (Entry::of(event), after.state);
+        let now = after.state;
         rows.put(
             &TABLE,
             vec![
@@ -263,7 +271,7 @@ pub async fn page(
     let values = vec![tenant.into(), sku.as_str().into(), location.as_str().into(), before, limit.into()];
     let name = stream::stock(location, sku);
     let stream = StreamId::new(tenant, name.category, name.id);
-    let answer = reads.rows_of(SPEC.name, &stream, Statement::new(PAGE, values)).await?;
+    let answer = reads.rows_up_to(SPEC.name, &stream, Statement::new(PAGE, values)).await?;
     answer.try_map(|rows| rows.iter().map(movement).collect())
 }
 

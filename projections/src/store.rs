@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::board::Stop;
 use crate::dump::Snapshot;
+use crate::held::{Held, HeldChange};
 use crate::value::{Row, Spec, Table, Value};
 
 /// What can go wrong with a read model's database.
@@ -35,6 +36,15 @@ pub enum Error {
     /// It is being rebuilt already.
     #[error("the read model {0} is being rebuilt already")]
     AlreadyRebuilding(String),
+    /// It holds the stream that was asked for: a record of it cannot be read or applied.
+    #[error("the read model {name} does not show {} from version {} on: the record at position {} ({}) cannot be read or applied: {}",
+        held.stream, held.version, held.position, held.kind, held.reason)]
+    Held {
+        /// The model.
+        name: &'static str,
+        /// What it holds, and why.
+        held: Box<Held>,
+    },
     /// It did not reach the position that was asked for in time.
     #[error("the read models are at position {at} and did not reach {wanted} in time")]
     Stale {
@@ -46,6 +56,15 @@ pub enum Error {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] event_store::Error),
+}
+
+impl From<streams::Error> for Error {
+    fn from(error: streams::Error) -> Self {
+        match error {
+            streams::Error::Store(error) => Self::Log(error),
+            streams::Error::Unreadable(unreadable) => Self::Read(unreadable.to_string()),
+        }
+    }
 }
 
 /// Which tables of a model: the ones that queries read, or the ones that are built beside them.
@@ -144,6 +163,8 @@ pub struct Part {
     pub hash: [u8; 32],
     /// What is done to its rows.
     pub changes: Vec<Change>,
+    /// What changes about the streams that it holds.
+    pub held: Vec<HeldChange>,
 }
 
 /// A query: SQL that both dialects read, with `$1`, `$2` … numbered in order of first use.
@@ -232,13 +253,14 @@ pub trait ReadStore: Send + Sync + 'static {
     /// The checkpoints of one model or of all, in order of name and partition; none if its tables were never made.
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error>;
 
-    /// Makes a model's tables anew and empty, with checkpoints at position 0. Whoever held one cannot commit any more.
+    /// Makes a model's tables anew and empty, with checkpoints at position 0 and nothing held. Whoever held one cannot commit any more.
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error>;
 
     /// Takes one checkpoint over: whoever held it cannot commit any more.
     async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error>;
 
-    /// Writes the rows of all parts and moves their checkpoints, or does nothing at all. A part that moves has not stopped (any more).
+    /// Writes the rows of all parts and what they hold, and moves their checkpoints (or leaves them where they are, if they are to go
+    /// where they have to be), or does nothing at all. A part that moves has not stopped (any more).
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error>;
 
     /// Says why a live checkpoint does not move, for everybody to see.

@@ -1,9 +1,10 @@
 //! What the read models promise, on the real store: given events, then rows; the same bytes whatever the batch size, a crash, a rebuild
-//! or a second worker; a poison event that stops whom it concerns and nobody else.
+//! or a second worker; an event that cannot be read holds its own stream and no other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod databases;
 mod exclusive;
+mod held;
 mod ordered;
 mod rows;
 mod sharing;

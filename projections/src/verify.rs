@@ -30,6 +30,8 @@ pub struct Verified {
     pub position: Position,
     /// How its rows compare with a fresh fold; `None` if it was never built, or by another version, or from another log.
     pub comparison: Option<Comparison>,
+    /// How many streams it holds, since a record of theirs cannot be read or applied.
+    pub held: u64,
     /// What is wrong with it, if something is.
     pub fault: Option<String>,
 }
@@ -75,6 +77,7 @@ pub async fn verify_snapshot(
             name: spec.name,
             position: found.iter().map(|one| one.position).min().unwrap_or(0),
             comparison: None,
+            held: 0,
             fault,
         });
     }
@@ -84,6 +87,14 @@ pub async fn verify_snapshot(
         let Some(model) = models::by_name(verdict.name) else {
             continue;
         };
+        let (held, wanted) = (live.held(verdict.name).await, fresh.held(verdict.name).await);
+        verdict.held = held.len() as u64;
+        if held != wanted {
+            let differs = held.iter().chain(&wanted).find(|one| !held.contains(one) || !wanted.contains(one));
+            let differs = differs.map(|(stream, version)| format!("{stream} from version {version}"));
+            verdict.fault = Some(format!("it holds other streams than a fresh fold: {}", differs.unwrap_or_default()));
+            continue;
+        }
         let comparison = live.compare(&fresh, model.spec()).await?;
         if let Some(difference) = &comparison.difference {
             verdict.fault = Some(format!(

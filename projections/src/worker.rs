@@ -1,19 +1,22 @@
 //! The loop that posts the log to read models: reads all that waits, bounded, decodes each record once, hands it to every model that
-//! stands there, and commits rows and checkpoints together. A record that cannot be applied stops the models that need it, loudly,
-//! and nothing else.
+//! stands there, and commits rows and checkpoints together. A record that cannot be read or applied holds its stream in the models that
+//! need it, loudly, and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::record::Position;
 use event_store::{EventStore, Feed, Head};
+use streams::Until;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::batch::{Fault, Reach, commit, prepare};
+use crate::batch::{Changed, Fault, Prepared, Reach, commit, prepare, standing_hash};
 use crate::board::{Board, Stop};
+use crate::held::{self, Held, HeldChange};
 use crate::member::Member;
+use crate::repost::forward;
 use crate::source::Source;
 use crate::step::Engine;
 use crate::store::{Checkpoint, Error, ReadStore, Slot};
@@ -46,8 +49,11 @@ pub(crate) struct Worker {
     engine_at: (Position, Vec<usize>),
     /// Up to here records are taken one by one, to find the one that cannot be applied.
     careful_to: Position,
+    /// Whether it was tried again to read what is held: a newer version of the program may be able to.
+    tried_again: bool,
     progress: Option<Progress>,
 }
+
 impl Worker {
     pub(crate) fn new(parts: Parts, slot: Slot, members: Vec<Member>, progress: Option<Progress>) -> Self {
         Self {
@@ -55,9 +61,10 @@ impl Worker {
             slot,
             members,
             source: Source::Log,
-            engine: Engine::new(),
+            engine: Engine::new(Vec::new()),
             engine_at: (0, Vec::new()),
             careful_to: 0,
+            tried_again: false,
             progress,
         }
     }
@@ -133,6 +140,10 @@ impl Worker {
 
     /// Posts all that waits.
     pub(crate) async fn drive(&mut self, token: &CancellationToken) -> Result<(), Error> {
+        if !self.tried_again {
+            self.try_again().await?;
+            self.tried_again = true;
+        }
         while !token.is_cancelled() && self.run_lowest(token).await? {}
         Ok(())
     }
@@ -159,7 +170,7 @@ impl Worker {
         let ends = set.iter().map(|at| self.members[*at].end());
         let bound = others.chain(ends).min().unwrap_or(Position::MAX);
         if self.engine_at != (from, set.clone()) {
-            self.engine = Engine::new();
+            self.engine = Engine::new(set.iter().map(|at| self.members[*at].held.clone()).collect());
             self.engine_at = (from, set.clone());
         }
         let models: Vec<_> = set.iter().map(|at| Arc::clone(&self.members[*at].model)).collect();
@@ -175,8 +186,10 @@ impl Worker {
                 Ok(None) => return Ok(false),
                 Err(fault) => return self.falter(fault, &set).await.map(|()| true),
             };
-            let more = prepared.to < prepared.head.min(bound) && !token.is_cancelled();
+            let waits = prepared.unfinished || prepared.to < prepared.head.min(bound);
+            let more = waits && !token.is_cancelled();
             let (to, head) = (prepared.to, prepared.head);
+            let held: Vec<_> = prepared.work.iter().map(|work| work.held.clone()).collect();
             let parts = self.parts.clone();
             let committing = commit(&parts, self.slot, &self.members, &set, prepared);
             let preparing = async {
@@ -196,57 +209,137 @@ impl Worker {
                 }
                 return Err(error);
             }
-            for at in &set {
+            for (at, held) in set.iter().zip(held) {
                 self.members[*at].position = to;
+                self.hold(*at, &held).await?;
             }
             self.engine_at.0 = to;
             if let Some(progress) = &self.progress {
                 progress(to, head);
             }
-            if !more {
+            if !more || set.iter().any(|at| self.members[*at].stopped.is_some()) {
                 return Ok(true);
             }
             next = following;
         }
     }
 
-    /// Records that cannot be applied: several are taken one by one; one stops the members that need it.
+    /// Records that cannot be applied: several are taken one by one; of one the stream is held by the members that cannot apply it.
     async fn falter(&mut self, fault: Fault, set: &[usize]) -> Result<(), Error> {
         self.engine_at = (0, Vec::new());
-        let (first, last, failure) = match fault {
+        let (last, one, failure) = match fault {
             Fault::Transient(error) => return Err(error),
-            Fault::Unfit { first, last, failure } => (first, last, failure),
+            Fault::Unfit { last, one, failure, .. } => (last, one, failure),
         };
-        if first < last {
+        let Some(record) = one else {
             self.careful_to = last;
             return Ok(());
-        }
+        };
+        let mut work = Vec::new();
         for at in set {
-            let member = &mut self.members[*at];
-            let name = member.model.spec().name;
+            let model = &self.members[*at].model;
+            let name = model.spec().name;
             let concerned = match failure.model {
-                Some(model) => model == name,
-                None => failure.category.is_empty() || member.model.wants(&failure.category),
+                Some(failed) => failed == name,
+                None => model.wants(&record.stream.category),
             };
+            let mut changed = Changed::default();
             if concerned {
                 tracing::error!(
                     projection.name = name,
-                    projection.stopped_at = first,
+                    position = record.position,
+                    stream = %record.stream,
+                    kind = %record.kind,
                     reason = %failure.reason,
-                    "a read model stopped at a record that it cannot apply; the others go on"
+                    "a read model cannot apply a record and holds its stream; all others go on: upgrade, or rebuild it"
                 );
-                metrics::counter!("daybook_projection_stopped_total", "projection" => name).increment(1);
-                metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
-                let stop = Stop { position: first, reason: failure.reason.clone() };
-                if self.slot == Slot::Live {
-                    let told = self.parts.rows.stop(name, member.partition, member.epoch, &stop).await;
-                    match told {
-                        Err(Error::Lost(_)) if self.source.is_whole() => {}
-                        told => told?,
+                metrics::counter!("daybook_projection_unfit_records_total", "projection" => name).increment(1);
+                changed.held.push(HeldChange::Hold(Held::at(&record, &failure.reason)));
+            }
+            work.push(changed);
+        }
+        // Those that could apply it take it once more, now that the others skip it.
+        let from = self.members[set[0]].position;
+        let hash = standing_hash(&self.parts, from).await?;
+        self.change(set, (from, hash), work).await
+    }
+
+    /// Commits changes that leave the checkpoints where they are.
+    async fn change(
+        &mut self,
+        set: &[usize],
+        (at, hash): (Position, [u8; 32]),
+        work: Vec<Changed>,
+    ) -> Result<(), Error> {
+        let held: Vec<_> = work.iter().map(|work| work.held.clone()).collect();
+        let head = self.parts.log.head().borrow().position;
+        let prepared = Prepared { from: at, to: at, hash, head, records: 0, work, unfinished: true };
+        commit(&self.parts, self.slot, &self.members, set, prepared).await?;
+        for (at, held) in set.iter().zip(held) {
+            self.hold(*at, &held).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what was committed of what a member holds. One that holds too much stops.
+    async fn hold(&mut self, at: usize, changes: &[HeldChange]) -> Result<(), Error> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let member = &mut self.members[at];
+        changes.iter().for_each(|change| held::change(&mut member.held, change));
+        member.tell_held();
+        let (name, held) = (member.model.spec().name, member.held.len());
+        if self.slot == Slot::Live {
+            self.parts.board.change(name, |status| status.held = held as u64);
+        }
+        if held <= held::MOST || member.stopped.is_some() {
+            return Ok(());
+        }
+        let reason = format!("it holds more than {} streams: this version cannot read this log", held::MOST);
+        tracing::error!(projection.name = name, reason, "a read model stops: run the version that wrote the log");
+        metrics::counter!("daybook_projection_stopped_total", "projection" => name).increment(1);
+        metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
+        let stop = Stop { position: member.position + 1, reason };
+        member.stopped = Some(stop.clone());
+        if self.slot == Slot::Live {
+            self.parts.board.change(name, |status| status.stopped = Some(stop.clone()));
+            match self.parts.rows.stop(name, member.partition, member.epoch, &stop).await {
+                Err(Error::Lost(_)) if self.source.is_whole() => {}
+                told => told?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries to read on what is held: what one version of the program cannot read or apply the next one may.
+    async fn try_again(&mut self) -> Result<(), Error> {
+        for at in 0..self.members.len() {
+            let position = self.members[at].position;
+            let streams: Vec<_> = self.members[at].held.keys().cloned().collect();
+            for stream in streams {
+                let until = Until::Position(position);
+                let asides = streams::asides(&*self.parts.log, &stream, until).await?;
+                while let Some(held) = self.members[at].held.get(&stream).cloned() {
+                    let model = Arc::clone(&self.members[at].model);
+                    let log = Arc::clone(&self.parts.log);
+                    let forward = forward(&*log, &model, &held, until, &asides, None).await?;
+                    let (moved, through) = (forward.moved, forward.through);
+                    if !forward.changed.held.is_empty() {
+                        let hash = standing_hash(&self.parts, position).await?;
+                        self.change(&[at], (position, hash), vec![forward.changed]).await?;
                     }
-                    self.parts.board.change(name, |status| status.stopped = Some(stop.clone()));
+                    if through {
+                        tracing::info!(%stream, "a stream that was held can be read again and is shown");
+                    }
+                    if !moved {
+                        break;
+                    }
                 }
-                member.stopped = Some(stop);
+            }
+            let (name, held) = (self.members[at].model.spec().name, self.members[at].held.len() as u64);
+            if self.slot == Slot::Live {
+                self.parts.board.change(name, |status| status.held = held);
             }
         }
         Ok(())
@@ -263,6 +356,7 @@ impl Worker {
             Some(checkpoint) if checkpoint.owner == owner => {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
+                member.recall(&*self.parts.rows, slot).await?;
             }
             _ => {
                 tracing::error!(
@@ -279,21 +373,22 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at all checkpoints again, after a take-over.
     /// Begins again where the checkpoints are, with nothing kept of what was folded: after a panic nobody knows how far that had come.
     pub(crate) async fn begin_again(&mut self) -> Result<(), Error> {
-        (self.engine, self.engine_at) = (Engine::new(), (0, Vec::new()));
+        (self.engine, self.engine_at) = (Engine::new(Vec::new()), (0, Vec::new()));
         for member in &mut self.members {
             if let Some(checkpoint) = checkpoint(&*self.parts.rows, member.model.spec().name, self.slot).await?
                 && checkpoint.owner == self.parts.owner
             {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
+                member.recall(&*self.parts.rows, self.slot).await?;
             }
         }
         Ok(())
     }
 
+    /// Looks at all checkpoints again, after a take-over.
     async fn reload(&mut self) -> Result<(), Error> {
         for at in 0..self.members.len() {
             let name = self.members[at].model.spec().name;
@@ -305,6 +400,9 @@ impl Worker {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
                 member.stopped = None;
+                member.recall(&*self.parts.rows, self.slot).await?;
+                let held = member.held.len() as u64;
+                self.parts.board.change(name, |status| status.held = held);
                 self.engine_at = (0, Vec::new());
             }
         }

@@ -6,12 +6,10 @@ use domain::ids::{LocationId, OrderId, Sku};
 use domain::order::Order;
 use domain::stock::Stock;
 use domain::stream::{self, StreamName};
-use event_store::record::{Micros, Position, Record, StreamId, Version};
-use event_store::{Direction, EventStore};
-use schemas::{Stored, StoredEvent};
-
-/// How many records are read at once.
-const PAGE: usize = 512;
+use event_store::EventStore;
+use event_store::record::{Micros, Position, StreamId, Version};
+use schemas::{Stored, StoredEvent as _};
+use streams::Unreadable;
 
 /// When.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +58,17 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] event_store::Error),
     /// A record cannot be read.
-    #[error("the event at position {position} cannot be read")]
-    Unreadable {
-        /// Its position.
-        position: Position,
-        /// Why.
-        source: std::sync::Arc<schemas::registry::Error>,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] Box<Unreadable>),
+}
+
+impl From<streams::Error> for Error {
+    fn from(error: streams::Error) -> Self {
+        match error {
+            streams::Error::Store(error) => error.into(),
+            streams::Error::Unreadable(unreadable) => unreadable.into(),
+        }
+    }
 }
 
 /// An order at a moment.
@@ -103,60 +105,50 @@ pub async fn fold_at<A: Stored>(
 ) -> Result<Moment<A>, Error> {
     let until = until(log, at).await?;
     let stream = StreamId::new(tenant, name.category, name.id.as_str());
-    let mut moment =
-        Moment { state: A::default(), version: 0, position: until.position, recorded_at: 0, settled: until.settled };
-    loop {
-        let page = log.read_stream(&stream, moment.version + 1, Direction::Forwards, PAGE).await?;
-        let whole = page.len() >= PAGE;
-        for record in &page {
-            if record.position > until.position || record.version > until.version {
-                return Ok(moment);
-            }
-            step(&mut moment, record, at)?;
+    let fresh =
+        || Moment { state: A::default(), version: 0, position: until.position, recorded_at: 0, settled: until.settled };
+    let moment = streams::fold(log, &stream, until.last, None, fresh, |moment, record, event| {
+        if let Some(event) = event.and_then(<A as Aggregate>::Event::of) {
+            moment.state.evolve(event);
         }
-        if !whole {
-            break;
+        moment.version = record.version;
+        moment.recorded_at = record.recorded_at;
+        if matches!(at, At::Version(_)) {
+            moment.position = record.position;
         }
-    }
+    })
+    .await?;
     match at {
         At::Version(wanted) if wanted > moment.version => Err(Error::NoSuchVersion { last: moment.version }),
         _ => Ok(moment),
     }
 }
 
-fn step<A: Stored>(moment: &mut Moment<A>, record: &Record, at: At) -> Result<(), Error> {
-    let event = <A as Aggregate>::Event::decode(&record.kind, record.schema_version, &record.data)
-        .map_err(|source| Error::Unreadable { position: record.position, source: std::sync::Arc::new(source) })?;
-    moment.state.evolve(&event);
-    moment.version = record.version;
-    moment.recorded_at = record.recorded_at;
-    if matches!(at, At::Version(_)) {
-        moment.position = record.position;
-    }
-    Ok(())
-}
-
 /// How far to read.
 struct Until {
+    last: streams::Until,
     position: Position,
-    version: Version,
     settled: bool,
+}
+
+impl Until {
+    fn position(position: Position, settled: bool) -> Self {
+        Self { last: streams::Until::Position(position), position, settled }
+    }
 }
 
 async fn until(log: &dyn EventStore, at: At) -> Result<Until, Error> {
     let head = *log.head().borrow();
     let future = Error::Future { head: head.position };
     Ok(match at {
-        At::Now => Until { position: head.position, version: Version::MAX, settled: false },
-        At::Version(version) => Until { position: head.position, version, settled: true },
+        At::Now => Until::position(head.position, false),
+        At::Version(version) => {
+            Until { last: streams::Until::Version(version), position: head.position, settled: true }
+        }
         At::Position(position) if position > head.position => return Err(future),
-        At::Position(position) => Until { position, version: Version::MAX, settled: true },
+        At::Position(position) => Until::position(position, true),
         At::Instant(instant) if instant >= log.now() => return Err(future),
         // Until something later is on record, a clock that is set back could still put an event before the instant.
-        At::Instant(instant) => Until {
-            position: log.position_at(instant).await?,
-            version: Version::MAX,
-            settled: instant <= head.recorded_at,
-        },
+        At::Instant(instant) => Until::position(log.position_at(instant).await?, instant <= head.recorded_at),
     })
 }

@@ -9,6 +9,7 @@ mod params;
 mod payments;
 pub mod problem;
 mod projections;
+mod records;
 mod reservations;
 mod stock;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod wanted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::projections::{Projections, Reads};
+use ::projections::{Held, Projections, Reads};
 use domain::stream::StreamName;
 use event_store::EventStore;
 use event_store::record::StreamId;
@@ -28,6 +29,7 @@ use schemas::http::event::EventBody;
 use schemas::http::order::OrderBody;
 use schemas::http::payment::PaymentBody;
 use schemas::http::problem::Problem;
+use schemas::http::record::RecordBody;
 use schemas::http::reservation::ReservationBody;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,6 +45,9 @@ pub use stock::{MovementBody, SkuBody, StockLevelBody};
 pub use timeline::TimelineEntryBody;
 
 use wanted::Wanted;
+
+/// How long a model is waited for that does not show (yet) what it is asked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the routes share. Clones share everything.
 #[derive(Clone)]
@@ -86,6 +91,37 @@ impl Api {
         wanted.wait(self, reads.wait_for_stream(model, &stream, wanted.position, self.longest_wait)).await
     }
 
+    /// What a read model does not show may be in the log already. Comes back once it is worth asking again: the model shows all that
+    /// the log had when this was asked. Of a stream that has no record there is nothing to wait for.
+    async fn surely(&self, model: &str, tenant: &str, name: Option<StreamName>, what: &str) -> Result<(), Failure> {
+        let head = self.log.head().borrow().position;
+        let patience = self.longest_wait.min(LOOK_AGAIN);
+        let Some(name) = name else {
+            self.reads().wait_for(model, head, patience).await?;
+            return Ok(());
+        };
+        let stream = StreamId::new(tenant, name.category, name.id);
+        match self.log.stream_head(&stream).await? {
+            None => Err(Failure::absent(what)),
+            Some(_) => {
+                self.reads().wait_for_stream(model, &stream, head, patience).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// One of the streams that a read model holds and that may be part of what was asked for.
+    async fn held_among(
+        &self,
+        model: &'static str,
+        tenant: &str,
+        concerned: impl Fn(&Held) -> bool,
+    ) -> Result<Option<Failure>, Failure> {
+        let held = self.reads().held(model).await?;
+        let found = held.into_iter().find(|held| *held.stream.tenant == *tenant && concerned(held));
+        Ok(found.map(|held| ::projections::Error::Held { name: model, held: Box::new(held) }.into()))
+    }
+
     /// Waits until the log has the position that was asked for, if one was.
     async fn reach_log(&self, wanted: Option<Wanted>) -> Result<(), Failure> {
         let Some(wanted) = wanted else {
@@ -112,7 +148,7 @@ impl std::fmt::Debug for Api {
 
 /// Bodies that the answers refer to.
 #[derive(OpenApi)]
-#[openapi(components(schemas(OrderBody, PaymentBody, ReservationBody, EventBody, Problem, Fault)))]
+#[openapi(components(schemas(OrderBody, PaymentBody, ReservationBody, EventBody, RecordBody, Problem, Fault)))]
 struct Bodies;
 
 /// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
@@ -129,6 +165,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(stock::one))
         .routes(routes!(stock::ledger))
         .routes(routes!(reservations::one))
+        .routes(routes!(records::list))
         .routes(routes!(projections::list))
         .routes(routes!(projections::rebuild))
         .routes(routes!(events::page))

@@ -1,5 +1,5 @@
-//! Records as commands wrote them, and events as records. A record that cannot be read is counted and told, and never stops its
-//! neighbours.
+//! Records as commands wrote them, and events as records. Streams are folded by `streams` and in no other way, so that no saga decides on
+//! what somebody else could not read.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use domain::time::Timestamp;
 use domain::{Aggregate, Event, stream};
 use event_store::partition::Correlate;
 use event_store::record::{Position, Record, StreamId, Version};
-use event_store::{Direction, Error, EventStore, Filter};
+use event_store::{Error, EventStore, Filter};
+use schemas::{Stored, StoredEvent as _};
+use streams::{Entry, Unreadable, Until};
 use uuid::Uuid;
-
-/// How many records of a stream are read at once.
-const STREAM_PAGE: usize = 512;
 
 /// The records of one command, which stand side by side in the log; through a door, those of them that come through it.
 pub(crate) struct Group<'a> {
@@ -30,21 +29,25 @@ pub(crate) fn groups(records: &[Record]) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
-/// The event of a record; `None` if it cannot be read here.
+/// The event of a record; `None` if it cannot be read, which is for the caller to have dealt with before.
 pub(crate) fn decode(record: &Record) -> Option<Recorded> {
-    match schemas::registry::decode(&record.kind, record.schema_version, &record.data) {
-        Ok(event) => Some(Recorded { stream: record.stream.id.clone(), version: record.version, event }),
-        Err(error) => {
-            crate::meters::undecodable();
-            tracing::error!(
-                position = record.position,
-                kind = %record.kind,
-                error = &error as &dyn std::error::Error,
-                "a record cannot be read and is passed over"
-            );
-            None
-        }
-    }
+    let read = streams::decode(record).ok()?;
+    Some(Recorded { stream: record.stream.id.clone(), version: record.version, event: read.event })
+}
+
+/// Counts and tells that a record cannot be read, and what is not done because of it.
+pub(crate) fn unreadable(unreadable: &Unreadable, reader: &'static str) {
+    crate::meters::undecodable(reader);
+    let Unreadable { stream, position, version, kind, reason } = unreadable;
+    tracing::error!(
+        %stream, position, version, %kind, reason, reader,
+        "a record cannot be read: nothing of its stream is reacted to until it is set aside; run a version that knows it, or set it aside"
+    );
+}
+
+/// Whether sagas listen to what happens in a record's stream, whoever asked for it.
+pub(crate) fn listened_to(record: &Record) -> bool {
+    matches!(&*record.stream.category, stream::ORDER | stream::RESERVATION | stream::PAYMENT)
 }
 
 /// What a record's work belongs to, for the doors of the log: as the runners have it.
@@ -90,56 +93,42 @@ pub(crate) fn stream_id(tenant: &Tenant, name: &stream::StreamName) -> StreamId 
     StreamId::new(tenant.as_str(), name.category, name.id.as_str())
 }
 
-/// Reads a stream from its beginning, up to a version.
-pub(crate) async fn read_stream(store: &dyn EventStore, stream: &StreamId, to: Version) -> Result<Vec<Record>, Error> {
-    let mut records: Vec<Record> = Vec::new();
-    loop {
-        let from = records.last().map_or(1, |last| last.version + 1);
-        let wanted = to.saturating_sub(from - 1);
-        if wanted == 0 {
-            return Ok(records);
-        }
-        let limit = usize::try_from(wanted).map_or(STREAM_PAGE, |wanted| wanted.min(STREAM_PAGE));
-        let page = store.read_stream(stream, from, Direction::Forwards, limit).await?;
-        let full = page.len() >= limit;
-        records.extend(page.into_iter().filter(|record| record.version <= to));
-        if !full {
-            return Ok(records);
-        }
-    }
-}
-
 /// Folds an aggregate's stream up to a version.
-pub(crate) async fn fold<A: Aggregate>(
+///
+/// # Errors
+/// If the store fails, or a record cannot be read and none sets it aside: nothing is decided on a state that never was.
+pub(crate) async fn fold<A: Stored>(
     store: &dyn EventStore,
     stream: &StreamId,
     to: Version,
-    pick: fn(Event) -> Option<A::Event>,
-) -> Result<A, Error> {
-    let mut state = A::default();
-    for record in read_stream(store, stream, to).await? {
-        let event = decode(&record).and_then(|recorded| pick(recorded.event));
-        if let Some(event) = event {
-            state.evolve(&event);
+) -> Result<A, streams::Error> {
+    streams::fold(store, stream, Until::Version(to), None, A::default, |state: &mut A, _, event| {
+        if let Some(event) = event.and_then(<A as Aggregate>::Event::of) {
+            state.evolve(event);
         }
-    }
-    Ok(state)
+    })
+    .await
 }
 
 /// All of a stream as evidence, with the payment that it tells of.
+///
+/// # Errors
+/// As [`fold`].
 pub(crate) async fn evidence(
     store: &dyn EventStore,
     tenant: &Tenant,
     name: &stream::StreamName,
-) -> Result<Batch, Error> {
-    let records = read_stream(store, &stream_id(tenant, name), Version::MAX).await?;
-    let version = records.last().map_or(0, |last| last.version);
-    let events: Vec<_> = records.iter().filter_map(decode).collect();
+) -> Result<Batch, streams::Error> {
+    let entries = streams::entries(store, &stream_id(tenant, name), Until::End).await?;
+    let version = entries.last().map_or(0, |last| last.record.version);
     let mut payment = domain::payment::Payment::default();
-    for recorded in &events {
-        if let Event::Payment(event) = &recorded.event {
+    let mut events = Vec::with_capacity(entries.len());
+    for Entry { record, event } in entries {
+        let Some(event) = event else { continue };
+        if let Event::Payment(event) = &event {
             payment.evolve(event);
         }
+        events.push(Recorded { stream: record.stream.id.clone(), version: record.version, event });
     }
     let seen = name.id.parse().ok().filter(|_| name.category == stream::PAYMENT);
     Ok(Batch {

@@ -6,8 +6,15 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-pub(crate) fn undecodable() {
-    counter!("daybook_sagas_undecodable_records_total").increment(1);
+pub(crate) fn undecodable(reader: &'static str) {
+    counter!("daybook_unreadable_records_total", "reader" => reader).increment(1);
+}
+
+/// How many streams nothing is reacted to of, since a record of theirs cannot be read.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn held(reader: &'static str, partition: Option<u32>, streams: usize) {
+    let partition = partition.map_or_else(|| "all".to_owned(), |partition| partition.to_string());
+    gauge!("daybook_held_streams", "reader" => reader, "partition" => partition).set(streams as f64);
 }
 
 /// What a runner measures of its partition.

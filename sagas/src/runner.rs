@@ -5,6 +5,7 @@
 mod append;
 mod by_hand;
 mod encode;
+mod held;
 mod index;
 mod load;
 mod outbox;

@@ -19,6 +19,7 @@ pub mod payment;
 pub mod place;
 pub mod placement;
 pub mod problem;
+pub mod record;
 pub mod refund;
 pub mod reservation;
 pub mod returns;

@@ -87,6 +87,9 @@ pub trait StoredEvent: Sized + Send + Sync + 'static {
     /// If the type, its version or the bytes are not known here.
     fn decode(kind: &str, schema_version: u32, data: &[u8]) -> Result<Self, Error>;
 
+    /// The event, if it is one of these.
+    fn of(event: &Event) -> Option<&Self>;
+
     /// What the event belongs to, where that is not what its command belongs to: stock that is received is given to the orders that
     /// wait for it, and each allocation is a matter of its order.
     fn correlation(&self) -> Option<Uuid> {
@@ -151,6 +154,7 @@ pub fn encode(event: &Event) -> Result<Encoded, Error> {
         Event::Outcome(event) => event.encode(),
         Event::Import(event) => event.encode(),
         Event::Saga(event) => event.encode(),
+        Event::Record(event) => event.encode(),
     }
 }
 

@@ -22,3 +22,4 @@ mod scaled;
 mod service;
 mod slow_clients;
 mod tidy;
+mod unreadable;

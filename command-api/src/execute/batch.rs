@@ -7,6 +7,7 @@ use domain::stream::{self, StreamName};
 use event_store::append::{Batch, Expectation, NewEvent, StreamWrite};
 use event_store::record::StreamId;
 use schemas::{Encoded, Metadata, StoredEvent};
+use streams::Unreadable;
 use uuid::Uuid;
 
 use super::Request;
@@ -116,21 +117,22 @@ fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {
 }
 
 /// What a receipt's outcome stream says; the streams that it rests on come with it.
-pub(super) fn read_settled(
-    stream: &StreamId,
-    record: &event_store::record::Record,
-) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
-    let unreadable = |reason: String| Error::Unreadable { stream: stream.to_string(), version: record.version, reason };
-    let outcome::Event::Settled(settled) = outcome::Event::decode(&record.kind, record.schema_version, &record.data)
-        .map_err(|error| unreadable(super::load::chain(&error)))?;
+pub(super) fn read_settled(entry: &streams::Entry) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
+    let Some(event) = &entry.event else {
+        return Err(Error::OutcomeSetAside { position: entry.record.position });
+    };
+    let unreadable = |reason: &str| Error::from(Box::new(Unreadable::new(&entry.record, reason)));
+    let Some(outcome::Event::Settled(settled)) = outcome::Event::of(event) else {
+        return Err(unreadable("it is no outcome of a command"));
+    };
     let streams = settled
         .rests_on
         .iter()
         .map(|on| {
             let name = schemas::stream::name(&on.category, &on.id)
-                .ok_or_else(|| unreadable(format!("there is no category {}", on.category)))?;
+                .ok_or_else(|| unreadable("it rests on a stream of a category that is not known here"))?;
             Ok((name, on.version))
         })
         .collect::<Result<_, Error>>()?;
-    Ok((settled.verdict.into(), streams))
+    Ok((settled.verdict.clone().into(), streams))
 }

@@ -9,11 +9,12 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use event_store::EventStore;
 use event_store::record::{StreamId, Version};
+use streams::Until;
 use tokio::sync::{Mutex, MutexGuard, OnceCell, watch};
 
 use super::error::Error;
 use super::fold::Type;
-use super::load::{self, Held, Until};
+use super::load::{self, Held};
 
 /// How many slots are looked at for one to let go, each time one is added beyond the bound.
 const LOOKED_AT: usize = 16;

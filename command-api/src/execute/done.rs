@@ -110,6 +110,20 @@ impl Done {
         Some((name, *version, self.state::<A>(name)?))
     }
 
+    /// Of a command that is not answered from streams.
+    pub(crate) fn nothing(command_id: Uuid) -> Self {
+        Self {
+            verdict: Verdict::NothingToDo,
+            command_id,
+            position: 0,
+            recorded_at: Timestamp::default(),
+            replayed: false,
+            streams: Vec::new(),
+            events: Vec::new(),
+            states: Vec::new(),
+        }
+    }
+
     /// The refusal, if it was refused.
     #[must_use]
     pub fn refused(&self) -> Option<&Refused> {

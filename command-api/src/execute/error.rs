@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use event_store::Class;
+use streams::Unreadable;
 
 /// Why there is no outcome (yet).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,15 +35,14 @@ pub enum Error {
     /// The store cannot be read now.
     #[error("the store cannot be read: {0}")]
     Store(String),
-    /// What is stored cannot be understood here.
-    #[error("the stream {stream} cannot be read at version {version}: {reason}")]
-    Unreadable {
-        /// The stream.
-        stream: String,
-        /// The version of the event that cannot be understood.
-        version: u64,
-        /// Why.
-        reason: String,
+    /// A record of one of its streams cannot be read, and nobody has set it aside; nothing was written.
+    #[error("{0}")]
+    Unreadable(Box<Unreadable>),
+    /// The record of what came of the command could not be read and was set aside: nobody knows it any more.
+    #[error("the outcome of the command, at position {position}, could not be read and was set aside")]
+    OutcomeSetAside {
+        /// The position of the outcome.
+        position: u64,
     },
     /// The plan is no plan: a bug in who made it.
     #[error("the command is badly put: {0}")]
@@ -57,13 +57,13 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::KeyReused | Self::TooLarge(_) | Self::Plan(_) => Class::Never,
+            Self::KeyReused | Self::TooLarge(_) | Self::OutcomeSetAside { .. } | Self::Plan(_) => Class::Never,
             Self::InProgress
             | Self::Busy { .. }
             | Self::Closed
             | Self::NotWritten(_)
             | Self::Store(_)
-            | Self::Unreadable { .. } => Class::NotNow,
+            | Self::Unreadable(_) => Class::NotNow,
             Self::Unknown(_) | Self::Lost => Class::Unknown,
         }
     }
@@ -78,7 +78,8 @@ impl Error {
             Self::Closed => "closed",
             Self::NotWritten(_) => "not_written",
             Self::TooLarge(_) => "too_large",
-            Self::Store(_) | Self::Unreadable { .. } | Self::Plan(_) => "failed",
+            Self::Unreadable(_) | Self::OutcomeSetAside { .. } => "unreadable",
+            Self::Store(_) | Self::Plan(_) => "failed",
         }
     }
 }
@@ -92,6 +93,21 @@ impl From<event_store::Error> for Error {
             event_store::Error::Overloaded => Self::Busy { retry_after: Duration::from_secs(1) },
             event_store::Error::Closed => Self::Closed,
             other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+impl From<Box<Unreadable>> for Error {
+    fn from(unreadable: Box<Unreadable>) -> Self {
+        Self::Unreadable(unreadable)
+    }
+}
+
+impl From<streams::Error> for Error {
+    fn from(error: streams::Error) -> Self {
+        match error {
+            streams::Error::Store(error) => error.into(),
+            streams::Error::Unreadable(unreadable) => unreadable.into(),
         }
     }
 }

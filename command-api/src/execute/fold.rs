@@ -5,16 +5,16 @@ use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::Aggregate;
-use schemas::{Stored, StoredEvent, registry};
+use domain::{Aggregate, Event, stream};
+use schemas::{Stored, StoredEvent as _};
 
 /// A state that is shown to whoever asked.
 pub(super) type State = Arc<dyn Any + Send + Sync>;
 
 /// A state that can be moved on.
 pub(super) trait Fold: Any + Send + Sync {
-    /// Moves past a stored event.
-    fn apply(&mut self, kind: &str, schema_version: u32, data: &[u8]) -> Result<(), registry::Error>;
+    /// Moves past an event; one of another type changes nothing.
+    fn apply(&mut self, event: &Event);
 
     /// The state as it is now. It is not copied, unless this fold moves on while somebody still looks at it.
     fn shown(&self) -> State;
@@ -33,10 +33,10 @@ pub(super) trait Fold: Any + Send + Sync {
 struct Folded<A>(Arc<A>);
 
 impl<A: Stored> Fold for Folded<A> {
-    fn apply(&mut self, kind: &str, schema_version: u32, data: &[u8]) -> Result<(), registry::Error> {
-        let event = <A as Aggregate>::Event::decode(kind, schema_version, data)?;
-        Arc::make_mut(&mut self.0).evolve(&event);
-        Ok(())
+    fn apply(&mut self, event: &Event) {
+        if let Some(event) = <A as Aggregate>::Event::of(event) {
+            Arc::make_mut(&mut self.0).evolve(event);
+        }
     }
 
     fn shown(&self) -> State {
@@ -86,6 +86,19 @@ pub(super) struct Type {
 }
 
 impl Type {
+    /// How the streams of a category are folded, if they are.
+    pub(super) fn of_category(category: &str) -> Option<Self> {
+        match category {
+            stream::ORDER => Some(Self::of::<domain::order::Order>()),
+            stream::PAYMENT => Some(Self::of::<domain::payment::Payment>()),
+            stream::STOCK => Some(Self::of::<domain::stock::Stock>()),
+            stream::RESERVATION => Some(Self::of::<domain::reservation::Reservation>()),
+            stream::REFERENCE => Some(Self::of::<domain::reference::Reference>()),
+            stream::IMPORT => Some(Self::of::<domain::import::Import>()),
+            _ => None,
+        }
+    }
+
     pub(super) fn of<A: Stored>() -> Self {
         Self {
             category: A::CATEGORY,

@@ -1,15 +1,14 @@
 //! A stream's fold, read from the store: the newest snapshot that fits and the events after it. A snapshot is a cache and never believed
 //! where the log says otherwise.
 
-use event_store::record::{Position, Record, StreamId, Version};
+use domain::Event;
+use event_store::record::{Record, StreamId, Version};
 use event_store::{Direction, EventStore};
+use streams::{Start, Until};
 use uuid::Uuid;
 
 use super::error::Error;
 use super::fold::{Fold, Type};
-
-/// How many records are read at a time: a long stream is not held in memory as a whole.
-const PAGE: usize = 512;
 
 /// A stream as it was at a version.
 pub(super) struct Held {
@@ -30,68 +29,21 @@ impl Held {
         })
     }
 
-    fn apply(&mut self, stream: &StreamId, record: &Record) -> Result<(), Error> {
-        self.fold.apply(&record.kind, record.schema_version, &record.data).map_err(|error| Error::Unreadable {
-            stream: stream.to_string(),
-            version: record.version,
-            reason: chain(&error),
-        })?;
+    fn step(&mut self, record: &Record, event: Option<&Event>) {
+        if let Some(event) = event {
+            self.fold.apply(event);
+        }
         self.version = record.version;
         self.last = Some(record.event_id);
-        Ok(())
-    }
-}
-
-/// An error and what led to it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
-}
-
-/// How far to fold.
-#[derive(Clone, Copy)]
-pub(super) enum Until {
-    /// To the end.
-    End,
-    /// To this version.
-    Version(Version),
-    /// To the last event before this position.
-    Before(Position),
-}
-
-impl Until {
-    fn includes(self, record: &Record) -> bool {
-        match self {
-            Self::End => true,
-            Self::Version(version) => record.version <= version,
-            Self::Before(position) => record.position < position,
-        }
     }
 }
 
 /// Folds a stream.
 pub(super) async fn fold(store: &dyn EventStore, stream: &StreamId, of: Type, until: Until) -> Result<Held, Error> {
-    let mut held = match from_snapshot(store, stream, of, until).await? {
-        Some(held) => held,
-        None => Held::empty(of),
-    };
-    loop {
-        let records = store.read_stream(stream, held.version + 1, Direction::Forwards, PAGE).await?;
-        for record in &records {
-            if !until.includes(record) {
-                return Ok(held);
-            }
-            held.apply(stream, record)?;
-        }
-        if records.len() < PAGE {
-            return Ok(held);
-        }
-    }
+    let held = from_snapshot(store, stream, of, until).await?;
+    let start = held.map(|held| Start { version: held.version, state: held });
+    let fresh = || Held::empty(of);
+    Ok(streams::fold(store, stream, until, start, fresh, |held, record, event| held.step(record, event)).await?)
 }
 
 async fn from_snapshot(

@@ -4,15 +4,15 @@
 use domain::ids::Tenant;
 use domain::stream::{self, StreamName};
 use domain::time::Timestamp;
-use event_store::Direction;
 use event_store::append::Receipt;
 use event_store::record::StreamId;
+use streams::Until;
 
 use super::attempt::sorted;
 use super::done::{Done, Verdict};
 use super::error::Error;
 use super::fold::{State, Type};
-use super::load::{self, Until};
+use super::load;
 use super::plan::Plan;
 use super::{Inner, batch, stream_id};
 
@@ -51,9 +51,9 @@ impl Inner {
     }
 
     async fn settled(&self, stream: &StreamId) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
-        let records = self.store.read_stream(stream, 1, Direction::Forwards, 1).await?;
-        let record = records.first().ok_or_else(|| Error::Store(format!("{stream} has a receipt and no event")))?;
-        batch::read_settled(stream, record)
+        let entries = streams::entries(&*self.store, stream, Until::Version(1)).await?;
+        let entry = entries.first().ok_or_else(|| Error::Store(format!("{stream} has a receipt and no event")))?;
+        batch::read_settled(entry)
     }
 
     /// The streams that the plan wants to see and that the command did not write, as they were right before it.
@@ -70,7 +70,7 @@ impl Inner {
                 continue;
             }
             let id = stream_id(tenant, &step.stream);
-            let until = Until::Before(receipt.first_position);
+            let until = Until::Position(receipt.first_position - 1);
             let held = load::fold(&*self.store, &id, step.of, until).await?;
             if held.version > 0 {
                 seen.push((step.stream.clone(), held.version, held.fold.shown()));

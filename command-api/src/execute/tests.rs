@@ -7,6 +7,7 @@ mod equal;
 mod memory;
 mod several;
 mod storm;
+mod unreadable;
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -114,6 +114,7 @@ fn planned(event: &Planned) -> Result<EventBody, serde_json::Error> {
         kind: event.kind.to_string(),
         schema_version: event.schema_version,
         data: serde_json::from_slice(&event.data)?,
+        unreadable: None,
         recorded_at: None,
         occurred_at: None,
         actor: None,
@@ -123,23 +124,24 @@ fn planned(event: &Planned) -> Result<EventBody, serde_json::Error> {
     })
 }
 
-fn recorded(record: &Record) -> Result<EventBody, serde_json::Error> {
+fn recorded(record: &Record) -> EventBody {
     let metadata = Metadata::decode(&record.metadata).ok();
-    Ok(EventBody {
+    EventBody {
         position: Some(record.position),
         event_id: Some(record.event_id),
         stream: record.stream.to_string(),
         version: record.version,
         kind: record.kind.to_string(),
         schema_version: record.schema_version,
-        data: serde_json::from_slice(&record.data)?,
+        data: serde_json::from_slice(&record.data).unwrap_or_default(),
+        unreadable: streams::decode(record).err().map(|unreadable| unreadable.reason),
         recorded_at: Some(Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|m| m.occurred_at),
         actor: metadata.as_ref().and_then(|m| serde_json::to_value(&m.actor).ok()),
         command_id: Some(record.command_id),
         correlation: metadata.as_ref().map(|m| m.correlation.to_string()),
         causation: metadata.as_ref().and_then(|m| m.causation).map(|id| id.to_string()),
-    })
+    }
 }
 
 /// What happened to a stream after one version and up to another: the events, and whether there are more than are told.
@@ -157,8 +159,7 @@ pub(super) async fn events_since(
         records = store.read_stream(&stream_id(tenant, stream), after + 1, Direction::Forwards, told).await?;
         records.truncate(told);
     }
-    let events: Result<Vec<_>, _> = records.iter().map(recorded).collect();
-    let events = events.and_then(serde_json::to_value);
-    let events = events.map_err(|error| Error::Store(error.to_string()))?;
+    let events: Vec<_> = records.iter().map(recorded).collect();
+    let events = serde_json::to_value(events).map_err(|error| Error::Store(error.to_string()))?;
     Ok((events, wanted > MOST_EVENTS))
 }

@@ -67,6 +67,7 @@ bodies!(LARGEST, false =>
     http::hold::PlaceHold,
     http::note::AddNote,
     http::note::SetTags,
+    http::record::SetAsideRecord,
     http::shipment::UpdateTracking,
     http::returns::DeclineReturn,
     http::payment::CapturePayment,

@@ -11,6 +11,7 @@ use schemas::http::import::{ImportBody, ImportErrorsBody};
 use schemas::http::order::OrderBody;
 use schemas::http::payment::PaymentBody;
 use schemas::http::problem::{CONTENT_TYPE, Problem};
+use schemas::http::record::RecordBody;
 use schemas::http::reservation::ReservationBody;
 use schemas::http::stock::StockBody;
 use utoipa::openapi::schema::OneOfBuilder;
@@ -29,6 +30,7 @@ use utoipa::{IntoParams, OpenApi};
     CommandBody,
     ImportBody,
     ImportErrorsBody,
+    RecordBody,
     DryRunBody,
     EventBody,
     Problem,
@@ -69,7 +71,7 @@ pub(super) struct WaitHeader {
 }
 
 /// What any command can be answered with.
-const EVERY_COMMAND: [&str; 18] = [
+const EVERY_COMMAND: [&str; 20] = [
     "malformed-body",
     "malformed-header",
     "malformed-path",
@@ -88,11 +90,21 @@ const EVERY_COMMAND: [&str; 18] = [
     "overloaded",
     "outcome-unknown",
     "unavailable",
+    "unreadable-record",
+    "outcome-set-aside",
 ];
 
 /// What any question can be answered with.
-const EVERY_QUESTION: [&str; 6] =
-    ["malformed-path", "not-found", "method-not-allowed", "internal", "overloaded", "unavailable"];
+const EVERY_QUESTION: [&str; 8] = [
+    "malformed-path",
+    "not-found",
+    "method-not-allowed",
+    "internal",
+    "overloaded",
+    "unavailable",
+    "unreadable-record",
+    "outcome-set-aside",
+];
 
 /// The answers to a command: each status of success with the body's schema, and the codes of its own beside those of every command.
 pub(super) fn command(

@@ -11,8 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use domain::ids::{ImportId, Tenant};
 use domain::import::{Event, Import, Run};
 use domain::stream;
-use event_store::Direction;
-use schemas::StoredEvent;
+use schemas::StoredEvent as _;
 use schemas::http::check::Check;
 use schemas::http::import::{ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportStatus, RefusedRow};
 use utoipa::IntoResponses;
@@ -32,8 +31,6 @@ use crate::import::service::{Rejected, Submission};
 
 /// The largest content. It is held in memory while it is read: twice the bytes of a year of a busy shop.
 pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
-/// How many records of a report are read at a time; each tells up to a thousand rows.
-const PAGE: usize = 64;
 
 type Responses = std::collections::BTreeMap<String, RefOr<Response>>;
 
@@ -224,26 +221,17 @@ impl Api {
 
     async fn refused_rows(&self, tenant: &Tenant, import_id: ImportId) -> Result<Vec<RefusedRow>, Error> {
         let stream = stream_id(tenant, &stream::import(import_id));
-        let (mut rows, mut from) = (Vec::new(), 1);
+        let (mut rows, mut at) = (Vec::new(), 0);
         loop {
-            let records = self.executor().store().read_stream(&stream, from, Direction::Forwards, PAGE).await?;
-            for record in &records {
-                from = record.version + 1;
-                let event = Event::decode(&record.kind, record.schema_version, &record.data);
-                match event {
-                    Ok(Event::RowsRefused(part)) => rows.extend(part.rows.iter().map(RefusedRow::from)),
-                    Ok(_) => {}
-                    Err(error) => {
-                        return Err(Error::Unreadable {
-                            stream: stream.to_string(),
-                            version: record.version,
-                            reason: error.to_string(),
-                        });
-                    }
-                }
-            }
-            if records.len() < PAGE {
+            let entries = streams::after(&**self.executor().store(), &stream, at).await?;
+            let Some(last) = entries.last() else {
                 return Ok(rows);
+            };
+            at = last.record.version;
+            for entry in &entries {
+                if let Some(Event::RowsRefused(part)) = entry.event.as_ref().and_then(Event::of) {
+                    rows.extend(part.rows.iter().map(RefusedRow::from));
+                }
             }
         }
     }

@@ -10,9 +10,13 @@ use schemas::http::check::{Fault, Invalid};
 use schemas::http::code;
 use schemas::http::problem::{self, Problem};
 use serde_json::{Map, Value};
+use streams::Unreadable;
 
 use super::answer::{Place, headers};
 use crate::execute::{Done, Error, Refused};
+
+/// When to come back for what a person has to see to first.
+const UNREADABLE_AGAIN: Duration = Duration::from_secs(30);
 
 /// An answer that is a problem.
 #[derive(Clone, Debug)]
@@ -101,6 +105,18 @@ impl Failure {
         self
     }
 
+    /// A record that the answer would rest on cannot be read; an operator can set it aside.
+    #[must_use]
+    pub fn unreadable(unreadable: &Unreadable) -> Self {
+        let Unreadable { stream, position, version, kind, reason } = unreadable;
+        tracing::warn!(
+            %stream, position, version, %kind, reason,
+            "a stream is asked for that has a record which cannot be read: upgrade, or set the record aside"
+        );
+        let problem = Problem::unreadable(&unreadable.to_string(), *position, &stream.to_string(), *version);
+        Self { problem: Box::new(problem), retry_after: Some(UNREADABLE_AGAIN), place: Place::default() }
+    }
+
     /// What the executor could not answer.
     #[must_use]
     pub fn unanswered(error: &Error, request_id: Option<&str>) -> Self {
@@ -137,7 +153,11 @@ impl Failure {
                 );
                 Self::new("command-too-large", format!("{why}: ask for less at once"))
             }
-            Error::Unreadable { .. } | Error::Plan(_) => Self::internal(request_id, error),
+            Error::Unreadable(unreadable) => Self::unreadable(unreadable),
+            Error::OutcomeSetAside { position } => {
+                Self::new("outcome-set-aside", error.to_string()).with("position", *position)
+            }
+            Error::Plan(_) => Self::internal(request_id, error),
         }
     }
 }

@@ -11,16 +11,13 @@ use domain::order::Order;
 use domain::order::state::{Placed, Status};
 use domain::stream;
 use domain::time::Timestamp;
+use event_store::EventStore;
 use event_store::record::StreamId;
-use event_store::{Direction, EventStore};
 use projections::Reads;
 use projections::order_list::{self, Filter, Query};
-use schemas::registry;
+use streams::Until;
 
 use crate::roles::Running;
-
-/// Records of a stream read at once.
-const PAGE: usize = 1_000;
 
 /// Answers the look-ups of an import in this process.
 #[must_use]
@@ -76,25 +73,15 @@ async fn as_of(
 ) -> anyhow::Result<Option<(Box<Placed>, Timestamp)>> {
     let name = stream::order(order_id);
     let stream = StreamId::new(tenant.as_str(), name.category, name.id);
-    let mut order = Order::default();
-    let mut recorded = None;
-    let mut from = 1;
-    'pages: loop {
-        let records = log.read_stream(&stream, from, Direction::Forwards, PAGE).await?;
-        for record in &records {
-            if record.position > position {
-                break 'pages;
+    let fresh = || (Order::default(), None);
+    let folded =
+        streams::fold(log, &stream, Until::Position(position), None, fresh, |(order, first), record, event| {
+            first.get_or_insert(Timestamp::from_micros(record.recorded_at));
+            if let Some(domain::Event::Order(event)) = event {
+                order.evolve(event);
             }
-            recorded.get_or_insert(Timestamp::from_micros(record.recorded_at));
-            if let domain::Event::Order(event) = registry::decode(&record.kind, record.schema_version, &record.data)? {
-                order.evolve(&event);
-            }
-            from = record.version + 1;
-        }
-        if records.len() < PAGE {
-            break;
-        }
-    }
+        });
+    let (order, recorded) = folded.await?;
     Ok(match order {
         Order::Placed(placed) => {
             let at = placed.occurred_at.or(recorded).unwrap_or_default();

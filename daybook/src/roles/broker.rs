@@ -14,7 +14,7 @@ use event_stream::{Bus, Connection, connection, consumer};
 
 use super::{Stage, ends};
 use crate::config::Config;
-use crate::service::health::{Health, Part};
+use crate::service::health::{Health, Part, State};
 
 /// Makes a feed of what comes through a door.
 pub(super) type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
@@ -100,7 +100,8 @@ pub(super) fn relay(
         } else {
             "stands by".to_owned()
         };
-        vec![Part { name: "relay".into(), ready: connection.is_connected(), detail }]
+        let state = if connection.is_connected() { State::Ready } else { State::Failed };
+        vec![Part::new("relay", state, detail)]
     });
 }
 
@@ -108,11 +109,11 @@ pub(super) fn relay(
 pub(super) fn watch(broker: &Broker, health: &Health) {
     let connection = broker.connection.clone();
     health.add(move || {
-        let detail = if connection.is_connected() {
-            "connected"
+        let (state, detail) = if connection.is_connected() {
+            (State::Ready, "connected")
         } else {
-            "away; the log is read instead, and commands between services wait"
+            (State::Degraded, "away; the log is read instead, and commands between services wait")
         };
-        vec![Part { name: "broker".into(), ready: true, detail: detail.into() }]
+        vec![Part::new("broker", state, detail)]
     });
 }

@@ -107,6 +107,14 @@ pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dy
     Ok(store)
 }
 
+/// Opens the log for writing to it and nothing else: a file's lock keeps a server away meanwhile.
+///
+/// # Errors
+/// If it cannot be opened, or the file is in use.
+pub(crate) async fn for_writing(config: &Config, role: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    Ok(Log::open(config, role, |_| {}).await?.events())
+}
+
 async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<postgres::Store>> {
     let mut options = postgres::Options::new(url.secret()).role(role);
     options.queue_events = config.store.queue_events;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use event_store::supervision::{Ended, Health as State, Pulse, Standing, Supervisor};
+use event_store::supervision::{self, Ended, Pulse, Standing, Supervisor};
 
 use super::Stage;
-use crate::service::health::{Health, Part};
+use crate::service::health::{Health, Part, State};
 
 impl Stage {
     /// Keeps a part running until this stage stops.
@@ -38,15 +38,20 @@ pub(super) fn show(supervisor: &Supervisor, health: &Health) {
 fn part(name: String, standings: &[Standing]) -> Part {
     let troubled: Vec<_> = standings.iter().filter_map(trouble).collect();
     let detail = if troubled.is_empty() { "it runs".to_owned() } else { troubled.join("; ") };
-    Part { name, ready: troubled.is_empty(), detail }
+    let state = match troubled.len() {
+        0 => State::Ready,
+        all if all == standings.len() => State::Failed,
+        _ => State::Degraded,
+    };
+    Part::new(name, state, detail)
 }
 
 fn trouble(standing: &Standing) -> Option<String> {
     let (what, why) = match &standing.health {
-        State::Running => return None,
-        State::Waiting(why) => ("waiting", why),
-        State::Restarting(why) => ("restarting", why),
-        State::GivenUp(why) => ("given up, the process ends", why),
+        supervision::Health::Running => return None,
+        supervision::Health::Waiting(why) => ("waiting", why),
+        supervision::Health::Restarting(why) => ("restarting", why),
+        supervision::Health::GivenUp(why) => ("given up, the process ends", why),
     };
     let which = standing.name.split_once('/').map_or_else(String::new, |(_, which)| format!("{which} "));
     Some(format!("{which}{what}: {why}"))
@@ -56,16 +61,20 @@ fn trouble(standing: &Standing) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn standing(name: &str, health: State) -> Standing {
+    use supervision::Health;
+
+    fn standing(name: &str, health: Health) -> Standing {
         Standing { name: name.into(), health, restarts: 0 }
     }
 
     #[test]
     fn the_partitions_of_a_part_are_shown_as_one_with_those_that_do_not_work() {
-        let well = part("sagas".into(), &[standing("sagas", State::Running), standing("sagas/3", State::Running)]);
-        assert_eq!((well.ready, &*well.detail), (true, "it runs"));
-        let full = State::Restarting("the disk is full".into());
-        let ill = part("sagas".into(), &[standing("sagas", State::Running), standing("sagas/3", full)]);
-        assert_eq!((ill.ready, &*ill.detail), (false, "3 restarting: the disk is full"));
+        let well = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", Health::Running)]);
+        assert_eq!((well.state, &*well.detail), (State::Ready, "it runs"));
+        let full = || Health::Restarting("the disk is full".into());
+        let ill = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", full())]);
+        assert_eq!((ill.state, &*ill.detail), (State::Degraded, "3 restarting: the disk is full"));
+        let none = part("relay".into(), &[standing("relay", full())]);
+        assert_eq!((none.state, none.ready), (State::Failed, false));
     }
 }

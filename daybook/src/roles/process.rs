@@ -58,7 +58,7 @@ impl Dispatch for InProcess {
 
 /// Whether a command that failed so will never be carried out, however often it is tried.
 pub(super) fn never(error: &Error) -> bool {
-    error.class() == Class::Never || matches!(error, Error::Unreadable { .. })
+    error.class() == Class::Never
 }
 
 /// What long processes, payments and services are made of.

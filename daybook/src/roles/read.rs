@@ -14,7 +14,7 @@ use super::broker::Feeds;
 use super::log::Log;
 use crate::config::Config;
 use crate::config::url::Url;
-use crate::service::health::{Health, Part};
+use crate::service::health::{Health, Part, State};
 
 /// Where the read models of a log in a database are: in a database of their own, or in that of the log.
 pub(crate) fn url(config: &Config) -> &Url {
@@ -69,18 +69,26 @@ pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, sup
     }
 }
 
-/// A model that is behind still answers, and says how far it is; one that is being built does not.
+/// A model that is behind still answers, and says how far it is; so does one that holds some streams or has stopped. One that is being
+/// built does not.
 fn part(standing: &projections::Standing) -> Part {
-    let stopped = standing.stopped.as_ref().map(|stop| format!("stopped at {}: {}", stop.position, stop.reason));
     let runs = match standing.runs.len() {
         0 => String::new(),
         count => format!(", {count} partitions here"),
     };
-    Part {
-        name: format!("projection/{}", standing.name),
-        ready: !standing.building,
-        detail: stopped.unwrap_or_else(|| format!("position {}, {} behind{runs}", standing.position, standing.lag)),
+    let mut detail = format!("position {}, {} behind{runs}", standing.position, standing.lag);
+    if standing.held > 0 {
+        detail = format!("{detail}; holds {} streams: GET /v1/records?state=unreadable tells why", standing.held);
     }
+    if let Some(stop) = &standing.stopped {
+        detail = format!("stopped at {}: {}", stop.position, stop.reason);
+    }
+    let state = match standing {
+        standing if standing.building => State::Failed,
+        standing if standing.held > 0 || standing.stopped.is_some() => State::Degraded,
+        _ => State::Ready,
+    };
+    Part::new(format!("projection/{}", standing.name), state, detail)
 }
 
 /// The read models alone, to build one anew.

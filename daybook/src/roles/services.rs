@@ -27,7 +27,7 @@ use super::Stage;
 use super::process::never;
 use crate::config::Config;
 use crate::config::roles::Role;
-use crate::service::health::{Health, Part};
+use crate::service::health::{Health, Part, State};
 
 /// When a command is tried again that could not be run now.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -135,7 +135,7 @@ impl Host {
                 Some(term) if term.holds() => format!("active, epoch {}", term.epoch()),
                 _ => "stands by".to_owned(),
             };
-            vec![Part { name: role.name().into(), ready: true, detail }]
+            vec![Part::new(role.name(), State::Ready, detail)]
         });
     }
 

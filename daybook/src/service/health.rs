@@ -6,22 +6,45 @@ use std::sync::{PoisonError, RwLock};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Whether a part of the process can do its work.
+/// How a part of the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It does its work.
+    Ready,
+    /// It does its work, but not all of it: a person should look. The process is ready all the same.
+    Degraded,
+    /// It does no work at all.
+    Failed,
+}
+
+/// How a part of the process is, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Part {
     /// The part: `store`, `sagas`, `projection/order_list` …
     pub name: String,
-    /// Whether it can do its work.
+    /// How it is.
+    pub state: State,
+    /// Whether it does its work, at least some of it.
     pub ready: bool,
     /// What it has, or what it lacks.
     pub detail: String,
 }
 
+impl Part {
+    /// A part that is so.
+    pub fn new(name: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), state, ready: state != State::Failed, detail: detail.into() }
+    }
+}
+
 /// Whether the process can do its work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
-    /// Whether all its parts can.
+    /// Whether all its parts do their work, at least some of it.
     pub ready: bool,
+    /// The names of those that do not do all of it.
+    pub degraded: Vec<String>,
     /// Its parts.
     pub parts: Vec<Part>,
 }
@@ -52,9 +75,10 @@ impl Health {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner);
         let mut parts: Vec<Part> = checks.iter().flat_map(|check| check()).collect();
         if self.stopping.load(Ordering::Acquire) {
-            parts.push(Part { name: "process".into(), ready: false, detail: "it is stopping".into() });
+            parts.push(Part::new("process", State::Failed, "it is stopping"));
         }
-        Readiness { ready: parts.iter().all(|part| part.ready), parts }
+        let degraded = parts.iter().filter(|part| part.state == State::Degraded).map(|part| part.name.clone());
+        Readiness { ready: parts.iter().all(|part| part.ready), degraded: degraded.collect(), parts }
     }
 }
 
@@ -69,11 +93,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_part_that_is_not_ready_is_enough() {
+    fn a_part_that_does_no_work_makes_the_process_unready_and_one_that_does_less_is_listed() {
         let health = Health::default();
         assert!(health.readiness().ready);
-        health.add(|| vec![Part { name: "store".into(), ready: false, detail: "closed".into() }]);
-        assert!(!health.readiness().ready);
+        health.add(|| vec![Part::new("sagas", State::Degraded, "a stream cannot be read")]);
+        let readiness = health.readiness();
+        assert!(readiness.ready);
+        assert_eq!(readiness.degraded, ["sagas"]);
+        health.add(|| vec![Part::new("store", State::Failed, "closed")]);
+        let readiness = health.readiness();
+        assert!(!readiness.ready);
+        assert_eq!(readiness.degraded, ["sagas"]);
     }
 
     #[test]

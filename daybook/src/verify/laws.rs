@@ -3,16 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use domain::ids::{OrderId, PaymentId, ReservationId};
+use domain::ids::{LocationId, OrderId, PaymentId, ReservationId, Sku};
 use domain::laws::{self, Violation, crossing};
 use domain::order::Order;
 use domain::payment::{self, Payment};
 use domain::reservation::Reservation;
 use domain::saga;
 use domain::stock::Stock;
+use domain::stream::STOCK;
 use domain::{Aggregate, Event};
-use event_store::record::{Position, Record, StreamId};
-use schemas::{Metadata, registry};
+use event_store::record::{Position, Record, StreamId, Version};
 use uuid::Uuid;
 
 use super::begun::Begun;
@@ -21,6 +21,7 @@ use super::{Check, Counts};
 /// The folds of a whole log, and what was checked of them.
 pub(super) struct Laws {
     settled: Position,
+    unread: Unread,
     batch: Option<Batch>,
     orders: HashMap<OrderId, OrderSeen>,
     payments: HashMap<PaymentId, Payment>,
@@ -37,6 +38,22 @@ pub(super) struct Laws {
     end_laws: Check,
     owners: HashMap<crossing::Owner, crossing::Holdings>,
     begun: Begun,
+}
+
+/// What is not folded: what was set aside, and what comes in a stream after a record that cannot be read.
+#[derive(Default)]
+struct Unread {
+    asides: HashSet<(StreamId, Version)>,
+    streams: HashSet<StreamId>,
+    /// What the work of such records belongs to, and whose stock they are.
+    concerned: HashSet<Uuid>,
+    stocks: HashSet<(LocationId, Sku)>,
+}
+
+impl Unread {
+    fn clouds<'a>(&self, correlation: Uuid, mut stocks: impl Iterator<Item = &'a (LocationId, Sku)>) -> bool {
+        self.concerned.contains(&correlation) || (!self.stocks.is_empty() && stocks.any(|it| self.stocks.contains(it)))
+    }
 }
 
 /// What the records of one command have touched so far.
@@ -66,9 +83,10 @@ enum SagaSeen {
 }
 
 impl Laws {
-    pub(super) fn new(settled: Position) -> Self {
+    pub(super) fn new(settled: Position, asides: HashSet<(StreamId, Version)>) -> Self {
         Self {
             settled,
+            unread: Unread { asides, ..Unread::default() },
             batch: None,
             orders: HashMap::new(),
             payments: HashMap::new(),
@@ -100,13 +118,31 @@ impl Laws {
             });
         }
         self.decoded.checked += 1;
-        if let Err(error) = Metadata::decode(&record.metadata) {
-            self.decoded.violate(|| format!("position {}: {error}", record.position));
+        if self.unread.asides.contains(&(record.stream.clone(), record.version)) {
+            return self.cloud(record);
         }
-        match registry::decode(&record.kind, record.schema_version, &record.data) {
-            Ok(event) => self.fold(record, event),
-            Err(error) => self.decoded.violate(|| format!("position {}, {}: {error}", record.position, record.kind)),
+        match streams::decode(record) {
+            Ok(_) if self.unread.streams.contains(&record.stream) => self.cloud(record),
+            Ok(read) => self.fold(record, read.event),
+            Err(unreadable) => {
+                self.decoded.violate(|| unreadable.to_string());
+                self.unread.streams.insert(record.stream.clone());
+                self.cloud(record);
+            }
         }
+    }
+
+    /// What crosses streams cannot be told any more of what a record concerns that is not folded.
+    fn cloud(&mut self, record: &Record) {
+        let stream = &record.stream;
+        let correlation = schemas::metadata::correlation(&stream.category, &stream.id, &record.metadata);
+        self.unread.concerned.insert(correlation);
+        if let Some(stock) = domain::stream::parse_stock(&stream.id).filter(|_| *stream.category == *STOCK) {
+            self.unread.stocks.insert(stock);
+        }
+        self.unread.concerned.extend(stream.id.parse::<Uuid>());
+        let payment = stream.id.parse().ok().and_then(|id| self.payments.get(&id)).and_then(Payment::requested);
+        self.unread.concerned.extend(payment.map(|payment| payment.order_id.0));
     }
 
     fn fold(&mut self, record: &Record, event: Event) {
@@ -134,7 +170,7 @@ impl Laws {
                 seen.last = record.position;
             }
             Event::Saga(event) => self.saga(record, event),
-            Event::Reference(_) | Event::Outcome(_) | Event::Import(_) => {}
+            Event::Reference(_) | Event::Outcome(_) | Event::Import(_) | Event::Record(_) => {}
         }
     }
 
@@ -243,6 +279,9 @@ impl Laws {
             }
         }
         for order in batch.orders {
+            if self.is_clouded(order) {
+                continue;
+            }
             self.crossing_laws.checked += 1;
             if let Err(violation) = self.cross(order, true) {
                 self.crossing_laws.violate(|| format!("command {}: {}", batch.command_id, said(&violation)));
@@ -258,6 +297,24 @@ impl Laws {
         crossing::check(state, payment, stock, on_its_way)
     }
 
+    /// Whether a record that is not folded may have changed what the order and its payment and stock agree on.
+    fn is_clouded(&self, order: OrderId) -> bool {
+        if self.unread.concerned.is_empty() {
+            return false;
+        }
+        let held = self.owners.get(&crossing::Owner::Order(order)).into_iter().flat_map(BTreeMap::keys);
+        let placed = self.orders.get(&order).and_then(|seen| seen.state.placed());
+        let payment = placed.and_then(|placed| placed.payment.payment_id);
+        if payment.is_some_and(|payment| self.unread.concerned.contains(&payment.0)) {
+            return true;
+        }
+        let ordered: Vec<_> = placed
+            .into_iter()
+            .flat_map(|placed| placed.lines.values().map(|line| (placed.location.clone(), line.line.sku.clone())))
+            .collect();
+        self.unread.clouds(order.0, held.chain(&ordered))
+    }
+
     /// Whether something about it may still be answered: a saga of it is open, or the runner has not seen its last event.
     fn on_its_way(&self, correlation: Uuid, last: Position) -> bool {
         last > self.settled || self.open.get(&correlation).is_some_and(|open| !open.is_empty())
@@ -270,7 +327,7 @@ impl Laws {
         for (id, seen) in &self.orders {
             let status = seen.state.placed().map_or("absent", |placed| placed.status.name());
             *orders.entry(status.to_owned()).or_default() += 1;
-            if !self.on_its_way(id.0, seen.last) {
+            if !self.on_its_way(id.0, seen.last) && !self.is_clouded(*id) {
                 self.end_laws.checked += 1;
                 if let Err(violation) = self.cross(*id, false) {
                     self.end_laws.violate(|| said(&violation));
@@ -281,6 +338,9 @@ impl Laws {
             let nothing = crossing::Holdings::default();
             let stock = self.owners.get(&crossing::Owner::Reservation(*id)).unwrap_or(&nothing);
             let on_its_way = self.on_its_way(id.0, seen.last);
+            if self.unread.clouds(id.0, stock.keys()) {
+                continue;
+            }
             self.end_laws.checked += 1;
             if let Err(violation) = crossing::check_reservation(&seen.state, stock, on_its_way) {
                 self.end_laws.violate(|| said(&violation));

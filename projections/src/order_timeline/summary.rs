@@ -2,7 +2,7 @@
 //! currency. No personal field is ever part of it.
 
 use domain::order::event::Disposition;
-use domain::{Event, import, order, outcome, payment, reservation, saga, stock};
+use domain::{Event, import, order, outcome, payment, record, reservation, saga, stock};
 
 use crate::models::word;
 
@@ -23,6 +23,9 @@ pub fn summary(event: &Event) -> String {
         },
         Event::Import(event) => of_import(event),
         Event::Saga(event) => of_saga(event),
+        Event::Record(record::Event::SetAside(it)) => {
+            format!("record of version {} ({}) set aside, it could not be read", it.version, it.kind)
+        }
     }
 }
 
@@ -239,6 +242,7 @@ pub fn reason(event: &Event) -> Option<String> {
         Event::Saga(saga::Event::Unwinding(it)) => Some(it.reason.clone()),
         Event::Saga(saga::Event::Parked(it)) => Some(it.reason.clone()),
         Event::Saga(saga::Event::Resumed(it)) => Some(it.reason.clone()),
+        Event::Record(record::Event::SetAside(it)) => Some(it.reason.clone()),
         Event::Order(_) | Event::Payment(_) | Event::Stock(_) | Event::Saga(_) => None,
         Event::Outcome(_) | Event::Reservation(_) | Event::Reference(_) | Event::Import(_) => None,
     }

@@ -70,6 +70,7 @@ pub(super) async fn create(connection: &mut PgConnection, making: Making) -> Res
     let generation = generation(connection).await?;
     schema::run(connection, schema::create(making.spec, slot, generation)).await?;
     delete(connection, name, slot).await?;
+    release_all(connection, name, slot).await?;
     sqlx::query(
         "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation, building_to)
          SELECT $1, $2, p, $3, 0, $4, $5, $6, $7, $8, $9 FROM generate_series(0, $10 - 1) AS p",
@@ -97,6 +98,17 @@ async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
 
 async fn delete(connection: &mut PgConnection, name: &str, slot: Slot) -> Result<(), Error> {
     sqlx::query("DELETE FROM checkpoint WHERE name = $1 AND slot = $2")
+        .bind(name)
+        .bind(slot.name())
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(write_error)
+}
+
+/// Forgets which streams a model's tables hold.
+async fn release_all(connection: &mut PgConnection, name: &str, slot: Slot) -> Result<(), Error> {
+    sqlx::query("DELETE FROM held WHERE name = $1 AND slot = $2")
         .bind(name)
         .bind(slot.name())
         .execute(connection)
@@ -176,6 +188,12 @@ pub(super) async fn take_over(
     let epoch = epochs.max().unwrap_or(0).max(next.epoch) + 1;
     schema::run(connection, sql::take_over(spec)).await?;
     delete(connection, spec.name, Slot::Live).await?;
+    release_all(connection, spec.name, Slot::Live).await?;
+    sqlx::query("UPDATE held SET slot = 'live' WHERE name = $1 AND slot = 'next'")
+        .bind(spec.name)
+        .execute(&mut *connection)
+        .await
+        .map_err(write_error)?;
     sqlx::query(
         "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation)
          SELECT name, 'live', p, version, position, hash, $1, owner, incarnation, generation
@@ -203,5 +221,6 @@ pub(super) async fn discard(
         return Ok(());
     }
     schema::run(connection, sql::drop(spec, Slot::Next)).await?;
+    release_all(connection, spec.name, Slot::Next).await?;
     delete(connection, spec.name, Slot::Next).await
 }

@@ -13,15 +13,16 @@ use crate::value::{Kind, Spec, Table};
 pub(super) const SCHEMA: &str = "daybook_read";
 
 /// The version of the schema's own layout.
-const LAYOUT: i32 = 1;
+const LAYOUT: i32 = 2;
 
 /// Advisory locks of the database: for making the schema, and for making tables.
 const MAKING_SCHEMA: i64 = 0x6461_7962_7265_6101;
 const MAKING_TABLES: i64 = 0x6461_7962_7265_6102;
 
-/// One row for each model, slot and partition; a model that is posted whole has the row of partition 0. Whoever reads rows holds the
+/// Checkpoints: one row for each model, slot and partition; a model that is posted whole has the row of partition 0. Whoever reads rows holds the
 /// gate from before its snapshot, and whoever puts tables in the place of others closes it: else a snapshot from before could find
-/// the new tables as they were then.
+/// the new tables as they were then. Beside them the streams that a model holds: one of their records cannot be read or applied, and their
+/// rows show what came before.
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS gate ();
 CREATE SEQUENCE IF NOT EXISTS generation;
@@ -40,7 +41,20 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     stopped_at BIGINT,
     stop_reason TEXT,
     CONSTRAINT checkpoint_pk PRIMARY KEY (name, slot, partition)
-) WITH (fillfactor = 50);"#;
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS held (
+    name TEXT COLLATE "C" NOT NULL,
+    slot TEXT COLLATE "C" NOT NULL,
+    tenant TEXT COLLATE "C" NOT NULL,
+    category TEXT COLLATE "C" NOT NULL,
+    stream TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    correlation TEXT COLLATE "C" NOT NULL,
+    CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
+);"#;
 
 /// Makes the schema, if it is not there. Several processes may come at once.
 pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
@@ -63,7 +77,8 @@ pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     if found > LAYOUT {
         return Err(Error::Write(format!("the schema {SCHEMA} was written by a later version")));
     }
-    run(connection, TABLES.to_owned()).await
+    run(connection, TABLES.to_owned()).await?;
+    run(connection, format!("UPDATE layout SET version = {LAYOUT} WHERE version < {LAYOUT}")).await
 }
 
 /// Waits until no other process makes tables, and keeps them from it until [`unlock`] or the end of the connection.

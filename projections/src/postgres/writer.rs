@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::text::kept;
 use super::{schema, write_error};
+use crate::held::HeldChange;
 use crate::store::{Change, Error, Part, Slot};
 use crate::value::{Column, Kind, Shape, Table, Value};
 
@@ -18,6 +19,15 @@ FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], 
     AS m (name, partition, moves_from, epoch, moves_to, hash)
 WHERE c.name = m.name AND c.slot = $7 AND c.partition = m.partition AND c.position = m.moves_from AND c.epoch = m.epoch
 RETURNING c.name";
+
+const HOLD: &str = "
+INSERT INTO held (name, slot, tenant, category, stream, version, position, kind, reason, correlation)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (name, slot, tenant, category, stream) DO UPDATE SET version = excluded.version, position = excluded.position,
+    kind = excluded.kind, reason = excluded.reason, correlation = excluded.correlation";
+
+const RELEASE: &str = "
+DELETE FROM held WHERE name = $1 AND slot = $2 AND tenant = $3 AND category = $4 AND stream = $5";
 
 /// Writes the rows of all parts and moves their checkpoints, in a transaction that was begun by [`BEGIN`].
 pub(super) async fn commit(connection: &mut PgConnection, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
@@ -38,8 +48,38 @@ pub(super) async fn commit(connection: &mut PgConnection, slot: Slot, parts: Vec
     }
     for part in &parts {
         write_rows(connection, slot, &part.changes).await?;
+        for change in &part.held {
+            write_held(connection, slot, part.name, change).await?;
+        }
     }
     Ok(())
+}
+
+async fn write_held(connection: &mut PgConnection, slot: Slot, name: &str, change: &HeldChange) -> Result<(), Error> {
+    let stream = match change {
+        HeldChange::Hold(held) => &held.stream,
+        HeldChange::Release(stream) => stream,
+    };
+    let own = |text: &str| kept(text).into_owned();
+    let sql = match change {
+        HeldChange::Hold(_) => HOLD,
+        HeldChange::Release(_) => RELEASE,
+    };
+    let mut query = sqlx::query(sql)
+        .bind(name)
+        .bind(slot.name())
+        .bind(own(&stream.tenant))
+        .bind(own(&stream.category))
+        .bind(own(&stream.id));
+    if let HeldChange::Hold(held) = change {
+        query = query
+            .bind(sql_int(held.version))
+            .bind(sql_int(held.position))
+            .bind(own(&held.kind))
+            .bind(own(&held.reason))
+            .bind(held.correlation.to_string());
+    }
+    query.execute(connection).await.map(|_| ()).map_err(write_error)
 }
 
 /// Changes of one kind to one table stand side by side, and those of one key in their order.

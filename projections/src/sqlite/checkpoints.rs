@@ -53,6 +53,7 @@ pub(super) fn create(transaction: &Transaction<'_>, making: &Making) -> Result<V
             transaction.query_row("SELECT COALESCE(MAX(generation), 0) + 1 FROM checkpoint", [], |row| row.get(0))?;
         transaction.execute_batch(&schema::create(making.spec, slot, generation))?;
         transaction.execute("DELETE FROM checkpoint WHERE name = $1 AND slot = $2", params![name, slot.name()])?;
+        transaction.execute("DELETE FROM held WHERE name = $1 AND slot = $2", params![name, slot.name()])?;
         for partition in 0..making.partitions {
             transaction.execute(
                 "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation,
@@ -137,6 +138,8 @@ pub(super) fn take_over(
     let swap = || {
         transaction.execute_batch(&sql::take_over(spec))?;
         transaction.execute("DELETE FROM checkpoint WHERE name = $1 AND slot = 'live'", params![spec.name])?;
+        transaction.execute("DELETE FROM held WHERE name = $1 AND slot = 'live'", params![spec.name])?;
+        transaction.execute("UPDATE held SET slot = 'live' WHERE name = $1 AND slot = 'next'", params![spec.name])?;
         for partition in 0..partitions {
             transaction.execute(
                 "INSERT INTO checkpoint (name, slot, partition, version, position, hash, epoch, owner, incarnation, generation)
@@ -161,6 +164,9 @@ pub(super) fn discard(transaction: &Transaction<'_>, spec: &'static Spec, owner:
     transaction.execute_batch(&sql::drop(spec, Slot::Next)).map_err(write_error)?;
     transaction
         .execute("DELETE FROM checkpoint WHERE name = $1 AND slot = 'next'", params![spec.name])
+        .map_err(write_error)?;
+    transaction
+        .execute("DELETE FROM held WHERE name = $1 AND slot = 'next'", params![spec.name])
         .map_err(write_error)?;
     Ok(())
 }

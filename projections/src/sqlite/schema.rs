@@ -7,7 +7,7 @@ use crate::store::Slot;
 use crate::value::{Kind, Spec, Table};
 
 /// The version of the file's own layout, in `PRAGMA user_version`.
-pub(super) const LAYOUT: i64 = 2;
+pub(super) const LAYOUT: i64 = 3;
 
 /// One row for each model, slot and partition; a model that is posted whole has the row of partition 0.
 pub(super) const CHECKPOINT: &str = "
@@ -26,6 +26,22 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     stopped_at INTEGER,
     stop_reason TEXT,
     CONSTRAINT checkpoint_pk PRIMARY KEY (name, slot, partition)
+) STRICT, WITHOUT ROWID;";
+
+/// The streams that a model holds: one of their records cannot be read or applied, and their rows show what came before.
+pub(super) const HELD: &str = "
+CREATE TABLE IF NOT EXISTS held (
+    name TEXT NOT NULL,
+    slot TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    category TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    correlation TEXT NOT NULL,
+    CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
 ) STRICT, WITHOUT ROWID;";
 
 /// What makes a file of layout 1 one of layout 2.

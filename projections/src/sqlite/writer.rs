@@ -4,6 +4,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from
 use tokio::sync::{mpsc, oneshot};
 
 use super::{schema, write_error};
+use crate::held::HeldChange;
 use crate::store::{Change, Error, Part, Slot};
 use crate::value::Value;
 
@@ -80,6 +81,44 @@ pub(super) fn commit(transaction: &Transaction<'_>, slot: Slot, parts: &[Part]) 
             return Err(Error::Lost(part.name.to_owned()));
         }
         write_rows(transaction, slot, &part.changes).map_err(write_error)?;
+        write_held(transaction, slot, part.name, &part.held).map_err(write_error)?;
+    }
+    Ok(())
+}
+
+fn write_held(transaction: &Transaction<'_>, slot: Slot, name: &str, held: &[HeldChange]) -> rusqlite::Result<()> {
+    for change in held {
+        match change {
+            HeldChange::Hold(held) => {
+                let [tenant, category, stream, version, position, kind, reason, correlation] = held.row();
+                transaction
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO held
+                             (name, slot, tenant, category, stream, version, position, kind, reason, correlation)
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    )?
+                    .execute(params![
+                        name,
+                        slot.name(),
+                        tenant,
+                        category,
+                        stream,
+                        version,
+                        position,
+                        kind,
+                        reason,
+                        correlation
+                    ])?;
+            }
+            HeldChange::Release(stream) => {
+                transaction
+                    .prepare_cached(
+                        "DELETE FROM held
+                         WHERE name = $1 AND slot = $2 AND tenant = $3 AND category = $4 AND stream = $5",
+                    )?
+                    .execute(params![name, slot.name(), &*stream.tenant, &*stream.category, &*stream.id])?;
+            }
+        }
     }
     Ok(())
 }

@@ -166,7 +166,7 @@ fn making(slot: Slot, partitions: u32, owner: Uuid) -> Making {
 }
 
 fn part(partition: u32, epoch: u64, from: u64, to: u64, changes: Vec<Change>) -> Part {
-    Part { name: SPEC.name, partition, from, epoch, to, hash: [3; 32], changes }
+    Part { name: SPEC.name, partition, from, epoch, to, hash: [3; 32], changes, held: vec![] }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use super::workers::{SOON, fresh};
 use crate::order_list::{self, Query};
 use crate::postgres::Postgres;
 use crate::store::{ReadStore, Slot};
-use crate::{Error, Feeds, Projection, Projections, Sharing, models, order_detail, stock_levels};
+use crate::{Error, Feeds, Projection, Projections, Sharing, models, order_detail};
 
 pub(super) const LEASE: Duration = Duration::from_millis(1_500);
 
@@ -255,43 +255,6 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
     assert!(watching.await.unwrap() > 10);
     running.stop().await;
     assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn others_see_that_a_model_stopped_and_do_not_wait_for_it() {
-    let mut shop = Shop::open();
-    shop.trade(10).await;
-    let poison = shop.poison("stock", "main/POISON").await;
-    shop.trade(10).await;
-    let rows = postgres().await;
-    let running = start(&shop, Arc::clone(&rows) as _, None).await;
-    let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
-    let reads = other.reads();
-    reads.wait_for("order_list", shop.head(), SOON).await.unwrap();
-    reads.wait_for("payments", shop.head(), SOON).await.unwrap();
-    let waited = Instant::now();
-    for name in ["stock_levels", "stock_ledger", "order_timeline"] {
-        let late = reads.wait_for(name, shop.head(), SOON).await;
-        assert!(matches!(late, Err(Error::Stale { .. })), "{name}");
-    }
-    assert!(waited.elapsed() < SOON / 2, "nothing to wait for");
-    // It is there for whoever comes later as well.
-    running.stop().await;
-    let later = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
-    for standing in later.standings().await.unwrap() {
-        let concerned = ["stock_levels", "stock_ledger", "order_timeline"].contains(&standing.name);
-        assert_eq!(standing.stopped.is_some(), concerned, "{standing:?}");
-        if let Some(stop) = standing.stopped {
-            assert_eq!(stop.position, poison);
-            assert!(stop.reason.contains("NeverHeardOf"), "{}", stop.reason);
-        }
-    }
-    let answer = stock_levels::page(&later.reads(), TENANT, None, 10).await;
-    assert!(answer.unwrap().stale);
-    let rest = rows.checkpoints(Some("stock_levels"), Slot::Live).await;
-    let rest = rest.unwrap();
-    let own = of_stream(&StreamId::new(TENANT, "stock", "main/POISON"));
-    assert!(rest.iter().all(|one| one.stopped.is_some() == (one.partition == own)), "the other partitions went on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -319,17 +319,40 @@ impl Shop {
         self.stock(Uuid::now_v7(), vec![("TRAY", stock::Command::Count { counted: 999, accept_shortage: true })]).await;
     }
 
-    /// An event of a type that nobody knows, in a category.
-    pub(crate) async fn poison(&self, category: &str, id: &str) -> Position {
+    /// Whatever is said, as an event of a stream.
+    pub(crate) async fn write(
+        &self,
+        stream: StreamId,
+        (kind, schema_version): (&str, u32),
+        data: &str,
+        metadata: &str,
+    ) -> Position {
         let event = NewEvent {
             event_id: Uuid::now_v7(),
-            kind: "NeverHeardOf".into(),
-            schema_version: 1,
-            data: "{}".into(),
-            metadata: "{}".into(),
+            kind: kind.into(),
+            schema_version,
+            data: data.to_owned().into(),
+            metadata: metadata.to_owned().into(),
         };
-        let stream = StreamId::new(TENANT, category, id);
         self.raw(vec![StreamWrite { stream, expected: Expectation::Any, events: vec![event] }]).await
+    }
+
+    /// Sets the record at a position aside.
+    pub(crate) async fn set_aside(&self, position: Position) -> Position {
+        let page = self.store.read_log(position - 1, &event_store::Filter::default(), 1).await.expect("a page");
+        let record = &page.records[0];
+        let it = domain::record::SetAside {
+            position,
+            version: record.version,
+            kind: record.kind.to_string(),
+            unreadable: "not known".into(),
+            reason: "a test".into(),
+        };
+        let stored = registry::encode(&Event::Record(domain::record::Event::SetAside(it))).expect("a stored form");
+        let actor = Actor { id: "operator".into(), via: "test".into(), on_behalf_of: None };
+        let metadata = Metadata::new(actor, Uuid::nil()).encode();
+        let (data, metadata) = (String::from_utf8_lossy(&stored.data), String::from_utf8_lossy(&metadata));
+        self.write(record.stream.clone(), (&stored.kind, stored.schema_version), &data, &metadata).await
     }
 
     fn lines(&self, id: OrderId) -> Vec<(LineId, String, u32)> {

@@ -18,7 +18,7 @@ use crate::{Error, Options, Projections, Snapshot, verify};
 
 pub(super) const SOON: Duration = Duration::from_secs(90);
 
-async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
+pub(super) async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
     let options = Options { batch, ..Options::new(shop.folder.path().join(name)) };
     Projections::open(options, shop.log()).await.unwrap()
 }
@@ -26,7 +26,7 @@ async fn open(shop: &Shop, name: &str, batch: usize) -> Arc<Projections> {
 /// Every row of every model.
 pub(super) type Dump = BTreeMap<&'static str, Vec<String>>;
 
-async fn dump(folder: &Path) -> Dump {
+pub(super) async fn dump(folder: &Path) -> Dump {
     dumped(&Snapshot::of_file(folder).await.unwrap()).await
 }
 
@@ -136,6 +136,7 @@ async fn a_commit_with_a_lost_checkpoint_leaves_no_row_of_any_model() {
         to: 5,
         hash: [1; 32],
         changes: vec![crate::store::Change::Put(spec.tables[0], row.collect())],
+        held: vec![],
     };
     let stale = Part { name: other.name, epoch: held.epoch + 7, changes: vec![], ..good.clone() };
     let lost = rows.commit(Slot::Live, vec![good.clone(), stale]).await;
@@ -195,38 +196,6 @@ async fn a_rebuild_takes_over_while_events_arrive_and_readers_never_see_half_of_
 }
 
 #[tokio::test]
-async fn a_poison_event_stops_those_it_concerns_just_before_it_and_nobody_else() {
-    let mut shop = Shop::open();
-    shop.trade(10).await;
-    let poison = shop.poison("stock", "main/POISON").await;
-    shop.trade(10).await;
-    let projections = open(&shop, "read", 1_000).await;
-    let token = CancellationToken::new();
-    let running = tokio::spawn(Arc::clone(&projections).run(token.clone()));
-    projections.reads().wait_for("order_list", shop.head(), SOON).await.unwrap();
-    projections.reads().wait_for("payments", shop.head(), SOON).await.unwrap();
-    let late = projections.reads().wait_for("stock_levels", shop.head(), SOON).await;
-    assert!(matches!(late, Err(Error::Stale { .. })), "who waits for a stopped model is told so");
-    for standing in projections.positions() {
-        let concerned = ["stock_levels", "stock_ledger", "order_timeline"].contains(&standing.name);
-        assert_eq!(standing.stopped.is_some(), concerned, "{standing:?}");
-        if let Some(stop) = standing.stopped {
-            assert_eq!((stop.position, standing.position), (poison, poison - 1));
-            assert!(stop.reason.contains("NeverHeardOf"), "{}", stop.reason);
-        } else {
-            assert_eq!(standing.position, shop.head());
-        }
-    }
-    let answer = crate::stock_levels::page(&projections.reads(), TENANT, None, 10).await.unwrap();
-    assert!(answer.stale && !answer.value.is_empty(), "it goes on serving what it has, and says so");
-    let rebuilt = projections.rebuild("stock_levels", None).await;
-    assert!(rebuilt.is_err(), "the poison is there still");
-    assert!(!crate::stock_levels::page(&projections.reads(), TENANT, None, 10).await.unwrap().value.is_empty());
-    token.cancel();
-    running.await.unwrap();
-}
-
-#[tokio::test]
 async fn rows_of_another_history_are_built_anew() {
     let mut shop = Shop::open();
     shop.trade(5).await;
@@ -275,46 +244,4 @@ async fn verify_tells_a_row_that_is_not_what_the_log_says() {
     let verdicts = verify(&folder, &shop.folder.path().join("b"), shop.log(), None).await.unwrap();
     let wrong: Vec<_> = verdicts.iter().filter(|verdict| verdict.fault.is_some()).map(|verdict| verdict.name).collect();
     assert_eq!(wrong, ["order_list", "stock_levels"]);
-}
-
-/// A read model with a mistake in it.
-struct Fragile;
-
-static FRAGILE: crate::value::Spec =
-    crate::value::Spec { name: "fragile", version: 1, spread: crate::value::Spread::ByStream, tables: &[] };
-
-impl crate::Projection for Fragile {
-    fn spec(&self) -> &'static crate::value::Spec {
-        &FRAGILE
-    }
-
-    fn wants(&self, category: &str) -> bool {
-        category == "stock"
-    }
-
-    fn record(&self, fact: &crate::Fact, _: Option<&crate::Shown<crate::Level>>, _: &mut crate::Rows) {
-        assert!(fact.record.position < 50, "a mistake");
-    }
-}
-
-#[tokio::test]
-async fn a_model_that_panics_stops_alone_just_before_the_record() {
-    let mut shop = Shop::open();
-    shop.trade(20).await;
-    let rows = Sqlite::open(&shop.folder.path().join("read"), 2).await.unwrap();
-    let mut models = models::all();
-    models.push(Arc::new(Fragile));
-    let projections = Projections::with(rows, shop.log(), 1_000, models, None).await.unwrap();
-    let stopped = projections.catch_up(None).await.unwrap_err();
-    assert!(stopped.to_string().contains("a mistake"), "{stopped}");
-    for standing in projections.positions() {
-        if standing.name == "fragile" {
-            let stop = standing.stopped.unwrap();
-            assert!(stop.position >= 50 && standing.position == stop.position - 1);
-        } else {
-            assert_eq!((standing.stopped, standing.lag), (None, 0), "{}", standing.name);
-        }
-    }
-    projections.close().await.unwrap();
-    assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }

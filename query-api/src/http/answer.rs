@@ -30,8 +30,16 @@ pub struct Listing<T> {
     /// The last position that the page shows.
     #[schema(example = 4711)]
     pub position: u64,
-    /// Whether the read model has stopped, so that what it shows grows old.
+    /// Whether the page may be old or lack something: the read model has stopped, or holds streams.
     pub stale: bool,
+    /// How many streams the read model holds: it shows what came before a record of theirs that cannot be read. Left out if none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub held: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How many there are.
@@ -83,6 +91,7 @@ impl Shown {
             count: None,
             position: answer.position,
             stale: answer.stale,
+            held: answer.held,
         })
     }
 
@@ -141,22 +150,23 @@ impl IntoResponse for Shown {
 }
 
 /// An event as it stands in the log.
-pub(super) fn event_body(record: &event_store::record::Record) -> Result<EventBody, Failure> {
+pub(super) fn event_body(record: &event_store::record::Record) -> EventBody {
     let metadata = schemas::Metadata::decode(&record.metadata).ok();
-    let data = serde_json::from_slice(&record.data).map_err(|error| Failure::internal(&error))?;
-    Ok(EventBody {
+    EventBody {
         position: Some(record.position),
         event_id: Some(record.event_id),
         stream: record.stream.to_string(),
         version: record.version,
         kind: record.kind.to_string(),
         schema_version: record.schema_version,
-        data,
+        // One event that cannot be read keeps nobody from the others of its page.
+        data: serde_json::from_slice(&record.data).unwrap_or_default(),
+        unreadable: streams::decode(record).err().map(|unreadable| unreadable.reason),
         recorded_at: Some(domain::time::Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|metadata| metadata.occurred_at),
         actor: metadata.as_ref().and_then(|metadata| serde_json::to_value(&metadata.actor).ok()),
         command_id: Some(record.command_id),
         correlation: metadata.as_ref().map(|metadata| metadata.correlation.to_string()),
         causation: metadata.as_ref().and_then(|metadata| metadata.causation).map(|id| id.to_string()),
-    })
+    }
 }

@@ -63,6 +63,6 @@ pub(super) async fn page(State(api): State<Api>, caller: Caller, mut params: Par
     }
     let filter = Filter { tenants: vec![caller.tenant.as_str().to_owned()], categories, kinds };
     let page = api.log.read_log(after, &filter, limit).await?;
-    let events = page.records.iter().map(event_body).collect::<Result<_, _>>()?;
+    let events = page.records.iter().map(event_body).collect();
     Shown::new(&EventsBody { events, next: page.next, head: page.head }, page.next)
 }

@@ -203,6 +203,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
         count: page.count.map(|count| CountBody { value: count.value, exact: count.exact }),
         position: answer.position,
         stale: answer.stale,
+        held: answer.held,
     })
 }
 
@@ -266,7 +267,11 @@ pub(super) async fn one(
     }
     let tenant = caller.tenant.as_str();
     api.reach_stream("order_detail", tenant, stream::order(id), min_position).await?;
-    let answer = order_detail::by_id(&api.reads(), tenant, id).await?;
+    let mut answer = order_detail::by_id(&api.reads(), tenant, id).await?;
+    if answer.value.is_none() {
+        api.surely("order_detail", tenant, Some(stream::order(id)), "order").await?;
+        answer = order_detail::by_id(&api.reads(), tenant, id).await?;
+    }
     let Some(detail) = answer.value else {
         return Err(Failure::absent("order"));
     };
@@ -321,7 +326,7 @@ pub struct DiffBody {
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
-    (status = 503, description = "`unavailable`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`unreadable-record`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn diff(
     State(api): State<Api>,

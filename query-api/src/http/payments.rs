@@ -36,7 +36,11 @@ pub(super) async fn one(
     params.end()?;
     let tenant = caller.tenant.as_str();
     api.reach_stream("payments", tenant, stream::payment(id), min_position).await?;
-    let answer = payments::by_id(&api.reads(), tenant, id).await?;
+    let mut answer = payments::by_id(&api.reads(), tenant, id).await?;
+    if answer.value.is_none() {
+        api.surely("payments", tenant, Some(stream::payment(id)), "payment").await?;
+        answer = payments::by_id(&api.reads(), tenant, id).await?;
+    }
     let Some(detail) = answer.value else {
         return Err(Failure::absent("payment"));
     };

@@ -6,8 +6,12 @@ use axum::response::{IntoResponse, Response};
 use projections::order_list::{BadCursor, BadFilter, PageError};
 use schemas::http::check::Fault;
 use schemas::http::problem::{self, Problem};
+use streams::Unreadable;
 
 use crate::history;
+
+/// When to come back for what a person has to see to first, in seconds.
+const UNREADABLE_AGAIN_S: u64 = 30;
 
 /// An answer that is a problem.
 #[derive(Clone, Debug)]
@@ -59,6 +63,14 @@ impl Failure {
         Self::new("overloaded", "too many requests wait for a position: ask again, or without min_position").soon()
     }
 
+    /// A record that the answer would rest on cannot be read; an operator can set it aside.
+    #[must_use]
+    pub fn unreadable(unreadable: &Unreadable) -> Self {
+        let Unreadable { stream, position, version, .. } = unreadable;
+        let problem = Problem::unreadable(&unreadable.to_string(), *position, &stream.to_string(), *version);
+        Self { problem: Box::new(problem), retry_after_s: Some(UNREADABLE_AGAIN_S) }
+    }
+
     fn soon(mut self) -> Self {
         self.retry_after_s = Some(1);
         self
@@ -68,8 +80,13 @@ impl Failure {
 impl From<projections::Error> for Failure {
     fn from(error: projections::Error) -> Self {
         use projections::Error as E;
-        match error {
+        match &error {
             E::Stale { .. } => Self::new("not-caught-up", error.to_string()).soon(),
+            E::Held { held, .. } => {
+                let said = error.to_string();
+                let problem = Problem::held(&said, held.position, &held.stream.to_string(), held.version);
+                Self { problem: Box::new(problem), retry_after_s: Some(UNREADABLE_AGAIN_S) }
+            }
             E::Building(_) => Self::new("projection-building", error.to_string()).soon(),
             E::Unknown(_) => Self::new("not-found", error.to_string()),
             E::AlreadyRebuilding(_) => Self::new("rebuild-in-progress", error.to_string()),
@@ -107,7 +124,7 @@ impl From<history::Error> for Failure {
             history::Error::Future { .. } => Self::new("future-instant", error.to_string()),
             history::Error::NoSuchVersion { .. } => Self::new("not-found", error.to_string()),
             history::Error::Store(error) => error.into(),
-            history::Error::Unreadable { .. } => Self::internal(&error),
+            history::Error::Unreadable(unreadable) => Self::unreadable(&unreadable),
         }
     }
 }
@@ -139,5 +156,5 @@ macro_rules! documented {
 documented! {
     Malformed: 400, "`malformed-query`, `malformed-path`, `future-position`";
     Absent: 404, "`not-found`";
-    Late: 503, "`not-caught-up`, `projection-building`, `overloaded`, `unavailable`";
+    Late: 503, "`not-caught-up`, `projection-building`, `stream-held`, `unreadable-record`, `overloaded`, `unavailable`";
 }

@@ -30,6 +30,8 @@ pub struct ProjectionBody {
     /// How far the tables are that are built beside it, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<u64>,
+    /// How many streams it holds: one of their records cannot be read or applied, and it shows what came before. Others go on.
+    pub held: u64,
     /// The position of the record that stopped it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<u64>,
@@ -63,6 +65,7 @@ impl From<Standing> for ProjectionBody {
             lag: standing.lag,
             building: standing.building,
             rebuild: standing.rebuild,
+            held: standing.held,
             stopped_at: standing.stopped.as_ref().map(|stop| stop.position),
             stop_reason: standing.stopped.map(|stop| stop.reason),
         }

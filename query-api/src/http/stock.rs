@@ -9,6 +9,7 @@ use domain::stream;
 use domain::time::Timestamp;
 use projections::stock_ledger::{self, Movement};
 use projections::stock_levels::{self, Standing};
+use projections::{Answer, Held};
 use schemas::http::problem::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +22,9 @@ use super::orders::AsOf;
 use super::params::{Id, MOST, Params};
 use super::problem::{Absent, Failure, Late, Malformed};
 use crate::history::{self, At, Moment};
+
+/// The read model of stock as it is now.
+const LEVELS: &str = "stock_levels";
 
 /// How much there is of a SKU at a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -76,7 +80,7 @@ pub struct MovementBody {
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
     /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `returned`, `written_off`,
-    /// `adjusted`, `counted` or `allocated`.
+    /// `adjusted`, `counted`, `allocated` or `set_aside`.
     #[schema(example = "shipped")]
     pub movement: String,
     /// Units more or fewer on hand.
@@ -187,7 +191,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
     let after = params.text("cursor")?.map(|text| from_cursor(&text)).transpose()?;
     let min_position = params.min_position()?;
     params.end()?;
-    api.reach("stock_levels", min_position).await?;
+    api.reach(LEVELS, min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let after = after.as_ref().map(|(sku, location)| (sku, location));
     let answer = stock_levels::page(&api.reads(), caller.tenant.as_str(), after, wanted).await?;
@@ -227,15 +231,15 @@ pub(super) async fn one(
     let location: Option<LocationId> = params.parsed("location", "a location")?;
     let (min_position, as_of) = (params.min_position()?, params.as_of()?);
     params.end()?;
-    api.reach("stock_levels", min_position).await?;
+    api.reach(LEVELS, min_position).await?;
     let tenant = caller.tenant.as_str();
-    let answer = stock_levels::by_sku(&api.reads(), tenant, &sku).await?;
+    let (answer, lacks) = api.of_sku(tenant, &sku).await?;
     let mut there = answer.value;
     there.retain(|stock| location.as_ref().is_none_or(|wanted| stock.location == *wanted));
     let Some(at) = as_of else {
         let locations: Vec<_> = there.into_iter().map(StockLevelBody::from).collect();
         if locations.is_empty() {
-            return Err(Failure::absent("SKU"));
+            return Err(lacks.unwrap_or_else(|| Failure::absent("SKU")));
         }
         let body = SkuBody { sku, position: answer.position, stale: answer.stale, locations };
         return Ok(Shown::new(&body, answer.position)?.stale(answer.stale));
@@ -255,11 +259,29 @@ pub(super) async fn one(
         // A moment that has not come yet is told as such, also of what is not there.
         let moment: Moment<Stock> = history::fold_at(&*api.log, tenant, &nowhere(), at).await?;
         drop(moment);
-        return Err(Failure::absent("SKU"));
+        return Err(lacks.unwrap_or_else(|| Failure::absent("SKU")));
     }
     let body = SkuBody { sku, position, stale: false, locations };
     // Which locations there are is read from now, so a location that opens later cannot have been there then.
     Ok(Shown::new(&body, position)?.settled(settled))
+}
+
+impl Api {
+    /// The stock of a SKU at every location, and why some of it may be lacking.
+    async fn of_sku(&self, tenant: &str, sku: &Sku) -> Result<(Answer<Vec<Standing>>, Option<Failure>), Failure> {
+        let mut answer = stock_levels::by_sku(&self.reads(), tenant, sku).await?;
+        if answer.value.is_empty() {
+            self.surely(LEVELS, tenant, None, "SKU").await?;
+            answer = stock_levels::by_sku(&self.reads(), tenant, sku).await?;
+        }
+        let mut lacks = None;
+        if answer.held > 0 {
+            let concerned = |held: &Held| stream::parse_stock(&held.stream.id).is_none_or(|(_, of)| of == *sku);
+            lacks = self.held_among(LEVELS, tenant, concerned).await?;
+        }
+        answer.stale = answer.stopped || lacks.is_some();
+        Ok((answer, lacks))
+    }
 }
 
 fn nowhere() -> stream::StreamName {
@@ -293,16 +315,26 @@ pub(super) async fn ledger(
     let location = match location {
         Some(location) => location,
         None => {
-            api.reach("stock_levels", min_position.clone()).await?;
-            only_location(stock_levels::by_sku(&reads, tenant, &sku).await?.value)?
+            api.reach(LEVELS, min_position.clone()).await?;
+            let (answer, lacks) = api.of_sku(tenant, &sku).await?;
+            match lacks {
+                Some(lacks) if answer.value.is_empty() => return Err(lacks),
+                _ => only_location(answer.value)?,
+            }
         }
     };
     let name = stream::stock(&location, &sku);
     api.reach_stream("stock_ledger", tenant, name, min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
+    let mut answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
     if answer.value.is_empty() && before.is_none() {
-        return Err(Failure::absent("SKU"));
+        api.surely("stock_ledger", tenant, Some(stream::stock(&location, &sku)), "SKU").await?;
+        answer = stock_ledger::page(&reads, tenant, &sku, &location, before, wanted).await?;
+        if answer.value.is_empty() {
+            let concerned = |held: &Held| *held.stream.id == *stream::stock(&location, &sku).id;
+            let lacks = api.held_among("stock_ledger", tenant, concerned).await?;
+            return Err(lacks.unwrap_or_else(|| Failure::absent("SKU")));
+        }
     }
     Shown::first::<_, MovementBody>(answer, limit, |last| last.version.to_string())
 }

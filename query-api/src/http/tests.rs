@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../../../projections/src/tests/shop.rs"]
-#[expect(dead_code, reason = "shared with the tests of the read models, which use all of it")]
 mod shop;
 
 use std::sync::Arc;
@@ -263,6 +262,60 @@ async fn stock_payments_and_read_models_are_shown() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_log_and_not_shown_yet_is_503_and_never_404() {
+    let (mut client, _) = sold().await;
+    let late = client.shop.place("c-2", &[("MUG", 1)], 7).await;
+    client.shop.receive("VASE", 3).await;
+    for path in [format!("/v1/orders/{late}"), format!("/v1/orders/{late}/timeline"), "/v1/stock/VASE".to_owned()] {
+        let answer = client.get(&path).await;
+        assert_eq!((answer.status, &answer.body["code"]), (503, &json!("not-caught-up")), "{path}");
+    }
+    let unknown = OrderId(uuid::Uuid::now_v7());
+    assert_eq!(client.get(&format!("/v1/orders/{unknown}")).await.status, 404, "of this there is nothing to wait for");
+    client.caught_up().await;
+    for path in [format!("/v1/orders/{late}"), format!("/v1/orders/{late}/timeline"), "/v1/stock/VASE".to_owned()] {
+        assert_eq!(client.get(&path).await.status, 200, "{path}");
+    }
+    assert_eq!(client.get("/v1/stock/NOTHING").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_held_order_is_503_with_what_to_do_and_one_bad_event_hides_no_page_of_the_log() {
+    let (mut client, id) = sold().await;
+    let name = domain::stream::order(id);
+    let stream = event_store::record::StreamId::new(TENANT, name.category, name.id);
+    let position = client.shop.write(stream, ("OrderDreamt", 1), "{\"not\": ", "{}").await;
+    let other = client.shop.place("c-2", &[("MUG", 1)], 7).await;
+    client.caught_up().await;
+    let held = client.get(&format!("/v1/orders/{id}")).await;
+    assert_eq!(
+        (held.status, &held.body["code"], &held.body["position"]),
+        (503, &json!("stream-held"), &json!(position))
+    );
+    let as_of = client.get(&format!("/v1/orders/{id}?as_of_position={position}")).await;
+    assert_eq!((as_of.status, &as_of.body["code"]), (503, &json!("unreadable-record")));
+    let before = client.get(&format!("/v1/orders/{id}?as_of_position={}", position - 1)).await;
+    assert_eq!(before.status, 200, "what it was before can be told");
+    assert_eq!(client.get(&format!("/v1/orders/{other}")).await.status, 200);
+    let list = client.get("/v1/orders").await;
+    assert_eq!(
+        (&list.body["stale"], &list.body["held"], list.header("daybook-stale")),
+        (&json!(true), &json!(1), "true")
+    );
+    let timeline = client.get(&format!("/v1/orders/{other}/timeline")).await;
+    assert_eq!((timeline.status, &timeline.body["stale"]), (200, &json!(false)), "another order lacks nothing");
+    let events = client.get(&format!("/v1/events?after={}", position - 1)).await;
+    assert_eq!((events.status, &events.body["events"][0]["data"]), (200, &Value::Null));
+    assert!(events.body["events"][0]["unreadable"].is_string());
+    let records = client.get("/v1/records?state=unreadable").await;
+    assert_eq!(records.body["items"][0]["position"], json!(position));
+    client.shop.set_aside(position).await;
+    client.caught_up().await;
+    assert_eq!(client.get(&format!("/v1/orders/{id}")).await.status, 200);
+    assert_eq!(client.get("/v1/records?state=set-aside").await.body["items"][0]["position"], json!(position));
+}
+
+#[tokio::test]
 async fn a_read_waits_for_the_position_that_it_asks_for_and_says_so_if_it_does_not_come() {
     let (client, id) = sold().await;
     let late = client.get(&format!("/v1/orders/{id}?min_position={}", client.shop.head() + 1)).await;
@@ -415,7 +468,7 @@ fn every_route_documents_what_it_answers() {
     let shop_free = router_description();
     let text = serde_json::to_value(&shop_free).unwrap();
     let paths = text["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 13);
+    assert_eq!(paths.len(), 14);
     for (path, item) in paths {
         for (method, operation) in item.as_object().unwrap() {
             let answers = operation["responses"].as_object().unwrap();

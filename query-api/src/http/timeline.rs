@@ -6,6 +6,7 @@ use domain::stream;
 use domain::time::Timestamp;
 use event_store::Direction;
 use event_store::record::StreamId;
+use projections::Held;
 use projections::order_timeline::{self, Entry};
 use schemas::http::event::EventBody;
 use schemas::http::problem::Problem;
@@ -116,8 +117,8 @@ pub(super) async fn stream(
     let mut records = api.log.read_stream(&stream, after.saturating_add(1), Direction::Forwards, limit).await?;
     records.truncate(limit);
     let next = records.last().filter(|record| record.version < last).map(|record| record.version.to_string());
-    let items: Vec<EventBody> = records.iter().map(event_body).collect::<Result<_, _>>()?;
-    Shown::page(&Listing { items, next, count: None, position, stale: false })
+    let items: Vec<EventBody> = records.iter().map(event_body).collect();
+    Shown::page(&Listing { items, next, count: None, position, stale: false, held: 0 })
 }
 
 /// What happened to an order, wherever it was recorded: who, what, why, and what it follows from.
@@ -141,11 +142,27 @@ pub(super) async fn timeline(
     let (after, limit) = (params.position("after")?.unwrap_or(0), params.limit(MOST)?);
     let min_position = params.min_position()?;
     params.end()?;
-    api.reach("order_timeline", min_position).await?;
+    api.reach(order_timeline::NAME, min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let answer = order_timeline::page(&api.reads(), caller.tenant.as_str(), id, after, wanted).await?;
+    let tenant = caller.tenant.as_str();
+    let mut answer = order_timeline::page(&api.reads(), tenant, id, after, wanted).await?;
     if answer.value.is_empty() && after == 0 {
-        return Err(Failure::absent("order"));
+        api.surely(order_timeline::NAME, tenant, None, "order").await?;
+        answer = order_timeline::page(&api.reads(), tenant, id, after, wanted).await?;
+    }
+    let mut lacks = None;
+    if answer.held > 0 {
+        // What cannot be read at all may belong to anything.
+        let concerned = |held: &Held| {
+            held.correlation == id
+                || held.correlation.is_nil()
+                || held.stream.id.parse::<Uuid>().is_ok_and(|of| of == id)
+        };
+        lacks = api.held_among(order_timeline::NAME, tenant, concerned).await?;
+    }
+    answer.stale = answer.stopped || lacks.is_some();
+    if answer.value.is_empty() && after == 0 {
+        return Err(lacks.unwrap_or_else(|| Failure::absent("order")));
     }
     Shown::first::<_, TimelineEntryBody>(answer, limit, |entry| entry.position.to_string())
 }

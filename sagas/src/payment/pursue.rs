@@ -12,7 +12,7 @@ use domain::payment::Payment;
 use domain::payment::command::{Command, Outcome, RecordOutcome};
 use domain::payment::event::Verb;
 use domain::personal::Personal;
-use domain::{Event, stream};
+use domain::stream;
 use event_store::EventStore;
 use event_store::leadership::Term;
 use event_store::patience::Backoff;
@@ -158,13 +158,9 @@ impl Pursuit {
             };
         }
         let name = stream_id(&tenant, &stream::payment(payment_id));
-        let pick = |event| match event {
-            Event::Payment(event) => Some(event),
-            _ => None,
-        };
         let mut wait = Backoff::new(self.options.ask_first, Duration::from_secs(30));
         loop {
-            let read = fold::<Payment>(self.store.as_ref(), &name, intent.version, pick).await;
+            let read = fold::<Payment>(self.store.as_ref(), &name, intent.version).await;
             if let Ok(Payment::Requested(payment)) = read {
                 return Call {
                     key,

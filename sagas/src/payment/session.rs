@@ -1,18 +1,20 @@
 //! One holding of the lease: from the checkpoint on, page by page, until it is told to stop or the lease is lost. What was asked for
 //! and is not settled is pursued; what an earlier life may have sent is asked about first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use domain::ids::OrderId;
+use domain::ids::{OrderId, Tenant};
+use domain::saga::Recorded;
 use domain::{Event, outcome, payment, stream};
 use event_store::consumer::Checkpoint;
 use event_store::leadership::Term;
 use event_store::patience::{Patient, is_worth_waiting};
-use event_store::record::{Position, Record};
+use event_store::record::{Position, Record, StreamId};
 use event_store::{Error, EventStore, Feed, Filter, Page};
+use streams::{Entry, Unreadable, Until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,6 +27,8 @@ use crate::{Stopped, meters};
 
 /// The form of the checkpoint's state.
 const FORM: u8 = 1;
+/// The form that begins with the payments that are held.
+const FORM_WITH_HELD: u8 = 2;
 
 /// Of so many settled requests a late refusal is recognised: what is on its way to the payments service is far less.
 const PAST: usize = 10_000;
@@ -50,6 +54,10 @@ pub(super) struct Session {
     outcomes: HashMap<Uuid, IntentKey>,
     /// The outcomes of requests that are settled, the oldest first.
     past: VecDeque<[Uuid; 3]>,
+    /// Payments that nothing is pursued of: one of their records cannot be read. Each with its position.
+    held: BTreeMap<StreamId, Position>,
+    /// Those of them of which a record was set aside just now.
+    freed: Vec<StreamId>,
     /// Up to here the log was written before this session: what was asked may have been sent already.
     written_before: Position,
     position: Position,
@@ -85,6 +93,8 @@ impl Session {
             open: HashMap::new(),
             outcomes: HashMap::new(),
             past: VecDeque::new(),
+            held: BTreeMap::new(),
+            freed: Vec::new(),
             written_before,
             position: checkpoint.position,
             hash: Some(checkpoint.hash),
@@ -107,6 +117,9 @@ impl Session {
                 page = feed.next(self.options.page) => self.page(&page?),
                 () = tokio::time::sleep_until(chore.into()) => {}
             }
+            for stream in std::mem::take(&mut self.freed) {
+                self.release(&stream).await?;
+            }
             if self.position >= self.written_before {
                 self.pursue_all();
             }
@@ -121,10 +134,21 @@ impl Session {
         if state.is_empty() {
             return Ok(());
         }
-        if state.get_u8() != FORM {
-            tracing::warn!("the checkpoint is not understood; all of the log is read again");
-            (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
-            return Ok(());
+        let held = match state.get_u8() {
+            FORM => 0,
+            FORM_WITH_HELD => state.try_get_u32().unwrap_or(0),
+            _ => {
+                tracing::warn!("the checkpoint is not understood; all of the log is read again");
+                (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
+                return Ok(());
+            }
+        };
+        for _ in 0..held {
+            let Ok(position) = state.try_get_u64() else { break };
+            let page = self.pursuit.store.read_log(position.saturating_sub(1), &Filter::default(), 1).await?;
+            if let Some(record) = page.records.iter().find(|it| it.position == position) {
+                self.held.insert(record.stream.clone(), position);
+            }
         }
         while let Ok(position) = state.try_get_u64() {
             let page = self.pursuit.store.read_log(position - 1, &Filter::default(), 1).await?;
@@ -139,6 +163,46 @@ impl Session {
                 {
                     self.asked(intent);
                 }
+            }
+        }
+        for stream in self.held.keys().cloned().collect::<Vec<_>>() {
+            self.release(&stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is pursued of a payment from a record on that cannot be read: what it asked for may be settled there.
+    fn hold(&mut self, record: &Record, unreadable: &Unreadable) {
+        crate::log::unreadable(unreadable, NAME);
+        self.held.insert(record.stream.clone(), record.position);
+        self.forget(&record.stream);
+        meters::held(NAME, None, self.held.len());
+    }
+
+    /// Pursues nothing of a payment any longer.
+    fn forget(&mut self, stream: &StreamId) {
+        let of = |key: &IntentKey| *stream.id == *key.payment_id.to_string() && *stream.tenant == *key.tenant.as_str();
+        let keys: Vec<_> = self.open.keys().filter(|key| of(key)).cloned().collect();
+        keys.iter().for_each(|key| self.settled(key));
+    }
+
+    /// Takes a payment up again if all of it can be read: what it asked for and nobody settled. The provider is asked first.
+    async fn release(&mut self, stream: &StreamId) -> Result<(), Stopped> {
+        let entries = match streams::entries(self.pursuit.store.as_ref(), stream, Until::End).await {
+            Ok(entries) => entries,
+            Err(streams::Error::Store(error)) => return Err(error.into()),
+            Err(streams::Error::Unreadable(_)) => return Ok(()),
+        };
+        if self.held.remove(stream).is_none() {
+            return Ok(());
+        }
+        meters::held(NAME, None, self.held.len());
+        self.forget(stream);
+        self.written_before = self.written_before.max(self.position);
+        for Entry { record, event } in entries {
+            if let (Some(event), Some(tenant), true) = (event, tenant(&record), record.position <= self.position) {
+                let recorded = Recorded { stream: record.stream.id.clone(), version: record.version, event };
+                self.happened(&tenant, &record, &recorded);
             }
         }
         Ok(())
@@ -165,27 +229,24 @@ impl Session {
                 continue;
             };
             for record in group.records {
-                let ours = &*record.stream.category == stream::PAYMENT || self.outcomes.contains_key(&group.command_id);
-                let Some(recorded) = ours.then(|| decode(record)).flatten() else {
+                let of_payment = &*record.stream.category == stream::PAYMENT;
+                if !of_payment && !self.outcomes.contains_key(&group.command_id) {
                     continue;
-                };
-                match &recorded.event {
-                    Event::Payment(event) => {
-                        if let Some(intent) = Intent::of(&tenant, record, &recorded) {
-                            self.asked(intent);
-                        } else if let Some(key) = intent::settled(&tenant, record, event) {
-                            self.settled(&key);
-                        } else if let payment::Event::OutcomeUnknown(unknown) = event {
-                            let key = intent::key(&tenant, record, unknown.verb);
-                            if let Some(open) = key.and_then(|key| self.open.get_mut(&key)) {
-                                open.unknown = true;
-                            }
-                        }
+                }
+                if self.held.contains_key(&record.stream) {
+                    if streams::sets_aside(record).is_some() {
+                        self.freed.push(record.stream.clone());
                     }
-                    Event::Outcome(outcome::Event::Settled(settled)) => {
-                        self.outcome_settled(record, group.command_id, &settled.verdict);
+                    continue;
+                }
+                match streams::decode(record) {
+                    Ok(read) => {
+                        let (stream, version) = (record.stream.id.clone(), record.version);
+                        self.happened(&tenant, record, &Recorded { stream, version, event: read.event });
                     }
-                    _ => {}
+                    Err(unreadable) if of_payment => self.hold(record, &unreadable),
+                    // The outcome is offered again until the payment says that it has it.
+                    Err(unreadable) => crate::log::unreadable(&unreadable, NAME),
                 }
             }
         }
@@ -193,6 +254,27 @@ impl Session {
             let last = page.records.last();
             let last = last.filter(|last| last.position == page.next);
             (self.position, self.hash) = (page.next, last.map(|last| last.hash));
+        }
+    }
+
+    fn happened(&mut self, tenant: &Tenant, record: &Record, recorded: &Recorded) {
+        match &recorded.event {
+            Event::Payment(event) => {
+                if let Some(intent) = Intent::of(tenant, record, recorded) {
+                    self.asked(intent);
+                } else if let Some(key) = intent::settled(tenant, record, event) {
+                    self.settled(&key);
+                } else if let payment::Event::OutcomeUnknown(unknown) = event {
+                    let key = intent::key(tenant, record, unknown.verb);
+                    if let Some(open) = key.and_then(|key| self.open.get_mut(&key)) {
+                        open.unknown = true;
+                    }
+                }
+            }
+            Event::Outcome(outcome::Event::Settled(settled)) => {
+                self.outcome_settled(record, record.command_id, &settled.verdict);
+            }
+            _ => {}
         }
     }
 
@@ -274,7 +356,13 @@ impl Session {
             return Ok(());
         }
         let mut state = BytesMut::with_capacity(1 + self.open.len() * 8);
-        state.put_u8(FORM);
+        if self.held.is_empty() {
+            state.put_u8(FORM);
+        } else {
+            state.put_u8(FORM_WITH_HELD);
+            state.put_u32(u32::try_from(self.held.len()).unwrap_or(u32::MAX));
+            self.held.values().for_each(|position| state.put_u64(*position));
+        }
         for open in self.open.values() {
             state.put_u64(open.position);
         }

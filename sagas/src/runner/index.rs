@@ -178,6 +178,14 @@ impl Index {
         self.timers.first().map(|(due_at, ..)| *due_at)
     }
 
+    /// A timer of an open saga that was dropped before.
+    pub(super) fn put_timer(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
+        if let Some(entry) = self.open.get_mut(key) {
+            entry.timers.push((timer.to_owned(), due_at));
+            self.timers.insert((due_at, key.clone(), timer.to_owned()));
+        }
+    }
+
     /// A timer that its saga does not know any more.
     pub(super) fn drop_timer(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
         self.timers.remove(&(due_at, key.clone(), timer.to_owned()));

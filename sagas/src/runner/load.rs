@@ -2,6 +2,7 @@
 //! this program knows it, and left alone if a newer one wrote it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::ids::{OrderId, Tenant};
 use domain::order::Order;
@@ -9,15 +10,16 @@ use domain::saga::{Needs, Saga, Unloadable, may_start};
 use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Record, StreamId, Version};
-use event_store::{Error, EventStore};
+use event_store::{Direction, Error, EventStore};
 use futures_util::stream::{self as futures, StreamExt};
+use streams::{Unreadable, Until};
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
 use super::by_hand::{self, Fact};
 use super::index::Key;
 use super::session::{LOADING, Session};
-use crate::log::{causation, correlation, decode, fold, groups, read_stream, stream_id};
+use crate::log::{causation, correlation, fold, groups, stream_id};
 use crate::{Stopped, meters};
 
 /// Commands that are asked about at once.
@@ -37,7 +39,18 @@ pub(super) struct Loaded {
 pub(super) enum Found {
     Nothing,
     Saga(Box<Loaded>),
-    Unreadable { version: Version, last_event: Uuid, correlation: Uuid, told: bool, why: Unloadable },
+    /// A record of it cannot be read, and none sets it aside.
+    Held {
+        correlation: Uuid,
+        unreadable: Box<Unreadable>,
+    },
+    Unreadable {
+        version: Version,
+        last_event: Uuid,
+        correlation: Uuid,
+        told: bool,
+        why: Unloadable,
+    },
 }
 
 impl Found {
@@ -49,7 +62,7 @@ impl Found {
                 let about = loaded.saga.state().about.as_ref();
                 about.map_or_else(Uuid::nil, |about| about.correlation)
             }
-            Self::Unreadable { correlation, .. } => *correlation,
+            Self::Held { correlation, .. } | Self::Unreadable { correlation, .. } => *correlation,
         }
     }
 }
@@ -72,25 +85,31 @@ impl Key {
 }
 
 pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Error> {
-    let records = read_stream(store, &key.stream(), Version::MAX).await?;
-    let (Some(last), Some(tenant)) = (records.last(), key.tenant()) else {
+    let (stream, Some(tenant)) = (key.stream(), key.tenant()) else {
         return Ok(Found::Nothing);
     };
-    let (version, last_event) = (last.version, last.event_id);
-    let cause = records.first().map_or_else(Uuid::nil, causation);
-    let events: Vec<_> = records
-        .iter()
-        .filter_map(decode)
-        .filter_map(|recorded| match recorded.event {
-            Event::Saga(event) => Some(event),
-            _ => None,
-        })
-        .collect();
-    let loaded = if events.len() == records.len() {
-        Saga::load(&tenant, &events)
-    } else {
-        Err(Unloadable::Input { kind: key.kind.to_string(), problem: "one of its events cannot be read".into() })
+    let last = store.read_stream(&stream, Version::MAX, Direction::Backwards, 1).await?;
+    let Some(last) = last.first() else {
+        return Ok(Found::Nothing);
     };
+    let entries = match streams::entries(store, &stream, Until::Version(last.version)).await {
+        Ok(entries) => entries,
+        Err(streams::Error::Store(error)) => return Err(error),
+        Err(streams::Error::Unreadable(unreadable)) => {
+            return Ok(Found::Held { correlation: correlation(last), unreadable });
+        }
+    };
+    let (version, last_event) = (last.version, last.event_id);
+    let cause = entries.first().map_or_else(Uuid::nil, |first| causation(&first.record));
+    let events = entries.into_iter().filter_map(|entry| match entry.event {
+        Some(Event::Saga(event)) => Some(event),
+        _ => None,
+    });
+    let events: Vec<_> = events.collect();
+    // What was set aside may have been what the rest stands on.
+    let loaded = catch_unwind(AssertUnwindSafe(|| Saga::load(&tenant, &events))).unwrap_or_else(|_| {
+        Err(Unloadable::Input { kind: key.kind.to_string(), problem: "folding its events panics".into() })
+    });
     Ok(match loaded {
         Ok(None) => Found::Nothing,
         Ok(Some(saga)) => Found::Saga(Box::new(Loaded { saga, version, last_event, cause })),
@@ -174,6 +193,12 @@ impl Session {
             Found::Saga(loaded) => {
                 self.shelf.put(key, (*loaded).clone());
                 Ok(Some(*loaded))
+            }
+            Found::Held { unreadable, .. } => {
+                crate::log::unreadable(&unreadable, "sagas");
+                meters::left_alone("unreadable");
+                self.leave_alone(key, since);
+                Ok(None)
             }
             Found::Unreadable { version, last_event, correlation, told, why } => {
                 let newer = matches!(why, Unloadable::Unknown { .. });
@@ -288,7 +313,7 @@ impl Session {
         &self,
         tenant: &Tenant,
         events: &[domain::saga::Recorded],
-    ) -> Result<HashMap<Version, Order>, Stopped> {
+    ) -> Result<HashMap<Version, Order>, streams::Error> {
         let mut orders = HashMap::new();
         for recorded in events {
             let needs = may_start(&recorded.stream, &recorded.event);
@@ -300,13 +325,9 @@ impl Session {
         Ok(orders)
     }
 
-    async fn order_at(&self, tenant: &Tenant, order_id: OrderId, version: Version) -> Result<Order, Error> {
+    async fn order_at(&self, tenant: &Tenant, order_id: OrderId, version: Version) -> Result<Order, streams::Error> {
         let stream = stream_id(tenant, &stream::order(order_id));
-        let pick = |event| match event {
-            Event::Order(event) => Some(event),
-            _ => None,
-        };
-        fold::<Order>(self.store.as_ref(), &stream, version, pick).await
+        fold::<Order>(self.store.as_ref(), &stream, version).await
     }
 
     /// A saga that somebody else appended to (an operator, say) is read again and goes on from there.

@@ -8,8 +8,8 @@ use domain::ids::{PaymentId, Tenant};
 use domain::payment::Payment;
 use domain::saga::{PaymentSeen, Recorded};
 use domain::{Aggregate, Event, stream};
+use event_store::EventStore;
 use event_store::record::Version;
-use event_store::{Error, EventStore};
 
 use crate::log::{fold, stream_id};
 
@@ -25,12 +25,15 @@ impl Payments {
     }
 
     /// The payment that these events happened to, right after them.
+    ///
+    /// # Errors
+    /// If the store fails, or a record of the payment cannot be read.
     pub(super) async fn after(
         &mut self,
         store: &dyn EventStore,
         tenant: &Tenant,
         events: &[Recorded],
-    ) -> Result<Option<PaymentSeen>, Error> {
+    ) -> Result<Option<PaymentSeen>, streams::Error> {
         let payments = || {
             events.iter().filter_map(|recorded| match &recorded.event {
                 Event::Payment(event) => Some((recorded, event)),
@@ -59,11 +62,7 @@ impl Payments {
             }
             None => {
                 let stream = stream_id(tenant, &stream::payment(payment_id));
-                let pick = |event| match event {
-                    Event::Payment(event) => Some(event),
-                    _ => None,
-                };
-                Arc::new(fold::<Payment>(store, &stream, last.version, pick).await?)
+                Arc::new(fold::<Payment>(store, &stream, last.version).await?)
             }
         };
         let version = last.version;

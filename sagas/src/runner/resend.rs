@@ -63,7 +63,7 @@ impl Session {
 
     /// An answer that the feed has passed and no saga took: it was asked for by somebody else, whose writing this runner saw only
     /// after the answer. What was heard already changes nothing.
-    async fn hear_again(&mut self, command_id: Uuid, receipt: &Receipt) -> Result<(), Stopped> {
+    pub(super) async fn hear_again(&mut self, command_id: Uuid, receipt: &Receipt) -> Result<(), Stopped> {
         let length = receipt.last_position + 1 - receipt.first_position;
         let page = self
             .store

@@ -1,16 +1,18 @@
 //! Which sagas a command's records concern: the one that asked for it, those of its correlation, and those that it starts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::order::Order;
 use domain::saga::{Batch, Origin, Recorded, Saga, may_start, start};
-use domain::{ids::Tenant, stream};
-use event_store::record::Record;
+use domain::stream;
+use event_store::record::{Record, Version};
 use uuid::Uuid;
 
 use super::append::{Cause, Flight, Work};
 use super::index::Key;
 use super::session::Session;
-use crate::log::{Group, decode, tenant};
+use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
@@ -27,12 +29,8 @@ const STARTERS: [&str; 8] = [
 
 /// What a record's event belongs to, where sagas listen for that.
 pub(super) fn correlation(record: &Record) -> Option<Uuid> {
-    match &*record.stream.category {
-        stream::ORDER | stream::RESERVATION | stream::PAYMENT => {
-            Some(crate::log::correlation(record)).filter(|correlation| !correlation.is_nil())
-        }
-        _ => None,
-    }
+    let correlation = listened_to(record).then(|| crate::log::correlation(record));
+    correlation.filter(|correlation| !correlation.is_nil())
 }
 
 impl Session {
@@ -43,6 +41,9 @@ impl Session {
         };
         if &*first.stream.category == stream::SAGA {
             return self.sagas_own(group, flights).await;
+        }
+        if let Some(aside) = group.records.iter().find(|record| streams::sets_aside(record).is_some()) {
+            return self.set_aside(aside, flights).await;
         }
         let asker = self.index.asked_by(group.command_id).cloned();
         let mut concerned: Vec<Key> = asker.iter().cloned().collect();
@@ -58,18 +59,26 @@ impl Session {
                 }
             }
         }
-        if concerned.is_empty() && !starts {
+        if self.blocked(group, asker.is_some()).await? || (concerned.is_empty() && !starts) {
             return Ok(());
         }
         let Some(tenant) = tenant(first) else {
             return Ok(());
         };
         let events: Vec<Recorded> = group.records.iter().filter_map(decode).collect();
+        // All that can be read is read before anybody reacts.
+        let payment = match self.payments.after(self.store.as_ref(), &tenant, &events).await {
+            Ok(payment) => payment,
+            Err(error) => return self.stuck(group, error),
+        };
+        let orders = match self.orders_for(&tenant, &events).await {
+            Ok(orders) => orders,
+            Err(error) => return self.stuck(group, error),
+        };
         if let (Some(key), true) = (asker, events.len() < group.records.len()) {
-            let flight = self.tell_unreadable_answer(key, group).await?;
+            let flight = self.tell_lost_answer(key, group).await?;
             flights.extend(flight);
         }
-        let payment = self.payments.after(self.store.as_ref(), &tenant, &events).await?;
         let batch = Arc::new(Batch { command_id: group.command_id, events, payment });
         let last = group.records.last().unwrap_or(first);
         for key in concerned {
@@ -84,18 +93,21 @@ impl Session {
         }
         self.index.answered(group.command_id);
         if starts {
-            self.start(&tenant, group, &batch, flights).await?;
+            self.start(group, &batch, orders, flights).await?;
         }
         Ok(())
     }
 
-    /// Nobody can tell what came of a command whose answer cannot be read: a person has to look.
-    async fn tell_unreadable_answer(&mut self, key: Key, group: &Group<'_>) -> Result<Option<Flight>, Stopped> {
+    /// Nobody can tell what came of a command whose answer was set aside: a person has to look.
+    async fn tell_lost_answer(&mut self, key: Key, group: &Group<'_>) -> Result<Option<Flight>, Stopped> {
         let work = Work {
-            append_id: format!("unreadable/{}", group.command_id),
+            append_id: format!("set-aside/{}", group.command_id),
             causation: group.command_id,
             at: group.recorded_at,
-            cause: Cause::Undeliverable { command_id: group.command_id, detail: "its answer cannot be read".into() },
+            cause: Cause::Undeliverable {
+                command_id: group.command_id,
+                detail: "its answer could not be read and was set aside".into(),
+            },
             key,
         };
         self.attempt(work).await
@@ -103,12 +115,11 @@ impl Session {
 
     async fn start(
         &mut self,
-        tenant: &Tenant,
         group: &Group<'_>,
         batch: &Arc<Batch>,
+        orders: HashMap<Version, Order>,
         flights: &mut Vec<Flight>,
     ) -> Result<(), Stopped> {
-        let orders = self.orders_for(tenant, &batch.events).await?;
         for recorded in &batch.events {
             if may_start(&recorded.stream, &recorded.event).is_none() {
                 continue;
@@ -161,6 +172,12 @@ impl Session {
             let Some(key) = Key::parse(&record.stream) else {
                 continue;
             };
+            if streams::sets_aside(record).is_some() && self.left_alone.remove(&key).is_some() {
+                if let Some(work) = self.reread(record, key).await? {
+                    flights.extend(self.attempt(work).await?);
+                }
+                continue;
+            }
             match self.index.version(&key) {
                 Some(version) if record.version <= version => {}
                 Some(_) => {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
+use super::held::{self, Held};
 use super::index::{self, Index, Key, Saved};
 use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
@@ -54,6 +55,10 @@ pub(super) struct Session {
     pub(super) outbox: Outbox,
     /// Sagas that cannot be read or run here, and since when they are open.
     pub(super) left_alone: HashMap<Key, Timestamp>,
+    /// Streams that nothing is reacted to of.
+    pub(super) held: Held,
+    /// Timers whose evidence cannot be read, and when they are looked at again.
+    pub(super) postponed: Vec<(Instant, Timestamp, Key, String)>,
     /// Up to here the log was written before this session: what it started may be there already.
     pub(super) written_before: Position,
     /// When the last record that was dealt with was recorded.
@@ -103,6 +108,8 @@ impl Session {
                 cancel.clone(),
             ),
             left_alone: HashMap::new(),
+            held: Held::default(),
+            postponed: Vec::new(),
             written_before,
             seen_at: Timestamp::default(),
             caught_up: false,
@@ -153,7 +160,15 @@ impl Session {
 
     /// Reads again every saga that the checkpoint names, and sends again what they asked for and nobody accepted.
     async fn reopen(&mut self) -> Result<(), Stopped> {
-        let state = self.begin_with.take().unwrap_or_default();
+        let (held, state) = Held::split(self.begin_with.take().unwrap_or_default());
+        self.reopen_sagas(state).await?;
+        if self.position > 0 {
+            self.reopen_held(held).await?;
+        }
+        Ok(())
+    }
+
+    async fn reopen_sagas(&mut self, state: bytes::Bytes) -> Result<(), Stopped> {
         let open = match index::decode(state, self.options.partition.is_some()) {
             Saved::Open(open) => open,
             Saved::Search => self.search().await?,
@@ -289,6 +304,7 @@ impl Session {
                 head: self.store.head().borrow().position,
                 ..self.index.measure(self.now(), &KINDS)
             };
+            meters::held("sagas", self.options.partition, self.held.len());
             self.board.report(self.options.partition, measures);
         }
         Ok(())
@@ -297,6 +313,14 @@ impl Session {
     async fn save(&mut self) -> Result<(), Stopped> {
         self.saved_at = Instant::now();
         if self.position == self.saved {
+            return Ok(());
+        }
+        if self.held.len() > held::MOST {
+            // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
+            tracing::error!(
+                streams = self.held.len(),
+                "so many streams cannot be read that the checkpoint stays where it is: run the version that wrote the log"
+            );
             return Ok(());
         }
         let state = self.index.encode(&self.left_alone, self.options.partition.is_some());
@@ -312,7 +336,7 @@ impl Session {
             return Ok(());
         };
         self.hash = Some(hash);
-        let checkpoint = Checkpoint { position: self.position, hash, state };
+        let checkpoint = Checkpoint { position: self.position, hash, state: self.held.encode(state) };
         match self.store.save(self.term.lease(), checkpoint).await {
             Ok(()) => self.saved = self.position,
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.

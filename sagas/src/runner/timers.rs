@@ -1,6 +1,8 @@
 //! Timers that are due fire in the order in which they are due, so many at a time. While the log is not read to its end, only those
 //! fire that were due before what was read: their answer may be further on.
 
+use std::time::{Duration, Instant};
+
 use domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt};
 
@@ -10,8 +12,15 @@ use super::session::{LOADING, Session};
 use crate::log::evidence;
 use crate::{Stopped, meters};
 
+/// When a timer is looked at again whose evidence cannot be read.
+const POSTPONED: Duration = Duration::from_secs(30);
+
 impl Session {
     pub(super) async fn fire_timers(&mut self) -> Result<(), Stopped> {
+        let soon = Instant::now();
+        for (_, due_at, key, timer) in self.postponed.extract_if(.., |(at, ..)| *at <= soon) {
+            self.index.put_timer(due_at, &key, &timer);
+        }
         let now = if self.caught_up { self.now() } else { self.seen_at };
         let due = self.index.due(now, self.options.timers_at_once);
         if due.is_empty() {
@@ -31,18 +40,30 @@ impl Session {
                 let store = store.clone();
                 async move {
                     let found = match (wanted, key.tenant()) {
-                        (Some(name), Some(tenant)) => Some(Box::new(evidence(store.as_ref(), &tenant, &name).await?)),
-                        _ => None,
+                        (Some(name), Some(tenant)) => {
+                            evidence(store.as_ref(), &tenant, &name).await.map(Box::new).map(Some)
+                        }
+                        _ => Ok(None),
                     };
-                    Ok::<_, event_store::Error>((due_at, key, timer, found))
+                    (due_at, key, timer, found)
                 }
             })
             .buffered(LOADING)
             .collect()
             .await;
         let mut flights = Vec::new();
-        for due in ready {
-            let (due_at, key, timer, evidence) = due?;
+        for (due_at, key, timer, evidence) in ready {
+            let evidence = match evidence {
+                Ok(evidence) => evidence,
+                Err(streams::Error::Store(error)) => return Err(error.into()),
+                Err(streams::Error::Unreadable(unreadable)) => {
+                    // Nothing is decided without the evidence that there is: it is looked at again later.
+                    crate::log::unreadable(&unreadable, "sagas");
+                    self.index.drop_timer(due_at, &key, &timer);
+                    self.postponed.push((Instant::now() + POSTPONED, due_at, key, timer));
+                    continue;
+                }
+            };
             meters::timer_fired(super::between(due_at, now));
             let work = Work {
                 append_id: format!("timer/{timer}/{}", due_at.micros()),

@@ -13,3 +13,4 @@ mod runs;
 mod sandbox;
 mod services;
 mod shop;
+mod unreadable;

@@ -18,6 +18,7 @@ use event_store::{Direction, EventStore};
 use sagas::{Dispatch, DispatchError};
 use schemas::{Metadata, StoredEvent, registry};
 use serde_json::{Map, Value};
+use streams::{Entry, Until};
 use uuid::Uuid;
 
 pub(crate) struct Services {
@@ -156,25 +157,27 @@ impl Services {
         stream: &StreamId,
         pick: fn(Event) -> Option<A::Event>,
     ) -> Result<(A, Expectation), event_store::Error> {
-        let records = self.store.read_stream(stream, 1, Direction::Forwards, 100_000).await?;
+        let entries = match streams::entries(&*self.store, stream, Until::End).await {
+            Ok(entries) => entries,
+            Err(streams::Error::Store(error)) => return Err(error),
+            // As the executor has it: a command to a stream that cannot be read waits.
+            Err(error @ streams::Error::Unreadable(_)) => return Err(event_store::Error::NotNow(error.to_string())),
+        };
         let mut state = A::default();
-        for record in &records {
-            let event = registry::decode(&record.kind, record.schema_version, &record.data).unwrap();
-            state.evolve(&pick(event).unwrap());
+        let mut expected = Expectation::NoStream;
+        for Entry { record, event } in entries {
+            if let Some(event) = event.and_then(pick) {
+                state.evolve(&event);
+            }
+            expected = Expectation::At { version: record.version, event_id: record.event_id };
         }
-        let expected = records
-            .last()
-            .map_or(Expectation::NoStream, |last| Expectation::At { version: last.version, event_id: last.event_id });
         Ok((state, expected))
     }
 
     /// All events of a stream.
     pub(crate) async fn events(&self, tenant: &Tenant, name: &StreamName) -> Vec<Event> {
         let records = self.store.read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000).await.unwrap();
-        let read = |record: &event_store::record::Record| {
-            registry::decode(&record.kind, record.schema_version, &record.data).unwrap()
-        };
-        records.iter().map(read).collect()
+        records.iter().filter_map(|record| streams::event(record).ok()).collect()
     }
 }
 
@@ -182,7 +185,7 @@ pub(crate) fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {
     StreamId::new(tenant.as_str(), name.category, name.id.as_str())
 }
 
-fn stored(event: &Event, meta: &Metadata) -> NewEvent {
+pub(crate) fn stored(event: &Event, meta: &Metadata) -> NewEvent {
     let encoded = registry::encode(event).unwrap();
     // As the executor has it: what an event belongs to, where that is not what its command belongs to.
     let own = match event {

@@ -17,6 +17,7 @@ use domain::payment::Payment;
 use domain::saga::cancellation;
 use domain::stock::Stock;
 use domain::{Command, order, stock, stream};
+use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::sqlite::{self, Store};
 use event_store::{EventStore, Feed, Filter, StoreTail};
 use sagas::gateway::Sandbox;
@@ -99,7 +100,7 @@ pub(crate) fn cancel(order_id: OrderId) -> order::Command {
     }
 }
 
-fn meta() -> Metadata {
+pub(crate) fn meta() -> Metadata {
     let actor = Actor { id: "test".into(), via: "test".into(), on_behalf_of: None };
     Metadata::new(actor, Uuid::nil())
 }
@@ -157,6 +158,16 @@ impl Shop {
         let stock = vec![StockCommand { location: "main".parse().unwrap(), sku: sku.parse().unwrap(), command }];
         let reservation = None;
         self.send(Command::Inventory { reservation, stock }).await;
+    }
+
+    /// Writes to a stream past every rule, as a later version of the program would. Its version.
+    pub(crate) async fn write(&self, name: &stream::StreamName, event: NewEvent) -> u64 {
+        let write = StreamWrite { stream: id_of(&tenant(), name), expected: Expectation::Any, events: vec![event] };
+        let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes: vec![write] };
+        match self.store.append(batch).await.unwrap() {
+            Outcome::Appended(receipt) => receipt.streams[0].last_version,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn send(&mut self, command: Command) -> Option<Verdict> {

@@ -47,6 +47,10 @@ codes! {
     "overloaded" 503 "Too much is going on at once"
     "outcome-unknown" 503 "Whether it took effect is not known"
     "unavailable" 503 "Nothing is answered here at the moment"
+    "outcome-set-aside" 409 "What came of it could not be read and was set aside"
+    "unreadable-record" 503 "A record that the answer rests on cannot be read"
+    // Records
+    "record-readable" 409 "The record can be read"
     // Orders
     "already-placed" 409 "The order is placed already"
     "already-shipped" 409 "Some of it has left already"
@@ -114,6 +118,7 @@ codes! {
     "cursor-expired" 410 "The cursor is of another version of the list"
     "not-caught-up" 503 "The position that was asked for is not shown yet"
     "projection-building" 503 "The read model is being built"
+    "stream-held" 503 "The read model cannot show all of it"
 }
 
 #[cfg(test)]

@@ -30,9 +30,12 @@ pub struct EventBody {
     /// The version of the type's schema.
     #[schema(example = 1)]
     pub schema_version: u32,
-    /// What belongs to it.
-    #[schema(value_type = Object)]
+    /// What belongs to it; null if what is stored is not JSON.
+    #[schema(value_type = Option<Object>)]
     pub data: Value,
+    /// Why it cannot be read here, if it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
     /// When it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -63,6 +63,30 @@ impl Problem {
         }
     }
 
+    /// A record that an answer would rest on cannot be read; `said` tells which and why.
+    #[must_use]
+    pub fn unreadable(said: &str, position: u64, stream: &str, version: u64) -> Self {
+        let detail = format!(
+            "{said}. A version of the program that knows it reads it; else an operator can set it aside: \
+             POST /v1/records/{position}/set-aside"
+        );
+        let details = [("position", position.into()), ("stream", stream.into()), ("version", version.into())];
+        let details = details.into_iter().map(|(name, value): (_, Value)| (name.to_owned(), value));
+        Self::of("unreadable-record", detail).with_details(details.collect())
+    }
+
+    /// A read model holds the stream that was asked for; `said` tells which, and why.
+    #[must_use]
+    pub fn held(said: &str, position: u64, stream: &str, version: u64) -> Self {
+        let detail = format!(
+            "{said}. A version of the program that can is needed, or, where the record cannot be read, an operator who sets it aside: \
+             POST /v1/records/{position}/set-aside"
+        );
+        let details = [("position", position.into()), ("stream", stream.into()), ("version", version.into())];
+        let details = details.into_iter().map(|(name, value): (_, Value)| (name.to_owned(), value));
+        Self::of("stream-held", detail).with_details(details.collect())
+    }
+
     /// With what is wrong, place by place.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {

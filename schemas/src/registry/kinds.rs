@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use domain::{Event, import, order, outcome, payment, reference, reservation, saga, stock};
+use domain::{Event, import, order, outcome, payment, record, reference, reservation, saga, stock};
 use schemars::schema_for;
 use uuid::Uuid;
 
@@ -35,6 +35,13 @@ macro_rules! stored {
                 }
             }
 
+            fn of(event: &Event) -> Option<&Self> {
+                match event {
+                    Event::$wrap(event) => Some(event),
+                    _ => None,
+                }
+            }
+
             $($more)*
         }
 
@@ -54,7 +61,7 @@ macro_rules! stored {
 
 /// Every stored type.
 pub(super) fn all() -> Vec<(&'static str, Kind)> {
-    [orders(), payments(), stocks(), reservations(), references(), outcomes(), imports(), sagas()]
+    [orders(), payments(), stocks(), reservations(), references(), outcomes(), imports(), sagas(), records()]
         .into_iter()
         .flatten()
         .collect()
@@ -184,5 +191,11 @@ stored! {
         "SagaParked" => Parked(saga::event::Parked),
         "SagaResumed" => Resumed(saga::event::Resumed),
         "SagaEnded" => Ended(saga::event::Ended),
+    }
+}
+
+stored! {
+    records: record as Record {
+        "RecordSetAside" => SetAside(record::SetAside),
     }
 }

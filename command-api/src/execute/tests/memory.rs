@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::execute::fold::Type;
-use crate::execute::load::{self, Until};
+use crate::execute::load;
 use crate::execute::stream_id;
+use streams::Until;
 
 fn small() -> Options {
     Options { cached: 8, snapshot_every: 10, ..Options::default() }
@@ -56,7 +57,7 @@ async fn a_snapshot_and_the_events_after_it_are_the_fold_of_all_events() {
     let mut slow = (of.fresh)();
     let records = house.store.read_stream(&id, 1, event_store::Direction::Forwards, 1_000).await.unwrap();
     for record in &records {
-        slow.apply(&record.kind, record.schema_version, &record.data).unwrap();
+        slow.apply(&streams::event(record).unwrap());
     }
     let slow: Arc<Stock> = slow.shown().downcast().unwrap();
     assert_eq!(quick, slow);
@@ -65,7 +66,7 @@ async fn a_snapshot_and_the_events_after_it_are_the_fold_of_all_events() {
     let earlier = load::fold(&*house.store, &id, of, Until::Version(12)).await.unwrap();
     assert_eq!(earlier.version, 12);
     let position = records[20].position;
-    let before = load::fold(&*house.store, &id, of, Until::Before(position)).await.unwrap();
+    let before = load::fold(&*house.store, &id, of, Until::Position(position - 1)).await.unwrap();
     assert_eq!(before.version, 20);
 }
 

@@ -1,0 +1,160 @@
+//! A record that cannot be read: nothing of its stream is reacted to until it is set aside, not after a restart either; everything else
+//! goes on, and what came meanwhile is made up for.
+
+use domain::ids::{CaptureId, OrderId, PaymentId, derived};
+use domain::order::event::Capture;
+use domain::order::state::Status;
+use domain::payment::Payment;
+use domain::record::{self, SetAside};
+use domain::saga::checkout;
+use domain::stream::{self, StreamName};
+use domain::{Aggregate as _, Event, payment};
+use event_store::append::NewEvent;
+use schemas::Metadata;
+use uuid::Uuid;
+
+use super::ledger::{all_sagas_ended, reconcile};
+use super::services::stored;
+use super::shop::{Shop, meta, ship, tenant};
+
+/// Metadata of what belongs to an order, as the executor writes it.
+fn of(order_id: OrderId) -> Metadata {
+    Metadata { correlation: order_id.0, ..meta() }
+}
+
+fn dreamt(order_id: OrderId) -> NewEvent {
+    NewEvent {
+        event_id: Uuid::now_v7(),
+        kind: "Dreamt".into(),
+        schema_version: 1,
+        data: bytes::Bytes::from_static(b"{}"),
+        metadata: of(order_id).encode(),
+    }
+}
+
+async fn set_aside(shop: &Shop, name: &StreamName, order_id: OrderId, version: u64) {
+    let it = SetAside {
+        position: 0,
+        version,
+        kind: "Dreamt".into(),
+        unreadable: "not known".into(),
+        reason: "a test".into(),
+    };
+    shop.write(name, stored(&Event::Record(record::Event::SetAside(it)), &of(order_id))).await;
+}
+
+/// The runner has passed all that was there: an order that is placed now is confirmed.
+async fn others_go_on(shop: &mut Shop, number: u128) {
+    let other = shop.place(number, Capture::AtShipment, "sandbox:approve").await;
+    assert_eq!(shop.verdict(other).await, Status::Confirmed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_cannot_be_read_waits_and_is_taken_up_once_the_record_is_set_aside() {
+    let mut shop = Shop::open(0).await;
+    let life = shop.live();
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    let name = stream::order(order_id);
+    let requested = shop.placed(order_id).await;
+    let version = shop.write(&name, dreamt(order_id)).await;
+    // A later version of the program, which can read it, takes a command.
+    let order = domain::order::Order::Placed(requested);
+    for event in order.decide(&ship(order_id)).unwrap() {
+        shop.write(&name, stored(&Event::Order(event), &of(order_id))).await;
+    }
+    let fulfilment = stream::saga("fulfilment", derived(order_id.0, "shipment"));
+    others_go_on(&mut shop, 2).await;
+    assert!(shop.services.events(&tenant(), &fulfilment).await.is_empty(), "nothing is made of what cannot be read");
+    life.kill().await;
+    let life = shop.live();
+    others_go_on(&mut shop, 3).await;
+    assert!(shop.services.events(&tenant(), &fulfilment).await.is_empty(), "nor after a restart");
+    set_aside(&shop, &name, order_id, version).await;
+    shop.until(order_id, |order| order.status == Status::Completed).await;
+    reconcile(&shop).await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_of_the_provider_for_a_payment_that_cannot_be_read() {
+    let mut shop = Shop::open(0).await;
+    let life = shop.live();
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    let payment_id = PaymentId(derived(order_id.0, "payment"));
+    let name = stream::payment(payment_id);
+    let state: Payment = shop.payment(order_id).await;
+    let version = shop.write(&name, dreamt(order_id)).await;
+    let capture = payment::Command::Capture { capture_id: CaptureId(Uuid::from_u128(7)), amount: 1_000 };
+    for event in state.decide(&capture).unwrap() {
+        shop.write(&name, stored(&Event::Payment(event), &of(order_id))).await;
+    }
+    others_go_on(&mut shop, 2).await;
+    let captured = async |shop: &Shop| {
+        let book = shop.sandbox.book().await.unwrap();
+        book.iter().find(|account| account.payment_id == payment_id).unwrap().captured
+    };
+    assert_eq!(captured(&shop).await, 0);
+    life.kill().await;
+    let life = shop.live();
+    others_go_on(&mut shop, 3).await;
+    assert_eq!(captured(&shop).await, 0, "nor after a restart");
+    set_aside(&shop, &name, order_id, version).await;
+    let began = std::time::Instant::now();
+    loop {
+        if let Payment::Requested(payment) = shop.payment(order_id).await
+            && payment.captured == 1_000
+        {
+            break;
+        }
+        assert!(began.elapsed() < super::shop::WITHIN, "it is not captured");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(captured(&shop).await, 1_000);
+    reconcile(&shop).await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_cannot_be_read_is_left_alone_and_goes_on_once_the_record_is_set_aside() {
+    let mut shop = Shop::open(0).await;
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:dark-3").await;
+    let name = stream::saga(checkout::KIND, order_id.0);
+    let life = shop.live();
+    while shop.services.events(&tenant(), &name).await.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    life.kill().await;
+    let version = shop.write(&name, dreamt(order_id)).await;
+    let life = shop.live();
+    others_go_on(&mut shop, 2).await;
+    let written = shop.services.events(&tenant(), &name).await.len();
+    others_go_on(&mut shop, 3).await;
+    assert_eq!(shop.services.events(&tenant(), &name).await.len(), written, "nothing is added to it");
+    set_aside(&shop, &name, order_id, version).await;
+    assert_ne!(shop.verdict(order_id).await, Status::Pending);
+    all_sagas_ended(&shop).await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_partitions_waits_and_goes_on_in_the_same_way() {
+    let mut shop = Shop::open(0).await;
+    let lives = [shop.join("a"), shop.join("b")];
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    let name = stream::order(order_id);
+    let order = domain::order::Order::Placed(shop.placed(order_id).await);
+    let version = shop.write(&name, NewEvent { metadata: bytes::Bytes::new(), ..dreamt(order_id) }).await;
+    for event in order.decide(&ship(order_id)).unwrap() {
+        shop.write(&name, stored(&Event::Order(event), &of(order_id))).await;
+    }
+    others_go_on(&mut shop, 2).await;
+    set_aside(&shop, &name, order_id, version).await;
+    shop.until(order_id, |order| order.status == Status::Completed).await;
+    reconcile(&shop).await;
+    for life in lives {
+        life.stop().await;
+    }
+}
