@@ -92,7 +92,7 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// Answers 503 at once where too many requests run already: waiting would only make all of them late. A request that is let in finds its
 /// place among its extensions, and gives it back while it waits.
 pub async fn bound(State(places): State<Arc<Places>>, mut request: Request, next: Next) -> Response {
-    let Some(place) = places.take().map(Arc::new) else {
+    let Some(place) = places.take() else {
         metrics::counter!("daybook_http_requests_shed_total").increment(1);
         return overloaded().into_response();
     };
