@@ -36,7 +36,7 @@ pub use error::Error;
 pub use plan::{Plan, Planned};
 
 use attempt::{Attempt, Work};
-use cache::Cache;
+use cache::{Bound, Cache};
 use calls::{Calls, Entered, Turn};
 use fold::Type;
 use meter::Meter;
@@ -47,8 +47,10 @@ const KEYS: Uuid = uuid!("6f1c2d0e-6f5b-4f3c-9a53-6b1d7a1f0c1e");
 /// The bounds of an executor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many folded aggregates are kept. An order of a dozen lines takes some kilobytes.
+    /// How many folded aggregates are kept at most. An order of a dozen lines takes some kilobytes.
     pub cached: usize,
+    /// How many bytes they take at most, about; whichever bound is met first.
+    pub cached_bytes: usize,
     /// How often a command is decided anew because its streams had moved on or an event that it rested on failed. Within one process
     /// a retry follows a failed write; more than a few mean that another process writes the same streams all the time.
     pub retries: u32,
@@ -60,7 +62,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cached: 32_768, retries: 24, equal_wait: Duration::from_secs(10), snapshot_every: 200 }
+        Self {
+            cached: 32_768,
+            cached_bytes: 512 * 1024 * 1024,
+            retries: 24,
+            equal_wait: Duration::from_secs(10),
+            snapshot_every: 200,
+        }
     }
 }
 
@@ -146,7 +154,7 @@ impl Executor {
         Self(Arc::new(Inner {
             store,
             tracker,
-            cache: Cache::new(options.cached),
+            cache: Cache::new(Bound { slots: options.cached, bytes: options.cached_bytes }),
             options,
             calls: Calls::default(),
             metrics: Meter::new(),
@@ -188,7 +196,7 @@ impl Executor {
             self.once(request, plan).await
         };
         let inner = &self.0;
-        inner.metrics.answered(&answer, began.elapsed(), dry_run, inner.cache.len());
+        inner.metrics.answered(&answer, began.elapsed(), dry_run, (inner.cache.len(), inner.cache.bytes()));
         answer
     }
 
@@ -212,6 +220,8 @@ impl Executor {
                 continue;
             }
             if slot.wait_durable(version).await {
+                drop(slot);
+                inner.cache.trim();
                 return match state.downcast() {
                     Ok(state) => Ok((state, version)),
                     Err(_) => Err(Error::Plan(format!("{id} is folded as another type"))),

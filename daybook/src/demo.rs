@@ -175,7 +175,7 @@ pub fn invitation(url: &str) -> String {
         "\nServing on {url} (Ctrl-C stops)\n\n\
          open   {url}/docs                 the API, to read and to try\n\
          try    curl '{url}/v1/orders?limit=5'\n\
-        \x20      curl '{url}/v1/orders?status=completed&return_status=returned&limit=5'\n\
+        \x20      curl '{url}/v1/orders?return_status=returned&limit=5'\n\
         \x20      curl '{url}/v1/stock/85123A'\n\
         \x20      curl -X POST '{url}/v1/orders' -H 'content-type: application/json' -H 'prefer: wait=5' -d '{{\
          \"currency\":\"GBP\",\"lines\":[{{\"sku\":\"85123A\",\"title\":\"White hanging heart\",\"qty\":1,\"unit_price\":\"2.55\"}}],\

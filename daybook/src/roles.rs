@@ -227,7 +227,7 @@ fn watch_store(store: &Log, health: &Arc<Health>) {
     health.add(move || {
         let recent = trouble.borrow().clone().filter(|trouble| trouble.at.elapsed() < TROUBLED);
         let cannot = || recent.map(|trouble| format!("cannot be written now: {}", trouble.why));
-        let reason = failed.borrow().clone().or_else(cannot);
+        let reason = failed.borrow().clone().or_else(|| files.away()).or_else(cannot);
         let condition = files.condition().unwrap_or_default();
         let complaint = condition.complaint();
         // A writer that waits does no work; with the rest it goes on, and says what is wrong.

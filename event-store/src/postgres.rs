@@ -10,6 +10,7 @@
 mod clock;
 mod commit;
 mod connect;
+mod connections;
 mod consumers;
 mod group;
 mod open;
@@ -27,6 +28,7 @@ mod target;
 mod watcher;
 mod writer;
 
+pub use connections::{Connections, Lent, Prepare};
 pub use open::OpenError;
 pub use options::Options;
 pub use schema::{grant, migrate};

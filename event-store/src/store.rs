@@ -152,7 +152,13 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error>;
 
     /// The last position recorded at or before an instant, 0 if there is none. The answer for an instant that is not in the
-    /// future stays the answer; one in the future is answered as now.
+    /// future stays the answer, whatever is appended later; one in the future is answered as now.
+    ///
+    /// Nothing is written for it. Three things keep the answer for an instant after the head's `recorded_at`. It is given when all that
+    /// was under way is decided. What comes later takes its time from the clock afterwards. And should the clock be set back, this handle
+    /// records nothing at or before the latest instant that it has answered; that floor goes to disk with the next group and when the store
+    /// is closed. Only a crash *and* a clock set back beyond the instant, before the next group, could put something before it; an answer
+    /// for an instant at or before the head's `recorded_at` cannot change even then.
     async fn position_at(&self, instant: Micros) -> Result<Position, Error>;
 
     /// A watch on the durable head.

@@ -11,7 +11,7 @@ use crate::order_list::placed_at;
 use crate::projection::{Projection, Rows, Shown};
 use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
-use crate::value::{Index, Row, Shape, Spec, Spread, Table, Value, int, text};
+use crate::value::{Row, Shape, Spec, Spread, Table, Value, index, int, text};
 
 /// The read model.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ static TABLE: Table = Table {
         int("open"),
     ],
     key: 6,
-    indexes: &[Index { name: "by_order", columns: "tenant, order_id, line_id" }],
+    indexes: &[index("by_order", "tenant, order_id, line_id")],
 };
 
 static SPEC: Spec =

@@ -3,7 +3,10 @@
 
 mod cursor;
 mod filter;
+mod offer;
 mod page;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
@@ -15,9 +18,10 @@ use event_store::record::{Micros, Position, StreamId, Version};
 
 use crate::models::word;
 use crate::projection::{Projection, Rows, Shown};
-use crate::value::{Index, Shape, Spec, Spread, Table, Value, int, text};
+use crate::value::{Index, Shape, Spec, Spread, Table, Value, index, int, text};
 
 pub use filter::{BadFilter, Filter, Op, Sort};
+pub use offer::offered;
 pub use page::{BadCursor, Count, Page, PageError, Query, page};
 
 /// The read model.
@@ -55,15 +59,36 @@ static ORDERS: Table = Table {
         text("reject_reason").or_null(),
     ],
     key: 2,
+    // Eight that every order is in, since each is written with every change of an order; of the others, those with a condition.
     indexes: &[
-        Index { name: "by_placed", columns: "tenant, placed_at, order_id" },
-        Index { name: "by_status", columns: "tenant, status, placed_at, order_id" },
-        Index { name: "by_customer", columns: "tenant, customer, placed_at, order_id" },
-        Index { name: "by_reference", columns: "tenant, external_ref, placed_at, order_id" },
-        Index { name: "by_total", columns: "tenant, total, order_id" },
-        Index { name: "by_update", columns: "tenant, updated_at, order_id" },
+        index("by_placed", "tenant, placed_at, order_id"),
+        index("by_update", "tenant, updated_at, order_id"),
+        index("by_total", "tenant, total, order_id"),
+        index("by_status", "tenant, status, placed_at, order_id"),
+        index("by_status_update", "tenant, status, updated_at, order_id"),
+        index("by_status_total", "tenant, status, total, order_id"),
+        index("by_customer", "tenant, customer, placed_at, order_id"),
+        index("by_reference", "tenant, external_ref, placed_at, order_id"),
+        rare("on_hold", "on_hold = 1"),
+        rare("stock_part_reserved", "stock_status = 'part_reserved'"),
+        rare("stock_backordered", "stock_status = 'backordered'"),
+        rare("payment_part_captured", "payment_status = 'part_captured'"),
+        rare("payment_part_refunded", "payment_status = 'part_refunded'"),
+        rare("payment_refunded", "payment_status = 'refunded'"),
+        rare("payment_declined", "payment_status = 'declined'"),
+        rare("payment_unknown", "payment_status = 'unknown'"),
+        rare("fulfilment_part_shipped", "fulfilment_status = 'part_shipped'"),
+        rare("fulfilment_part_delivered", "fulfilment_status = 'part_delivered'"),
+        rare("return_requested", "return_status = 'requested'"),
+        rare("return_part_returned", "return_status = 'part_returned'"),
+        rare("return_returned", "return_status = 'returned'"),
     ],
 };
+
+/// An index of those orders alone that are in a rare state.
+const fn rare(name: &'static str, condition: &'static str) -> Index {
+    index(name, "tenant, placed_at, order_id").only(condition)
+}
 
 static LABELS: Table = Table {
     name: "order_list_label",
@@ -84,7 +109,7 @@ static TALLIES: Table = Table {
 
 static SPEC: Spec = Spec {
     name: "order_list",
-    version: 2_000 + Order::FOLD,
+    version: 3_000 + Order::FOLD,
     spread: Spread::ByStream,
     tables: &[&ORDERS, &LABELS, &TALLIES],
 };

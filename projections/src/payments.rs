@@ -9,7 +9,7 @@ use crate::models::word;
 use crate::projection::{Projection, Rows, Shown};
 use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
-use crate::value::{Index, Row, Shape, Spec, Spread, Table, int, text};
+use crate::value::{Row, Shape, Spec, Spread, Table, index, int, text};
 
 /// The read model.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ static TABLE: Table = Table {
     ],
     key: 2,
     indexes: &[
-        Index { name: "by_order", columns: "tenant, order_id, payment_id" },
-        Index { name: "by_stage", columns: "tenant, stage, updated_at, payment_id" },
+        index("by_order", "tenant, order_id, payment_id"),
+        index("by_stage", "tenant, stage, updated_at, payment_id"),
     ],
 };
 

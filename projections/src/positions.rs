@@ -24,13 +24,21 @@ pub(crate) struct Positions {
     seen: Mutex<Option<(Instant, Arc<Seen>)>>,
     /// How many streams each model holds, as it was seen last.
     held: Mutex<Arc<BTreeMap<String, u64>>>,
+    /// When looking failed last, if it has not succeeded since, and why.
+    failed: Mutex<Option<(Instant, Error)>>,
     /// One looks at a time, for all who wait.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Positions {
     pub(crate) fn new(rows: Arc<dyn ReadStore>) -> Arc<Self> {
-        Arc::new(Self { rows, seen: Mutex::default(), held: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        Arc::new(Self {
+            rows,
+            seen: Mutex::default(),
+            held: Mutex::default(),
+            failed: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// What was seen last.
@@ -57,16 +65,34 @@ impl Positions {
         Ok(())
     }
 
+    /// Why it cannot be seen where they stand, while that is so.
+    pub(crate) fn away(&self) -> Option<String> {
+        self.failure().map(|(_, error)| error.to_string())
+    }
+
+    fn failure(&self) -> Option<(Instant, Error)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Looks, unless somebody just did.
     pub(crate) async fn look(&self) -> Result<Arc<Seen>, Error> {
+        let entered = Instant::now();
         let _turn = self.turn.lock().await;
         if let Some(seen) = self.kept(FRESH) {
             return Ok(seen);
         }
+        // Whoever waited for this turn while a look failed shares its failure: a database that does not answer is asked by one at a time,
+        // and the others would else wait for each of those before them.
+        if let Some((_, error)) = self.failure().filter(|(ended, _)| *ended >= entered) {
+            return Err(error);
+        }
         // As old as the question, not as the answer.
         let asked = Instant::now();
         let mut seen = Seen::new();
-        for checkpoint in self.rows.checkpoints(None, Slot::Live).await? {
+        let found = self.rows.checkpoints(None, Slot::Live).await;
+        let failure = found.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+        for checkpoint in found? {
             let of = seen.entry(checkpoint.name.clone()).or_default();
             of.push(checkpoint);
         }

@@ -14,17 +14,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use event_store::postgres::{Connections, Prepare};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
+
+#[cfg(test)]
+pub(crate) use schema::SCHEMA;
 
 use crate::board::Stop;
 use crate::dump::Snapshot;
 use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
-/// How long an operation waits for a connection.
+/// How long an operation waits for a connection, and how long one may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a read may take, the wait for a connection included: whoever asked is answered within that, also by a server that is not
+/// there any more and whose connections do not say so.
+const READ: Duration = Duration::from_secs(10);
+
+/// How long a transaction that writes may take. Only making tables and taking over wait for anybody.
+const WRITE: Duration = Duration::from_secs(60);
 
 /// How long a transaction may wait for its process, in milliseconds: one that is stopped half-way would else keep its rows locked, and
 /// nobody could take its partitions over.
@@ -38,9 +50,14 @@ const MAKING: Duration = Duration::from_secs(30);
 /// Read models in a PostgreSQL schema.
 #[derive(Clone, Debug)]
 pub struct Postgres {
-    pool: PgPool,
+    pool: Connections,
     options: PgConnectOptions,
 }
+
+/// What a connection is told first. A statement of a client that has gone is ended. And nothing is sorted where an index gives the order:
+/// of a range of which it expects little, the planner would else gather the whole and sort it for the first page, and it may be wrong in
+/// what it expects. What has to be sorted (pages that are merged) is sorted all the same.
+const SESSION: &str = "SET client_connection_check_interval = '1s'; SET jit = off; SET enable_sort = off";
 
 impl Postgres {
     /// Opens the schema in the database of an address, or makes it; at most so many connections are open at once.
@@ -50,15 +67,10 @@ impl Postgres {
     pub async fn open(url: &str, connections: u32) -> Result<Arc<Self>, Error> {
         let options = options(url)?;
         let pooled = options.clone().options([("idle_in_transaction_session_timeout", UNATTENDED)]);
-        // A connection that a restart of the server has cut shows at its first use, and reads are tried again then.
-        let pool = PgPoolOptions::new()
-            .max_connections(connections.max(1))
-            .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            .connect_with(pooled)
-            .await
-            .map_err(write_error)?;
-        let store = Self { pool, options };
+        let prepare: Prepare = Arc::new(|connection| {
+            Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(|_| ()) })
+        });
+        let store = Self { pool: Connections::new(pooled, connections, PATIENCE, prepare), options };
         store.write(|connection| Box::pin(schema::make(connection))).await?;
         Ok(Arc::new(store))
     }
@@ -70,12 +82,14 @@ impl Postgres {
     pub(crate) async fn exclusive_for(&self, most: Duration) -> Result<Exclusive, Error> {
         let options = self.options.clone().options([("idle_session_timeout", most.as_millis().to_string())]);
         self.finish(async move {
-            let mut connection = PgConnection::connect_with(&options).await.map_err(write_error)?;
-            schema::lock(&mut connection).await?;
+            let mut connection =
+                answered(PATIENCE, async { PgConnection::connect_with(&options).await.map_err(write_error) }).await?;
+            // Several may make their tables before.
+            answered(MAKING * 4, schema::lock(&mut connection)).await?;
             Ok(Exclusive::until(async move {
-                schema::unlock(&mut connection).await?;
+                answered(PATIENCE, schema::unlock(&mut connection)).await?;
                 // The lock is free: how the connection ends is of no concern.
-                drop(connection.close().await);
+                drop(tokio::time::timeout(PATIENCE, connection.close()).await);
                 Ok(())
             }))
         })
@@ -92,6 +106,27 @@ impl Postgres {
             return Err(Error::Closed);
         }
         tokio::spawn(operation).await.map_err(|error| Error::Read(error.to_string()))?
+    }
+
+    /// Runs a read, which ends with whoever waits for it, and when it takes too long. A task of its own does it: one who asks for several
+    /// things at once may leave some of its futures unpolled, and those must not keep a connection.
+    async fn read_on<T, F>(&self, operation: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        if self.pool.is_closed() {
+            return Err(Error::Closed);
+        }
+        let read = AbortOnDropHandle::new(tokio::spawn(operation));
+        match tokio::time::timeout(READ, read).await {
+            Ok(read) => read.map_err(|error| Error::Read(error.to_string()))?,
+            Err(_) => {
+                // It went by without an answer: what lies idle is as old.
+                self.pool.distrust();
+                Err(Error::Read("the database did not answer in time".into()))
+            }
+        }
     }
 
     /// Runs a job as one transaction that is on disk when it has ended.
@@ -111,10 +146,20 @@ impl Postgres {
     {
         let pool = self.pool.clone();
         self.finish(async move {
-            let mut transaction = pool.begin_with(begin).await.map_err(write_error)?;
-            let answer = job(&mut transaction).await?;
-            transaction.commit().await.map_err(write_error)?;
-            Ok(answer)
+            let mut lent = pool.lend().await.map_err(write_error)?;
+            let answer = answered(WRITE, async {
+                sqlx::raw_sql(begin).execute(&mut *lent).await.map_err(write_error)?;
+                let answer = job(&mut lent).await?;
+                sqlx::raw_sql("COMMIT").execute(&mut *lent).await.map_err(write_error)?;
+                Ok(answer)
+            });
+            let answer = answer.await;
+            if answer.is_ok() || rolled_back(&mut lent).await {
+                lent.give_back();
+            } else {
+                pool.distrust();
+            }
+            answer
         })
         .await
     }
@@ -143,17 +188,7 @@ type Doing<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 impl ReadStore for Postgres {
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
         let (pool, name) = (self.pool.clone(), name.map(str::to_owned));
-        self.finish(async move {
-            let mut attempts = reader::Attempts::new(&pool);
-            loop {
-                let mut connection = pool.acquire().await.map_err(read_error)?;
-                match checkpoints::read(&mut connection, name.as_deref(), slot).await {
-                    Err(error) if attempts.another(&error) => connection.close_on_drop(),
-                    read => return read.map_err(read_error),
-                }
-            }
-        })
-        .await
+        self.read_on(async move { reader::checkpoints(&pool, name.as_deref(), slot).await }).await
     }
 
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
@@ -188,7 +223,7 @@ impl ReadStore for Postgres {
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         let pool = self.pool.clone();
-        self.finish(async move { reader::read(&pool, statements).await }).await
+        self.read_on(async move { reader::read(&pool, &statements).await }).await
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Error> {
@@ -200,6 +235,18 @@ impl ReadStore for Postgres {
         self.pool.close().await;
         Ok(())
     }
+}
+
+/// Takes back what a transaction did; where the server does not say so at once, it does it when the connection ends.
+async fn rolled_back(connection: &mut PgConnection) -> bool {
+    let rolled = sqlx::raw_sql("ROLLBACK").execute(connection);
+    matches!(tokio::time::timeout(Duration::from_secs(1), rolled).await, Ok(Ok(_)))
+}
+
+/// Waits for something that the server must answer, within a limit.
+async fn answered<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = || Err(Error::Write("the database did not answer in time".into()));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| late())
 }
 
 fn write_error(error: sqlx::Error) -> Error {

@@ -53,6 +53,15 @@ impl Projections {
         }
     }
 
+    /// Why the database of the read models cannot be asked, while that is so. One process has its file, which it can always ask.
+    #[must_use]
+    pub fn away(&self) -> Option<String> {
+        match &self.way {
+            Way::Whole(_) => None,
+            Way::Shared(_, positions) | Way::Reading(positions) => positions.away(),
+        }
+    }
+
     /// Where each read model stands now.
     ///
     /// # Errors

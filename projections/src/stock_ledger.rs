@@ -10,8 +10,9 @@ use crate::fact::Fact;
 use crate::level::Level;
 use crate::projection::{Projection, Rows, Shown};
 use crate::reads::{Answer, Reads};
+use crate::stock_levels::Standing;
 use crate::store::{Error, Statement};
-use crate::value::{Row, Shape, Spec, Spread, Table, Value, int, text};
+use crate::value::{Row, Shape, Spec, Spread, Table, Value, index, int, text};
 
 /// The read model.
 #[derive(Debug)]
@@ -46,10 +47,10 @@ static TABLE: Table = Table {
         text("command_id"),
     ],
     key: 4,
-    indexes: &[],
+    indexes: &[index("by_position", "tenant, sku, location, position")],
 };
 
-static SPEC: Spec = Spec { name: "stock_ledger", version: 1, spread: Spread::ByStream, tables: &[&TABLE] };
+static SPEC: Spec = Spec { name: "stock_ledger", version: 2, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const LEVEL: &str = "
 SELECT version, position, first_at, recorded_at, on_hand, reserved, backordered, safety_stock, backorder_limit
@@ -59,6 +60,23 @@ const PAGE: &str = "
 SELECT location, version, position, recorded_at, movement, on_hand_change, reserved_change, backordered_change, on_hand, reserved,
     backordered, reason, order_id, reservation_id, source, actor, event_id, command_id
 FROM stock_ledger WHERE tenant = $1 AND sku = $2 AND location = $3 AND version < $4 ORDER BY version DESC LIMIT $5";
+
+const AT_POSITION: &str = "
+SELECT version, position, first_at, recorded_at, on_hand, reserved, backordered, safety_stock, backorder_limit
+FROM stock_ledger WHERE tenant = $1 AND sku = $2 AND location = $3 AND position <= $4 ORDER BY position DESC LIMIT 1";
+
+const AT_VERSION: &str = "
+SELECT version, position, first_at, recorded_at, on_hand, reserved, backordered, safety_stock, backorder_limit
+FROM stock_ledger WHERE tenant = $1 AND sku = $2 AND location = $3 AND version <= $4 ORDER BY version DESC LIMIT 1";
+
+/// A moment of a stock's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// When the log had this position.
+    Position(Position),
+    /// When its stream had this version.
+    Version(Version),
+}
 
 /// A movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,6 +291,47 @@ pub async fn page(
     let stream = StreamId::new(tenant, name.category, name.id);
     let answer = reads.rows_up_to(SPEC.name, &stream, Statement::new(PAGE, values)).await?;
     answer.try_map(|rows| rows.iter().map(movement).collect())
+}
+
+/// The stock of a SKU at a location as it was at a moment, read off the last movement before it; none if there was none.
+///
+/// # Errors
+/// If the rows cannot be read.
+pub async fn at(
+    reads: &Reads,
+    tenant: &str,
+    sku: &Sku,
+    location: &LocationId,
+    moment: Moment,
+) -> Result<Answer<Option<Standing>>, Error> {
+    let (sql, until) = match moment {
+        Moment::Position(position) => (AT_POSITION, position),
+        Moment::Version(version) => (AT_VERSION, version),
+    };
+    let values = vec![tenant.into(), sku.as_str().into(), location.as_str().into(), until.into()];
+    let name = stream::stock(location, sku);
+    let stream = StreamId::new(tenant, name.category, name.id);
+    let answer = reads.rows_of(SPEC.name, &stream, Statement::new(sql, values)).await?;
+    answer.try_map(|rows| {
+        let standing = |row: &Row| {
+            Ok(Standing {
+                sku: sku.clone(),
+                location: location.clone(),
+                version: row.count(0)?,
+                changed_at_position: row.count(1)?,
+                first_at: row.int(2)?,
+                last_at: row.int(3)?,
+                level: Level {
+                    on_hand: row.units(4)?,
+                    reserved: row.units(5)?,
+                    backordered: row.units(6)?,
+                    safety_stock: row.units(7)?,
+                    backorder_limit: row.units(8)?,
+                },
+            })
+        };
+        rows.first().map(standing).transpose()
+    })
 }
 
 fn movement(row: &Row) -> Result<Movement, Error> {

@@ -167,7 +167,7 @@ pub struct Part {
     pub held: Vec<HeldChange>,
 }
 
-/// A query: SQL that both dialects read, with `$1`, `$2` … numbered in order of first use.
+/// A query: SQL that both dialects read, with `$1`, `$2` … for its values, each as often as it likes.
 #[derive(Clone, Debug)]
 pub struct Statement {
     /// The SQL.
@@ -247,7 +247,8 @@ impl std::fmt::Debug for Exclusive {
     }
 }
 
-/// A database for read models. An operation that has begun is finished even if whoever asked for it has gone.
+/// A database for read models. What changes it is finished once it has begun, even if whoever asked for it has gone; a read is stopped
+/// then, and when it takes too long.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
     /// The checkpoints of one model or of all, in order of name and partition; none if its tables were never made.

@@ -220,6 +220,22 @@ pub struct Index {
     pub name: &'static str,
     /// Its columns, as SQL lists them.
     pub columns: &'static str,
+    /// Which rows it has, as a condition that a query must repeat to the letter; all of them if `None`.
+    pub only: Option<&'static str>,
+}
+
+/// An index over all rows.
+#[must_use]
+pub const fn index(name: &'static str, columns: &'static str) -> Index {
+    Index { name, columns, only: None }
+}
+
+impl Index {
+    /// The same over those rows alone that meet a condition: rare ones, which it finds without being written for all others.
+    #[must_use]
+    pub const fn only(self, condition: &'static str) -> Self {
+        Self { only: Some(condition), ..self }
+    }
 }
 
 /// What writing a row of a table means.

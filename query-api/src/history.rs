@@ -125,10 +125,11 @@ pub async fn fold_at<A: Stored>(
 }
 
 /// How far to read.
-struct Until {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Until {
     last: streams::Until,
-    position: Position,
-    settled: bool,
+    pub(crate) position: Position,
+    pub(crate) settled: bool,
 }
 
 impl Until {
@@ -137,7 +138,8 @@ impl Until {
     }
 }
 
-async fn until(log: &dyn EventStore, at: At) -> Result<Until, Error> {
+/// How far to read for a moment.
+pub(crate) async fn until(log: &dyn EventStore, at: At) -> Result<Until, Error> {
     let head = *log.head().borrow();
     let future = Error::Future { head: head.position };
     Ok(match at {

@@ -154,7 +154,7 @@ struct Bodies;
 /// All routes of the read side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
 /// counted, an `Arc` of its [`Place`](schemas::http::place::Place): a request that waits gives it back meanwhile.
 pub fn router(api: Api) -> OpenApiRouter {
-    OpenApiRouter::with_openapi(Bodies::openapi())
+    let mut router = OpenApiRouter::with_openapi(Bodies::openapi())
         .routes(routes!(orders::list))
         .routes(routes!(orders::one))
         .routes(routes!(orders::diff))
@@ -169,5 +169,14 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(projections::list))
         .routes(routes!(projections::rebuild))
         .routes(routes!(events::page))
-        .with_state(api)
+        .with_state(api);
+    // One table says what the list offers: to those who ask and to those who read.
+    let list = router.get_openapi_mut().paths.paths.get_mut("/v1/orders").and_then(|path| path.get.as_mut());
+    if let Some(list) = list {
+        let offered = ::projections::order_list::offered();
+        list.description = Some(format!(
+            "What an index serves; anything else is `bad-filter`, which names what is allowed. One filter at a time:\n\n{offered}"
+        ));
+    }
+    router
 }

@@ -13,6 +13,15 @@ use super::fold::Fold;
 use super::load::Held;
 use super::plan::Facts;
 
+/// The events that a batch writes to one stream.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    pub(super) count: usize,
+    /// The last one's id.
+    pub(super) last: Uuid,
+    pub(super) bytes: usize,
+}
+
 /// The slots that one batch has moved on.
 pub(super) struct Afloat<'a> {
     inner: &'a Inner,
@@ -32,13 +41,14 @@ impl<'a> Afloat<'a> {
         Self { inner, moved: Vec::new(), landed: false }
     }
 
-    /// Moves a fold past what was decided on it: so many events, the last one with this id.
-    pub(super) fn fold(&mut self, slot: &Arc<Slot>, held: &mut Held, facts: &dyn Facts, (count, last): (usize, Uuid)) {
-        let before = held.version;
-        held.version += count as Version;
+    /// Moves a fold past what was decided on it.
+    pub(super) fn fold(&mut self, slot: &Arc<Slot>, held: &mut Held, facts: &dyn Facts, written: Written) {
+        let (before, last) = (held.version, written.last);
+        held.version += written.count as Version;
         held.last = Some(last);
         self.moved.push(Moved { slot: Arc::clone(slot), version: held.version, snapshot: None });
         facts.fold(&mut *held.fold);
+        slot.grew(held, written.bytes);
         let every = self.inner.options.snapshot_every.max(1);
         if before / every != held.version / every
             && let Some(moved) = self.moved.last_mut()
@@ -62,6 +72,7 @@ impl<'a> Afloat<'a> {
                 );
             }
         }
+        self.inner.cache.trim();
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use domain::outcome;
 use domain::time::Timestamp;
-use event_store::append::{Batch, Outcome, Pending, Receipt};
+use event_store::append::{Batch, NewEvent, Outcome, Pending, Receipt};
 use event_store::record::StreamId;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::MutexGuard;
 
-use super::afloat::Afloat;
+use super::afloat::{Afloat, Written};
 use super::batch::{self, Decided};
 use super::cache::Slot;
 use super::done::{Done, Verdict};
@@ -161,6 +161,7 @@ impl Inner {
             .buffer_unordered(READS)
             .try_collect::<()>()
             .await?;
+        self.cache.trim();
         Ok(slots)
     }
 
@@ -187,14 +188,13 @@ impl Inner {
             });
         }
         let batch = batch::applied(work.request, decided);
-        let last: Vec<_> =
-            batch.writes.iter().map(|write| (write.events.len(), write.events.last().map(|e| e.event_id))).collect();
+        let written: Vec<_> = batch.writes.iter().map(|write| written(&write.events)).collect();
         let (pending, early) = self.send(batch);
         let mut afloat = Afloat::new(self);
         if matches!(early, None | Some(Ok(Outcome::Appended(_)))) {
             for (at, facts) in facts.iter().enumerate() {
-                if let (Some(facts), (count, Some(last))) = (facts, last[at]) {
-                    afloat.fold(&slots[at], &mut held[at], &**facts, (count, last));
+                if let (Some(facts), Some(written)) = (facts, written[at]) {
+                    afloat.fold(&slots[at], &mut held[at], &**facts, written);
                 }
             }
         }
@@ -319,6 +319,12 @@ impl Inner {
             Err(_) => Err(Error::Unknown(why)),
         }
     }
+}
+
+fn written(events: &[NewEvent]) -> Option<Written> {
+    let last = events.last()?.event_id;
+    let bytes = events.iter().map(|event| event.data.len()).sum();
+    Some(Written { count: events.len(), last, bytes })
 }
 
 /// In order of category and id, as a replay finds them too.

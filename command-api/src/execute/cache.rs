@@ -1,4 +1,4 @@
-//! Folded aggregates, kept for the next command. A slot whose events are not all durable is never let go, and one whose events failed is
+//! Folded aggregates, kept for the next command, bounded by their bytes and by their number. A slot whose events are not all durable is never let go, and one whose events failed is
 //! never used again.
 
 use std::collections::VecDeque;
@@ -16,8 +16,16 @@ use super::error::Error;
 use super::fold::Type;
 use super::load::{self, Held};
 
-/// How many slots are looked at for one to let go, each time one is added beyond the bound.
+/// How many slots are looked at for one to drop, each time one is added beyond the bound.
 const LOOKED_AT: usize = 16;
+/// The same where it is bytes that are too many: the large ones may lie behind many that are small.
+const LOOKED_AT_FOR_BYTES: usize = 1_024;
+/// A state takes about this many times the bytes that it is written as, and what surrounds it this much.
+const SPREAD: usize = 2;
+const AROUND: usize = 1_024;
+/// A state is measured again when the events since have this many bytes, or as many as it had: what measuring costs is in proportion to
+/// what was written.
+const MEASURED_EVERY: usize = 32 * 1024;
 
 /// One stream's fold.
 pub(super) struct Slot {
@@ -27,6 +35,27 @@ pub(super) struct Slot {
     loaded: OnceCell<()>,
     progress: watch::Sender<Progress>,
     used: AtomicBool,
+    size: SyncMutex<Size>,
+    /// What all slots take, this one included.
+    total: Arc<AtomicUsize>,
+}
+
+/// How large a fold is, about.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    /// When it was measured, in bytes as they are written.
+    measured: usize,
+    /// The bytes of the events since.
+    since: usize,
+    /// What it is counted for in the total.
+    counted: usize,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let size = self.size.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.total.fetch_sub(size.counted, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -38,8 +67,11 @@ struct Progress {
 }
 
 impl Slot {
-    fn new(stream: StreamId, of: Type) -> Self {
+    fn new(stream: StreamId, of: Type, total: Arc<AtomicUsize>) -> Self {
+        total.fetch_add(AROUND, Ordering::Relaxed);
         Self {
+            size: SyncMutex::new(Size { counted: AROUND, ..Size::default() }),
+            total,
             stream,
             of,
             held: Mutex::new(Held::empty(of)),
@@ -64,11 +96,28 @@ impl Slot {
             .get_or_try_init(|| async {
                 let held = load::fold(store, &self.stream, self.of, Until::End).await?;
                 self.durable(held.version);
+                self.grew(&held, usize::MAX);
                 *self.held.lock().await = held;
                 Ok(())
             })
             .await
             .copied()
+    }
+
+    /// The fold has moved past events of so many bytes.
+    pub(super) fn grew(&self, held: &Held, by: usize) {
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        size.since = size.since.saturating_add(by);
+        if size.since >= size.measured.max(MEASURED_EVERY) {
+            (size.measured, size.since) = (held.fold.size(), 0);
+        }
+        let counted = AROUND + SPREAD * (size.measured + size.since);
+        if counted > size.counted {
+            self.total.fetch_add(counted - size.counted, Ordering::Relaxed);
+        } else {
+            self.total.fetch_sub(size.counted - counted, Ordering::Relaxed);
+        }
+        size.counted = counted;
     }
 
     /// Waits for its turn.
@@ -113,16 +162,36 @@ pub(super) struct Cache {
     /// The streams that have a slot, each once; the next one to be looked at first.
     clock: SyncMutex<VecDeque<StreamId>>,
     count: AtomicUsize,
-    bound: usize,
+    bytes: Arc<AtomicUsize>,
+    /// The most slots, and the most bytes that they take. What is being worked on stays whatever it takes.
+    bound: Bound,
+}
+
+/// What is kept at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) slots: usize,
+    pub(super) bytes: usize,
 }
 
 impl Cache {
-    pub(super) fn new(bound: usize) -> Self {
-        Self { slots: DashMap::new(), clock: SyncMutex::default(), count: AtomicUsize::new(0), bound }
+    pub(super) fn new(bound: Bound) -> Self {
+        Self {
+            slots: DashMap::new(),
+            clock: SyncMutex::default(),
+            count: AtomicUsize::new(0),
+            bytes: Arc::default(),
+            bound,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// About how many bytes all folds take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// A stream's slot, which may have to be loaded first.
@@ -134,7 +203,7 @@ impl Cache {
         let (slot, new) = match self.slots.entry(stream.clone()) {
             Entry::Occupied(there) => (Arc::clone(there.get()), false),
             Entry::Vacant(vacant) => {
-                let slot = Arc::new(Slot::new(stream.clone(), of));
+                let slot = Arc::new(Slot::new(stream.clone(), of, Arc::clone(&self.bytes)));
                 vacant.insert(Arc::clone(&slot));
                 (slot, true)
             }
@@ -156,23 +225,40 @@ impl Cache {
         if let Some(mut there) = self.slots.get_mut(&slot.stream)
             && Arc::ptr_eq(&there, slot)
         {
-            *there = Arc::new(Slot::new(slot.stream.clone(), slot.of));
+            *there = Arc::new(Slot::new(slot.stream.clone(), slot.of, Arc::clone(&self.bytes)));
         }
     }
 
     fn added(&self, stream: &StreamId) {
-        let over = self.count.fetch_add(1, Ordering::Relaxed) + 1 > self.bound;
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.push_back(stream.clone());
-        if !over {
-            return;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).push_back(stream.clone());
+        self.trim();
+    }
+
+    fn over(&self) -> Option<usize> {
+        if self.bytes() > self.bound.bytes {
+            Some(LOOKED_AT_FOR_BYTES)
+        } else if self.len() > self.bound.slots {
+            Some(LOOKED_AT)
+        } else {
+            None
         }
-        for looked_at in 0..LOOKED_AT {
+    }
+
+    /// Drops slots that nobody works with, while there are too many or they take too much.
+    pub(super) fn trim(&self) {
+        let Some(looks) = self.over() else {
+            return;
+        };
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        // No slot is looked at more than twice: once to be spared, once not.
+        let looks = looks.min(2 * clock.len());
+        for looked_at in 0..looks {
             let Some(next) = clock.pop_front() else {
                 return;
             };
             // In the first half those that were used since the last look are spared.
-            let spare = looked_at < LOOKED_AT / 2;
+            let spare = looked_at < looks / 2;
             // Whoever works with a slot holds it, a batch on its way included; nobody can begin to while its shard is locked.
             let gone = self.slots.remove_if(&next, |_, slot| {
                 let used = slot.used.swap(false, Ordering::Relaxed);
@@ -180,7 +266,8 @@ impl Cache {
             });
             if gone.is_some() {
                 self.count.fetch_sub(1, Ordering::Relaxed);
-                if self.count.load(Ordering::Relaxed) <= self.bound {
+                drop(gone);
+                if self.over().is_none() {
                     return;
                 }
             } else {

@@ -25,6 +25,9 @@ pub(super) trait Fold: Any + Send + Sync {
     /// The state's bytes.
     fn write(&self) -> Result<Bytes, serde_json::Error>;
 
+    /// How many bytes that would be. It takes as long as writing them and no memory.
+    fn size(&self) -> usize;
+
     fn as_any(&self) -> &dyn Any;
 
     fn as_any_mut(&mut self) -> &mut dyn Any;
@@ -51,12 +54,33 @@ impl<A: Stored> Fold for Folded<A> {
         serde_json::to_vec(&*self.0).map(Into::into)
     }
 
+    fn size(&self) -> usize {
+        let mut counted = Counted(0);
+        // Counting cannot fail, and a state that has no bytes is small.
+        drop(serde_json::to_writer(&mut counted, &*self.0));
+        counted.0
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

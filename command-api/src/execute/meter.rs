@@ -11,6 +11,7 @@ pub(super) struct Meter {
     conflicts: Counter,
     retries: Counter,
     cached: Gauge,
+    cached_bytes: Gauge,
     hits: Counter,
     misses: Counter,
     duration: Histogram,
@@ -22,6 +23,7 @@ impl Meter {
             conflicts: counter!("daybook_command_conflicts_total"),
             retries: counter!("daybook_command_retries_total"),
             cached: gauge!("daybook_aggregates_cached"),
+            cached_bytes: gauge!("daybook_aggregates_cached_bytes"),
             hits: counter!("daybook_aggregate_lookups_total", "found" => "cached"),
             misses: counter!("daybook_aggregate_lookups_total", "found" => "loaded"),
             duration: histogram!("daybook_command_duration_seconds"),
@@ -41,7 +43,13 @@ impl Meter {
         self.misses.increment(absent as u64);
     }
 
-    pub(super) fn answered(&self, answer: &Result<Done, Error>, took: Duration, dry_run: bool, cached: usize) {
+    pub(super) fn answered(
+        &self,
+        answer: &Result<Done, Error>,
+        took: Duration,
+        dry_run: bool,
+        (cached, bytes): (usize, usize),
+    ) {
         let outcome = match answer {
             Ok(_) if dry_run => "dry_run",
             Ok(done) => done.label(),
@@ -49,7 +57,10 @@ impl Meter {
         };
         counter!("daybook_commands_total", "outcome" => outcome).increment(1);
         self.duration.record(took.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a gauge; the bound is far below 2^52")]
-        self.cached.set(cached as f64);
+        #[expect(clippy::cast_precision_loss, reason = "gauges; their bounds are far below 2^52")]
+        {
+            self.cached.set(cached as f64);
+            self.cached_bytes.set(bytes as f64);
+        }
     }
 }

@@ -15,8 +15,10 @@ concern! {
         data: PathBuf = PathBuf::from("daybook-data"),
         /// Events that wait for the writer; a command beyond them is answered 503 with Retry-After.
         queue_events: usize = 65_536 => 16..=16_777_216,
-        /// Folded aggregates that are kept in memory.
+        /// Folded aggregates that are kept in memory, at most.
         cached_aggregates: usize = 50_000 => 1..=100_000_000,
+        /// Bytes that these take at most, about. What is worked on at the moment is kept whatever it takes.
+        cache_bytes: usize = 536_870_912 => 1_048_576..=1_099_511_627_776,
     }
 }
 

@@ -79,6 +79,14 @@ impl Log {
         }
     }
 
+    /// Why it cannot be reached now, while that is so.
+    pub(super) fn away(&self) -> Option<String> {
+        match self {
+            Self::File(_) => None,
+            Self::Database(store) => store.away().borrow().clone(),
+        }
+    }
+
     /// Whether other processes write to it as well.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self, Self::Database(_))

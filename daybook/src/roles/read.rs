@@ -65,7 +65,10 @@ pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, sup
     stage.spawn(Arc::clone(models).run_kept_by(supervisor.clone(), stage.token.clone()));
     if needed {
         let asked = Arc::clone(models);
-        health.add(move || asked.positions().iter().map(part).collect());
+        health.add(move || {
+            let away = asked.away().map(|why| Part::new("read_models", State::Failed, why));
+            asked.positions().iter().map(part).chain(away).collect()
+        });
     }
 }
 

@@ -12,7 +12,8 @@ use super::Stage;
 use crate::config::Config;
 
 pub(super) fn executor(config: &Config, log: Arc<dyn EventStore>, commands: TaskTracker) -> Executor {
-    let options = Options { cached: config.store.cached_aggregates, ..Options::default() };
+    let (cached, cached_bytes) = (config.store.cached_aggregates, config.store.cache_bytes);
+    let options = Options { cached, cached_bytes, ..Options::default() };
     Executor::new(log, commands, options)
 }
 

@@ -2,6 +2,8 @@
 //! statements, because a statement sees what was committed before it began: one that waited for the lock itself would miss the
 //! group before. What fails before the commit is sent is surely not written; what fails from then on is unknown.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::postgres::PgConnection;
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
@@ -35,6 +37,8 @@ pub(super) enum Failure {
 pub(super) struct Written {
     pub(super) judged: Judged,
     pub(super) head: Head,
+    /// The time when the head was locked.
+    pub(super) now: Micros,
     pub(super) receipts: Vec<Receipt>,
 }
 
@@ -75,10 +79,10 @@ pub(super) async fn commit(
             judged = judge.judge(jobs, &commands);
         }
         let (head, receipts, wrote) = write(connection, shared, &locked, jobs, &judged).await?;
-        Ok((judged, head, receipts, wrote))
+        Ok((judged, head, receipts, wrote, shared.clock.given().unwrap_or(locked.now)))
     };
     let done = within_failure(stall + super::connect::CONNECT * 2, before).await;
-    let (judged, head, receipts, wrote) = match done {
+    let (judged, head, receipts, wrote, now) = match done {
         Ok(done) => done,
         Err(failure) => {
             judge.heads.roll_back();
@@ -96,7 +100,7 @@ pub(super) async fn commit(
             Failure::Again(error.to_string())
         });
     }
-    Ok(Written { judged, head, receipts })
+    Ok(Written { judged, head, now, receipts })
 }
 
 /// A batch's command and its first event.
@@ -189,26 +193,36 @@ async fn write(
     jobs: &[Job],
     judged: &Judged,
 ) -> Result<(Head, Vec<Receipt>, bool), Failure> {
-    // Nothing will be recorded at an instant that has been answered, by no process and also not with a clock set back.
-    let answered_to = locked.answered_to.max(judged.asked.unwrap_or(Micros::MIN));
-    if judged.accepted.is_empty() && answered_to == locked.answered_to {
+    // Nothing is recorded at an instant that this handle has answered, also not with a clock set back. An instant that is only asked about
+    // is not written: the others keep to the server's clock, which was past it when the head was locked for the answer.
+    let asked = judged.asked.unwrap_or(Micros::MIN);
+    let answered_to = locked.answered_to.max(shared.answered_to.fetch_max(asked, Ordering::AcqRel)).max(asked);
+    if judged.accepted.is_empty() {
         return Ok((locked.head, Vec::new(), false));
     }
     let mut rows = Rows::default();
     let mut head = locked.head;
     let mut receipts = Vec::with_capacity(judged.accepted.len());
-    if !judged.accepted.is_empty() {
-        let now = shared.clock.given().unwrap_or(locked.now);
-        head.recorded_at = now.max(locked.head.recorded_at + 1).max(locked.answered_to + 1);
-        for accepted in &judged.accepted {
-            if let Job::Append(prepared) = &jobs[accepted.job] {
-                let starts = &judged.starts[accepted.starts_at..];
-                receipts.push(rows.put_batch(&mut head, prepared, starts));
-            }
+    let now = shared.clock.given().unwrap_or(locked.now);
+    head.recorded_at = now.max(locked.head.recorded_at + 1).max(answered_to.saturating_add(1));
+    for accepted in &judged.accepted {
+        if let Job::Append(prepared) = &jobs[accepted.job] {
+            let starts = &judged.starts[accepted.starts_at..];
+            receipts.push(rows.put_batch(&mut head, prepared, starts));
         }
     }
     rows.write(connection, locked.head, head, answered_to).await.map_err(|error| not_written(&error))?;
     Ok((head, receipts, true))
+}
+
+/// Keeps the latest instant that this handle has answered for whoever opens the log next.
+pub(super) async fn keep_answered(connection: &mut PgConnection, shared: &Shared) -> sqlx::Result<()> {
+    let answered_to = shared.answered_to.load(Ordering::Acquire);
+    if answered_to == Micros::MIN {
+        return Ok(());
+    }
+    let kept = sqlx::query("UPDATE daybook.head SET answered_to = $1 WHERE answered_to < $1").bind(answered_to);
+    within(shared.options.stall, kept.execute(connection)).await.map(drop)
 }
 
 /// A failure before the commit was sent: nothing is written, whatever it was.

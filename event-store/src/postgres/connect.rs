@@ -17,8 +17,11 @@ const OLDEST: i32 = 150_000;
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 /// A session that vanished in a transaction holds the head's lock: the server must notice soon, by its own keepalives, and end a
-/// transaction that nobody goes on with. No statement is bounded in time: a commit that is cancelled while it waits for a standby
-/// counts as done for the server. The wait for the head is bounded by the lock, before anything is written.
+/// transaction that nobody goes on with. No statement of a writer is bounded in time by the server: it is this side that stops waiting
+/// and then finds out what became of it. The wait for the head is bounded by the lock, before anything is written.
+///
+/// These keepalives are the server's. `sqlx` gives nobody its sockets, so this side has none of its own: instead every wait for an answer
+/// has a limit here ([`within`]), after which the connection is thrown away, and one that lay idle is tried out before it is used.
 ///
 /// Every statement of the store has an index that gives its rows in their order. A plan that was made while a table was small, and is
 /// kept by a session while the table grows a thousandfold, must use it too: nothing else is left to the planner.
@@ -36,6 +39,12 @@ SET enable_sort = off;
 SET jit = off;
 SET bytea_output = 'hex';
 SET client_min_messages = 'warning'";
+
+/// What a connection that reads is told beside that. The server ends a statement that takes longer than whoever asked can wait, and one
+/// whose client has gone. Neither ends a commit: the server counts no time for it, and a single statement's own commit comes after.
+const READER: &str = "
+SET statement_timeout = '10s';
+SET client_connection_check_interval = '1s'";
 
 /// What a writer asks is planned once for each session: its look-ups have one plan that is right, and making it anew for a group of a few
 /// batches would take longer than following it.
@@ -75,15 +84,28 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
+/// Makes the settings of a connection that reads and keeps consumer rows, on a server that is safe to keep those on.
+pub(super) async fn prepare_reader(connection: &mut PgConnection) -> sqlx::Result<()> {
+    prepare(connection).await?;
+    sqlx::raw_sql(READER).execute(&mut *connection).await?;
+    assert_durable(connection).await.map_err(|error| match error {
+        OpenError::Postgres(error) => error,
+        other => sqlx::Error::Configuration(other.into()),
+    })
+}
+
 /// A new connection to write on: refused where what is committed would not be safe.
 pub(super) async fn connect_to_write(
     address: &PgConnectOptions,
     patience: Duration,
 ) -> Result<PgConnection, OpenError> {
-    let mut connection = connect(address).await?;
-    assert_durable(&mut connection).await?;
-    sqlx::raw_sql(AssertSqlSafe(writer(patience))).execute(&mut connection).await?;
-    Ok(connection)
+    let connected = async {
+        let mut connection = connect(address).await?;
+        assert_durable(&mut connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(writer(patience))).execute(&mut connection).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(CONNECT, connected).await.unwrap_or(Err(OpenError::Postgres(sqlx::Error::PoolTimedOut)))
 }
 
 /// Refuses a server that could lose what it has said to be committed.
@@ -119,7 +141,7 @@ pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), 
     Ok(())
 }
 
-/// Waits for an answer of the server, but not for ever: who times out must throw the connection away, never use it again.
+/// Waits for an answer of the server, within a limit: who times out must throw the connection away, never use it again.
 pub(super) async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer")))

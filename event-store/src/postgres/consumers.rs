@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row};
 
-use super::connect::is_lost;
+use super::connect::{is_lost, within};
 use super::reader::reading;
 use super::rows::{self, read_error, signed, unsigned};
 use super::shared::Shared;
@@ -51,16 +51,17 @@ pub(super) async fn acquire(
     let lease_us = lease_us.clamp(0, Micros::MAX / 4);
     let (task, key, owner) = (Arc::clone(shared), key.clone(), owner.to_owned());
     let work = async move {
-        let mut connection = task.pool.acquire().await?;
+        let mut lent = task.pool.lend().await?;
         let row = sqlx::query::<Postgres>(ACQUIRE)
             .bind(key.name.as_bytes())
             .bind(i64::from(key.partition))
             .bind(owner.as_bytes())
             .bind(lease_us)
             .bind(task.clock.given())
-            .fetch_optional(&mut *connection)
-            .await?;
-        row.map(|row| read(&key.name, &row)).transpose()
+            .fetch_optional(&mut *lent);
+        let row = within(task.options.answer, row).await;
+        lent.after(&row);
+        row?.map(|row| read(&key.name, &row)).transpose()
     };
     run(shared, work).await
 }
@@ -68,7 +69,7 @@ pub(super) async fn acquire(
 pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), Error> {
     let (task, lease) = (Arc::clone(shared), lease.clone());
     let work = async move {
-        let mut connection = task.pool.acquire().await?;
+        let mut lent = task.pool.lend().await?;
         let changed = sqlx::query::<Postgres>(
             "UPDATE daybook.consumer SET owner = '', lease_until = 0 \
              WHERE name = $1 AND partition = $2 AND owner = $3 AND epoch = $4",
@@ -77,9 +78,10 @@ pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), E
         .bind(i64::from(lease.key.partition))
         .bind(lease.owner.as_bytes())
         .bind(signed(lease.epoch))
-        .execute(&mut *connection)
-        .await?;
-        Ok(changed.rows_affected())
+        .execute(&mut *lent);
+        let changed = within(task.options.answer, changed).await;
+        lent.after(&changed);
+        Ok(changed?.rows_affected())
     };
     changed(run(shared, work).await?)
 }
@@ -93,7 +95,7 @@ pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkp
     }
     let (task, lease) = (Arc::clone(shared), lease.clone());
     let work = async move {
-        let mut connection = task.pool.acquire().await?;
+        let mut lent = task.pool.lend().await?;
         let changed = sqlx::query::<Postgres>(
             "UPDATE daybook.consumer SET position = $5, hash = $6, state = $7 \
              WHERE name = $1 AND partition = $2 AND owner = $3 AND epoch = $4",
@@ -105,9 +107,10 @@ pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkp
         .bind(signed(checkpoint.position))
         .bind(&checkpoint.hash[..])
         .bind(&checkpoint.state[..])
-        .execute(&mut *connection)
-        .await?;
-        Ok(changed.rows_affected())
+        .execute(&mut *lent);
+        let changed = within(task.options.answer, changed).await;
+        lent.after(&changed);
+        Ok(changed?.rows_affected())
     };
     changed(run(shared, work).await?)
 }

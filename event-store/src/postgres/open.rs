@@ -1,17 +1,19 @@
 //! Opening a store: the schema brought up, the server's settings asserted, the head read, then the tasks.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
-use sqlx::postgres::{PgConnection, PgPoolOptions};
-use sqlx::{PgPool, Row};
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::clock::ServerClock;
-use super::connect::{CONNECT, address, assert_durable, connect_to_write, prepare};
+use super::connect::{CONNECT, address, connect_to_write, prepare_reader};
+use super::connections::{Connections, Prepare};
 use super::options::Options;
 use super::queue::Queue;
 use super::rows::{self, HEAD};
@@ -22,6 +24,7 @@ use super::writer::{self, Writer};
 use super::{schema, watcher};
 use crate::hash;
 use crate::limits::Weight;
+use crate::record::Micros;
 use crate::store::Head;
 
 /// Why a store could not be opened.
@@ -76,10 +79,12 @@ impl Store {
             head: watch::Sender::new(found.head),
             failed: watch::Sender::new(None),
             trouble: watch::Sender::new(None),
+            away: watch::Sender::new(None),
             snapshots: Kept::default(),
             clock,
             incarnation: found.incarnation,
             handle: Uuid::now_v7(),
+            answered_to: AtomicI64::new(Micros::MIN),
             woken: Notify::new(),
             moved: Notify::new(),
             tasks: TaskTracker::new(),
@@ -106,23 +111,10 @@ impl Store {
     }
 }
 
-/// Connections for reading and for consumer rows. None is tested before it is used: that would be a round trip for each read.
-fn pool(options: &Options, address: sqlx::postgres::PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(options.connections.max(1))
-        .acquire_timeout(CONNECT)
-        .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move {
-                prepare(connection).await?;
-                // Consumer rows are written here.
-                assert_durable(connection).await.map_err(|error| match error {
-                    OpenError::Postgres(error) => error,
-                    other => sqlx::Error::Configuration(other.into()),
-                })
-            })
-        })
-        .connect_lazy_with(address)
+/// Connections for reading and for consumer rows.
+fn pool(options: &Options, address: sqlx::postgres::PgConnectOptions) -> Connections {
+    let prepare: Prepare = Arc::new(|connection| Box::pin(prepare_reader(connection)));
+    Connections::new(address, options.connections, CONNECT, prepare)
 }
 
 /// The head and the last record say the same, or the database does not hold what was written.

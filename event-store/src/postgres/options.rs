@@ -24,11 +24,13 @@ pub struct Options {
     pub group_bytes: usize,
     /// The most stream heads in memory, about 60 bytes each; others are looked up.
     pub heads: usize,
-    /// How long a group is tried again, and an unknown outcome looked into, while the server cannot be reached. Longer than a
-    /// restart or a fail-over takes; callers wait that long at most.
+    /// How long a group is tried again, and an unknown outcome looked into, while the server cannot be reached: longer than a restart
+    /// or a fail-over takes. With one more answer that does not come, callers wait less than 30 s.
     pub patience: Duration,
     /// How long one answer of the server is waited for before the connection counts as lost: a peer that vanished never says so.
     pub stall: Duration,
+    /// How long a read may take, waiting for a connection and trying again included: whoever asked is answered within that.
+    pub answer: Duration,
     /// How often the head is looked at when nothing else says that it moved.
     pub poll: Duration,
     /// Where the time comes from in place of the server's clock; for tests.
@@ -47,8 +49,9 @@ impl Options {
             group_events: 4_096,
             group_bytes: 8 * 1024 * 1024,
             heads: 262_144,
-            patience: Duration::from_secs(30),
-            stall: Duration::from_secs(30),
+            patience: Duration::from_secs(20),
+            stall: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
             poll: Duration::from_millis(100),
             clock: None,
         }

@@ -33,11 +33,11 @@ impl Prepared {
 /// What waits for the writer.
 pub(super) enum Job {
     Append(Prepared),
-    /// Answered when all that came before it is durable, and what other processes had under way is decided. With an instant: no
-    /// later record is recorded at or before it.
+    /// Answered when all that came before it is durable, and what other processes had under way is decided: with the head and the time
+    /// as they were then. With an instant: this handle records nothing later at or before it.
     Barrier {
         floor: Option<Micros>,
-        reply: oneshot::Sender<Result<Head, Error>>,
+        reply: oneshot::Sender<Result<(Head, Micros), Error>>,
     },
 }
 

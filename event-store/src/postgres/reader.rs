@@ -1,6 +1,8 @@
 //! Reading, through the pool. Nothing past the durable head is ever returned, and what is at or before it never changes, so several
 //! statements read as well as one. A connection that the server has cut is noticed only by using it: a read is tried again then.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
@@ -11,27 +13,40 @@ use crate::append::Receipt;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Head, Page};
 
+/// The first pause before a read that lost its connection is tried again; each later one is twice as long.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// The most positions that one page looks at: a filter that wants little must not hold a connection for the whole log.
 const MOST_SEEN: u64 = 16_384;
 /// The most bytes of one page; a batch that passes it is finished.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Runs a read on a connection of the pool, and again on another where the connection turns out to be lost.
+/// Runs a read on a connection, and again on another where the connection turns out to be lost, for as long as a read may take.
 macro_rules! reading {
     ($shared:expr, $connection:ident => $work:expr) => {{
-        let mut left = $shared.options.connections;
-        loop {
-            let read = async {
-                let mut pooled = $shared.pool.acquire().await?;
-                let $connection = &mut *pooled;
-                $work.await
-            };
-            match read.await {
-                Err(error) if left > 0 && $crate::postgres::connect::is_lost(&error) => left -= 1,
-                Err(error) => break Err($crate::postgres::rows::read_error(&error)),
-                Ok(read) => break Ok(read),
+        let whole = async {
+            let mut pause = $crate::postgres::reader::PAUSE;
+            loop {
+                let mut lent = $shared.pool.lend().await?;
+                let read: sqlx::Result<_> = {
+                    let $connection = &mut *lent;
+                    $work.await
+                };
+                lent.after(&read);
+                match read {
+                    Err(error) if $crate::postgres::connect::is_lost(&error) => {
+                        tokio::time::sleep(pause).await;
+                        pause *= 2;
+                    }
+                    read => break read,
+                }
             }
+        };
+        let read = $crate::postgres::connect::within($shared.options.answer, whole).await;
+        if matches!(&read, Err(sqlx::Error::Io(_))) {
+            // It went by without an answer: what lies idle is as old.
+            $shared.pool.distrust();
         }
+        read.map_err(|error| $crate::postgres::rows::read_error(&error))
     }};
 }
 pub(super) use reading;

@@ -61,10 +61,12 @@ pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
 }
 
 /// The head's row, locked: no transaction that writes is under way elsewhere, and none begins until this one ends. `now` is the
-/// server's clock.
+/// server's clock, read when the lock is held: one that was read while others still wrote would let a group be recorded at an instant
+/// that somebody was answered about meanwhile.
 pub(super) const LOCK_HEAD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    WITH locked AS MATERIALIZED (SELECT position, hash, recorded_at, answered_to FROM daybook.head FOR UPDATE) \
     SELECT position, hash, recorded_at, answered_to, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
-    (SELECT incarnation FROM daybook.store) FROM daybook.head FOR UPDATE OF head";
+    (SELECT incarnation FROM daybook.store) FROM locked";
 
 /// The head's row as it stands, with the same columns.
 pub(super) const HEAD: &str = "SELECT position, hash, recorded_at, answered_to, \

@@ -1,6 +1,7 @@
 //! What the tasks of one store have in common.
 
-use sqlx::PgPool;
+use std::sync::atomic::AtomicI64;
+
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -8,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::clock::ServerClock;
+use super::connections::Connections;
 use super::options::Options;
 use super::queue::Queue;
 use super::snapshots::Kept;
@@ -17,16 +19,20 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) address: PgConnectOptions,
     pub(super) queue: Queue,
-    pub(super) pool: PgPool,
+    pub(super) pool: Connections,
     pub(super) head: watch::Sender<Head>,
     pub(super) failed: watch::Sender<Option<String>>,
     /// Why the writer cannot write now, while it cannot.
     pub(super) trouble: watch::Sender<Option<Trouble>>,
+    /// Why the database cannot be reached, while that is so.
+    pub(super) away: watch::Sender<Option<String>>,
     pub(super) snapshots: Kept,
     pub(super) clock: ServerClock,
     pub(super) incarnation: Uuid,
     /// This handle, so that its own notifications are known.
     pub(super) handle: Uuid,
+    /// The latest instant for which this handle gave a position: it records nothing at or before it.
+    pub(super) answered_to: AtomicI64,
     /// Somebody else says that the head moved.
     pub(super) woken: Notify,
     /// This process moved the head.

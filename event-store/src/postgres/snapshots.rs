@@ -9,6 +9,7 @@ use sqlx::{Postgres, Row};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::connect::within;
 use super::reader::reading;
 use super::rows::{hash, read_error, signed, unsigned};
 use super::shared::Shared;
@@ -113,8 +114,8 @@ async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Re
     let proofs: Vec<&[u8]> = proofs.iter().map(|proof| &proof[..]).collect();
     let ids: Vec<_> = batch.iter().map(|(_, snapshot)| snapshot.event_id).collect();
     let states: Vec<&[u8]> = batch.iter().map(|(_, snapshot)| &snapshot.state[..]).collect();
-    let mut connection = shared.pool.acquire().await?;
-    sqlx::query::<Postgres>(
+    let mut lent = shared.pool.lend().await?;
+    let put = sqlx::query::<Postgres>(
         "INSERT INTO daybook.snapshot AS s (tenant, category, stream_id, fold, version, event_id, state, proof) \
          SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::uuid[], $7::bytea[], $8::bytea[]) \
          AS n \
@@ -130,9 +131,10 @@ async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Re
     .bind(ids)
     .bind(states)
     .bind(proofs)
-    .execute(&mut *connection)
-    .await
-    .map(drop)
+    .execute(&mut *lent);
+    let put = within(shared.options.answer, put).await;
+    lent.after(&put);
+    put.map(drop)
 }
 
 /// The proofs of snapshots by the records that they stand at; none where the log has no such record.

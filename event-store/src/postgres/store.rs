@@ -1,6 +1,7 @@
 //! The handle of a store: puts work on the writer's queue and reads.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
@@ -18,6 +19,9 @@ use crate::limits::{self, Weight};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
+
+/// How far this process' idea of the server's clock may be ahead of it, in microseconds: much more than it ever is.
+const ESTIMATE: u64 = 1_000_000;
 
 /// An event store on PostgreSQL, open for writing. Any number of processes may have it open at once.
 pub struct Store {
@@ -41,6 +45,11 @@ impl Store {
         self.shared.trouble.subscribe()
     }
 
+    /// Becomes the reason while the database cannot be reached or does not answer; none again once it does.
+    pub fn away(&self) -> watch::Receiver<Option<String>> {
+        self.shared.away.subscribe()
+    }
+
     fn enqueue(&self, batch: Batch) -> Pending {
         let weight = match limits::weigh(&batch) {
             Ok(weight) => weight,
@@ -59,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Waits until all that is on the queue now, and all that others have under way, is decided.
-    async fn barrier(&self, floor: Option<Micros>) -> Result<Head, Error> {
+    /// Waits until all that is on the queue now, and all that others have under way, is decided: the head and the time then.
+    async fn barrier(&self, floor: Option<Micros>) -> Result<(Head, Micros), Error> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Barrier { floor, reply };
         self.shared.queue.push(job, Weight::default())?;
@@ -102,11 +111,23 @@ impl EventStore for Store {
         reader::page(&self.shared, after, filter, limit, head).await
     }
 
+    /// The server's clock is what all processes record by, and it is read under the head's lock. So an instant that it has passed while
+    /// this process held the lock, when nothing was under way, gets nothing more: from no process, as long as that clock is not set back.
+    /// This process' own estimate of it may be ahead by what a message takes; then it is asked again when it must have come so far.
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
         let mut head = *self.shared.head.borrow();
         if instant >= head.recorded_at {
-            // A commit under way may belong before the instant: wait for it, and let none later do.
-            head = self.barrier(Some(instant.min(self.now()))).await?;
+            let asked = instant.min(self.now());
+            loop {
+                let (then, now) = self.barrier(Some(asked)).await?;
+                head = then;
+                let ahead = u64::try_from(asked.saturating_sub(now)).unwrap_or(0);
+                // Further ahead than any estimate, it is in the future, of which nothing is promised.
+                if asked < now || ahead > ESTIMATE {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_micros(ahead + 1_000)).await;
+            }
             if instant >= head.recorded_at {
                 return Ok(head.position);
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
-use super::connect::{CONNECT, connect, within};
+use super::connect::{CONNECT, connect, is_lost, within};
 use super::rows::{self, HEAD};
 use super::shared::Shared;
 use crate::store::Head;
@@ -16,6 +16,10 @@ use crate::store::Head;
 const CHANNEL: &str = "daybook_head";
 /// Between two notifications of one process: those that would come in between are said by the second.
 const SPACING: Duration = Duration::from_millis(5);
+/// How long a look at one row may take: so soon it is known that a server does not answer.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a listener may hear nothing before it asks whether its connection still is one.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,15 +37,51 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
                 Ok(open) => open,
                 Err(error) => {
                     tracing::debug!(%error, "the head cannot be watched");
+                    away(&shared, Some(format!("the database cannot be reached: {error}")));
                     sleep(PAUSE.min(shared.options.poll * 5)).await;
                     continue;
                 }
             },
         };
         match look(&shared, &mut open).await {
-            Ok(()) => connection = Some(open),
-            Err(error) => tracing::debug!(%error, "the head could not be read"),
+            Ok(()) => {
+                connection = Some(open);
+                away(&shared, None);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the head could not be read");
+                // A connection that was cut says nothing about the server: the next one does.
+                if !is_cut(&error) {
+                    away(&shared, Some(format!("the database does not answer: {error}")));
+                }
+            }
         }
+    }
+}
+
+/// Shows whether the database can be reached.
+fn away(shared: &Shared, why: Option<String>) {
+    shared.away.send_if_modified(|known| {
+        let turned = known.is_some() != why.is_some();
+        if turned {
+            match &why {
+                Some(why) => {
+                    tracing::warn!(error = why, "the store is away: nothing is read or written until it is back")
+                }
+                None => tracing::info!("the store is back"),
+            }
+        }
+        metrics::gauge!("daybook_store_away").set(f64::from(u8::from(why.is_some())));
+        let changed = *known != why;
+        *known = why;
+        changed
+    });
+}
+
+fn is_cut(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
+        error => is_lost(error),
     }
 }
 
@@ -49,7 +89,7 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
 async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()> {
     // Before it is asked: what this process commits meanwhile may be newer than the answer.
     let (known, asked): (Head, _) = (*shared.head.borrow(), Instant::now());
-    let row = within(shared.options.stall, sqlx::query(HEAD).fetch_one(connection)).await?;
+    let row = within(LOOK.min(shared.options.stall), sqlx::query(HEAD).fetch_one(connection)).await?;
     let found = rows::head(&row)?;
     shared.clock.learn(asked, found.now);
     let same_place = found.head.position == known.position;
@@ -80,13 +120,19 @@ pub(super) async fn listen(shared: Arc<Shared>) {
 }
 
 async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<()> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
+    let mut listener = within(CONNECT, PgListener::connect_with(pool)).await?;
+    within(LOOK, listener.listen(CHANNEL)).await?;
     loop {
-        match listener.try_recv().await? {
-            Some(said) if said.payload() == own => {}
-            // None: the connection was lost and is made anew, and something may have been said meanwhile.
-            Some(_) | None => shared.woken.notify_one(),
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(heard) => match heard? {
+                Some(said) if said.payload() == own => {}
+                // None: the connection was lost and is made again, and something may have been said meanwhile.
+                Some(_) | None => shared.woken.notify_one(),
+            },
+            // Nothing was said, or a connection that is none any more does not say so.
+            Err(_) => {
+                within(LOOK, sqlx::query("SELECT 1").execute(&mut listener)).await?;
+            }
         }
     }
 }
@@ -115,6 +161,7 @@ pub(super) async fn notify(shared: Arc<Shared>) {
 /// A connection whose commits are not synced: nothing but notifications is sent on it, and they are not kept anyway.
 async fn quiet(shared: &Shared) -> Option<PgConnection> {
     let mut connection = connect(&shared.address).await.ok()?;
-    sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection).await.ok()?;
+    let set = sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection);
+    within(LOOK, set).await.ok()?;
     Some(connection)
 }

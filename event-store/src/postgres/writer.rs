@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-use super::commit::{Failure, Written, commit};
+use super::commit::{Failure, Written, commit, keep_answered};
 use super::connect::{connect_to_write, within};
 use super::group::{Care, Found, Judge, Verdict};
 use super::open::OpenError;
@@ -60,7 +60,10 @@ impl Writer {
                 return;
             }
         }
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
+            if let Err(error) = keep_answered(&mut connection, &shared).await {
+                tracing::warn!(%error, "the latest instant that was asked about could not be kept: do not set the clock back");
+            }
             let _ = within(Duration::from_secs(1), connection.close()).await;
         }
     }
@@ -156,7 +159,7 @@ impl Writer {
 
     /// Answers a group that is durable.
     fn finish(&self, jobs: Vec<Job>, written: Written, mut doubt: Doubt, begun: Instant) {
-        let Written { judged, head, receipts } = written;
+        let Written { judged, head, now, receipts } = written;
         if !judged.accepted.is_empty() {
             self.shared.moved.notify_one();
             measure(&judged, begun, self.shared.queue.len());
@@ -164,7 +167,7 @@ impl Writer {
         for (job, verdict) in jobs.into_iter().zip(judged.verdicts) {
             let prepared = match job {
                 Job::Barrier { reply, .. } => {
-                    let _ = reply.send(Ok(head));
+                    let _ = reply.send(Ok((head, now)));
                     continue;
                 }
                 Job::Append(prepared) => prepared,

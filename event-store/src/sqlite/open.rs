@@ -99,7 +99,8 @@ impl Store {
         let beside = Arc::clone(&shared);
         let checkpointer =
             thread::Builder::new().name("store-copy".into()).spawn(move || beside.checkpoints.run(&beside, &copier))?;
-        let writer = Writer { added: Added::default(), shared: Arc::clone(&shared), log, judge, head, answered_to };
+        let (added, kept_to) = (Added::default(), answered_to);
+        let writer = Writer { added, shared: Arc::clone(&shared), log, judge, head, answered_to, kept_to };
         let writer = writer::start(writer)?;
         let prover = prover::start(Arc::clone(&shared), head.position)?;
         tracing::info!(store.dir = %shared.dir().display(), store.head = head.position, "the event store is open");

@@ -13,6 +13,7 @@ use super::group::{Group, Judge};
 use super::open::OpenError;
 use super::options::Step;
 use super::queue::Job;
+use super::rows;
 use super::shared::Shared;
 use crate::append::Outcome;
 use crate::limits::Weight;
@@ -30,8 +31,11 @@ pub(super) struct Writer {
     pub(super) judge: Judge,
     pub(super) added: Added,
     pub(super) head: Head,
-    /// The latest instant for which a position was given: nothing more is recorded at or before it.
+    /// The latest instant for which a position was given: nothing more is recorded at or before it. It goes to disk with the next
+    /// group, or when the store is closed: see [`crate::EventStore::position_at`].
     pub(super) answered_to: Micros,
+    /// What of it is on disk.
+    pub(super) kept_to: Micros,
 }
 
 pub(super) fn start(writer: Writer) -> Result<thread::JoinHandle<()>, OpenError> {
@@ -61,6 +65,12 @@ impl Writer {
             }
             shared.tail.wait_for_room(shared.options.tail);
         }
+        // Whoever opens the store next must know it, should the clock have been set back by then.
+        if self.answered_to > self.kept_to
+            && let Err(error) = rows::move_head(&self.log, &self.head, self.answered_to)
+        {
+            tracing::warn!(%error, "the latest instant that was asked about could not be kept: do not set the clock back");
+        }
         // So that what follows begins with an empty write-ahead log; the records are durable either way.
         if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::debug!(%error, "the log's write-ahead log stays");
@@ -77,9 +87,11 @@ impl Writer {
         shared.options.step(Step::Judged);
         let mut written = Written { head: self.head, answered_to: self.answered_to, ..Written::default() };
         let now = (shared.options.clock)();
-        // Nothing will be recorded at an instant that has been answered, also not after a restart with a clock set back.
-        let asked_anew = group.asked.is_some_and(|asked| asked > self.answered_to);
-        if !group.accepted.is_empty() || !group.consumers.is_empty() || asked_anew {
+        let writes = !group.accepted.is_empty() || !group.consumers.is_empty();
+        if !writes {
+            // An instant that is asked about is noted and nothing is written for it.
+            written.answered_to = written.answered_to.max(group.asked.unwrap_or(Micros::MIN));
+        } else {
             let began = Instant::now();
             if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options) {
                 return self.fail_group(group, written, failure);
@@ -87,6 +99,7 @@ impl Writer {
             shared.written();
             shared.options.step(Step::LogCommitted);
             measure(&group, began, shared.queue.len());
+            self.kept_to = written.answered_to;
         }
         self.judge.heads.commit();
         self.publish(&written);

@@ -14,6 +14,7 @@ mod proxy;
 mod races;
 mod roles;
 mod settings;
+mod swallowed;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,13 @@ impl Backend for Shared {
     async fn fill(&self, full: bool) {
         let sql = if full { FULL } else { ROOM };
         execute(&self.url, sql).await.unwrap();
+    }
+
+    async fn commits(&self) -> String {
+        format!(
+            "the head's row of transaction {}",
+            number(&self.url, "SELECT xmin::text::bigint FROM daybook.head").await
+        )
     }
 }
 

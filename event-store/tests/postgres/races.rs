@@ -254,3 +254,36 @@ async fn sessions_that_are_ended_lose_and_repeat_nothing() {
         store.close().await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instant_that_one_store_has_answered_gets_nothing_more_from_another() {
+    let url = Postgres::shared().database();
+    let asking = Store::open(options(&url)).await.unwrap();
+    let writing = [Store::open(options(&url)).await.unwrap(), Store::open(options(&url)).await.unwrap()];
+    let loads: Vec<_> = (0..6)
+        .map(|task| {
+            let store = Arc::clone(&writing[task % 2]);
+            tokio::spawn(async move {
+                for n in 0..60 {
+                    put(&*store, &stream(&format!("s-{task}-{}", n % 3)), &["x"]).await;
+                }
+            })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    while !loads.iter().all(|load| load.is_finished()) {
+        let now = asking.now();
+        answers.push((now, asking.position_at(now).await.unwrap()));
+    }
+    for load in loads {
+        load.await.unwrap();
+    }
+    let total = check(&*asking).await;
+    assert!(answers.iter().any(|(_, position)| (1..total).contains(position)), "none was asked in the middle");
+    for (instant, answer) in answers {
+        assert_eq!(asking.position_at(instant).await.unwrap(), answer);
+    }
+    for store in writing.into_iter().chain([asking]) {
+        store.close().await.unwrap();
+    }
+}

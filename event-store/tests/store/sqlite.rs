@@ -64,6 +64,16 @@ impl Backend for Sqlite {
     async fn fill(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
     }
+
+    async fn commits(&self) -> String {
+        commits(self.dir.path())
+    }
+}
+
+/// Each commit goes into the write-ahead log first.
+fn commits(dir: &Path) -> String {
+    let file = std::fs::metadata(dir.join("log.sqlite-wal")).unwrap();
+    format!("{} bytes, {:?}", file.len(), file.modified().unwrap())
 }
 
 /// The same with hardly any memory.
@@ -86,6 +96,10 @@ impl Backend for Cramped {
 
     async fn fill(&self, full: bool) {
         self.0.fill(full).await;
+    }
+
+    async fn commits(&self) -> String {
+        commits(self.0.dir.path())
     }
 }
 

@@ -20,8 +20,10 @@ use crate::connection::Connection;
 use crate::envelope::{Envelope, hex, unhex};
 use crate::names;
 
-/// A position that the store's watch does not tell within this time is not there: several times what a poll takes.
-const TOLD_WITHIN: Duration = Duration::from_secs(1);
+/// How long the store may take to tell a position. One that has not answered by then has said nothing about it.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long a position that the store answered not to have may still be on its way to it: several times what a poll takes.
+const ARRIVES: Duration = Duration::from_secs(1);
 
 /// How many generations stay: the one that is published, and the one before it for readers that are still on their way.
 const KEPT: u64 = 2;
@@ -171,36 +173,57 @@ impl Generation {
     }
 }
 
-/// Deletes this store's generations that nobody needs any more.
+/// Deletes this store's generations that nobody needs any more. Those of another store are left: nothing here can tell one that was
+/// dropped from one that is served beside this one, so it is an operator who deletes them, and who is told that they are there.
 pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, current: u64) -> Result<(), String> {
     let mut streams = connection.jetstream().streams();
+    let mut others = 0;
     while let Some(info) = streams.try_next().await.map_err(|e| e.to_string())? {
         let old = names::generation(&info.config.name).is_some_and(|generation| generation + KEPT <= current);
         let incarnation = info.config.metadata.get("daybook.incarnation");
         let ours = incarnation == Some(&store.incarnation().to_string());
+        if names::generation(&info.config.name).is_some() && !ours {
+            others += 1;
+            tracing::warn!(
+                stream = %info.config.name,
+                bytes = info.state.bytes,
+                "the broker holds the events of another store: if that store is gone, delete the stream (`nats stream rm`)"
+            );
+        }
         if old && ours {
             tracing::info!(stream = %info.config.name, "an old generation is deleted");
             let deleted = connection.jetstream().delete_stream(&info.config.name).await;
             deleted.map_err(|error| error.to_string())?;
         }
     }
+    metrics::gauge!("daybook_relay_foreign_streams").set(f64::from(others));
     Ok(())
 }
 
-/// The hash of the record at a position, `None` if the store has none there.
+/// The hash of the record at a position, `None` if the store answered that it has none there. A store that does not answer, or whose
+/// answer does not come in time, has not said so: that is an error, and nothing may be concluded from it.
 pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<Hash>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some(START));
     };
-    // What another process has committed may be heard of here before the store's own watch tells it.
-    let mut head = store.head();
-    let told = head.wait_for(|head| head.position >= position);
-    if !matches!(timeout(TOLD_WITHIN, told).await, Ok(Ok(_))) {
-        return Ok(None);
+    let mut arriving = false;
+    loop {
+        let asked = timeout(ANSWER, store.read_log(before, &Filter::default(), 1)).await;
+        let page = asked.unwrap_or_else(|_| Err(Error::Read(format!("position {position} was not told in time"))))?;
+        if let Some(record) = page.records.first().filter(|record| record.position == position) {
+            return Ok(Some(record.hash));
+        }
+        if page.head >= position {
+            return Err(Error::Damaged { position, what: "there is no record".into() });
+        }
+        if arriving {
+            return Ok(None);
+        }
+        // What another process has committed may be heard of here before a store that does not ask for its head tells it.
+        let mut head = store.head();
+        drop(timeout(ARRIVES, head.wait_for(|head| head.position >= position)).await);
+        arriving = true;
     }
-    let page = store.read_log(before, &Filter::default(), 1).await?;
-    let record = page.records.first();
-    Ok(record.filter(|record| record.position == position).map(|record| record.hash))
 }
 
 fn unusable(reason: impl Into<String>) -> Result<Found, String> {

@@ -5,6 +5,7 @@ mod commands;
 mod connecting;
 mod doors;
 mod faults;
+mod frozen;
 mod harness;
 mod proxy;
 mod relays;

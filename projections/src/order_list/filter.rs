@@ -1,6 +1,7 @@
 //! What the list of orders can be narrowed to and sorted by: `field[op]=value`. What does not parse is refused, never passed over.
 
-use domain::ids::Sku;
+use domain::ids::{Channel, CustomerRef, ExternalRef, Sku};
+use domain::money::Currency;
 use domain::order::event::PaymentStatus;
 use domain::order::state::{FulfilmentStatus, ReturnStatus, Status, StockStatus};
 use domain::text;
@@ -9,8 +10,9 @@ use domain::time::Timestamp;
 use crate::models::from_word;
 use crate::value::Value;
 
-/// The most values that `in` may name.
-const MOST_VALUES: usize = 50;
+/// The most values that `in` may name. A page is read for each of them from its index and the pages are merged by their keys, so what is
+/// sorted is this many pages of keys at most.
+pub(super) const MOST_VALUES: usize = 20;
 /// The longest text that a filter may hold, in bytes.
 const LONGEST: usize = 512;
 
@@ -52,8 +54,8 @@ pub struct BadFilter {
 pub(super) enum Reading {
     /// One word of a closed set.
     Word(fn(&str) -> bool),
-    /// Any text.
-    Text,
+    /// A name, written as the edge writes it.
+    Name(fn(&str) -> Option<String>),
     /// An instant.
     Instant,
     /// A whole number.
@@ -61,7 +63,7 @@ pub(super) enum Reading {
     /// `true` or `false`.
     Flag,
     /// A label of the order, of this kind.
-    Label,
+    Label(fn(&str) -> Option<String>),
 }
 
 /// A field of the list.
@@ -78,15 +80,21 @@ const FIELDS: &[Field] = &[
     Field { name: "fulfilment_status", reading: Reading::Word(|text| from_word::<FulfilmentStatus>(text).is_some()) },
     Field { name: "return_status", reading: Reading::Word(|text| from_word::<ReturnStatus>(text).is_some()) },
     Field { name: "on_hold", reading: Reading::Flag },
-    Field { name: "channel", reading: Reading::Text },
-    Field { name: "external_ref", reading: Reading::Text },
-    Field { name: "customer", reading: Reading::Text },
-    Field { name: "currency", reading: Reading::Text },
+    Field { name: "channel", reading: Reading::Name(|text| Some(text.parse::<Channel>().ok()?.as_str().to_owned())) },
+    Field {
+        name: "external_ref",
+        reading: Reading::Name(|text| Some(text.parse::<ExternalRef>().ok()?.as_str().to_owned())),
+    },
+    Field {
+        name: "customer",
+        reading: Reading::Name(|text| Some(text.parse::<CustomerRef>().ok()?.as_str().to_owned())),
+    },
+    Field { name: "currency", reading: Reading::Name(|text| Some(text.parse::<Currency>().ok()?.code().to_owned())) },
     Field { name: "placed_at", reading: Reading::Instant },
     Field { name: "updated_at", reading: Reading::Instant },
     Field { name: "total", reading: Reading::Number },
-    Field { name: "sku", reading: Reading::Label },
-    Field { name: "tag", reading: Reading::Label },
+    Field { name: "sku", reading: Reading::Label(|text| Some(text.parse::<Sku>().ok()?.as_str().to_owned())) },
+    Field { name: "tag", reading: Reading::Label(|text| Some(text::nfc(text))) },
 ];
 
 impl PartialEq for Field {
@@ -101,6 +109,19 @@ impl Filter {
     /// The names of the fields that the list can be narrowed by.
     pub fn fields() -> impl Iterator<Item = &'static str> {
         FIELDS.iter().map(|field| field.name)
+    }
+
+    /// What is wrong with it.
+    pub(super) fn bad(&self, what: String) -> BadFilter {
+        let name = self.field.name;
+        let op = match self.op {
+            Op::Eq => "",
+            Op::In => "[in]",
+            Op::Gte => "[gte]",
+            Op::Lt => "[lt]",
+            Op::Prefix => "[prefix]",
+        };
+        BadFilter { parameter: format!("{name}{op}"), what }
     }
 
     /// A condition from a query parameter, `status` or `placed_at[gte]` say.
@@ -134,7 +155,8 @@ impl Filter {
         if texts.len() > MOST_VALUES {
             return Err(bad(format!("names more than {MOST_VALUES} values")));
         }
-        let mut values = texts.into_iter().map(|text| field.read(text).map_err(bad)).collect::<Result<Vec<_>, _>>()?;
+        let mut values =
+            texts.into_iter().map(|text| field.read(text, op).map_err(bad)).collect::<Result<Vec<_>, _>>()?;
         values.sort();
         values.dedup();
         Ok(Self { field, op, values })
@@ -144,26 +166,46 @@ impl Filter {
 impl Reading {
     fn allows(self, op: Op) -> bool {
         match self {
-            Self::Word(_) | Self::Label => matches!(op, Op::Eq | Op::In),
-            Self::Text => matches!(op, Op::Eq | Op::In | Op::Prefix),
-            Self::Instant | Self::Number => matches!(op, Op::Eq | Op::In | Op::Gte | Op::Lt),
+            Self::Word(_) | Self::Label(_) => matches!(op, Op::Eq | Op::In),
+            Self::Name(_) => matches!(op, Op::Eq | Op::In | Op::Prefix),
+            Self::Instant | Self::Number => matches!(op, Op::Eq | Op::Gte | Op::Lt),
             Self::Flag => op == Op::Eq,
         }
     }
 }
 
 impl Field {
-    fn read(&self, text: &str) -> Result<Value, String> {
+    /// Every field.
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
+        FIELDS.iter()
+    }
+
+    /// Whether it is one that the list is sorted by.
+    pub(super) fn is_sort(&self) -> bool {
+        matches!(self.reading, Reading::Instant | Reading::Number)
+    }
+
+    /// A value as it is written in a request.
+    pub(super) fn word(&self, value: &Value) -> String {
+        match (self.reading, value) {
+            (Reading::Flag, Value::Int(flag)) => (*flag != 0).to_string(),
+            (_, Value::Int(number)) => number.to_string(),
+            (_, Value::Text(text)) => text.clone(),
+            (_, Value::Null | Value::Blob(_)) => String::new(),
+        }
+    }
+
+    fn read(&self, text: &str, op: Op) -> Result<Value, String> {
         if text.is_empty() || text.len() > LONGEST || text.chars().any(char::is_control) {
             return Err("holds a value that is empty, too long or not printable".into());
         }
         match self.reading {
             Reading::Word(known) if known(text) => Ok(text.into()),
             Reading::Word(_) => Err(format!("there is no {} `{text}`", self.name)),
-            Reading::Label if self.name == "sku" => {
-                text.parse::<Sku>().map(|sku| sku.as_str().into()).map_err(|bad| bad.to_string())
+            Reading::Name(_) if op == Op::Prefix => Ok(text::nfc(text).into()),
+            Reading::Name(known) | Reading::Label(known) => {
+                known(text).map(Value::Text).ok_or_else(|| format!("`{text}` cannot be a {}", self.name))
             }
-            Reading::Text | Reading::Label => Ok(text::nfc(text).into()),
             Reading::Instant => text.parse::<Timestamp>().map(|at| at.micros().into()).map_err(|bad| bad.to_string()),
             Reading::Number => text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is no whole number")),
             Reading::Flag => match text {
@@ -189,6 +231,9 @@ impl Default for Sort {
 }
 
 impl Sort {
+    /// What there is.
+    pub(super) const KNOWN: &str = "is placed_at, updated_at or total, with - before it for falling";
+
     /// A sort from a query parameter, `-placed_at` say.
     ///
     /// # Errors
@@ -196,9 +241,8 @@ impl Sort {
     pub fn parse(value: &str) -> Result<Self, BadFilter> {
         let (name, falling) = value.strip_prefix('-').map_or((value, false), |name| (name, true));
         let column = ["placed_at", "updated_at", "total"].into_iter().find(|known| *known == name);
-        column.map(|column| Self { column, falling }).ok_or_else(|| BadFilter {
-            parameter: "sort".into(),
-            what: "is placed_at, updated_at or total, with - before it for falling".into(),
-        })
+        column
+            .map(|column| Self { column, falling })
+            .ok_or_else(|| BadFilter { parameter: "sort".into(), what: Self::KNOWN.into() })
     }
 }

@@ -1,10 +1,9 @@
 //! A page of the list of orders, and how many there are. Walking by cursor meets every order that stays exactly once, whatever is
 //! placed meanwhile.
 
-use std::fmt::Write as _;
-
 use super::cursor::{Bound, Cursor};
-use super::filter::{Filter, Op, Reading, Sort};
+use super::filter::{BadFilter, Filter, Op, Reading, Sort};
+use super::offer::{Plan, plan};
 use super::{ORDERS, SPEC, Summary, TALLIED};
 use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
@@ -61,6 +60,9 @@ pub enum BadCursor {
 /// Why there is no page.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PageError {
+    /// The list does not offer it.
+    #[error(transparent)]
+    Filter(#[from] BadFilter),
     /// The cursor does not fit.
     #[error(transparent)]
     Cursor(#[from] BadCursor),
@@ -72,13 +74,14 @@ pub enum PageError {
 /// A page of the list.
 ///
 /// # Errors
-/// If the cursor does not fit, or the rows cannot be read.
+/// If the list does not offer the filters with the sort, the cursor does not fit, or the rows cannot be read.
 pub async fn page(reads: &Reads, query: &Query) -> Result<Answer<Page>, PageError> {
     let bound = Bound { tenant: &query.tenant, filters: &query.filters, sort: query.sort };
+    let plan = plan(&query.filters, query.sort)?;
     let after = query.cursor.as_deref().map(|text| Cursor::decode(text, &bound)).transpose()?;
-    let mut statements = vec![select(query, after)];
+    let mut statements = vec![select(query, &plan, after)];
     if query.count {
-        statements.push(Statement::new(COUNTS, vec![query.tenant.as_str().into()]));
+        statements.push(counters(query));
     }
     let answer = reads.ask(SPEC.name, statements).await?;
     let made = answer.try_map(|mut answers| {
@@ -118,82 +121,228 @@ impl Builder {
         let marks: Vec<_> = values.iter().map(|value| self.mark(value.clone())).collect();
         marks.join(", ")
     }
+
+    fn add(&mut self, sql: &str) {
+        self.sql.push_str(sql);
+    }
 }
 
-fn select(query: &Query, after: Option<Cursor>) -> Statement {
+/// What every part of a page's query shares: marks are given once and used again.
+struct Shared {
+    tenant: String,
+    limit: String,
+    /// What the list is sorted by and the order's id: of the rows before the first one, and of those after the last.
+    low: (String, String),
+    high: (String, String),
+    way: &'static str,
+    column: &'static str,
+}
+
+/// Before the id of every order, and after it.
+const LOWEST: &str = "";
+const HIGHEST: &str = "\u{10FFFF}";
+
+fn select(query: &Query, plan: &Plan<'_>, after: Option<Cursor>) -> Statement {
     let columns: Vec<_> = ORDERS.columns.iter().map(|column| format!("o.{}", column.name)).collect();
     let mut builder = Builder { sql: format!("SELECT {} FROM ", columns.join(", ")), values: Vec::new() };
-    let (sort, leading) = (query.sort, leading_label(query));
-    let by = match leading {
-        // A label's rows stand in the list's own order, so the page is read off them.
-        Some(filter) => {
-            let tenant = builder.mark(query.tenant.as_str().into());
-            let kind = builder.mark(filter.field.name.into());
-            let label = builder.mark(filter.values[0].clone());
-            let _ = write!(
-                builder.sql,
-                "order_list_label l JOIN order_list o ON o.tenant = l.tenant AND o.order_id = l.order_id \
-                 WHERE l.tenant = {tenant} AND l.kind = {kind} AND l.label = {label}"
-            );
-            ("l.placed_at".to_owned(), "l.order_id")
+    let shared = shared(&mut builder, query, plan, after);
+    match plan.lead {
+        Some(lead) if lead.values.len() > 1 => merged(&mut builder, &shared, plan, lead),
+        lead => {
+            let by = led(&mut builder, &shared, plan, lead.map(|lead| (lead, &lead.values[0])));
+            for filter in &plan.rest {
+                residual(&mut builder, filter);
+            }
+            builder.add(&shared.end(&by));
         }
-        None => {
-            let tenant = builder.mark(query.tenant.as_str().into());
-            let _ = write!(builder.sql, "order_list o WHERE o.tenant = {tenant}");
-            (format!("o.{}", sort.column), "o.order_id")
-        }
-    };
-    for filter in query.filters.iter().filter(|filter| !leading.is_some_and(|leading| std::ptr::eq(leading, *filter))) {
-        condition(&mut builder, filter);
     }
-    if let Some(after) = after {
-        let (value, id) = (builder.mark(after.value.into()), builder.mark(after.order_id.into()));
-        let than = if sort.falling { '<' } else { '>' };
-        let _ = write!(builder.sql, " AND ({}, {}) {than} ({value}, {id})", by.0, by.1);
-    }
-    let way = if sort.falling { "DESC" } else { "ASC" };
-    // One more than is shown, to know whether there is a next page.
-    let limit = builder.mark(Value::Int(i64::try_from(query.limit).unwrap_or(200) + 1));
-    let _ = write!(builder.sql, " ORDER BY {} {way}, {} {way} LIMIT {limit}", by.0, by.1);
     Statement::new(builder.sql, builder.values)
 }
 
-/// The label that the page can be read off, if there is one.
-fn leading_label(query: &Query) -> Option<&Filter> {
-    let fits = |filter: &&Filter| matches!(filter.field.reading, Reading::Label) && filter.values.len() == 1;
-    query.filters.iter().find(fits).filter(|_| query.sort.column == "placed_at")
+fn shared(builder: &mut Builder, query: &Query, plan: &Plan<'_>, after: Option<Cursor>) -> Shared {
+    let tenant = builder.mark(query.tenant.as_str().into());
+    // One more than is shown, to know whether there is a next page.
+    let limit = builder.mark(Value::Int(i64::try_from(query.limit).unwrap_or(200) + 1));
+    let mut low = (i64::MIN, LOWEST.to_owned());
+    let mut high = (i64::MAX, HIGHEST.to_owned());
+    for filter in &plan.ranges {
+        let Value::Int(value) = filter.values[0] else { continue };
+        if matches!(filter.op, Op::Gte | Op::Eq) {
+            low = (value, LOWEST.to_owned());
+        }
+        match filter.op {
+            Op::Lt => high = (value, LOWEST.to_owned()),
+            Op::Eq => high = (value, HIGHEST.to_owned()),
+            Op::Gte | Op::In | Op::Prefix => {}
+        }
+    }
+    if let Some(Cursor { value, order_id }) = after {
+        if query.sort.falling {
+            high = high.min((value, order_id));
+        } else {
+            low = low.max((value, order_id));
+        }
+    }
+    let mut marks = |(value, id): (i64, String)| (builder.mark(value.into()), builder.mark(id.into()));
+    let (low, high) = (marks(low), marks(high));
+    Shared { tenant, limit, low, high, way: if query.sort.falling { "DESC" } else { "ASC" }, column: query.sort.column }
 }
 
-fn condition(builder: &mut Builder, filter: &Filter) {
+/// The columns that a list is in the order of.
+struct By {
+    /// The column of the filter that leads, and its value.
+    lead: Option<(String, String)>,
+    value: String,
+    order_id: &'static str,
+}
+
+/// `FROM` and `WHERE` of what leads: the rows of one value of a filter, or all.
+fn led(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: Option<(&Filter, &Value)>) -> By {
+    let tenant = &shared.tenant;
+    let by = match lead {
+        // A label's rows stand in the list's own order, so the page is read off them.
+        Some((filter, value)) if plan.offer.is_label() => {
+            let (kind, label) = (builder.mark(filter.field.name.into()), builder.mark(value.clone()));
+            builder.add(&format!(
+                "order_list_label l JOIN order_list o ON o.tenant = l.tenant AND o.order_id = l.order_id \
+                 WHERE l.tenant = {tenant} AND l.kind = {kind} AND l.label = {label}"
+            ));
+            By { lead: None, value: "l.placed_at".into(), order_id: "l.order_id" }
+        }
+        lead => {
+            builder.add(&format!("order_list o WHERE o.tenant = {tenant}"));
+            let index = plan.offer.serving(lead.map(|(_, value)| value));
+            let lead = match (index.and_then(|index| index.only), lead) {
+                (Some(only), _) => {
+                    builder.add(&format!(" AND o.{only}"));
+                    None
+                }
+                (None, lead) => {
+                    lead.map(|(filter, value)| (format!("o.{}", filter.field.name), builder.mark(value.clone())))
+                }
+            };
+            By { lead, value: format!("o.{}", shared.column), order_id: "o.order_id" }
+        }
+    };
+    shared.narrow(builder, &by);
+    by
+}
+
+impl Shared {
+    /// Between the rows before the page and those after the list. A filter that leads is compared as the first part of one key with the
+    /// rest, from below and from above, and not as equal: a planner to which it is a constant takes the index of all orders for as good,
+    /// reads along it and throws away what does not fit, which is every order where few do.
+    fn narrow(&self, builder: &mut Builder, by: &By) {
+        let key = by.key("");
+        for (than, (value, id)) in [('>', &self.low), ('<', &self.high)] {
+            let lead = by.lead.as_ref().map_or(String::new(), |(_, mark)| format!("{mark}, "));
+            builder.add(&format!(" AND ({key}) {than} ({lead}{value}, {id})"));
+        }
+    }
+
+    fn end(&self, by: &By) -> String {
+        format!(" ORDER BY {} LIMIT {}", by.key(self.way), self.limit)
+    }
+}
+
+impl By {
+    /// The columns, each with what follows it.
+    fn key(&self, way: &str) -> String {
+        let lead = self.lead.as_ref().map(|(column, _)| column.as_str());
+        let columns = lead.into_iter().chain([self.value.as_str(), self.order_id]);
+        columns.map(|column| format!("{column} {way}").trim_end().to_owned()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A page of each value of a filter, by its keys alone, and of those the first page; an order that has two of the labels is one.
+fn merged(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: &Filter) {
+    let way = shared.way;
+    let is_label = plan.offer.is_label();
+    builder.add("(SELECT at, id FROM (");
+    for (at, value) in lead.values.iter().enumerate() {
+        if at > 0 {
+            builder.add(if is_label { " UNION " } else { " UNION ALL " });
+        }
+        builder.add("SELECT at, id FROM (SELECT ");
+        if is_label {
+            let (kind, label) = (builder.mark(lead.field.name.into()), builder.mark(value.clone()));
+            builder.add(&format!(
+                "l.placed_at AS at, l.order_id AS id FROM order_list_label l \
+                 WHERE l.tenant = {} AND l.kind = {kind} AND l.label = {label}",
+                shared.tenant
+            ));
+            let by = By { lead: None, value: "l.placed_at".into(), order_id: "l.order_id" };
+            shared.narrow(builder, &by);
+            builder.add(&shared.end(&by));
+        } else {
+            builder.add(&format!("o.{} AS at, o.order_id AS id FROM ", shared.column));
+            let by = led(builder, shared, plan, Some((lead, value)));
+            builder.add(&shared.end(&by));
+        }
+        builder.add(&format!(") v{at}"));
+    }
+    builder.add(&format!(
+        ") every ORDER BY at {way}, id {way} LIMIT {}) k JOIN order_list o ON o.tenant = {} AND o.order_id = k.id \
+         ORDER BY k.at {way}, k.id {way}",
+        shared.limit, shared.tenant
+    ));
+}
+
+/// A condition that is looked at row by row. The labels are asked for as a value, which no planner makes a join of.
+fn residual(builder: &mut Builder, filter: &Filter) {
     let name = filter.field.name;
-    let sql = if matches!(filter.field.reading, Reading::Label) {
+    let sql = if matches!(filter.field.reading, Reading::Label(_)) {
         let kind = builder.mark(name.into());
         let labels = builder.marks(&filter.values);
         format!(
-            " AND EXISTS (SELECT 1 FROM order_list_label x WHERE x.tenant = o.tenant AND x.kind = {kind} \
-             AND x.label IN ({labels}) AND x.placed_at = o.placed_at AND x.order_id = o.order_id)"
+            " AND (SELECT COUNT(*) FROM order_list_label x WHERE x.tenant = o.tenant AND x.kind = {kind} \
+             AND x.label IN ({labels}) AND x.placed_at = o.placed_at AND x.order_id = o.order_id) > 0"
         )
+    } else if filter.op == Op::Prefix {
+        let begin = builder.mark(filter.values[0].clone());
+        let end = match &filter.values[0] {
+            Value::Text(text) => format!("{text}{}", char::MAX),
+            _ => String::new(),
+        };
+        let end = builder.mark(end.into());
+        // Not by an index, which would give the rows in another order than the list's.
+        format!(" AND o.{name} || '' >= {begin} AND o.{name} || '' < {end}")
     } else {
         let marks = builder.marks(&filter.values);
-        match filter.op {
-            Op::Eq | Op::In => format!(" AND o.{name} IN ({marks})"),
-            Op::Gte => format!(" AND o.{name} >= {marks}"),
-            Op::Lt => format!(" AND o.{name} < {marks}"),
-            Op::Prefix => {
-                let end = match &filter.values[0] {
-                    Value::Text(text) => format!("{text}{}", char::MAX),
-                    _ => String::new(),
-                };
-                let end = builder.mark(end.into());
-                format!(" AND o.{name} >= {marks} AND o.{name} < {end}")
-            }
-        }
+        format!(" AND o.{name} IN ({marks})")
     };
-    builder.sql.push_str(&sql);
+    builder.add(&sql);
 }
 
-const COUNTS: &str = "
-SELECT field, value, CAST(SUM(orders) AS BIGINT) FROM order_list_tally WHERE tenant = $1 GROUP BY field, value";
+/// The counters that a count needs: all orders, and those of each value that is filtered by. A counter has a row for each partition.
+fn counters(query: &Query) -> Statement {
+    let mut builder = Builder { sql: String::new(), values: Vec::new() };
+    let tenant = builder.mark(query.tenant.as_str().into());
+    let tallied = query.filters.iter().filter(|filter| is_tallied(filter));
+    let wanted = tallied.flat_map(|filter| filter.values.iter().map(|value| (filter.field.name, counted(value))));
+    for (at, (field, value)) in std::iter::once(("", String::new())).chain(wanted).enumerate() {
+        let (field, value) = (builder.mark(field.into()), builder.mark(value.into()));
+        let or = if at > 0 { " UNION ALL " } else { "" };
+        builder.add(&format!(
+            "{or}SELECT field, value, CAST(SUM(orders) AS BIGINT) FROM order_list_tally \
+             WHERE tenant = {tenant} AND field = {field} AND value = {value} GROUP BY field, value"
+        ));
+    }
+    Statement::new(builder.sql, builder.values)
+}
+
+/// A value as its counter has it.
+fn counted(value: &Value) -> String {
+    match value {
+        Value::Int(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Null | Value::Blob(_) => String::new(),
+    }
+}
+
+fn is_tallied(filter: &Filter) -> bool {
+    matches!(filter.op, Op::Eq | Op::In) && TALLIED.iter().any(|(field, _)| *field == filter.field.name)
+}
 
 /// Exact where the counters say it; else an estimate that takes the filters for independent of each other, and one without a counter
 /// for one that everything passes.
@@ -206,21 +355,13 @@ fn count(rows: &[Row], filters: &[Filter]) -> Result<Count, Error> {
             all = orders;
         }
         for (at, filter) in filters.iter().enumerate() {
-            let named = filter.values.iter().any(|wanted| match wanted {
-                Value::Int(number) => number.to_string() == value,
-                Value::Text(text) => text == value,
-                Value::Null | Value::Blob(_) => false,
-            });
-            if filter.field.name == field && named && matches!(filter.op, Op::Eq | Op::In) {
+            if is_tallied(filter) && filter.field.name == field && filter.values.iter().any(|it| counted(it) == value) {
                 passing[at] += orders;
             }
         }
     }
-    let tallied = |filter: &Filter| {
-        matches!(filter.op, Op::Eq | Op::In) && TALLIED.iter().any(|(field, _)| *field == filter.field.name)
-    };
-    let exact = filters.len() <= 1 && filters.iter().all(tallied);
-    let value = filters.iter().zip(passing).filter(|(filter, _)| tallied(filter)).fold(all, |sum, (_, passing)| {
+    let exact = filters.len() <= 1 && filters.iter().all(is_tallied);
+    let value = filters.iter().zip(passing).filter(|(filter, _)| is_tallied(filter)).fold(all, |sum, (_, passing)| {
         let share = u128::from(sum) * u128::from(passing) / u128::from(all.max(1));
         u64::try_from(share).unwrap_or(sum)
     });

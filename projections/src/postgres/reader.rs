@@ -1,62 +1,72 @@
 //! Answering queries. Every answer comes from one transaction, so from one state of the database; nothing is written here.
 
+use std::time::Duration;
+
+use event_store::postgres::Connections;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Column as _, PgConnection, PgPool, Row as _, TypeInfo as _};
+use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row as _, TypeInfo as _};
 
 use super::read_error;
 use super::text::{kept, meant};
-use crate::store::{Error, Statement};
+use crate::store::{Checkpoint, Error, Slot, Statement};
 use crate::value::{Row, Value};
 
 /// The gate first, since the state is taken hold of with the first query.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE gate IN ACCESS SHARE MODE";
 
-/// How often a read may be tried again because its connection was cut: once for each that the pool may hold.
-pub(super) struct Attempts(u32);
+/// The same, for what somebody waits for.
+const BRIEF: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10s'; \
+    LOCK TABLE gate IN ACCESS SHARE MODE";
 
-impl Attempts {
-    pub(super) fn new(pool: &PgPool) -> Self {
-        Self(pool.options().get_max_connections())
-    }
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(10);
 
-    /// Whether to try again after this.
-    pub(super) fn another(&mut self, error: &sqlx::Error) -> bool {
-        let cut = match error {
-            sqlx::Error::Io(_) => true,
-            // The server ends (57P01 to 57P03), or says so of the connection (class 08).
-            sqlx::Error::Database(error) => {
-                error.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
-            }
-            _ => false,
-        };
-        self.0 = self.0.saturating_sub(1);
-        cut && self.0 > 0
+/// Whether a read is to be tried again on another connection after this.
+fn is_cut(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // The server ends (57P01 to 57P03), or says so of the connection (class 08).
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P0") || code.starts_with("08"))
+        }
+        _ => false,
     }
 }
 
-/// Answers queries in one transaction.
-pub(super) async fn read(pool: &PgPool, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-    let mut attempts = Attempts::new(pool);
+/// Answers queries in one transaction. A connection that a restart of the server has cut shows at its first use.
+pub(super) async fn read(pool: &Connections, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Error> {
     loop {
-        let mut connection = pool.acquire().await.map_err(read_error)?;
-        match answer(&mut connection, &statements).await {
+        let mut lent = pool.lend().await.map_err(read_error)?;
+        match answer(&mut lent, statements).await {
             Ok(answers) => {
+                lent.give_back();
                 return answers.iter().map(|rows| rows.iter().map(row).collect()).collect();
             }
-            Err(error) => {
-                // Whatever became of its transaction, it is not lent again.
-                connection.close_on_drop();
-                if !attempts.another(&error) {
-                    return Err(read_error(error));
-                }
-            }
+            // Whatever became of its transaction, it is not lent again.
+            Err(error) if is_cut(&error) => pool.distrust(),
+            Err(error) => return Err(read_error(error)),
+        }
+        drop(lent);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The checkpoints of one model or of all.
+pub(super) async fn checkpoints(pool: &Connections, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
+    loop {
+        let mut lent = pool.lend().await.map_err(read_error)?;
+        let read = super::checkpoints::read(&mut lent, name, slot).await;
+        lent.after(&read);
+        match read {
+            Err(error) if is_cut(&error) => tokio::time::sleep(PAUSE).await,
+            read => return read.map_err(read_error),
         }
     }
 }
 
 async fn answer(connection: &mut PgConnection, statements: &[Statement]) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
-    sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
+    sqlx::raw_sql(BRIEF).execute(&mut *connection).await?;
     let mut answers = Vec::with_capacity(statements.len());
     for statement in statements {
         answers.push(query(statement).fetch_all(&mut *connection).await?);

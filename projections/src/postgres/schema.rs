@@ -10,7 +10,7 @@ use crate::store::{Error, Slot};
 use crate::value::{Kind, Spec, Table};
 
 /// The schema that everything is in; connections look nowhere else.
-pub(super) const SCHEMA: &str = "daybook_read";
+pub(crate) const SCHEMA: &str = "daybook_read";
 
 /// The version of the schema's own layout.
 const LAYOUT: i32 = 2;
@@ -145,7 +145,11 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
         );
         for index in table.indexes {
             let _ =
-                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({});", table.name, index.name, index.columns);
+                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({})", table.name, index.name, index.columns);
+            if let Some(condition) = index.only {
+                let _ = write!(sql, " WHERE {condition}");
+            }
+            sql.push(';');
         }
     }
     sql

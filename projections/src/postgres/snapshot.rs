@@ -14,7 +14,8 @@ struct Kept(Mutex<PgConnection>);
 
 /// Takes hold of the state of the schema, on a connection of its own.
 pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> {
-    let mut connection = PgConnection::connect_with(options).await.map_err(read_error)?;
+    let connected = async { PgConnection::connect_with(options).await.map_err(read_error) };
+    let mut connection = super::answered(super::PATIENCE, connected).await?;
     // Whoever looks may take long between two looks: a fresh fold of the whole log, say.
     sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut connection).await.map_err(read_error)?;
     sqlx::raw_sql(reader::BEGIN).execute(&mut connection).await.map_err(read_error)?;

@@ -89,7 +89,11 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
         let _ = write!(sql, "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};", table.name, key.join(", "));
         for index in table.indexes {
             let _ =
-                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({});", table.name, index.name, index.columns);
+                write!(sql, "CREATE INDEX {}_{}_{generation} ON {name} ({})", table.name, index.name, index.columns);
+            if let Some(condition) = index.only {
+                let _ = write!(sql, " WHERE {condition}");
+            }
+            sql.push(';');
         }
     }
     sql

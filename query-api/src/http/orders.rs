@@ -120,7 +120,8 @@ impl TryFrom<Summary> for OrderSummaryBody {
 }
 
 /// What the list can be asked. Each field can also be compared by `field[op]`, with `eq`, `in` (comma-separated), `gte`, `lt`, `prefix`
-/// as far as they make sense for it: `placed_at[gte]=2011-01-01T00:00:00Z`, `status[in]=pending,confirmed`.
+/// as far as they make sense for it: `placed_at[gte]=2011-01-01T00:00:00Z`, `status[in]=pending,confirmed`. Which go together, the
+/// description of the route says.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what the handler reads")]
@@ -162,8 +163,8 @@ struct ListParams {
     limit: Option<u32>,
     /// Where the page before ended: its `next`.
     cursor: Option<String>,
-    /// `exact` or `estimate`: say how many there are. Counted from counters: exact without filters and with one on a status, the channel,
-    /// the currency or `on_hold`; an estimate otherwise, and said to be one.
+    /// `exact` or `estimate`: say how many there are. Counted from counters: exact without filters and with one alone on a status or
+    /// `on_hold`; an estimate otherwise, and said to be one.
     count: Option<String>,
     /// Wait until at least this position is shown.
     min_position: Option<u64>,

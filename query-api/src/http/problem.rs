@@ -111,6 +111,7 @@ impl From<BadFilter> for Failure {
 impl From<PageError> for Failure {
     fn from(error: PageError) -> Self {
         match error {
+            PageError::Filter(bad) => bad.into(),
             PageError::Cursor(bad @ BadCursor::Foreign) => Self::at("bad-filter", "cursor", bad.to_string()),
             PageError::Cursor(bad @ BadCursor::Expired) => Self::at("cursor-expired", "cursor", bad.to_string()),
             PageError::Store(error) => error.into(),

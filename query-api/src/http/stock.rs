@@ -7,7 +7,8 @@ use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock::Stock;
 use domain::stream;
 use domain::time::Timestamp;
-use projections::stock_ledger::{self, Movement};
+use event_store::record::Position;
+use projections::stock_ledger::{self, Moment as Ledger, Movement};
 use projections::stock_levels::{self, Standing};
 use projections::{Answer, Held};
 use schemas::http::problem::Problem;
@@ -21,7 +22,7 @@ use super::caller::Caller;
 use super::orders::AsOf;
 use super::params::{Id, MOST, Params};
 use super::problem::{Absent, Failure, Late, Malformed};
-use crate::history::{self, At, Moment};
+use crate::history::{self, At, Moment, Until};
 
 /// The read model of stock as it is now.
 const LEVELS: &str = "stock_levels";
@@ -248,11 +249,23 @@ pub(super) async fn one(
         return Err(Failure::at("malformed-query", "location", "a version is that of one location's stock: say which"));
     }
     let (mut locations, mut position, mut settled) = (Vec::new(), 0, true);
-    for stock in there {
-        let moment = history::stock_at(&*api.log, tenant, &stock.location, &sku, at).await?;
-        (position, settled) = (moment.position, moment.settled);
-        if moment.version > 0 {
-            locations.push(StockLevelBody::then(&sku, stock.location, &moment));
+    if !there.is_empty() {
+        let until = history::until(&*api.log, at).await?;
+        (position, settled) = (until.position, until.settled);
+        for stock in there {
+            let then = match off_the_ledger(&api, tenant, &stock, at, until).await? {
+                Some(then) => then,
+                // The ledger does not show so much yet: the stream itself is folded.
+                None => {
+                    let moment = history::stock_at(&*api.log, tenant, &stock.location, &sku, at).await?;
+                    let known = moment.version > 0;
+                    (moment.position, known.then(|| StockLevelBody::then(&sku, stock.location, &moment)))
+                }
+            };
+            if matches!(at, At::Version(_)) {
+                position = then.0;
+            }
+            locations.extend(then.1);
         }
     }
     if locations.is_empty() {
@@ -282,6 +295,40 @@ impl Api {
         answer.stale = answer.stopped || lacks.is_some();
         Ok((answer, lacks))
     }
+}
+
+/// A location's stock as it was, by the last movement before the moment, and the position that this stands for; none at all if the
+/// ledger does not show so much. A long history costs no more than a short one.
+async fn off_the_ledger(
+    api: &Api,
+    tenant: &str,
+    stock: &Standing,
+    at: At,
+    until: Until,
+) -> Result<Option<(Position, Option<StockLevelBody>)>, Failure> {
+    let moment = match at {
+        At::Version(version) => Ledger::Version(version),
+        At::Now | At::Position(_) | At::Instant(_) => Ledger::Position(until.position),
+    };
+    let answer = match stock_ledger::at(&api.reads(), tenant, &stock.sku, &stock.location, moment).await {
+        Err(projections::Error::Building(_)) => return Ok(None),
+        answer => answer?,
+    };
+    // While any stream is held, each is folded: that tells whether it is this one.
+    let whole = answer.held == 0 && !answer.stale;
+    let shown = match (at, &answer.value) {
+        (At::Version(wanted), Some(then)) => whole && then.version == wanted,
+        (At::Version(_), None) => false,
+        _ => whole && answer.position >= until.position,
+    };
+    if !shown {
+        return Ok(None);
+    }
+    let position = match (at, &answer.value) {
+        (At::Version(_), Some(then)) => then.changed_at_position,
+        _ => until.position,
+    };
+    Ok(Some((position, answer.value.map(StockLevelBody::from))))
 }
 
 fn nowhere() -> stream::StreamName {

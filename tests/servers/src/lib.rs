@@ -6,9 +6,11 @@ pub mod folder;
 pub mod nats;
 pub mod postgres;
 mod process;
+pub mod swallow;
 
 pub use nats::Nats;
 pub use postgres::Postgres;
+pub use swallow::Swallow;
 
 use std::collections::hash_map::RandomState;
 use std::fs::{File, TryLockError};

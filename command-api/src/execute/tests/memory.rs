@@ -1,5 +1,11 @@
 //! What is kept in memory: bounded, and never the only place of anything.
 
+use domain::ids::OrderId;
+use domain::money::{Currency, Rounding};
+use domain::order::command::{NewLine, Place};
+use domain::order::event::{Capture, PaymentTerms};
+use domain::order::{self, Order};
+
 use super::*;
 use crate::execute::fold::Type;
 use crate::execute::load;
@@ -36,6 +42,81 @@ async fn idle_folds_are_let_go_and_those_ahead_of_the_log_are_not() {
         assert_eq!(stock.on_hand, n + 1 + u32::from(n < 40));
     }
     assert!(executor.0.cache.len() <= 8 + 1);
+}
+
+/// An order of as many lines as the edge takes.
+fn large_order(n: u128) -> (StreamName, order::Command) {
+    let id = OrderId(Uuid::from_u128(n + 1));
+    let lines = (1..=2_000).map(|line| NewLine {
+        line_id: LineId(line),
+        sku: Sku::try_new(format!("SKU-{n}-{line}")).unwrap(),
+        title: format!("number {line}, in a box that says so"),
+        qty: 1,
+        unit_price: "2.50".to_owned().try_into().unwrap(),
+        discount: 0,
+        tax_bp: 0,
+        tax_included: true,
+        backorder_ok: false,
+        stocked: true,
+    });
+    let place = Place {
+        order_id: id,
+        external_ref: None,
+        channel: "web".parse().unwrap(),
+        customer: None,
+        currency: Currency::GBP,
+        rounding: Rounding::HalfEven,
+        lines: lines.collect(),
+        discount: 0,
+        shipping: vec![],
+        ship_to: None,
+        payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into() },
+        location: LocationId::try_new("main").unwrap(),
+        reserve_for_s: 900,
+        occurred_at: None,
+        tags: vec![],
+        expected_total: None,
+    };
+    (stream::order(id), order::Command::Place(Box::new(place)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_orders_are_kept_in_memory_by_their_bytes_and_not_by_their_number() {
+    const BYTES: usize = 6 * 1024 * 1024;
+    let house = House::new();
+    let executor = house.executor_with(Options { cached_bytes: BYTES, ..Options::default() });
+    let cache = &executor.0.cache;
+    for n in 0..200 {
+        stocked(&executor, &format!("S{n}"), 1).await;
+    }
+    assert!(cache.bytes() < BYTES / 4, "small ones take little: {}", cache.bytes());
+    let (mut names, mut largest) = (Vec::new(), 0);
+    for n in 0..16 {
+        let (name, place) = large_order(n);
+        let before = cache.bytes();
+        executor.execute(fresh(), Plan::new().and::<Order>(name.clone(), place)).await.unwrap();
+        largest = largest.max(cache.bytes().saturating_sub(before));
+        assert!(cache.bytes() <= BYTES, "{} bytes after {n} orders", cache.bytes());
+        names.push(name);
+    }
+    assert!(largest > 500_000, "an order of 2,000 lines counts for what it is: {largest}");
+    assert!(cache.len() < 16, "{} are kept", cache.len());
+    for name in names {
+        let (order, version) = executor.load::<Order>(&tenant(), &name).await.unwrap();
+        assert!(matches!(&*order, Order::Placed(placed) if placed.lines.len() == 2_000) && version == 1);
+        assert!(cache.bytes() <= BYTES, "{} bytes while they are loaded again", cache.bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fold_that_stays_small_counts_for_little_however_long_its_stream_is() {
+    let house = House::new();
+    let executor = house.executor();
+    for _ in 0..400 {
+        stocked(&executor, "A", 1).await;
+    }
+    let bytes = executor.0.cache.bytes();
+    assert!(bytes < 256 * 1024, "{bytes} bytes for one shelf");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,3 +82,35 @@ pub(crate) async fn an_answered_instant_stays_answered_when_the_clock_is_set_bac
     assert_eq!(store.position_at(later).await.unwrap(), 2);
     store.close().await.unwrap();
 }
+
+pub(crate) async fn asking_about_an_instant_writes_nothing(backend: &impl Backend) {
+    let store = backend.open().await;
+    put(&*store, &stream("one"), &["x"]).await;
+    let before = backend.commits().await;
+    let mut answered = Vec::new();
+    for n in 0..200 {
+        backend.clock().advance(SECOND / 10);
+        let instant = store.now() - n % 3;
+        answered.push(instant);
+        assert_eq!(store.position_at(instant).await.unwrap(), 1);
+    }
+    assert_eq!(backend.commits().await, before, "200 questions, no commit");
+    // The answers stay, also those that no commit has kept: with the clock set back, before and after the store is opened again.
+    backend.clock().advance(-3_600 * SECOND);
+    put(&*store, &stream("one"), &["x"]).await;
+    assert_ne!(backend.commits().await, before);
+    let last = answered[answered.len() - 1];
+    assert_eq!(store.position_at(last).await.unwrap(), 1);
+    backend.clock().advance(7_200 * SECOND);
+    let later = store.now();
+    assert_eq!(store.position_at(later).await.unwrap(), 2);
+    store.close().await.unwrap();
+    backend.clock().advance(-3_600 * SECOND);
+    let store = backend.open().await;
+    assert!(put(&*store, &stream("one"), &["x"]).await.recorded_at > later);
+    assert_eq!(store.position_at(later).await.unwrap(), 2);
+    for instant in answered {
+        assert_eq!(store.position_at(instant).await.unwrap(), 1);
+    }
+    store.close().await.unwrap();
+}

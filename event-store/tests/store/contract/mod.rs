@@ -38,6 +38,9 @@ pub(crate) trait Backend: Default + Send + Sync {
 
     /// From now on there is no room for what is written, or there is again.
     async fn fill(&self, full: bool);
+
+    /// Something that is another after each commit.
+    async fn commits(&self) -> String;
 }
 
 /// The machine's clock, which a test can set forward and back.
@@ -99,6 +102,7 @@ macro_rules! contract {
             instants::an_instant_has_the_last_position_before_it,
             instants::an_answered_instant_stays_answered,
             instants::an_answered_instant_stays_answered_when_the_clock_is_set_back,
+            instants::asking_about_an_instant_writes_nothing,
             consumers::a_lease_keeps_others_out_until_it_ends,
             consumers::a_released_lease_is_free,
             consumers::a_save_of_an_older_epoch_is_refused,

@@ -1,0 +1,171 @@
+//! A store that does not answer for a while: it has said nothing, and nothing is concluded from that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use event_store::append::{Batch, Pending, Receipt};
+use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use event_store::partition::Door;
+use event_store::record::{Micros, Position, Record, StreamId, Version};
+use event_store::snapshot::Snapshot;
+use event_store::{Direction, Error, EventStore, Filter, Head, Page};
+use event_stream::consumer::{self, Bus};
+use servers::Nats;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::harness::{LIMIT, Log, Reader, Running, connect};
+
+/// The store as a process sees whose database does not answer while it is frozen: its watch does not move, and reads wait.
+struct Freezing {
+    inner: Arc<dyn EventStore>,
+    frozen: watch::Sender<bool>,
+    shown: watch::Sender<Head>,
+}
+
+impl Freezing {
+    fn new(inner: Arc<dyn EventStore>) -> Arc<Self> {
+        let shown = watch::Sender::new(*inner.head().borrow());
+        let this = Arc::new(Self { inner, frozen: watch::Sender::new(false), shown });
+        let (watching, mut head) = (Arc::clone(&this), this.inner.head());
+        tokio::spawn(async move {
+            while head.changed().await.is_ok() {
+                watching.thawed().await;
+                watching.shown.send_replace(*head.borrow_and_update());
+            }
+        });
+        this
+    }
+
+    async fn thawed(&self) {
+        drop(self.frozen.subscribe().wait_for(|frozen| !frozen).await);
+    }
+}
+
+#[async_trait]
+impl EventStore for Freezing {
+    fn append(&self, batch: Batch) -> Pending {
+        self.inner.append(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.thawed().await;
+        self.inner.command(command_id).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        self.thawed().await;
+        self.inner.read_stream(stream, from, direction, limit).await
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        self.thawed().await;
+        self.inner.stream_head(stream).await
+    }
+
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
+        self.thawed().await;
+        self.inner.read_log(after, filter, limit).await
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        self.inner.position_at(instant).await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.shown.subscribe()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.inner.incarnation()
+    }
+
+    fn now(&self) -> Micros {
+        self.inner.now()
+    }
+
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
+        self.inner.acquire(key, owner, lease_us).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.inner.release(lease).await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.inner.save(lease, checkpoint).await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        self.inner.consumer(key).await
+    }
+
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        self.inner.consumers(name).await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        self.inner.snapshot(stream, fold).await
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.inner.keep_snapshot(stream, snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.inner.close().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_has_not_said_that_the_stream_is_foreign() {
+    let nats = Nats::start();
+    let mut log = Log::new(40);
+    log.write(20).await;
+    let relay = Running::start(&log, &nats, "one").await;
+    relay.caught_up(&log).await;
+    let store = Freezing::new(log.shared());
+    let bus = Bus::new(store.clone() as _, connect(&nats.url()).await, consumer::Options::default());
+    let listening = bus.clone();
+    tokio::spawn(async move { listening.run(CancellationToken::new()).await });
+    let mut reader = Reader::new(&bus, Door::All);
+    let began = Instant::now();
+    while bus.stats().from_stream == 0 {
+        assert!(began.elapsed() < LIMIT, "{:?}", bus.stats());
+        log.write(10).await;
+        reader.read_to(log.head()).await;
+    }
+    let before = bus.stats();
+
+    store.frozen.send_replace(true);
+    // The relay goes on and says so, of positions that this store does not tell; longer than anything here waits for a watch.
+    let frozen = Instant::now();
+    while frozen.elapsed() < Duration::from_secs(4) {
+        log.write(5).await;
+        drop(tokio::time::timeout(Duration::from_millis(200), reader.step()).await);
+    }
+    relay.caught_up(&log).await;
+    assert_eq!(bus.stats().foreign, before.foreign, "a false alarm");
+    store.frozen.send_replace(false);
+
+    reader.read_to(log.head()).await;
+    let from_stream = bus.stats().from_stream;
+    let began = Instant::now();
+    while bus.stats().from_stream == from_stream {
+        assert!(began.elapsed() < LIMIT, "the generation is not believed any more: {:?}", bus.stats());
+        log.write(10).await;
+        reader.read_to(log.head()).await;
+    }
+    assert_eq!(bus.stats().foreign, before.foreign);
+    assert_eq!(relay.now().generation, 1, "a new generation was begun");
+    reader.check(&log, &Door::All).await;
+    relay.stop().await;
+}
