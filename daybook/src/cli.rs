@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Error, Sources};
 use crate::console::Output;
+use crate::verify::Expected;
 
 /// An order platform whose log of events is the truth.
 #[derive(Debug, Parser)]
@@ -58,6 +59,8 @@ pub enum Command {
     Records(Records),
     /// Read the whole log and prove it: the chain, versions, positions, the laws, every read model. Works beside a running server.
     Verify(Verify),
+    /// Copy an embedded store as it is at one moment into an empty folder, beside a running server or none, and prove the copy.
+    Backup(Backup),
     /// Place orders over HTTP as fast as it goes, and tell how fast that is.
     Bench(Bench),
     /// Make the tables of a database for the log, and let a role write to them that may change nothing in it.
@@ -248,6 +251,17 @@ pub struct Verify {
     /// Compare the read models with those of another store as well, row by row, at the same position: the folder of an embedded one.
     #[arg(long, value_name = "FOLDER")]
     pub against: Option<PathBuf>,
+    /// The log must have this hash at this position: what an earlier verify or backup printed. May be given several times.
+    #[arg(long, value_name = "POSITION:HASH")]
+    pub expect: Vec<Expected>,
+}
+
+/// `backup`
+#[derive(Clone, Debug, Args)]
+pub struct Backup {
+    /// The folder that the copy goes to; made if it is not there, and refused if anything is in it.
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
 }
 
 /// `bench`

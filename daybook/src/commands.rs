@@ -13,7 +13,7 @@ use crate::config::payments::Payments;
 use crate::config::{self, Config};
 use crate::console::{self, Output};
 use crate::remote::Remote;
-use crate::{bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
+use crate::{backup, bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
 
 /// It failed, or found what must not be.
 const FAILED: u8 = 1;
@@ -83,9 +83,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Verify(asked) => {
-            let proof = verify::prove(&config, asked.against.as_deref()).await?;
+            let proof = verify::prove(&config, asked.against.as_deref(), &asked.expect).await?;
             common.output.print(&proof, verify::Proof::text);
             Ok(if proof.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        }
+        Command::Backup(asked) => {
+            let made = backup::back_up(&config, &asked).await?;
+            common.output.print(&made, backup::BackedUp::text);
+            Ok(if made.proof.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
         Command::Bench(asked) => {
             let measured = bench::run(&config, &asked, common.output).await?;

@@ -71,7 +71,7 @@ pub async fn feed(running: &Running, asked: &Demo, output: Output, stop: Cancell
     let models_caught_up_ms = answered.elapsed().as_secs_f64() * 1e3;
     running.settle(SETTLE).await?;
     running.wait_for_models(running.head()).await?;
-    let proof = verify::prove(&running.config, None).await?;
+    let proof = verify::prove(&running.config, None, &[]).await?;
     let mut orders = proof.orders;
     orders.insert("placed".to_owned(), orders.values().sum());
     Ok(Summary {

@@ -1,6 +1,7 @@
 //! The binary as a library, so that tests drive the same parts: CLI, configuration, telemetry, roles, shutdown. The only crate that may
 //! use all others, and the only one that starts long tasks.
 
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod commands;

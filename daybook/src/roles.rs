@@ -35,7 +35,7 @@ use crate::config::roles::{Role, Set};
 use crate::service::health::{Health, Part, State};
 use crate::telemetry;
 
-pub(crate) use process::seen;
+pub(crate) use process::{BOOK, seen};
 pub use read::Models;
 pub(crate) use read::database as read_models;
 

@@ -2,6 +2,7 @@
 //! against a fresh fold. It only reads, so it works beside a running server. It must never mend anything.
 
 mod begun;
+mod chain;
 mod laws;
 
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use domain::Event;
+use event_store::audit::Audit;
 use event_store::record::{Position, StreamId, Version};
 use event_store::{EventStore, Filter};
 use projections::store::ReadStore as _;
@@ -19,6 +21,8 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::console;
 use crate::roles;
+
+pub use chain::Expected;
 
 /// What one check came to.
 #[derive(Clone, Debug, Serialize)]
@@ -100,21 +104,25 @@ impl Check {
     }
 }
 
-/// Proves the store of a configuration; `against` the folder of another one, its read models row by row as well.
+/// Proves the store of a configuration; `against` the folder of another one, its read models row by row as well. The log must have the
+/// hashes that are `expected` of it.
 ///
 /// # Errors
 /// If it cannot be read at all.
-pub async fn prove(config: &Config, against: Option<&Path>) -> anyhow::Result<Proof> {
-    let log = roles::log::beside(config, "verify").await?;
-    let proof = prove_log(config, Arc::clone(&log), against).await;
+pub async fn prove(config: &Config, against: Option<&Path>, expected: &[Expected]) -> anyhow::Result<Proof> {
+    let log = roles::log::audited(config, "verify").await?;
+    let proof = prove_log(config, Arc::clone(&log), against, expected).await;
     log.close().await?;
     Ok(proof)
 }
 
-async fn prove_log(config: &Config, log: Arc<dyn EventStore>, against: Option<&Path>) -> Proof {
+async fn prove_log(config: &Config, log: Arc<dyn Audit>, against: Option<&Path>, expected: &[Expected]) -> Proof {
     let mut proof = Proof::default();
-    let chained = chain(&*log, &mut proof).await;
-    proof.ended("hash chain, positions and versions", chained);
+    let chained = chain::prove(&*log, expected, &mut proof).await;
+    proof.ended("hash chain, ids and index", chained);
+    let kept = chain::snapshots(&*log, &mut proof.checks).await;
+    proof.ended("snapshots", kept);
+    let log: Arc<dyn EventStore> = log;
     let told = events(&*log, config.store.url.is_set(), &mut proof).await;
     proof.ended("events and laws", told);
     let held = read_models_hold(config, &log, against, &mut proof).await;
@@ -150,39 +158,6 @@ async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
         return Ok(None);
     }
     Ok(Some(Snapshot::of_file(folder).await?))
-}
-
-async fn chain(log: &dyn EventStore, proof: &mut Proof) -> anyhow::Result<()> {
-    let bar = console::bar(log.head().borrow().position, "chain, versions, positions");
-    let mut at = 0;
-    let proven = event_store::verify::chain(log, 0, |proven| {
-        at = proven.position;
-        bar.set_length(proven.head);
-        bar.set_position(proven.position);
-    })
-    .await;
-    bar.finish_and_clear();
-    let mut check = Check::new("hash chain, positions and versions");
-    let outcome = match proven {
-        Ok(proven) => {
-            check.checked = proven.position;
-            (proof.position, proof.hash) = (proven.position, command_api::import::keys::hex(&proven.hash));
-            Ok(())
-        }
-        Err(event_store::Error::Damaged { position, what }) => {
-            check.checked = position;
-            check.violate(|| format!("position {position}: {what}"));
-            proof.position = log.head().borrow().position;
-            Ok(())
-        }
-        Err(error) => {
-            check.checked = at;
-            proof.position = at;
-            Err(anyhow::Error::new(error).context(format!("the log cannot be read after position {at}")))
-        }
-    };
-    proof.checks.push(check);
-    outcome
 }
 
 /// How many there are of what.
@@ -335,6 +310,7 @@ impl Proof {
             (false, false) => "NOT EVERYTHING WAS PROVED",
         };
         text.push_str(&format!("\n{verdict} up to position {} ({})\n", self.position, self.hash));
+        text.push_str(&format!("keep this elsewhere: --expect {}:{}\n", self.position, self.hash));
         let counts = |counts: &Counts| {
             counts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
         };

@@ -47,7 +47,7 @@ async fn run(running: &Running, file: &Path) -> anyhow::Result<Imported> {
 }
 
 async fn proven(config: &Config) {
-    let proof = verify::prove(config, None).await.unwrap();
+    let proof = verify::prove(config, None, &[]).await.unwrap();
     assert!(proof.holds, "{}", proof.text());
 }
 

@@ -7,6 +7,7 @@
 //! go through a pool (`reader`); the head moves by own commits, by notifications, and by a poll that makes losing those harmless
 //! (`watcher`).
 
+mod audit;
 mod clock;
 mod commit;
 mod connect;

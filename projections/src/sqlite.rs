@@ -42,14 +42,14 @@ impl Snapshot {
 }
 
 impl Sqlite {
-    /// Opens the file in a folder, or makes it.
+    /// Opens the file in a folder, or makes it. One that is damaged is set aside, and a new one takes its place.
     ///
     /// # Errors
-    /// If it is not ours, is of a later layout, or cannot be written.
+    /// If it cannot be written.
     pub async fn open(folder: &Path, readers: usize) -> Result<Arc<Self>, Error> {
         let path = folder.join(FILE);
         let file = path.clone();
-        let connection = tokio::task::spawn_blocking(move || open(&file))
+        let connection = tokio::task::spawn_blocking(move || open_whole(&file))
             .await
             .map_err(|error| Error::Write(error.to_string()))??;
         let (writer, thread) = writer::Writer::start(connection).map_err(|error| Error::Write(error.to_string()))?;
@@ -67,6 +67,16 @@ impl Sqlite {
         &self.path
     }
 
+    /// Marks a file whose damage was met at work, so that the next start sets it aside and posts it again.
+    fn noticed<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Damaged(why)) = &done
+            && let Err(error) = std::fs::write(mark(&self.path), why)
+        {
+            tracing::error!(%error, file = %self.path.display(), "a damaged file cannot be marked; remove it before the next start");
+        }
+        done
+    }
+
     fn writer(&self) -> Result<Arc<writer::Writer>, Error> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Error::Closed)
     }
@@ -76,33 +86,45 @@ impl Sqlite {
 impl ReadStore for Sqlite {
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
         let name = name.map(str::to_owned);
-        self.readers.run(move |connection| checkpoints::read(connection, name.as_deref(), slot)).await
+        let done = self.readers.run(move |connection| checkpoints::read(connection, name.as_deref(), slot)).await;
+        self.noticed(done)
     }
 
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.writer()?.run(move |transaction| checkpoints::create(transaction, &making)).await
+        let done = self.writer()?.run(move |transaction| checkpoints::create(transaction, &making)).await;
+        self.noticed(done)
     }
 
     async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
         let name = name.to_owned();
-        self.writer()?.run(move |transaction| checkpoints::acquire(transaction, &name, slot, partition, owner)).await
+        let done = self
+            .writer()?
+            .run(move |transaction| checkpoints::acquire(transaction, &name, slot, partition, owner))
+            .await;
+        self.noticed(done)
     }
 
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        self.writer()?.run(move |transaction| writer::commit(transaction, slot, &parts)).await
+        let done = self.writer()?.run(move |transaction| writer::commit(transaction, slot, &parts)).await;
+        self.noticed(done)
     }
 
     async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
         let (name, stop) = (name.to_owned(), stop.clone());
-        self.writer()?.run(move |transaction| checkpoints::stop(transaction, &name, partition, epoch, &stop)).await
+        let done =
+            self.writer()?.run(move |transaction| checkpoints::stop(transaction, &name, partition, epoch, &stop)).await;
+        self.noticed(done)
     }
 
     async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
-        self.writer()?.run(move |transaction| checkpoints::take_over(transaction, spec, owner, partitions)).await
+        let done =
+            self.writer()?.run(move |transaction| checkpoints::take_over(transaction, spec, owner, partitions)).await;
+        self.noticed(done)
     }
 
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.writer()?.run(move |transaction| checkpoints::discard(transaction, spec, owner)).await
+        let done = self.writer()?.run(move |transaction| checkpoints::discard(transaction, spec, owner)).await;
+        self.noticed(done)
     }
 
     /// One process has the file, and its one writing thread does one thing after the other.
@@ -111,7 +133,8 @@ impl ReadStore for Sqlite {
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        self.readers.run(move |connection| reader::read(connection, &statements)).await
+        let done = self.readers.run(move |connection| reader::read(connection, &statements)).await;
+        self.noticed(done)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, Error> {
@@ -133,6 +156,41 @@ impl ReadStore for Sqlite {
     }
 }
 
+/// The file beside one whose damage was met at work.
+fn mark(path: &Path) -> PathBuf {
+    path.with_extension("sqlite.is-damaged")
+}
+
+/// Opens the file; a damaged one is set aside first.
+fn open_whole(path: &Path) -> Result<Connection, Error> {
+    let mark = mark(path);
+    if let Ok(why) = std::fs::read_to_string(&mark) {
+        set_aside(path, &why)?;
+        std::fs::remove_file(&mark).map_err(|error| Error::Write(error.to_string()))?;
+    }
+    match open(path) {
+        Err(Error::Damaged(why)) => {
+            set_aside(path, &why)?;
+            open(path)
+        }
+        opened => opened,
+    }
+}
+
+/// Moves a damaged file out of the way.
+pub(crate) fn set_aside(path: &Path, why: &str) -> Result<(), Error> {
+    let aside = event_store::sqlite::set_aside(path)
+        .map_err(|error| Error::Write(format!("the damaged {} cannot be set aside: {error}", path.display())))?;
+    tracing::error!(
+        file = %path.display(),
+        aside = %aside.display(),
+        why,
+        "the file of the read models is damaged; it was set aside and all of them are posted again from the log, nothing is lost"
+    );
+    metrics::counter!("daybook_projection_files_damaged_total").increment(1);
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<Connection, Error> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Error::Write(error.to_string()))?;
@@ -140,7 +198,7 @@ fn open(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(write_error)?;
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(write_error)?;
     if layout > schema::LAYOUT {
-        return Err(Error::Write(format!("{} was written by a later version", path.display())));
+        return Err(Error::Damaged(format!("its header says layout {layout}, which only a later version could know")));
     }
     connection.execute_batch(schema::WRITER).map_err(write_error)?;
     if layout == 1 {
@@ -150,9 +208,20 @@ fn open(path: &Path) -> Result<Connection, Error> {
     connection.execute_batch(schema::HELD).map_err(write_error)?;
     connection.pragma_update(None, "user_version", schema::LAYOUT).map_err(write_error)?;
     connection.set_prepared_statement_cache_capacity(256);
+    // Reads every page of the tree that everything begins with, and of the checkpoints.
+    for sql in ["SELECT count(*) FROM sqlite_schema", "SELECT count(*) FROM checkpoint"] {
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(write_error)?;
+    }
     Ok(connection)
 }
 
 fn write_error(error: rusqlite::Error) -> Error {
-    Error::Write(error.to_string())
+    damage(&error).unwrap_or_else(|| Error::Write(error.to_string()))
+}
+
+/// That the file itself is of no more use, if that is what an error says.
+fn damage(error: &rusqlite::Error) -> Option<Error> {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let damaged = matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase));
+    damaged.then(|| Error::Damaged(error.to_string()))
 }

@@ -21,6 +21,9 @@ pub enum Error {
     /// A write failed; nothing of it is there.
     #[error("the read model cannot be written: {0}")]
     Write(String),
+    /// The file is no database any more, or its pages do not fit together: it is of no more use, and can be posted again.
+    #[error("the file of the read models is damaged: {0}")]
+    Damaged(String),
     /// The checkpoint is not where this worker left it: another one moved it. Nothing was written.
     #[error("the checkpoint of {0} was moved by another worker")]
     Lost(String),

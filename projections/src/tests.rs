@@ -2,6 +2,7 @@
 //! or a second worker; an event that cannot be read holds its own stream and no other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod damaged;
 mod databases;
 mod exclusive;
 mod held;

@@ -100,7 +100,8 @@ impl Worker {
                 failed => failed,
             };
             match posted {
-                Err(Error::Lost(name)) => return Err(Error::Lost(name)),
+                // Neither gets better by trying again.
+                Err(error @ (Error::Lost(_) | Error::Damaged(_))) => return Err(error),
                 Err(error) => {
                     tracing::error!(error = %error, pause_ms = pause.as_millis(), "a batch could not be posted; trying again");
                     metrics::counter!("daybook_projection_errors_total").increment(1);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
+use event_store::audit::Audit;
 use event_store::{EventStore, Trouble, postgres, sqlite};
 use tokio::sync::watch;
 
@@ -106,6 +107,14 @@ impl Log {
 /// # Errors
 /// If there is none, or it cannot be opened.
 pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dyn EventStore>> {
+    Ok(audited(config, role).await?)
+}
+
+/// The same, with what is kept beside the log.
+///
+/// # Errors
+/// As [`beside`].
+pub(crate) async fn audited(config: &Config, role: &str) -> anyhow::Result<Arc<dyn Audit>> {
     let url = &config.store.url;
     if url.is_set() {
         return Ok(database(url, role, config).await?);

@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Records read at once.
 const PAGE: usize = 4_096;
 /// The sandbox gateway's own book, beside the store as a provider's would be elsewhere.
-const BOOK: &str = "sandbox.sqlite";
+pub(crate) const BOOK: &str = "sandbox.sqlite";
 
 /// Commands of sagas go to the executor of this process.
 struct InProcess(Executor);

@@ -166,7 +166,7 @@ fn values(row: &rusqlite::Row<'_>, width: usize) -> Result<Row, Error> {
 }
 
 pub(super) fn read_error(error: rusqlite::Error) -> Error {
-    Error::Read(error.to_string())
+    super::damage(&error).unwrap_or_else(|| Error::Read(error.to_string()))
 }
 
 #[cfg(test)]

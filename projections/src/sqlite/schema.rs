@@ -64,7 +64,7 @@ PRAGMA busy_timeout = 10000;";
 pub(super) const READER: &str = "
 PRAGMA query_only = ON;
 PRAGMA cache_size = -16384;
-PRAGMA mmap_size = 268435456;
+PRAGMA mmap_size = 0;
 PRAGMA temp_store = MEMORY;
 PRAGMA busy_timeout = 10000;";
 

@@ -91,7 +91,7 @@ impl From<projections::Error> for Failure {
             E::Unknown(_) => Self::new("not-found", error.to_string()),
             E::AlreadyRebuilding(_) => Self::new("rebuild-in-progress", error.to_string()),
             E::Closed => Self::new("unavailable", "the server is shutting down").soon(),
-            E::Read(_) | E::Write(_) | E::Lost(_) | E::Log(_) => Self::unavailable(&error),
+            E::Read(_) | E::Write(_) | E::Damaged(_) | E::Lost(_) | E::Log(_) => Self::unavailable(&error),
         }
     }
 }

@@ -1,0 +1,114 @@
+//! `backup`: an embedded store as it is at one moment, in another folder, beside a running server or none; and the proof of the copy, for
+//! a copy that nobody has read is no backup. Indexes and read models stay behind: they follow from the log.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use event_store::sqlite;
+use serde::Serialize;
+
+use crate::cli::Backup;
+use crate::config::Config;
+use crate::console;
+use crate::roles;
+use crate::verify::{self, Proof};
+
+/// The log, and what its position leads to.
+const LOG: &str = "log.sqlite";
+/// What is copied: the log first, since the sandbox may know more than the log has asked of it, but never less.
+const FILES: [&str; 2] = [LOG, roles::BOOK];
+
+/// A file of the copy.
+#[derive(Debug, Serialize)]
+pub struct Copied {
+    /// Its name in the folder.
+    pub file: &'static str,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// A backup, and what its proof came to.
+#[derive(Debug, Serialize)]
+pub struct BackedUp {
+    /// Where it is.
+    pub folder: String,
+    /// What was copied.
+    pub files: Vec<Copied>,
+    /// How long the copying took, in seconds.
+    pub seconds: f64,
+    /// What the proof of the copy came to.
+    pub proof: Proof,
+}
+
+impl BackedUp {
+    /// The backup as a person reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Copied { file, bytes } in &self.files {
+            let bytes = console::grouped(i64::try_from(*bytes).unwrap_or(i64::MAX));
+            text.push_str(&format!("{file}: {bytes} bytes\n"));
+        }
+        let (folder, Proof { position, hash, .. }) = (&self.folder, &self.proof);
+        let verdict = if self.proof.holds { "It can be restored." } else { "IT IS NO BACKUP." };
+        text.push_str(&format!(
+            "copied to {folder} in {:.1} s; what is there:\n\n{}\n",
+            self.seconds,
+            self.proof.text()
+        ));
+        text.push_str(&format!(
+            "{verdict} Keep this with it, elsewhere: verify --data {folder} --expect {position}:{hash}\n"
+        ));
+        text
+    }
+}
+
+/// Copies the store of a configuration into an empty folder, and proves the copy.
+///
+/// # Errors
+/// If the log is in a database, the folder holds anything, or a file can be neither read nor written.
+pub async fn back_up(config: &Config, asked: &Backup) -> anyhow::Result<BackedUp> {
+    if config.store.url.is_set() {
+        bail!("the log is in {}: its server has its own ways of being backed up, see docs/scaled.md", config.store.url);
+    }
+    let (from, to) = (&config.store.data, &asked.to);
+    if !from.join(LOG).exists() {
+        bail!("there is no store in {}", from.display());
+    }
+    prepare(to).with_context(|| format!("{} cannot take a backup", to.display()))?;
+    let begun = Instant::now();
+    let mut files = Vec::new();
+    for file in FILES {
+        let (source, target) = (from.join(file), to.join(file));
+        if !source.exists() {
+            continue;
+        }
+        let bar = console::bar(0, file);
+        let moved = bar.clone();
+        let copy = move || {
+            sqlite::back_up(&source, &target, |copied, pages| {
+                moved.set_length(pages);
+                moved.set_position(copied);
+            })
+            .and_then(|()| Ok(target.metadata()?.len()))
+        };
+        let bytes = tokio::task::spawn_blocking(copy).await?.with_context(|| format!("{file} cannot be copied"))?;
+        bar.finish_and_clear();
+        files.push(Copied { file, bytes });
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let mut copy = config.clone();
+    copy.store.data.clone_from(to);
+    let proof = verify::prove(&copy, None, &[]).await?;
+    Ok(BackedUp { folder: to.display().to_string(), files, seconds, proof })
+}
+
+/// Makes the folder, which must be empty: what is there is never written over.
+fn prepare(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    if std::fs::read_dir(folder)?.next().is_some() {
+        bail!("the folder is not empty");
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! A backup of a store that is being written is one moment of it, proves itself, and can be restored; and what was altered is found.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use daybook::cli::Backup;
+use daybook::config::Config;
+use daybook::verify::{self, Expected};
+use daybook::{backup, roles};
+
+fn config(folder: &Path) -> Config {
+    let mut config = Config::default();
+    config.store.data = folder.to_owned();
+    config.http.listen = "127.0.0.1:0".parse().unwrap();
+    config
+}
+
+/// A store in which stock has come in, so often that snapshots are kept.
+async fn stocked(config: &Config) {
+    let running = roles::start(config.clone(), "test").await.unwrap();
+    for n in 0..300 {
+        running.receive("W-1", 1 + n % 3).await.unwrap();
+    }
+    running.wait_for_models(running.head()).await.unwrap();
+    running.stop().await.unwrap();
+}
+
+async fn violated(config: &Config, expected: &[Expected]) -> Vec<String> {
+    let proof = verify::prove(config, None, expected).await.unwrap();
+    assert_eq!(proof.holds, proof.checks.iter().all(|check| check.violated == 0));
+    let broken = proof.checks.into_iter().filter(|check| check.violated > 0);
+    broken.flat_map(|check| check.violations.into_iter().map(move |what| format!("{}: {what}", check.name))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_has_all_that_was_answered_before_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("data"));
+    let running = Arc::new(roles::start(config.clone(), "test").await.unwrap());
+    let answered = Arc::new(AtomicU64::new(0));
+    let (load, count) = (Arc::clone(&running), Arc::clone(&answered));
+    let loading = tokio::spawn(async move {
+        loop {
+            load.receive("W-1", 1).await.unwrap();
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    while answered.load(Ordering::SeqCst) < 50 {
+        tokio::task::yield_now().await;
+    }
+    let before = answered.load(Ordering::SeqCst);
+    let to = folder.path().join("backup");
+    let made = backup::back_up(&config, &Backup { to: to.clone() }).await.unwrap();
+    loading.abort();
+    assert!(loading.await.is_err_and(|ended| ended.is_cancelled()), "the load went on all the time");
+    assert!(made.proof.holds, "{}", made.text());
+    assert!(made.proof.position >= before, "{} of {before}", made.proof.position);
+    let again = backup::back_up(&config, &Backup { to: to.clone() }).await;
+    assert!(again.is_err_and(|error| format!("{error:#}").contains("not empty")));
+    Arc::try_unwrap(running).unwrap_or_else(|_| panic!("nothing else holds it")).stop().await.unwrap();
+
+    // Restored, it goes on.
+    let expected: Expected = format!("{}:{}", made.proof.position, made.proof.hash).parse().unwrap();
+    let restored = self::config(&to);
+    assert_eq!(violated(&restored, &[expected]).await, Vec::<String>::new());
+    let running = roles::start(restored.clone(), "test").await.unwrap();
+    assert_eq!(running.head(), made.proof.position);
+    running.receive("W-1", 1).await.unwrap();
+    running.wait_for_models(running.head()).await.unwrap();
+    running.stop().await.unwrap();
+    assert_eq!(violated(&restored, &[expected]).await, Vec::<String>::new());
+    // The original has all of it too, and more.
+    assert_eq!(violated(&config, &[expected]).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_finds_a_changed_snapshot_and_another_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    stocked(&config).await;
+    let proof = verify::prove(&config, None, &[]).await.unwrap();
+    assert!(proof.holds, "{}", proof.text());
+    let snapshots = proof.checks.iter().find(|check| check.name.starts_with("snapshots")).unwrap();
+    assert!(snapshots.checked > 0, "a snapshot is kept: {}", proof.text());
+    let end: Expected = format!("{}:{}", proof.position, proof.hash).parse().unwrap();
+
+    // One digit of a balance, in the file of a store that is stopped.
+    let path = folder.path().join("index.sqlite");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let name = b"\"on_hand\":";
+    let at = bytes.windows(name.len()).rposition(|window| window == name).unwrap() + name.len();
+    bytes[at] = if bytes[at] == b'9' { b'1' } else { bytes[at] + 1 };
+    std::fs::write(&path, bytes).unwrap();
+    let found = violated(&config, &[end]).await;
+    assert!(found.len() == 1 && found[0].starts_with("snapshots"), "{found:?}");
+    // Nothing but a cache: without it everything holds, and nobody believed it.
+    std::fs::remove_file(&path).unwrap();
+    let other = Expected { hash: [7; 32], ..end };
+    let beyond = Expected { position: end.position + 1, ..end };
+    assert_eq!(violated(&config, &[end]).await, Vec::<String>::new());
+    assert_eq!(violated(&config, &[end, other, beyond]).await.len(), 2);
+}
