@@ -39,7 +39,7 @@ impl Probe {
         let session = Session::default();
         let client = |base: &str| Client::with_timeout(base, WITHIN).within(&session);
         let (commands, queries) = (client(&endpoints.commands[0]), client(&endpoints.queries[0]));
-        shop::receive(&commands, SKU, 1_000_000).await;
+        shop::receive(&Client::new(&endpoints.commands[0]), SKU, 1_000_000).await;
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move {
