@@ -13,6 +13,7 @@ use event_store::record::{Record, StreamId, Version};
 use event_store::{Direction, EventStore};
 use projections::order_timeline;
 use schemas::Metadata;
+use schemas::http::event::Payload;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
 use serde_json::Value;
@@ -61,7 +62,7 @@ pub struct Entry {
     /// What the command followed from.
     pub causation: Option<uuid::Uuid>,
     /// The payload.
-    pub data: Value,
+    pub data: Payload,
 }
 
 /// The order as it was.
@@ -176,7 +177,7 @@ fn entry(record: &Record) -> Entry {
         actor: actor.unwrap_or_else(|| "unknown".to_owned()),
         command_id: record.command_id,
         causation: metadata.and_then(|metadata| metadata.causation),
-        data: serde_json::from_slice(&record.data).unwrap_or_default(),
+        data: Payload::readable(&record.data),
     }
 }
 

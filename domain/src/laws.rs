@@ -1,10 +1,13 @@
-//! The laws of DOMAIN as functions over folded states: what must hold after every event.
+//! The laws of DOMAIN as functions over folded states: what must hold after every event, or after every command ([`watched`] says which).
 //! They read states only, and never repeat a decision: a law that trusts the rule book proves nothing.
 
 pub mod crossing;
 pub mod order;
 pub mod payment;
 pub mod stock;
+pub mod watched;
+
+pub use watched::{Lawful, Watched};
 
 /// A law: its short name, and what it says.
 pub type Law = (&'static str, &'static str);
@@ -62,6 +65,7 @@ pub const ALL: &[Law] = &[
     payment::REFUNDED,
     payment::SUMS,
     payment::LIVE,
+    payment::WAITS,
     payment::STAGE,
     payment::FORWARD,
     payment::EVIDENCE,

@@ -62,8 +62,11 @@ pub enum Refusal {
         order_id: OrderId,
     },
     /// Another order has the id.
-    #[error("the id is taken: make another")]
-    IdTaken,
+    #[error("the id belongs to order {order_id}: make another")]
+    IdTaken {
+        /// That order.
+        order_id: OrderId,
+    },
 }
 
 impl crate::Refusal for Refusal {
@@ -71,14 +74,14 @@ impl crate::Refusal for Refusal {
         match self {
             Self::NotFound => "not-found",
             Self::DuplicateExternalRef { .. } => "duplicate-external-ref",
-            Self::IdTaken => "id-taken",
+            Self::IdTaken { .. } => "id-taken",
         }
     }
 
     fn class(&self) -> Class {
         match self {
             Self::NotFound => Class::Absent,
-            Self::DuplicateExternalRef { .. } | Self::IdTaken => Class::Conflict,
+            Self::DuplicateExternalRef { .. } | Self::IdTaken { .. } => Class::Conflict,
         }
     }
 }
@@ -103,7 +106,7 @@ impl Aggregate for Reference {
             (Some(owner), Command::Claim { order_id, .. }) if owner == order_id => Ok(vec![]),
             (Some(order_id), Command::Claim { kind, .. }) => Err(match kind {
                 Kind::ExternalRef => Refusal::DuplicateExternalRef { order_id },
-                Kind::Shipment | Kind::Return => Refusal::IdTaken,
+                Kind::Shipment | Kind::Return => Refusal::IdTaken { order_id },
             }),
         }
     }
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(name, Reference(Some(ONE)));
         assert_eq!(name.decide(&claim(ONE, Kind::Shipment)), Ok(vec![]));
         assert_eq!(name.decide(&Command::Find), Ok(vec![]));
-        assert_eq!(name.decide(&claim(OTHER, Kind::Shipment)), Err(Refusal::IdTaken));
+        assert_eq!(name.decide(&claim(OTHER, Kind::Shipment)), Err(Refusal::IdTaken { order_id: ONE }));
         assert_eq!(name.decide(&claim(OTHER, Kind::ExternalRef)), Err(Refusal::DuplicateExternalRef { order_id: ONE }));
     }
 }

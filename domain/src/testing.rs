@@ -80,7 +80,7 @@ impl<A: Aggregate<Command: Named>> When<A> {
 
     /// It is refused, for exactly this reason; the reason survives being written down.
     #[track_caller]
-    pub(crate) fn then_refused(self, expected: A::Refusal) {
+    pub(crate) fn then_refused(self, expected: A::Refusal) -> Given<A> {
         use crate::Refusal as _;
         assert_eq!(self.state.decide(&self.command), Err(expected.clone()));
         let written = serde_json::to_value(&expected).expect("a refusal can be written");
@@ -92,6 +92,7 @@ impl<A: Aggregate<Command: Named>> When<A> {
         let read: A::Refusal = serde_json::from_value(written).expect("a refusal can be read");
         assert_eq!(read, expected);
         assert!(!expected.to_string().is_empty());
+        Given(self.state)
     }
 
     #[track_caller]

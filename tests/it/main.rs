@@ -21,5 +21,6 @@ mod orders;
 mod scaled;
 mod service;
 mod slow_clients;
+mod text;
 mod tidy;
 mod unreadable;

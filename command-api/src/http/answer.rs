@@ -10,7 +10,7 @@ use domain::time::Timestamp;
 use event_store::record::Record;
 use event_store::{Direction, EventStore};
 use schemas::Metadata;
-use schemas::http::event::{DryRunBody, EventBody};
+use schemas::http::event::{DryRunBody, EventBody, Payload};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -113,7 +113,7 @@ fn planned(event: &Planned) -> Result<EventBody, serde_json::Error> {
         version: event.version,
         kind: event.kind.to_string(),
         schema_version: event.schema_version,
-        data: serde_json::from_slice(&event.data)?,
+        data: Payload::shown(&event.data)?,
         unreadable: None,
         recorded_at: None,
         occurred_at: None,
@@ -133,7 +133,7 @@ fn recorded(record: &Record) -> EventBody {
         version: record.version,
         kind: record.kind.to_string(),
         schema_version: record.schema_version,
-        data: serde_json::from_slice(&record.data).unwrap_or_default(),
+        data: Payload::readable(&record.data),
         unreadable: streams::decode(record).err().map(|unreadable| unreadable.reason),
         recorded_at: Some(Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|m| m.occurred_at),

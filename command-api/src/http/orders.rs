@@ -38,18 +38,18 @@ answers! {
         "payment-declined", "totals-mismatch",
     ];
     EditAnswers: [200] "OrderBody", [
-        "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open",
+        "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
     ];
     CancelAnswers: [200, 202] "OrderBody", [
-        "already-shipped", "invalid-line", "order-state", "quantity-exceeds-open",
+        "already-shipped", "id-taken", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
     ];
-    HoldAnswers: [201] "OrderBody", ["order-state"];
+    HoldAnswers: [201] "OrderBody", ["id-taken", "order-state", "too-many"];
     ReleaseAnswers: [200] "OrderBody", ["hold-not-found", "order-state"];
-    AddressAnswers: [200] "OrderBody", ["already-shipped", "if-match-required", "order-state"];
-    NoteAnswers: [201] "OrderBody", ["order-state"];
-    TagsAnswers: [200] "OrderBody", ["order-state"];
+    AddressAnswers: [200] "OrderBody", ["already-shipped", "if-match-required", "order-state", "too-many"];
+    NoteAnswers: [201] "OrderBody", ["id-taken", "order-state", "too-many"];
+    TagsAnswers: [200] "OrderBody", ["order-state", "too-many"];
     RefundAnswers: [200, 202] "OrderBody", [
-        "exceeds-refundable", "invalid-line", "invalid-refund", "order-state", "payment-unknown",
+        "exceeds-refundable", "id-taken", "invalid-line", "invalid-refund", "order-state", "payment-unknown", "too-many",
     ];
 }
 

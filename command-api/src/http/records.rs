@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use domain::stream;
 use domain::time::Timestamp;
-use schemas::http::event::{DryRunBody, EventBody};
+use schemas::http::event::{DryRunBody, EventBody, Payload};
 use schemas::http::record::{RecordBody, RecordState, SetAsideBody, SetAsideRecord};
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ pub(super) async fn set_aside(
                 version,
                 kind: event.kind.to_string(),
                 schema_version: event.schema_version,
-                data: serde_json::from_slice(&event.data).unwrap_or_default(),
+                data: Payload::readable(&event.data),
                 unreadable: None,
                 recorded_at: None,
                 occurred_at: None,

@@ -17,10 +17,11 @@ use crate::execute::Plan;
 answers! {
     RequestAnswers: [201] "OrderBody", [
         "id-taken", "invalid-line", "order-state", "quantity-exceeds-shipped", "return-state",
+        "too-many",
     ];
     ReceiveAnswers: [200] "OrderBody", [
         "invalid-line", "order-state", "quantity-exceeds-announced", "receipt-out-of-order", "return-not-found",
-        "return-state",
+        "return-state", "too-many",
     ];
     DeclineAnswers: [200] "OrderBody", ["order-state", "return-not-found", "return-state"];
 }

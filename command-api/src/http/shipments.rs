@@ -16,9 +16,9 @@ use crate::verdict::Awaited;
 answers! {
     RequestAnswers: [200, 202] "OrderBody", [
         "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
-        "quantity-exceeds-open", "shipment-state",
+        "quantity-exceeds-open", "shipment-state", "too-many",
     ];
-    TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state"];
+    TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];
     DeliveryAnswers: [200] "OrderBody", [
         "invalid-line", "order-state", "quantity-exceeds-shipment", "shipment-not-found", "shipment-state",
     ];

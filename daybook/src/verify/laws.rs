@@ -2,9 +2,10 @@
 //! Where a saga is on its way, one side may know what the other has not been told yet; at the end of the log, where none is, both agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Display;
 
 use domain::ids::{LocationId, OrderId, PaymentId, ReservationId, Sku};
-use domain::laws::{self, Violation, crossing};
+use domain::laws::{Lawful, Violation, Watched, crossing};
 use domain::order::Order;
 use domain::payment::{self, Payment};
 use domain::reservation::Reservation;
@@ -24,9 +25,9 @@ pub(super) struct Laws {
     unread: Unread,
     batch: Option<Batch>,
     orders: HashMap<OrderId, OrderSeen>,
-    payments: HashMap<PaymentId, Payment>,
+    payments: HashMap<PaymentId, Watched<Payment>>,
     paid: HashMap<OrderId, PaymentId>,
-    stocks: HashMap<StreamId, Stock>,
+    stocks: HashMap<StreamId, Watched<Stock>>,
     reservations: HashMap<ReservationId, ReservationSeen>,
     sagas: HashMap<StreamId, SagaSeen>,
     open: HashMap<Uuid, BTreeSet<String>>,
@@ -61,12 +62,12 @@ struct Batch {
     command_id: Uuid,
     stocks: HashSet<StreamId>,
     orders: BTreeSet<OrderId>,
-    last: HashMap<PaymentId, payment::Event>,
+    payments: BTreeSet<PaymentId>,
 }
 
 #[derive(Default)]
 struct OrderSeen {
-    state: Order,
+    state: Watched<Order>,
     last: Position,
 }
 
@@ -96,9 +97,9 @@ impl Laws {
             sagas: HashMap::new(),
             open: HashMap::new(),
             decoded: Check::new("every event and its metadata can be read"),
-            order_laws: Check::new("laws of orders, after every event"),
-            payment_laws: Check::new("laws of payments, after every event"),
-            stock_laws: Check::new("laws of stock, after every event"),
+            order_laws: Check::new("laws of orders, after every event and every command"),
+            payment_laws: Check::new("laws of payments, after every event and every command"),
+            stock_laws: Check::new("laws of stock, after every event and every command"),
             crossing_laws: Check::new("laws that cross streams, after every command"),
             end_laws: Check::new("orders, payments and stock agree where no saga is on its way"),
             owners: HashMap::new(),
@@ -114,7 +115,7 @@ impl Laws {
                 command_id: record.command_id,
                 stocks: HashSet::new(),
                 orders: BTreeSet::new(),
-                last: HashMap::new(),
+                payments: BTreeSet::new(),
             });
         }
         self.decoded.checked += 1;
@@ -141,7 +142,8 @@ impl Laws {
             self.unread.stocks.insert(stock);
         }
         self.unread.concerned.extend(stream.id.parse::<Uuid>());
-        let payment = stream.id.parse().ok().and_then(|id| self.payments.get(&id)).and_then(Payment::requested);
+        let payment =
+            stream.id.parse().ok().and_then(|id| self.payments.get(&id)).and_then(|seen| seen.state().requested());
         self.unread.concerned.extend(payment.map(|payment| payment.order_id.0));
     }
 
@@ -153,9 +155,8 @@ impl Laws {
             Event::Order(event) => self.order(record, event),
             Event::Payment(event) => self.payment(record, event),
             Event::Stock(event) => {
-                let state = self.stocks.entry(record.stream.clone()).or_default();
-                state.evolve(&event);
-                tell(&mut self.stock_laws, record, laws::stock::check_event(state));
+                let verdict = self.stocks.entry(record.stream.clone()).or_default().fold(event.clone());
+                tell(&mut self.stock_laws, record, verdict);
                 if let Some(batch) = &mut self.batch {
                     batch.stocks.insert(record.stream.clone());
                 }
@@ -181,12 +182,9 @@ impl Laws {
                 .violate(|| format!("position {}: {} is no order's id", record.position, record.stream));
         };
         let seen = self.orders.entry(id).or_default();
-        let before = seen.state.clone();
-        seen.state.evolve(&event);
         seen.last = record.position;
-        self.begun.see(record, &Event::Order(event), seen.state.placed());
-        tell(&mut self.order_laws, record, laws::order::check(&seen.state));
-        tell(&mut self.order_laws, record, laws::order::check_step(&before, &seen.state));
+        tell(&mut self.order_laws, record, seen.state.fold(event.clone()));
+        self.begun.see(record, &Event::Order(event), seen.state.state().placed());
         self.touch(id);
     }
 
@@ -199,15 +197,11 @@ impl Laws {
         if let payment::Event::AuthorisationRequested(requested) = &event {
             self.paid.insert(requested.order_id, requested.payment_id);
         }
-        let state = self.payments.entry(id).or_default();
-        let before = state.clone();
-        state.evolve(&event);
-        let earlier = self.batch.as_ref().and_then(|batch| batch.last.get(&id));
-        tell(&mut self.payment_laws, record, laws::payment::check(state));
-        tell(&mut self.payment_laws, record, laws::payment::check_step(&before, earlier, &event, state));
-        let order = state.requested().map(|requested| requested.order_id);
+        let seen = self.payments.entry(id).or_default();
+        tell(&mut self.payment_laws, record, seen.fold(event));
+        let order = seen.state().requested().map(|requested| requested.order_id);
         if let Some(batch) = &mut self.batch {
-            batch.last.insert(id, event);
+            batch.payments.insert(id);
         }
         order.into_iter().for_each(|order| self.touch(order));
     }
@@ -271,14 +265,16 @@ impl Laws {
         let Some(batch) = self.batch.take() else {
             return;
         };
+        let command = batch.command_id;
         for stream in &batch.stocks {
-            if let Some(state) = self.stocks.get(stream)
-                && let Err(violation) = laws::stock::check(state)
-            {
-                self.stock_laws.violate(|| format!("{stream}, command {}: {}", batch.command_id, said(&violation)));
-            }
+            end(&mut self.stock_laws, stream, command, self.stocks.get_mut(stream));
+        }
+        for payment in &batch.payments {
+            end(&mut self.payment_laws, payment, command, self.payments.get_mut(payment));
         }
         for order in batch.orders {
+            let seen = self.orders.get_mut(&order).map(|seen| &mut seen.state);
+            end(&mut self.order_laws, &order, command, seen);
             if self.is_clouded(order) {
                 continue;
             }
@@ -291,8 +287,8 @@ impl Laws {
 
     fn cross(&self, order: OrderId, on_its_way: bool) -> Result<(), Violation> {
         let (no_order, no_payment, no_stock) = (Order::default(), Payment::default(), crossing::Holdings::default());
-        let state = self.orders.get(&order).map_or(&no_order, |seen| &seen.state);
-        let payment = self.paid.get(&order).and_then(|id| self.payments.get(id)).unwrap_or(&no_payment);
+        let state = self.orders.get(&order).map_or(&no_order, |seen| seen.state.state());
+        let payment = self.paid.get(&order).and_then(|id| self.payments.get(id)).map_or(&no_payment, Watched::state);
         let stock = self.owners.get(&crossing::Owner::Order(order)).unwrap_or(&no_stock);
         crossing::check(state, payment, stock, on_its_way)
     }
@@ -303,7 +299,7 @@ impl Laws {
             return false;
         }
         let held = self.owners.get(&crossing::Owner::Order(order)).into_iter().flat_map(BTreeMap::keys);
-        let placed = self.orders.get(&order).and_then(|seen| seen.state.placed());
+        let placed = self.orders.get(&order).and_then(|seen| seen.state.state().placed());
         let payment = placed.and_then(|placed| placed.payment.payment_id);
         if payment.is_some_and(|payment| self.unread.concerned.contains(&payment.0)) {
             return true;
@@ -325,7 +321,7 @@ impl Laws {
         self.end_batch();
         let mut orders = Counts::new();
         for (id, seen) in &self.orders {
-            let status = seen.state.placed().map_or("absent", |placed| placed.status.name());
+            let status = seen.state.state().placed().map_or("absent", |placed| placed.status.name());
             *orders.entry(status.to_owned()).or_default() += 1;
             if !self.on_its_way(id.0, seen.last) && !self.is_clouded(*id) {
                 self.end_laws.checked += 1;
@@ -372,6 +368,13 @@ fn tell(check: &mut Check, record: &Record, verdict: Result<(), Violation>) {
     check.checked += 1;
     if let Err(violation) = verdict {
         check.violate(|| format!("position {}, {}: {}", record.position, record.stream, said(&violation)));
+    }
+}
+
+/// Ends a batch of a stream.
+fn end<A: Lawful>(check: &mut Check, stream: &dyn Display, command: Uuid, watched: Option<&mut Watched<A>>) {
+    if let Some(Err(violation)) = watched.map(Watched::end_batch) {
+        check.violate(|| format!("{stream}, command {command}: {}", said(&violation)));
     }
 }
 

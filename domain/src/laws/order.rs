@@ -14,7 +14,7 @@ type Verdict = Result<(), Violation>;
 ///
 /// # Errors
 /// The first law that does not.
-pub fn check(order: &Order) -> Verdict {
+pub(crate) fn check(order: &Order) -> Verdict {
     let Order::Placed(order) = order else {
         return Ok(());
     };
@@ -35,7 +35,7 @@ pub fn check(order: &Order) -> Verdict {
 ///
 /// # Errors
 /// The first law that does not hold.
-pub fn check_step(before: &Order, after: &Order) -> Verdict {
+pub(crate) fn check_step(before: &Order, after: &Order) -> Verdict {
     let Order::Placed(before) = before else {
         return Ok(());
     };

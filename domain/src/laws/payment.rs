@@ -1,4 +1,4 @@
-//! The laws of a payment (DOMAIN part 5, law 4; SAGAS part 2): what must hold after every event of its stream.
+//! The laws of a payment (DOMAIN part 5, law 4; SAGAS part 2): what must hold after every event of its stream, or after every command.
 //! Read from the state alone; no law asks the rule book whether it is right.
 
 use super::{Law, Verdict, hold};
@@ -27,6 +27,11 @@ pub const LIVE: Law = (
     "payment-one-live-attempt",
     "each thing asked of the provider is there at most once, and an authorisation or a void alone of what moves held money",
 );
+/// The wish to let held money go.
+pub const WAITS: Law = (
+    "payment-void-waits-for-something",
+    "once all events of a command are folded, a void that is wanted waits for what is at the provider",
+);
 /// The stage.
 pub const STAGE: Law =
     ("payment-stage-follows", "the stage is unknown exactly while an outcome is, and otherwise follows from the sums");
@@ -39,11 +44,25 @@ pub const FORWARD: Law = (
 pub const EVIDENCE: Law =
     ("payment-unknown-left-by-evidence", "an unknown outcome is left only after evidence is on record");
 
-/// Whether every law of a payment holds.
+/// Whether every law of a payment holds after a whole batch. Within one, what a wanted void waited for is settled a moment before the
+/// void itself is asked for, or is found to have nothing to let go of.
 ///
 /// # Errors
 /// The first law that does not.
-pub fn check(payment: &Payment) -> Verdict {
+pub(crate) fn check(payment: &Payment) -> Verdict {
+    check_event(payment)?;
+    let Payment::Requested(payment) = payment else {
+        return Ok(());
+    };
+    let waits = !payment.void_wanted || payment.live.iter().any(moves_held);
+    hold(WAITS, waits, || format!("{payment:?}"))
+}
+
+/// Whether every law of a payment that holds between the events of a batch holds.
+///
+/// # Errors
+/// The first law that does not.
+pub(crate) fn check_event(payment: &Payment) -> Verdict {
     let Payment::Requested(payment) = payment else {
         return Ok(());
     };
@@ -76,12 +95,16 @@ fn sums(payment: &Requested) -> Verdict {
     hold(SUMS, adds_up, || format!("{payment:?}"))
 }
 
+fn moves_held(live: &Live) -> bool {
+    !matches!(live.verb, Verb::Refund { .. })
+}
+
 fn live(payment: &Requested) -> Verdict {
     let mut verbs: Vec<Verb> = payment.live.iter().map(|live| live.verb).collect();
     verbs.sort_unstable();
     verbs.dedup();
     let once = verbs.len() == payment.live.len();
-    let moving = |live: &&Live| !matches!(live.verb, Verb::Refund { .. });
+    let moving = |live: &&Live| moves_held(live);
     let alone = |live: &&Live| matches!(live.verb, Verb::Authorise | Verb::Void);
     let exclusive = !payment.live.iter().any(|live| alone(&live)) || payment.live.iter().filter(moving).count() == 1;
     let captures_match = payment.captures.iter().all(|(id, capture)| {
@@ -100,8 +123,7 @@ fn live(payment: &Requested) -> Verdict {
             None => refund.progress != Progress::Requested,
         }
     });
-    let waits_for_something = !payment.void_wanted || payment.live.iter().any(|l| moving(&l));
-    let holds = once && exclusive && captures_match && refunds_match && waits_for_something;
+    let holds = once && exclusive && captures_match && refunds_match;
     hold(LIVE, holds, || format!("{payment:?}"))
 }
 
@@ -128,7 +150,7 @@ fn stage(payment: &Requested) -> Verdict {
 ///
 /// # Errors
 /// The first law that does not hold.
-pub fn check_step(before: &Payment, earlier: Option<&Event>, event: &Event, after: &Payment) -> Verdict {
+pub(crate) fn check_step(before: &Payment, earlier: Option<&Event>, event: &Event, after: &Payment) -> Verdict {
     let Payment::Requested(before) = before else {
         return Ok(());
     };

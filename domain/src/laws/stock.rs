@@ -1,4 +1,4 @@
-//! The laws of stock (DOMAIN part 5, law 2; I15): what must hold after every event of its stream.
+//! The laws of stock (DOMAIN part 5, law 2; I15): what must hold after every event of its stream, or after every command.
 //! Read from the state alone; no law asks the rule book whether it is right.
 
 use super::{Law, Verdict, hold};
@@ -33,7 +33,7 @@ pub const SHORTAGE: Law =
 ///
 /// # Errors
 /// The first law that does not.
-pub fn check(stock: &Stock) -> Verdict {
+pub(crate) fn check(stock: &Stock) -> Verdict {
     check_event(stock)?;
     let waits = stock.backordered > 0 && stock.available() > 0;
     hold(QUEUE, !waits, || {
@@ -46,7 +46,7 @@ pub fn check(stock: &Stock) -> Verdict {
 ///
 /// # Errors
 /// The first law that does not.
-pub fn check_event(stock: &Stock) -> Verdict {
+pub(crate) fn check_event(stock: &Stock) -> Verdict {
     let book = stock.book;
     let on_hand = book.received + book.returned + book.adjusted + book.counted - book.shipped - book.written_off;
     hold(BOOK, on_hand == i64::from(stock.on_hand), || format!("on hand {} by {book:?}", stock.on_hand))?;

@@ -1,10 +1,13 @@
 //! The rule book of an order: each command to its rule. Answers every pair of state and command; never panics and reads nothing else.
 
+use uuid::Uuid;
+
 use super::command::Command;
 use super::event::Event;
-use super::refusal::Refusal;
+use super::refusal::{Part, Refusal};
 use super::state::{Order, Placed};
 
+mod bounds;
 mod cancel;
 mod confirm;
 mod edit;
@@ -55,8 +58,8 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         }
         Command::ReleaseHold { hold_id, resolution } => remark::release_hold(order, *hold_id, resolution),
         Command::ChangeAddress { ship_to } => remark::change_address(order, ship_to),
-        Command::AddNote { note_id, text, visibility } => Ok(remark::add_note(order, *note_id, text, *visibility)),
-        Command::SetTags { tags } => Ok(remark::set_tags(order, tags)),
+        Command::AddNote { note_id, text, visibility } => remark::add_note(order, *note_id, text, *visibility),
+        Command::SetTags { tags } => remark::set_tags(order, tags),
 
         Command::RequestShipment { shipment_id, lines, location, carrier, tracking } => ship::request(
             order,
@@ -83,6 +86,11 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::GrantRefund(grant) => refund::grant(order, grant),
         Command::RecordPayment(recorded) => refund::record_payment(order, recorded),
     }
+}
+
+/// What is asked for under an id that the order knows: nothing if it is the same, and a refusal if it is something else.
+fn known(same: bool, what: Part, id: Uuid) -> Decision {
+    if same { Ok(Vec::new()) } else { Err(Refusal::IdTaken { what, id }) }
 }
 
 /// The refusal of what the order's stage does not allow.

@@ -3,6 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::line::{Line, LineQty, ShippingCharge, Totals};
 use crate::ids::{
@@ -196,6 +197,9 @@ pub struct Edited {
     pub release: Vec<LineQty>,
     /// Why.
     pub reason: String,
+    /// A fingerprint of the changes that were asked for and of the reason: the same id with others is another edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
 }
 
 /// `LinesReserved`: inventory holds these units for the order.

@@ -6,7 +6,9 @@ use super::event::{
     self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved, PaymentStatus,
 };
 use super::line::LineQty;
-use super::state::{Cancellation, Hold, LineState, Note, Order, Payment, Placed, Refund, Rejection, Status};
+use super::state::{
+    Cancellation, Edit, Hold, LineState, Note, Order, Payment, Placed, Refund, Rejection, ReleasedHold, Status,
+};
 use crate::ids::{LineId, ReservationId};
 
 mod returns;
@@ -71,6 +73,7 @@ fn after_placing(order: &mut Placed, event: &Event) {
                 shipment.carrier.clone_from(&tracking.carrier);
                 shipment.tracking.clone_from(&tracking.tracking);
             }
+            order.remarks = order.remarks.saturating_add(1);
         }
         Event::ShipmentDelivered(delivered) => {
             order.arrived(delivered.shipment_id, &delivered.lines, Arrival::Delivered);
@@ -145,6 +148,7 @@ fn placed(placed: &event::Placed) -> Placed {
         edits: BTreeMap::new(),
         refunds: BTreeMap::new(),
         notes: BTreeMap::new(),
+        remarks: 0,
     }
 }
 
@@ -201,7 +205,8 @@ impl Placed {
         }
         self.confirm_unstocked();
         self.totals = edited.totals_after;
-        self.edits.insert(edited.edit_id, edited.balance_change);
+        let edit = Edit { balance_change: edited.balance_change, asked: edited.asked };
+        self.edits.insert(edited.edit_id, edit);
     }
 
     fn each<'a>(&'a mut self, lines: &'a [LineQty]) -> impl Iterator<Item = (&'a mut LineState, u32)> {
@@ -255,6 +260,7 @@ impl Placed {
         }
         self.shipping_cancelled = self.shipping_cancelled.saturating_add(cancelled.shipping);
         let cancellation = Cancellation {
+            lines: cancelled.lines.iter().map(|line| (line.line_id, line.qty)).collect(),
             amount: cancelled.amount,
             reason: cancelled.reason.clone(),
             whole: cancelled.whole,
@@ -271,17 +277,23 @@ impl Placed {
                 self.holds.insert(placed.hold_id, hold);
             }
             Event::HoldReleased(released) => {
-                self.holds.remove(&released.hold_id);
-                self.released_holds.insert(released.hold_id, released.resolution.clone());
+                if let Some(hold) = self.holds.remove(&released.hold_id) {
+                    let released_hold = ReleasedHold { hold, resolution: released.resolution.clone() };
+                    self.released_holds.insert(released.hold_id, released_hold);
+                }
             }
             Event::ShippingAddressChanged(changed) => {
                 self.ship_to = Some(changed.ship_to.clone());
+                self.remarks = self.remarks.saturating_add(1);
             }
             Event::NoteAdded(added) => {
                 let note = Note { text: added.text.clone(), visibility: added.visibility };
                 self.notes.insert(added.note_id, note);
             }
-            Event::TagsSet(set) => self.tags.clone_from(&set.tags),
+            Event::TagsSet(set) => {
+                self.tags.clone_from(&set.tags);
+                self.remarks = self.remarks.saturating_add(1);
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Why an order says no. Each refusal carries its numbers; none is ever renamed, since callers branch on the codes.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::line::{LineProblem, Totals};
 use super::state::{ReturnStage, ShipmentStatus, Status};
@@ -42,6 +43,22 @@ pub enum Refusal {
     /// It is there already.
     #[error("the order is placed already: read it, or place another under an id of its own")]
     AlreadyPlaced,
+    /// Something else of the order has the id.
+    #[error("the order has a {} {id}, and it says something else: make another id, or leave it out", .what.one())]
+    IdTaken {
+        /// What has it.
+        what: Part,
+        /// The id.
+        id: Uuid,
+    },
+    /// It has as many of these as it may have.
+    #[error("an order has at most {most} {}", .what.many())]
+    TooMany {
+        /// Of what.
+        what: Part,
+        /// The most there may be.
+        most: u32,
+    },
     /// Its stage does not allow it.
     #[error("the order is {}{} and does not allow that", .status.name(), if *.cancelling { ", being cancelled," } else { "" })]
     OrderState {
@@ -230,6 +247,61 @@ pub enum Refusal {
     },
 }
 
+/// What belongs to an order, or is said about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is what it is called")]
+pub enum Part {
+    Note,
+    Hold,
+    Text,
+    Remark,
+    Edit,
+    Cancellation,
+    Refund,
+    Shipment,
+    ShipmentLine,
+    Return,
+    ReturnLine,
+    Receipt,
+}
+
+impl Part {
+    fn one(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Hold => "hold",
+            Self::Text => "text",
+            Self::Remark => "change of tags, address or tracking",
+            Self::Edit => "edit",
+            Self::Cancellation => "cancellation",
+            Self::Refund => "refund",
+            Self::Shipment => "shipment",
+            Self::ShipmentLine => "line of a shipment",
+            Self::Return => "return",
+            Self::ReturnLine => "line of a return",
+            Self::Receipt => "receipt of a return",
+        }
+    }
+
+    fn many(self) -> &'static str {
+        match self {
+            Self::Note => "notes",
+            Self::Hold => "holds, those included that were released",
+            Self::Text => "bytes of text in its notes and holds",
+            Self::Remark => "changes of tags, address and tracking",
+            Self::Edit => "edits",
+            Self::Cancellation => "cancellations",
+            Self::Refund => "refunds that follow from no return and no cancellation",
+            Self::Shipment => "shipments",
+            Self::ShipmentLine => "lines in all of its shipments",
+            Self::Return => "returns",
+            Self::ReturnLine => "lines in all of its returns",
+            Self::Receipt => "receipts of all of its returns",
+        }
+    }
+}
+
 /// The amounts of a line, for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineAmounts {
@@ -285,6 +357,8 @@ impl crate::Refusal for Refusal {
             Self::ReturnNotFound { .. } => "return-not-found",
             Self::CancellationNotFound { .. } => "cancellation-not-found",
             Self::AlreadyPlaced => "already-placed",
+            Self::IdTaken { .. } => "id-taken",
+            Self::TooMany { .. } => "too-many",
             Self::OrderState { .. } => "order-state",
             Self::InvalidLine { .. } => "invalid-line",
             Self::TotalsMismatch { .. } => "totals-mismatch",
@@ -316,6 +390,8 @@ impl crate::Refusal for Refusal {
             | Self::ReturnNotFound { .. }
             | Self::CancellationNotFound { .. } => Class::Absent,
             Self::AlreadyPlaced
+            | Self::IdTaken { .. }
+            | Self::TooMany { .. }
             | Self::OrderState { .. }
             | Self::AlreadyShipped { .. }
             | Self::OnHold { .. }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::event::{Address, PaymentRecorded, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility};
 use super::line::{Line, ShippingCharge, Totals};
@@ -163,7 +164,7 @@ pub struct Placed {
     /// Holds that are open.
     pub holds: BTreeMap<HoldId, Hold>,
     /// Holds that were released.
-    pub released_holds: BTreeMap<HoldId, String>,
+    pub released_holds: BTreeMap<HoldId, ReleasedHold>,
     /// Its shipments.
     pub shipments: BTreeMap<ShipmentId, Shipment>,
     /// Its returns.
@@ -171,11 +172,13 @@ pub struct Placed {
     /// Its cancellations.
     pub cancellations: BTreeMap<CancellationId, Cancellation>,
     /// Its edits.
-    pub edits: BTreeMap<EditId, Minor>,
+    pub edits: BTreeMap<EditId, Edit>,
     /// Refunds granted, and how much each.
     pub refunds: BTreeMap<RefundId, Refund>,
     /// Its notes.
     pub notes: BTreeMap<NoteId, Note>,
+    /// How often its tags, its address and its tracking numbers were changed.
+    pub remarks: u32,
 }
 
 /// Why an order was rejected.
@@ -267,6 +270,24 @@ pub struct Hold {
     pub note: Option<Personal<String>>,
     /// When somebody should look again.
     pub until: Option<Timestamp>,
+}
+
+/// A hold that was released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasedHold {
+    /// What it was.
+    pub hold: Hold,
+    /// What came of it.
+    pub resolution: String,
+}
+
+/// An edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// What it changed of the order's total.
+    pub balance_change: Minor,
+    /// The fingerprint of what was asked.
+    pub asked: Option<Uuid>,
 }
 
 /// How far a shipment is.
@@ -380,6 +401,8 @@ pub struct Return {
 /// A cancellation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancellation {
+    /// Units cancelled, by line.
+    pub lines: BTreeMap<LineId, u32>,
     /// The value cancelled.
     pub amount: Minor,
     /// Why.

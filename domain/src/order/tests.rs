@@ -17,6 +17,7 @@ mod cancelling;
 mod confirming;
 mod editing;
 mod lawful;
+mod naming;
 mod placing;
 mod random;
 mod refunding;

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::command::{Command, Outcome, RecordOutcome};
-use super::event::{Event, Verb, Verdict};
+use super::event::{Verb, Verdict};
 use super::state::Payment;
 use crate::Aggregate;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
-use crate::laws;
+use crate::laws::Watched;
 use crate::money::{Currency, Money};
 
 fn verb() -> impl Strategy<Value = Verb> {
@@ -89,16 +89,13 @@ fn carry_out(payment: &mut Payment, command: &Command) -> Result<usize, TestCase
     let Ok(events) = payment.decide(command) else {
         return Ok(0);
     };
-    let mut earlier: Option<&Event> = None;
+    let mut watched = Watched::of(payment.clone());
     for event in &events {
-        let before = payment.clone();
-        payment.evolve(event);
-        let step = laws::payment::check_step(&before, earlier, event, payment);
-        prop_assert_eq!(step, Ok(()));
-        prop_assert!(payment.requested().is_some());
-        earlier = Some(event);
+        prop_assert_eq!(watched.fold(event.clone()), Ok(()));
+        prop_assert!(watched.state().requested().is_some());
     }
-    prop_assert_eq!(laws::payment::check(payment), Ok(()));
+    prop_assert_eq!(watched.end_batch(), Ok(()));
+    payment.clone_from(watched.state());
     if let Ok(more) = payment.decide(command) {
         prop_assert_eq!(more, vec![], "again: {:?}", command);
     }

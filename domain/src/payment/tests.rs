@@ -11,8 +11,9 @@ use super::event::{
 };
 use super::refusal::Refusal;
 use super::state::{Payment, Stage};
+use crate::Aggregate;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
-use crate::laws;
+use crate::laws::{self, Watched};
 use crate::money::{Currency, Minor, Money};
 use crate::order::event::PaymentStatus;
 use crate::testing::{Given, Named, given};
@@ -404,4 +405,31 @@ fn an_order_is_told_the_numbers() {
     assert_eq!((told.payment_id, told.payment_version, told.status), (PAYMENT, 9, PaymentStatus::PartRefunded));
     assert_eq!((told.authorised, told.captured, told.refunded, told.refund_pending), (1000, 600, 0, 100));
     assert_eq!(Payment::Absent.record(0), None);
+}
+
+/// A void that waited for a capture or an authorisation is settled right after it, in the same batch: between the two events it waits
+/// for nothing, and that is no breach.
+#[test]
+fn a_law_of_the_whole_command_is_not_asked_of_each_event() {
+    let capturing = held().after([take(FIRST, 1000), Command::Void]);
+    let mut all_taken = Watched::of(capturing.peek().clone());
+    let events = Aggregate::decide(capturing.peek(), &told(of(FIRST), 1, done(1000))).unwrap();
+    assert!(matches!(events[..], [Event::Captured(_), ..]));
+    for event in events {
+        assert_eq!(all_taken.fold(event), Ok(()));
+    }
+    assert_eq!(all_taken.end_batch(), Ok(()));
+
+    let authorising = asking().after([Command::Void]);
+    let mut let_go = Watched::of(authorising.peek().clone());
+    let events = Aggregate::decide(authorising.peek(), &told(Verb::Authorise, 1, done(1000))).unwrap();
+    assert!(matches!(events[..], [Event::Authorised(_), Event::VoidRequested(_)]));
+    for event in events.clone() {
+        assert_eq!(let_go.fold(event), Ok(()));
+    }
+    assert_eq!(let_go.end_batch(), Ok(()));
+    // The law itself is kept: a command that ended between the two would break it.
+    let mut cut = Watched::of(authorising.peek().clone());
+    assert_eq!(cut.fold(events[0].clone()), Ok(()));
+    assert_eq!(cut.end_batch().unwrap_err().law, laws::payment::WAITS.0);
 }

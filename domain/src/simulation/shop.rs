@@ -50,7 +50,7 @@ impl World {
         self.named = Uuid::from_u128((1 << 100) + self.roll(60) as u128);
         for _ in 0..=self.roll(3) {
             let order_id = ids[self.roll(ids.len())];
-            let Some(order) = self.orders[&order_id].state.placed().cloned() else {
+            let Some(order) = self.orders[&order_id].state.state().placed().cloned() else {
                 continue;
             };
             if let Some(command) = wish(self, &order) {
@@ -87,7 +87,7 @@ impl World {
     fn count(&mut self) {
         let (sku, more) = (self.sku(), self.number(0, 2));
         let here = self.stock.get(&(Self::location(), sku.clone()));
-        let counted = here.map_or(0, |here| here.state.on_hand) + more;
+        let counted = here.map_or(0, |here| here.state.state().on_hand) + more;
         let accept_shortage = false;
         self.stock_command(sku, stock::Command::Count { counted, accept_shortage });
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::provider::Provider;
 use crate::command::StockCommand;
 use crate::ids::{LocationId, OrderId, PaymentId, Sku, Tenant, derived};
-use crate::laws::{self, crossing};
+use crate::laws::{Lawful, Watched, crossing};
 use crate::order::Order;
 use crate::order::state::Placed;
 use crate::outcome::{self, Settled, Verdict};
@@ -22,8 +22,8 @@ use crate::{Aggregate, Command, Event, Refusal, order, payment, stream};
 
 /// A stream, folded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Folded<A> {
-    pub(super) state: A,
+pub(super) struct Folded<A: Lawful> {
+    pub(super) state: Watched<A>,
     pub(super) version: u64,
 }
 
@@ -169,7 +169,7 @@ impl World {
         // A void that is refused for ever would be the provider's fault.
         let willing = willing || request.verb == payment::event::Verb::Void;
         let told: RecordOutcome = self.provider.answer(at, willing, silent);
-        let order = self.payments[&request.payment_id].state.requested().unwrap().order_id;
+        let order = self.payments[&request.payment_id].state.state().requested().unwrap().order_id;
         let command =
             Command::Payment { payment_id: request.payment_id, command: payment::Command::RecordOutcome(told) };
         let id = self.new_id();
@@ -217,47 +217,41 @@ impl World {
 
     fn seen(&self, payment_id: PaymentId) -> PaymentSeen {
         let folded = &self.payments[&payment_id];
-        PaymentSeen { payment_id, version: folded.version, payment: Arc::new(folded.state.clone()) }
+        PaymentSeen { payment_id, version: folded.version, payment: Arc::new(folded.state.state().clone()) }
     }
 
     fn run_order(&mut self, order_id: OrderId, command: &order::Command) -> Answer {
         let folded = self.orders.entry(order_id).or_default();
-        let events = folded.state.decide(command).map_err(|refusal| no(&refusal))?;
+        let events = folded.state.state().decide(command).map_err(|refusal| no(&refusal))?;
         let mut sent = Vec::new();
         for event in events {
-            let before = folded.state.clone();
-            folded.state.evolve(&event);
+            assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
             folded.version += 1;
-            assert_eq!(laws::order::check(&folded.state), Ok(()), "{event:?}");
-            assert_eq!(laws::order::check_step(&before, &folded.state), Ok(()));
             sent.push(Sent {
                 recorded: recorded(&stream::order(order_id).id, folded.version, Event::Order(event)),
                 event_id: Uuid::nil(),
                 correlation: order_id.0,
-                order: folded.state.placed().cloned(),
+                order: folded.state.state().placed().cloned(),
             });
         }
+        assert_eq!(folded.state.end_batch(), Ok(()), "{command:?}");
         self.cross(order_id, true);
         Ok(sent)
     }
 
     fn run_payment(&mut self, id: PaymentId, command: &payment::Command, correlation: Uuid) -> Answer {
         let folded = self.payments.entry(id).or_default();
-        let events = folded.state.decide(command).map_err(|refusal| no(&refusal))?;
-        let (mut sent, mut earlier) = (Vec::new(), None);
+        let events = folded.state.state().decide(command).map_err(|refusal| no(&refusal))?;
+        let mut sent = Vec::new();
         for event in events {
-            let before = folded.state.clone();
-            folded.state.evolve(&event);
+            assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
             folded.version += 1;
-            let step = laws::payment::check_step(&before, earlier.as_ref(), &event, &folded.state);
-            assert_eq!(step, Ok(()));
             self.provider.asked(id, &event);
             let recorded = recorded(&stream::payment(id).id, folded.version, Event::Payment(event.clone()));
             self.history.entry(id).or_default().push(recorded.clone());
-            earlier = Some(event);
             sent.push(Sent { recorded, event_id: Uuid::nil(), correlation, order: None });
         }
-        assert_eq!(laws::payment::check(&folded.state), Ok(()));
+        assert_eq!(folded.state.end_batch(), Ok(()), "{command:?}");
         self.cross(OrderId(correlation), true);
         Ok(sent)
     }
@@ -268,16 +262,15 @@ impl World {
         for command in commands {
             let key = (command.location.clone(), command.sku.clone());
             let folded = self.stock.entry(key.clone()).or_default();
-            let events = folded.state.decide(&command.command).map_err(|refusal| no(&refusal))?;
+            let events = folded.state.state().decide(&command.command).map_err(|refusal| no(&refusal))?;
             decided.push((key, events));
         }
         let mut sent = Vec::new();
         for (key, events) in decided {
             let folded = self.stock.get_mut(&key).unwrap();
             for event in events {
-                folded.state.evolve(&event);
+                assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
                 folded.version += 1;
-                assert_eq!(laws::stock::check_event(&folded.state), Ok(()), "{event:?}");
                 let mut correlation = correlation;
                 if let Some((crossing::Owner::Order(order_id), units)) = crossing::moved(&event) {
                     *self.holdings.entry(order_id).or_default().entry(key.clone()).or_default() += units;
@@ -290,7 +283,7 @@ impl World {
                     order: None,
                 });
             }
-            assert_eq!(laws::stock::check(&folded.state), Ok(()));
+            assert_eq!(folded.state.end_batch(), Ok(()));
         }
         self.cross(OrderId(correlation), true);
         Ok(sent)
@@ -298,8 +291,8 @@ impl World {
 
     fn cross(&self, order_id: OrderId, on_its_way: bool) {
         let payment_id = PaymentId(derived(order_id.0, "payment"));
-        let order = self.orders.get(&order_id).map_or(Order::Absent, |it| it.state.clone());
-        let payment = self.payments.get(&payment_id).map_or(Payment::Absent, |it| it.state.clone());
+        let order = self.orders.get(&order_id).map_or(Order::Absent, |it| it.state.state().clone());
+        let payment = self.payments.get(&payment_id).map_or(Payment::Absent, |it| it.state.state().clone());
         let stock = self.holdings.get(&order_id).cloned().unwrap_or_default();
         let verdict = crossing::check(&order, &payment, &stock, on_its_way);
         if verdict.is_err() {
@@ -375,7 +368,7 @@ impl World {
                 payment: Some(PaymentSeen {
                     payment_id,
                     version: folded.version,
-                    payment: Arc::new(folded.state.clone()),
+                    payment: Arc::new(folded.state.state().clone()),
                 }),
             })
         });
@@ -391,7 +384,7 @@ impl World {
         for (order_id, folded) in &self.orders {
             let open = self.sagas_of(*order_id).iter().any(|(_, saga)| saga.ended.is_none());
             self.cross(*order_id, open);
-            found.extend(folded.state.placed().map(|order| (order, open)));
+            found.extend(folded.state.state().placed().map(|order| (order, open)));
         }
         found
     }
@@ -407,7 +400,7 @@ impl World {
             }
         }
         for (id, folded) in &self.payments {
-            let Some(payment) = folded.state.requested() else {
+            let Some(payment) = folded.state.state().requested() else {
                 continue;
             };
             let book = self.provider.accounts.get(id).copied().unwrap_or_default();

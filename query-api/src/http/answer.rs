@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderNam
 use axum::response::{IntoResponse, Response};
 use event_store::record::{Position, Version};
 use projections::Answer;
-use schemas::http::event::EventBody;
+use schemas::http::event::{EventBody, Payload};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -160,7 +160,7 @@ pub(super) fn event_body(record: &event_store::record::Record) -> EventBody {
         kind: record.kind.to_string(),
         schema_version: record.schema_version,
         // One event that cannot be read keeps nobody from the others of its page.
-        data: serde_json::from_slice(&record.data).unwrap_or_default(),
+        data: Payload::readable(&record.data),
         unreadable: streams::decode(record).err().map(|unreadable| unreadable.reason),
         recorded_at: Some(domain::time::Timestamp::from_micros(record.recorded_at)),
         occurred_at: metadata.as_ref().and_then(|metadata| metadata.occurred_at),

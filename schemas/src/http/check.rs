@@ -88,21 +88,25 @@ impl Check {
     }
 
     /// A text of one line, as it is kept: see [`text::line`].
+    #[must_use = "what is kept is the text as it was normalised"]
     pub fn text(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.long_text(pointer, given, 1, longest)
     }
 
     /// A text of one line of at least `least` characters, as it is kept.
+    #[must_use = "what is kept is the text as it was normalised"]
     pub fn long_text(&mut self, pointer: impl Display, given: &str, least: usize, longest: usize) -> String {
         self.kept(pointer, text::line(given, least, longest))
     }
 
     /// A text of one line that may be left out, as it is kept.
+    #[must_use = "what is kept is the text as it was normalised"]
     pub fn optional_text(&mut self, pointer: impl Display, given: Option<&str>, longest: usize) -> Option<String> {
         given.map(|given| self.text(pointer, given, longest))
     }
 
     /// A text of any number of lines, as it is kept: see [`text::prose`].
+    #[must_use = "what is kept is the text as it was normalised"]
     pub fn prose(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.kept(pointer, text::prose(given, longest))
     }

@@ -1,8 +1,8 @@
-//! Events on the wire: in a history, in the answer to a stale `If-Match`, in a dry run. The payload is the stored one, never a copy
-//! that could differ.
+//! Events on the wire: in a history, in the answer to a stale `If-Match`, in a dry run. The payload is the stored one without the
+//! tokens of means of payment.
 
 use domain::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ pub struct EventBody {
     pub schema_version: u32,
     /// What belongs to it; null if what is stored is not JSON.
     #[schema(value_type = Option<Object>)]
-    pub data: Value,
+    pub data: Payload,
     /// Why it cannot be read here, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
@@ -57,6 +57,61 @@ pub struct EventBody {
     /// What caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation: Option<String>,
+}
+
+/// The payload of an event as it is shown: all that is stored, but for tokens of means of payment, which are never shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Payload(Value);
+
+/// However it is made, it holds no token.
+impl<'de> Deserialize<'de> for Payload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        mask(&mut value);
+        Ok(Self(value))
+    }
+}
+
+/// What stands in the place of a token.
+const MASK: &str = "***";
+
+impl Payload {
+    /// What is shown of a stored payload.
+    ///
+    /// # Errors
+    /// If it is no JSON.
+    pub fn shown(stored: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(stored)
+    }
+
+    /// What is shown of a stored payload that may be damaged: nothing of what is no JSON.
+    #[must_use]
+    pub fn readable(stored: &[u8]) -> Self {
+        Self::shown(stored).unwrap_or(Self(Value::Null))
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// Wherever they are: an order's terms, an authorisation, the input of a process.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::String(token) if name == "instrument" && !token.is_empty() => MASK.clone_into(token),
+                    field => mask(field),
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(mask),
+        _ => {}
+    }
 }
 
 /// What a command would have written. Nothing is.

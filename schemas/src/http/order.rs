@@ -231,9 +231,9 @@ impl OrderBody {
             returns: each(&order.returns, |(id, r)| ReturnBody::new(*id, r, currency)),
             refunds: each(&order.refunds, |(id, r)| RefundBody::new(*id, r, currency)),
             cancellations: each(&order.cancellations, |(id, c)| CancellationBody::new(*id, c, currency)),
-            edits: each(&order.edits, |(id, change)| EditBody {
+            edits: each(&order.edits, |(id, edit)| EditBody {
                 edit_id: *id,
-                balance_change: Money::new(*change, currency),
+                balance_change: Money::new(edit.balance_change, currency),
             }),
             notes: each(&order.notes, |(id, note)| NoteBody::new(*id, note)),
         }

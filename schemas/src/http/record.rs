@@ -29,8 +29,8 @@ impl SetAsideRecord {
     /// If it is out of bounds.
     pub fn try_into_reason(self) -> Result<String, Invalid> {
         let mut check = Check::new();
-        check.text("/reason", &self.reason, LONGEST_REASON);
-        check.finish(self.reason)
+        let reason = check.text("/reason", &self.reason, LONGEST_REASON);
+        check.finish(reason)
     }
 }
 

@@ -63,7 +63,7 @@ pub struct AdjustStock {
     #[schema(min_length = 1, max_length = 200, example = "broken")]
     pub reason: String,
     /// What the caller believes `on_hand` to be before; refused if it is not.
-    #[schema(example = 100)]
+    #[schema(maximum = 1_000_000_000, example = 100)]
     pub expected: u32,
     /// Whether reservations may be left without stock; the shortage then names them.
     #[serde(default)]
@@ -205,6 +205,7 @@ impl AdjustStock {
         let mut check = Check::new();
         let most = i64::from(MOST_UNITS);
         check.range("/delta", self.delta, -most, most);
+        check.range("/expected", i64::from(self.expected), 0, 1_000_000_000);
         if self.delta == 0 {
             check.fault("/delta", "must not be 0");
         }

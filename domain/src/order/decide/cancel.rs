@@ -1,12 +1,13 @@
 //! Cancelling what has not left. Never touches units that left or are on their way: those come back as a return.
 
-use super::units;
-use super::{Decision, confirm, wrong_state};
+use std::collections::BTreeMap;
+
+use super::{Decision, bounds, confirm, known, units, wrong_state};
 use crate::ids::{CancellationId, LineId};
 use crate::order::command::Units;
 use crate::order::event::{CancellationClosed, Cancelled, Event, LineValue, LinesCancelled};
 use crate::order::line::LineQty;
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{LineState, Placed, Status};
 
 pub(super) fn cancel(
@@ -15,8 +16,10 @@ pub(super) fn cancel(
     lines: Option<&[Units]>,
     reason: &str,
 ) -> Decision {
-    if order.cancellations.contains_key(&cancellation_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.cancellations.get(&cancellation_id) {
+        let named = |lines: &[Units]| lines.iter().map(|line| (line.line_id, line.qty)).collect::<BTreeMap<_, _>>();
+        let same = there.reason == reason && lines.is_none_or(|lines| named(lines) == there.lines);
+        return known(same, Part::Cancellation, cancellation_id.0);
     }
     let all = all_free(order);
     let wanted = match lines {
@@ -32,6 +35,7 @@ pub(super) fn cancel(
     if wanted.is_empty() {
         return Err(nothing_free(order));
     }
+    bounds::cancellation(order, cancellation_id)?;
     let mut cancelled = Vec::with_capacity(wanted.len());
     let mut release = Vec::new();
     for units in &wanted {

@@ -1,18 +1,21 @@
 //! Editing a confirmed order: what is stored is the lines as they are from then on. Never touches units that left or are on their way.
 
+use uuid::Uuid;
+
 use super::units::{self, invalid};
-use super::{Decision, cancel, confirm, price, wrong_state};
+use super::{Decision, bounds, cancel, confirm, known, price, wrong_state};
 use crate::ids::LineId;
 use crate::money;
 use crate::order::command::{Change, Edit, NewLine};
 use crate::order::event::{Edited, Event, LineChange};
 use crate::order::line::{Line, LineProblem, LineQty};
-use crate::order::refusal::{EditProblem, Refusal};
+use crate::order::refusal::{EditProblem, Part, Refusal};
 use crate::order::state::{LineState, Placed, Status};
 
 pub(super) fn edit(order: &Placed, edit: &Edit) -> Decision {
-    if order.edits.contains_key(&edit.edit_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.edits.get(&edit.edit_id) {
+        let same = there.asked.is_none_or(|asked| asked == fingerprint(edit));
+        return known(same, Part::Edit, edit.edit_id.0);
     }
     if order.status != Status::Confirmed || order.cancelling() {
         return Err(wrong_state(order));
@@ -28,7 +31,15 @@ pub(super) fn edit(order: &Placed, edit: &Edit) -> Decision {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
+    bounds::edit(order)?;
     decided(order, edit, changes)
+}
+
+/// Of what was asked: the event tells what came of it.
+fn fingerprint(edit: &Edit) -> Uuid {
+    // Commands always have a JSON form.
+    let asked = serde_json::to_vec(&(&edit.changes, &edit.reason)).unwrap_or_default();
+    Uuid::new_v5(&edit.edit_id.0, &asked)
 }
 
 fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
@@ -42,6 +53,7 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
         reserve,
         release,
         reason: edit.reason.clone(),
+        asked: Some(fingerprint(edit)),
     };
     // The order as it will be is made by the fold itself, so that the sums are those of the lines that it will have.
     let mut after = order.clone();

@@ -1,17 +1,25 @@
 //! Money given back, and what payments says. Never grants more than was captured, and nothing while nobody knows what was.
 
-use super::{Decision, units};
+use super::{Decision, bounds, known, units};
 use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
 use crate::order::event::{Event, PaymentRecorded, PaymentStatus, RefundGranted};
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Part, Refusal};
 use crate::order::state::Placed;
 
 pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
-    if order.refunds.contains_key(&grant.refund_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.refunds.get(&grant.refund_id) {
+        let lines = || grant.lines.iter().map(|line| line.amount).sum();
+        let amount = grant.amount.or_else(|| (!grant.lines.is_empty()).then(lines));
+        let same = there.reason == grant.reason
+            && (there.return_id, there.cancellation_id) == (grant.return_id, grant.cancellation_id)
+            && amount.is_none_or(|amount: Minor| amount == there.amount);
+        return known(same, Part::Refund, grant.refund_id.0);
     }
     let amount = amount(order, grant)?;
+    if grant.return_id.is_none() && grant.cancellation_id.is_none() {
+        bounds::refund(order)?;
+    }
     if order.payment.status == PaymentStatus::Unknown {
         return Err(Refusal::PaymentUnknown);
     }

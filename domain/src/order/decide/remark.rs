@@ -1,11 +1,11 @@
 //! Holds, addresses, notes and labels: what is said about an order. None of it moves goods or money.
 
-use super::{Decision, cancel, wrong_state};
+use super::{Decision, bounds, cancel, known, wrong_state};
 use crate::ids::{HoldId, NoteId};
 use crate::order::event::{
     Address, Event, HoldPlaced, HoldReleased, NoteAdded, ShippingAddressChanged, TagsSet, Visibility,
 };
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{Placed, Status};
 use crate::personal::Personal;
 use crate::time::Timestamp;
@@ -17,12 +17,15 @@ pub(super) fn place_hold(
     note: Option<&Personal<String>>,
     until: Option<Timestamp>,
 ) -> Decision {
-    if order.holds.contains_key(&hold_id) || order.released_holds.contains_key(&hold_id) {
-        return Ok(Vec::new());
+    let released = || order.released_holds.get(&hold_id).map(|released| &released.hold);
+    if let Some(there) = order.holds.get(&hold_id).or_else(released) {
+        let same = there.reason == reason && there.note.as_ref() == note && there.until == until;
+        return known(same, Part::Hold, hold_id.0);
     }
     if order.status.is_terminal() {
         return Err(wrong_state(order));
     }
+    bounds::hold(order, note)?;
     Ok(vec![Event::HoldPlaced(HoldPlaced { hold_id, reason: reason.to_owned(), note: note.cloned(), until })])
 }
 
@@ -48,19 +51,23 @@ pub(super) fn change_address(order: &Placed, ship_to: &Personal<Address>) -> Dec
     if order.ship_to.as_ref() == Some(ship_to) {
         return Ok(Vec::new());
     }
+    bounds::remark(order)?;
     Ok(vec![Event::ShippingAddressChanged(ShippingAddressChanged { ship_to: ship_to.clone() })])
 }
 
-pub(super) fn add_note(order: &Placed, note_id: NoteId, text: &Personal<String>, visibility: Visibility) -> Vec<Event> {
-    if order.notes.contains_key(&note_id) {
-        return Vec::new();
+pub(super) fn add_note(order: &Placed, note_id: NoteId, text: &Personal<String>, visibility: Visibility) -> Decision {
+    if let Some(there) = order.notes.get(&note_id) {
+        let same = there.visibility == visibility && (there.text == *text || there.text == Personal::Erased);
+        return known(same, Part::Note, note_id.0);
     }
-    vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility })]
+    bounds::note(order, text)?;
+    Ok(vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility })])
 }
 
-pub(super) fn set_tags(order: &Placed, tags: &[String]) -> Vec<Event> {
+pub(super) fn set_tags(order: &Placed, tags: &[String]) -> Decision {
     if order.tags == tags {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    vec![Event::TagsSet(TagsSet { tags: tags.to_vec() })]
+    bounds::remark(order)?;
+    Ok(vec![Event::TagsSet(TagsSet { tags: tags.to_vec() })])
 }

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, units};
+use super::{Decision, bounds, known, units};
 use crate::ids::{LineId, ReturnId};
 use crate::order::command::{ReceivedUnits, ReturnUnits};
 use crate::order::event::{
     Disposition, Event, LineValue, ReceivedLine, ReturnDeclined, ReturnLine, ReturnReceived, ReturnRequested,
 };
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{Placed, Return, ReturnStage};
 
 pub(super) fn request(order: &Placed, return_id: ReturnId, lines: &[ReturnUnits]) -> Decision {
-    if order.returns.contains_key(&return_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.returns.get(&return_id) {
+        let mut both = there.lines.iter().zip(lines);
+        let equal = |(one, other): (&ReturnLine, &ReturnUnits)| {
+            (one.line_id, one.qty, &one.reason) == (other.line_id, other.qty, &other.reason)
+        };
+        return known(there.lines.len() == lines.len() && both.all(equal), Part::Return, return_id.0);
     }
     units::count(lines.len())?;
+    bounds::announced(order, lines.len())?;
     let mut asked: BTreeMap<LineId, u32> = BTreeMap::new();
     for line in lines {
         units::known(order, line.line_id, line.qty)?;
@@ -58,6 +63,7 @@ pub(super) fn receive(order: &Placed, return_id: ReturnId, receipt: Option<u32>,
     if announced.stage == ReturnStage::Declined {
         return Err(wrong_stage(return_id, announced));
     }
+    bounds::receipt(order)?;
     let came_back = counted(order, return_id, announced, lines)?;
     let received = |line: &ReceivedUnits| ReceivedLine {
         line_id: line.line_id,

@@ -1,7 +1,7 @@
 //! Shipping: only what is reserved leaves, and only when it is paid for or may go unpaid. Never while a hold is open.
 
 use super::units::{self, invalid};
-use super::{Decision, wrong_state};
+use super::{Decision, bounds, known, wrong_state};
 use crate::ids::{LineId, LocationId, ShipmentId};
 use crate::money::Minor;
 use crate::order::command::Units;
@@ -10,7 +10,7 @@ use crate::order::event::{
     ShipmentRefused, ShipmentRequested, TrackingUpdated,
 };
 use crate::order::line::LineProblem;
-use crate::order::refusal::{Refusal, ReservedUnits};
+use crate::order::refusal::{Part, Refusal, ReservedUnits};
 use crate::order::state::{LineState, Placed, Shipment, ShipmentLine, ShipmentStatus, Status};
 use crate::time::Timestamp;
 
@@ -28,8 +28,11 @@ pub(super) fn request(
     location: Option<&LocationId>,
     parcel: Parcel<'_>,
 ) -> Decision {
-    if order.shipments.contains_key(&shipment_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.shipments.get(&shipment_id) {
+        let units = || there.lines.iter().map(|(line_id, line)| Units { line_id: *line_id, qty: line.qty });
+        let equal = |lines: &[Units]| units().eq(sorted(lines));
+        let same = lines.is_none_or(equal) && location.is_none_or(|location| *location == there.location);
+        return known(same, Part::Shipment, shipment_id.0);
     }
     let wanted = lines.map(|lines| units::named(order, lines)).transpose()?;
     if order.status != Status::Confirmed || order.cancelling() {
@@ -38,6 +41,7 @@ pub(super) fn request(
     not_held(order)?;
     let location = location.unwrap_or(&order.location);
     let lines = reserved(order, wanted, location)?;
+    bounds::shipment(order, lines.len())?;
     let shipping = order.shipping_left();
     let value = shipping + lines.iter().map(|l| l.amount).sum::<Minor>();
     let to_capture = to_capture(order, value)?;
@@ -50,6 +54,12 @@ pub(super) fn request(
         carrier: parcel.carrier.cloned(),
         tracking: parcel.tracking.cloned(),
     })])
+}
+
+fn sorted(lines: &[Units]) -> Vec<Units> {
+    let mut lines = lines.to_vec();
+    lines.sort_by_key(|line| line.line_id);
+    lines
 }
 
 /// The units that shall leave, each line with its value; all that are reserved if none are named.
@@ -151,6 +161,7 @@ pub(super) fn update_tracking(order: &Placed, shipment_id: ShipmentId, parcel: P
     if carrier == shipment.carrier && tracking == shipment.tracking {
         return Ok(Vec::new());
     }
+    bounds::remark(order)?;
     Ok(vec![Event::TrackingUpdated(TrackingUpdated { shipment_id, carrier, tracking })])
 }
 

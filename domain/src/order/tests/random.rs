@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{CancellationId, HoldId, RefundId, ReturnId, ShipmentId};
+use crate::laws::Watched;
 use crate::order::event::RejectReason;
 use crate::order::state::{ReturnStage, ShipmentStatus};
 
@@ -42,14 +43,14 @@ impl History {
     /// Decides, moves past each event, checks every law after each, decides again.
     fn ask(&mut self, command: &Command) -> Result<usize, crate::order::Refusal> {
         let events = self.order.decide(command)?;
+        let mut watched = Watched::of(self.order.clone());
         for event in &events {
-            let before = self.order.clone();
-            self.order.evolve(event);
-            let laws = laws::order::check(&self.order).and_then(|()| laws::order::check_step(&before, &self.order));
-            if let Err(violation) = laws {
-                panic!("{violation:?}\nafter {event:?}\nof {command:?}\non {before:#?}");
+            if let Err(violation) = watched.fold(event.clone()) {
+                panic!("{violation:?}\nafter {event:?}\nof {command:?}\nto {:#?}", watched.state());
             }
         }
+        assert_eq!(watched.end_batch(), Ok(()), "{command:?}");
+        self.order.clone_from(watched.state());
         if command.names_what_it_makes() {
             assert_eq!(self.order.decide(command), Ok(vec![]), "again: {command:?}");
         }
