@@ -78,15 +78,20 @@ impl Dispatch for Overtaken {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
-        if let Command::Payment { payment_id, command: Wish::RecordOutcome(told) } = &command
-            && matches!(told.outcome, Outcome::Done { .. })
-        {
-            let outcome = Outcome::NotDone { code: "by hand".into() };
-            let told = RecordOutcome { outcome, ..told.clone() };
-            let other = Command::Payment { payment_id: *payment_id, command: Wish::RecordOutcome(told) };
-            self.0.carry_out(tenant, domain::ids::derived(command_id, "other"), &other, &meta).await.unwrap();
-        }
-        self.0.dispatch(tenant, command_id, command, meta).await
+        let (services, tenant) = (self.0.clone(), tenant.clone());
+        // A command that was sent is carried out, also if the worker has seen the other outcome meanwhile and waits no more.
+        let sent = tokio::spawn(async move {
+            if let Command::Payment { payment_id, command: Wish::RecordOutcome(told) } = &command
+                && matches!(told.outcome, Outcome::Done { .. })
+            {
+                let outcome = Outcome::NotDone { code: "by hand".into() };
+                let told = RecordOutcome { outcome, ..told.clone() };
+                let other = Command::Payment { payment_id: *payment_id, command: Wish::RecordOutcome(told) };
+                services.carry_out(&tenant, domain::ids::derived(command_id, "other"), &other, &meta).await.unwrap();
+            }
+            services.dispatch(&tenant, command_id, command, meta).await
+        });
+        sent.await.unwrap()
     }
 }
 
