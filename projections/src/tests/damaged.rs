@@ -31,8 +31,11 @@ async fn served(shop: &Shop, folder: &Path) -> Dump {
 
 async fn read_all(rows: &Arc<dyn ReadStore>) -> Result<(), Error> {
     for table in models::all().iter().flat_map(|model| model.spec().tables) {
-        let statement = Statement { sql: format!("SELECT * FROM {}", table.name), values: Vec::new() };
-        rows.read(vec![statement]).await?;
+        // In order of key as well: a row may be whole, and its place in the index that queries take not.
+        let key: Vec<_> = table.columns[..table.key].iter().map(|column| column.name).collect();
+        for order in [String::new(), format!(" ORDER BY {} LIMIT 1000000", key.join(", "))] {
+            rows.read(vec![Statement::new(format!("SELECT * FROM {}{order}", table.name), Vec::new())]).await?;
+        }
     }
     Ok(())
 }

@@ -246,7 +246,7 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
         shop.confirm(id).await;
         n += 1;
         // A rebuild has to come to an end on any machine: events that arrive as fast as they can be written keep it busy for minutes.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     rebuilding.await.unwrap();
     assert!(epochs().await > before + 1, "taken over, and taken back");
