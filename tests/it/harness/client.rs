@@ -86,7 +86,7 @@ fn takes_min_position(route: &str) -> bool {
     let parts: Vec<&str> = route.trim_matches('/').split('/').collect();
     matches!(
         parts.as_slice(),
-        ["v1", "orders" | "stock" | "events"]
+        ["v1", "orders" | "stock" | "events" | "records"]
             | ["v1", "orders" | "payments" | "reservations" | "stock", _]
             | ["v1", "orders", _, "events" | "timeline"]
             | ["v1", "stock", _, "ledger"]
