@@ -52,7 +52,7 @@ async fn a_thousand_buyers_while_the_inventory_is_killed() {
         log.read_log(0, &filter, 1_000).await.unwrap().records.len()
     };
     let since = Instant::now();
-    while reserved().await < 10 {
+    while reserved().await < 1 {
         assert!(since.elapsed() < WITHIN, "no stock is promised");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
