@@ -1,4 +1,4 @@
-//! Setting a record aside that cannot be read: an operator's decision, appended to the stream that the record is in, so that whoever
+//! Setting a record aside that cannot be read: an operator's decision, appended to the stream that the record is in, so that everyone who
 //! reads the stream learns of it there. A record that can be read is never set aside.
 
 use domain::outcome::{self, RestsOn};

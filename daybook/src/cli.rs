@@ -210,7 +210,7 @@ pub enum Records {
 pub struct SetAside {
     /// The record's position in the log.
     pub position: u64,
-    /// Why: for whoever reads the history of the stream.
+    /// The reason, which the history of the stream shows.
     #[arg(long)]
     pub reason: String,
     /// Through the server that runs there, instead of taking the store's lock.

@@ -88,7 +88,7 @@ pub enum Error {
 
 /// Names in the environment begin with it: `DAYBOOK_HTTP__LISTEN` is `http.listen`.
 const PREFIX: &str = "DAYBOOK_";
-/// Stands between section and key. A variable without it is no key: whoever runs something named `daybook` may have set it, as Kubernetes
+/// Stands between section and key. A variable without it is no key: an environment in which something else is named `daybook` may have set it, as Kubernetes
 /// sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
 const BETWEEN: &str = "__";
 

@@ -111,7 +111,7 @@ macro_rules! text_id {
                 name.map(Self).map_err(|fault| BadName { what: $what, fault })
             }
 
-            /// Takes a text as it is stored: what was a name when it was written is one for ever. Only its size has a bound, which all
+            /// Takes a text as it is stored: what was a name when it was written stays one. Only its size has a bound, which all
             /// that [`Self::try_new`] takes is within.
             ///
             /// # Errors

@@ -1,5 +1,5 @@
 //! Patience with a store: what it cannot do now is tried again after longer and longer waits, without end, by parts that nobody waits
-//! for. It ends with the lease under which the work is done, and when the part is told to stop.
+//! for. It ends with the lease under which the work is done, and when the part is cancelled.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -254,7 +254,7 @@ impl Supervisor {
             }
             first
         });
-        // Listed until the end, so that whoever asks hears why.
+        // Listed until the end, so that readiness says why.
         stop.cancelled().await;
     }
 }

@@ -1,5 +1,5 @@
 //! Streams that a read model holds: one of their records cannot be read, or this model cannot apply it. The rows show what came before;
-//! whoever asks for the stream is told that it is held, and every other stream goes on. What is held is kept beside the rows and changes
+//! a read of the stream is answered that it is held, and every other stream goes on. What is held is kept beside the rows and changes
 //! with them, in one transaction.
 
 use std::collections::BTreeMap;

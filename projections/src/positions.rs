@@ -81,7 +81,7 @@ impl Positions {
         if let Some(seen) = self.kept(FRESH) {
             return Ok(seen);
         }
-        // Whoever waited for this turn while a look failed shares its failure: a database that does not answer is asked by one at a time,
+        // A caller that waited for this turn while a look failed shares its failure: a database that does not answer is asked by one at a time,
         // and the others would else wait for each of those before them.
         if let Some((_, error)) = self.failure().filter(|(ended, _)| *ended >= entered) {
             return Err(error);

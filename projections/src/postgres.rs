@@ -31,7 +31,7 @@ use crate::value::{Row, Spec};
 /// How long an operation waits for a connection, and how long one may take to come about.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a read may take, the wait for a connection included: whoever asked is answered within that, also by a server that is not
+/// How long a read may take, the wait for a connection included: the caller is answered within that, also by a server that is not
 /// there any more and whose connections do not say so.
 const READ: Duration = Duration::from_secs(10);
 
@@ -108,7 +108,7 @@ impl Postgres {
         tokio::spawn(operation).await.map_err(|error| Error::Read(error.to_string()))?
     }
 
-    /// Runs a read, which ends with whoever waits for it, and when it takes too long. A task of its own does it: one who asks for several
+    /// Runs a read, which ends when its caller goes or when it takes too long. A task of its own does it: one who asks for several
     /// things at once may leave some of its futures unpolled, and those must not keep a connection.
     async fn read_on<T, F>(&self, operation: F) -> Result<T, Error>
     where

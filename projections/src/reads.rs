@@ -192,7 +192,7 @@ impl Reads {
                 }
             }
         };
-        // One stream's own hold is told by whoever asks for that stream.
+        // The hold of one stream is told by the read of that stream.
         let stale = stopped || (held > 0 && stream.is_none());
         Ok(Answer { position, stale, stopped, held, value: answers })
     }

@@ -93,7 +93,7 @@ fn holds_before(change: &HeldChange, version: Version) -> bool {
     matches!(change, HeldChange::Hold(held) if held.version < version)
 }
 
-/// Puts a subject into an engine. What of it cannot be read is not there; whoever needs it finds out.
+/// Puts a subject into an engine. What of it cannot be read is not there; the step that needs it finds out.
 async fn put(
     engine: &mut Engine,
     log: &dyn EventStore,

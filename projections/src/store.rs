@@ -250,14 +250,14 @@ impl std::fmt::Debug for Exclusive {
     }
 }
 
-/// A database for read models. What changes it is finished once it has begun, even if whoever asked for it has gone; a read is stopped
+/// A database for read models. What changes it is finished once it has begun, even if its caller has gone; a read is stopped
 /// then, and when it takes too long.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
     /// The checkpoints of one model or of all, in order of name and partition; none if its tables were never made.
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error>;
 
-    /// Makes a model's tables anew and empty, with checkpoints at position 0 and nothing held. Whoever held one cannot commit any more.
+    /// Makes a model's tables again, empty, with checkpoints at position 0 and nothing held. An earlier holder cannot commit any more.
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error>;
 
     /// Takes one checkpoint over: whoever held it cannot commit any more.

@@ -45,7 +45,7 @@ pub(crate) fn unreadable(unreadable: &Unreadable, reader: &'static str) {
     );
 }
 
-/// Whether sagas listen to what happens in a record's stream, whoever asked for it.
+/// Whether sagas listen to what happens in a record's stream, for whatever reason it happened.
 pub(crate) fn listened_to(record: &Record) -> bool {
     matches!(&*record.stream.category, stream::ORDER | stream::RESERVATION | stream::PAYMENT)
 }

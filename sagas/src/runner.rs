@@ -134,7 +134,7 @@ impl Runner {
         self
     }
 
-    /// Runs until it is told to stop. Waits while another runner holds the lease, and begins again if it loses it. What the store cannot
+    /// Runs until it is cancelled. Waits while another runner holds the lease, and begins again if it loses it. What the store cannot
     /// do now is waited for, however long that takes.
     ///
     /// # Errors

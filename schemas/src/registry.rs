@@ -164,7 +164,7 @@ fn unknown(kind: &str, version: u32) -> Error {
 
 fn write<T: Serialize>(kind: &'static str, name: &LazyLock<Arc<str>>, payload: &T) -> Result<Encoded, Error> {
     let data = serde_json::to_vec(payload).map_err(|source| Error::Unwritable { kind, source })?;
-    // What is appended has to be readable for ever. The types see to that; every test that writes an event looks again.
+    // What is appended has to stay readable. The types see to that; every test that writes an event looks again.
     debug_assert!(
         decode(kind, upcast::newest(kind), &data).is_ok(),
         "an event of type {kind} cannot be read again: {}",

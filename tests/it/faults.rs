@@ -61,17 +61,17 @@ pub(crate) const ALL: &[Fault] = &[
     },
     Fault {
         name: "packets",
-        what: "the database swallows packets, then goes on, one process",
+        what: "packets to the database are swallowed for a while, one process",
         run: |length| Box::pin(packets::goes_on(length)),
     },
     Fault {
         name: "packets-cut",
-        what: "the database swallows packets, then connections are cut, one process",
+        what: "packets to the database are swallowed, then connections are cut, one process",
         run: |length| Box::pin(packets::is_cut(length)),
     },
     Fault {
         name: "packets-scaled",
-        what: "the database swallows packets, then goes on, the scaled system",
+        what: "packets to the database are swallowed for a while, the scaled system",
         run: |length| Box::pin(packets::scaled(length)),
     },
     Fault {

@@ -1,4 +1,4 @@
-//! Clients that take their time, against the real server: those beside them are served, and whoever asks how the process is.
+//! Clients that take their time, against the real server: those beside them are served, and so are questions about the process.
 
 use std::collections::BTreeSet;
 use std::process::Command;

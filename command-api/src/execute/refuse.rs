@@ -12,8 +12,8 @@ const OUT_OF_STOCK: &str = "out-of-stock";
 /// The list's name.
 const SHORTFALLS: &str = "shortfalls";
 
-/// How many of the refusals of one command are told one by one; the others are counted. What is said of a command is recorded, and an
-/// event has its bounds, whatever the command's are.
+/// How many refusals of one command are listed; the others are counted. What is said of a command is recorded as one
+/// event, and an event is bounded.
 const MOST_TOLD: usize = 100;
 /// How many there are beyond those.
 const MORE: &str = "more";

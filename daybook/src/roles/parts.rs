@@ -22,7 +22,7 @@ impl Stage {
     }
 }
 
-/// Shows how the parts are: those of one kind together, and in the detail whoever of them does not do its work.
+/// Shows how the parts are: those of one kind together, and in the detail those of them that do not do their work.
 pub(super) fn show(supervisor: &Supervisor, health: &Health) {
     let supervisor = supervisor.clone();
     health.add(move || {

@@ -1,5 +1,5 @@
 //! When a law is promised: some hold after each event, some only once all events of a command are folded, since one command's events may
-//! say one after the other what is true of them together. Whoever checks a stream folds it here, so that each law is checked exactly
+//! say one after the other what is true of them together. All who check a stream fold it here, so that each law is checked exactly
 //! where it is promised.
 
 use super::{Verdict, order, payment, stock};

@@ -215,7 +215,7 @@ async fn write(
     Ok((head, receipts, true))
 }
 
-/// Keeps the latest instant that this handle has answered for whoever opens the log next.
+/// Keeps the latest instant that this handle has answered, for the process that opens the log next.
 pub(super) async fn keep_answered(connection: &mut PgConnection, shared: &Shared) -> sqlx::Result<()> {
     let answered_to = shared.answered_to.load(Ordering::Acquire);
     if answered_to == Micros::MIN {

@@ -40,7 +40,7 @@ SET jit = off;
 SET bytea_output = 'hex';
 SET client_min_messages = 'warning'";
 
-/// What a connection that reads is told beside that. The server ends a statement that takes longer than whoever asked can wait, and one
+/// What a connection that reads is told beside that. The server ends a statement that takes longer than its caller can wait, and one
 /// whose client has gone. Neither ends a commit: the server counts no time for it, and a single statement's own commit comes after.
 const READER: &str = "
 SET statement_timeout = '10s';

@@ -44,7 +44,7 @@ struct Shared {
 }
 
 impl Connections {
-    /// At most `most` connections at once. Whoever wants one waits at most `patience` for a place and a connection that is ready.
+    /// At most `most` connections at once. A caller waits at most `patience` for a place and a connection that is ready.
     #[must_use]
     pub fn new(address: PgConnectOptions, most: u32, patience: Duration, prepare: Prepare) -> Self {
         let most = most.max(1);
@@ -88,7 +88,7 @@ impl Connections {
         }
     }
 
-    /// A new one. A server that is just starting is tried again until the patience of whoever waits has ended.
+    /// A new one. A server that is just starting is tried again until the patience of the caller has ended.
     async fn connect(&self) -> sqlx::Result<PgConnection> {
         let mut pause = PAUSES.0;
         loop {
@@ -165,7 +165,7 @@ impl Lent {
         if !home.is_closed() {
             home.lock().push((connection, Instant::now()));
         }
-        // The connection first: whoever waits for the place finds it.
+        // The connection goes back before the place, so that the caller that takes the place finds it.
         drop(place);
     }
 

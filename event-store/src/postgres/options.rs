@@ -29,7 +29,7 @@ pub struct Options {
     pub patience: Duration,
     /// How long one answer of the server is waited for before the connection counts as lost: a peer that vanished never says so.
     pub stall: Duration,
-    /// How long a read may take, waiting for a connection and trying again included: whoever asked is answered within that.
+    /// How long a read may take, waiting for a connection and trying again included: the caller is answered within that.
     pub answer: Duration,
     /// How often the head is looked at when nothing else says that it moved.
     pub poll: Duration,

@@ -1,4 +1,4 @@
-//! A copy of a database file as it is at one moment, beside whoever writes it: by SQLite's own backup, from one state that is held while
+//! A copy of a database file as it is at one moment, beside its writer: by SQLite's own backup, from one state that is held while
 //! it is read. Copying the files of a running store as files gives no such thing.
 
 use std::fs::{self, File};
@@ -64,7 +64,7 @@ fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()
         progress(count(at.pagecount - at.remaining), count(at.pagecount));
     }
     drop(backup);
-    // One file, without a write-ahead log beside it; whoever opens the copy for writing sets that again.
+    // One file, without a write-ahead log beside it; a process that opens the copy for writing sets that again.
     target.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))?;
     target.close().map_err(|(_, error)| OpenError::Sqlite(error))
 }

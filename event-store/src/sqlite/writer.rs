@@ -65,7 +65,7 @@ impl Writer {
             }
             shared.tail.wait_for_room(shared.options.tail);
         }
-        // Whoever opens the store next must know it, should the clock have been set back by then.
+        // The process that opens the store next must know it, should the clock have been set back by then.
         if self.answered_to > self.kept_to
             && let Err(error) = rows::move_head(&self.log, &self.head, self.answered_to)
         {

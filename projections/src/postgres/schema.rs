@@ -19,7 +19,7 @@ const LAYOUT: i32 = 2;
 const MAKING_SCHEMA: i64 = 0x6461_7962_7265_6101;
 const MAKING_TABLES: i64 = 0x6461_7962_7265_6102;
 
-/// Checkpoints: one row for each model, slot and partition; a model that is posted whole has the row of partition 0. Whoever reads rows holds the
+/// Checkpoints: one row for each model, slot and partition; a model that is posted whole has the row of partition 0. A reader of rows holds the
 /// gate from before its snapshot, and whoever puts tables in the place of others closes it: else a snapshot from before could find
 /// the new tables as they were then. Beside them the streams that a model holds: one of their records cannot be read or applied, and their
 /// rows show what came before.

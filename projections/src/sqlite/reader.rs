@@ -35,7 +35,7 @@ struct Running {
     left: bool,
 }
 
-/// Stops a query when it is dropped: whoever asked has gone, or has waited long enough.
+/// Stops a query when it is dropped: its caller has gone, or has waited long enough.
 struct Waits(Arc<Mutex<Running>>);
 
 impl Drop for Waits {

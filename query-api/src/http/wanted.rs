@@ -28,7 +28,7 @@ impl Wanted {
         reaching: impl Future<Output = Result<Position, projections::Error>>,
     ) -> Result<(), Failure> {
         let mut reaching = std::pin::pin!(reaching);
-        // What is shown already is answered whoever else waits.
+        // What is shown already is answered however many others wait.
         tokio::select! {
             biased;
             reached = &mut reaching => return reached.map(drop).map_err(Failure::from),

@@ -309,7 +309,7 @@ impl Pursuit {
         self.offer(&call.tenant, id, recording(intent, call, outcome, evidence), meta).await
     }
 
-    /// Notes something on an order, for whoever looks at it.
+    /// Notes something on an order, where a person finds it.
     pub(super) async fn note(self: Arc<Self>, tenant: Tenant, order_id: OrderId, about: Uuid, text: String) {
         tokio::select! {
             () = self.cancel.cancelled() => {}

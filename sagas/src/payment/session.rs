@@ -297,7 +297,7 @@ impl Session {
     }
 
     /// The payment did not take what the provider said: somebody has settled it otherwise. Nothing more is asked of the provider, and the
-    /// order says so to whoever looks at it.
+    /// order has a note that says so.
     fn outcome_settled(&mut self, record: &Record, command_id: Uuid, verdict: &outcome::Verdict) {
         let Some(key) = self.outcomes.get(&command_id).cloned() else {
             return;

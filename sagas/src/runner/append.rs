@@ -215,7 +215,7 @@ impl Session {
     async fn land(&mut self, flight: Flight) -> Result<Option<(Work, Option<Error>)>, Stopped> {
         let failed = match flight.pending.await {
             Ok(Outcome::Appended(_)) => {
-                // Nothing is sent for another's appends, nor after the lease: whoever holds it sends what the log says.
+                // Nothing is sent for another's appends, nor after the lease: its next holder sends what the log says.
                 self.term.check()?;
                 self.told(&flight.work, &flight.events);
                 for letter in flight.letters {
@@ -233,7 +233,7 @@ impl Session {
         Ok(Some((flight.work, failed)))
     }
 
-    /// Whoever came first may be the one who holds the lease now, whatever the clocks say.
+    /// The one that came first may hold the lease now, whatever the clocks say.
     async fn step_aside(&mut self, wait: Duration) -> Result<(), Stopped> {
         match self.term.confirm().await {
             // What cannot be asked now says nothing: the lease itself ends in time.

@@ -13,7 +13,7 @@ const LONGEST_REASON: usize = 500;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetAsideRecord {
-    /// Why: for whoever reads the history of the stream.
+    /// The reason, which the history of the stream shows.
     #[schema(
         min_length = 1,
         max_length = 500,

@@ -73,7 +73,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whoever is still in it does not matter any more.
+        // A process that is still in it does not matter any more.
         drop(Command::new("umount").arg("-l").arg(&self.path).status());
     }
 }
@@ -137,7 +137,7 @@ pub(crate) async fn database(length: Length) {
     let mut trial = Trial::begin("the disk of the database is full", &subject, length).await;
     disk.full_for(length.fault).await;
     disk.empty();
-    // A server that could not write its own log ends, and whoever keeps it starts it again.
+    // A server that could not write its own log ends, and its service manager starts it again.
     let since = Instant::now();
     while !postgres.answers() {
         if since.elapsed() > BACK_WITHIN / 4 {
