@@ -4,6 +4,9 @@
 mod begun;
 mod chain;
 mod laws;
+mod sagas;
+mod spilled;
+mod unread;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -166,7 +169,8 @@ type Counts = std::collections::BTreeMap<String, u64>;
 async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow::Result<()> {
     let (head, settled) = (proof.position, roles::seen(log, shared).await?);
     let bar = console::bar(head, "events and laws");
-    let mut laws = laws::Laws::new(settled, asides(log, head, proof).await?);
+    let scratch = tempfile::tempdir()?;
+    let mut laws = laws::Laws::new(settled, asides(log, head, proof).await?, scratch.path())?;
     let mut at = 0;
     let read = loop {
         if at >= head {
@@ -177,7 +181,7 @@ async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow
             Err(error) => break Err(error),
         };
         for record in page.records.iter().take_while(|record| record.position <= head) {
-            laws.see(record);
+            laws.see(record)?;
         }
         if page.next <= at {
             break Ok(());
@@ -186,7 +190,7 @@ async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow
         bar.set_position(at);
     };
     bar.finish_and_clear();
-    (proof.orders, proof.sagas) = laws.finish(&mut proof.checks);
+    (proof.orders, proof.sagas) = laws.finish(&mut proof.checks)?;
     read.with_context(|| format!("the log cannot be read after position {at}"))
 }
 

@@ -15,6 +15,7 @@ pub mod partition;
 pub mod patience;
 pub mod postgres;
 pub mod record;
+pub mod scratch;
 pub mod snapshot;
 mod sorted;
 pub mod sqlite;

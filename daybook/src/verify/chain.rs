@@ -3,19 +3,19 @@
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use domain::Aggregate as _;
 use domain::import::Import;
 use domain::order::Order;
 use domain::payment::Payment;
 use domain::reference::Reference;
 use domain::reservation::Reservation;
 use domain::stock::Stock;
-use event_store::Direction;
+use domain::{Aggregate as _, Event};
 use event_store::audit::{Audit, Kept};
-use event_store::record::{Position, StreamId};
+use event_store::record::{Position, Record, StreamId, Version};
 use event_store::snapshot::Snapshot;
 use event_store::verify::Finding;
 use schemas::{Stored, StoredEvent as _};
+use streams::Until;
 
 use super::{Check, Proof};
 use crate::console;
@@ -131,20 +131,21 @@ async fn refold<A: Stored>(log: &dyn Audit, stream: &StreamId, snapshot: &Snapsh
     if snapshot.fold != A::FOLD {
         return Ok(None);
     }
-    let (mut state, mut at) = (A::default(), 0);
-    while at < snapshot.version {
-        let records = log.read_stream(stream, at + 1, Direction::Forwards, PAGE).await?;
-        let Some(last) = records.last() else {
-            return Ok(Some(format!("its stream ends at version {at}")));
-        };
-        for record in records.iter().take_while(|record| record.version <= snapshot.version) {
-            match A::Event::decode(&record.kind, record.schema_version, &record.data) {
-                Ok(event) => state.evolve(&event),
-                // It cannot be told; that the record cannot be read is a violation of its own.
-                Err(_) => return Ok(None),
-            }
+    let step = |(state, at): &mut (A, Version), record: &Record, event: Option<&Event>| {
+        *at = record.version;
+        if let Some(event) = event.and_then(A::Event::of) {
+            state.evolve(event);
         }
-        at = last.version;
+    };
+    let until = Until::Version(snapshot.version);
+    let (state, at) = match streams::fold(log, stream, until, None, <(A, Version)>::default, step).await {
+        Ok(folded) => folded,
+        // It cannot be told; that the record cannot be read is a violation of its own.
+        Err(streams::Error::Unreadable(_)) => return Ok(None),
+        Err(streams::Error::Store(error)) => return Err(error.into()),
+    };
+    if at < snapshot.version {
+        return Ok(Some(format!("its stream ends at version {at}")));
     }
     let same = serde_json::from_slice::<A>(&snapshot.state).is_ok_and(|kept| kept == state);
     Ok((!same).then(|| "its state is not the fold of its events".to_owned()))

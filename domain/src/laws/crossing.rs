@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Law, Verdict, hold};
 use crate::ids::{LocationId, OrderId, ReservationId, Sku};
 use crate::money::Minor;
@@ -53,7 +55,7 @@ pub enum Owner {
 }
 
 /// What stock holds and did for an owner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Units {
     /// Units held.
     pub reserved: i64,

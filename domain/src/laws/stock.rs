@@ -2,7 +2,8 @@
 //! Read from the state alone; no law asks the rule book whether it is right.
 
 use super::{Law, Verdict, hold};
-use crate::stock::Stock;
+use crate::ids::ReservationId;
+use crate::stock::{Event, Stock};
 
 /// I15.
 pub const BOOK: Law =
@@ -29,12 +30,8 @@ pub const ENDS: Law =
 pub const SHORTAGE: Law =
     ("stock-shortage-is-named", "held units without stock are all named with the reservations they belong to");
 
-/// Whether every law of stock holds after a whole batch. Within a batch that frees units the oldest promise is served a moment later.
-///
-/// # Errors
-/// The first law that does not.
-pub(crate) fn check(stock: &Stock) -> Verdict {
-    check_event(stock)?;
+/// The law that holds after a whole batch only: within a batch that frees units the oldest promise is served a moment later.
+pub(super) fn check_queue(stock: &Stock) -> Verdict {
     let waits = stock.backordered > 0 && stock.available() > 0;
     hold(QUEUE, !waits, || {
         let (available, backordered) = (stock.available(), stock.backordered);
@@ -42,15 +39,11 @@ pub(crate) fn check(stock: &Stock) -> Verdict {
     })
 }
 
-/// Whether every law of stock that holds between the events of a batch holds.
-///
-/// # Errors
-/// The first law that does not.
-pub(crate) fn check_event(stock: &Stock) -> Verdict {
+/// The laws of the totals, which hold after every event.
+pub(super) fn check_totals(stock: &Stock) -> Verdict {
     let book = stock.book;
     let on_hand = book.received + book.returned + book.adjusted + book.counted - book.shipped - book.written_off;
     hold(BOOK, on_hand == i64::from(stock.on_hand), || format!("on hand {} by {book:?}", stock.on_hand))?;
-    sums(stock)?;
     let short = stock.reserved.saturating_sub(stock.on_hand);
     hold(COVERED, short <= stock.short_accepted, || {
         let (reserved, on_hand) = (stock.reserved, stock.on_hand);
@@ -59,14 +52,67 @@ pub(crate) fn check_event(stock: &Stock) -> Verdict {
     hold(LIMIT, stock.backordered <= stock.backorder_allowed, || {
         let (backordered, allowed) = (stock.backordered, stock.backorder_allowed);
         format!("{backordered} backordered and {allowed} allowed")
-    })?;
+    })
+}
+
+/// The laws of all reservations together, which hold after every event.
+pub(super) fn check_parts(stock: &Stock) -> Verdict {
+    sums(stock)?;
     let mut over = stock.ended.iter().map(|(id, _)| id);
     let both = stock.tombstones.keys().chain(over.by_ref());
     let both = both.filter(|id| stock.reservations.contains_key(id));
     let both: Vec<_> = both.collect();
     hold(ENDS, both.is_empty(), || format!("{both:?} hold units"))?;
+    let short = stock.reserved.saturating_sub(stock.on_hand);
     let named: u64 = stock.shortage().iter().map(|s| u64::from(s.qty)).sum();
     hold(SHORTAGE, named == u64::from(short), || format!("{short} short and {named} named"))
+}
+
+/// What an event is about to change: the totals, and the reservation that it names.
+#[derive(Clone, Copy, Debug)]
+pub struct Touched {
+    reserved: u32,
+    backordered: u32,
+    /// What the named reservation holds and is promised.
+    named: (u32, u32),
+}
+
+impl Touched {
+    pub(super) fn of(stock: &Stock, event: &Event) -> Self {
+        let named = named(event).and_then(|id| stock.reservations.get(&id));
+        let named = named.map_or((0, 0), |held| (held.reserved(), held.backordered()));
+        Self { reserved: stock.reserved, backordered: stock.backordered, named }
+    }
+}
+
+/// The reservation that an event names.
+fn named(event: &Event) -> Option<ReservationId> {
+    match event {
+        Event::Reserved(e) => Some(e.reservation_id),
+        Event::Backordered(e) => Some(e.reservation_id),
+        Event::ReservationExtended(e) => Some(e.reservation_id),
+        Event::ReservationReleased(e) => Some(e.reservation_id),
+        Event::ReservationExpired(e) => Some(e.reservation_id),
+        Event::Shipped(e) => Some(e.reservation_id),
+        Event::BackorderAllocated(e) => Some(e.reservation_id),
+        Event::Registered(_)
+        | Event::Received(_)
+        | Event::Returned(_)
+        | Event::WrittenOff(_)
+        | Event::Adjusted(_)
+        | Event::Counted(_) => None,
+    }
+}
+
+/// The law of the sums for one step: the totals change by what the named reservation changes by, and by nothing where none is named.
+pub(super) fn check_step(before: &Touched, event: &Event, after: &Stock) -> Verdict {
+    let now = Touched::of(after, event);
+    let change = |before: u32, after: u32| i64::from(after) - i64::from(before);
+    let totals = (change(before.reserved, now.reserved), change(before.backordered, now.backordered));
+    let part = (change(before.named.0, now.named.0), change(before.named.1, now.named.1));
+    hold(SUMS, totals == part, || format!("the totals changed by {totals:?}, the reservation by {part:?}"))?;
+    let open = named(event).filter(|id| after.reservations.contains_key(id));
+    hold(SUMS, open.is_none() || now.named != (0, 0), || format!("reservation {open:?} is open and has nothing"))
 }
 
 fn sums(stock: &Stock) -> Verdict {

@@ -179,7 +179,7 @@ fn out_of_stock(wanted: u32, available: u32) -> Refusal {
 /// On hand, reserved, backordered, available.
 fn numbers(stock: &Given<Stock>) -> (u32, u32, u32, u32) {
     let stock = stock.peek();
-    assert_eq!(laws::stock::check(stock), Ok(()));
+    assert_eq!(laws::Watched::of(stock.clone()).end(), Ok(()));
     (stock.on_hand, stock.reserved, stock.backordered, stock.available())
 }
 
@@ -503,7 +503,7 @@ fn a_hot_sku_stays_small_however_much_it_sells() {
     }
     assert_eq!(stock.reservations.len(), 0);
     assert_eq!(stock.ended.len(), REMEMBERED);
-    assert_eq!(laws::stock::check(&stock), Ok(()));
+    assert_eq!(laws::Watched::of(stock.clone()).end(), Ok(()));
     let size = serde_json::to_vec(&stock).unwrap().len();
     assert!(size < 64 * 1024, "{size} bytes");
 }

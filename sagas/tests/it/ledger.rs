@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use domain::ids::{OrderId, derived};
 use domain::laws;
-use domain::laws::Lawful;
+use domain::laws::Watched;
 use domain::laws::crossing::{Holdings, Owner};
 use domain::order::Order;
 use domain::payment::Payment;
@@ -111,16 +111,16 @@ pub(crate) async fn laws_hold(shop: &Shop, orders: &[OrderId]) {
     for (location, sku) in stocks.values() {
         let id = id_of(&tenant(), &stream::stock(location, sku));
         let (stock, _) = shop.services.load::<Stock>(&id, services::stocked).await.unwrap();
-        stock.after_batch().unwrap();
+        Watched::of(stock).end().unwrap();
     }
     for order_id in orders {
         let order = Order::Placed(shop.placed(*order_id).await);
         let payment = shop.payment(*order_id).await;
         let none = Holdings::new();
         let held = holdings.get(&Owner::Order(*order_id)).unwrap_or(&none);
-        order.after_batch().unwrap();
+        Watched::of(order.clone()).end().unwrap();
         laws::order::check_settled(&order).unwrap();
-        payment.after_batch().unwrap();
+        Watched::of(payment.clone()).end().unwrap();
         laws::crossing::check(&order, &payment, held, false).unwrap_or_else(|broken| panic!("{order_id}: {broken:?}"));
     }
 }

@@ -167,7 +167,7 @@ impl World {
             laws::payment::check(payment).unwrap();
         }
         for stock in self.stocks.values() {
-            laws::stock::check(stock).unwrap();
+            laws::Watched::of(stock.clone()).end().unwrap();
         }
     }
 }

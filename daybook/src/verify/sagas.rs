@@ -1,0 +1,67 @@
+//! The sagas of a log: which are on their way, about what, and how the others ended. Memory grows with those that are on their way.
+
+use std::collections::HashMap;
+
+use domain::saga;
+use event_store::record::{Record, StreamId};
+use uuid::Uuid;
+
+use super::Counts;
+
+/// Sagas: those on their way by name, those that ended as counts.
+#[derive(Default)]
+pub(super) struct Sagas {
+    open: HashMap<StreamId, Open>,
+    /// How many of what something belongs to are on their way.
+    pub(super) about: HashMap<Uuid, u64>,
+    ended: Counts,
+}
+
+struct Open {
+    correlation: Uuid,
+    parked: bool,
+}
+
+impl Sagas {
+    pub(super) fn see(&mut self, record: &Record, event: saga::Event) {
+        match event {
+            saga::Event::Started(started) => {
+                let open = Open { correlation: started.correlation, parked: false };
+                if self.open.insert(record.stream.clone(), open).is_none() {
+                    *self.about.entry(started.correlation).or_default() += 1;
+                }
+            }
+            saga::Event::Parked(_) => self.park(record, true),
+            saga::Event::Resumed(_) => self.park(record, false),
+            saga::Event::Ended(ended) => {
+                if let Some(open) = self.open.remove(&record.stream)
+                    && let Some(count) = self.about.get_mut(&open.correlation)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.about.remove(&open.correlation);
+                    }
+                }
+                let kind = record.stream.id.split('-').next().unwrap_or_default();
+                let how = if ended.undone { format!("undone ({})", ended.outcome) } else { "done".to_owned() };
+                *self.ended.entry(format!("{kind} {how}")).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn park(&mut self, record: &Record, parked: bool) {
+        if let Some(open) = self.open.get_mut(&record.stream) {
+            open.parked = parked;
+        }
+    }
+
+    pub(super) fn counts(self) -> Counts {
+        let mut counts = self.ended;
+        for open in self.open.values() {
+            let how = if open.parked { "parked" } else { "running" };
+            *counts.entry(how.to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}

@@ -1,0 +1,46 @@
+//! What of a log is not folded, and what cannot be told because of it.
+
+use std::collections::HashSet;
+
+use domain::ids::{LocationId, OrderId, Sku};
+use domain::laws::crossing::Holdings;
+use domain::order::Order;
+use event_store::record::{StreamId, Version};
+use uuid::Uuid;
+
+/// What is not folded: what was set aside, and what comes in a stream after a record that cannot be read.
+#[derive(Default)]
+pub(super) struct Unread {
+    pub(super) asides: HashSet<(StreamId, Version)>,
+    pub(super) streams: HashSet<StreamId>,
+    /// What the work of such records belongs to, and whose stock they are.
+    pub(super) concerned: HashSet<Uuid>,
+    pub(super) stocks: HashSet<(LocationId, Sku)>,
+}
+
+impl Unread {
+    pub(super) fn clouds<'a>(
+        &self,
+        correlation: Uuid,
+        mut stocks: impl Iterator<Item = &'a (LocationId, Sku)>,
+    ) -> bool {
+        self.concerned.contains(&correlation) || (!self.stocks.is_empty() && stocks.any(|it| self.stocks.contains(it)))
+    }
+
+    /// Whether a record that is not folded may have changed what the order and its payment and stock agree on.
+    pub(super) fn clouds_order(&self, id: OrderId, order: &Order, held: &Holdings) -> bool {
+        if self.concerned.is_empty() {
+            return false;
+        }
+        let placed = order.placed();
+        let payment = placed.and_then(|placed| placed.payment.payment_id);
+        if payment.is_some_and(|payment| self.concerned.contains(&payment.0)) {
+            return true;
+        }
+        let ordered: Vec<_> = placed
+            .into_iter()
+            .flat_map(|placed| placed.lines.values().map(|line| (placed.location.clone(), line.line.sku.clone())))
+            .collect();
+        self.clouds(id.0, held.keys().chain(&ordered))
+    }
+}
