@@ -300,6 +300,7 @@ impl Laws {
             if on_its_way(id.0, seen.last) || self.unread.clouds_order(id, seen.state.state(), &seen.held) {
                 return Ok(());
             }
+            self.payments.make_room()?;
             let payment = match seen.payment {
                 Some(payment) => self.payments.get(&payment)?,
                 None => None,

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
+
+/// How long read models may take to show what was answered, on a machine that has other work.
+const BEHIND: Duration = Duration::from_secs(120);
 
 /// What clients that belong together have seen: the newest position of their answers. Clones share it.
 #[derive(Clone, Default)]
@@ -160,9 +163,18 @@ impl Client {
         self.try_send(method, path, &headers, body.map(|body| body.to_string().into_bytes())).await.expect("an answer")
     }
 
-    /// Reads what is at least as new as all that this session has seen.
+    /// Reads what is at least as new as all that this session has seen. A server that is not that far yet is asked again, as it says in its
+    /// answer; one that does not get there answers its refusal in the end.
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, &self.session.at_least(path), &[], None).await
+        let asked = self.session.at_least(path);
+        let end = Instant::now() + BEHIND;
+        loop {
+            let answer = self.send(Method::GET, &asked, &[], None).await;
+            let behind = answer.status == 503 && answer.body.contains("\"not-caught-up\"");
+            if !behind || asked == path || Instant::now() > end {
+                return answer;
+            }
+        }
     }
 
     /// Asks for a path as it stands, whatever was seen before; `None` if no answer came.
