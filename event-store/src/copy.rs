@@ -127,14 +127,7 @@ async fn check_beginning(source: &dyn Source, at: Head, end: Position) -> Result
 /// The records follow the head without a hole, and every hash is the one that its bytes and its predecessor give.
 fn check_chain(mut at: Head, records: &[Record]) -> Result<(), Error> {
     for record in records {
-        let damaged = |what: &str| Error::Store(crate::Error::Damaged { position: at.position + 1, what: what.into() });
-        if record.position != at.position + 1 {
-            return Err(damaged("there is no record"));
-        }
-        let expected = hash::chain(&at.hash, record.position, record.recorded_at, &hash::leaf_of(record));
-        if record.hash != expected {
-            return Err(damaged("the hash is not that of the record and its predecessor"));
-        }
+        hash::check(record, at.position + 1, &at.hash).map_err(Error::Store)?;
         at = Head { position: record.position, hash: record.hash, recorded_at: record.recorded_at };
     }
     Ok(())

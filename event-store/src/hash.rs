@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::append::{Batch, Expectation, NewEvent};
 use crate::record::{Micros, Position, Record, StreamId, Version};
+use crate::store::Error;
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
@@ -134,6 +135,22 @@ pub fn chain(previous: &Hash, position: Position, recorded_at: Micros, leaf: &Ha
     bytes[40..48].copy_from_slice(&recorded_at.to_be_bytes());
     bytes[48..].copy_from_slice(leaf);
     Sha256::digest(bytes).into()
+}
+
+/// Checks that a record stands at `position` as it was written: its hash is the one that its bytes and the hash of the record before it
+/// give.
+///
+/// # Errors
+/// [`Error::Damaged`] at that position.
+pub fn check(record: &Record, position: Position, previous: &Hash) -> Result<(), Error> {
+    let damaged = |what: &str| Err(Error::Damaged { position, what: what.to_owned() });
+    if record.position != position {
+        return damaged("there is no record");
+    }
+    if record.hash != chain(previous, position, record.recorded_at, &leaf_of(record)) {
+        return damaged("the hash is not that of the record and its predecessor");
+    }
+    Ok(())
 }
 
 fn part(hasher: &mut Sha256, bytes: &[u8]) {

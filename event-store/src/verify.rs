@@ -80,13 +80,7 @@ impl Chain {
     /// Takes the next record.
     fn follow(&mut self, record: &Record) -> Result<(), Error> {
         let position = self.proven.position + 1;
-        if record.position != position {
-            return Err(damaged(position, "there is no record"));
-        }
-        let expected = hash::chain(&self.proven.hash, position, record.recorded_at, &hash::leaf_of(record));
-        if record.hash != expected {
-            return Err(damaged(position, "the hash is not that of the record and its predecessor"));
-        }
+        hash::check(record, position, &self.proven.hash)?;
         if record.fingerprint.is_none() && self.command.is_some_and(|command| command != record.command_id) {
             return Err(damaged(position, "a command begins there without its fingerprint"));
         }

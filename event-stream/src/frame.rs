@@ -112,8 +112,8 @@ pub(crate) fn decode(mut body: Bytes, position: Position, hash: Hash) -> Result<
         recorded_at,
         hash,
     };
-    let proved = hash::chain(&previous, position, recorded_at, &hash::leaf_of(&record));
-    if proved == hash { Ok(record) } else { Err(Malformed::Hash) }
+    hash::check(&record, position, &previous).map_err(|_| Malformed::Hash)?;
+    Ok(record)
 }
 
 fn take(body: &mut Bytes, length: usize) -> Result<Bytes, Malformed> {

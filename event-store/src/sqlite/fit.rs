@@ -13,12 +13,13 @@ use super::filter::Layer;
 use super::index::{self, IndexError, Indexed};
 use super::open::OpenError;
 use super::options::{Options, Progress};
+use super::rows::Names;
 use super::sums::{self, Sum, Sums, Table};
 use super::tail::{Entry, Run};
-use super::{rows, schema};
-use crate::hash::Hash;
+use super::{index_state, rows, schema};
 use crate::heads::{Heads, key_of};
 use crate::record::{Position, StreamId};
+use crate::store::Error;
 
 /// Records read at once while the index is made: large runs touch each page of the index fewer times.
 const REBUILD_RUN: u64 = 262_144;
@@ -35,11 +36,31 @@ pub(super) struct Fitted {
 }
 
 /// Why an index does not fit.
-enum Misfit {
+pub(super) enum Misfit {
     /// It is of another log, or of another end of this one.
     Foreign,
     Index(IndexError),
-    Log(OpenError),
+    /// It is the log that is not what was written, or cannot be read.
+    Log(Error),
+}
+
+impl From<Misfit> for OpenError {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Foreign => Self::Damaged("a new index does not fit the log".into()),
+            Misfit::Index(IndexError::Sqlite(error)) => Self::Sqlite(error),
+            Misfit::Index(other) => Self::Damaged(other.to_string()),
+            Misfit::Log(error @ Error::Damaged { .. }) => Self::Damaged(error.to_string()),
+            Misfit::Log(other) => Self::Io(io::Error::other(other)),
+        }
+    }
+}
+
+impl Misfit {
+    /// Whether the file is of no more use, rather than not to be had just now.
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Index(error) if error.is_damage())
+    }
 }
 
 impl From<IndexError> for Misfit {
@@ -59,7 +80,8 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
     let path = options.dir.join(schema::INDEX_FILE);
     match try_fit(options, log, incarnation, end) {
         Ok(fitted) => return Ok(fitted),
-        Err(Misfit::Log(error)) => return Err(error),
+        Err(misfit @ Misfit::Log(_)) => return Err(misfit.into()),
+        Err(misfit @ Misfit::Index(_)) if !misfit.is_damage() => return Err(misfit.into()),
         Err(Misfit::Foreign) => {
             tracing::warn!(index = %path.display(), "the index is not of this log, and is made again from it");
             remove(&path)?;
@@ -75,22 +97,13 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
             );
         }
     }
-    try_fit(options, log, incarnation, end).map_err(|misfit| match misfit {
-        Misfit::Log(error) => error,
-        Misfit::Foreign => OpenError::Damaged("a new index does not fit the log".into()),
-        Misfit::Index(IndexError::Sqlite(error)) => OpenError::Sqlite(error),
-        Misfit::Index(other) => OpenError::Damaged(other.to_string()),
-    })
+    Ok(try_fit(options, log, incarnation, end)?)
 }
 
 fn try_fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position) -> Result<Fitted, Misfit> {
-    let index = schema::open_index(&options.dir, incarnation).map_err(|error| match error {
-        OpenError::Sqlite(error) => Misfit::Index(error.into()),
-        other => Misfit::Index(IndexError::Wrong(other.to_string())),
-    })?;
+    let index = open_index(options, incarnation)?;
     let indexed = index::indexed(&index)?;
-    // A log restored from an older copy is another log from there on: the hash tells, where a position would not.
-    if indexed.incarnation != incarnation || hash_at(log, indexed.position)? != Some(indexed.hash) {
+    if indexed.incarnation != incarnation || !is_of(log, &indexed, end)? {
         return Err(Misfit::Foreign);
     }
     let fitted = read(options, index, &indexed)?;
@@ -99,9 +112,10 @@ fn try_fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position
         return Ok(fitted);
     }
     let Fitted { index, mut sums, .. } = fitted;
+    let growth = Growth { options, log, index: &index, fresh: sums.position == 0 };
     while end - sums.position > least {
         let to = end.min(sums.position + REBUILD_RUN);
-        extend(options, log, &index, &mut sums, to)?;
+        growth.extend(&mut sums, to)?;
         if let Some(progress) = &options.progress {
             progress(Progress { indexed_to: sums.position, head: end });
         }
@@ -110,53 +124,98 @@ fn try_fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position
     read(options, index, &indexed)
 }
 
-/// A new index in place of a damaged one, up to a position, while the store is at work.
+/// Whether an index is of this log. A log that was restored from an older copy is another log from there on: the hash tells, where a
+/// position would not. Where the record there is missing or changed, the one after it tells what its hash was.
+fn is_of(log: &Connection, indexed: &Indexed, end: Position) -> Result<bool, Misfit> {
+    let at = indexed.position;
+    if at > end {
+        return Ok(false);
+    }
+    if rows::hash_at(log, at).map_err(|error| Misfit::Log(rows::log_error(at, error)))? == Some(indexed.hash) {
+        return Ok(true);
+    }
+    let mut names = Names::default();
+    let there = rows::proved_at(log, &mut names, at).and_then(|record| record.ok_or_else(|| rows::hole(at)));
+    match there {
+        Ok(_) => Ok(false),
+        Err(damage) => {
+            if at < end && rows::follows(log, &mut names, at + 1, &indexed.hash).map_err(Misfit::Log)? {
+                return Ok(true);
+            }
+            Err(Misfit::Log(damage))
+        }
+    }
+}
+
+/// A new index in place of a damaged one, up to a position, while the store is at work. Where the log has holes, none can be made, and
+/// the damaged one stays where it is.
 pub(super) fn make_again(
     options: &Options,
     log: &Connection,
     incarnation: Uuid,
     to: Position,
-) -> Result<(Connection, Sums), OpenError> {
+) -> Result<(Connection, Sums), Misfit> {
+    rows::every_position(log, to).map_err(Misfit::Log)?;
     let path = options.dir.join(schema::INDEX_FILE);
-    let aside = set_aside(&path)?;
+    let aside = set_aside(&path).map_err(|error| Misfit::Index(IndexError::Io(error)))?;
     tracing::warn!(aside = %aside.display(), "the damaged index was set aside; a new one is made from the log");
-    let index = schema::open_index(&options.dir, incarnation)?;
+    let made = fill(options, log, incarnation, to);
+    if made.is_err() {
+        // Half an index, which the next attempt must not find, nor put in place of the one that was set aside.
+        remove(&path).map_err(|error| Misfit::Index(IndexError::Io(error)))?;
+    }
+    made
+}
+
+fn fill(options: &Options, log: &Connection, incarnation: Uuid, to: Position) -> Result<(Connection, Sums), Misfit> {
+    let index = open_index(options, incarnation)?;
     let mut sums = Sums::default();
+    let growth = Growth { options, log, index: &index, fresh: true };
     while sums.position < to {
         let until = to.min(sums.position + REBUILD_RUN);
-        extend(options, log, &index, &mut sums, until).map_err(|misfit| match misfit {
-            Misfit::Log(error) => error,
-            Misfit::Index(IndexError::Sqlite(error)) => OpenError::Sqlite(error),
-            Misfit::Index(other) => OpenError::Damaged(other.to_string()),
-            Misfit::Foreign => OpenError::Damaged("the new index does not fit the log".into()),
-        })?;
+        growth.extend(&mut sums, until)?;
     }
     Ok((index, sums))
 }
 
-/// Indexes what follows in the log, up to a position.
-fn extend(
-    options: &Options,
-    log: &Connection,
-    index: &Connection,
-    sums: &mut Sums,
-    to: Position,
-) -> Result<(), Misfit> {
-    let run = read_run(log, sums.position, to).map_err(Misfit::Log)?;
-    let last = run.last();
-    let hash = hash_at(log, last)?.ok_or_else(|| Misfit::Log(OpenError::Damaged(format!("no record at {last}"))))?;
-    let from_the_start = sums.position == 0;
-    let changes = index::write_run(index, run, &hash, sums.whole(), options).map_err(|error| match error {
-        // An index that holds nothing yet cannot be wrong.
-        IndexError::Wrong(what) if from_the_start => Misfit::Log(OpenError::Damaged(what)),
-        error => Misfit::Index(error),
-    })?;
-    sums.apply(&changes, last);
-    Ok(())
+fn open_index(options: &Options, incarnation: Uuid) -> Result<Connection, Misfit> {
+    schema::open_index(&options.dir, incarnation).map_err(|error| match error {
+        OpenError::Sqlite(error) => Misfit::Index(error.into()),
+        OpenError::Io(error) => Misfit::Index(IndexError::Io(error)),
+        other => Misfit::Index(IndexError::Wrong(other.to_string())),
+    })
 }
 
-fn hash_at(log: &Connection, position: Position) -> Result<Option<Hash>, Misfit> {
-    rows::hash_at(log, position).map_err(|error| Misfit::Log(error.into()))
+/// An index that follows the log.
+struct Growth<'a> {
+    options: &'a Options,
+    log: &'a Connection,
+    index: &'a Connection,
+    /// It has been made from the log just now: what does not fit is the log's.
+    fresh: bool,
+}
+
+impl Growth<'_> {
+    /// Indexes what follows in the log, up to a position.
+    fn extend(&self, sums: &mut Sums, to: Position) -> Result<(), Misfit> {
+        let Self { options, log, index, fresh } = *self;
+        let from = sums.position;
+        let run = read_run(log, from, to).map_err(Misfit::Log)?;
+        let hash = rows::hash_at(log, to).map_err(|error| Misfit::Log(rows::log_error(to, error)))?;
+        let hash = hash.ok_or_else(|| Misfit::Log(rows::hole(to)))?;
+        let changes = index::write_run(index, run, &hash, sums.whole(), options).map_err(|error| {
+            if !error.is_misfit() {
+                return Misfit::Index(error);
+            }
+            match rows::prove(log, from, to) {
+                Err(damage) => Misfit::Log(damage),
+                Ok(()) if fresh => Misfit::Log(Error::Damaged { position: from + 1, what: error.to_string() }),
+                Ok(()) => Misfit::Index(error),
+            }
+        })?;
+        sums.apply(&changes, to);
+        Ok(())
+    }
 }
 
 /// Reads the index wholly: it must come to the sums that were written with it.
@@ -173,7 +232,7 @@ fn read(options: &Options, index: Connection, indexed: &Indexed) -> Result<Fitte
     let (mut stream_keys, mut command_keys) = (room(indexed.streams), room(indexed.commands));
     thread::scope(|scope| {
         let other = scope.spawn(|| {
-            let index = schema::read_index(&options.dir).map_err(|error| IndexError::Wrong(error.to_string()))?;
+            let index = index_state::open(&options.dir)?;
             index::each_command(&index, ALL, |id, first| {
                 commands.add(id.as_u128(), sums::of_command(id, first));
                 command_keys.insert(id.as_u128());
@@ -213,30 +272,41 @@ pub(super) fn is_whole(index: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// What the index needs of the records after `after`, up to `to`.
-pub(super) fn read_run(log: &Connection, after: Position, to: Position) -> Result<Run, OpenError> {
+///
+/// # Errors
+/// [`Error::Damaged`] at a position that has no record.
+pub(super) fn read_run(log: &Connection, after: Position, to: Position) -> Result<Run, Error> {
     let mut run = Run { first: after + 1, ..Run::default() };
+    let at = |run: &Run| run.first + run.entries.len() as u64;
     let sql = "SELECT position, tenant, category, stream_id, version, event_id, command_id, fingerprint IS NOT NULL \
                FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position";
-    let mut statement = log.prepare(sql)?;
-    let mut rows = statement.query([after, to])?;
-    while let Some(row) = rows.next()? {
-        let position: Position = row.get(0)?;
-        if position != run.first + run.entries.len() as u64 {
-            return Err(OpenError::Damaged(format!("there is no record at position {}", position - 1)));
+    let mut statement = log.prepare(sql).map_err(rows::read_error)?;
+    let mut found = statement.query([after, to]).map_err(rows::read_error)?;
+    while let Some(row) = found.next().map_err(|error| rows::log_error(at(&run), error))? {
+        let position = at(&run);
+        if row.get::<_, Position>(0).map_err(rows::read_error)? != position {
+            return Err(rows::hole(position));
         }
-        let part = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        let key = key_of(&StreamId::new(part(1)?, part(2)?, part(3)?));
-        let event_id = index::uuid(row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?);
-        run.entries.push(Entry { key, version: row.get(4)?, event_id });
-        if row.get(7)? {
-            let id = index::uuid(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?);
-            run.commands.push((id, position));
-        }
+        let taken = take(row, position, &mut run);
+        taken.map_err(|error| Error::Damaged { position, what: format!("what stands there is no record: {error}") })?;
     }
-    Ok(run)
+    if at(&run) <= to { Err(rows::hole(at(&run))) } else { Ok(run) }
 }
 
-/// Moves a database that is of no more use out of the way, in place of one that was moved before; answers where it is now.
+fn take(row: &rusqlite::Row<'_>, position: Position, run: &mut Run) -> rusqlite::Result<()> {
+    let part = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+    let key = key_of(&StreamId::new(part(1)?, part(2)?, part(3)?));
+    let event_id = index::uuid(row.get_ref(5)?.as_blob()?);
+    let entry = Entry { key, version: row.get(4)?, event_id };
+    if row.get(7)? {
+        run.commands.push((index::uuid(row.get_ref(6)?.as_blob()?), position));
+    }
+    run.entries.push(entry);
+    Ok(())
+}
+
+/// Moves a database that is of no more use out of the way, in place of one that was moved before; answers where it is now. Where there is
+/// none to move, the one that was moved before stays.
 ///
 /// # Errors
 /// If the folder does not let it be renamed.
@@ -247,6 +317,9 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
         PathBuf::from(name)
     };
     let aside = with(path, ".damaged");
+    if !path.try_exists()? {
+        return Ok(aside);
+    }
     for suffix in ["", "-wal"] {
         absent(fs::remove_file(with(&aside, suffix)))?;
         absent(fs::rename(with(path, suffix), with(&aside, suffix)))?;

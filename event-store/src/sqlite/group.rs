@@ -102,7 +102,7 @@ impl Judge {
                     return;
                 }
                 Err(error) => {
-                    group.settled.push((prepared.reply, Err(not_judged(&error))));
+                    group.settled.push((prepared.reply, Err(not_judged(error))));
                     return;
                 }
             }
@@ -116,7 +116,7 @@ impl Judge {
             }
             Err(error) => {
                 group.starts.truncate(starts_at);
-                group.settled.push((prepared.reply, Err(not_judged(&error))));
+                group.settled.push((prepared.reply, Err(not_judged(error))));
             }
         }
     }
@@ -181,6 +181,9 @@ impl Judge {
 }
 
 /// A look-up failed before anything was written: it may work the next time.
-fn not_judged(error: &Error) -> Error {
-    Error::NotNow(format!("the batch could not be judged: {error}"))
+fn not_judged(error: Error) -> Error {
+    match error {
+        damaged @ Error::Damaged { .. } => damaged,
+        error => Error::NotNow(format!("the batch could not be judged: {error}")),
+    }
 }

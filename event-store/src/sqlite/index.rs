@@ -1,7 +1,7 @@
 //! Reading and writing the index file. A run goes in as one transaction together with how far the index reaches and with the sums of
 //! what it holds then; what does not follow from what is there is never written over.
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, ffi, params};
 use uuid::Uuid;
 
 use super::options::{Options, Step};
@@ -20,6 +20,9 @@ pub(super) enum IndexError {
     /// It does not hold what was written.
     #[error("{0}")]
     Wrong(String),
+    /// Its file could not be moved, removed or opened.
+    #[error(transparent)]
+    Io(std::io::Error),
     /// It was moved on between two looks.
     #[error("the index moves on too fast")]
     Moved,
@@ -30,11 +33,30 @@ impl IndexError {
         Err(Self::Wrong(what.into()))
     }
 
+    /// Whether what the log goes on with does not fit what is there: one of the two is not what was written.
+    pub(super) fn is_misfit(&self) -> bool {
+        match self {
+            Self::Wrong(_) => true,
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation),
+            Self::Moved | Self::Io(_) => false,
+        }
+    }
+
     /// Whether the file is of no more use, rather than not to be had just now.
     pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Wrong(_) => true,
-            Self::Moved => false,
+            Self::Moved | Self::Io(_) => false,
+            // Of what fails between the file and the disk, only this says that a part of the file is lost.
+            Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::SystemIoFailure => {
+                matches!(
+                    error.extended_code,
+                    ffi::SQLITE_IOERR_READ
+                        | ffi::SQLITE_IOERR_SHORT_READ
+                        | ffi::SQLITE_IOERR_DATA
+                        | ffi::SQLITE_IOERR_CORRUPTFS
+                )
+            }
             Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => !matches!(
                 error.code,
                 ErrorCode::DiskFull

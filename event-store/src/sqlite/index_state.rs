@@ -28,6 +28,8 @@ pub(super) struct IndexState {
     fault: Mutex<Option<String>>,
     /// Why runs cannot be written, while they cannot.
     unwritable: Mutex<Option<String>>,
+    /// The damage of the log that keeps a new index from being made.
+    stuck: Mutex<Option<Error>>,
 }
 
 impl IndexState {
@@ -37,6 +39,7 @@ impl IndexState {
             generation: AtomicU64::new(0),
             fault: Mutex::default(),
             unwritable: Mutex::default(),
+            stuck: Mutex::default(),
         }
     }
 
@@ -62,6 +65,7 @@ impl IndexState {
     pub(super) fn replaced(&self, sums: Sums) {
         *lock(&self.sums) = sums;
         *lock(&self.unwritable) = None;
+        *lock(&self.stuck) = None;
         let mut fault = lock(&self.fault);
         self.generation.fetch_add(1, Ordering::AcqRel);
         *fault = None;
@@ -89,6 +93,17 @@ impl IndexState {
 
     pub(super) fn cannot_write(&self, why: String) {
         *lock(&self.unwritable) = Some(why);
+    }
+
+    /// No new index can be made, since the log is damaged.
+    pub(super) fn stuck(&self, error: Error) {
+        *lock(&self.stuck) = Some(error);
+    }
+
+    /// What is answered while the index is being made again.
+    fn no_answer(&self, why: &str) -> Error {
+        let stuck = lock(&self.stuck).clone();
+        stuck.unwrap_or_else(|| Error::Read(format!("the index is being made again: {why}")))
     }
 
     /// A sum of the index at a position.
@@ -120,7 +135,7 @@ impl IndexReader {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(why) = state.fault() {
-                return Err(Error::Read(format!("the index is being made again: {why}")));
+                return Err(state.no_answer(&why));
             }
             let generation = state.generation();
             match self.once(state, generation, dir, &look) {
@@ -162,9 +177,11 @@ impl IndexReader {
     }
 }
 
-fn open(dir: &Path) -> Result<Connection, IndexError> {
+/// The index for reading. That it cannot be opened now is not that it is damaged.
+pub(super) fn open(dir: &Path) -> Result<Connection, IndexError> {
     schema::read_index(dir).map_err(|error| match error {
         super::OpenError::Sqlite(error) => IndexError::Sqlite(error),
+        super::OpenError::Io(error) => IndexError::Io(error),
         other => IndexError::Wrong(other.to_string()),
     })
 }

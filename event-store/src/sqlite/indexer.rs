@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::index::{self, IndexError};
+use super::fit::Misfit;
+use super::index;
 use super::open::OpenError;
 use super::options::Step;
 use super::shared::Shared;
 use super::tail::{Run, Work};
 use super::{fit, rows, schema};
+use crate::store::Error;
 
 /// How long to wait before a run that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -90,11 +92,15 @@ impl Indexer<'_> {
         let length = run.entries.len();
         let began = Instant::now();
         let generation = shared.index.generation();
-        let done = rows::hash_at(&self.log, last).map_err(IndexError::from).and_then(|hash| {
-            let hash = hash.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-            index::write_run(&self.index, run, &hash, shared.index.whole(), &shared.options)
-        });
-        match done {
+        let hash = rows::hash_at(&self.log, last)
+            .map_err(|error| rows::log_error(last, error))
+            .and_then(|hash| hash.ok_or_else(|| rows::hole(last)));
+        let hash = match hash {
+            Ok(hash) => hash,
+            Err(error) => return self.log_fails(&error),
+        };
+        let first = run.first;
+        match index::write_run(&self.index, run, &hash, shared.index.whole(), &shared.options) {
             Ok(changes) => {
                 shared.index.moved_on(&changes, last);
                 shared.options.step(Step::IndexCommitted);
@@ -105,6 +111,12 @@ impl Indexer<'_> {
                 true
             }
             Err(error) => {
+                // Where the two do not fit each other, the log says whether it is the one that was changed.
+                if error.is_misfit()
+                    && let Err(damage) = rows::prove(&self.log, first - 1, last)
+                {
+                    return self.log_fails(&damage);
+                }
                 metrics::counter!("daybook_store_index_errors_total").increment(1);
                 if error.is_damage() {
                     shared.index.give_up(generation, &error.to_string());
@@ -119,6 +131,15 @@ impl Indexer<'_> {
                 false
             }
         }
+    }
+
+    /// The log is damaged, or cannot be read: the index stays as it is.
+    fn log_fails(&self, error: &Error) -> bool {
+        metrics::counter!("daybook_store_index_errors_total").increment(1);
+        self.shared.proof.note(error);
+        self.shared.index.cannot_write(error.to_string());
+        tracing::error!(%error, "the log could not be read for its index");
+        false
     }
 
     /// Makes a new index up to where the tail begins.
@@ -138,6 +159,11 @@ impl Indexer<'_> {
                 true
             }
             Err(error) => {
+                if let Misfit::Log(damage @ Error::Damaged { .. }) = &error {
+                    shared.proof.note(damage);
+                    shared.index.stuck(damage.clone());
+                }
+                let error = OpenError::from(error);
                 tracing::error!(%error, "the index cannot be made again; it is tried again, see that the disk has room");
                 shared.index.cannot_write(error.to_string());
                 false

@@ -29,6 +29,7 @@ pub(super) fn receipt(
         return Ok(None);
     };
     let receipt = rows::receipt(log, names, id, first)?;
+    // Whatever is missing or changed in the log has been told by now: the record that is there is another.
     if receipt.is_none() && in_tail.is_none() {
         let what = format!("it has a command at position {first} that the log does not have there");
         shared.index.give_up(generation, &what);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::checkpointer::{Added, Checkpoints};
 use super::filter::Filter;
-use super::fit::{self, Fitted};
+use super::fit::{self, Fitted, Misfit};
 use super::group::Judge;
 use super::index_state::{IndexReader, IndexState};
 use super::lock::{Holder, Lock};
@@ -82,7 +82,7 @@ impl Store {
         File::open(&options.dir)?.sync_all()?;
 
         let tail = Tail::new(sums.position, options.run, options.idle);
-        let run = fit::read_run(&log, sums.position, head.position)?;
+        let run = fit::read_run(&log, sums.position, head.position).map_err(Misfit::Log)?;
         let mut judge = Judge {
             heads,
             streams: Filter::new(streams),

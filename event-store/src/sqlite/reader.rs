@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::index::{self, IndexError};
 use super::index_state::{IndexReader, IndexState, Look};
 use super::open::OpenError;
-use super::rows::{self, COLUMNS, Names, read_error};
+use super::rows::{self, COLUMNS, Names, hole, read_error};
 use super::schema;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
@@ -217,7 +217,12 @@ impl Reader {
         let mut bytes = 0;
         for &(version, position) in found {
             let Some(record) = rows::proved_at(&self.log, &mut self.names, position)? else {
-                return Err(Unfit::Index(format!("it names position {position}, where there is no record")));
+                let (head, _) = rows::head(&self.log).map_err(read_error)?;
+                // The log has a record at every position up to its head.
+                if position > 0 && position <= head.position {
+                    return Err(hole(position).into());
+                }
+                return Err(Unfit::Index(format!("it names position {position}, where the log has no record")));
             };
             let expected = match (records.last(), part.forwards()) {
                 (Some(last), true) => last.version + 1,
@@ -341,8 +346,4 @@ fn cut(versions: &[(Version, Position)], part: Part) -> Vec<(Version, Position)>
         let wanted = versions.iter().rev().filter(|&&(version, _)| version <= part.from);
         wanted.take(part.limit).copied().collect()
     }
-}
-
-pub(super) fn hole(position: Position) -> Error {
-    Error::Damaged { position, what: "there is no record".into() }
 }

@@ -67,15 +67,60 @@ pub(super) fn command_id(row: &Row<'_>) -> Option<Uuid> {
 /// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash is the one that its bytes and the hash of the record
 /// before it give.
 pub(super) fn proved(row: &Row<'_>, names: &mut Names, position: Position, previous: &Hash) -> Result<Record, Error> {
-    let damaged = |what: String| Error::Damaged { position, what };
-    let record = record(row, names).map_err(|error| damaged(format!("what stands there is no record: {error}")))?;
-    if record.position == position
-        && record.hash == hash::chain(previous, position, record.recorded_at, &hash::leaf_of(&record))
-    {
-        Ok(record)
-    } else {
-        Err(damaged("the hash is not that of the record and its predecessor".into()))
+    let record = record(row, names)
+        .map_err(|error| Error::Damaged { position, what: format!("what stands there is no record: {error}") })?;
+    hash::check(&record, position, previous)?;
+    Ok(record)
+}
+
+/// Proves the records after `after`, up to `to`.
+///
+/// # Errors
+/// [`Error::Damaged`] at the first that is not there or does not fit.
+pub(super) fn prove(log: &Connection, after: Position, to: Position) -> Result<(), Error> {
+    let (mut names, mut at) = (Names::default(), after);
+    let mut previous = hash_at(log, after).map_err(|error| log_error(after, error))?.ok_or_else(|| hole(after))?;
+    let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
+    let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
+    let mut rows = statement.query([after, to]).map_err(read_error)?;
+    while let Some(row) = rows.next().map_err(|error| log_error(at + 1, error))? {
+        at += 1;
+        previous = proved(row, &mut names, at, &previous)?.hash;
     }
+    if at < to { Err(hole(at + 1)) } else { Ok(()) }
+}
+
+/// Whether the record at a position is what was written after one with the hash `previous`.
+pub(super) fn follows(log: &Connection, names: &mut Names, position: Position, previous: &Hash) -> Result<bool, Error> {
+    let sql = format!("SELECT {COLUMNS} FROM log WHERE position = ?1");
+    let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
+    let mut rows = statement.query([position]).map_err(read_error)?;
+    let row = rows.next().map_err(|error| log_error(position, error))?;
+    Ok(row.is_some_and(|row| proved(row, names, position, previous).is_ok()))
+}
+
+/// Checks that there is a record at every position up to `to`.
+///
+/// # Errors
+/// [`Error::Damaged`] at the first that has none.
+pub(super) fn every_position(log: &Connection, to: Position) -> Result<(), Error> {
+    let mut statement = log
+        .prepare_cached("SELECT position FROM log WHERE position > 0 AND position <= ?1 ORDER BY position")
+        .map_err(read_error)?;
+    let mut rows = statement.query([to]).map_err(read_error)?;
+    let mut at = 0;
+    while let Some(row) = rows.next().map_err(|error| log_error(at + 1, error))? {
+        at += 1;
+        if row.get::<_, Position>(0).map_err(read_error)? != at {
+            return Err(hole(at));
+        }
+    }
+    if at < to { Err(hole(at + 1)) } else { Ok(()) }
+}
+
+/// There is no record at a position that has one.
+pub(super) fn hole(position: Position) -> Error {
+    Error::Damaged { position, what: "there is no record".into() }
 }
 
 /// The record at a position, if there is one and its hash is the one that its bytes and the record before it give.
@@ -89,7 +134,7 @@ pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position)
     let previous: Option<Hash> = row.get(14).map_err(|error| log_error(position, error))?;
     let previous = match previous {
         None if position == 1 => hash::START,
-        None => return Err(Error::Damaged { position: position - 1, what: "there is no record".into() }),
+        None => return Err(hole(position - 1)),
         Some(previous) => previous,
     };
     proved(row, names, position, &previous).map(Some)
@@ -127,7 +172,10 @@ pub(super) fn hash_at(log: &Connection, position: Position) -> rusqlite::Result<
     log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?.query_row([position], |row| row.get(0)).optional()
 }
 
-/// The receipt of the command `id`, whose first record is said to be at `first`; none if that is not so.
+/// The receipt of the command `id`, whose first record is said to be at `first`; none if another record is there, or the log ends before.
+///
+/// # Errors
+/// [`Error::Damaged`] where a record of the batch is missing or does not fit.
 pub(super) fn receipt(
     log: &Connection,
     names: &mut Names,
@@ -136,7 +184,10 @@ pub(super) fn receipt(
 ) -> Result<Option<Receipt>, Error> {
     let mut receipt: Option<Receipt> = None;
     let mut position = first;
-    while let Some(record) = proved_at(log, names, position)? {
+    // Looked at first: what is written meanwhile is behind it.
+    let (end, _) = head(log).map_err(|error| log_error(first, error))?;
+    while position > 0 && position <= end.position {
+        let record = proved_at(log, names, position)?.ok_or_else(|| hole(position))?;
         if record.command_id != id || record.fingerprint.is_some() != receipt.is_none() {
             break;
         }

@@ -97,7 +97,7 @@ fn put(
     let mut insert = index.prepare_cached(sql)?;
     for ((stream, fold), snapshot) in batch {
         // What the log does not have is no snapshot of it.
-        let Some(record) = record_of(index, log, tail, stream, snapshot)? else {
+        let Some(record) = standing_at(index, log, tail, stream, snapshot)? else {
             metrics::counter!("daybook_store_snapshots_dropped_total", "reason" => "foreign").increment(1);
             continue;
         };
@@ -116,7 +116,7 @@ fn put(
 }
 
 /// The hash of the record that a snapshot stands at.
-fn record_of(
+fn standing_at(
     index: &Connection,
     log: &Connection,
     tail: &Tail,
@@ -135,12 +135,21 @@ fn record_of(
     };
     let Some(position) = position else { return Ok(None) };
     let sql = "SELECT version, event_id, hash FROM log WHERE position = ?1";
-    let found = log.prepare_cached(sql)?.query_row([position], |row| {
-        let same =
-            row.get::<_, Version>(0)? == snapshot.version && uuid(row.get_ref(1)?.as_blob()?) == snapshot.event_id;
-        Ok(same.then_some(row.get(2)?))
+    let found = log.prepare_cached(sql).and_then(|mut statement| {
+        statement.query_row([position], |row| {
+            let same =
+                row.get::<_, Version>(0)? == snapshot.version && uuid(row.get_ref(1)?.as_blob()?) == snapshot.event_id;
+            Ok(same.then_some(row.get(2)?))
+        })
     });
-    Ok(found.optional()?.flatten())
+    match found {
+        Ok(found) => Ok(found),
+        // What is wrong with the log is told by those who read it; here it only is no snapshot of it.
+        Err(error) => {
+            tracing::debug!(%error, position, "the record of a snapshot cannot be read");
+            Ok(None)
+        }
+    }
 }
 
 /// The snapshot of a stream by this fold that the index has, with the proof that stands beside it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use event_store::append::{Batch, Expectation, Outcome, Receipt};
 use event_store::snapshot::Snapshot;
-use event_store::sqlite::{Options, Store};
+use event_store::sqlite::{OpenError, Options, Store};
 use event_store::{Direction, Error, EventStore, verify};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -278,6 +278,129 @@ async fn a_snapshot_that_was_changed_is_not_answered_and_is_replaced() {
     assert_eq!(store.snapshot(&one, 3).await.unwrap(), Some(at(3)));
     assert_eq!(versions(&*store, &one).await.len(), 3);
     store.close().await.unwrap();
+}
+
+/// Changes the log as its file's owner could.
+fn alter_log(dir: &Path, sql: &str) {
+    let log = Connection::open(dir.join("log.sqlite")).unwrap();
+    log.execute_batch("DROP TRIGGER log_is_never_changed; DROP TRIGGER log_is_never_cut").unwrap();
+    log.execute_batch(sql).unwrap();
+}
+
+/// The index is the file that it was: a row that only this test has put there is there still.
+fn is_marked(dir: &Path) -> bool {
+    let index = Connection::open(dir.join(INDEX)).unwrap();
+    let count = index.query_row("SELECT count(*) FROM snapshot WHERE fold = 99", [], |row| row.get::<_, u32>(0));
+    count.unwrap() == 1 && !dir.join("index.sqlite.damaged").exists()
+}
+
+const MARK: &str = "INSERT INTO snapshot VALUES (x'00', 99, 1, x'00', x'00', x'00')";
+
+/// A closed store whose marked index ends well before the log does; and where it ends.
+async fn behind() -> (TempDir, Sent, u64) {
+    let (dir, sent) = filled().await;
+    let old = copy(dir.path());
+    let store = Store::open(Options::new(dir.path())).unwrap();
+    for n in 0..STREAMS {
+        put(&*store, &stream(&format!("s{n}")), &["e", "f"]).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    fs::copy(old.path().join(INDEX), dir.path().join(INDEX)).unwrap();
+    alter(dir.path(), MARK);
+    let index = Connection::open(dir.path().join(INDEX)).unwrap();
+    let end = index.query_row("SELECT position FROM indexed", [], |row| row.get(0)).unwrap();
+    (dir, sent, end)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_in_the_log_is_told_as_such_and_the_index_stays() {
+    let (dir, sent) = filled().await;
+    alter(dir.path(), MARK);
+    // The second record of the batch that began stream 7.
+    let hole = sent[7].1.last_position;
+    alter_log(dir.path(), &format!("DELETE FROM log WHERE position = {hole}"));
+    let store = Store::open(cramped(dir.path())).unwrap();
+    let damaged = |error: &Error| matches!(error, Error::Damaged { position, .. } if *position == hole);
+    let read = store.read_stream(&stream("s7"), 1, Direction::Forwards, 9).await;
+    assert!(read.as_ref().is_err_and(damaged), "{read:?}");
+    let known = store.command(sent[7].0.command_id).await;
+    assert!(known.as_ref().is_err_and(damaged), "no receipt of half a batch: {known:?}");
+    let again = store.append(sent[7].0.clone()).await;
+    assert!(again.as_ref().is_err_and(damaged), "{again:?}");
+    assert_eq!(store.condition().damaged.map(|(position, _)| position), Some(hole));
+    assert_eq!(store.condition().rebuilding, None);
+    assert_eq!(versions(&*store, &stream("s6")).await.len(), 4, "others are served");
+    store.close().await.unwrap();
+    drop(store);
+    assert!(is_marked(dir.path()), "the index is as it was");
+    let beside = Store::open_read_only(dir.path()).unwrap();
+    let read = beside.read_stream(&stream("s7"), 1, Direction::Forwards, 9).await;
+    assert!(read.as_ref().is_err_and(damaged), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_stays_although_the_record_where_it_ends_is_damaged() {
+    for change in ["DELETE FROM log", "UPDATE log SET hash = randomblob(32)", "UPDATE log SET data = x'00'"] {
+        let (dir, _, end) = behind().await;
+        alter_log(dir.path(), &format!("{change} WHERE position = {end}"));
+        let store = Store::open(Options::new(dir.path())).unwrap();
+        assert_eq!(versions(&*store, &stream("s6")).await.len(), 6, "{change}: others are served");
+        store.close().await.unwrap();
+        drop(store);
+        assert!(is_marked(dir.path()), "{change}: the index is as it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_changed_behind_the_index_is_told_and_the_index_stays() {
+    for change in ["UPDATE log SET version = 2", "UPDATE log SET stream_id = 's0'", "DELETE FROM log"] {
+        let (dir, _, end) = behind().await;
+        let at = end + 5;
+        alter_log(dir.path(), &format!("{change} WHERE position = {at}"));
+        let mut options = Options::new(dir.path());
+        options.run = 64;
+        match Store::open(options) {
+            Err(OpenError::Damaged(what)) => assert!(what.contains(&format!("position {at}")), "{change}: {what}"),
+            other => panic!("{change}: {:?}", other.map(|_| ())),
+        }
+        assert!(is_marked(dir.path()), "{change}: the index is as it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_the_log_cannot_replace_is_kept_and_the_log_is_told() {
+    let (dir, sent) = filled().await;
+    let store = Store::open(cramped(dir.path())).unwrap();
+    let hole = sent[7].1.last_position;
+    alter_log(dir.path(), &format!("DELETE FROM log WHERE position = {hole}"));
+    alter(dir.path(), &format!("{MARK}; DROP TABLE entry"));
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match store.read_stream(&stream("s9"), 1, Direction::Forwards, 9).await {
+            Err(Error::Damaged { position, .. }) if position == hole => break,
+            other => assert!(Instant::now() < until, "{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(is_marked(dir.path()), "it stays where it is");
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_cannot_be_had_now_is_no_damaged_one() {
+    let (dir, sent) = filled().await;
+    alter(dir.path(), MARK);
+    let index = Connection::open(dir.path().join(INDEX)).unwrap();
+    index
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; UPDATE indexed SET one = 1; COMMIT")
+        .unwrap();
+    let opened = Store::open(Options::new(dir.path()));
+    assert!(matches!(opened, Err(OpenError::Sqlite(_))), "{:?}", opened.map(|_| ()));
+    drop(index);
+    assert!(is_marked(dir.path()), "it stays where it is");
+    opens_whole(dir.path(), &sent).await;
+    assert!(is_marked(dir.path()), "and is used again");
 }
 
 async fn wait_for(mut reached: impl FnMut() -> bool) {
