@@ -25,7 +25,7 @@ const REBUILD: &str =
 
 /// What is to be done before a record that sets another aside is taken itself.
 pub(crate) enum Follow {
-    /// This has to be committed; then it is asked again.
+    /// This has to be committed; then it is asked again. Nothing is let go by it.
     First(Vec<Changed>),
     /// Nothing more: this goes with the record.
     With(Vec<Changed>),
@@ -82,6 +82,11 @@ pub(crate) async fn follow(
     }
     if released && !first && !put(engine, log, stream, record.version - 1, &asides).await? {
         engine.folds.forget(stream);
+    }
+    if first {
+        // What is let go stays so only together with the record: asked again before, it would look like a model that has always shown
+        // what is set aside, and be taken back.
+        work.iter_mut().for_each(|work| work.held.retain(|change| !matches!(change, HeldChange::Release(_))));
     }
     for (all, work) in engine.held.iter_mut().zip(&work) {
         work.held.iter().for_each(|change| held::change(all, change));

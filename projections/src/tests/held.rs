@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::ids::OrderId;
 use domain::stream;
@@ -264,6 +265,57 @@ async fn a_model_that_panics_holds_the_stream_alone_until_it_is_mended() {
     projections.catch_up(None).await.unwrap();
     assert!(projections.positions().iter().all(|standing| standing.held == 0), "the next start reads on");
     projections.close().await.unwrap();
+}
+
+/// A read model that fails at one record for as long as it is told to.
+struct FailsAt(Position, Arc<AtomicBool>);
+
+static FAILS: crate::value::Spec =
+    crate::value::Spec { name: "fails", version: 1, spread: crate::value::Spread::ByStream, tables: &[] };
+
+impl crate::Projection for FailsAt {
+    fn spec(&self) -> &'static crate::value::Spec {
+        &FAILS
+    }
+
+    fn wants(&self, category: &str) -> bool {
+        category == "stock"
+    }
+
+    fn record(&self, fact: &crate::Fact, _: Option<&crate::Shown<crate::Level>>, _: &mut crate::Rows) {
+        assert!(fact.record.position != self.0 || !self.1.load(Ordering::Relaxed), "a mistake");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_that_show_and_that_hold_what_is_set_aside_come_past_it_together() {
+    let mut shop = Shop::open();
+    shop.trade(6).await;
+    let received = shop.receive("MUG", 1_000).await;
+    for amount in 1..6 {
+        shop.receive("MUG", amount).await;
+    }
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2).await.unwrap();
+    let mut models = models::all();
+    let fails = Arc::new(AtomicBool::new(true));
+    models.push(Arc::new(FailsAt(received, Arc::clone(&fails))));
+    let projections = Projections::with(rows, shop.log(), 2, models, None).await.unwrap();
+    projections.catch_up(None).await.unwrap();
+    let held = async || projections.reads().held("fails").await.unwrap().len();
+    assert_eq!((held().await, projections.reads().held("stock_levels").await.unwrap().len()), (1, 0));
+    fails.store(false, Ordering::Relaxed);
+    shop.set_aside(received).await;
+    shop.receive("MUG", 7).await;
+    // A task of its own: a worker that goes round in circles may never wait.
+    let catching_up = Arc::clone(&projections);
+    let catching_up = tokio::spawn(async move { catching_up.catch_up(None).await });
+    let caught_up = tokio::time::timeout(Duration::from_secs(20), catching_up).await;
+    caught_up.expect("all of them come past it").unwrap().unwrap();
+    for standing in projections.positions() {
+        assert_eq!((standing.held, standing.lag), (0, 0), "{standing:?}");
+    }
+    projections.close().await.unwrap();
+    assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
