@@ -297,7 +297,7 @@ async fn at<S: Default>(
         .await
 }
 
-/// The same, where it is known what is set aside.
+/// The same, where it is known what is set aside. What only a later record sets aside does not count yet.
 async fn with<S: Default>(
     log: &dyn EventStore,
     stream: &StreamId,
@@ -305,8 +305,6 @@ async fn with<S: Default>(
     asides: &BTreeSet<Version>,
     evolve: fn(&mut S, &Event),
 ) -> Result<Shown<S>, streams::Error> {
-    let step = |shown: &mut Shown<S>, record: &Record, event: Option<&Event>| {
-        shown.take(record, event.filter(|_| !asides.contains(&record.version)), evolve);
-    };
-    streams::fold(log, stream, until, None, || new(stream), step).await
+    let step = |shown: &mut Shown<S>, record: &Record, event: Option<&Event>| shown.take(record, event, evolve);
+    streams::fold_knowing(log, stream, until, asides, || new(stream), step).await
 }

@@ -3,6 +3,7 @@
 //! first, with everything after it.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use event_store::record::{Record, StreamId, Version};
@@ -75,7 +76,7 @@ pub(crate) async fn follow(
             None if !news => {}
             held => {
                 let top = held.map_or(record.version, |held| held.version) - 1;
-                work[at] = rewind(log, model, record, (aside, top), &asides).await?;
+                work[at] = rewind(log, model, record, (aside, top), (&known, &asides)).await?;
                 first |= !work[at].rows.is_empty() || work[at].held.iter().any(|it| holds_before(it, record.version));
             }
         }
@@ -209,22 +210,23 @@ async fn next(
     Ok((steps, None, taken))
 }
 
-/// Takes what a model shows of a stream from a version on back out of its rows, and holds the stream there. Where the rows rest on
-/// what cannot be read, only a rebuild helps.
+/// Takes what a model shows of a stream from a version on back out of its rows, and holds the stream there. `was` and `is` are the
+/// versions that are set aside before the record and with it. Where the rows show what cannot be read (any more), nobody can tell what to
+/// take back, and only a rebuild helps.
 async fn rewind(
     log: &dyn EventStore,
     model: &Arc<dyn Projection>,
     record: &Record,
     (from, top): (Version, Version),
-    asides: &BTreeSet<Version>,
+    (was, is): (&BTreeSet<Version>, &BTreeSet<Version>),
 ) -> Result<Changed, Error> {
     let stream = &record.stream;
     let (mut old, mut new) = (Engine::new(Vec::new()), Engine::new(Vec::new()));
     let rebuild = || Changed { rows: Vec::new(), held: vec![HeldChange::Hold(Held::at(record, REBUILD))] };
-    if !put(&mut old, log, stream, top, &BTreeSet::new()).await? {
+    if !put(&mut old, log, stream, top, was).await? {
         return Ok(rebuild());
     }
-    if !put(&mut new, log, stream, from - 1, asides).await? {
+    if !put(&mut new, log, stream, from - 1, is).await? {
         return Ok(rebuild());
     }
     let (mut rows, mut tallies) = (Vec::new(), Tallies::default());
@@ -244,7 +246,10 @@ async fn rewind(
             first.get_or_insert_with(|| record.clone());
             if let Ok(fact) = Fact::decode(record) {
                 let mut of_fact = Rows::default();
-                model.record(&fact, level.as_ref(), &mut of_fact);
+                let made = catch_unwind(AssertUnwindSafe(|| model.record(&fact, level.as_ref(), &mut of_fact)));
+                if made.is_err() {
+                    return Ok(rebuild());
+                }
                 of_fact.removed(&mut rows);
             }
         }

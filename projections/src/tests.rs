@@ -5,6 +5,7 @@
 mod damaged;
 mod databases;
 mod exclusive;
+mod forgetful;
 mod held;
 mod ordered;
 pub(crate) mod plans;

@@ -59,7 +59,7 @@ pub async fn fold<S>(
     fresh: impl Fn() -> S,
     step: impl FnMut(&mut S, &Record, Option<&Event>),
 ) -> Result<S, Error> {
-    run(store, stream, until, true, start, fresh, step).await
+    run(store, stream, (until, true), BTreeSet::new(), start, fresh, step).await
 }
 
 /// The same for those who follow the log and know nothing of what comes after `until`: only what is set aside up to there counts.
@@ -73,19 +73,33 @@ pub async fn fold_here<S>(
     fresh: impl Fn() -> S,
     step: impl FnMut(&mut S, &Record, Option<&Event>),
 ) -> Result<S, Error> {
-    run(store, stream, until, false, None, fresh, step).await
+    fold_knowing(store, stream, until, &BTreeSet::new(), fresh, step).await
+}
+
+/// The same, where it is known besides which versions are set aside: only those count, and what is set aside up to `until`.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn fold_knowing<S>(
+    store: &dyn EventStore,
+    stream: &StreamId,
+    until: Until,
+    asides: &BTreeSet<Version>,
+    fresh: impl Fn() -> S,
+    step: impl FnMut(&mut S, &Record, Option<&Event>),
+) -> Result<S, Error> {
+    run(store, stream, (until, false), asides.clone(), None, fresh, step).await
 }
 
 async fn run<S>(
     store: &dyn EventStore,
     stream: &StreamId,
-    until: Until,
-    look_beyond: bool,
+    (until, look_beyond): (Until, bool),
+    mut asides: BTreeSet<Version>,
     mut start: Option<Start<S>>,
     fresh: impl Fn() -> S,
     mut step: impl FnMut(&mut S, &Record, Option<&Event>),
 ) -> Result<S, Error> {
-    let mut asides = BTreeSet::new();
     loop {
         let pass = Pass { until, look_beyond, at: start.as_ref().map_or(0, |start| start.version) };
         let state = start.take().map_or_else(&fresh, |start| start.state);

@@ -7,7 +7,7 @@ mod fold;
 mod list;
 
 pub use decode::{Read, Unreadable, chain, decode, event};
-pub use fold::{Start, Until, fold, fold_here};
+pub use fold::{Start, Until, fold, fold_here, fold_knowing};
 pub use list::{Entry, after, asides, entries, first_unreadable, sets_aside};
 
 /// Why a stream cannot be read.

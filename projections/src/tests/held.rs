@@ -318,6 +318,24 @@ async fn models_that_show_and_that_hold_what_is_set_aside_come_past_it_together(
     assert_eq!(dump(&shop.folder.path().join("read")).await, fresh(&shop, "fresh").await);
 }
 
+#[tokio::test]
+async fn a_model_that_fails_at_what_it_is_to_take_back_asks_for_a_rebuild() {
+    let mut shop = Shop::open();
+    let received = shop.receive("MUG", 1_000).await;
+    shop.receive("MUG", 1).await;
+    let rows = Sqlite::open(&shop.folder.path().join("read"), 2).await.unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let models: Vec<Arc<dyn crate::Projection>> = vec![Arc::new(FailsAt(received, Arc::clone(&fails)))];
+    let projections = Projections::with(rows, shop.log(), 2, models, None).await.unwrap();
+    projections.catch_up(None).await.unwrap();
+    fails.store(true, Ordering::Relaxed);
+    shop.set_aside(received).await;
+    projections.catch_up(None).await.unwrap();
+    let held = projections.reads().held("fails").await.unwrap();
+    assert!(held.len() == 1 && held[0].reason.contains("rebuild the read model"), "{held:?}");
+    projections.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_partitions_only_the_stream_is_held_and_every_process_sees_it() {
     let mut shop = Shop::open();

@@ -1,0 +1,142 @@
+//! A program that cannot read a record which its rows show: an older version than the one that posted them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use event_store::append::{Batch, Pending, Receipt};
+use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use event_store::record::{Micros, Position, Record, StreamId, Version};
+use event_store::snapshot::Snapshot;
+use event_store::{Direction, Error, EventStore, Filter, Head, Page};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::shop::Shop;
+use super::workers::dump;
+use crate::{Options, Projections};
+
+/// A log of which one record is of an unknown kind from some moment on.
+struct Forgetful {
+    log: Arc<dyn EventStore>,
+    position: Position,
+    forgot: AtomicBool,
+}
+
+impl Forgetful {
+    fn seen(&self, mut records: Vec<Record>) -> Vec<Record> {
+        if self.forgot.load(Ordering::Relaxed) {
+            let forgotten = records.iter_mut().filter(|record| record.position == self.position);
+            forgotten.for_each(|record| record.kind = "NeverHeardOf".into());
+        }
+        records
+    }
+}
+
+#[async_trait]
+impl EventStore for Forgetful {
+    fn append(&self, batch: Batch) -> Pending {
+        self.log.append(batch)
+    }
+
+    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
+        self.log.command(command_id).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<Record>, Error> {
+        Ok(self.seen(self.log.read_stream(stream, from, direction, limit).await?))
+    }
+
+    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        self.log.stream_head(stream).await
+    }
+
+    async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
+        let page = self.log.read_log(after, filter, limit).await?;
+        Ok(Page { records: self.seen(page.records), ..page })
+    }
+
+    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
+        self.log.position_at(instant).await
+    }
+
+    fn head(&self) -> watch::Receiver<Head> {
+        self.log.head()
+    }
+
+    fn incarnation(&self) -> Uuid {
+        self.log.incarnation()
+    }
+
+    fn now(&self) -> Micros {
+        self.log.now()
+    }
+
+    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
+        self.log.acquire(key, owner, lease_us).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.log.release(lease).await
+    }
+
+    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.log.save(lease, checkpoint).await
+    }
+
+    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
+        self.log.consumer(key).await
+    }
+
+    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
+        self.log.consumers(name).await
+    }
+
+    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        self.log.snapshot(stream, fold).await
+    }
+
+    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
+        self.log.keep_snapshot(stream, snapshot);
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.log.close().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_show_what_is_set_aside_and_cannot_be_read_any_more_ask_for_a_rebuild() {
+    let mut shop = Shop::open();
+    shop.trade(6).await;
+    let received = shop.receive("MUG", 1_000).await;
+    shop.receive("MUG", 3).await;
+    let log = Arc::new(Forgetful { log: shop.log(), position: received, forgot: AtomicBool::new(false) });
+    let open = async |name: &str| {
+        let options = Options::new(shop.folder.path().join(name));
+        let projections = Projections::open(options, Arc::clone(&log) as _).await.unwrap();
+        projections.catch_up(None).await.unwrap();
+        projections
+    };
+    open("read").await.close().await.unwrap();
+    log.forgot.store(true, Ordering::Relaxed);
+    shop.set_aside(received).await;
+    let projections = open("read").await;
+    for name in ["stock_levels", "stock_ledger"] {
+        let held = projections.reads().held(name).await.unwrap();
+        assert!(held.len() == 1 && held[0].reason.contains("rebuild the read model"), "{name}: {held:?}");
+        projections.rebuild(name, None).await.unwrap();
+        assert!(projections.reads().held(name).await.unwrap().is_empty(), "{name}");
+    }
+    projections.rebuild("order_timeline", None).await.unwrap();
+    projections.close().await.unwrap();
+    open("fresh").await.close().await.unwrap();
+    let folder = |name: &str| shop.folder.path().join(name);
+    assert_eq!(dump(&folder("read")).await, dump(&folder("fresh")).await);
+}
