@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use event_store::record::Position;
-use event_store::supervision::{Ended, Supervisor};
+use event_store::supervision::Supervisor;
 use event_store::{EventStore, Filter, StoreTail};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use crate::projection::Projection;
 use crate::reads::Reads;
 use crate::sqlite::Sqlite;
 use crate::standing::watch;
-use crate::store::{Error, ReadStore, Slot};
+use crate::store::{Error, ReadStore, Slot, ended};
 use crate::value::Spec;
 use crate::worker::{Parts, Progress, Worker};
 
@@ -238,7 +238,7 @@ impl Projections {
             Way::Shared(shared, positions) => {
                 let (shared, keeper, stop) = (Arc::clone(shared), supervisor.clone(), token.clone());
                 tasks.spawn(async move {
-                    let part = |_| Arc::clone(&shared).run(stop.clone());
+                    let part = |_| Arc::clone(&shared).run(keeper.clone(), stop.clone());
                     keeper.keep(NAME, &stop, part).await;
                 });
                 tasks.spawn(keep_watch(supervisor, Arc::clone(positions), token.clone()));
@@ -369,11 +369,12 @@ fn parts(
 async fn keep_worker(supervisor: Supervisor, number: usize, worker: Worker, token: CancellationToken) {
     let worker = Arc::new(tokio::sync::Mutex::new(worker));
     let mut again = false;
-    let part = |_| {
+    let part = |pulse| {
         let (worker, token) = (Arc::clone(&worker), token.clone());
         let begin_again = std::mem::replace(&mut again, true);
         async move {
             let mut worker = worker.lock().await;
+            worker.tell_on(pulse);
             if begin_again {
                 worker.begin_again().await.map_err(ended)?;
             }
@@ -392,13 +393,4 @@ async fn keep_watch(supervisor: Supervisor, positions: Arc<Positions>, token: Ca
         }
     };
     supervisor.keep("positions", &token, part).await;
-}
-
-/// Why posting ended: what the log or the rows cannot do now is no failure.
-pub(crate) fn ended(error: Error) -> Ended {
-    match error {
-        Error::Log(error) => error.into(),
-        Error::Read(_) | Error::Write(_) | Error::Closed => Ended::NotNow(error.to_string()),
-        other => Ended::Failed(other.to_string()),
-    }
 }

@@ -17,6 +17,7 @@ pub mod order_detail;
 pub mod order_list;
 pub mod order_timeline;
 mod partitions;
+mod patience;
 pub mod payments;
 mod positions;
 pub mod postgres;

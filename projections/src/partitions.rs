@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use event_store::Feed;
 use event_store::consumer::{ConsumerKey, Lease};
 use event_store::members::Membership;
 use event_store::partition::{Door, STREAMS};
 use event_store::record::Micros;
-use event_store::{Feed, supervision};
+use event_store::supervision::{Ended, Pulse, Supervisor};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::board::Board;
 use crate::hold::{hold_spread, misfit};
 use crate::member::Member;
+use crate::patience::Patience;
 use crate::projection::Projection;
-use crate::store::{Checkpoint, Error, Slot};
+use crate::store::{Checkpoint, Error, Slot, ended};
 use crate::value::Spread;
 use crate::worker::{Parts, Worker};
 
@@ -30,8 +32,6 @@ const NAME: &str = "projections";
 const ORDERED: u32 = STREAMS;
 /// How often a process that stands by looks whether a lease is free, at the most.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a share rests that could not be run.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How long a take-over may keep a model's checkpoints for itself.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
@@ -51,7 +51,7 @@ pub(crate) struct Partitions {
 }
 
 /// Why a share is not run any longer.
-enum Ended {
+enum Over {
     /// It was told to stop.
     Told,
     /// Its checkpoints were changed by another, or it does not fit the log: look again.
@@ -84,11 +84,11 @@ impl Partitions {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs its share of the work, as it is dealt out, until told to stop.
+    /// Runs its share of the work, as it is dealt out, until told to stop; `supervisor` keeps each share running.
     ///
     /// # Errors
     /// If its place among the processes is not kept any more.
-    pub(crate) async fn run(self: Arc<Self>, token: CancellationToken) -> Result<(), supervision::Ended> {
+    pub(crate) async fn run(self: Arc<Self>, supervisor: Supervisor, token: CancellationToken) -> Result<(), Ended> {
         let shares = if self.models_of(ORDERED).is_empty() { STREAMS } else { STREAMS + 1 };
         let membership = Membership::new(Arc::clone(&self.parts.log), NAME, &self.owner, self.lease, shares);
         let mut dealt = membership.share();
@@ -102,7 +102,7 @@ impl Partitions {
             for share in wanted {
                 tasks.entry(share).or_insert_with(|| {
                     let token = token.child_token();
-                    let task = tokio::spawn(Arc::clone(&self).keep(share, token.clone()));
+                    let task = tokio::spawn(Arc::clone(&self).kept_by(supervisor.clone(), share, token.clone()));
                     (token, AbortOnDropHandle::new(task))
                 });
             }
@@ -116,8 +116,8 @@ impl Partitions {
         end(tasks.into_values().collect()).await;
         match keeping.await {
             Ok(()) if token.is_cancelled() => Ok(()),
-            Ok(()) => Err(supervision::Ended::Failed("its place among the processes is lost".into())),
-            Err(error) => Err(supervision::Ended::Failed(error.to_string())),
+            Ok(()) => Err(Ended::Failed("its place among the processes is lost".into())),
+            Err(error) => Err(Ended::Failed(error.to_string())),
         }
     }
 
@@ -127,39 +127,44 @@ impl Partitions {
         of.cloned().collect()
     }
 
-    /// Runs a share whenever its lease is to be had.
-    async fn keep(self: Arc<Self>, share: u32, token: CancellationToken) {
+    async fn kept_by(self: Arc<Self>, supervisor: Supervisor, share: u32, token: CancellationToken) {
+        let part = |pulse| Arc::clone(&self).keep(share, pulse, token.clone());
+        supervisor.keep(&format!("{NAME}/{share}"), &token, part).await;
+    }
+
+    /// Runs a share whenever its lease is to be had. What cannot be done now is tried again.
+    async fn keep(self: Arc<Self>, share: u32, pulse: Pulse, token: CancellationToken) -> Result<(), Ended> {
+        let mut patience = Patience::new(pulse.clone());
         while !token.is_cancelled() {
-            let lease = match self.take(share).await {
-                Ok(lease) => lease,
-                Err(error) => {
-                    tracing::warn!(share, error = %error, "the lease of a share of the read models cannot be taken now");
-                    None
-                }
-            };
-            let mut pause = LOOK.min(self.lease / 4);
-            if let Some(lease) = lease {
-                match self.run_share(share, &lease, &token).await {
-                    Ok(Ended::Told) => {
-                        // It ends by itself if it cannot be given back.
-                        drop(self.parts.log.release(&lease).await);
-                    }
-                    Ok(Ended::Again) => continue,
-                    Ok(Ended::Lost) => {
-                        tracing::info!(share, "another process has taken a share of the read models over");
-                    }
-                    Err(error) => {
-                        tracing::error!(share, error = %error, "a share of the read models cannot be run; trying again");
-                        metrics::counter!("daybook_projection_errors_total").increment(1);
-                        pause = AFTER_ERROR;
+            match self.turn(share, &pulse, &token).await {
+                Ok(Some(Over::Again)) => patience.goes_on(),
+                Ok(_) => {
+                    patience.goes_on();
+                    tokio::select! {
+                        () = token.cancelled() => {}
+                        () = tokio::time::sleep(LOOK.min(self.lease / 4)) => {}
                     }
                 }
-            }
-            tokio::select! {
-                () = token.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
+                Err(Ended::NotNow(why)) => patience.wait(&why, &token).await,
+                Err(failed) => return Err(failed),
             }
         }
+        Ok(())
+    }
+
+    /// Runs a share if its lease is to be had; why it is not run any longer.
+    async fn turn(&self, share: u32, pulse: &Pulse, token: &CancellationToken) -> Result<Option<Over>, Ended> {
+        let Some(lease) = self.take(share).await.map_err(ended)? else {
+            return Ok(None);
+        };
+        let over = self.run_share(share, &lease, pulse, token).await?;
+        match over {
+            // It ends by itself if it cannot be given back.
+            Over::Told => drop(self.parts.log.release(&lease).await),
+            Over::Again => {}
+            Over::Lost => tracing::info!(share, "another process has taken a share of the read models over"),
+        }
+        Ok(Some(over))
     }
 
     async fn take(&self, share: u32) -> Result<Option<Lease>, Error> {
@@ -169,15 +174,23 @@ impl Partitions {
         Ok(row.map(|row| row.lease))
     }
 
-    async fn run_share(&self, share: u32, lease: &Lease, token: &CancellationToken) -> Result<Ended, Error> {
-        let Some(members) = self.open(share).await? else {
-            return Ok(Ended::Again);
+    async fn run_share(
+        &self,
+        share: u32,
+        lease: &Lease,
+        pulse: &Pulse,
+        token: &CancellationToken,
+    ) -> Result<Over, Ended> {
+        let Some(members) = self.open(share).await.map_err(ended)? else {
+            return Ok(Over::Again);
         };
+        pulse.goes_on();
         let epochs: BTreeMap<_, _> =
             members.iter().map(|member| (member.model.spec().name, (member.partition, member.epoch))).collect();
         let door = if share == ORDERED { Door::All } else { Door::Streams(share) };
         let worker = Worker::new(self.parts.clone(), Slot::Live, members, None);
         let mut worker = worker.fed((self.feeds)(door));
+        worker.tell_on(pulse.clone());
         tracing::info!(share, epoch = lease.epoch, "running a share of the read models");
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();
@@ -185,15 +198,15 @@ impl Partitions {
         // for.
         let until = stop.clone();
         let mut posting = AbortOnDropHandle::new(tokio::spawn(async move { worker.run(until).await }));
-        let ended = loop {
+        let over = loop {
             tokio::select! {
-                posted = &mut posting => return match whole(posted) {
-                    Ok(()) => Ok(Ended::Told),
+                posted = &mut posting => return match posted.map_err(panicked)? {
+                    Ok(()) => Ok(Over::Told),
                     Err(Error::Lost(name)) => {
                         tracing::info!(share, projection.name = name, "a checkpoint was moved by another; looking again");
-                        Ok(Ended::Again)
+                        Ok(Over::Again)
                     }
-                    Err(error) => Err(error),
+                    Err(error) => Err(ended(error)),
                 },
                 () = tokio::time::sleep(self.lease / 3) => {}
             }
@@ -201,20 +214,20 @@ impl Partitions {
             match self.take(share).await {
                 Ok(Some(now)) if now.epoch == lease.epoch => {
                     if self.changed(&epochs).await.unwrap_or(false) {
-                        break Ended::Again;
+                        break Over::Again;
                     }
                 }
-                Ok(_) => break Ended::Lost,
+                Ok(_) => break Over::Lost,
                 Err(error) => {
                     tracing::warn!(share, error = %error, "the lease of a share of the read models cannot be renewed now");
                 }
             }
         };
         stop.cancel();
-        match whole(posting.await) {
+        match posting.await.map_err(panicked)? {
             // It has found the same out by itself.
-            Ok(()) | Err(Error::Lost(_)) => Ok(ended),
-            failed => failed.map(|()| ended),
+            Ok(()) | Err(Error::Lost(_)) => Ok(over),
+            Err(error) => Err(ended(error)),
         }
     }
 
@@ -272,9 +285,9 @@ impl Partitions {
     }
 }
 
-/// What a task came to; one that panicked has failed.
-fn whole(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
-    ended.unwrap_or_else(|error| Err(Error::Read(error.to_string())))
+/// A task that panicked has failed.
+fn panicked(error: JoinError) -> Ended {
+    Ended::Failed(error.to_string())
 }
 
 /// A share that is kept; it does not outlive whoever keeps it.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use event_store::record::Position;
+use event_store::supervision::Ended;
 use uuid::Uuid;
 
 use crate::board::Stop;
@@ -59,6 +60,15 @@ pub enum Error {
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] event_store::Error),
+}
+
+/// Why posting ended: what the log or the rows cannot do now is no failure.
+pub(crate) fn ended(error: Error) -> Ended {
+    match error {
+        Error::Log(error) => error.into(),
+        Error::Read(_) | Error::Write(_) | Error::Closed => Ended::NotNow(error.to_string()),
+        other => Ended::Failed(other.to_string()),
+    }
 }
 
 impl From<streams::Error> for Error {

@@ -14,4 +14,5 @@ mod sharing;
 mod shop;
 mod sleeping;
 mod swallowed;
+mod waiting;
 mod workers;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::record::Position;
+use event_store::supervision::{Ended, Pulse};
 use event_store::{EventStore, Feed, Head};
 use streams::Until;
 use tokio::sync::watch;
@@ -16,15 +17,14 @@ use crate::batch::{Changed, Fault, Prepared, Reach, commit, prepare, standing_ha
 use crate::board::{Board, Stop};
 use crate::held::{self, Held, HeldChange};
 use crate::member::Member;
+use crate::patience::Patience;
 use crate::repost::forward;
 use crate::source::Source;
 use crate::step::Engine;
-use crate::store::{Checkpoint, Error, ReadStore, Slot};
+use crate::store::{Checkpoint, Error, ReadStore, Slot, ended};
 
 /// How long an idle worker waits before it looks without having been woken.
 const POLL: Duration = Duration::from_secs(1);
-/// How long the first wait after an error is, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// Told how far a worker is: its position and the head.
 pub type Progress = Arc<dyn Fn(Position, Position) + Send + Sync>;
 
@@ -52,6 +52,7 @@ pub(crate) struct Worker {
     /// Whether it was tried again to read what is held: a newer version of the program may be able to.
     tried_again: bool,
     progress: Option<Progress>,
+    patience: Patience,
 }
 
 impl Worker {
@@ -66,7 +67,13 @@ impl Worker {
             careful_to: 0,
             tried_again: false,
             progress,
+            patience: Patience::new(Pulse::default()),
         }
+    }
+
+    /// Says on `pulse` what it waits for, from now on.
+    pub(crate) fn tell_on(&mut self, pulse: Pulse) {
+        self.patience = Patience::new(pulse);
     }
 
     /// The same, with records that come through a door.
@@ -75,23 +82,19 @@ impl Worker {
         self
     }
 
-    /// Posts until told to stop. A worker that is fed ends as well when another one holds a checkpoint of its: the error says so.
+    /// Posts until told to stop. What the log or the rows cannot do now is tried again.
+    ///
+    /// # Errors
+    /// What does not get better by that. A worker that is fed ends as well when another one holds a checkpoint of its: the error says so.
     pub(crate) async fn run(&mut self, token: CancellationToken) -> Result<(), Error> {
         let mut head = self.parts.log.head();
         let mut takeovers = self.parts.board.takeovers();
-        let mut pause = BACKOFF.0;
         while !token.is_cancelled() {
             // Armed before looking, so that what comes in between is not slept through.
             head.borrow_and_update();
-            if takeovers.has_changed().unwrap_or(false) {
-                takeovers.borrow_and_update();
-                if let Err(error) = self.reload().await {
-                    tracing::error!(error = %error, "the checkpoints of the read models cannot be read");
-                }
-            }
-            let posted = match self.drive(&token).await {
+            let posted = match self.post(&token, &mut takeovers).await {
                 Ok(()) => {
-                    pause = BACKOFF.0;
+                    self.patience.goes_on();
                     tokio::select! {
                         () = token.cancelled() => break,
                         waited = self.wait(&mut head, &mut takeovers) => waited,
@@ -99,23 +102,26 @@ impl Worker {
                 }
                 failed => failed,
             };
-            match posted {
-                // Neither gets better by trying again.
-                Err(error @ (Error::Lost(_) | Error::Damaged(_))) => return Err(error),
-                Err(error) => {
-                    tracing::error!(error = %error, pause_ms = pause.as_millis(), "a batch could not be posted; trying again");
-                    metrics::counter!("daybook_projection_errors_total").increment(1);
-                    let wait = pause;
-                    pause = (pause * 2).min(BACKOFF.1);
-                    tokio::select! {
-                        () = token.cancelled() => break,
-                        () = tokio::time::sleep(wait) => {}
-                    }
+            if let Err(error) = posted {
+                match ended(error.clone()) {
+                    Ended::NotNow(why) => self.patience.wait(&why, &token).await,
+                    Ended::Failed(_) => return Err(error),
                 }
-                Ok(()) => {}
             }
         }
         Ok(())
+    }
+
+    /// Posts all that waits, after a look at the checkpoints if there was a take-over.
+    async fn post(&mut self, token: &CancellationToken, takeovers: &mut watch::Receiver<u64>) -> Result<(), Error> {
+        if takeovers.has_changed().unwrap_or(false) {
+            takeovers.borrow_and_update();
+            if let Err(error) = self.reload().await {
+                takeovers.mark_changed();
+                return Err(error);
+            }
+        }
+        self.drive(token).await
     }
 
     /// Waits until there may be something to post.
@@ -210,6 +216,7 @@ impl Worker {
                 }
                 return Err(error);
             }
+            self.patience.goes_on();
             for (at, held) in set.iter().zip(held) {
                 self.members[*at].position = to;
                 self.hold(*at, &held).await?;
