@@ -115,6 +115,10 @@ pub(crate) fn left_alone(why: &'static str) {
     counter!("daybook_sagas_left_alone_total", "why" => why).increment(1);
 }
 
+pub(crate) fn reacted_before() {
+    counter!("daybook_sagas_reacted_before_total").increment(1);
+}
+
 pub(crate) fn start_conflict(kind: &str) {
     counter!("daybook_sagas_start_conflicts_total", "kind" => kind.to_owned()).increment(1);
 }

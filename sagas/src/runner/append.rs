@@ -63,6 +63,16 @@ pub(super) struct Flight {
     events: Vec<event::Event>,
 }
 
+/// What came of an append.
+enum Landed {
+    /// It is in the log.
+    In,
+    /// Its id was in the log before it.
+    Before(Work),
+    /// It did not go in: somebody else has written to the stream, or the store said why.
+    Out(Work, Option<Error>),
+}
+
 impl Session {
     /// Lets a saga react, and puts what it decided on the writer's queue. `None` if nothing follows.
     pub(super) async fn attempt(&mut self, work: Work) -> Result<Option<Flight>, Stopped> {
@@ -72,9 +82,11 @@ impl Session {
         };
         let decided = match (known, &work.cause) {
             (Some(loaded), Cause::Start { started, .. }) => {
-                if !self.meet(&work, started).await? {
-                    let since = self.index.since(&work.key).unwrap_or(work.at);
-                    self.adopt(&work.key, loaded, since).await?;
+                // The same cause again is nothing new, and another one with the same content is the same wish.
+                if loaded.cause == work.causation || loaded.saga.is_started_by(started) {
+                    self.adopt_work(&work, loaded).await?;
+                } else {
+                    self.tell_conflict(&work, started.correlation).await?;
                 }
                 return Ok(None);
             }
@@ -176,7 +188,14 @@ impl Session {
         while !flights.is_empty() {
             let (mut again, mut trouble) = (Vec::new(), None);
             for flight in flights.drain(..) {
-                let Some((work, failed)) = self.land(flight).await? else { continue };
+                let (work, failed) = match self.land(flight).await? {
+                    Landed::In => continue,
+                    Landed::Before(work) => {
+                        self.reacted_before(&work).await?;
+                        continue;
+                    }
+                    Landed::Out(work, failed) => (work, failed),
+                };
                 match failed {
                     Some(Error::Never(why)) => self.park_work(&work, "too_large", &why).await?,
                     Some(error) if !is_worth_waiting(&error) => return Err(error.into()),
@@ -212,8 +231,8 @@ impl Session {
     }
 
     /// Waits for an append. What did not go in is forgotten here, and comes back with what the store said.
-    async fn land(&mut self, flight: Flight) -> Result<Option<(Work, Option<Error>)>, Stopped> {
-        let failed = match flight.pending.await {
+    async fn land(&mut self, flight: Flight) -> Result<Landed, Stopped> {
+        let (before, failed) = match flight.pending.await {
             Ok(Outcome::Appended(_)) => {
                 // Nothing is sent for another's appends, nor after the lease: its next holder sends what the log says.
                 self.term.check()?;
@@ -221,16 +240,34 @@ impl Session {
                 for letter in flight.letters {
                     self.outbox.send(letter);
                 }
-                return Ok(None);
+                return Ok(Landed::In);
             }
-            Ok(_) => None,
-            Err(error) => Some(error),
+            Ok(Outcome::AlreadyAppended(_) | Outcome::CommandIdReused(_)) => (true, None),
+            Ok(Outcome::Conflict { .. }) => (false, None),
+            Err(error) => (false, Some(error)),
         };
         self.shelf.drop(&flight.work.key);
         for command_id in flight.asked {
             self.index.not_asked(command_id);
         }
-        Ok(Some((flight.work, failed)))
+        Ok(if before { Landed::Before(flight.work) } else { Landed::Out(flight.work, failed) })
+    }
+
+    /// What a saga made of this is in the log already, and can never be written again: what stands there counts.
+    async fn reacted_before(&mut self, work: &Work) -> Result<(), Stopped> {
+        meters::reacted_before();
+        tracing::warn!(saga = %work.key.stream(), at = work.append_id, "a saga has reacted to this before; what it wrote then counts");
+        if let Some(loaded) = self.find(&work.key).await? {
+            self.adopt_work(work, loaded).await?;
+        }
+        self.postpone(work);
+        Ok(())
+    }
+
+    /// Takes the saga that a work is for as it stands in the log.
+    pub(super) async fn adopt_work(&mut self, work: &Work, loaded: Loaded) -> Result<(), Stopped> {
+        let since = self.index.since(&work.key).unwrap_or(work.at);
+        self.adopt(&work.key, loaded, since).await
     }
 
     /// The one that came first may hold the lease now, whatever the clocks say.
@@ -251,8 +288,7 @@ impl Session {
         if let Cause::Start { look_first, .. } = &mut work.cause {
             *look_first = true;
         } else if let Some(loaded) = self.find(&work.key).await? {
-            let since = self.index.since(&work.key).unwrap_or(work.at);
-            self.adopt(&work.key, loaded, since).await?;
+            self.adopt_work(&work, loaded).await?;
         }
         self.attempt(work).await
     }

@@ -2,12 +2,10 @@
 //! that something asked for a start that another had got. It goes in wherever the stream stands, and is tried until it is durable.
 
 use domain::ids::derived;
-use domain::saga::event::{Event, Noted, Parked, Started};
-use event_store::Direction;
+use domain::saga::event::{Event, Noted, Parked};
 use event_store::Error;
 use event_store::append::{Batch, Expectation, Outcome, StreamWrite};
 use event_store::patience::Backoff;
-use event_store::record::Record;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,7 +13,6 @@ use super::append::{Cause, Work};
 use super::encode::{encode, fingerprint, metadata};
 use super::index::Key;
 use super::session::Session;
-use crate::log::{causation, decode};
 use crate::{Stopped, meters};
 
 /// What an unusual detail is cut to, in characters: what parks a saga must fit itself.
@@ -60,38 +57,33 @@ impl Session {
         if let Some(loaded) = self.find(key).await? {
             self.adopt(key, loaded, since).await?;
         }
+        self.postpone(work);
         Ok(())
     }
 
-    /// Something asks for a saga that is there already. The same cause again is nothing new; another cause with the same content is the
-    /// same wish; and other content under the same name is a conflict, which is noted in the saga's stream and told. Whether it was.
-    pub(super) async fn meet(&mut self, work: &Work, started: &Started) -> Result<bool, Stopped> {
+    /// Other content is asked for under the name of a saga that is there: that is noted in its stream and told. What was put on the
+    /// queue for the saga before has to be durable.
+    pub(super) async fn tell_conflict(&mut self, work: &Work, order: Uuid) -> Result<(), Stopped> {
         let key = &work.key;
-        let first = self.store.read_stream(&key.stream(), 1, Direction::Forwards, 1).await?;
-        let Some(first) = first.first() else { return Ok(false) };
-        if causation(first) == work.causation || started_as(first).as_ref() == Some(started) {
-            return Ok(false);
-        }
-        let note = json!({ "cause": work.causation, "correlation": started.correlation });
+        let note = json!({ "cause": work.causation, "correlation": order });
         let event = Event::Noted(Noted { note: START_CONFLICT.into(), value: note });
         let name = format!("conflict/{}", work.append_id);
-        let fact = Fact { name, correlation: started.correlation, causation: work.causation, event };
+        let fact = Fact { name, correlation: order, causation: work.causation, event };
         if self.write_by_hand(key, fact).await? {
             meters::start_conflict(&key.kind);
             tracing::error!(
                 saga = %key.stream(),
                 cause = %work.causation,
-                order = %started.correlation,
+                %order,
                 "two different things ask for the same saga; the second is not done, and a person has to look at it"
             );
         }
         // The stream has moved on: what is kept of the saga is read again.
-        let since = self.index.since(key).unwrap_or(work.at);
         self.shelf.drop(key);
         if let Some(loaded) = self.find(key).await? {
-            self.adopt(key, loaded, since).await?;
+            self.adopt_work(work, loaded).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Appends to a saga's stream wherever that stands, until it is durable; whether it is new.
@@ -125,12 +117,5 @@ impl Session {
                 Err(error) => self.patient.wait(error, &mut backoff).await?,
             }
         }
-    }
-}
-
-fn started_as(record: &Record) -> Option<Started> {
-    match decode(record)?.event {
-        domain::Event::Saga(Event::Started(started)) => Some(started),
-        _ => None,
     }
 }

@@ -12,7 +12,7 @@ use super::session::{LOADING, Session};
 use crate::log::evidence;
 use crate::{Stopped, meters};
 
-/// When a timer is looked at again whose evidence cannot be read.
+/// When a timer is looked at again whose evidence cannot be read, or what it leads to not written.
 const POSTPONED: Duration = Duration::from_secs(30);
 
 impl Session {
@@ -59,8 +59,7 @@ impl Session {
                 Err(streams::Error::Unreadable(unreadable)) => {
                     // Nothing is decided without the evidence that there is: it is looked at again later.
                     crate::log::unreadable(&unreadable, "sagas");
-                    self.index.drop_timer(due_at, &key, &timer);
-                    self.postponed.push((Instant::now() + POSTPONED, due_at, key, timer));
+                    self.put_off(due_at, &key, &timer);
                     continue;
                 }
             };
@@ -78,6 +77,18 @@ impl Session {
             }
         }
         self.settle(flights).await
+    }
+
+    /// What a timer leads to cannot be written, or is written already: at once it would be the same again.
+    pub(super) fn postpone(&mut self, work: &Work) {
+        if let Cause::Due { timer, due_at, .. } = &work.cause {
+            self.put_off(*due_at, &work.key, timer);
+        }
+    }
+
+    fn put_off(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
+        self.index.drop_timer(due_at, key, timer);
+        self.postponed.push((Instant::now() + POSTPONED, due_at, key.clone(), timer.to_owned()));
     }
 
     /// Where the answer may be that a timer waits for; `None` if the saga has no such timer (any more).

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::Command;
 use domain::ids::Tenant;
-use event_store::append::{Batch, Pending, Receipt};
+use domain::saga::event::Noted;
+use domain::{Command, Event, saga};
+use event_store::append::{Batch, Expectation, NewEvent, Pending, Receipt, StreamWrite};
 use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use event_store::record::{Micros, Position, Record, StreamId, Version};
 use event_store::snapshot::Snapshot;
@@ -78,6 +79,12 @@ pub(crate) struct Faulty {
     pub(crate) saves: AtomicUsize,
     /// Appends to the saga whose stream has this in its id, with events of more than so many bytes, are never taken.
     pub(crate) never: Mutex<Option<(String, usize)>>,
+    /// Appends by which a timer fires of the saga whose stream has this in its id are never taken.
+    pub(crate) never_fires: Mutex<Option<String>>,
+    /// The next append that goes on with the saga whose stream has this in its id finds that its own id has written something else.
+    pub(crate) forestalled: Mutex<Option<String>>,
+    /// Whether records of this type are of a schema version that nobody knows yet.
+    pub(crate) newer: Mutex<Option<&'static str>>,
     pub(crate) before_append: Gate,
 }
 
@@ -90,6 +97,9 @@ impl Faulty {
             appends: AtomicUsize::new(0),
             saves: AtomicUsize::new(0),
             never: Mutex::default(),
+            never_fires: Mutex::default(),
+            forestalled: Mutex::default(),
+            newer: Mutex::default(),
             before_append: Gate::default(),
         })
     }
@@ -111,7 +121,45 @@ impl Faulty {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Never("an event is too large".into()));
         }
+        if let Some(id) = &*self.never_fires.lock().unwrap()
+            && sagas().any(|it| it.stream.id.contains(id) && it.events.iter().any(|it| &*it.kind == "SagaTimerFired"))
+        {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Never("the batch is too large".into()));
+        }
         if sagas().next().is_some() { self.refuses(&self.appends) } else { Ok(()) }
+    }
+
+    /// Writes something else under the id of an append, if that is to be forestalled.
+    fn forestall(&self, batch: &Batch) {
+        let mut forestalled = self.forestalled.lock().unwrap();
+        let Some(id) = &*forestalled else { return };
+        let goes_on = |it: &&StreamWrite| it.stream.id.contains(id) && it.expected != Expectation::NoStream;
+        let Some(write) = batch.writes.iter().find(goes_on) else { return };
+        let noted = Noted { note: "forestalled".into(), value: serde_json::Value::Null };
+        let encoded = schemas::registry::encode(&Event::Saga(saga::Event::Noted(noted))).unwrap();
+        let event = NewEvent {
+            event_id: Uuid::now_v7(),
+            kind: encoded.kind,
+            schema_version: encoded.schema_version,
+            data: encoded.data,
+            ..write.events[0].clone()
+        };
+        // The queue of the store keeps the order, so nobody waits for this.
+        drop(
+            self.inner
+                .append(Batch { writes: vec![StreamWrite { events: vec![event], ..write.clone() }], ..batch.clone() }),
+        );
+        *forestalled = None;
+    }
+
+    /// Records as a version of the program sees them that is older than those who wrote them.
+    fn seen(&self, mut records: Vec<Record>) -> Vec<Record> {
+        if let Some(kind) = *self.newer.lock().unwrap() {
+            let newer = records.iter_mut().filter(|record| &*record.kind == kind);
+            newer.for_each(|record| record.schema_version = 99);
+        }
+        records
     }
 
     fn up(&self) -> Result<(), Error> {
@@ -132,6 +180,7 @@ impl EventStore for Faulty {
         if let Err(error) = self.takes(&batch) {
             return Pending::ready(Err(error));
         }
+        self.forestall(&batch);
         self.inner.append(batch)
     }
 
@@ -148,7 +197,7 @@ impl EventStore for Faulty {
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
         self.up()?;
-        self.inner.read_stream(stream, from, direction, limit).await
+        Ok(self.seen(self.inner.read_stream(stream, from, direction, limit).await?))
     }
 
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
@@ -158,7 +207,8 @@ impl EventStore for Faulty {
 
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         self.up()?;
-        self.inner.read_log(after, filter, limit).await
+        let page = self.inner.read_log(after, filter, limit).await?;
+        Ok(Page { records: self.seen(page.records), ..page })
     }
 
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {

@@ -3,12 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use domain::Event;
 use domain::ids::OrderId;
 use domain::order::event::Capture;
 use domain::order::state::Status;
 use domain::saga::event::{Event as Fact, Started};
-use domain::stream;
+use domain::{Event, order, stream};
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::{EventStore, Filter};
 use sagas::runner;
@@ -18,8 +17,8 @@ use uuid::Uuid;
 
 use super::faulty::Faulty;
 use super::ledger::all_sagas_ended;
-use super::services::id_of;
-use super::shop::{Shop, tenant};
+use super::services::{id_of, stored};
+use super::shop::{Shop, meta, tenant};
 
 async fn facts(shop: &Shop, order_id: OrderId) -> Vec<Fact> {
     let events = shop.services.events(&tenant(), &stream::saga("checkout", order_id.0)).await;
@@ -175,4 +174,58 @@ async fn a_start_that_meets_a_saga_with_other_content_is_noted_once_and_never_sw
         life.kill().await;
     }
     assert_eq!(conflicts().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timer_whose_batch_is_too_large_parks_its_saga_and_waits() {
+    let mut shop = Shop::open(0).await;
+    let faulty = Faulty::new(shop.store.clone());
+    let order_id = OrderId(Uuid::from_u128(1));
+    *faulty.never_fires.lock().unwrap() = Some(order_id.to_string());
+    let life = shop.live_on(faulty.clone());
+    shop.place(1, Capture::AtConfirmation, "sandbox:capture-declines").await;
+    until("it is parked", async || facts(&shop, order_id).await.iter().any(|fact| matches!(fact, Fact::Parked(_))))
+        .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let refused = faulty.refused.load(Ordering::SeqCst);
+    assert!(refused < 5, "it was tried {refused} times within a second");
+    let other = shop.place(2, Capture::AtConfirmation, "sandbox:approve").await;
+    assert_eq!(shop.verdict(other).await, Status::Confirmed);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reaction_whose_id_is_in_the_log_is_not_tried_again_and_nobody_waits_for_it() {
+    let mut shop = Shop::open(0).await;
+    let faulty = Faulty::new(shop.store.clone());
+    let order_id = OrderId(Uuid::from_u128(1));
+    *faulty.forestalled.lock().unwrap() = Some(order_id.to_string());
+    let life = shop.live_on(faulty.clone());
+    shop.place(1, Capture::AtConfirmation, "sandbox:approve").await;
+    let forestalled = |fact: &Fact| matches!(fact, Fact::Noted(noted) if noted.note == "forestalled");
+    until("somebody was faster", async || facts(&shop, order_id).await.iter().any(forestalled)).await;
+    let other = shop.place(2, Capture::AtConfirmation, "sandbox:approve").await;
+    until("the other order is confirmed", async || shop.placed(other).await.status == Status::Confirmed).await;
+    caught_up(&shop).await;
+    assert!(life.lives());
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_other_content_right_after_the_first_is_a_conflict_too() {
+    let mut shop = Shop::open(0).await;
+    let order_id = shop.place(1, Capture::AtConfirmation, "sandbox:approve").await;
+    let name = stream::order(order_id);
+    let placed = shop.services.events(&tenant(), &name).await;
+    let Some(Event::Order(order::Event::Placed(placed))) = placed.first() else { panic!("{placed:?}") };
+    let mut other = placed.clone();
+    other.payment.instrument = "sandbox:decline".into();
+    shop.write(&name, stored(&Event::Order(order::Event::Placed(other)), &meta())).await;
+    let life = shop.live();
+    caught_up(&shop).await;
+    let conflict = |fact: &&Fact| matches!(fact, Fact::Noted(noted) if noted.note == runner::START_CONFLICT);
+    let facts = facts(&shop, order_id).await;
+    assert_eq!(facts.iter().filter(conflict).count(), 1, "{facts:?}");
+    assert!(matches!(facts[0], Fact::Started(_)), "{facts:?}");
+    life.stop().await;
 }
