@@ -7,6 +7,7 @@ mod by_hand;
 mod encode;
 mod held;
 mod index;
+mod left;
 mod load;
 mod outbox;
 mod payments;

@@ -9,6 +9,7 @@ use event_store::record::{Position, Record, StreamId, Version};
 use streams::{Unreadable, Until};
 
 use super::append::Flight;
+use super::route::may_begin;
 use super::session::Session;
 use crate::log::{Group, listened_to};
 use crate::{Stopped, meters};
@@ -76,10 +77,11 @@ impl Session {
     }
 
     /// Whether something of a command's records cannot be read, or came after it in its stream: then none of them is reacted to, for
-    /// what one command wrote is told as a whole. `asked`: whether a saga waits for what came of the command.
+    /// what one command wrote is told as a whole. `asked`: whether a saga waits for what came of the command; what nobody waits for matters
+    /// where sagas listen, and where it may start one.
     pub(super) async fn blocked(&mut self, group: &Group<'_>, asked: bool) -> Result<bool, Stopped> {
         let mut blocked = false;
-        for record in group.records.iter().filter(|record| asked || listened_to(record)) {
+        for record in group.records.iter().filter(|record| asked || listened_to(record) || may_begin(record)) {
             if self.held.contains(&record.stream) {
                 blocked = true;
                 continue;

@@ -11,11 +11,12 @@ use event_store::partition::CORRELATIONS;
 use event_store::record::Version;
 use uuid::Uuid;
 
+use super::left::Left;
 use super::load::Loaded;
 use crate::meters::Measures;
 
-/// The largest state that a consumer row takes.
-const LARGEST: usize = 4 * 1024 * 1024;
+/// The largest state. A consumer row takes 4 MiB, and what is held and what is left alone comes before it.
+const LARGEST: usize = 3 * 1024 * 1024;
 /// The form of the state's bytes where they name all that is open.
 const ALL: u8 = 1;
 /// The form where they name what is open in one partition: the count of partitions follows.
@@ -136,6 +137,11 @@ impl Index {
         self.open.get(key).map(|entry| entry.cause)
     }
 
+    /// What an open saga belongs to.
+    pub(super) fn correlation(&self, key: &Key) -> Option<Uuid> {
+        self.open.get(key).map(|entry| entry.correlation)
+    }
+
     pub(super) fn since(&self, key: &Key) -> Option<Timestamp> {
         self.open.get(key).map(|entry| entry.since)
     }
@@ -229,7 +235,7 @@ impl Index {
 
     /// Which sagas are open, as bytes that fit into a consumer row. `partitioned`: those of one partition. Where they are too many to be
     /// named, the bytes say that the log is to be searched for them.
-    pub(super) fn encode(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Bytes {
+    pub(super) fn encode(&self, left_alone: &HashMap<Key, Left>, partitioned: bool) -> Bytes {
         let many = (self.open.len() + left_alone.len()) * ROW > LARGEST;
         let named = if many { None } else { self.name_all(left_alone, partitioned) };
         named.filter(|named| named.len() <= LARGEST).unwrap_or_else(|| {
@@ -242,12 +248,12 @@ impl Index {
         })
     }
 
-    fn name_all(&self, left_alone: &HashMap<Key, Timestamp>, partitioned: bool) -> Option<Bytes> {
+    fn name_all(&self, left_alone: &HashMap<Key, Left>, partitioned: bool) -> Option<Bytes> {
         let mut names: Vec<&str> = Vec::new();
         let mut number: HashMap<&str, u16> = HashMap::new();
         let mut rows = BytesMut::with_capacity(self.open.len() * ROW);
         let open = self.open.iter().map(|(key, entry)| (key, entry.since));
-        let left_alone = left_alone.iter().map(|(key, since)| (key, *since));
+        let left_alone = left_alone.iter().map(|(key, left)| (key, left.since));
         for (key, since) in open.chain(left_alone) {
             for name in [&*key.tenant, &*key.kind] {
                 let number = match number.get(name) {
@@ -340,7 +346,8 @@ mod tests {
     fn what_is_open_is_read_again_and_foreign_bytes_are_not_taken_for_it() {
         let at = Timestamp::from_micros(77);
         let open = HashMap::from([(key("checkout", 1), at), (key("refund", 2), at)]);
-        let encode = |partitioned| Index::default().encode(&open, partitioned);
+        let alone = open.keys().map(|key| (key.clone(), Left { since: at, heard: 0 })).collect();
+        let encode = |partitioned| Index::default().encode(&alone, partitioned);
         for (partitioned, wanted) in [(false, false), (false, true), (true, true)] {
             let bytes = encode(partitioned);
             let Saved::Open(read) = decode(bytes.clone(), wanted) else { panic!("not understood") };
@@ -355,7 +362,8 @@ mod tests {
     #[test]
     fn more_open_sagas_than_a_checkpoint_can_name_are_searched_for_in_the_log() {
         let at = Timestamp::from_micros(77);
-        let many: HashMap<_, _> = (0..160_000).map(|number| (key("checkout", number), at)).collect();
+        let left = Left { since: at, heard: 0 };
+        let many: HashMap<_, _> = (0..160_000).map(|number| (key("checkout", number), left)).collect();
         let state = Index::default().encode(&many, false);
         assert!(state.len() <= LARGEST, "{} bytes", state.len());
         for partitioned in [false, true] {

@@ -220,12 +220,6 @@ impl Session {
         }
     }
 
-    pub(super) fn leave_alone(&mut self, key: &Key, since: Timestamp) {
-        self.index.forget(key);
-        self.shelf.drop(key);
-        self.left_alone.insert(key.clone(), since);
-    }
-
     /// Takes an open saga that another life started, and sends what it asked for and nobody accepted.
     pub(super) async fn adopt(&mut self, key: &Key, loaded: Loaded, since: Timestamp) -> Result<(), Stopped> {
         self.adopt_all(vec![(key.clone(), loaded, since)]).await

@@ -27,6 +27,11 @@ const STARTERS: [&str; 8] = [
     "ReservationOpened",
 ];
 
+/// Whether a record may start a saga.
+pub(super) fn may_begin(record: &Record) -> bool {
+    STARTERS.contains(&&*record.kind)
+}
+
 /// What a record's event belongs to, where sagas listen for that.
 pub(super) fn correlation(record: &Record) -> Option<Uuid> {
     let correlation = listened_to(record).then(|| crate::log::correlation(record));
@@ -49,7 +54,7 @@ impl Session {
         let mut concerned: Vec<Key> = asker.iter().cloned().collect();
         let mut starts = false;
         for record in group.records {
-            starts |= STARTERS.contains(&&*record.kind);
+            starts |= may_begin(record);
             if let Some(correlation) = correlation(record) {
                 let tenant = &record.stream.tenant;
                 for key in self.index.correlated(tenant, correlation) {
@@ -75,11 +80,14 @@ impl Session {
             Ok(orders) => orders,
             Err(error) => return self.stuck(group, error),
         };
-        if let (Some(key), true) = (asker, events.len() < group.records.len()) {
+        // What is left of an answer is heard as something that happened, and is no answer: nobody can tell what the rest was.
+        let lost = events.len() < group.records.len();
+        if let (Some(key), true) = (asker, lost) {
             let flight = self.tell_lost_answer(key, group).await?;
             flights.extend(flight);
         }
-        let batch = Arc::new(Batch { command_id: group.command_id, events, payment });
+        let command_id = if lost { Uuid::nil() } else { group.command_id };
+        let batch = Arc::new(Batch { command_id, events, payment });
         let last = group.records.last().unwrap_or(first);
         for key in concerned {
             let work = Work {
@@ -151,6 +159,11 @@ impl Session {
                 continue;
             }
             let known = self.index.version(&key).is_some();
+            if known {
+                // What it was started with has to be in the log before somebody else's start is held against it.
+                let before = std::mem::take(flights);
+                self.settle(before).await?;
+            }
             let work = Work {
                 append_id: format!("at/{}", record.position),
                 causation: record.event_id,
@@ -172,8 +185,14 @@ impl Session {
             let Some(key) = Key::parse(&record.stream) else {
                 continue;
             };
-            if streams::sets_aside(record).is_some() && self.left_alone.remove(&key).is_some() {
-                if let Some(work) = self.reread(record, key).await? {
+            if streams::sets_aside(record).is_some() && self.left_alone.contains_key(&key) {
+                // What was decided before comes first.
+                let before = std::mem::take(flights);
+                self.settle(before).await?;
+                if let Some(work) = self.reread(record, key.clone()).await?
+                    && let Some(left) = self.left_alone.remove(&key)
+                {
+                    self.hear_missed(&HashMap::from([(key, left.heard)]), record.position).await?;
                     flights.extend(self.attempt(work).await?);
                 }
                 continue;

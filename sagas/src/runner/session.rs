@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::append::{Cause, Work};
 use super::held::{self, Held};
 use super::index::{self, Index, Key, Saved};
+use super::left::{self, Left};
 use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
@@ -53,8 +54,10 @@ pub(super) struct Session {
     pub(super) shelf: Shelf,
     pub(super) payments: Payments,
     pub(super) outbox: Outbox,
-    /// Sagas that cannot be read or run here, and since when they are open.
-    pub(super) left_alone: HashMap<Key, Timestamp>,
+    /// Sagas that cannot be read or run here.
+    pub(super) left_alone: HashMap<Key, Left>,
+    /// Those that an earlier life left alone and that were not looked at yet, with what they have heard.
+    pub(super) left_before: HashMap<Key, Position>,
     /// Streams that nothing is reacted to of.
     pub(super) held: Held,
     /// Timers whose evidence cannot be read, and when they are looked at again.
@@ -108,6 +111,7 @@ impl Session {
                 cancel.clone(),
             ),
             left_alone: HashMap::new(),
+            left_before: HashMap::new(),
             held: Held::default(),
             postponed: Vec::new(),
             written_before,
@@ -161,9 +165,13 @@ impl Session {
     /// Reads again every saga that the checkpoint names, and sends again what they asked for and nobody accepted.
     async fn reopen(&mut self) -> Result<(), Stopped> {
         let (held, state) = Held::split(self.begin_with.take().unwrap_or_default());
+        let (left_before, state) = left::split(state);
+        self.left_before = left_before;
         self.reopen_sagas(state).await?;
+        let back = std::mem::take(&mut self.left_before);
         if self.position > 0 {
             self.reopen_held(held).await?;
+            self.hear_missed(&back, self.position).await?;
         }
         Ok(())
     }
@@ -336,7 +344,8 @@ impl Session {
             return Ok(());
         };
         self.hash = Some(hash);
-        let checkpoint = Checkpoint { position: self.position, hash, state: self.held.encode(state) };
+        let state = self.held.encode(left::encode(&self.left_alone, state));
+        let checkpoint = Checkpoint { position: self.position, hash, state };
         match self.store.save(self.term.lease(), checkpoint).await {
             Ok(()) => self.saved = self.position,
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.

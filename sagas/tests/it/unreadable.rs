@@ -1,21 +1,29 @@
 //! A record that cannot be read: nothing of its stream is reacted to until it is set aside, not after a restart either; everything else
 //! goes on, and what came meanwhile is made up for.
 
-use domain::ids::{CaptureId, OrderId, PaymentId, derived};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use domain::ids::{CaptureId, OrderId, PaymentId, Tenant, derived};
 use domain::order::event::Capture;
 use domain::order::state::Status;
 use domain::payment::Payment;
 use domain::record::{self, SetAside};
 use domain::saga::checkout;
+use domain::saga::event::Event as Fact;
 use domain::stream::{self, StreamName};
-use domain::{Aggregate as _, Event, payment};
-use event_store::append::NewEvent;
+use domain::{Aggregate as _, Command, Event, payment};
+use event_store::EventStore as _;
+use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
+use sagas::{Dispatch, DispatchError};
 use schemas::Metadata;
 use uuid::Uuid;
 
+use super::faulty::Faulty;
 use super::ledger::{all_sagas_ended, reconcile};
-use super::services::stored;
-use super::shop::{Shop, meta, ship, tenant};
+use super::services::{id_of, stored};
+use super::shop::{Shop, cancel, meta, ship, tenant};
 
 /// Metadata of what belongs to an order, as the executor writes it.
 fn of(order_id: OrderId) -> Metadata {
@@ -157,4 +165,130 @@ async fn a_pool_of_partitions_waits_and_goes_on_in_the_same_way() {
     for life in lives {
         life.stop().await;
     }
+}
+
+/// A service that does nothing about stock for one order, and says that it does.
+struct Deaf {
+    inner: Arc<dyn Dispatch>,
+    to: OrderId,
+}
+
+#[async_trait]
+impl Dispatch for Deaf {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        if matches!(command, Command::Inventory { .. }) && meta.correlation == self.to.0 {
+            return Ok(());
+        }
+        self.inner.dispatch(tenant, command_id, command, meta).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_answer_is_set_aside_is_not_taken_for_done() {
+    let mut shop = Shop::open(0).await;
+    let order_id = OrderId(Uuid::from_u128(1));
+    let deaf = Arc::new(Deaf { inner: shop.services.clone(), to: order_id });
+    let life = shop.join_with("a", shop.store.clone(), deaf);
+    shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    let saga = stream::saga(checkout::KIND, order_id.0);
+    let facts = async |shop: &Shop| {
+        let events = shop.services.events(&tenant(), &saga).await;
+        events.into_iter().filter_map(|event| match event {
+            Event::Saga(fact) => Some(fact),
+            _ => None,
+        })
+    };
+    let asked = loop {
+        let asked = facts(&shop).await.find_map(|fact| match fact {
+            Fact::StepAsked(asked) if asked.step == "reserve" => Some(asked.command_id),
+            _ => None,
+        });
+        if let Some(asked) = asked {
+            break asked;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    // What a later version of the service answers cannot be read here, and an operator sets it aside.
+    let stock = stream::stock(&"main".parse().unwrap(), &"A".parse().unwrap());
+    let stream = id_of(&tenant(), &stock);
+    let write = StreamWrite { stream, expected: Expectation::Any, events: vec![dreamt(order_id)] };
+    let batch = Batch { command_id: asked, fingerprint: [7; 32], writes: vec![write] };
+    let Outcome::Appended(receipt) = shop.store.append(batch).await.unwrap() else { panic!("it is not written") };
+    set_aside(&shop, &stock, order_id, receipt.streams[0].last_version).await;
+    let began = Instant::now();
+    while !facts(&shop).await.any(|fact| matches!(fact, Fact::Parked(_))) {
+        assert!(began.elapsed() < super::shop::WITHIN, "nobody is told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Longer than an answer that was not heard is waited for.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let facts: Vec<_> = facts(&shop).await.collect();
+    let parked = |fact: &Fact| matches!(fact, Fact::Parked(parked) if parked.reason == "undeliverable");
+    assert!(facts.last().is_some_and(parked), "{facts:?}");
+    assert_eq!(shop.placed(order_id).await.status, Status::Pending);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_record_starts_that_an_older_version_cannot_read_is_started_by_one_that_can() {
+    let mut shop = Shop::open(0).await;
+    shop.promise("C", 100).await;
+    let older = Faulty::new(shop.store.clone());
+    *older.newer.lock().unwrap() = Some("BackorderAllocated");
+    let life = shop.live_on(older);
+    let order_id = shop.place_lines(1, Capture::AtShipment, "sandbox:approve", &[("C", 4, true)]).await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    shop.receive("C", 10).await;
+    others_go_on(&mut shop, 2).await;
+    life.stop().await;
+    let life = shop.live();
+    shop.until(order_id, |order| order.lines.values().all(|line| line.backordered == 0)).await;
+    all_sagas_ended(&shop).await;
+    life.stop().await;
+}
+
+async fn cancelled_meanwhile(restarted: bool) {
+    let mut shop = Shop::open(0).await;
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:dark-3").await;
+    let name = stream::saga(checkout::KIND, order_id.0);
+    let life = shop.live();
+    while shop.services.events(&tenant(), &name).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    life.kill().await;
+    let version = shop.write(&name, dreamt(order_id)).await;
+    let mut life = shop.live();
+    others_go_on(&mut shop, 2).await;
+    let refused = shop.order(order_id, cancel(order_id)).await;
+    assert_eq!(refused, None);
+    others_go_on(&mut shop, 3).await;
+    if restarted {
+        life.stop().await;
+        life = shop.live();
+        others_go_on(&mut shop, 4).await;
+    }
+    set_aside(&shop, &name, order_id, version).await;
+    assert_eq!(shop.verdict(order_id).await, Status::Cancelled);
+    all_sagas_ended(&shop).await;
+    let events = shop.services.events(&tenant(), &name).await;
+    let Some(Event::Saga(Fact::Ended(ended))) = events.last() else { panic!("{events:?}") };
+    assert_eq!(ended.outcome, "cancelled");
+    reconcile(&shop).await;
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_while_a_saga_is_left_alone_is_heard_once_it_can_be_read() {
+    cancelled_meanwhile(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_while_a_saga_was_left_alone_is_heard_after_a_restart_too() {
+    cancelled_meanwhile(true).await;
 }
