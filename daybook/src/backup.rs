@@ -51,7 +51,13 @@ impl BackedUp {
             text.push_str(&format!("{file}: {bytes} bytes\n"));
         }
         let (folder, Proof { position, hash, .. }) = (&self.folder, &self.proof);
-        let verdict = if self.proof.holds { "It can be restored." } else { "IT IS NO BACKUP." };
+        let verdict = match (self.proof.intact, self.proof.holds) {
+            (true, true) => "It can be restored.",
+            (true, false) => {
+                "It can be restored: the log is whole, and what does not hold in it does not hold in the store either."
+            }
+            (false, _) => "IT IS NO BACKUP.",
+        };
         text.push_str(&format!(
             "copied to {folder} in {:.1} s; what is there:\n\n{}\n",
             self.seconds,

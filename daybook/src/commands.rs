@@ -90,7 +90,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(asked) => {
             let made = backup::back_up(&config, &asked).await?;
             common.output.print(&made, backup::BackedUp::text);
-            Ok(if made.proof.holds { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+            Ok(if made.proof.intact { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
         Command::Bench(asked) => {
             let measured = bench::run(&config, &asked, common.output).await?;

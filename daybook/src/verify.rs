@@ -45,6 +45,8 @@ pub struct Check {
 pub struct Proof {
     /// Whether everything was looked at, and holds.
     pub holds: bool,
+    /// Whether the log itself is what was written: chain, versions, ids and index. What does not hold beyond that, it says truly.
+    pub intact: bool,
     /// The last position that was read.
     pub position: Position,
     /// The hash there, from which the whole log before it follows.
@@ -57,6 +59,10 @@ pub struct Proof {
     pub set_aside: Vec<SetAside>,
     /// How many there are of those.
     pub set_aside_count: u64,
+    /// Processes that two different things asked for, at most a hundred; the second was not done, and that is no violation of the log.
+    pub conflicts: Vec<Conflict>,
+    /// How many there are of those.
+    pub conflicts_count: u64,
     /// Where the proof stopped short of the end, and why.
     pub stopped: Vec<Stopped>,
     /// The checks.
@@ -78,6 +84,17 @@ pub struct SetAside {
     pub reason: String,
     /// The position of the record that sets it aside.
     pub by_position: Position,
+}
+
+/// A process that two different things asked for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Conflict {
+    /// The process's stream.
+    pub stream: String,
+    /// The position of the record that notes it.
+    pub position: Position,
+    /// What asked for it second.
+    pub cause: serde_json::Value,
 }
 
 /// A part of the proof that did not come to its end.
@@ -121,12 +138,19 @@ pub async fn prove(config: &Config, against: Option<&Path>, expected: &[Expected
 
 async fn prove_log(config: &Config, log: Arc<dyn Audit>, against: Option<&Path>, expected: &[Expected]) -> Proof {
     let mut proof = Proof::default();
+    let log_of_events: Arc<dyn EventStore> = log.clone();
+    // Asked before the log is proved: what the runners had answered then is in what is proved, whatever is appended meanwhile.
+    let settled = roles::seen(&*log_of_events, config.store.url.is_set()).await;
     let chained = chain::prove(&*log, expected, &mut proof).await;
     proof.ended("hash chain, ids and index", chained);
+    proof.intact = proof.stopped.is_empty() && proof.checks.iter().all(|check| check.violated == 0);
     let kept = chain::snapshots(&*log, &mut proof.checks).await;
     proof.ended("snapshots", kept);
-    let log: Arc<dyn EventStore> = log;
-    let told = events(&*log, config.store.url.is_set(), &mut proof).await;
+    let log = log_of_events;
+    let told = match settled {
+        Ok(settled) => events(&*log, settled, &mut proof).await,
+        Err(error) => Err(error.into()),
+    };
     proof.ended("events and laws", told);
     let held = read_models_hold(config, &log, against, &mut proof).await;
     proof.ended("read models", held);
@@ -166,8 +190,9 @@ async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
 /// How many there are of what.
 type Counts = std::collections::BTreeMap<String, u64>;
 
-async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow::Result<()> {
-    let (head, settled) = (proof.position, roles::seen(log, shared).await?);
+/// `settled` is the position up to which every runner has seen the log.
+async fn events(log: &dyn EventStore, settled: Position, proof: &mut Proof) -> anyhow::Result<()> {
+    let head = proof.position;
     let bar = console::bar(head, "events and laws");
     let scratch = tempfile::tempdir()?;
     let mut laws = laws::Laws::new(settled, asides(log, head, proof).await?, scratch.path())?;
@@ -190,7 +215,7 @@ async fn events(log: &dyn EventStore, shared: bool, proof: &mut Proof) -> anyhow
         bar.set_position(at);
     };
     bar.finish_and_clear();
-    (proof.orders, proof.sagas) = laws.finish(&mut proof.checks)?;
+    laws.finish(proof)?;
     read.with_context(|| format!("the log cannot be read after position {at}"))
 }
 
@@ -303,6 +328,12 @@ impl Proof {
                 text.push_str(&format!(
                     "  position {position}, {stream} version {version}, {kind}: {reason} (by position {by_position})\n"
                 ));
+            }
+        }
+        if self.conflicts_count > 0 {
+            text.push_str(&format!("\nasked for twice, and done once ({}):\n", self.conflicts_count));
+            for Conflict { stream, position, cause } in &self.conflicts {
+                text.push_str(&format!("  {stream} (position {position}): {cause}\n"));
             }
         }
         for stopped in &self.stopped {

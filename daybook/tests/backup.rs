@@ -10,6 +10,11 @@ use daybook::cli::Backup;
 use daybook::config::Config;
 use daybook::verify::{self, Expected};
 use daybook::{backup, roles};
+use domain::saga::event::Noted;
+use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
+use event_store::record::StreamId;
+use roles::Running;
+use uuid::Uuid;
 
 fn config(folder: &Path) -> Config {
     let mut config = Config::default();
@@ -102,4 +107,62 @@ async fn verify_finds_a_changed_snapshot_and_another_history() {
     let beyond = Expected { position: end.position + 1, ..end };
     assert_eq!(violated(&config, &[end]).await, Vec::<String>::new());
     assert_eq!(violated(&config, &[end, other, beyond]).await.len(), 2);
+}
+
+/// A saga was asked for by two things: the second was not done, and its stream says so.
+async fn asked_for_twice(running: &Running) {
+    let noted =
+        Noted { note: sagas::runner::START_CONFLICT.into(), value: serde_json::json!({ "cause": Uuid::nil() }) };
+    let event = domain::Event::Saga(domain::saga::Event::Noted(noted));
+    let encoded = schemas::registry::encode(&event).unwrap();
+    let actor = schemas::Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
+    let event = NewEvent {
+        event_id: Uuid::now_v7(),
+        kind: encoded.kind,
+        schema_version: encoded.schema_version,
+        data: encoded.data,
+        metadata: schemas::Metadata::new(actor, Uuid::nil()).encode(),
+    };
+    let name = domain::stream::saga("checkout", Uuid::nil());
+    let stream = StreamId::new(running.tenant.as_str(), name.category, name.id.as_str());
+    let writes = vec![StreamWrite { stream, expected: Expectation::NoStream, events: vec![event] }];
+    let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes };
+    assert!(matches!(running.log.append(batch).await.unwrap(), Outcome::Appended(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_was_asked_for_twice_is_told_and_spoils_neither_proof_nor_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("data"));
+    let running = roles::start(config.clone(), "test").await.unwrap();
+    asked_for_twice(&running).await;
+    running.wait_for_models(running.head()).await.unwrap();
+    running.stop().await.unwrap();
+    let made = backup::back_up(&config, &Backup { to: folder.path().join("backup") }).await.unwrap();
+    assert!(made.proof.holds && made.proof.intact, "{}", made.text());
+    assert_eq!((made.proof.conflicts_count, made.proof.conflicts.len()), (1, 1));
+    assert!(made.text().contains("asked for twice") && made.text().contains("It can be restored."), "{}", made.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_store_in_which_something_does_not_hold_is_a_backup_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().join("data"));
+    let running = roles::start(config.clone(), "test").await.unwrap();
+    let stream = StreamId::new(running.tenant.as_str(), "stock", "main/W-1");
+    let event = NewEvent {
+        event_id: Uuid::now_v7(),
+        kind: "Dreamt".into(),
+        schema_version: 1,
+        data: bytes::Bytes::from_static(b"{}"),
+        metadata: bytes::Bytes::new(),
+    };
+    let writes = vec![StreamWrite { stream, expected: Expectation::NoStream, events: vec![event] }];
+    let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes };
+    assert!(matches!(running.log.append(batch).await.unwrap(), Outcome::Appended(_)));
+    running.wait_for_models(running.head()).await.unwrap();
+    running.stop().await.unwrap();
+    let made = backup::back_up(&config, &Backup { to: folder.path().join("backup") }).await.unwrap();
+    assert!(!made.proof.holds && made.proof.intact, "{}", made.text());
+    assert!(!made.text().contains("IT IS NO BACKUP"), "{}", made.text());
 }

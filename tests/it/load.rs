@@ -8,8 +8,9 @@ use event_store::sqlite::Store;
 use uuid::Uuid;
 
 use crate::harness::Server;
-use crate::harness::load::{Counts, Load};
+use crate::harness::load::{Action, Counts, Load, Mix};
 use crate::harness::recorded::Endpoints;
+use crate::harness::server::proof;
 
 fn count(counts: &Counts, of: &str) -> u64 {
     counts.iter().filter(|(what, _)| what.contains(of)).map(|(_, count)| count).sum()
@@ -47,6 +48,28 @@ async fn what_clients_were_told_holds_across_a_kill() {
         assert!(count(&counts, done) > 0, "{done} never happened: {counts:?}");
     }
     assert_eq!(count(&counts, "unresolved"), 0, "{counts:?}");
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_beside_a_server_under_load_finds_nothing_that_is_not_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("store");
+    let history = History::new();
+    let server = Server::start(&data).await;
+    let load = Load { mix: Mix(vec![(Action::Place, 1)]), ..Load::of(32, 11) };
+    let running = load.start(&history, &Endpoints::of(server.address())).await;
+    running.until_more(800, Duration::from_secs(120)).await;
+    let mut proved = 0;
+    for _ in 0..3 {
+        let data = data.clone();
+        let proof = tokio::task::spawn_blocking(move || proof(&data, &[])).await.unwrap();
+        assert_eq!(proof["holds"], true, "{proof:#}");
+        let position = proof["position"].as_u64().unwrap();
+        assert!(position > proved, "the log grows all the time");
+        proved = position;
+    }
+    running.stop().await;
     assert!(server.stop().success());
 }
 

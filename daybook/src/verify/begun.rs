@@ -9,20 +9,22 @@ use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Position, Record, StreamId};
 
-use super::Check;
+use super::{Check, Conflict, TOLD};
 
 /// Processes that are owed, by their streams, with the position of what begins them.
 pub(super) struct Begun {
     settled: Position,
     owed: HashMap<StreamId, Position>,
     check: Check,
+    conflicts: Vec<Conflict>,
+    conflicts_count: u64,
 }
 
 impl Begun {
     /// `settled` is the position up to which every runner has seen the log.
     pub(super) fn new(settled: Position) -> Self {
         let check = Check::new("what begins a process has begun it, up to where the runners are");
-        Self { settled, owed: HashMap::new(), check }
+        Self { settled, owed: HashMap::new(), check, conflicts: Vec::new(), conflicts_count: 0 }
     }
 
     /// Takes the next event of the log; `order` is the order right after it, for an event of an order.
@@ -53,15 +55,17 @@ impl Begun {
         if let saga::Event::Noted(noted) = fact
             && noted.note == sagas::runner::START_CONFLICT
         {
-            self.check.violate(|| {
-                let (position, stream) = (record.position, &record.stream);
-                format!("position {position}, {stream}: something else asked for the same process ({})", noted.value)
-            });
+            self.conflicts_count += 1;
+            if self.conflicts.len() < TOLD {
+                let (stream, position) = (record.stream.to_string(), record.position);
+                self.conflicts.push(Conflict { stream, position, cause: noted.value.clone() });
+            }
         }
     }
 
-    /// Ends the log: what is owed still was never begun.
-    pub(super) fn finish(mut self) -> Check {
+    /// Ends the log: what is owed still was never begun. What was asked for twice is told beside the check: the log is right to say so.
+    pub(super) fn finish(mut self, conflicts: &mut Vec<Conflict>, count: &mut u64) -> Check {
+        (*conflicts, *count) = (self.conflicts, self.conflicts_count);
         let mut owed: Vec<_> = self.owed.into_iter().collect();
         owed.sort_unstable_by_key(|(_, position)| *position);
         for (stream, position) in owed {

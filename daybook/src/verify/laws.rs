@@ -22,7 +22,7 @@ use super::begun::Begun;
 use super::sagas::Sagas;
 use super::spilled::Spilled;
 use super::unread::Unread;
-use super::{Check, Counts};
+use super::{Check, Counts, Proof};
 
 /// The folds of a whole log, and what was checked of them.
 pub(super) struct Laws {
@@ -282,7 +282,7 @@ impl Laws {
     }
 
     /// Ends the log: what nothing is on its way for has to agree. Tells orders by status and sagas by how they are.
-    pub(super) fn finish(mut self, checks: &mut Vec<Check>) -> anyhow::Result<(Counts, Counts)> {
+    pub(super) fn finish(mut self, proof: &mut Proof) -> anyhow::Result<()> {
         self.end_batch()?;
         let mut orders = Counts::new();
         let (settled, about) = (self.settled, &self.sagas.about);
@@ -322,16 +322,17 @@ impl Laws {
             }
             Ok(())
         })?;
-        checks.extend([
+        proof.checks.extend([
             self.decoded,
             self.order_laws,
             self.payment_laws,
             self.stock_laws,
             self.crossing_laws,
             self.end_laws,
-            self.begun.finish(),
+            self.begun.finish(&mut proof.conflicts, &mut proof.conflicts_count),
         ]);
-        Ok((orders, self.sagas.counts()))
+        (proof.orders, proof.sagas) = (orders, self.sagas.counts());
+        Ok(())
     }
 }
 
