@@ -188,7 +188,9 @@ impl Supervisor {
         F: Future<Output = Result<(), Ended>> + Send + 'static,
     {
         let limits = self.0.limits;
-        let mut pause = Backoff::new(limits.first, limits.cap);
+        // Pauses of two kinds: one that has grown long with waiting would keep failures from ever being many within a short time.
+        let fresh = || Backoff::new(limits.first, limits.cap);
+        let (mut waits, mut pauses) = (fresh(), fresh());
         let mut failures: VecDeque<Instant> = VecDeque::new();
         self.0.parts().insert(name.to_owned(), (Health::Running, 0));
         let _listed = Listed(&self.0, name);
@@ -209,12 +211,14 @@ impl Supervisor {
                 Ended::NotNow(why) | Ended::Failed(why) => why.as_str(),
             };
             if ran >= limits.healthy {
-                pause.reset();
+                waits.reset();
+                pauses.reset();
             }
-            if matches!(ended, Ended::Failed(_)) && self.too_often(&mut failures) {
-                return self.give_up(name, why, stop).await;
-            }
-            let wait = pause.next_wait();
+            let wait = match ended {
+                Ended::NotNow(_) => waits.next_wait(),
+                Ended::Failed(_) if self.too_often(&mut failures) => return self.give_up(name, why, stop).await,
+                Ended::Failed(_) => pauses.next_wait(),
+            };
             self.0.restarts(name, why);
             metrics::counter!("daybook_part_restarts_total", "part" => kind(name)).increment(1);
             tracing::error!(

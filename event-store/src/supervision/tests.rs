@@ -130,6 +130,29 @@ async fn what_cannot_be_done_now_is_no_failure_however_often() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_fails_after_it_has_waited_long_is_given_up_as_soon_as_any_other() {
+    let bench = Bench::new();
+    let began = bench.began;
+    let failed_first = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&failed_first);
+    let kept = bench.keep(move |run, _, _| {
+        let waits = run <= 12;
+        if run == 13 {
+            *noted.lock().unwrap() = Some(began.elapsed());
+        }
+        async move { if waits { Err(Error::NotNow("the disk is full".into()).into()) } else { failed() } }
+    });
+    let mut given_up = bench.supervisor.given_up();
+    let why = tokio::time::timeout(Duration::from_secs(600), given_up.wait_for(Option::is_some)).await;
+    assert!(why.is_ok(), "it fails for ever: {:?}", bench.health());
+    let first = failed_first.lock().unwrap().unwrap();
+    assert!(first > Duration::from_secs(100), "it has waited long: {first:?}");
+    assert!(began.elapsed() - first < Duration::from_secs(3), "{:?}", began.elapsed() - first);
+    bench.stop.cancel();
+    kept.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_part_that_ran_for_a_minute_has_recovered() {
     let bench = Bench::new();
     let kept = bench.keep(|run, _, _| async move {
