@@ -3,6 +3,7 @@
 
 pub mod dispatch;
 pub mod gateway;
+pub mod holds;
 mod log;
 mod meters;
 pub mod payment;
@@ -11,6 +12,7 @@ pub mod runner;
 
 pub use dispatch::{Dispatch, DispatchError};
 pub use gateway::PaymentGateway;
+pub use holds::Holds;
 pub use log::correlate;
 pub use payment::PaymentWorker;
 pub use pool::Pool;

@@ -23,6 +23,7 @@ use self::session::Session;
 use crate::Stopped;
 use crate::dispatch::Dispatch;
 use crate::gateway::PaymentGateway;
+use crate::holds::Holds;
 
 /// The name of the workers' consumer row.
 pub const NAME: &str = "payments";
@@ -85,6 +86,7 @@ struct Setting {
     tracker: TaskTracker,
     options: Options,
     pulse: Pulse,
+    holds: Holds,
 }
 
 /// What the worker reads of the log.
@@ -103,13 +105,21 @@ impl PaymentWorker {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        Self { feed, setting: Setting { store, gateway, dispatch, tracker, options, pulse: Pulse::default() } }
+        let (pulse, holds) = Default::default();
+        Self { feed, setting: Setting { store, gateway, dispatch, tracker, options, pulse, holds } }
     }
 
     /// Says on `pulse` what it waits for.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.setting.pulse = pulse;
+        self
+    }
+
+    /// Shows in `holds` how many payments it holds.
+    #[must_use]
+    pub fn shown_in(mut self, holds: Holds) -> Self {
+        self.setting.holds = holds;
         self
     }
 
@@ -138,6 +148,7 @@ impl PaymentWorker {
                 Err(error) => Err(error.into()),
             };
             ours.cancel();
+            self.setting.holds.set(NAME, None, 0);
             match ended {
                 Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {

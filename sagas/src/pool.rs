@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dispatch::Dispatch;
+use crate::holds::Holds;
 use crate::meters::Board;
 use crate::runner::{NAME, Options, Runner};
 
@@ -27,6 +28,7 @@ pub struct Pool {
 }
 
 /// What each partition's runner is made of.
+#[derive(Clone)]
 struct Partitions {
     store: Arc<dyn EventStore>,
     feeds: Feeds,
@@ -34,6 +36,7 @@ struct Partitions {
     tracker: TaskTracker,
     options: Options,
     board: Arc<Board>,
+    holds: Holds,
 }
 
 impl Pool {
@@ -46,8 +49,16 @@ impl Pool {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        let partitions = Partitions { store, feeds, dispatch, tracker, options, board: Arc::default() };
+        let (board, holds) = Default::default();
+        let partitions = Partitions { store, feeds, dispatch, tracker, options, board, holds };
         Self { partitions: Arc::new(partitions), supervisor: Supervisor::default() }
+    }
+
+    /// Shows in `holds` how many streams its runners hold.
+    #[must_use]
+    pub fn shown_in(mut self, holds: Holds) -> Self {
+        Arc::make_mut(&mut self.partitions).holds = holds;
+        self
     }
 
     /// Keeps its partitions running by `supervisor`.
@@ -141,6 +152,6 @@ impl Partitions {
         let options = Options { partition: Some(partition), ..self.options.clone() };
         let runner =
             Runner::new(self.store.clone(), (self.feeds)(door), self.dispatch.clone(), self.tracker.clone(), options);
-        runner.on(self.board.clone())
+        runner.on(self.board.clone()).shown_in(self.holds.clone())
     }
 }

@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use self::session::Session;
 use crate::dispatch::Dispatch;
+use crate::holds::Holds;
 use crate::meters::Board;
 use crate::{Stopped, meters};
 
@@ -106,6 +107,7 @@ struct Setting {
     options: Options,
     board: Arc<Board>,
     pulse: Pulse,
+    holds: Holds,
 }
 
 impl Runner {
@@ -118,14 +120,21 @@ impl Runner {
         tracker: TaskTracker,
         options: Options,
     ) -> Self {
-        let (board, pulse) = Default::default();
-        Self { feed, setting: Setting { store, dispatch, tracker, options, board, pulse } }
+        let (board, pulse, holds) = Default::default();
+        Self { feed, setting: Setting { store, dispatch, tracker, options, board, pulse, holds } }
     }
 
     /// Says on `pulse` what it waits for.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.setting.pulse = pulse;
+        self
+    }
+
+    /// Shows in `holds` how many streams it holds.
+    #[must_use]
+    pub fn shown_in(mut self, holds: Holds) -> Self {
+        self.setting.holds = holds;
         self
     }
 
@@ -168,6 +177,7 @@ impl Runner {
             };
             ours.cancel();
             self.setting.board.forget(partition);
+            self.setting.holds.set(NAME, partition, 0);
             match ended {
                 Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {

@@ -142,9 +142,9 @@ async fn held(client: &Client, order: &str, other: &str, positions: &[u64]) -> S
     let ready = client.get("/readyz").await.expect(200).json();
     assert_eq!(ready["ready"], true);
     let degraded = ready["degraded"].to_string();
-    for part in
-        ["projection/order_detail", "projection/stock_levels", "projection/payments", "projection/order_timeline"]
-    {
+    let models =
+        ["order_detail", "stock_levels", "payments", "order_timeline"].map(|name| format!("projection/{name}"));
+    for part in models.iter().map(String::as_str).chain(["sagas", "gateway"]) {
         assert!(degraded.contains(part), "{part} is not among {degraded}");
     }
     let metrics = client.get("/metrics").await.expect(200).body;

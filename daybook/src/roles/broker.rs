@@ -16,6 +16,9 @@ use super::{Stage, ends};
 use crate::config::Config;
 use crate::service::health::{Health, Part, State};
 
+/// What the broker is called among the parts.
+const BROKER: &str = "broker";
+
 /// Makes a feed of what comes through a door.
 pub(super) type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
 
@@ -44,7 +47,7 @@ pub(super) async fn connect(
         Connection::connect(connection::Options::new(nodes, owner)).await.context("the broker cannot be used")?;
     let bus = Bus::new(Arc::clone(log), connection.clone(), consumer::Options::default());
     let (following, token) = (bus.clone(), stage.token.clone());
-    stage.keep(supervisor, "bus", move |_| {
+    stage.keep(supervisor, BROKER, move |_| {
         let (following, token) = (following.clone(), token.clone());
         async move { ends(following.run(token)).await }
     });
@@ -88,7 +91,7 @@ pub(super) fn relay(
     };
     let relay = Relay::new(Arc::clone(log), broker.connection.clone(), sagas::correlate(), options);
     let (status, token) = (relay.status(), stage.token.clone());
-    stage.keep(supervisor, "publishing", move |_| {
+    stage.keep(supervisor, relay::NAME, move |_| {
         let (relay, token) = (relay.clone(), token.clone());
         async move { ends(relay.run(token)).await }
     });
@@ -101,7 +104,7 @@ pub(super) fn relay(
             "stands by".to_owned()
         };
         let state = if connection.is_connected() { State::Ready } else { State::Failed };
-        vec![Part::new("relay", state, detail)]
+        vec![Part::new(relay::NAME, state, detail)]
     });
 }
 
@@ -114,6 +117,6 @@ pub(super) fn watch(broker: &Broker, health: &Health) {
         } else {
             (State::Degraded, "away; the log is read instead, and commands between services wait")
         };
-        vec![Part::new("broker", state, detail)]
+        vec![Part::new(BROKER, state, detail)]
     });
 }

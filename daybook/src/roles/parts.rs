@@ -37,13 +37,15 @@ pub(super) fn show(supervisor: &Supervisor, health: &Health) {
 
 fn part(name: String, standings: &[Standing]) -> Part {
     let troubled: Vec<_> = standings.iter().filter_map(trouble).collect();
-    let detail = if troubled.is_empty() { "it runs".to_owned() } else { troubled.join("; ") };
-    let state = match troubled.len() {
-        0 => State::Ready,
-        all if all == standings.len() => State::Failed,
-        _ => State::Degraded,
-    };
-    Part::new(name, state, detail)
+    if troubled.is_empty() {
+        return Part::runs(name);
+    }
+    // Who only deals partitions out does none of their work: what counts is whether any of them is done.
+    let dealt = standings.iter().any(|standing| standing.name != name);
+    let mut workers = standings.iter().filter(|standing| !dealt || standing.name != name);
+    let some = workers.any(|standing| trouble(standing).is_none());
+    let state = if some { State::Degraded } else { State::Failed };
+    Part::new(name, state, troubled.join("; "))
 }
 
 fn trouble(standing: &Standing) -> Option<String> {
@@ -73,7 +75,12 @@ mod tests {
         assert_eq!((well.state, &*well.detail), (State::Ready, "it runs"));
         let full = || Health::Restarting("the disk is full".into());
         let ill = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", full())]);
-        assert_eq!((ill.state, &*ill.detail), (State::Degraded, "3 restarting: the disk is full"));
+        assert_eq!((ill.state, &*ill.detail), (State::Failed, "3 restarting: the disk is full"), "no partition works");
+        let some =
+            [standing("sagas", Health::Running), standing("sagas/3", full()), standing("sagas/4", Health::Running)];
+        assert_eq!(part("sagas".into(), &some).state, State::Degraded);
+        let alone = part("sagas".into(), &[standing("sagas", full()), standing("sagas/4", Health::Running)]);
+        assert_eq!(alone.state, State::Degraded, "what was dealt out goes on");
         let none = part("relay".into(), &[standing("relay", full())]);
         assert_eq!((none.state, none.ready), (State::Failed, false));
     }

@@ -17,7 +17,7 @@ use event_store::{Class, EventStore, Filter};
 use event_stream::commands::Queue;
 use sagas::gateway::sandbox::{self, Sandbox};
 use sagas::runner::{self, Options, Runner};
-use sagas::{Dispatch, DispatchError, PaymentGateway, PaymentWorker, Pool, payment};
+use sagas::{Dispatch, DispatchError, Holds, PaymentGateway, PaymentWorker, Pool, payment};
 use schemas::Metadata;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ use super::broker::Feeds;
 use super::services::{Host, Queued};
 use crate::config::Config;
 use crate::config::roles::Role;
-use crate::service::health::Health;
+use crate::service::health::{Health, Part, State};
 
 /// How often it is looked whether anything is on its way.
 const LOOK: Duration = Duration::from_millis(200);
@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const PAGE: usize = 4_096;
 /// The sandbox gateway's own book, beside the store as a provider's would be elsewhere.
 pub(crate) const BOOK: &str = "sandbox.sqlite";
+/// What the part that follows payments is called where it is kept running.
+const GATEWAY: &str = "gateway";
 
 /// Commands of sagas go to the executor of this process.
 struct InProcess(Executor);
@@ -54,6 +56,12 @@ impl Dispatch for InProcess {
             Err(error) => Err(DispatchError::Unavailable(error.to_string())),
         }
     }
+}
+
+/// What there is to say of a part that holds streams: it does its work for all others.
+fn held(part: &str, streams: usize) -> Option<Part> {
+    let why = || format!("holds {streams} streams: `daybook records list` tells why");
+    (streams > 0).then(|| Part::new(part, State::Degraded, why()))
 }
 
 /// Whether a command that failed so will never be carried out, however often it is tried.
@@ -92,18 +100,19 @@ impl Parts<'_> {
         };
         let (log, feeds, dispatch) = (Arc::clone(self.log), Arc::clone(self.feeds), self.dispatch());
         let (tracker, token, supervisor) = (TaskTracker::new(), self.stage.token.clone(), self.supervisor.clone());
+        let holds = self.show_holds(runner::NAME);
         if whole {
             self.stage.keep(self.supervisor, runner::NAME, move |pulse| {
                 let (log, feed, dispatch) = (Arc::clone(&log), feeds(Door::All), Arc::clone(&dispatch));
-                let runner = Runner::new(log, feed, dispatch, tracker.clone(), options.clone()).told_on(pulse);
-                let token = token.clone();
+                let runner = Runner::new(log, feed, dispatch, tracker.clone(), options.clone());
+                let (runner, token) = (runner.told_on(pulse).shown_in(holds.clone()), token.clone());
                 async move { runner.run(token).await.map_err(Ended::from) }
             });
         } else {
             self.stage.keep(self.supervisor, runner::NAME, move |_| {
                 let (log, dispatch) = (Arc::clone(&log), Arc::clone(&dispatch));
                 let pool = Pool::new(log, Arc::clone(&feeds), dispatch, tracker.clone(), options.clone());
-                pool.kept_by(supervisor.clone()).run(token.clone())
+                pool.kept_by(supervisor.clone()).shown_in(holds.clone()).run(token.clone())
             });
         }
     }
@@ -121,14 +130,23 @@ impl Parts<'_> {
         };
         let (log, feeds, dispatch) = (Arc::clone(self.log), Arc::clone(self.feeds), self.dispatch());
         let (tracker, token) = (TaskTracker::new(), self.stage.token.clone());
-        self.stage.keep(self.supervisor, "gateway", move |pulse| {
+        let holds = self.show_holds(GATEWAY);
+        self.stage.keep(self.supervisor, GATEWAY, move |pulse| {
             let (log, feed, gateway) = (Arc::clone(&log), feeds(Door::All), Arc::clone(&gateway));
             let worker =
                 PaymentWorker::new(log, feed, gateway, Arc::clone(&dispatch), tracker.clone(), options.clone());
-            let (worker, token) = (worker.told_on(pulse), token.clone());
+            let (worker, token) = (worker.told_on(pulse).shown_in(holds.clone()), token.clone());
             async move { worker.run(token).await.map_err(Ended::from) }
         });
         Ok(())
+    }
+
+    /// Shows how many streams a part holds, which is told beside how it is.
+    fn show_holds(&self, part: &'static str) -> Holds {
+        let holds = Holds::default();
+        let shown = holds.clone();
+        self.health.add(move || held(part, shown.streams()).into_iter().collect());
+        holds
     }
 
     /// A service that takes commands from the queue; where there is no queue, nobody puts any there.

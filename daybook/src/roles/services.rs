@@ -76,15 +76,6 @@ fn name(service: Service) -> &'static str {
     }
 }
 
-/// What the part of a service is called where it is kept running.
-fn part(role: Role) -> &'static str {
-    match role {
-        Role::Inventory => "serving inventory",
-        Role::Payments => "serving payments",
-        _ => "serving orders",
-    }
-}
-
 /// One service of this process. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Host {
@@ -121,7 +112,7 @@ impl Host {
         let role = self.role;
         let shown = Arc::clone(&self.term);
         let (owner, log, token) = (owner.to_owned(), Arc::clone(log), stage.token.clone());
-        stage.keep(supervisor, part(role), move |pulse| {
+        stage.keep(supervisor, role.name(), move |pulse| {
             let (host, token) = (self.clone(), token.clone());
             let key = ConsumerKey { name: format!("service/{}", role.name()), partition: 0 };
             let leadership = Leadership::new(Arc::clone(&log), key, &owner, self.lease).told_on(pulse);

@@ -31,10 +31,29 @@ pub struct Part {
     pub detail: String,
 }
 
+/// What is said of a part that works and of which nobody says more.
+const RUNS: &str = "it runs";
+
 impl Part {
     /// A part that is so.
     pub fn new(name: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
         Self { name: name.into(), state, ready: state != State::Failed, detail: detail.into() }
+    }
+
+    /// A part that does its work, of which there is no more to say.
+    pub fn runs(name: impl Into<String>) -> Self {
+        Self::new(name, State::Ready, RUNS)
+    }
+
+    /// One row of what two say of the same part: it is as the worse one says.
+    fn and(&mut self, other: Self) {
+        let state = self.state.max(other.state);
+        let mut details = vec![std::mem::take(&mut self.detail), other.detail];
+        details.dedup();
+        if details.iter().any(|detail| detail != RUNS) {
+            details.retain(|detail| detail != RUNS);
+        }
+        (self.state, self.ready, self.detail) = (state, state != State::Failed, details.join("; "));
     }
 }
 
@@ -73,7 +92,13 @@ impl Health {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner);
-        let mut parts: Vec<Part> = checks.iter().flat_map(|check| check()).collect();
+        let mut parts: Vec<Part> = Vec::new();
+        for part in checks.iter().flat_map(|check| check()) {
+            match parts.iter_mut().find(|known| known.name == part.name) {
+                Some(known) => known.and(part),
+                None => parts.push(part),
+            }
+        }
         if self.stopping.load(Ordering::Acquire) {
             parts.push(Part::new("process", State::Failed, "it is stopping"));
         }
@@ -104,6 +129,21 @@ mod tests {
         let readiness = health.readiness();
         assert!(!readiness.ready);
         assert_eq!(readiness.degraded, ["sagas"]);
+    }
+
+    #[test]
+    fn what_several_say_of_one_part_is_one_row_and_the_worst_of_it_counts() {
+        let health = Health::default();
+        health.add(|| vec![Part::runs("relay"), Part::runs("sagas")]);
+        health.add(|| vec![Part::new("relay", State::Ready, "stands by")]);
+        health.add(|| vec![Part::new("sagas", State::Degraded, "holds 1 streams")]);
+        let readiness = health.readiness();
+        let rows: Vec<_> = readiness.parts.iter().map(|part| (&*part.name, part.state, &*part.detail)).collect();
+        assert_eq!(rows, [("relay", State::Ready, "stands by"), ("sagas", State::Degraded, "holds 1 streams")]);
+        assert_eq!((readiness.ready, readiness.degraded), (true, vec!["sagas".to_owned()]));
+        health.add(|| vec![Part::new("sagas", State::Failed, "waiting: the disk is full")]);
+        let sagas = health.readiness().parts.remove(1);
+        assert_eq!((sagas.ready, &*sagas.detail), (false, "holds 1 streams; waiting: the disk is full"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::intent::{self, Intent, IntentKey};
 use super::pursue::Pursuit;
 use super::{NAME, Options, Setting};
+use crate::holds::Holds;
 use crate::log::{decode, durable_head, groups, hash_at, tenant};
 use crate::{Stopped, meters};
 
@@ -56,6 +57,7 @@ pub(super) struct Session {
     past: VecDeque<[Uuid; 3]>,
     /// Payments that nothing is pursued of: one of their records cannot be read. Each with its position.
     held: BTreeMap<StreamId, Position>,
+    holds: Holds,
     /// Those of them of which a record was set aside just now.
     freed: Vec<StreamId>,
     /// Up to here the log was written before this session: what was asked may have been sent already.
@@ -94,6 +96,7 @@ impl Session {
             outcomes: HashMap::new(),
             past: VecDeque::new(),
             held: BTreeMap::new(),
+            holds: setting.holds.clone(),
             freed: Vec::new(),
             written_before,
             position: checkpoint.position,
@@ -168,6 +171,7 @@ impl Session {
         for stream in self.held.keys().cloned().collect::<Vec<_>>() {
             self.release(&stream).await?;
         }
+        self.holds.set(NAME, None, self.held.len());
         Ok(())
     }
 
@@ -176,7 +180,7 @@ impl Session {
         crate::log::unreadable(unreadable, NAME);
         self.held.insert(record.stream.clone(), record.position);
         self.forget(&record.stream);
-        meters::held(NAME, None, self.held.len());
+        self.holds.set(NAME, None, self.held.len());
     }
 
     /// Pursues nothing of a payment any longer.
@@ -196,7 +200,7 @@ impl Session {
         if self.held.remove(stream).is_none() {
             return Ok(());
         }
-        meters::held(NAME, None, self.held.len());
+        self.holds.set(NAME, None, self.held.len());
         self.forget(stream);
         self.written_before = self.written_before.max(self.position);
         for Entry { record, event } in entries {

@@ -8,11 +8,12 @@ use event_store::Filter;
 use event_store::record::{Position, Record, StreamId, Version};
 use streams::{Unreadable, Until};
 
+use super::NAME;
 use super::append::Flight;
 use super::route::may_begin;
 use super::session::Session;
+use crate::Stopped;
 use crate::log::{Group, listened_to};
-use crate::{Stopped, meters};
 
 /// The form of the checkpoint's state that begins with what is held; the rest is as without it.
 const FORM: u8 = 4;
@@ -73,6 +74,7 @@ impl Session {
         for stream in self.held.0.keys().cloned().collect::<Vec<_>>() {
             self.release(&stream).await?;
         }
+        self.show_held();
         Ok(())
     }
 
@@ -102,7 +104,11 @@ impl Session {
     fn hold(&mut self, record: &Record, unreadable: &Unreadable) {
         crate::log::unreadable(unreadable, "sagas");
         self.held.0.entry(record.stream.clone()).or_insert((record.position, record.version));
-        meters::held("sagas", self.options.partition, self.held.len());
+        self.show_held();
+    }
+
+    pub(super) fn show_held(&self) {
+        self.holds.set(NAME, self.options.partition, self.held.len());
     }
 
     /// Folding what a command's records are about has failed: if something cannot be read, its stream is held from here on.
@@ -136,7 +142,7 @@ impl Session {
         let Some((_, from)) = self.held.0.remove(stream) else {
             return Ok(());
         };
-        meters::held("sagas", self.options.partition, self.held.len());
+        self.show_held();
         tracing::info!(%stream, version = from, "a stream can be read again, and what came of it is reacted to");
         let (mut at, mut heard) = (from - 1, None);
         loop {

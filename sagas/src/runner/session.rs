@@ -24,6 +24,7 @@ use super::load::Shelf;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
 use super::{Options, Setting};
+use crate::holds::Holds;
 use crate::log::{durable_head, groups, hash_at};
 use crate::meters::{Board, Measures};
 use crate::{Stopped, meters};
@@ -75,6 +76,7 @@ pub(super) struct Session {
     hash: Option<[u8; 32]>,
     saved: Position,
     board: Arc<Board>,
+    pub(super) holds: Holds,
     undeliverable: mpsc::UnboundedReceiver<Undeliverable>,
     saved_at: Instant,
     swept_at: Instant,
@@ -124,6 +126,7 @@ impl Session {
             term,
             cancel,
             board: setting.board.clone(),
+            holds: setting.holds.clone(),
             store: patient.clone(),
             patient,
             undeliverable,
@@ -312,7 +315,7 @@ impl Session {
                 head: self.store.head().borrow().position,
                 ..self.index.measure(self.now(), &KINDS)
             };
-            meters::held("sagas", self.options.partition, self.held.len());
+            self.show_held();
             self.board.report(self.options.partition, measures);
         }
         Ok(())

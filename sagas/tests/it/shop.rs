@@ -22,7 +22,7 @@ use event_store::sqlite::{self, Store};
 use event_store::{EventStore, Feed, Filter, StoreTail};
 use sagas::gateway::Sandbox;
 use sagas::gateway::sandbox;
-use sagas::{Dispatch, PaymentWorker, Pool, Runner, payment, runner};
+use sagas::{Dispatch, Holds, PaymentWorker, Pool, Runner, payment, runner};
 use schemas::{Actor, Metadata};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ pub(crate) struct Life {
     tasks: Vec<JoinHandle<()>>,
     cancel: CancellationToken,
     tracker: TaskTracker,
+    /// What its runner holds, where it runs all of the work.
+    pub(crate) holds: Holds,
 }
 
 /// How long anything may take to come about, on a machine that has much else to do.
@@ -236,14 +238,15 @@ impl Shop {
 
     /// The same, on a store of its own.
     pub(crate) fn live_on(&self, store: Arc<dyn EventStore>) -> Life {
-        let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let (cancel, tracker, holds) = (CancellationToken::new(), TaskTracker::new(), Holds::default());
         let runner = Runner::new(
             store.clone(),
             Box::new(StoreTail::new(store.clone(), Filter::default())),
             self.services.clone(),
             tracker.clone(),
             runs("shop"),
-        );
+        )
+        .shown_in(holds.clone());
         let worker = PaymentWorker::new(
             store.clone(),
             Box::new(StoreTail::new(store, payment::filter())),
@@ -257,7 +260,7 @@ impl Shop {
             tokio::spawn(async move { runner.run(a).await.unwrap() }),
             tokio::spawn(async move { worker.run(b).await.unwrap() }),
         ];
-        Life { tasks, cancel, tracker }
+        Life { tasks, cancel, tracker, holds }
     }
 
     /// One of several processes on the same store: a pool of runners and a payment worker that stands by or is active.

@@ -85,6 +85,28 @@ async fn an_order_that_cannot_be_read_waits_and_is_taken_up_once_the_record_is_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_held_are_told_until_they_are_released_or_their_runner_ends() {
+    let mut shop = Shop::open(0).await;
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    let life = shop.live();
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    let name = stream::order(order_id);
+    let version = shop.write(&name, dreamt(order_id)).await;
+    others_go_on(&mut shop, 2).await;
+    let holds = life.holds.clone();
+    assert_eq!(holds.streams(), 1);
+    life.stop().await;
+    assert_eq!(holds.streams(), 0, "nobody here holds anything");
+    let life = shop.live();
+    others_go_on(&mut shop, 3).await;
+    assert_eq!(life.holds.streams(), 1, "it is held after a restart too");
+    set_aside(&shop, &name, order_id, version).await;
+    others_go_on(&mut shop, 4).await;
+    assert_eq!(life.holds.streams(), 0);
+    life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_asked_of_the_provider_for_a_payment_that_cannot_be_read() {
     let mut shop = Shop::open(0).await;
     let life = shop.live();

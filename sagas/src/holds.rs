@@ -1,0 +1,29 @@
+//! How many streams the runners or the payment worker of a process hold: nothing of these is reacted to, since a record of theirs cannot be
+//! read. Shown as a gauge, and to whoever tells how the process is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::meters;
+
+/// How many streams are held. Clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct Holds(Arc<Mutex<BTreeMap<Option<u32>, usize>>>);
+
+impl Holds {
+    /// How many there are in all partitions that run here.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.all().values().sum()
+    }
+
+    /// So many are held in a partition now; 0 also where it runs here no more.
+    pub(crate) fn set(&self, reader: &'static str, partition: Option<u32>, streams: usize) {
+        self.all().insert(partition, streams);
+        meters::held(reader, partition, streams);
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Option<u32>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
