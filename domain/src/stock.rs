@@ -25,7 +25,7 @@ use crate::aggregate::Aggregate;
 
 impl Aggregate for Stock {
     const CATEGORY: &'static str = crate::stream::STOCK;
-    const FOLD: u32 = 1;
+    const FOLD: u32 = 2;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

@@ -199,10 +199,37 @@ mod tests {
             reason: "payment_declined".into(),
         });
         for sent in [reserve, release] {
-            let bytes = sent.encode().unwrap();
-            // The queue takes two megabytes, with room for the subject and the headers.
-            assert!(bytes.len() < (2 * 1024 - 64) * 1024, "{} bytes", bytes.len());
-            assert_eq!(Envelope::decode(&bytes).unwrap(), sent);
+            fits(&sent);
         }
+    }
+
+    fn fits(sent: &Envelope) {
+        let bytes = sent.encode().unwrap();
+        // The queue takes two megabytes, with room for the subject and the headers.
+        assert!(bytes.len() < (2 * 1024 - 64) * 1024, "{} bytes", bytes.len());
+        assert_eq!(Envelope::decode(&bytes).unwrap(), *sent);
+    }
+
+    #[test]
+    fn letting_go_of_the_largest_order_for_the_longest_reason_fits_into_a_message() {
+        use domain::saga::{Direction, Process, State, cancellation};
+        use serde_json::json;
+
+        let reason = "\u{20000}".repeat(500);
+        let parts = (0..2_000_u32).map(|n| {
+            let sku = format!("{}{n:04}", "\u{20000}".repeat(Sku::LONGEST - 4));
+            json!({"sku": sku, "lines": [{"line_id": n + 1, "qty": 1_000_000}]})
+        });
+        let location = "\u{20000}".repeat(LocationId::LONGEST);
+        let input = json!({
+            "order_id": Uuid::max(), "cancellation_id": Uuid::max(), "reason": reason, "reservation_id": Uuid::max(),
+            "parts": [{"location": location, "parts": parts.collect::<Vec<_>>()}],
+            "payment_id": null, "all_money": false, "refund": 0, "granted": 0,
+        });
+        let cancellation: cancellation::Input = serde_json::from_value(input).unwrap();
+        let asked_at = domain::time::Timestamp::from_micros(4_000_000_000_000_000);
+        let ask = domain::saga::step::Ask { step: "release", direction: Direction::Do, attempt: 1, asked_at };
+        let command = cancellation.command(&State::default(), ask).unwrap();
+        fits(&Envelope { command, ..envelope() });
     }
 }

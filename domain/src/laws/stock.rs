@@ -22,7 +22,10 @@ pub const COVERED: Law = (
 pub const LIMIT: Law =
     ("stock-backorders-within-limit", "no more is backordered than the limit allowed when it was promised");
 /// Fairness.
-pub const QUEUE: Law = ("stock-oldest-promise-first", "nothing is available while somebody waits for it");
+pub const QUEUE: Law = (
+    "stock-oldest-promise-first",
+    "nothing is available while somebody waits for it, except while a command that serves them is on its way",
+);
 /// I16.
 pub const ENDS: Law =
     ("stock-reservation-ends-once", "a reservation that has ended, or was let go before it began, holds nothing");
@@ -32,7 +35,7 @@ pub const SHORTAGE: Law =
 
 /// The law that holds after a whole batch only: within a batch that frees units the oldest promise is served a moment later.
 pub(super) fn check_queue(stock: &Stock) -> Verdict {
-    let waits = stock.backordered > 0 && stock.available() > 0;
+    let waits = stock.backordered > 0 && stock.available() > 0 && !stock.allocating;
     hold(QUEUE, !waits, || {
         let (available, backordered) = (stock.available(), stock.backordered);
         format!("{available} available and {backordered} backordered")

@@ -1,4 +1,5 @@
-//! A backorder that stock came for: the order is told that its units are held now.
+//! A backorder that stock came for: the order is told that its units are held now. Where it is the last of as many as one batch serves,
+//! inventory is asked for the next ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +7,8 @@ use super::event::Started;
 use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then};
-use crate::ids::{OrderId, ReservationId};
+use crate::command::StockCommand;
+use crate::ids::{OrderId, ReservationId, Sku};
 use crate::order::line::LineQty;
 use crate::{Command, Event, order, stock, stream};
 
@@ -14,6 +16,9 @@ use crate::{Command, Event, order, stock, stream};
 pub const KIND: &str = "allocation";
 /// The version of its steps.
 pub const DEFINITION: u32 = 1;
+
+const TELL: &str = "tell_allocated";
+const SERVE: &str = "serve_next";
 
 /// What an allocation needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +29,9 @@ pub struct Input {
     pub reservation_id: ReservationId,
     /// What is held now.
     pub line: LineQty,
+    /// What there is stock of for others that wait, if there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Sku>,
 }
 
 /// A backorder that was allocated starts one, if it is an order's.
@@ -33,11 +41,12 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
         return None;
     };
     let order_id = allocated.order_id?;
-    let (location, _) = stream::parse_stock(origin.stream)?;
+    let (location, sku) = stream::parse_stock(origin.stream)?;
     let input = Input {
         order_id,
         reservation_id: allocated.reservation_id,
         line: LineQty { line_id: allocated.line_id?, qty: allocated.qty, location },
+        more: allocated.more.then_some(sku),
     };
     Some(Started {
         kind: KIND.into(),
@@ -50,10 +59,19 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
 
 impl Process for Input {
     fn steps(&self, _state: &State) -> Vec<Step> {
-        vec![Step::new("tell_allocated", &[])]
+        let mut steps = vec![Step::new(TELL, &[])];
+        if self.more.is_some() {
+            steps.push(Step::new(SERVE, &[]).patient());
+        }
+        steps
     }
 
-    fn command(&self, _state: &State, _ask: Ask<'_>) -> Option<Command> {
+    fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
+        if ask.step == SERVE {
+            let (location, sku) = (self.line.location.clone(), self.more.clone()?);
+            let serve = StockCommand { location, sku, command: stock::Command::Allocate {} };
+            return Some(Command::Inventory { reservation: None, stock: vec![serve] });
+        }
         Some(Command::Order {
             order_id: self.order_id,
             command: order::Command::RecordAllocated {
@@ -67,19 +85,20 @@ impl Process for Input {
         // Stock may come before the order was told that it waits for it.
         let told = |event: &Event| matches!(event, Event::Order(order::Event::LinesBackordered(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "tell_allocated" });
+            notices.push(Notice::Nudge { step: TELL });
         }
     }
 
     fn answered(&self, state: &State, answered: Answered<'_>) -> Then {
         let attempt = state.side(answered.step, answered.direction).map_or(0, |side| side.attempt);
         // An order that waits for nothing either was not told yet that it does, or was cancelled meanwhile.
-        if answered.nothing_to_do && attempt < 8 { Then::Retry } else { Then::Done(Output::new()) }
+        let early = answered.step == TELL && answered.nothing_to_do;
+        if early && attempt < 8 { Then::Retry } else { Then::Done(Output::new()) }
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         // An order that ended has everything let go by what ended it.
-        if refused.code == "order-state" {
+        if refused.step == TELL && refused.code == "order-state" {
             Then::Done(Output::from_iter([("refused".to_owned(), serde_json::json!(refused.code))]))
         } else {
             Then::Retry

@@ -21,6 +21,9 @@ pub const KIND: &str = "cancellation";
 /// The version of its steps.
 pub const DEFINITION: u32 = 1;
 
+/// Why stock is let go. The caller's own words stay with the order: once for each line, they would make a command of the most lines too
+/// large to be sent.
+const LET_GO: &str = "cancelled";
 const LEFT: &str = "left";
 /// What is left to give back is granted; where others were granted some of it first, what is left after them, and so on.
 const GRANTS: [&str; 4] = ["grant", "grant_left", "grant_rest", "grant_last"];
@@ -180,7 +183,7 @@ impl Process for Input {
                     lines: part.lines.clone(),
                     release_id: subject(self.order_id, self.cancellation_id),
                     expires_at: None,
-                    reason: self.reason.clone(),
+                    reason: LET_GO.into(),
                 }))
             }
             "void" => Some(Command::Payment { payment_id: self.payment_id?, command: payment::Command::Void }),

@@ -1,4 +1,5 @@
 //! Allocating: units that become free go to those who were promised some, the oldest promise first, in the batch that frees them.
+//! Where more wait than one batch can serve, its last allocation says so, and a process asks for the next ones.
 //! It never copies a whole state: a SKU may have thousands of open reservations.
 
 use std::collections::BTreeMap;
@@ -9,21 +10,34 @@ use super::state::{Held, Stock};
 use crate::aggregate::Aggregate;
 use crate::ids::{LineId, ReservationId};
 
+/// How many allocations follow from a command to one stock: a batch has at most 8,192 events, and each of these starts a process.
+pub(super) const ALONE: usize = 1_000;
+/// How many follow from a command that may be one of 2,000 to as many stocks in one batch, with two events of its own each.
+pub(super) const TOGETHER: usize = 2;
+
 /// Reservations that the events of this batch changed; `None` for those that they ended.
 type Changed = BTreeMap<ReservationId, Option<Held>>;
 
 impl Stock {
-    /// These events, and the allocations that they make possible.
-    pub(super) fn with_allocations(&self, mut events: Vec<Event>) -> Vec<Event> {
+    /// These events, and at most `most` of the allocations that they make possible.
+    pub(super) fn with_allocations(&self, mut events: Vec<Event>, most: usize) -> Vec<Event> {
         if self.backordered == 0 || events.is_empty() {
             return events;
         }
         let free = self.free_after(&events);
         if free > 0 {
             let changed = self.changed_by(&events);
-            events.extend(self.allocations(free, &changed));
+            events.extend(self.allocations(free, &changed, most));
         }
         events
+    }
+
+    /// The next of the allocations that are possible.
+    pub(super) fn next_allocations(&self) -> Vec<Event> {
+        match self.free_after(&[]) {
+            0 => Vec::new(),
+            free => self.allocations(free, &Changed::new(), ALONE),
+        }
     }
 
     fn free_after(&self, events: &[Event]) -> u32 {
@@ -66,7 +80,7 @@ impl Stock {
         changed
     }
 
-    fn allocations(&self, mut free: u32, changed: &Changed) -> Vec<Event> {
+    fn allocations(&self, mut free: u32, changed: &Changed, most: usize) -> Vec<Event> {
         let open = self.reservations.iter();
         let open = open.filter_map(|(id, held)| match changed.get(id) {
             Some(changed) => changed.as_ref().map(|held| (id, held)),
@@ -74,25 +88,28 @@ impl Stock {
         });
         let mut oldest_first: Vec<_> = open.filter(|(_, held)| held.backordered() > 0).collect();
         oldest_first.sort_unstable_by_key(|(_, held)| held.promise);
-        let mut events = Vec::new();
-        for (reservation_id, held) in oldest_first {
-            for (line_id, line) in &held.lines {
-                let qty = line.backordered.min(free);
-                if qty == 0 {
-                    continue;
-                }
-                free -= qty;
-                events.push(Event::BackorderAllocated(BackorderAllocated {
-                    reservation_id: *reservation_id,
-                    order_id: held.order_id,
-                    line_id: Some(*line_id).filter(|line_id| *line_id != LineId(0)),
-                    qty,
-                }));
-            }
+        let lines = oldest_first.into_iter().flat_map(|(id, held)| held.lines.iter().map(move |line| (id, held, line)));
+        let mut served: Vec<BackorderAllocated> = Vec::new();
+        for (reservation_id, held, (line_id, line)) in lines.filter(|(.., (_, line))| line.backordered > 0) {
             if free == 0 {
                 break;
             }
+            if served.len() == most {
+                if let Some(last) = served.last_mut() {
+                    last.more = true;
+                }
+                break;
+            }
+            let qty = line.backordered.min(free);
+            free -= qty;
+            served.push(BackorderAllocated {
+                reservation_id: *reservation_id,
+                order_id: held.order_id,
+                line_id: Some(*line_id).filter(|line_id| *line_id != LineId(0)),
+                qty,
+                more: false,
+            });
         }
-        events
+        served.into_iter().map(Event::BackorderAllocated).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! What stock answers to those who bring, count and return units. Whatever makes units free gives them to those who were promised some
 //! first: nobody who comes later is served before them.
 
+use super::allocate::{ALONE, TOGETHER};
 use super::command::Command;
 use super::event::{
     Adjusted, Counted, Event, Received, Registered, ReservationExpired, ReservationExtended, Returned, WrittenOff,
@@ -35,6 +36,7 @@ impl Stock {
             Command::Extend { reservation_id, expires_at } => self.extend(*reservation_id, *expires_at),
             Command::Release { .. } => take::release(self, command),
             Command::Expire { reservation_id } => Ok(self.expire(*reservation_id)),
+            Command::Allocate {} => Ok(self.next_allocations()),
             Command::Ship { shipment_id, reservation_id, order_id, lines } => {
                 take::ship(self, *shipment_id, *reservation_id, *order_id, lines)
             }
@@ -51,7 +53,7 @@ impl Stock {
             return Ok(vec![]);
         }
         at_most(i64::from(wish.safety_stock.max(wish.backorder_limit)))?;
-        Ok(self.with_allocations(vec![Event::Registered(wish.clone())]))
+        Ok(self.with_allocations(vec![Event::Registered(wish.clone())], ALONE))
     }
 
     /// The event that registers the SKU, where it is not yet registered.
@@ -72,7 +74,7 @@ impl Stock {
         self.room_for(qty)?;
         let mut events = self.first(sku, location);
         events.push(Event::Received(Received { qty, source_ref: source_ref.map(str::to_owned) }));
-        Ok(self.with_allocations(events))
+        Ok(self.with_allocations(events, ALONE))
     }
 
     fn extend(&self, reservation_id: ReservationId, expires_at: Timestamp) -> Decision {
@@ -95,12 +97,13 @@ impl Stock {
         let Some(held) = self.reservations.get(&reservation_id) else {
             return vec![];
         };
-        self.with_allocations(vec![Event::ReservationExpired(ReservationExpired {
+        let expired = ReservationExpired {
             reservation_id,
             order_id: held.order_id,
             qty: held.reserved(),
             backordered: held.backordered(),
-        })])
+        };
+        self.with_allocations(vec![Event::ReservationExpired(expired)], TOGETHER)
     }
 
     fn take_back(&self, command: &Command) -> Decision {
@@ -124,7 +127,7 @@ impl Stock {
                 reason: "damaged".to_owned(),
             }));
         }
-        Ok(self.with_allocations(events))
+        Ok(self.with_allocations(events, TOGETHER))
     }
 
     fn adjust(&self, command: &Command) -> Decision {
@@ -149,11 +152,8 @@ impl Stock {
         };
         at_most(i64::from(after))?;
         self.keeps_promises(after, *accept_shortage)?;
-        Ok(self.with_allocations(vec![Event::Adjusted(Adjusted {
-            adjustment_id: *adjustment_id,
-            delta,
-            reason: reason.clone(),
-        })]))
+        let adjusted = Adjusted { adjustment_id: *adjustment_id, delta, reason: reason.clone() };
+        Ok(self.with_allocations(vec![Event::Adjusted(adjusted)], ALONE))
     }
 
     fn count(&self, counted: u32, accept_shortage: bool) -> Decision {
@@ -162,10 +162,8 @@ impl Stock {
         }
         at_most(i64::from(counted))?;
         self.keeps_promises(counted, accept_shortage)?;
-        Ok(self.with_allocations(vec![Event::Counted(Counted {
-            counted,
-            difference: i64::from(counted) - i64::from(self.on_hand),
-        })]))
+        let counted = Counted { counted, difference: i64::from(counted) - i64::from(self.on_hand) };
+        Ok(self.with_allocations(vec![Event::Counted(counted)], ALONE))
     }
 
     /// A change for the worse must not take stock from under reservations unless somebody accepts that.

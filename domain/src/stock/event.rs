@@ -219,4 +219,7 @@ pub struct BackorderAllocated {
     pub line_id: Option<LineId>,
     /// Units.
     pub qty: u32,
+    /// Whether there is stock for others that wait, who are served by a later command: one makes a bounded number of these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }

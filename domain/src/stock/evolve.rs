@@ -57,6 +57,7 @@ impl Stock {
     fn settle_bounds(&mut self, accepts_shortage: bool) {
         let short = self.reserved.saturating_sub(self.on_hand);
         self.short_accepted = if accepts_shortage { short } else { self.short_accepted.min(short) };
+        self.allocating &= self.available() > 0 && self.backordered > 0;
         let promised = self.backorder_allowed.min(self.backordered);
         self.backorder_allowed = self.backorder_limit.max(promised);
     }
@@ -110,6 +111,7 @@ impl Stock {
             self.backordered = self.backordered.saturating_sub(allocated.qty);
             self.reserved = self.reserved.saturating_add(allocated.qty);
         }
+        self.allocating = allocated.more;
     }
 
     fn released(&mut self, released: &ReservationReleased) {

@@ -120,6 +120,7 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (reservation(), lines(), 0..1_000_u128).prop_map(|((reservation_id, order_id), lines, n)| {
             Command::Ship { shipment_id: ShipmentId(Uuid::from_u128(n)), reservation_id, order_id, lines }
         }),
+        2 => Just(Command::Allocate {}),
         1 => reservation().prop_map(|(reservation_id, _)| Command::Expire { reservation_id }),
         1 => (reservation(), 0..90_u32).prop_map(|((reservation_id, _), ends)| Command::Extend {
             reservation_id, expires_at: at(ends),

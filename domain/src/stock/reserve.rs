@@ -35,7 +35,7 @@ pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
         return Err(Refusal::ReservationEnded { reservation_id });
     }
     let (available, room) = match stock.of {
-        Some(_) => (stock.available(), stock.backorder_room()),
+        Some(_) => (stock.unclaimed(), stock.backorder_room()),
         None => (0, 0),
     };
     fill(&mut parts, available, room);

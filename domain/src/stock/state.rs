@@ -51,6 +51,8 @@ pub struct Stock {
     pub adjustments: Recent<Uuid, REMEMBERED_BOOKINGS>,
     /// Promises made so far: the order of backorders.
     pub promises: u64,
+    /// Whether there is stock for some who wait, and a command that serves them is on its way.
+    pub allocating: bool,
     /// The sums that `on_hand` is made of.
     pub book: Book,
 }
@@ -149,6 +151,12 @@ impl Stock {
     #[must_use]
     pub fn available(&self) -> u32 {
         self.on_hand.saturating_sub(self.reserved).saturating_sub(self.safety_stock)
+    }
+
+    /// Units that nobody waits for. Those who come later are not served out of what others wait for.
+    #[must_use]
+    pub fn unclaimed(&self) -> u32 {
+        self.available().saturating_sub(self.backordered)
     }
 
     /// Units that can still be promised beyond what there is.

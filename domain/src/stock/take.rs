@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::allocate::TOGETHER;
 use super::command::Command;
 use super::decide::{Decision, at_least_one, at_most};
 use super::event::{Event, LetGo, LineShare, ReservationReleased, Shipped};
@@ -47,7 +48,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
     }
     if whole {
         return match (held, stock.end_of(reservation_id)) {
-            (Some(held), _) => Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)])),
+            (Some(held), _) => Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)], TOGETHER)),
             // Units that left are no longer anyone's to let go.
             (None, Some(End::Shipped)) => Err(Refusal::ReservationEnded { reservation_id }),
             (None, Some(End::Released | End::Expired)) => Ok(vec![]),
@@ -61,7 +62,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
         let whole = sum(&source.left, units_of) == 0;
         event(source.id, Some(source.held), &source.taken, whole)
     });
-    Ok(stock.with_allocations(events.collect()))
+    Ok(stock.with_allocations(events.collect(), TOGETHER))
 }
 
 pub(super) fn ship(

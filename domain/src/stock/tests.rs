@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 impl Named for Command {
     fn names_what_it_makes(&self) -> bool {
-        !matches!(self, Self::Receive { .. } | Self::Count { .. })
+        !matches!(self, Self::Receive { .. } | Self::Count { .. } | Self::Allocate {})
     }
 }
 
@@ -109,6 +109,7 @@ fn allocated(n: u128, line: u32, qty: u32) -> Event {
         order_id: order(n),
         line_id: Some(LineId(line)),
         qty,
+        more: false,
     })
 }
 
@@ -407,6 +408,60 @@ fn a_receipt_serves_the_oldest_promise_first_line_by_line() {
         allocated(2, 10, 1),
     ]);
     assert_eq!(numbers(&served), (4, 4, 2, 0));
+}
+
+#[test]
+fn stock_for_ten_thousand_who_wait_goes_to_all_of_them_batch_by_batch() {
+    const WAITING: u32 = 10_000;
+    let mut stock = Stock::default();
+    let run = |stock: &mut Stock, command: Command| {
+        let events = stock.decide(&command).unwrap();
+        // What a batch of the log takes, with room for what else is in it.
+        assert!(events.len() < 8_000, "{} events in one batch", events.len());
+        events.iter().for_each(|event| stock.evolve(event));
+        events
+    };
+    run(&mut stock, terms(0, WAITING));
+    for n in 1..=u128::from(WAITING) {
+        run(&mut stock, reserve(n, &[share(10, 1)]));
+    }
+    let mut events = run(&mut stock, receive(WAITING + 5));
+    let mut served = events.split_off(1);
+    while let Some(Event::BackorderAllocated(BackorderAllocated { more: true, .. })) = served.last() {
+        // What others wait for is not free, however late they are served.
+        assert_eq!(stock.decide(&reserve(20_000, &[share(1, 6)])), Err(out_of_stock(6, 5)));
+        assert_eq!(laws::Watched::of(stock.clone()).end(), Ok(()));
+        served.extend(run(&mut stock, Command::Allocate {}));
+    }
+    let oldest_first = served.iter().zip(1..).all(|(event, n)| match event {
+        Event::BackorderAllocated(allocated) => allocated.reservation_id == reservation(n),
+        _ => false,
+    });
+    assert!(oldest_first && served.len() == WAITING as usize, "{} are served", served.len());
+    assert_eq!((stock.backordered, stock.reserved, stock.available()), (0, WAITING, 5));
+    assert_eq!(stock.decide(&Command::Allocate {}), Ok(vec![]));
+    assert_eq!(laws::Watched::of(stock.clone()).end(), Ok(()));
+}
+
+#[test]
+fn what_two_thousand_stocks_let_go_in_one_batch_fits_with_its_allocations() {
+    let waiting = with(50).after([terms(0, 50), reserve(1, &[share(1, 50)])]);
+    let waiting = waiting.after((2..=50).map(|n| reserve(n, &[share(10, 1)])));
+    let returned = Command::Return {
+        sku: sku(),
+        location: here(),
+        return_id: ReturnId(Uuid::from_u128(7)),
+        receipt: 1,
+        order_id: order(1),
+        restock: 50,
+        damaged: 1,
+    };
+    for command in [release(1, None, &[], 1), Command::Expire { reservation_id: reservation(1) }, returned] {
+        let events = waiting.peek().decide(&command).unwrap();
+        assert!(2_000 * events.len() <= 8_192, "{} events of one stock", events.len());
+        let last = events.last();
+        assert!(matches!(last, Some(Event::BackorderAllocated(BackorderAllocated { more: true, .. }))), "{last:?}");
+    }
 }
 
 #[test]

@@ -207,6 +207,29 @@ fn a_backorder_is_confirmed_and_ships_when_stock_comes() {
     }
 }
 
+#[test]
+fn stock_that_one_order_lets_go_serves_all_who_wait_for_it() {
+    for seed in 0..5 {
+        let mut world = World::with_stock(seed, 20);
+        register_with_backorders(&mut world);
+        world.send(place_as(ORDER, Capture::PayLater, "", vec![line(1, "A", 20)])).unwrap();
+        world.run(HOUR);
+        let waiting: Vec<_> = (2..=11).map(|n| OrderId(Uuid::from_u128(n))).collect();
+        for order_id in &waiting {
+            let mut waits = line(1, "A", 2);
+            waits.backorder_ok = true;
+            world.send(place_as(*order_id, Capture::PayLater, "", vec![waits])).unwrap();
+        }
+        world.run(HOUR);
+        world.cancel(None);
+        world.run(HOUR);
+        for order_id in &waiting {
+            assert_eq!(world.orders[order_id].placed().unwrap().lines[&LineId(1)].reserved, 2, "seed {seed}");
+        }
+        world.at_rest();
+    }
+}
+
 fn edit(qty: u32) -> order::Command {
     order::Command::Edit(Edit {
         edit_id: EditId(derived(ORDER.0, &format!("edit/{qty}"))),
