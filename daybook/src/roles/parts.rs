@@ -36,16 +36,40 @@ pub(super) fn show(supervisor: &Supervisor, health: &Health) {
 }
 
 fn part(name: String, standings: &[Standing]) -> Part {
-    let troubled: Vec<_> = standings.iter().filter_map(trouble).collect();
-    if troubled.is_empty() {
-        return Part::runs(name);
-    }
     // Who only deals partitions out does none of their work: what counts is whether any of them is done.
     let dealt = standings.iter().any(|standing| standing.name != name);
     let mut workers = standings.iter().filter(|standing| !dealt || standing.name != name);
+    let detail = troubles(standings);
+    if detail.is_empty() {
+        return Part::runs(name);
+    }
     let some = workers.any(|standing| trouble(standing).is_none());
     let state = if some { State::Degraded } else { State::Failed };
-    Part::new(name, state, troubled.join("; "))
+    Part::new(name, state, detail)
+}
+
+/// Each trouble once, with the partitions that have it.
+fn troubles(standings: &[Standing]) -> String {
+    let partition = |standing: &Standing| standing.name.split_once('/').map(|(_, which)| which.to_owned());
+    let several = standings.iter().filter_map(partition).count() > 1;
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for standing in standings {
+        let Some(trouble) = trouble(standing) else { continue };
+        let at = told.iter().position(|(known, _)| *known == trouble).unwrap_or_else(|| {
+            told.push((trouble, Vec::new()));
+            told.len() - 1
+        });
+        told[at].1.extend(partition(standing).filter(|_| several));
+    }
+    for (_, partitions) in &mut told {
+        partitions.sort_by_key(|which| (which.len(), which.clone()));
+    }
+    let told = told.into_iter().map(|(trouble, partitions)| match partitions.as_slice() {
+        [] => trouble,
+        [one] => format!("partition {one} is {trouble}"),
+        many => format!("partitions {} are {trouble}", many.join(", ")),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn trouble(standing: &Standing) -> Option<String> {
@@ -55,8 +79,7 @@ fn trouble(standing: &Standing) -> Option<String> {
         supervision::Health::Restarting(why) => ("restarting", why),
         supervision::Health::GivenUp(why) => ("given up, the process ends", why),
     };
-    let which = standing.name.split_once('/').map_or_else(String::new, |(_, which)| format!("{which} "));
-    Some(format!("{which}{what}: {why}"))
+    Some(format!("{what}: {why}"))
 }
 
 #[cfg(test)]
@@ -75,12 +98,22 @@ mod tests {
         assert_eq!((well.state, &*well.detail), (State::Ready, "it runs"));
         let full = || Health::Restarting("the disk is full".into());
         let ill = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", full())]);
-        assert_eq!((ill.state, &*ill.detail), (State::Failed, "3 restarting: the disk is full"), "no partition works");
+        assert_eq!((ill.state, &*ill.detail), (State::Failed, "restarting: the disk is full"), "no partition works");
         let some =
             [standing("sagas", Health::Running), standing("sagas/3", full()), standing("sagas/4", Health::Running)];
         assert_eq!(part("sagas".into(), &some).state, State::Degraded);
         let alone = part("sagas".into(), &[standing("sagas", full()), standing("sagas/4", Health::Running)]);
         assert_eq!(alone.state, State::Degraded, "what was dealt out goes on");
+        let many = [
+            standing("sagas/10", full()),
+            standing("sagas/2", full()),
+            standing("sagas/3", Health::Waiting("no answer in time".into())),
+        ];
+        let told = part("sagas".into(), &many).detail;
+        assert_eq!(
+            told, "partitions 2, 10 are restarting: the disk is full; partition 3 is waiting: no answer in time",
+            "each reason is told once"
+        );
         let none = part("relay".into(), &[standing("relay", full())]);
         assert_eq!((none.state, none.ready), (State::Failed, false));
     }

@@ -48,7 +48,9 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
     }
     if whole {
         return match (held, stock.end_of(reservation_id)) {
-            (Some(held), _) => Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)], TOGETHER)),
+            (Some(held), _) => {
+                Ok(stock.with_allocations(vec![event(reservation_id, Some(held), &held.lines, true)], TOGETHER))
+            }
             // Units that left are no longer anyone's to let go.
             (None, Some(End::Shipped)) => Err(Refusal::ReservationEnded { reservation_id }),
             (None, Some(End::Released | End::Expired)) => Ok(vec![]),
