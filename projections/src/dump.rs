@@ -22,6 +22,9 @@ pub(crate) trait Held: Send + Sync {
     /// The checkpoints of a model's live tables, in order of partition.
     async fn checkpoints(&self, name: &str) -> Result<Vec<Checkpoint>, Error>;
 
+    /// Whether it has a place for the streams that a model holds: older versions knew none.
+    async fn knows_held(&self) -> Result<bool, Error>;
+
     /// Answers a query.
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error>;
 }
@@ -127,10 +130,16 @@ impl Snapshot {
 
     /// The streams that a model's live rows hold, with the first version of each that they do not show; none where they were written
     /// before there was such a thing.
-    pub(crate) async fn held(&self, name: &str) -> Vec<(StreamId, Version)> {
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) async fn held(&self, name: &str) -> Result<Vec<(StreamId, Version)>, Error> {
+        if !self.0.knows_held().await? {
+            return Ok(Vec::new());
+        }
         let statement = Statement::new(held::OF_MODEL, vec![name.into(), Slot::Live.name().into()]);
-        let rows = self.0.read(statement).await.unwrap_or_default();
-        rows.iter().filter_map(|row| held::Held::of_row(row).ok()).map(|held| (held.stream, held.version)).collect()
+        let rows = self.0.read(statement).await?;
+        rows.iter().map(|row| held::Held::of_row(row).map(|held| (held.stream, held.version))).collect()
     }
 
     /// Compares every model's rows with those of another database, where both show the same position.

@@ -116,16 +116,15 @@ impl Projections {
     /// If the file or the log cannot be read or written.
     pub async fn open(options: Options, log: Arc<dyn EventStore>) -> Result<Arc<Self>, Error> {
         let rows = Sqlite::open(&options.folder, options.readers).await?;
-        let file = rows.path().to_owned();
         let held =
             Self::with(Arc::clone(&rows) as Arc<dyn ReadStore>, Arc::clone(&log), options.batch, models::all(), None);
         let why = match held.await {
             Err(Error::Damaged(why)) => why,
             held => return held,
         };
-        // What was met only now, in a page that nobody had read before.
+        // What was met only now, in a page that nobody had read before. It is marked by now, and set aside when it is opened again.
+        tracing::warn!(why, "the file of the read models is damaged and is opened again");
         rows.close().await?;
-        crate::sqlite::set_aside(&file, &why)?;
         let rows = Sqlite::open(&options.folder, options.readers).await?;
         Self::with(rows, log, options.batch, models::all(), None).await
     }

@@ -19,6 +19,8 @@ use crate::dump::Snapshot;
 use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
+/// Layouts are counted by ones: a file that says more has a damaged header.
+const MOST_LAYOUTS: i64 = 1_000;
 /// The file's name in its folder.
 pub const FILE: &str = "read.sqlite";
 
@@ -45,7 +47,7 @@ impl Sqlite {
     /// Opens the file in a folder, or makes it. One that is damaged is set aside, and a new one takes its place.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written, or a later version has written it.
     pub async fn open(folder: &Path, readers: usize) -> Result<Arc<Self>, Error> {
         let path = folder.join(FILE);
         let file = path.clone();
@@ -178,7 +180,7 @@ fn open_whole(path: &Path) -> Result<Connection, Error> {
 }
 
 /// Moves a damaged file out of the way.
-pub(crate) fn set_aside(path: &Path, why: &str) -> Result<(), Error> {
+fn set_aside(path: &Path, why: &str) -> Result<(), Error> {
     let aside = event_store::sqlite::set_aside(path)
         .map_err(|error| Error::Write(format!("the damaged {} cannot be set aside: {error}", path.display())))?;
     tracing::error!(
@@ -197,8 +199,16 @@ fn open(path: &Path) -> Result<Connection, Error> {
     }
     let connection = Connection::open(path).map_err(write_error)?;
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(write_error)?;
+    if layout > MOST_LAYOUTS {
+        return Err(Error::Damaged(format!("its header says layout {layout}, which no version has")));
+    }
     if layout > schema::LAYOUT {
-        return Err(Error::Damaged(format!("its header says layout {layout}, which only a later version could know")));
+        return Err(Error::Write(format!(
+            "{} was written by a later version (layout {layout}, this one knows {}): run that version, or remove the file, and the read \
+             models are posted again from the log",
+            path.display(),
+            schema::LAYOUT
+        )));
     }
     connection.execute_batch(schema::WRITER).map_err(write_error)?;
     if layout == 1 {

@@ -87,7 +87,7 @@ pub async fn verify_snapshot(
         let Some(model) = models::by_name(verdict.name) else {
             continue;
         };
-        let (held, wanted) = (live.held(verdict.name).await, fresh.held(verdict.name).await);
+        let (held, wanted) = (live.held(verdict.name).await?, fresh.held(verdict.name).await?);
         verdict.held = held.len() as u64;
         if held != wanted {
             let differs = held.iter().chain(&wanted).find(|one| !held.contains(one) || !wanted.contains(one));

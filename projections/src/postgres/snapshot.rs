@@ -31,6 +31,12 @@ impl Held for Kept {
         checkpoints::read(&mut connection, Some(name), Slot::Live).await.map_err(read_error)
     }
 
+    async fn knows_held(&self) -> Result<bool, Error> {
+        let sql =
+            "SELECT 1::BIGINT FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'held'";
+        Ok(!self.read(Statement::new(sql, Vec::new())).await?.is_empty())
+    }
+
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
         reader::rows(&mut *self.0.lock().await, &statement).await
     }

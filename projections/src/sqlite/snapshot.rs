@@ -39,6 +39,11 @@ impl Held for Kept {
         .await
     }
 
+    async fn knows_held(&self) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'held'";
+        Ok(!self.read(Statement::new(sql, Vec::new())).await?.is_empty())
+    }
+
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error> {
         let connection = Arc::clone(&self.0);
         blocking(move || {
