@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use event_store::record::{Record, StreamId, Version};
+use event_store::record::{Position, Record, StreamId, Version};
 use event_store::{Direction, EventStore};
 use streams::Until;
 
@@ -32,6 +32,19 @@ pub(crate) enum Follow {
     With(Vec<Changed>),
 }
 
+/// The fold of a stream that is read on, with the version that comes next: the next part need not fold the stream from its beginning.
+pub(crate) type Kept = Option<(Version, Engine)>;
+
+/// A record that sets another aside, on which the models that hold its stream are being brought up to it.
+#[derive(Debug)]
+pub(crate) struct Following {
+    position: Position,
+    /// What is set aside before it.
+    known: BTreeSet<Version>,
+    /// The fold of each model.
+    kept: Vec<Kept>,
+}
+
 /// What came of reading a held stream on.
 pub(crate) struct Forward {
     pub(crate) changed: Changed,
@@ -54,7 +67,14 @@ pub(crate) async fn follow(
         return Ok(Follow::With(work));
     };
     let before = Until::Version(record.version - 1);
-    let known = streams::asides(log, stream, before).await?;
+    let mut following = match engine.following.take().filter(|it| it.position == record.position) {
+        Some(following) => following,
+        None => {
+            let known = streams::asides(log, stream, before).await?;
+            Box::new(Following { position: record.position, known, kept: models.iter().map(|_| None).collect() })
+        }
+    };
+    let Following { known, kept, .. } = &mut *following;
     let mut asides = known.clone();
     let news = asides.insert(aside);
     let (mut first, mut released) = (false, false);
@@ -69,14 +89,14 @@ pub(crate) async fn follow(
                 released = true;
             }
             Some(held) if held.version <= aside || !news => {
-                let forward = forward(log, model, &held, before, &asides, Some(record)).await?;
+                let forward = forward(log, model, &held, (before, &asides), Some(record), &mut kept[at]).await?;
                 first |= forward.moved;
                 work[at] = forward.changed;
             }
             None if !news => {}
             held => {
                 let top = held.map_or(record.version, |held| held.version) - 1;
-                work[at] = rewind(log, model, record, (aside, top), (&known, &asides)).await?;
+                work[at] = rewind(log, model, record, (aside, top), (known, &asides)).await?;
                 first |= !work[at].rows.is_empty() || work[at].held.iter().any(|it| holds_before(it, record.version));
             }
         }
@@ -88,6 +108,7 @@ pub(crate) async fn follow(
         // What is let go stays so only together with the record: asked again before, it would look like a model that has always shown
         // what is set aside, and be taken back.
         work.iter_mut().for_each(|work| work.held.retain(|change| !matches!(change, HeldChange::Release(_))));
+        engine.following = Some(following);
     }
     for (all, work) in engine.held.iter_mut().zip(&work) {
         work.held.iter().for_each(|change| held::change(all, change));
@@ -115,14 +136,14 @@ async fn put(
 }
 
 /// Reads a held stream on, as far as `until` and a part at most. `then` is the record for whose sake it is done: what is through stays
-/// held until that record is taken.
+/// held until that record is taken. `kept` is what the part before has left.
 pub(crate) async fn forward(
     log: &dyn EventStore,
     model: &Arc<dyn Projection>,
     held: &Held,
-    until: Until,
-    asides: &BTreeSet<Version>,
+    (until, asides): (Until, &BTreeSet<Version>),
     then: Option<&Record>,
+    kept: &mut Kept,
 ) -> Result<Forward, Error> {
     let stream = &held.stream;
     let (mut steps, stopped, more) = next(log, held, until, asides).await?;
@@ -133,13 +154,22 @@ pub(crate) async fn forward(
     };
     let mut rows = Vec::new();
     loop {
-        let mut engine = Engine::new(vec![held::All::new()]);
-        if model.folds(&stream.category) && !put(&mut engine, log, stream, held.version - 1, asides).await? {
-            let rebuild = Held { reason: REBUILD.to_owned(), ..held.clone() };
-            return Ok(stays((rebuild != *held).then_some(rebuild)));
-        }
+        let mut engine = match kept.take() {
+            Some((next, engine)) if next == held.version => engine,
+            _ => {
+                let mut engine = Engine::new(vec![held::All::new()]);
+                if model.folds(&stream.category) && !put(&mut engine, log, stream, held.version - 1, asides).await? {
+                    let rebuild = Held { reason: REBUILD.to_owned(), ..held.clone() };
+                    return Ok(stays((rebuild != *held).then_some(rebuild)));
+                }
+                engine
+            }
+        };
         match engine.apply(&steps, std::slice::from_ref(model)) {
-            Ok(changes) => rows.extend(changes.into_iter().flatten()),
+            Ok(changes) => {
+                rows.extend(changes.into_iter().flatten());
+                *kept = Some((steps.last().map_or(held.version, |last| last.record().version + 1), engine));
+            }
             // One after the other, to find the one at which it fails.
             Err(_) if steps.len() > 1 => {
                 steps.truncate(1);

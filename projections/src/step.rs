@@ -12,6 +12,7 @@ use crate::fold::Folds;
 use crate::held;
 use crate::level::Level;
 use crate::projection::{Projection, Rows, Shown, Tallies};
+use crate::repost::Following;
 use crate::store::Change;
 
 /// Why a batch cannot be applied.
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     pub(crate) batch: u64,
     /// What each of its models holds, in their order: what is prepared may be ahead of what is committed.
     pub(crate) held: Vec<held::All>,
+    /// The record for whose sake held streams are being read on, if there is one.
+    pub(crate) following: Option<Box<Following>>,
     /// What was being done when a panic came.
     doing: Option<(Option<&'static str>, Arc<str>)>,
 }
@@ -42,7 +45,7 @@ type Before = HashMap<StreamId, Vec<Option<Rows>>>;
 impl Engine {
     /// For so many models, with what each of them holds.
     pub(crate) fn new(held: Vec<held::All>) -> Self {
-        Self { folds: Folds::new(), batch: 0, held, doing: None }
+        Self { folds: Folds::new(), batch: 0, held, following: None, doing: None }
     }
 
     /// Whether a model does not show a record, since it holds the record's stream.

@@ -2,23 +2,25 @@
 //! stands there, and commits rows and checkpoints together. A record that cannot be read or applied holds its stream in the models that
 //! need it, loudly, and nothing else.
 
+mod reading;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::record::Position;
+use event_store::record::{Position, StreamId};
 use event_store::supervision::{Ended, Pulse};
 use event_store::{EventStore, Feed, Head};
-use streams::Until;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::reading::Reading;
 use crate::batch::{Changed, Fault, Prepared, Reach, commit, prepare, standing_hash};
 use crate::board::{Board, Stop};
 use crate::held::{self, Held, HeldChange};
 use crate::member::Member;
 use crate::patience::Patience;
-use crate::repost::forward;
 use crate::source::Source;
 use crate::step::Engine;
 use crate::store::{Checkpoint, Error, ReadStore, Slot, ended};
@@ -49,8 +51,10 @@ pub(crate) struct Worker {
     engine_at: (Position, Vec<usize>),
     /// Up to here records are taken one by one, to find the one that cannot be applied.
     careful_to: Position,
-    /// Whether it was tried again to read what is held: a newer version of the program may be able to.
-    tried_again: bool,
+    /// What was held at first and is still to be read on, by member: a newer version of the program may be able to. Not known at first.
+    again: Option<VecDeque<(usize, StreamId)>>,
+    /// How far the first of it was read on.
+    reading: Option<Reading>,
     progress: Option<Progress>,
     patience: Patience,
 }
@@ -65,7 +69,8 @@ impl Worker {
             engine: Engine::new(Vec::new()),
             engine_at: (0, Vec::new()),
             careful_to: 0,
-            tried_again: false,
+            again: None,
+            reading: None,
             progress,
             patience: Patience::new(Pulse::default()),
         }
@@ -145,14 +150,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Posts all that waits.
+    /// Posts all that waits, and reads on what was held.
     pub(crate) async fn drive(&mut self, token: &CancellationToken) -> Result<(), Error> {
-        if !self.tried_again {
-            self.try_again().await?;
-            self.tried_again = true;
+        if self.again.is_none() {
+            self.look_at_held();
         }
-        while !token.is_cancelled() && self.run_lowest(token).await? {}
-        Ok(())
+        loop {
+            while !token.is_cancelled() && self.run_lowest(token).await? {}
+            // What waits comes first, again after each part of what is held.
+            if token.is_cancelled() || !self.read_on().await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Tells somebody how far it is, from now on.
@@ -320,39 +329,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Tries to read on what is held: what one version of the program cannot read or apply the next one may.
-    async fn try_again(&mut self) -> Result<(), Error> {
-        for at in 0..self.members.len() {
-            let position = self.members[at].position;
-            let streams: Vec<_> = self.members[at].held.keys().cloned().collect();
-            for stream in streams {
-                let until = Until::Position(position);
-                let asides = streams::asides(&*self.parts.log, &stream, until).await?;
-                while let Some(held) = self.members[at].held.get(&stream).cloned() {
-                    let model = Arc::clone(&self.members[at].model);
-                    let log = Arc::clone(&self.parts.log);
-                    let forward = forward(&*log, &model, &held, until, &asides, None).await?;
-                    let (moved, through) = (forward.moved, forward.through);
-                    if !forward.changed.held.is_empty() {
-                        let hash = standing_hash(&self.parts, position).await?;
-                        self.change(&[at], (position, hash), vec![forward.changed]).await?;
-                    }
-                    if through {
-                        tracing::info!(%stream, "a stream that was held can be read again and is shown");
-                    }
-                    if !moved {
-                        break;
-                    }
-                }
-            }
-            let (name, held) = (self.members[at].model.spec().name, self.members[at].held.len() as u64);
-            if self.slot == Slot::Live {
-                self.parts.board.change(name, |status| status.held = held);
-            }
-        }
-        Ok(())
-    }
-
     /// A checkpoint was moved by another: if it was a take-over by this process, go on from there; else leave the model to the other.
     async fn lost(&mut self, name: &str) -> Result<(), Error> {
         let found = checkpoint(&*self.parts.rows, name, self.slot).await?;
@@ -364,6 +340,7 @@ impl Worker {
             Some(checkpoint) if checkpoint.owner == owner => {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
+                self.reading = None;
                 member.recall(&*self.parts.rows, slot).await?;
             }
             _ => {
@@ -384,6 +361,7 @@ impl Worker {
     /// Begins again where the checkpoints are, with nothing kept of what was folded: after a panic nobody knows how far that had come.
     pub(crate) async fn begin_again(&mut self) -> Result<(), Error> {
         (self.engine, self.engine_at) = (Engine::new(Vec::new()), (0, Vec::new()));
+        self.reading = None;
         for member in &mut self.members {
             if let Some(checkpoint) = checkpoint(&*self.parts.rows, member.model.spec().name, self.slot).await?
                 && checkpoint.owner == self.parts.owner
@@ -408,6 +386,7 @@ impl Worker {
                 member.position = checkpoint.position;
                 member.epoch = checkpoint.epoch;
                 member.stopped = None;
+                self.reading = None;
                 member.recall(&*self.parts.rows, self.slot).await?;
                 let held = member.held.len() as u64;
                 self.parts.board.change(name, |status| status.held = held);

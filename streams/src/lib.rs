@@ -8,7 +8,7 @@ mod list;
 
 pub use decode::{Read, Unreadable, chain, decode, event};
 pub use fold::{Start, Until, fold, fold_here, fold_knowing};
-pub use list::{Entry, after, asides, entries, first_unreadable, sets_aside};
+pub use list::{Entry, after, asides, asides_after, entries, first_unreadable, sets_aside};
 
 /// Why a stream cannot be read.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -72,20 +72,32 @@ pub async fn asides(
     until: Until,
 ) -> Result<BTreeSet<Version>, event_store::Error> {
     let mut asides = BTreeSet::new();
-    let mut at = 0;
+    asides_after(store, stream, 0, until, &mut asides).await?;
+    Ok(asides)
+}
+
+/// Adds the versions that the records of a stream after a version set aside, as far as `until`; the last version that was looked at.
+///
+/// # Errors
+/// If the store fails.
+pub async fn asides_after(
+    store: &dyn EventStore,
+    stream: &StreamId,
+    mut at: Version,
+    until: Until,
+    asides: &mut BTreeSet<Version>,
+) -> Result<Version, event_store::Error> {
     loop {
         let page = store.read_stream(stream, at + 1, Direction::Forwards, PAGE).await?;
         for record in &page {
-            at = record.version;
             if !until.includes(record) {
-                return Ok(asides);
+                return Ok(at);
             }
-            if let Some(version) = sets_aside(record) {
-                asides.insert(version);
-            }
+            at = record.version;
+            asides.extend(sets_aside(record));
         }
         if page.len() < PAGE {
-            return Ok(asides);
+            return Ok(at);
         }
     }
 }
