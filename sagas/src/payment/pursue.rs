@@ -31,6 +31,8 @@ use crate::meters;
 
 /// The longest note, in characters.
 const NOTE: usize = 500;
+/// The longest word of a provider that is stored, in characters: it may say anything, and an event has its bounds.
+const SAID: usize = 300;
 
 pub(super) struct Pursuit {
     pub(super) store: Arc<dyn EventStore>,
@@ -86,7 +88,7 @@ impl Pursuit {
         let mut next = if sent_before { Next::Ask } else { Next::Call };
         let mut last_sent = Instant::now();
         let mut wait = self.options.ask_first;
-        let mut mismatch = None;
+        let (mut mismatch, mut stuck) = (None, false);
         loop {
             // This process may have been paused: what was asked for is pursued by whoever is the active one.
             if !self.term.holds() {
@@ -129,10 +131,16 @@ impl Pursuit {
                 None if unknown => {}
                 None => {
                     let id = intent.outcome_id("unknown");
-                    if let Err(why) = self.record(intent, &call, id, Outcome::Unknown { detail }, None).await {
-                        return self.stuck(intent, &call, id, "unknown", &why).await;
+                    let outcome = Outcome::Unknown { detail: cut(&detail) };
+                    match self.record(intent, &call, id, outcome, None).await {
+                        Ok(()) => unknown = true,
+                        // The provider is asked on all the same, and what it says then may be recorded.
+                        Err(why) if !stuck => {
+                            stuck = true;
+                            self.stuck(intent, &call, id, "unknown", &why).await;
+                        }
+                        Err(_) => {}
                     }
-                    unknown = true;
                 }
             }
             next = Next::Ask;
@@ -227,7 +235,7 @@ impl Pursuit {
     async fn settle(&self, intent: &Intent, call: &Call, settled: Settled, asked: bool) {
         let (name, outcome) = match settled {
             Settled::Done(done) => ("done", told(done)),
-            Settled::NotDone(code) => ("not-done", Outcome::NotDone { code }),
+            Settled::NotDone(code) => ("not-done", Outcome::NotDone { code: cut(&code) }),
         };
         let evidence = asked.then(|| "the provider was asked".to_owned());
         let id = intent.outcome_id(name);
@@ -346,6 +354,11 @@ impl Pursuit {
         }
         Ok(())
     }
+}
+
+/// What a provider said, as it is stored.
+fn cut(said: &str) -> String {
+    said.chars().take(SAID).collect()
 }
 
 fn recording(intent: &Intent, call: &Call, outcome: Outcome, evidence: Option<String>) -> domain::Command {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::Command;
-use domain::ids::{OrderId, Tenant};
+use domain::ids::{OrderId, PaymentId, Tenant, derived};
 use domain::order::event::Capture;
 use domain::order::state::Status;
 use domain::payment::command::{Command as Wish, Outcome, RecordOutcome};
 use domain::payment::{self as payments};
+use domain::{Command, Event, stream};
 use event_store::{EventStore, Filter, StoreTail};
 use sagas::gateway::{Answer, Call, Found};
 use sagas::{Dispatch, DispatchError, PaymentGateway, PaymentWorker, payment};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::faulty::Counting;
 use super::services::Services;
-use super::shop::{Shop, pays};
+use super::shop::{Shop, pays, tenant};
 
 /// A provider that speaks of a penny more than was asked for, until it is mended.
 struct Generous {
@@ -95,6 +95,64 @@ impl Dispatch for Overtaken {
     }
 }
 
+/// A provider that does not know at first, and says so at length.
+struct Talkative {
+    inner: Arc<dyn PaymentGateway>,
+    knows: AtomicBool,
+}
+
+#[async_trait]
+impl PaymentGateway for Talkative {
+    async fn authorise(&self, call: &Call) -> Answer {
+        if self.knows.swap(true, Ordering::SeqCst) {
+            return self.inner.authorise(call).await;
+        }
+        // More than an event takes, in characters of several bytes.
+        Answer::Unknown { detail: "né ".repeat(400_000) }
+    }
+
+    async fn capture(&self, call: &Call) -> Answer {
+        self.inner.capture(call).await
+    }
+
+    async fn void(&self, call: &Call) -> Answer {
+        self.inner.void(call).await
+    }
+
+    async fn refund(&self, call: &Call) -> Answer {
+        self.inner.refund(call).await
+    }
+
+    async fn query(&self, call: &Call) -> Found {
+        self.inner.query(call).await
+    }
+}
+
+/// So many times nobody can take that an outcome is unknown.
+struct Impossible {
+    inner: Arc<dyn Dispatch>,
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl Dispatch for Impossible {
+    async fn dispatch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        meta: Metadata,
+    ) -> Result<(), DispatchError> {
+        if let Command::Payment { command: Wish::RecordOutcome(told), .. } = &command
+            && matches!(told.outcome, Outcome::Unknown { .. })
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        {
+            return Err(DispatchError::Impossible("it is too large".into()));
+        }
+        self.inner.dispatch(tenant, command_id, command, meta).await
+    }
+}
+
 struct Worker {
     cancel: CancellationToken,
     task: tokio::task::JoinHandle<()>,
@@ -163,6 +221,39 @@ async fn an_outcome_that_the_payment_refuses_is_noted_on_the_order_and_not_sent_
     sends_nothing(&counting).await;
     let log = shop.store.read_log(0, &Filter { kinds: vec!["NoteAdded".into()], ..Filter::default() }, 100).await;
     assert_eq!(log.unwrap().records.len(), 1);
+    worker.stop().await;
+    runs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_asked_on_where_that_it_does_not_know_cannot_be_recorded() {
+    let mut shop = Shop::open(0).await;
+    let runs = shop.join_sagas("a");
+    let dispatch = Arc::new(Impossible { inner: shop.services.clone(), left: AtomicUsize::new(usize::MAX) });
+    let worker = worker(&shop, shop.sandbox.clone(), dispatch);
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:dark-5").await;
+    noted(&shop, order_id, "it is too large").await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    worker.stop().await;
+    runs.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_says_is_cut_to_what_is_stored() {
+    let mut shop = Shop::open(0).await;
+    let runs = shop.join_sagas("a");
+    let gateway = Talkative { inner: shop.sandbox.clone(), knows: AtomicBool::new(false) };
+    let worker = worker(&shop, Arc::new(gateway), shop.services.clone());
+    let order_id = shop.place(1, Capture::AtShipment, "sandbox:approve").await;
+    assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
+    let name = stream::payment(PaymentId(derived(order_id.0, "payment")));
+    let events = shop.services.events(&tenant(), &name).await;
+    let details = events.iter().filter_map(|event| match event {
+        Event::Payment(payments::Event::OutcomeUnknown(unknown)) => unknown.detail.as_deref(),
+        _ => None,
+    });
+    let lengths: Vec<_> = details.map(|detail| detail.chars().count()).collect();
+    assert_eq!(lengths, [300]);
     worker.stop().await;
     runs.stop().await;
 }
