@@ -6,7 +6,6 @@ pub(crate) mod load;
 pub(crate) mod recorded;
 pub(crate) mod server;
 pub(crate) mod shop;
-pub(crate) mod wire;
 
 pub(crate) use client::{Answer, Client, Session};
 pub(crate) use server::Server;

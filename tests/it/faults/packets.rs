@@ -1,10 +1,11 @@
 //! A database that swallows packets: connections stand, and nothing comes back. Requests are answered all the same, and when the network is
 //! there again, or has cut what stood, everything goes on.
 
+use servers::Swallow;
+
 use super::subject::Subject;
 use super::trial::{Length, Trial};
 use crate::harness::Server;
-use crate::harness::wire::Wire;
 use crate::scaled::system::System;
 
 /// How the fault ends.
@@ -20,25 +21,25 @@ enum End {
 async fn database(length: Length, end: End) {
     let postgres = servers::Postgres::start();
     let direct = postgres.database();
-    let wire = Wire::to(postgres.port()).await;
-    let through = direct.replace(&format!(":{}/", postgres.port()), &format!(":{}/", wire.port()));
+    let proxy = Swallow::before(postgres.port());
+    let through = proxy.through(&direct, postgres.port());
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("store");
     let server = Server::start_with(&data, &["--set", &format!("store.url={through}")]).await;
     let subject = Subject::Database(server, direct);
-    swallowed(&format!("the database swallows, one process, then: {end:?}"), &subject, &wire, length, end).await;
+    swallowed(&format!("the database swallows, one process, then: {end:?}"), &subject, &proxy, length, end).await;
 }
 
-async fn swallowed(name: &str, subject: &Subject, wire: &Wire, length: Length, end: End) {
+async fn swallowed(name: &str, subject: &Subject, proxy: &Swallow, length: Length, end: End) {
     let mut trial = Trial::begin(name, subject, length).await;
-    wire.swallow();
+    proxy.begin();
     tokio::time::sleep(length.fault).await;
     match end {
-        End::GoesOn => wire.go_on(),
-        End::Cut => wire.cut(),
+        End::GoesOn => proxy.go_on(),
+        End::Cut => proxy.cut(),
     }
     trial.over();
-    let (connections, bytes) = wire.swallowed();
+    let (connections, bytes) = (proxy.swallowed_connections(), proxy.swallowed());
     println!("   {connections} new connections and {bytes} bytes were swallowed");
     assert!(bytes > 0, "the fault did not happen");
     let judged = trial.end(subject).await;
@@ -58,7 +59,7 @@ pub(crate) async fn is_cut(length: Length) {
 
 /// The scaled system: every process, on the log and on the read models.
 pub(crate) async fn scaled(length: Length) {
-    let (system, wire) = System::behind_a_wire().await;
+    let (system, proxy) = System::behind_a_proxy().await;
     let subject = Subject::Scaled(Box::new(system));
-    swallowed("the database swallows, scaled", &subject, &wire, length, End::GoesOn).await;
+    swallowed("the database swallows, scaled", &subject, &proxy, length, End::GoesOn).await;
 }

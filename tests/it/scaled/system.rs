@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::harness::load::{Load, Running};
 use crate::harness::recorded::Endpoints;
 use crate::harness::server::program;
-use crate::harness::wire::Wire;
 use crate::harness::{Client, Session};
 
 /// A process that is silent for so long is taken for gone: short, so that tests need not wait.
@@ -73,12 +72,12 @@ impl System {
         Self::start(&Self::one_of_each()).await
     }
 
-    /// The same, with a wire between the database and everybody who uses it.
-    pub(crate) async fn behind_a_wire() -> (Self, Wire) {
+    /// The same, with a proxy between the database and everybody who uses it.
+    pub(crate) async fn behind_a_proxy() -> (Self, servers::Swallow) {
         let server = servers::free_port();
-        let wire = Wire::to(server).await;
-        let laid = cluster::Wire { server, port: wire.port() };
-        (Self::wired(&Self::one_of_each(), Some(laid)).await, wire)
+        let proxy = servers::Swallow::before(server);
+        let laid = cluster::Wire { server, port: proxy.port() };
+        (Self::wired(&Self::one_of_each(), Some(laid)).await, proxy)
     }
 
     fn one_of_each() -> Vec<(&'static str, usize)> {
