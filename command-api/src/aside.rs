@@ -12,7 +12,7 @@ use serde_json::Map;
 use streams::Until;
 use uuid::Uuid;
 
-use crate::execute::{Error, Executor, Refused, Request, stream_id};
+use crate::execute::{Error, Executor, Expected, Refused, Request, refuse, stream_id};
 
 /// How often it is decided again because the stream has moved on meanwhile.
 const RETRIES: u32 = 24;
@@ -82,7 +82,10 @@ impl Executor {
             return Ok(Answered { verdict: Verdict::Absent, position: 0, replayed: false });
         };
         for _ in 0..=RETRIES {
-            let decided = self.decide_aside(&record, &reason).await?;
+            let decided = match stale(store, request, &record).await? {
+                Some(refused) => Decided::Refuse(refused),
+                None => self.decide_aside(&record, &reason).await?,
+            };
             if let (true, Decided::Append(fact)) = (request.dry_run, &decided) {
                 let head = store.stream_head(&record.stream).await?.map_or(0, |(version, _)| version);
                 let (stream, event) = (record.stream.clone(), encoded(fact)?);
@@ -139,6 +142,15 @@ impl Executor {
             }),
         })
     }
+}
+
+/// The refusal of a request that names a version of the record's stream that it is not at.
+async fn stale(store: &dyn EventStore, request: &Request, record: &Record) -> Result<Option<Refused>, Error> {
+    let Some((_, expected @ Expected::Version(version))) = request.if_match else {
+        return Ok(None);
+    };
+    let head = store.stream_head(&record.stream).await?.map_or(0, |(version, _)| version);
+    Ok((head != version).then(|| refuse::stale(expected, head)))
 }
 
 enum Decided {

@@ -13,7 +13,7 @@ mod follows;
 mod load;
 mod meter;
 mod plan;
-mod refuse;
+pub(crate) mod refuse;
 mod rehearse;
 mod replay;
 

@@ -22,6 +22,12 @@ macro_rules! uuid_id {
             }
         }
 
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
         impl FromStr for $name {
             type Err = uuid::Error;
 
@@ -59,7 +65,8 @@ uuid_id! {
     ImportId,
 }
 
-/// An id that is made from another, the same one each time: version 5 of the parent and the name of what is made.
+/// An id that is made from another, the same one each time: version 5 of the parent and the name of what is made. What long processes make
+/// is named so, which is why callers may not name such things by ids of version 5.
 #[must_use]
 pub fn derived(parent: Uuid, name: &str) -> Uuid {
     Uuid::new_v5(&parent, name.as_bytes())

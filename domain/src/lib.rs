@@ -5,6 +5,7 @@ pub mod command;
 pub mod event;
 pub mod ids;
 pub mod import;
+pub mod instrument;
 pub mod laws;
 pub mod money;
 pub mod order;

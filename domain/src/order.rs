@@ -20,7 +20,7 @@ pub use state::Order;
 
 impl crate::Aggregate for Order {
     const CATEGORY: &'static str = crate::stream::ORDER;
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

@@ -21,7 +21,7 @@ use crate::aggregate::Aggregate;
 
 impl Aggregate for Payment {
     const CATEGORY: &'static str = crate::stream::PAYMENT;
-    const FOLD: u32 = 1;
+    const FOLD: u32 = 2;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
@@ -43,6 +43,7 @@ impl Aggregate for Payment {
                     )
                 }
                 Command::Capture { capture_id, amount } => decide::capture(payment, *capture_id, *amount),
+                Command::CaptureByHand { capture_id, amount } => decide::capture_by_hand(payment, *capture_id, *amount),
                 Command::Void => Ok(decide::void(payment)),
                 Command::Refund { refund_id, amount, reason } => decide::refund(payment, *refund_id, *amount, reason),
                 Command::RecordOutcome(told) => outcome::record(payment, told),

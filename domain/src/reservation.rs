@@ -32,6 +32,8 @@ pub enum Command {
         items: Vec<Item>,
         /// When it ends.
         expires_at: Timestamp,
+        /// For how long the caller wants it, in seconds.
+        hold_for_s: u32,
         /// What the caller wants to find it by.
         reference: Option<String>,
     },
@@ -77,6 +79,9 @@ pub struct Opened {
     pub expires_at: Timestamp,
     /// What the caller wants to find it by.
     pub reference: Option<String>,
+    /// For how long the caller wanted it at first, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_for_s: Option<u32>,
 }
 
 /// `ReservationProlonged`.
@@ -124,8 +129,11 @@ pub enum Refusal {
         end: End,
     },
     /// The same id with other content.
-    #[error("that id was used to reserve something else")]
-    ReservationExists,
+    #[error("reservation {reservation_id} says something else: make another id, or leave it out")]
+    IdTaken {
+        /// The reservation.
+        reservation_id: ReservationId,
+    },
     /// It would end earlier than it does.
     #[error("the reservation ends at {expires_at}, and can only be prolonged")]
     NotLater {
@@ -142,7 +150,7 @@ impl crate::Refusal for Refusal {
         match self {
             Self::NotFound => "not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
-            Self::ReservationExists => "reservation-exists",
+            Self::IdTaken { .. } => "id-taken",
             Self::NotLater { .. } => "not-later",
             Self::InvalidItems => "invalid-items",
         }
@@ -151,7 +159,7 @@ impl crate::Refusal for Refusal {
     fn class(&self) -> Class {
         match self {
             Self::NotFound => Class::Absent,
-            Self::ReservationEnded { .. } | Self::ReservationExists => Class::Conflict,
+            Self::ReservationEnded { .. } | Self::IdTaken { .. } => Class::Conflict,
             Self::NotLater { .. } | Self::InvalidItems => Class::Invalid,
         }
     }
@@ -159,26 +167,30 @@ impl crate::Refusal for Refusal {
 
 impl Aggregate for Reservation {
     const CATEGORY: &'static str = stream::RESERVATION;
-    const FOLD: u32 = 1;
+    const FOLD: u32 = 2;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match (self, command) {
-            (Self::Absent, Command::Open { reservation_id, items, expires_at, reference }) => open(Opened {
-                reservation_id: *reservation_id,
-                items: items.clone(),
-                expires_at: *expires_at,
-                reference: reference.clone(),
-            }),
+            (Self::Absent, Command::Open { reservation_id, items, expires_at, hold_for_s, reference }) => {
+                open(Opened {
+                    reservation_id: *reservation_id,
+                    items: items.clone(),
+                    expires_at: *expires_at,
+                    reference: reference.clone(),
+                    hold_for_s: Some(*hold_for_s),
+                })
+            }
             (Self::Absent, _) => Err(Refusal::NotFound),
 
-            (Self::Open(known), Command::Open { items, .. }) => {
-                if known.items == *items {
+            (Self::Open(known), Command::Open { reservation_id, items, hold_for_s, reference, .. }) => {
+                let as_long = known.hold_for_s.is_none_or(|there| there == *hold_for_s);
+                if known.items == *items && known.reference == *reference && as_long {
                     Ok(vec![])
                 } else {
-                    Err(Refusal::ReservationExists)
+                    Err(Refusal::IdTaken { reservation_id: *reservation_id })
                 }
             }
             (Self::Open(known), Command::Prolong { expires_at }) => match known.expires_at.cmp(expires_at) {
@@ -244,12 +256,13 @@ mod tests {
             items: vec![item("A", 1), item("B", 2)],
             expires_at: NOON,
             reference: Some("cart 7".into()),
+            hold_for_s: Some(60),
         }
     }
 
     fn open_with(items: Vec<Item>) -> Command {
         let Opened { reservation_id, expires_at, reference, .. } = opened();
-        Command::Open { reservation_id, items, expires_at, reference }
+        Command::Open { reservation_id, items, expires_at, hold_for_s: 60, reference }
     }
 
     const fn close(end: End) -> Command {
@@ -266,7 +279,14 @@ mod tests {
             .when(open_with(opened().items))
             .then([Event::Opened(opened())])
             .when(open_with(vec![item("A", 9)]))
-            .then_refused(Refusal::ReservationExists);
+            .then_refused(Refusal::IdTaken { reservation_id: opened().reservation_id });
+        let taken = Refusal::IdTaken { reservation_id: opened().reservation_id };
+        let Command::Open { reservation_id, items, expires_at, .. } = open_with(opened().items) else { return };
+        for (hold_for_s, reference) in [(60, None), (61, Some("cart 7".to_owned()))] {
+            let items = items.clone();
+            let other = Command::Open { reservation_id, items, expires_at, hold_for_s, reference };
+            given::<Reservation>([Event::Opened(opened())]).when(other).then_refused(taken.clone());
+        }
         for items in [vec![], vec![item("A", 0)], vec![item("A", 1), item("A", 1)]] {
             given::<Reservation>([]).when(open_with(items)).then_refused(Refusal::InvalidItems);
         }

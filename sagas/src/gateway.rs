@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::ids::{OrderId, PaymentId, Tenant};
+use domain::instrument::Instrument;
 use domain::money::{Minor, Money};
 use domain::payment::event::Verb;
 use domain::time::Timestamp;
@@ -30,7 +31,7 @@ pub struct Call {
     /// How much.
     pub amount: Money,
     /// The provider's token for the means of payment.
-    pub instrument: String,
+    pub instrument: Instrument,
     /// The provider's reference of the authorisation, once there is one.
     pub authorisation: Option<String>,
 }

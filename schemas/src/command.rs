@@ -16,8 +16,6 @@ const FORM: u32 = 1;
 const SHORT: u32 = 2;
 /// What is at least so long is written in the short form.
 const LARGE: usize = 256 * 1024;
-/// The commands that name their stock themselves.
-const NAMING: [&str; 4] = ["Register", "Receive", "Reserve", "Return"];
 
 /// A command with all that the service needs to run it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +62,7 @@ impl Envelope {
         }
         let mut body = serde_json::to_value(self)?;
         body["form"] = SHORT.into();
-        each_stock(&mut body, |_, names, asked| asked.retain(|name, value| names.get(name) != Some(value)));
+        each_stock(&mut body, |names, asked| asked.retain(|name, value| names.get(name) != Some(value)));
         Ok(serde_json::to_vec(&body)?.into())
     }
 
@@ -82,8 +80,9 @@ impl Envelope {
             SHORT => {
                 let mut body: Value = serde_json::from_slice(bytes)?;
                 body["form"] = FORM.into();
-                each_stock(&mut body, |kind, names, asked| {
-                    for (name, value) in names.iter().filter(|_| NAMING.contains(&kind)) {
+                // A command that does not name its stock passes the names over.
+                each_stock(&mut body, |names, asked| {
+                    for (name, value) in names {
                         asked.entry(name.clone()).or_insert_with(|| value.clone());
                     }
                 });
@@ -94,15 +93,15 @@ impl Envelope {
     }
 }
 
-/// Does something with what is asked of each stock: the kind of the command, the names of the stock beside it, and the command's fields.
-fn each_stock(body: &mut Value, mut work: impl FnMut(&str, &Map<String, Value>, &mut Map<String, Value>)) {
+/// Does something with what is asked of each stock: the names of the stock beside the command, and the command's fields.
+fn each_stock(body: &mut Value, mut work: impl FnMut(&Map<String, Value>, &mut Map<String, Value>)) {
     let stock = body.pointer_mut("/command/Inventory/stock").and_then(Value::as_array_mut);
     for part in stock.into_iter().flatten() {
         let Some(part) = part.as_object_mut() else { continue };
         let Some(Value::Object(mut command)) = part.remove("command") else { continue };
-        for (kind, asked) in &mut command {
+        for (_, asked) in &mut command {
             if let Value::Object(asked) = asked {
-                work(kind, part, asked);
+                work(part, asked);
             }
         }
         part.insert("command".to_owned(), command.into());

@@ -4,6 +4,7 @@
 mod kinds;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use uuid::Uuid;
 
 use crate::upcast;
 
-/// An event as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event as it is stored. Its payload is never printed: a token of a means of payment may be in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The stored type name.
     pub kind: Arc<str>,
@@ -24,6 +25,12 @@ pub struct Encoded {
     pub schema_version: u32,
     /// The payload: compact JSON.
     pub data: Bytes,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.v{} of {} bytes", self.kind, self.schema_version, self.data.len())
+    }
 }
 
 /// Why an event cannot be read or written.

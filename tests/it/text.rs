@@ -133,7 +133,7 @@ async fn a_body_that_is_out_of_bounds_is_400_before_it_is_412() {
     assert_eq!(send(Some(&json!({ "delta": 1, "reason": "r", "expected": 5 }))).await, 412);
 }
 
-/// Two orders, one id: a reservation of nobody's under the id of an order's own.
+/// The id of an order's own reservation is one that Daybook makes, so that nobody else's is named by it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reservation_under_the_id_of_an_orders_own_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,8 +142,11 @@ async fn a_reservation_under_the_id_of_an_orders_own_is_refused() {
     shop::receive(&client, "A", 50).await;
     let placed = shop::place(&client, &[("A", 3)], "sandbox:approve").await;
     let body = json!({ "reservation_id": placed.text("/reservation_id"), "items": [{ "sku": "A", "qty": 2 }] });
-    let refused = client.post("/v1/reservations", &body).await.expect(409);
-    assert_eq!(refused.text("/code"), "reservation-exists");
+    let refused = client.post("/v1/reservations", &body).await.expect(400);
+    assert_eq!(
+        (refused.text("/code"), refused.text("/errors/0/pointer")),
+        ("malformed-body".into(), "/reservation_id".into())
+    );
     let cancel = format!("/v1/orders/{}/cancellations", placed.text("/order_id"));
     client.post_and_wait(&cancel, &json!({ "reason": "r" })).await.expect(200);
     let path = format!("/v1/stock/A?min_position={}", shop::head(&client).await);

@@ -71,7 +71,7 @@ fn told(refused: &Refused) -> Value {
 
 /// The caller named a version that is not the stream's, or not its any more. Recorded like any other refusal: the same key gives this
 /// answer for ever, and who has merged what happened since sends the new version under a new key.
-pub(super) fn stale(expected: Expected, actual: u64) -> Refused {
+pub(crate) fn stale(expected: Expected, actual: u64) -> Refused {
     let (message, details) = match expected {
         Expected::Exists => ("there is nothing yet that could match".to_owned(), json!({ "actual": actual })),
         Expected::Version(version) => {

@@ -106,22 +106,9 @@ fn text(into: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 fn planned(event: &Planned) -> Result<EventBody, serde_json::Error> {
-    Ok(EventBody {
-        position: None,
-        event_id: None,
-        stream: format!("{}-{}", event.stream.category, event.stream.id),
-        version: event.version,
-        kind: event.kind.to_string(),
-        schema_version: event.schema_version,
-        data: Payload::shown(&event.data)?,
-        unreadable: None,
-        recorded_at: None,
-        occurred_at: None,
-        actor: None,
-        command_id: None,
-        correlation: None,
-        causation: None,
-    })
+    let stream = format!("{}-{}", event.stream.category, event.stream.id);
+    let data = Payload::shown(&event.data)?;
+    Ok(EventBody::planned(stream, event.version, event.kind.to_string(), event.schema_version, data))
 }
 
 fn recorded(record: &Record) -> EventBody {

@@ -78,7 +78,7 @@ pub(super) async fn whole(body: Body, largest: usize, within: Duration) -> Resul
 }
 
 /// A body that is too large.
-pub(super) fn too_large(largest: usize) -> Failure {
+fn too_large(largest: usize) -> Failure {
     let failure = if largest == 0 {
         Failure::new("body-too-large", "no body is taken here")
     } else {

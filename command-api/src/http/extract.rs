@@ -140,8 +140,6 @@ pub(super) struct Ask<T, Q = ()> {
     pub(super) how: How,
     pub(super) query: Q,
     pub(super) body: T,
-    /// How many bytes the body had.
-    pub(super) bytes: usize,
 }
 
 impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
@@ -178,7 +176,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
             place,
             caller,
         };
-        Ok(Self { how, query, body, bytes: raw.len() })
+        Ok(Self { how, query, body })
     }
 }
 

@@ -19,18 +19,12 @@ use schemas::http::refund::GrantRefund;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::arrival::too_large;
 use super::body::NoBody;
 use super::describe::{CommandHeaders, CommandQuery, WaitHeader, answers};
 use super::extract::{Ask, How, Id};
 use super::problem::Failure;
 use super::{Api, Told};
 use crate::verdict::Awaited;
-
-/// The largest event that the log takes, less the envelope's part.
-const LARGEST_EVENT: usize = event_store::sqlite::MAX_EVENT_BYTES - 16 * 1024;
-/// What a line's amounts add to what the body says of it, at most.
-const LINE_AMOUNTS: usize = 300;
 
 answers! {
     PlaceAnswers: [201] "OrderBody", [
@@ -44,7 +38,7 @@ answers! {
         "already-shipped", "id-taken", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
     ];
     HoldAnswers: [201] "OrderBody", ["id-taken", "order-state", "too-many"];
-    ReleaseAnswers: [200] "OrderBody", ["hold-not-found", "order-state"];
+    ReleaseAnswers: [200] "OrderBody", ["hold-not-found", "id-taken", "order-state"];
     AddressAnswers: [200] "OrderBody", ["already-shipped", "if-match-required", "order-state", "too-many"];
     NoteAnswers: [201] "OrderBody", ["id-taken", "order-state", "too-many"];
     TagsAnswers: [200] "OrderBody", ["order-state", "too-many"];
@@ -57,10 +51,6 @@ answers! {
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = PlaceOrder,
     params(CommandHeaders, WaitHeader, CommandQuery), responses(PlaceAnswers))]
 pub(super) async fn place(State(api): State<Api>, ask: Ask<PlaceOrder>) -> Result<Answer, Failure> {
-    let stored = ask.bytes + ask.body.lines.len() * LINE_AMOUNTS;
-    if stored > LARGEST_EVENT {
-        return Err(too_large(LARGEST_EVENT).with("lines", ask.body.lines.len()));
-    }
     let rejection_is_problem = ask.body.on_refusal == OnRefusal::Problem;
     let defaults = &api.settings().defaults;
     let place = ask.body.try_into_command(ask.how.names(), defaults)?;

@@ -17,7 +17,7 @@ use crate::execute::Plan;
 answers! {
     CaptureAnswers: [202] "PaymentBody", [
         "authorisation-expired", "exceeds-authorised", "intent-changed", "invalid-amount", "payment-state",
-        "payment-unknown",
+        "payment-unknown", "too-many",
     ];
     VoidAnswers: [202] "PaymentBody", [];
     ResolveAnswers: [200] "PaymentBody", [

@@ -6,7 +6,6 @@ use domain::stream;
 use domain::time::Timestamp;
 use schemas::http::event::{DryRunBody, EventBody, Payload};
 use schemas::http::record::{RecordBody, RecordState, SetAsideBody, SetAsideRecord};
-use uuid::Uuid;
 
 use super::Api;
 use super::answer::{Answer, Place};
@@ -31,8 +30,7 @@ pub(super) async fn set_aside(
 ) -> Result<Answer, Failure> {
     let how = &ask.how;
     let reason = ask.body.try_into_reason()?;
-    let mut request = how.envelope(&stream::outcome(how.command_id), how.command_id);
-    request.if_match = None;
+    let request = how.envelope(&stream::outcome(how.command_id), how.command_id);
     let answered = api.executor().set_aside(request, position, reason).await;
     let answered = answered.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
     let at = (answered.position > 0).then_some(answered.position);
@@ -42,22 +40,9 @@ pub(super) async fn set_aside(
         Verdict::Absent => Err(Failure::new("not-found", format!("there is no record at position {position}"))),
         Verdict::Refused(refused) => Err(Failure::refused(&refused, &Done::nothing(how.command_id)).at_place(place)),
         Verdict::Rehearsed { stream, version, event } => {
-            let planned = EventBody {
-                position: None,
-                event_id: None,
-                stream: stream.to_string(),
-                version,
-                kind: event.kind.to_string(),
-                schema_version: event.schema_version,
-                data: Payload::readable(&event.data),
-                unreadable: None,
-                recorded_at: None,
-                occurred_at: None,
-                actor: None,
-                command_id: None::<Uuid>,
-                correlation: None,
-                causation: None,
-            };
+            let data = Payload::readable(&event.data);
+            let kind = event.kind.to_string();
+            let planned = EventBody::planned(stream.to_string(), version, kind, event.schema_version, data);
             api.answer(how, StatusCode::OK, &DryRunBody::new(vec![planned]), Place::default())
         }
     }

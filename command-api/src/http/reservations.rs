@@ -19,7 +19,7 @@ use crate::execute::Plan;
 
 answers! {
     OpenAnswers: [201] "ReservationBody", [
-        "invalid-items", "invalid-quantity", "out-of-stock", "reservation-ended", "reservation-exists",
+        "id-taken", "invalid-items", "invalid-quantity", "out-of-stock", "reservation-ended", "reservation-exists",
     ];
     ExtendAnswers: [200] "ReservationBody", ["not-later", "reservation-ended", "reservation-not-found"];
     EndAnswers: [200] "ReservationBody", ["reservation-ended", "reservation-not-found"];

@@ -20,10 +20,11 @@ answers! {
         "too-many",
     ];
     ReceiveAnswers: [200] "OrderBody", [
-        "invalid-line", "order-state", "quantity-exceeds-announced", "receipt-out-of-order", "return-not-found",
+        "id-taken", "invalid-line", "order-state", "quantity-exceeds-announced", "receipt-out-of-order",
+        "return-not-found",
         "return-state", "too-many",
     ];
-    DeclineAnswers: [200] "OrderBody", ["order-state", "return-not-found", "return-state"];
+    DeclineAnswers: [200] "OrderBody", ["id-taken", "order-state", "return-not-found", "return-state", "too-many"];
 }
 
 /// Announce that units come back.

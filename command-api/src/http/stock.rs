@@ -19,7 +19,7 @@ answers! {
     RegisterAnswers: [200] "StockBody", [];
     ReceiveAnswers: [201] "StockBody", ["invalid-quantity"];
     AdjustAnswers: [201] "StockBody", [
-        "below-zero", "invalid-quantity", "stock-changed", "would-break-reservations",
+        "below-zero", "id-taken", "invalid-quantity", "stock-changed", "would-break-reservations",
     ];
     CountAnswers: [201] "StockBody", ["invalid-quantity", "would-break-reservations"];
 }

@@ -201,7 +201,7 @@ fn place(sale: Sale, order_id: OrderId, options: &Options, simulated: bool) -> P
         order_id,
         payment: sale.payment.unwrap_or_else(|| PaymentTerms {
             capture: Capture::AtShipment,
-            instrument: instrument(sale.external_ref.as_str(), options.faults.as_ref()),
+            instrument: instrument(sale.external_ref.as_str(), options.faults.as_ref()).into(),
         }),
         external_ref: Some(sale.external_ref),
         channel: options.origin.channel.clone(),

@@ -105,6 +105,13 @@ pub enum Command {
         /// Who may read it.
         visibility: Visibility,
     },
+    /// (payment worker) A person has to know of this: noted however many notes callers have added.
+    Report {
+        /// The note.
+        note_id: NoteId,
+        /// What it says.
+        text: Personal<String>,
+    },
     /// Label it.
     SetTags {
         /// All its labels from now on.

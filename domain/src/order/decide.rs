@@ -1,5 +1,6 @@
 //! The rule book of an order: each command to its rule. Answers every pair of state and command; never panics and reads nothing else.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::command::Command;
@@ -59,6 +60,7 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ReleaseHold { hold_id, resolution } => remark::release_hold(order, *hold_id, resolution),
         Command::ChangeAddress { ship_to } => remark::change_address(order, ship_to),
         Command::AddNote { note_id, text, visibility } => remark::add_note(order, *note_id, text, *visibility),
+        Command::Report { note_id, text } => remark::report(order, *note_id, text),
         Command::SetTags { tags } => remark::set_tags(order, tags),
 
         Command::RequestShipment { shipment_id, lines, location, carrier, tracking } => ship::request(
@@ -91,6 +93,12 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
 /// What is asked for under an id that the order knows: nothing if it is the same, and a refusal if it is something else.
 fn known(same: bool, what: Part, id: Uuid) -> Decision {
     if same { Ok(Vec::new()) } else { Err(Refusal::IdTaken { what, id }) }
+}
+
+/// A fingerprint of what is asked for under an id: what comes of it does not tell all of it.
+fn fingerprint(id: Uuid, asked: &impl Serialize) -> Uuid {
+    // Commands always have a JSON form.
+    Uuid::new_v5(&id, &serde_json::to_vec(asked).unwrap_or_default())
 }
 
 /// The refusal of what the order's stage does not allow.

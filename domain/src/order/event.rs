@@ -10,6 +10,7 @@ use crate::ids::{
     CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
     RefundId, ReservationId, ReturnId, ShipmentId,
 };
+use crate::instrument::Instrument;
 use crate::money::{Currency, Minor, Rounding};
 use crate::personal::Personal;
 use crate::time::Timestamp;
@@ -81,7 +82,8 @@ pub struct PaymentTerms {
     /// When the money is taken.
     pub capture: Capture,
     /// The provider's token for the means of payment; never a card number.
-    pub instrument: String,
+    #[schemars(with = "String")]
+    pub instrument: Instrument,
 }
 
 /// `OrderPlaced`: a customer wants these lines on these terms.
@@ -262,6 +264,9 @@ pub struct LinesCancelled {
     pub reason: String,
     /// Whether nothing of the order is left: neither to ship nor shipped.
     pub whole: bool,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
 }
 
 /// `CancellationClosed`: what the cancellation had to give back is given back.
@@ -327,6 +332,9 @@ pub struct NoteAdded {
     pub text: Personal<String>,
     /// Who may read it.
     pub visibility: Visibility,
+    /// Whether Daybook itself says it: such notes are not counted among those that callers may add.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reported: bool,
 }
 
 /// `TagsSet`: the order's labels are these, instead of those it had.
@@ -353,6 +361,9 @@ pub struct ShipmentRequested {
     pub carrier: Option<String>,
     /// The carrier's number.
     pub tracking: Option<String>,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
 }
 
 /// `ShipmentDispatched`: it left.
@@ -476,6 +487,9 @@ pub struct ReturnReceived {
     pub lines: Vec<ReceivedLine>,
     /// What is owed for it, by line.
     pub refund: Vec<LineValue>,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
 }
 
 /// `RefundGranted`: the customer gets this back.
@@ -493,6 +507,9 @@ pub struct RefundGranted {
     pub cancellation_id: Option<CancellationId>,
     /// Why.
     pub reason: String,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
 }
 
 /// Where an order's money stands.

@@ -91,6 +91,7 @@ fn after_placing(order: &mut Placed, event: &Event) {
                 reason: granted.reason.clone(),
                 return_id: granted.return_id,
                 cancellation_id: granted.cancellation_id,
+                asked: granted.asked,
             };
             order.refunds.insert(granted.refund_id, refund);
         }
@@ -265,6 +266,7 @@ impl Placed {
             reason: cancelled.reason.clone(),
             whole: cancelled.whole,
             closed: false,
+            asked: cancelled.asked,
         };
         self.cancellations.insert(cancelled.cancellation_id, cancellation);
     }
@@ -287,7 +289,7 @@ impl Placed {
                 self.remarks = self.remarks.saturating_add(1);
             }
             Event::NoteAdded(added) => {
-                let note = Note { text: added.text.clone(), visibility: added.visibility };
+                let note = Note { text: added.text.clone(), visibility: added.visibility, reported: added.reported };
                 self.notes.insert(added.note_id, note);
             }
             Event::TagsSet(set) => {

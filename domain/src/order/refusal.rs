@@ -288,7 +288,7 @@ impl Part {
         match self {
             Self::Note => "notes",
             Self::Hold => "holds, those included that were released",
-            Self::Text => "bytes of text in its notes and holds",
+            Self::Text => "bytes of text",
             Self::Remark => "changes of tags, address and tracking",
             Self::Edit => "edits",
             Self::Cancellation => "cancellations",

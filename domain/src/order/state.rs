@@ -339,6 +339,8 @@ pub struct Shipment {
     pub tracking: Option<String>,
     /// Why it was refused.
     pub refused: Option<String>,
+    /// The fingerprint of what was asked.
+    pub asked: Option<Uuid>,
 }
 
 /// A line of a shipment.
@@ -396,6 +398,8 @@ pub struct Return {
     pub refund: Minor,
     /// Why it was declined.
     pub declined: Option<String>,
+    /// The fingerprint of what was asked with each receipt.
+    pub asked: BTreeMap<u32, Uuid>,
 }
 
 /// A cancellation.
@@ -411,6 +415,8 @@ pub struct Cancellation {
     pub whole: bool,
     /// Whether everything it had to give back is given back.
     pub closed: bool,
+    /// The fingerprint of what was asked.
+    pub asked: Option<Uuid>,
 }
 
 /// A refund.
@@ -424,6 +430,8 @@ pub struct Refund {
     pub return_id: Option<ReturnId>,
     /// The cancellation that it follows from.
     pub cancellation_id: Option<CancellationId>,
+    /// The fingerprint of what was asked.
+    pub asked: Option<Uuid>,
 }
 
 /// A note.
@@ -433,4 +441,6 @@ pub struct Note {
     pub text: Personal<String>,
     /// Who may read it.
     pub visibility: Visibility,
+    /// Whether Daybook itself says it.
+    pub reported: bool,
 }

@@ -94,7 +94,7 @@ fn place_of(lines: Vec<NewLine>) -> Place {
         discount: 0,
         shipping: vec![NewShipping { title: "parcel".to_owned(), price: 500, tax_bp: 0, tax_included: true }],
         ship_to: None,
-        payment: event::PaymentTerms { capture: Capture::AtShipment, instrument: "card".to_owned() },
+        payment: event::PaymentTerms { capture: Capture::AtShipment, instrument: "card".into() },
         location: "main".parse().unwrap(),
         reserve_for_s: 900,
         occurred_at: None,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Verb, Verdict};
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
 use crate::time::Timestamp;
 
@@ -19,12 +20,19 @@ pub enum Command {
         /// How much.
         amount: Money,
         /// The provider's token for the means of payment.
-        instrument: String,
+        instrument: Instrument,
         /// Which attempt the caller means; a later one is made only after a proven *not done*.
         attempt: u32,
     },
     /// Take money that is held.
     Capture {
+        /// The capture.
+        capture_id: CaptureId,
+        /// How much.
+        amount: Minor,
+    },
+    /// (operator) Take money that is held, by hand: the same, and bounded in number.
+    CaptureByHand {
         /// The capture.
         capture_id: CaptureId,
         /// How much.

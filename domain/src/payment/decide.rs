@@ -5,10 +5,13 @@ use super::event::{
     AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb, VoidRequested,
     VoidWanted,
 };
-use super::refusal::Refusal;
+use super::refusal::{Part, Refusal};
 use super::state::{Progress, Requested, Stage};
 use crate::ids::{CaptureId, RefundId};
 use crate::money::{LARGEST, Minor};
+
+/// How many captures somebody may ask for by hand: every answer tells all of them.
+const BY_HAND: u32 = 500;
 
 type Decision = Result<Vec<Event>, Refusal>;
 
@@ -30,6 +33,7 @@ pub(super) fn absent(command: &Command) -> Decision {
         }
         Command::Void => Ok(vec![]),
         Command::Capture { .. }
+        | Command::CaptureByHand { .. }
         | Command::Refund { .. }
         | Command::RecordOutcome(_)
         | Command::ResolveOutcome { .. }
@@ -85,7 +89,22 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor)
     if amount > payment.capturable() {
         return Err(beyond_held(payment, amount));
     }
-    Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt })])
+    Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt, by_hand: false })])
+}
+
+/// The captures that follow from shipments are bounded by these, and not counted.
+pub(super) fn capture_by_hand(payment: &Requested, capture_id: CaptureId, amount: Minor) -> Decision {
+    let mut events = capture(payment, capture_id, amount)?;
+    let there = payment.captures.values().filter(|capture| capture.by_hand).count();
+    if !events.is_empty() && there >= BY_HAND as usize && !payment.captures.contains_key(&capture_id) {
+        return Err(Refusal::TooMany { what: Part::Capture, most: BY_HAND });
+    }
+    for event in &mut events {
+        if let Event::CaptureRequested(wish) = event {
+            wish.by_hand = true;
+        }
+    }
+    Ok(events)
 }
 
 fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {

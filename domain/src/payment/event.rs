@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
 use crate::time::Timestamp;
 
@@ -59,7 +60,8 @@ pub struct AuthorisationRequested {
     /// How much.
     pub amount: Money,
     /// The provider's token for the means of payment.
-    pub instrument: String,
+    #[schemars(with = "String")]
+    pub instrument: Instrument,
     /// Which attempt, from 1; grows only after a proven *not done*.
     pub attempt: u32,
 }
@@ -114,6 +116,9 @@ pub struct CaptureRequested {
     pub amount: Minor,
     /// Which attempt.
     pub attempt: u32,
+    /// Whether somebody asked for it by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
 }
 
 /// `PaymentCaptured`: it is taken.

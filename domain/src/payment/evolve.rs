@@ -117,7 +117,9 @@ fn authorised_by(payment: &mut Requested, authorised: &Authorised) {
 
 fn capture_requested(payment: &mut Requested, wish: &CaptureRequested) {
     let capture_id = wish.capture_id;
-    let capture = Capture { amount: wish.amount, progress: Progress::Requested, attempt: wish.attempt, code: None };
+    let by_hand = wish.by_hand;
+    let (amount, attempt) = (wish.amount, wish.attempt);
+    let capture = Capture { amount, progress: Progress::Requested, attempt, code: None, by_hand };
     payment.captures.insert(capture_id, capture);
     let verb = Verb::Capture { capture_id };
     goes_out(payment, verb, wish.attempt, wish.amount);

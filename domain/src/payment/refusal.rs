@@ -71,6 +71,14 @@ pub enum Refusal {
     /// The same id with other content: an id belongs to what was asked with it first.
     #[error("that id was used to ask for something else")]
     IntentChanged,
+    /// It has as many of these as it may have.
+    #[error("at most {most} captures of a payment are asked for by hand")]
+    TooMany {
+        /// Of what.
+        what: Part,
+        /// The most there may be.
+        most: u32,
+    },
     /// An attempt that is not the next one.
     #[error("attempt {wanted} is asked for and {newest} is the newest")]
     AttemptSkipped {
@@ -107,6 +115,14 @@ pub enum Refusal {
     ProviderRefMissing,
 }
 
+/// What belongs to a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A capture that was asked for by hand.
+    Capture,
+}
+
 impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
@@ -118,6 +134,7 @@ impl crate::Refusal for Refusal {
             Self::ExceedsRefundable { .. } => "exceeds-refundable",
             Self::InvalidAmount { .. } => "invalid-amount",
             Self::IntentChanged => "intent-changed",
+            Self::TooMany { .. } => "too-many",
             Self::AttemptSkipped { .. } => "attempt-skipped",
             Self::NeverAsked { .. } => "never-asked",
             Self::AmountMismatch { .. } => "amount-mismatch",
@@ -138,6 +155,7 @@ impl crate::Refusal for Refusal {
             | Self::ExceedsAuthorised { .. }
             | Self::AuthorisationExpired { .. }
             | Self::ExceedsRefundable { .. }
+            | Self::TooMany { .. }
             | Self::AttemptSkipped { .. }
             | Self::NeverAsked { .. }
             | Self::AmountMismatch { .. }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Verb;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::instrument::Instrument;
 use crate::money::{Currency, Minor};
 use crate::order::event::{PaymentRecorded, PaymentStatus};
 use crate::time::Timestamp;
@@ -96,7 +97,7 @@ pub struct Requested {
     /// What was asked to be held.
     pub requested: Minor,
     /// The provider's token for the means of payment.
-    pub instrument: String,
+    pub instrument: Instrument,
     /// How far it is.
     pub stage: Stage,
     /// What the provider held.
@@ -169,6 +170,8 @@ pub struct Capture {
     pub attempt: u32,
     /// Why it failed.
     pub code: Option<String>,
+    /// Whether somebody asked for it by hand.
+    pub by_hand: bool,
 }
 
 /// A refund.

@@ -220,9 +220,19 @@ fn what_was_never_asked_has_no_outcome_and_what_is_settled_stays() {
 fn captures_run_side_by_side_as_long_as_the_sum_holds() {
     let both = held()
         .when(take(FIRST, 600))
-        .then([Event::CaptureRequested(CaptureRequested { capture_id: FIRST, amount: 600, attempt: 1 })])
+        .then([Event::CaptureRequested(CaptureRequested {
+            capture_id: FIRST,
+            amount: 600,
+            attempt: 1,
+            by_hand: false,
+        })])
         .when(take(SECOND, 400))
-        .then([Event::CaptureRequested(CaptureRequested { capture_id: SECOND, amount: 400, attempt: 1 })])
+        .then([Event::CaptureRequested(CaptureRequested {
+            capture_id: SECOND,
+            amount: 400,
+            attempt: 1,
+            by_hand: false,
+        })])
         .after([told(of(SECOND), 1, silence())]);
     let settled = both
         .when(told(of(FIRST), 1, done(600)))
@@ -255,7 +265,12 @@ fn a_failed_capture_may_be_asked_for_again() {
         .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into() })]);
     let again = failed
         .when(take(FIRST, 600))
-        .then([Event::CaptureRequested(CaptureRequested { capture_id: FIRST, amount: 600, attempt: 2 })])
+        .then([Event::CaptureRequested(CaptureRequested {
+            capture_id: FIRST,
+            amount: 600,
+            attempt: 2,
+            by_hand: false,
+        })])
         .when(told(of(FIRST), 1, not_done()))
         .then_nothing();
     assert_eq!(stage(again), (Stage::Capturing, PaymentStatus::Authorised));
@@ -432,4 +447,17 @@ fn a_law_of_the_whole_command_is_not_asked_of_each_event() {
     let mut cut = Watched::of(authorising.peek().clone());
     assert_eq!(cut.fold(events[0].clone()), Ok(()));
     assert_eq!(cut.end_batch().unwrap_err().law, laws::payment::WAITS.0);
+}
+
+#[test]
+fn captures_by_hand_are_bounded_and_those_of_shipments_are_not() {
+    let by_hand = |n: u128| {
+        let capture_id = CaptureId(Uuid::from_u128(n));
+        Command::CaptureByHand { capture_id, amount: 1 }
+    };
+    let full = held().after((1..=500).map(by_hand));
+    let most = Refusal::TooMany { what: super::refusal::Part::Capture, most: 500 };
+    let full = full.when(by_hand(501)).then_refused(most);
+    let full = full.when(by_hand(500)).then_nothing();
+    full.when(take(CaptureId(Uuid::from_u128(501)), 1)).then_with(|events| assert_eq!(events.len(), 1));
 }

@@ -11,6 +11,7 @@ use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::{Progress, State};
 use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
+use crate::instrument::Instrument;
 use crate::money::Money;
 use crate::order::event::{Capture, RejectReason};
 use crate::order::line::LineQty;
@@ -40,7 +41,7 @@ pub struct Input {
     /// What payments is asked to hold; `None` for a free order and for one that is paid later.
     pub amount: Option<Money>,
     /// The means of payment.
-    pub instrument: String,
+    pub instrument: Instrument,
     /// Whether the money is taken as soon as the order is confirmed.
     pub capture: bool,
     /// When the hold on stock is meant to end.

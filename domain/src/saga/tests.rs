@@ -59,7 +59,7 @@ fn place_as(order_id: OrderId, capture: Capture, instrument: &str, lines: Vec<Ne
         discount: 0,
         shipping: Vec::new(),
         ship_to: None,
-        payment: PaymentTerms { capture, instrument: instrument.to_owned() },
+        payment: PaymentTerms { capture, instrument: instrument.into() },
         location: main(),
         reserve_for_s: 900,
         occurred_at: None,

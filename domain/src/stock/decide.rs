@@ -1,6 +1,8 @@
 //! What stock answers to those who bring, count and return units. Whatever makes units free gives them to those who were promised some
 //! first: nobody who comes later is served before them.
 
+use uuid::Uuid;
+
 use super::allocate::{ALONE, TOGETHER};
 use super::command::Command;
 use super::event::{
@@ -135,8 +137,13 @@ impl Stock {
             return Ok(vec![]);
         };
         let delta = *delta;
-        if self.adjustments.holds(adjustment_id) {
-            return Ok(vec![]);
+        // Commands always have a JSON form.
+        let asked = serde_json::to_vec(&(delta, reason, expected, accept_shortage)).unwrap_or_default();
+        let asked = Some(Uuid::new_v5(adjustment_id, &asked));
+        if let Some(there) = self.adjustments.iter().find(|there| there.adjustment_id == *adjustment_id) {
+            let same = there.asked.is_none() || there.asked == asked;
+            let adjustment_id = *adjustment_id;
+            return if same { Ok(vec![]) } else { Err(Refusal::IdTaken { adjustment_id }) };
         }
         if self.of.is_none() {
             return Err(Refusal::NotFound);
@@ -152,7 +159,7 @@ impl Stock {
         };
         at_most(i64::from(after))?;
         self.keeps_promises(after, *accept_shortage)?;
-        let adjusted = Adjusted { adjustment_id: *adjustment_id, delta, reason: reason.clone() };
+        let adjusted = Adjusted { adjustment_id: *adjustment_id, delta, reason: reason.clone(), asked };
         Ok(self.with_allocations(vec![Event::Adjusted(adjusted)], ALONE))
     }
 

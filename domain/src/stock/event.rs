@@ -197,6 +197,9 @@ pub struct Adjusted {
     pub delta: i64,
     /// Why.
     pub reason: String,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<uuid::Uuid>,
 }
 
 /// `StockCounted`: somebody counted.

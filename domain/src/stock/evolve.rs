@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased, Reserved, Shipped,
+    Adjusted, BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased, Reserved,
+    Shipped,
 };
-use super::state::{End, Held, HeldLine, Release, Stock};
+use super::state::{Adjustment, End, Held, HeldLine, Release, Stock};
 use crate::ids::{LineId, OrderId, ReservationId};
 use crate::time::Timestamp;
 
@@ -42,7 +43,8 @@ impl Stock {
             Event::Adjusted(adjusted) => {
                 self.on_hand = moved(self.on_hand, adjusted.delta);
                 self.book.adjusted = self.book.adjusted.saturating_add(adjusted.delta);
-                self.adjustments.remember(adjusted.adjustment_id);
+                let Adjusted { adjustment_id, asked, .. } = *adjusted;
+                self.adjustments.remember(Adjustment { adjustment_id, asked });
             }
             Event::Counted(counted) => {
                 self.on_hand = counted.counted;

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::state::Short;
 use crate::aggregate::Class;
@@ -47,6 +48,12 @@ pub enum Refusal {
     ReservationExists {
         /// The reservation.
         reservation_id: ReservationId,
+    },
+    /// The id is that of an adjustment by something else.
+    #[error("adjustment {adjustment_id} says something else: make another id, or leave it out")]
+    IdTaken {
+        /// The adjustment.
+        adjustment_id: Uuid,
     },
     /// More is to leave than is held.
     #[error("{wanted} units are to leave and {reserved} are held for them")]
@@ -104,6 +111,7 @@ impl crate::Refusal for Refusal {
             Self::ReservationNotFound { .. } => "reservation-not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
             Self::ReservationExists { .. } => "reservation-exists",
+            Self::IdTaken { .. } => "id-taken",
             Self::NotReserved { .. } => "not-reserved",
             Self::ExceedsOnHand { .. } => "exceeds-on-hand",
             Self::StockChanged { .. } => "stock-changed",
@@ -120,6 +128,7 @@ impl crate::Refusal for Refusal {
             Self::OutOfStock(_)
             | Self::ReservationEnded { .. }
             | Self::ReservationExists { .. }
+            | Self::IdTaken { .. }
             | Self::NotReserved { .. }
             | Self::ExceedsOnHand { .. }
             | Self::StockChanged { .. }

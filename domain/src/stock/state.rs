@@ -48,13 +48,22 @@ pub struct Stock {
     /// Receipts of returns that took effect.
     pub returns: Recent<(ReturnId, u32), REMEMBERED_BOOKINGS>,
     /// Adjustments that took effect.
-    pub adjustments: Recent<Uuid, REMEMBERED_BOOKINGS>,
+    pub adjustments: Recent<Adjustment, REMEMBERED_BOOKINGS>,
     /// Promises made so far: the order of backorders.
     pub promises: u64,
     /// Whether there is stock for some who wait, and a command that serves them is on its way.
     pub allocating: bool,
     /// The sums that `on_hand` is made of.
     pub book: Book,
+}
+
+/// An adjustment that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// Which.
+    pub adjustment_id: Uuid,
+    /// The fingerprint of what was asked.
+    pub asked: Option<Uuid>,
 }
 
 /// A release that took effect.

@@ -497,15 +497,31 @@ fn adjust(delta: i64, expected: u32, accept_shortage: bool, n: u128) -> Command 
 
 #[test]
 fn an_adjustment_says_what_it_believes() {
-    with(10).when(adjust(-2, 10, false, 1)).then([Event::Adjusted(Adjusted {
-        adjustment_id: cause(1),
-        delta: -2,
-        reason: "breakage".into(),
-    })]);
+    with(10).when(adjust(-2, 10, false, 1)).then_with(|events| {
+        let [Event::Adjusted(adjusted)] = events else {
+            panic!("{events:?}");
+        };
+        let expected =
+            Adjusted { adjustment_id: cause(1), delta: -2, reason: "breakage".into(), asked: adjusted.asked };
+        assert_eq!(*adjusted, expected);
+    });
     with(10).when(adjust(-2, 9, false, 1)).then_refused(Refusal::StockChanged { expected: 9, on_hand: 10 });
     with(10).when(adjust(-11, 10, true, 1)).then_refused(Refusal::BelowZero { on_hand: 10, delta: -11 });
     with(10).when(adjust(0, 10, false, 1)).then_refused(Refusal::InvalidQuantity { qty: 0 });
     given::<Stock>([]).when(adjust(1, 0, false, 1)).then_refused(Refusal::NotFound);
+}
+
+#[test]
+fn an_adjustment_under_the_id_of_another_is_refused() {
+    let taken = || Refusal::IdTaken { adjustment_id: cause(1) };
+    let adjusted = || with(10).after([adjust(-2, 10, false, 1)]);
+    adjusted().when(adjust(-2, 10, false, 1)).then_nothing();
+    for other in [adjust(-3, 10, false, 1), adjust(-2, 8, false, 1), adjust(-2, 10, true, 1)] {
+        adjusted().when(other).then_refused(taken());
+    }
+    let reason = "counted".to_owned();
+    let other = Command::Adjust { delta: -2, reason, expected: 10, accept_shortage: false, adjustment_id: cause(1) };
+    adjusted().when(other).then_refused(taken());
 }
 
 #[test]

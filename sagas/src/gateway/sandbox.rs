@@ -105,7 +105,7 @@ impl Sandbox {
         if !self.options.latency.is_zero() {
             tokio::time::sleep(self.options.latency).await;
         }
-        let behaviour = script::behaviour(&call.instrument, call.verb);
+        let behaviour = script::behaviour(call.instrument.token(), call.verb);
         let lost = match behaviour {
             Behaviour::Flaky(times) | Behaviour::Busy(times) => times,
             Behaviour::Never => return pending().await,
@@ -170,7 +170,7 @@ impl PaymentGateway for Sandbox {
     }
 
     async fn query(&self, call: &Call) -> Found {
-        let silent = match script::behaviour(&call.instrument, call.verb) {
+        let silent = match script::behaviour(call.instrument.token(), call.verb) {
             Behaviour::Never => true,
             Behaviour::Dark(times) => {
                 let asked = self.book.asked(call.key).await;

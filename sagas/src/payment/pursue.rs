@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use domain::ids::{NoteId, OrderId, Tenant, derived};
 use domain::money::Money;
 use domain::order;
-use domain::order::event::Visibility;
 use domain::payment::Payment;
 use domain::payment::command::{Command, Outcome, RecordOutcome};
 use domain::payment::event::Verb;
@@ -329,10 +328,9 @@ impl Pursuit {
         let id = derived(about, "note");
         let command = domain::Command::Order {
             order_id,
-            command: order::Command::AddNote {
+            command: order::Command::Report {
                 note_id: NoteId(id),
                 text: Personal::Known(text.chars().take(NOTE).collect()),
-                visibility: Visibility::Internal,
             },
         };
         if let Err(why) = self.offer(tenant, id, command, metadata(order_id)).await {

@@ -221,7 +221,7 @@ impl Shop {
             discount: 0,
             shipping: Vec::new(),
             ship_to: None,
-            payment: PaymentTerms { capture, instrument: instrument.to_owned() },
+            payment: PaymentTerms { capture, instrument: instrument.into() },
             location: "main".parse().unwrap(),
             reserve_for_s: 900,
             occurred_at: None,

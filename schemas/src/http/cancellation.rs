@@ -58,6 +58,7 @@ impl CancelOrder {
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let reason = check.text("/reason", &self.reason, 500);
+        check.own_id("/cancellation_id", self.cancellation_id);
         let cancellation_id = self.cancellation_id(names);
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
         check.finish(order::Command::Cancel { cancellation_id, lines, reason })

@@ -7,6 +7,7 @@ use domain::money::{Currency, LARGEST, Minor};
 use domain::text::{self, BadText};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::money::Money;
 use super::{MOST_LINES, MOST_UNITS};
@@ -58,6 +59,17 @@ impl Check {
     pub fn fault(&mut self, pointer: impl Display, detail: impl Display) {
         if self.faults.len() < MOST_FAULTS {
             self.faults.push(Fault { pointer: pointer.to_string(), detail: detail.to_string() });
+        }
+    }
+
+    /// An id that the caller makes. Those of version 5 are Daybook's own: it makes them of the order and of what they are for, and one that
+    /// a caller took would be missing where a process needs it.
+    pub fn own_id<T: Into<Uuid>>(&mut self, pointer: impl Display, id: Option<T>) {
+        if id.is_some_and(|id| id.into().get_version_num() == 5) {
+            self.fault(
+                pointer,
+                "must not be a UUID of version 5, which Daybook makes itself: make one of version 4 or 7",
+            );
         }
     }
 

@@ -80,7 +80,7 @@ codes! {
     "return-state" 409 "The return's stage does not allow it"
     "shipment-not-found" 404 "The order has no such shipment"
     "shipment-state" 409 "The shipment's stage does not allow it"
-    "too-many" 409 "The order has as many of these as it may have"
+    "too-many" 409 "There are as many of these as there may be"
     "totals-mismatch" 422 "The total is another"
     // Payments
     "amount-mismatch" 409 "The amount is another"

@@ -1,6 +1,7 @@
 //! Events on the wire: in a history, in the answer to a stale `If-Match`, in a dry run. The payload is the stored one without the
 //! tokens of means of payment.
 
+use domain::instrument::MASK;
 use domain::time::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -59,6 +60,29 @@ pub struct EventBody {
     pub causation: Option<String>,
 }
 
+impl EventBody {
+    /// An event that would be written: it has no place in the log yet.
+    #[must_use]
+    pub fn planned(stream: String, version: u64, kind: String, schema_version: u32, data: Payload) -> Self {
+        Self {
+            position: None,
+            event_id: None,
+            stream,
+            version,
+            kind,
+            schema_version,
+            data,
+            unreadable: None,
+            recorded_at: None,
+            occurred_at: None,
+            actor: None,
+            command_id: None,
+            correlation: None,
+            causation: None,
+        }
+    }
+}
+
 /// The payload of an event as it is shown: all that is stored, but for tokens of means of payment, which are never shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -72,9 +96,6 @@ impl<'de> Deserialize<'de> for Payload {
         Ok(Self(value))
     }
 }
-
-/// What stands in the place of a token.
-const MASK: &str = "***";
 
 impl Payload {
     /// What is shown of a stored payload.

@@ -63,6 +63,7 @@ impl AddNote {
     pub fn try_into_command(self, names: Names) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let text = check.prose("/text", &self.text, 4_000);
+        check.own_id("/note_id", self.note_id);
         check.finish(order::Command::AddNote {
             note_id: self.note_id(names),
             text: Personal::Known(text),

@@ -179,7 +179,8 @@ impl CapturePayment {
     pub fn try_into_command(self, names: Names, currency: Currency) -> Result<payment::Command, Invalid> {
         let mut check = Check::new();
         let amount = check.money("/amount", self.amount, currency, 1);
-        check.finish(payment::Command::Capture { capture_id: self.capture_id(names), amount })
+        check.own_id("/capture_id", self.capture_id);
+        check.finish(payment::Command::CaptureByHand { capture_id: self.capture_id(names), amount })
     }
 }
 

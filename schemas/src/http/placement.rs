@@ -1,6 +1,7 @@
 //! Placing an order: the body of `POST /v1/orders`. The caller prices the lines; the decision proves the arithmetic.
 
 use domain::ids::{Channel, CustomerRef, ExternalRef, LocationId, OrderId};
+use domain::instrument::Instrument;
 use domain::money::{Currency, Minor};
 use domain::order;
 use domain::order::command::{NewShipping as DomainShipping, Place};
@@ -105,8 +106,8 @@ pub struct PaymentTerms {
     pub capture: Capture,
     /// The provider's token for the means of payment; never a card number. Compulsory unless `capture` is `pay_later`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 200, example = "sandbox:approve")]
-    pub instrument: Option<String>,
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "sandbox:approve")]
+    pub instrument: Option<Instrument>,
 }
 
 /// A shipping charge as the caller prices it.
@@ -178,11 +179,12 @@ impl PlaceOrder {
 
 impl PaymentTerms {
     fn check(self, check: &mut Check) -> order::event::PaymentTerms {
-        let instrument = check.optional_text("/payment/instrument", self.instrument.as_deref(), 200);
+        let token = self.instrument.as_ref().map(Instrument::token);
+        let instrument = check.optional_text("/payment/instrument", token, 200);
         if self.instrument.is_none() && self.capture != Capture::PayLater {
             check.fault("/payment/instrument", "is compulsory unless capture is pay_later");
         }
-        order::event::PaymentTerms { capture: self.capture.into(), instrument: instrument.unwrap_or_default() }
+        order::event::PaymentTerms { capture: self.capture.into(), instrument: instrument.unwrap_or_default().into() }
     }
 }
 

@@ -86,6 +86,7 @@ impl GrantRefund {
     pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let reason = check.text("/reason", &self.reason, 500);
+        check.own_id("/refund_id", self.refund_id);
         if self.amount.is_none() && self.lines.is_empty() {
             check.fault("/amount", "is compulsory where no lines are named");
         }

@@ -113,6 +113,7 @@ impl OpenReservation {
         now: Timestamp,
     ) -> Result<(ReservationId, Command), Invalid> {
         let mut check = Check::new();
+        check.own_id("/reservation_id", self.reservation_id);
         let id = self.reservation_id.unwrap_or_else(|| ReservationId(names.of("reservation")));
         let hold_for_s = self.hold_for_s.unwrap_or(defaults.reserve_for_s);
         check.range("/hold_for_s", i64::from(hold_for_s), 10, i64::from(LONGEST_S));
@@ -137,7 +138,7 @@ impl OpenReservation {
                 }),
             })
             .collect();
-        let open = reservation::Command::Open { reservation_id: id, items, expires_at, reference };
+        let open = reservation::Command::Open { reservation_id: id, items, expires_at, hold_for_s, reference };
         let command = Command::Inventory { reservation: Some((id, open)), stock };
         check.finish((id, command))
     }

@@ -210,6 +210,7 @@ impl AdjustStock {
             check.fault("/delta", "must not be 0");
         }
         let reason = check.text("/reason", &self.reason, 200);
+        check.own_id("/adjustment_id", self.adjustment_id);
         let command = stock::Command::Adjust {
             delta: self.delta,
             reason,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, bounds, confirm, known, units, wrong_state};
+use super::{Decision, bounds, confirm, fingerprint, known, units, wrong_state};
 use crate::ids::{CancellationId, LineId};
 use crate::order::command::Units;
 use crate::order::event::{CancellationClosed, Cancelled, Event, LineValue, LinesCancelled};
@@ -16,9 +16,11 @@ pub(super) fn cancel(
     lines: Option<&[Units]>,
     reason: &str,
 ) -> Decision {
+    let asked = fingerprint(cancellation_id.0, &(lines.map(units::sorted), reason));
     if let Some(there) = order.cancellations.get(&cancellation_id) {
         let named = |lines: &[Units]| lines.iter().map(|line| (line.line_id, line.qty)).collect::<BTreeMap<_, _>>();
-        let same = there.reason == reason && lines.is_none_or(|lines| named(lines) == there.lines);
+        let alike = || there.reason == reason && lines.is_none_or(|lines| named(lines) == there.lines);
+        let same = there.asked.map_or_else(alike, |there| there == asked);
         return known(same, Part::Cancellation, cancellation_id.0);
     }
     let all = all_free(order);
@@ -35,7 +37,7 @@ pub(super) fn cancel(
     if wanted.is_empty() {
         return Err(nothing_free(order));
     }
-    bounds::cancellation(order, cancellation_id)?;
+    bounds::cancellation(order, cancellation_id, reason)?;
     let mut cancelled = Vec::with_capacity(wanted.len());
     let mut release = Vec::new();
     for units in &wanted {
@@ -61,6 +63,7 @@ pub(super) fn cancel(
         release,
         reason: reason.to_owned(),
         whole,
+        asked: Some(asked),
     })])
 }
 

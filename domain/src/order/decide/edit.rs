@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::units::{self, invalid};
-use super::{Decision, bounds, cancel, confirm, known, price, wrong_state};
+use super::{Decision, bounds, cancel, confirm, fingerprint, known, price, wrong_state};
 use crate::ids::LineId;
 use crate::money;
 use crate::order::command::{Change, Edit, NewLine};
@@ -14,7 +14,7 @@ use crate::order::state::{LineState, Placed, Status};
 
 pub(super) fn edit(order: &Placed, edit: &Edit) -> Decision {
     if let Some(there) = order.edits.get(&edit.edit_id) {
-        let same = there.asked.is_none_or(|asked| asked == fingerprint(edit));
+        let same = there.asked.is_none_or(|asked| asked == asked_by(edit));
         return known(same, Part::Edit, edit.edit_id.0);
     }
     if order.status != Status::Confirmed || order.cancelling() {
@@ -35,11 +35,8 @@ pub(super) fn edit(order: &Placed, edit: &Edit) -> Decision {
     decided(order, edit, changes)
 }
 
-/// Of what was asked: the event tells what came of it.
-fn fingerprint(edit: &Edit) -> Uuid {
-    // Commands always have a JSON form.
-    let asked = serde_json::to_vec(&(&edit.changes, &edit.reason)).unwrap_or_default();
-    Uuid::new_v5(&edit.edit_id.0, &asked)
+fn asked_by(edit: &Edit) -> Uuid {
+    fingerprint(edit.edit_id.0, &(&edit.changes, &edit.reason))
 }
 
 fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
@@ -53,7 +50,7 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
         reserve,
         release,
         reason: edit.reason.clone(),
-        asked: Some(fingerprint(edit)),
+        asked: Some(asked_by(edit)),
     };
     // The order as it will be is made by the fold itself, so that the sums are those of the lines that it will have.
     let mut after = order.clone();

@@ -1,6 +1,6 @@
 //! Money given back, and what payments says. Never grants more than was captured, and nothing while nobody knows what was.
 
-use super::{Decision, bounds, known, units};
+use super::{Decision, bounds, fingerprint, known, units};
 use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
 use crate::order::event::{Event, PaymentRecorded, PaymentStatus, RefundGranted};
@@ -8,17 +8,21 @@ use crate::order::refusal::{Part, Refusal};
 use crate::order::state::Placed;
 
 pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
+    let asked = fingerprint(grant.refund_id.0, grant);
     if let Some(there) = order.refunds.get(&grant.refund_id) {
         let lines = || grant.lines.iter().map(|line| line.amount).sum();
         let amount = grant.amount.or_else(|| (!grant.lines.is_empty()).then(lines));
-        let same = there.reason == grant.reason
-            && (there.return_id, there.cancellation_id) == (grant.return_id, grant.cancellation_id)
-            && amount.is_none_or(|amount: Minor| amount == there.amount);
+        let alike = || {
+            there.reason == grant.reason
+                && (there.return_id, there.cancellation_id) == (grant.return_id, grant.cancellation_id)
+                && amount.is_none_or(|amount: Minor| amount == there.amount)
+        };
+        let same = there.asked.map_or_else(alike, |there| there == asked);
         return known(same, Part::Refund, grant.refund_id.0);
     }
     let amount = amount(order, grant)?;
     if grant.return_id.is_none() && grant.cancellation_id.is_none() {
-        bounds::refund(order)?;
+        bounds::refund(order, &grant.reason)?;
     }
     if order.payment.status == PaymentStatus::Unknown {
         return Err(Refusal::PaymentUnknown);
@@ -39,6 +43,7 @@ pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
         return_id: grant.return_id,
         cancellation_id: grant.cancellation_id,
         reason: grant.reason.clone(),
+        asked: Some(asked),
     })])
 }
 

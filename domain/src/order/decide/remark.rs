@@ -25,13 +25,13 @@ pub(super) fn place_hold(
     if order.status.is_terminal() {
         return Err(wrong_state(order));
     }
-    bounds::hold(order, note)?;
+    bounds::hold(order, reason, note)?;
     Ok(vec![Event::HoldPlaced(HoldPlaced { hold_id, reason: reason.to_owned(), note: note.cloned(), until })])
 }
 
 pub(super) fn release_hold(order: &Placed, hold_id: HoldId, resolution: &str) -> Decision {
-    if order.released_holds.contains_key(&hold_id) {
-        return Ok(Vec::new());
+    if let Some(there) = order.released_holds.get(&hold_id) {
+        return known(there.resolution == resolution, Part::Hold, hold_id.0);
     }
     if !order.holds.contains_key(&hold_id) {
         return Err(Refusal::HoldNotFound { hold_id });
@@ -61,7 +61,16 @@ pub(super) fn add_note(order: &Placed, note_id: NoteId, text: &Personal<String>,
         return known(same, Part::Note, note_id.0);
     }
     bounds::note(order, text)?;
-    Ok(vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility })])
+    Ok(vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility, reported: false })])
+}
+
+/// Bounded by what happened, and never refused: there is no caller who would be told.
+pub(super) fn report(order: &Placed, note_id: NoteId, text: &Personal<String>) -> Decision {
+    if order.notes.contains_key(&note_id) {
+        return Ok(Vec::new());
+    }
+    let visibility = Visibility::Internal;
+    Ok(vec![Event::NoteAdded(NoteAdded { note_id, text: text.clone(), visibility, reported: true })])
 }
 
 pub(super) fn set_tags(order: &Placed, tags: &[String]) -> Decision {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, bounds, known, units};
+use super::{Decision, bounds, fingerprint, known, units};
 use crate::ids::{LineId, ReturnId};
 use crate::order::command::{ReceivedUnits, ReturnUnits};
 use crate::order::event::{
@@ -20,7 +20,7 @@ pub(super) fn request(order: &Placed, return_id: ReturnId, lines: &[ReturnUnits]
         return known(there.lines.len() == lines.len() && both.all(equal), Part::Return, return_id.0);
     }
     units::count(lines.len())?;
-    bounds::announced(order, lines.len())?;
+    bounds::announced(order, lines)?;
     let mut asked: BTreeMap<LineId, u32> = BTreeMap::new();
     for line in lines {
         units::known(order, line.line_id, line.qty)?;
@@ -43,10 +43,13 @@ pub(super) fn decline(order: &Placed, return_id: ReturnId, reason: &str) -> Deci
     let announced = find(order, return_id)?;
     match announced.stage {
         ReturnStage::Requested | ReturnStage::PartReceived => {
+            bounds::declined(order, reason)?;
             Ok(vec![Event::ReturnDeclined(ReturnDeclined { return_id, reason: reason.to_owned() })])
         }
-        _ if announced.declined.is_some() => Ok(Vec::new()),
-        ReturnStage::Declined | ReturnStage::Received => Err(wrong_stage(return_id, announced)),
+        ReturnStage::Declined | ReturnStage::Received => match &announced.declined {
+            Some(there) => known(there == reason, Part::Return, return_id.0),
+            None => Err(wrong_stage(return_id, announced)),
+        },
     }
 }
 
@@ -54,8 +57,10 @@ pub(super) fn receive(order: &Placed, return_id: ReturnId, receipt: Option<u32>,
     let announced = find(order, return_id)?;
     let expected = announced.receipts + 1;
     let given = receipt.unwrap_or(expected);
+    let asked = fingerprint(return_id.0, &(given, lines));
     if (1..expected).contains(&given) {
-        return Ok(Vec::new());
+        let same = announced.asked.get(&given).is_none_or(|there| *there == asked);
+        return known(same, Part::Receipt, return_id.0);
     }
     if given != expected {
         return Err(Refusal::ReceiptOutOfOrder { return_id, expected, given });
@@ -81,6 +86,7 @@ pub(super) fn receive(order: &Placed, return_id: ReturnId, receipt: Option<u32>,
         receipt: given,
         lines: lines.iter().map(received).collect(),
         refund: came_back.into_iter().map(refund).collect(),
+        asked: Some(asked),
     })])
 }
 

@@ -1,7 +1,7 @@
 //! Shipping: only what is reserved leaves, and only when it is paid for or may go unpaid. Never while a hold is open.
 
 use super::units::{self, invalid};
-use super::{Decision, bounds, known, wrong_state};
+use super::{Decision, bounds, fingerprint, known, wrong_state};
 use crate::ids::{LineId, LocationId, ShipmentId};
 use crate::money::Minor;
 use crate::order::command::Units;
@@ -28,10 +28,13 @@ pub(super) fn request(
     location: Option<&LocationId>,
     parcel: Parcel<'_>,
 ) -> Decision {
+    let asked = (lines.map(units::sorted), location, parcel.carrier, parcel.tracking);
+    let asked = fingerprint(shipment_id.0, &asked);
     if let Some(there) = order.shipments.get(&shipment_id) {
         let units = || there.lines.iter().map(|(line_id, line)| Units { line_id: *line_id, qty: line.qty });
-        let equal = |lines: &[Units]| units().eq(sorted(lines));
-        let same = lines.is_none_or(equal) && location.is_none_or(|location| *location == there.location);
+        let equal = |lines: &[Units]| units().eq(units::sorted(lines));
+        let alike = || lines.is_none_or(equal) && location.is_none_or(|location| *location == there.location);
+        let same = there.asked.map_or_else(alike, |there| there == asked);
         return known(same, Part::Shipment, shipment_id.0);
     }
     let wanted = lines.map(|lines| units::named(order, lines)).transpose()?;
@@ -53,13 +56,8 @@ pub(super) fn request(
         to_capture,
         carrier: parcel.carrier.cloned(),
         tracking: parcel.tracking.cloned(),
+        asked: Some(asked),
     })])
-}
-
-fn sorted(lines: &[Units]) -> Vec<Units> {
-    let mut lines = lines.to_vec();
-    lines.sort_by_key(|line| line.line_id);
-    lines
 }
 
 /// The units that shall leave, each line with its value; all that are reserved if none are named.

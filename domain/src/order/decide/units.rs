@@ -43,11 +43,17 @@ pub(super) fn known(order: &Placed, line_id: LineId, qty: u32) -> Result<(), Ref
     quantity(line_id, qty)
 }
 
+/// By line number.
+pub(super) fn sorted(lines: &[Units]) -> Vec<Units> {
+    let mut lines = lines.to_vec();
+    lines.sort_by_key(|line| line.line_id);
+    lines
+}
+
 /// The units that are named, by line number.
 pub(super) fn named(order: &Placed, lines: &[Units]) -> Result<Vec<Units>, Refusal> {
     count(lines.len())?;
-    let mut lines = lines.to_vec();
-    lines.sort_by_key(|l| l.line_id);
+    let lines = sorted(lines);
     for pair in lines.windows(2) {
         if let [one, other] = pair
             && one.line_id == other.line_id

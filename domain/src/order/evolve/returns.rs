@@ -23,6 +23,7 @@ impl Placed {
             receipts: 0,
             refund: 0,
             declined: None,
+            asked: BTreeMap::new(),
         };
         self.returns.insert(requested.return_id, announced);
     }
@@ -69,6 +70,7 @@ impl Placed {
         }
         announced.open.retain(|_, qty| *qty > 0);
         announced.receipts = received.receipt;
+        announced.asked.extend(received.asked.map(|asked| (received.receipt, asked)));
         announced.stage = if announced.open.is_empty() { ReturnStage::Received } else { ReturnStage::PartReceived };
         for value in &received.refund {
             announced.refund = announced.refund.saturating_add(value.amount);

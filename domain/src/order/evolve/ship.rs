@@ -33,6 +33,7 @@ impl Placed {
             carrier: requested.carrier.clone(),
             tracking: requested.tracking.clone(),
             refused: None,
+            asked: requested.asked,
         };
         self.shipments.insert(requested.shipment_id, shipment);
     }

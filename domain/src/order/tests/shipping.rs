@@ -259,18 +259,17 @@ fn tracking_keeps_what_is_not_named() {
 
 #[test]
 fn a_shipment_is_requested_with_its_lines_and_their_value() {
-    confirmed(three_lines()).when(request_shipment(1, Some(vec![units(L2, 2), units(L1, 1)]))).then([
-        Event::ShipmentRequested(ShipmentRequested {
-            shipment_id: ShipmentId(id(1)),
-            lines: vec![
-                LineValue { line_id: L1, qty: 1, amount: 1_000 },
-                LineValue { line_id: L2, qty: 2, amount: 400 },
-            ],
-            location: "main".parse().unwrap(),
-            shipping: 500,
-            to_capture: 1_900,
-            carrier: None,
-            tracking: None,
-        }),
-    ]);
+    let command = request_shipment(1, Some(vec![units(L2, 2), units(L1, 1)]));
+    let (_, shipment) = requested(confirmed(three_lines()), command);
+    let expected = ShipmentRequested {
+        shipment_id: ShipmentId(id(1)),
+        lines: vec![LineValue { line_id: L1, qty: 1, amount: 1_000 }, LineValue { line_id: L2, qty: 2, amount: 400 }],
+        location: "main".parse().unwrap(),
+        shipping: 500,
+        to_capture: 1_900,
+        carrier: None,
+        tracking: None,
+        asked: shipment.asked,
+    };
+    assert_eq!(shipment, expected);
 }

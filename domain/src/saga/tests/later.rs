@@ -294,7 +294,13 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
             reservation: Some((reservation_id, reservation)),
             stock: vec![StockCommand { location: main(), sku: sku("A"), command: stock }],
         };
-        let open = reservation::Command::Open { reservation_id, items: vec![item], expires_at, reference: None };
+        let open = reservation::Command::Open {
+            reservation_id,
+            items: vec![item],
+            expires_at,
+            hold_for_s: 60,
+            reference: None,
+        };
         world.send(batch(open, stock::Command::Reserve(reserve))).unwrap();
         world.run(300);
         assert_eq!(world.held(), 4);

@@ -138,7 +138,7 @@ impl World {
             Verb::Void => "void",
             Verb::Refund { .. } => "refund",
         };
-        let script = instrument.split(',').find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
+        let script = instrument.token().split(',').find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
         let done = Outcome::Done { provider_ref: format!("{word}-{attempt}"), amount, capture_before: None, fee: None };
         let not_done = Outcome::NotDone { code: "declined".into() };
         let unknown = Outcome::Unknown { detail: "silence".into() };
