@@ -205,7 +205,14 @@ pub enum Unreadable {
     NoHeader(String),
 }
 
-/// A row that is refused.
+/// The longest reason, in characters: it is for a person, and what a parser says may repeat what a row holds.
+const LONGEST_REASON: usize = 300;
+
+/// A row that is refused; a long reason is cut.
 pub(super) fn refusal(line: u64, code: &str, reason: impl Into<String>) -> RowRefusal {
-    RowRefusal { line, code: code.to_owned(), reason: reason.into() }
+    let mut reason = reason.into();
+    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+        reason.truncate(end);
+    }
+    RowRefusal { line, code: code.to_owned(), reason }
 }

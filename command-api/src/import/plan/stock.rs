@@ -32,6 +32,8 @@ pub enum StockStep {
     Receive {
         /// The command's idempotency key.
         key: String,
+        /// The line of the file; 0 for stock that the import made up.
+        line: u64,
         /// When, in business time.
         at: Option<Timestamp>,
         /// Units.
@@ -60,6 +62,7 @@ pub(super) fn plan(content: &Content, sha256: &str, options: &Options, simulated
     for receipt in &content.receipts {
         plans.entry((at(&receipt.location), receipt.sku.clone())).or_default().push(StockStep::Receive {
             key: options.origin.row_key(&receipt.key, ""),
+            line: receipt.line,
             at: receipt.at,
             qty: receipt.qty,
             source_ref: receipt.source_ref.clone(),
@@ -114,6 +117,7 @@ fn open(name: String, units: u64, content: &Content, options: &Options) -> Vec<S
         key.ordinal += 1;
         steps.push(StockStep::Receive {
             key: options.origin.row_key(&key, ""),
+            line: 0,
             at: first,
             qty: u32::try_from(qty).unwrap_or(u32::MAX),
             source_ref: Some("simulated opening stock".to_owned()),

@@ -23,6 +23,9 @@ pub(super) struct Settled {
     pub(super) refused: Vec<RowRefusal>,
 }
 
+/// The code and the words of a refusal.
+type Why = (String, String);
+
 struct Of<'a> {
     plan: &'a StockPlan,
     name: StreamName,
@@ -34,16 +37,10 @@ pub(super) async fn run(plan: &StockPlan, sender: &Sender) -> Result<Settled, Er
     let mut done = Settled::default();
     for step in &plan.steps {
         match step {
-            StockStep::Receive { key, at, qty, source_ref } => {
-                let command = stock::Command::Receive {
-                    sku: plan.sku.clone(),
-                    location: plan.location.clone(),
-                    qty: *qty,
-                    source_ref: source_ref.clone(),
-                };
-                of.send(key.clone(), *at, qty.to_be_bytes().to_vec(), command).await?;
-                done.received += i64::from(*qty);
-            }
+            StockStep::Receive { line, qty, .. } => match of.receive(step).await? {
+                None => done.received += i64::from(*qty),
+                Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
+            },
             StockStep::Adjust { key, line, at, delta, reason } => match of.adjust(key, *at, *delta, reason).await? {
                 None => done.corrections += 1,
                 Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
@@ -65,15 +62,32 @@ impl Of<'_> {
         self.sender.send(&sent, || Plan::new().and_unseen::<Stock>(self.name.clone(), command.clone())).await
     }
 
+    /// Books units in; why they were not, if they were not.
+    async fn receive(&self, step: &StockStep) -> Result<Option<Why>, Error> {
+        let StockStep::Receive { key, at, qty, source_ref, .. } = step else {
+            return Ok(None);
+        };
+        let StockPlan { sku, location, .. } = self.plan;
+        let command = stock::Command::Receive {
+            sku: sku.clone(),
+            location: location.clone(),
+            qty: *qty,
+            source_ref: source_ref.clone(),
+        };
+        // A key is one text; whose units they are is told by these.
+        let print = [location.as_str(), sku.as_str(), source_ref.as_deref().unwrap_or("")];
+        let print = print.iter().flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()));
+        let print = qty.to_be_bytes().into_iter().chain(print).collect();
+        let Some(done) = self.send(key.clone(), *at, print, command).await? else {
+            let what = "there is a receipt of that delivery and SKU, and it is another";
+            return Ok(Some(("differs-from-stored".to_owned(), what.to_owned())));
+        };
+        Ok(done.refused().map(|refused| (refused.code.clone(), refused.message.clone())))
+    }
+
     /// Corrects the book. A refusal is kept for ever under the command's id, so a try that found the stock changed is followed by one of
     /// another id; the id of the adjustment stays and takes effect once.
-    async fn adjust(
-        &self,
-        key: &str,
-        at: Timestamp,
-        delta: i64,
-        reason: &str,
-    ) -> Result<Option<(String, String)>, Error> {
+    async fn adjust(&self, key: &str, at: Timestamp, delta: i64, reason: &str) -> Result<Option<Why>, Error> {
         let adjustment_id = derived(self.sender.command_id(key), "adjustment");
         let print: Vec<u8> = delta.to_be_bytes().iter().chain(reason.as_bytes()).copied().collect();
         let mut last = None;
