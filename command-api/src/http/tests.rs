@@ -3,6 +3,7 @@
 
 mod bulk;
 mod described;
+mod largest;
 mod limits;
 mod mutated;
 mod replays;

@@ -267,3 +267,42 @@ async fn an_unknown_payment_cannot_be_voided() {
     let again = server.send(ask(Method::POST, &path).key("k")).await;
     assert_eq!(again.essence(), told.essence());
 }
+
+#[tokio::test]
+async fn a_record_is_set_aside_only_at_the_version_that_the_caller_names() {
+    let server = Server::new();
+    let told = server.send(post("/v1/stock/A/receipts", json!({"qty": 1}))).await;
+    assert_eq!((told.status, told.header("etag")), (StatusCode::CREATED, Some("\"v2\"")));
+    let aside = || post("/v1/records/1/set-aside", json!({"reason": "a test"}));
+    let told = server.send(aside().if_match("\"v1\"").key("one")).await;
+    assert_eq!((told.code(), told.json()["actual"].as_u64()), ("version-mismatch".into(), Some(2)));
+    assert_eq!(server.send(aside().if_match("\"v1\"").key("one")).await.code(), "version-mismatch");
+    assert_eq!(server.send(aside().if_match("\"v2\"")).await.code(), "record-readable");
+    assert_eq!(server.send(aside().if_match("*")).await.code(), "record-readable");
+}
+
+#[tokio::test]
+async fn ids_that_daybook_makes_itself_are_not_named_by_callers() {
+    let server = Server::new();
+    let placed = server.send(post("/v1/orders", order_of(None))).await;
+    let order = placed.json()["order_id"].as_str().unwrap().to_owned();
+    let derived = derived(uuid(1), "reservation").to_string();
+    let money = json!({"amount": 1, "currency": "GBP"});
+    let cases = [
+        ("/v1/reservations", "reservation_id", json!({"items": [{"sku": "A", "qty": 1}]})),
+        ("/v1/orders/{id}/cancellations", "cancellation_id", json!({"reason": "r"})),
+        ("/v1/orders/{id}/refunds", "refund_id", json!({"reason": "r", "amount": money})),
+        ("/v1/orders/{id}/notes", "note_id", json!({"text": "t"})),
+        ("/v1/payments/{id}/captures", "capture_id", json!({"amount": money})),
+        ("/v1/stock/A/adjustments", "adjustment_id", json!({"delta": 1, "expected": 0, "reason": "r"})),
+    ];
+    let before = server.executor.store().head().borrow().position;
+    for (path, name, mut body) in cases {
+        let path = path.replace("{id}", &order);
+        body[name] = derived.as_str().into();
+        let told = server.send(post(&path, body)).await;
+        assert_eq!((told.code(), told.pointer()), ("malformed-body".into(), format!("/{name}")), "{path}");
+        assert!(told.json()["errors"][0]["detail"].as_str().unwrap().contains("version 4 or 7"));
+    }
+    assert_eq!(server.executor.store().head().borrow().position, before);
+}
