@@ -20,7 +20,7 @@ mod replay;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::ids::{self, Tenant};
+use domain::ids::Tenant;
 use domain::stream::StreamName;
 use event_store::EventStore;
 use event_store::record::StreamId;
@@ -86,7 +86,7 @@ pub enum Expected {
 pub struct Request {
     /// Whose streams.
     pub tenant: Tenant,
-    /// The command's id: [`command_id`] of the idempotency key or another version 5 id where an equal request can come again;
+    /// The command's id: [`command_id`] of the idempotency key or another derived id where an equal request can come again;
     /// [`fresh_command_id`] where none can.
     pub command_id: Uuid,
     /// What equal requests have in common, see [`fingerprint`].
@@ -114,7 +114,7 @@ pub fn stream_id(tenant: &Tenant, name: &StreamName) -> StreamId {
 /// The command id that an idempotency key stands for.
 #[must_use]
 pub fn command_id(tenant: &Tenant, key: &str) -> Uuid {
-    ids::derived(ids::derived(KEYS, tenant.as_str()), key)
+    Uuid::new_v5(&Uuid::new_v5(&KEYS, tenant.as_str().as_bytes()), key.as_bytes())
 }
 
 /// The id of a command that no other request can be equal to.

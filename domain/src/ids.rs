@@ -65,11 +65,16 @@ uuid_id! {
     ImportId,
 }
 
-/// An id that is made from another, the same one each time: version 5 of the parent and the name of what is made. What long processes make
-/// is named so, which is why callers may not name such things by ids of version 5.
+/// The version of the ids that Daybook derives (RFC 9562, 5.8: an id of one's own making). Callers make ids of any other version: those of
+/// version 5 among them, which are how integrations derive theirs.
+pub const DERIVED: usize = 8;
+
+/// An id that is made from another, the same one each time: the hash of version 5 of the parent and the name of what is made, marked as
+/// version 8. What long processes make is named so, which is why callers may not name such things by ids of that version.
 #[must_use]
 pub fn derived(parent: Uuid, name: &str) -> Uuid {
-    Uuid::new_v5(&parent, name.as_bytes())
+    let hashed = Uuid::new_v5(&parent, name.as_bytes());
+    uuid::Builder::from_bytes(hashed.into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
 /// An id of something that callers name within an order, unique across orders: `kind` and `id` scoped by the order. `what` tells apart

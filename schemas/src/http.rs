@@ -54,6 +54,7 @@ impl Names {
     /// The id of what the command makes, `what` telling it from other things that the same command makes.
     #[must_use]
     pub fn of(self, what: &str) -> uuid::Uuid {
-        domain::ids::derived(self.0, what)
+        // Version 5, as callers may make theirs: what was named so can be named again in a later request.
+        uuid::Uuid::new_v5(&self.0, what.as_bytes())
     }
 }

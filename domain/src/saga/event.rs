@@ -81,7 +81,7 @@ pub struct StepAsked {
     pub direction: Direction,
     /// Which attempt, from 1; grows only after a proven *not done*.
     pub attempt: u32,
-    /// The command's id: v5 of tenant, saga, step, direction and attempt.
+    /// The command's id: derived from tenant, saga, step, direction and attempt.
     pub command_id: Uuid,
     /// When it was asked, so that the same command can be made again.
     pub asked_at: Timestamp,

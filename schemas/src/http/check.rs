@@ -62,13 +62,13 @@ impl Check {
         }
     }
 
-    /// An id that the caller makes. Those of version 5 are Daybook's own: it makes them of the order and of what they are for, and one that
-    /// a caller took would be missing where a process needs it.
+    /// An id that the caller makes. Those that Daybook derives are of a version of their own, since one that a caller took would be missing
+    /// where a process needs it.
     pub fn own_id<T: Into<Uuid>>(&mut self, pointer: impl Display, id: Option<T>) {
-        if id.is_some_and(|id| id.into().get_version_num() == 5) {
+        if id.is_some_and(|id| id.into().get_version_num() == domain::ids::DERIVED) {
             self.fault(
                 pointer,
-                "must not be a UUID of version 5, which Daybook makes itself: make one of version 4 or 7",
+                "must not be a UUID of version 8, which is how Daybook names what its processes make: take version 4, 5 or 7",
             );
         }
     }
