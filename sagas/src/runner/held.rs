@@ -134,6 +134,16 @@ impl Session {
         Ok(())
     }
 
+    /// A record of a stock's stream is set aside where those see it whose order it was about, and another partition may hold the stream for
+    /// an earlier record: such streams are looked at again now and then.
+    pub(super) async fn look_at_held(&mut self) -> Result<(), Stopped> {
+        let shared = self.held.0.keys().filter(|stream| &*stream.category == domain::stream::STOCK);
+        for stream in shared.cloned().collect::<Vec<_>>() {
+            self.release(&stream).await?;
+        }
+        Ok(())
+    }
+
     /// Hears what came of a stream that is held, if all of it can be read.
     async fn release(&mut self, stream: &StreamId) -> Result<(), Stopped> {
         if streams::first_unreadable(self.store.as_ref(), stream).await?.is_some() {

@@ -80,6 +80,8 @@ pub(super) struct Session {
     undeliverable: mpsc::UnboundedReceiver<Undeliverable>,
     saved_at: Instant,
     swept_at: Instant,
+    /// When held streams were looked at.
+    looked_at: Instant,
     begin_with: Option<bytes::Bytes>,
 }
 
@@ -132,6 +134,7 @@ impl Session {
             undeliverable,
             saved_at: now,
             swept_at: now,
+            looked_at: now,
             options,
         })
     }
@@ -310,6 +313,10 @@ impl Session {
         if now - self.swept_at >= self.options.save_every {
             self.swept_at = now;
             self.resend().await?;
+            if now - self.looked_at >= self.options.resend_after {
+                self.looked_at = now;
+                self.look_at_held().await?;
+            }
             let measures = Measures {
                 position: self.position,
                 head: self.store.head().borrow().position,

@@ -16,6 +16,7 @@ use domain::stream::{self, StreamName};
 use domain::{Aggregate as _, Command, Event, payment};
 use event_store::EventStore as _;
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
+use event_store::partition::of_correlation;
 use sagas::{Dispatch, DispatchError};
 use schemas::Metadata;
 use uuid::Uuid;
@@ -313,4 +314,40 @@ async fn what_happens_while_a_saga_is_left_alone_is_heard_once_it_can_be_read() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_while_a_saga_was_left_alone_is_heard_after_a_restart_too() {
     cancelled_meanwhile(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_that_several_partitions_hold_goes_on_in_all_of_them_once_the_last_record_is_set_aside() {
+    let mut shop = Shop::open(0).await;
+    let lives = [shop.join("a"), shop.join("b")];
+    shop.promise("C", 100).await;
+    let partition = |number: &u128| of_correlation("main", Uuid::from_u128(*number));
+    let other = (2..).find(|number| partition(number) != partition(&1)).unwrap();
+    let mut orders = Vec::new();
+    for number in [1, other] {
+        orders.push(shop.place_lines(number, Capture::AtShipment, "sandbox:approve", &[("C", 4, true)]).await);
+    }
+    for order_id in &orders {
+        assert_eq!(shop.verdict(*order_id).await, Status::Confirmed);
+    }
+    let stock = stream::stock(&"main".parse().unwrap(), &"C".parse().unwrap());
+    let mut unreadable = Vec::new();
+    for order_id in &orders {
+        let newer = NewEvent { kind: "BackorderAllocated".into(), schema_version: 99, ..dreamt(*order_id) };
+        unreadable.push((*order_id, shop.write(&stock, newer).await));
+    }
+    others_go_on(&mut shop, 1_000).await;
+    for (order_id, version) in unreadable {
+        set_aside(&shop, &stock, order_id, version).await;
+        // Each is seen before the next one comes.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    shop.receive("C", 100).await;
+    for order_id in orders {
+        shop.until(order_id, |order| order.lines.values().all(|line| line.backordered == 0)).await;
+    }
+    all_sagas_ended(&shop).await;
+    for life in lives {
+        life.stop().await;
+    }
 }
