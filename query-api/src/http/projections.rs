@@ -75,7 +75,7 @@ impl From<Standing> for ProjectionBody {
 /// Where the read models stand.
 #[utoipa::path(get, path = "/v1/projections", tag = "operations", responses(
     (status = 200, description = "All of them", body = ProjectionsBody),
-    (status = 400, description = "`malformed-query`, `idempotency-key-required`", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(State(api): State<Api>, _caller: Caller, params: Params) -> Result<Shown, Failure> {
     params.end()?;

@@ -58,6 +58,38 @@ async fn content_is_taken_in_and_its_bad_rows_are_told() {
     assert!(server.executor.store().head().borrow().position >= position);
 }
 
+/// Runs an import of NDJSON to its end: the refused rows, each with its code.
+async fn refused(server: &Server, rows: &str) -> Vec<(u64, String)> {
+    let told = server.raw(content("/v1/imports", "application/x-ndjson", rows)).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    let path = told.header("location").unwrap().to_owned();
+    let mut head = server.executor.store().head();
+    while server.send(ask(Method::GET, &path)).await.json()["status"] != "finished" {
+        head.changed().await.unwrap();
+    }
+    let errors = server.send(ask(Method::GET, &format!("{path}/errors"))).await.json();
+    let rows = errors["rows"].as_array().unwrap().iter();
+    rows.map(|row| (row["line"].as_u64().unwrap(), row["code"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_differs_from_what_is_stored_is_told_and_not_counted_as_received() {
+    let server = Server::new();
+    let receipt = |name: &str, sku: &str, qty: u32| {
+        format!("{{\"type\":\"receipt\",\"source_ref\":\"{name}\",\"sku\":\"{sku}\",\"qty\":{qty}}}\n")
+    };
+    assert_eq!(refused(&server, &receipt("D/1", "A", 5)).await, []);
+    let differs = |line: u64| (line, "differs-from-stored".to_owned());
+    assert_eq!(refused(&server, &receipt("D/1", "A", 6)).await, [differs(1)]);
+    // One text for the key, and another delivery: it is told, and not taken for the first one.
+    assert_eq!(refused(&server, &receipt("D", "1/A", 5)).await, [differs(1)]);
+    let again = format!("{}{}", receipt("D/1", "A", 5), receipt("E", "A", 5));
+    assert_eq!(refused(&server, &again).await, []);
+    let name = stream::stock(&settings().defaults.location, &Sku::try_new("A").unwrap());
+    let (stock, _) = server.executor.load::<domain::stock::Stock>(&tenant(), &name).await.unwrap();
+    assert_eq!(stock.on_hand, 10);
+}
+
 #[tokio::test]
 async fn content_that_cannot_be_an_import_is_refused() {
     let server = Server::new();
