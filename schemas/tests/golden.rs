@@ -109,7 +109,8 @@ fn with_token(value: &mut serde_json::Value, token: &str) -> bool {
             with_token(field, token) || found
         }),
         serde_json::Value::Array(entries) => {
-            entries.iter_mut().fold(false, |found, entry| with_token(entry, token) || found)
+            let found = entries.iter_mut().filter_map(|entry| with_token(entry, token).then_some(()));
+            found.count() > 0
         }
         _ => false,
     }

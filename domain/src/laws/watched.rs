@@ -179,6 +179,8 @@ impl Lawful for Stock {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use uuid::Uuid;
 
     use super::*;

@@ -177,6 +177,8 @@ pub struct Placed {
     pub refunds: BTreeMap<RefundId, Refund>,
     /// Its notes.
     pub notes: BTreeMap<NoteId, Note>,
+    /// Lines of which edits ordered more; each time inventory holds the units under a reservation of their own.
+    pub grown: u32,
     /// How often its tags, its address and its tracking numbers were changed.
     pub remarks: u32,
 }

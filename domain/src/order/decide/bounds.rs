@@ -95,6 +95,15 @@ pub(super) fn edit(order: &Placed) -> Result<(), Refusal> {
     room(Part::Edit, order.edits.len(), 1, EDITS)
 }
 
+/// All that inventory holds for the order is let go in one batch of at most 8,192 events: one for each line, one for each time that an edit
+/// ordered more of one, and two for each line to those who wait for its units.
+pub(super) fn grown(order: &Placed, lines: usize, more: usize) -> Result<(), Refusal> {
+    match more {
+        0 => Ok(()),
+        more => room(Part::EditLine, order.grown as usize, more, 8_000_usize.saturating_sub(3 * lines)),
+    }
+}
+
 /// An edit that inventory has not got the units for cancels them again: there are no more of those than edits.
 pub(super) fn cancellation(order: &Placed, id: CancellationId, reason: &str) -> Result<(), Refusal> {
     let number = order.cancellations.len();

@@ -261,3 +261,17 @@ fn what_is_asked_of_an_order_is_bounded_and_what_follows_from_it_is_not() {
     (owed.refund_id, owed.return_id) = (RefundId(id(502)), Some(crate::ids::ReturnId(id(1))));
     given.when(Command::GrantRefund(owed)).then_with(happens);
 }
+
+#[test]
+fn what_an_order_holds_can_always_be_let_go_in_one_batch() {
+    let lines: Vec<_> = (1..=400).map(|line| new_line(LineId(line), 1, "1.00")).collect();
+    let more = |number: u32| {
+        let changes = (1..=400).map(|line| Change::SetQty { line_id: LineId(line), qty: number + 1 });
+        edit(u128::from(number), changes.collect())
+    };
+    let order = confirmed(place_of(lines)).after((1..=17).map(more));
+    let order = order.when(more(18)).then_refused(Refusal::TooMany { what: Part::EditLine, most: 6_800 });
+    // Fewer are held by none.
+    let fewer = edit(99, vec![Change::SetQty { line_id: LineId(1), qty: 1 }]);
+    order.when(fewer).then_with(happens);
+}
