@@ -309,3 +309,14 @@ async fn ids_that_daybook_makes_itself_are_not_named_by_callers() {
     let named = json!({"text": "t", "note_id": uuid::Uuid::new_v5(&uuid(1), b"note")});
     assert_eq!(server.send(post(&format!("/v1/orders/{order}/notes"), named)).await.status, 201);
 }
+
+#[tokio::test]
+async fn what_a_command_makes_is_not_what_a_process_makes_of_an_order_of_its_id() {
+    let server = Server::new();
+    server.send(post("/v1/stock/A/receipts", json!({"qty": 9}))).await;
+    let told = server.send(post("/v1/reservations", json!({"items": [{"sku": "A", "qty": 1}]})).key("k")).await;
+    assert_eq!(told.status, StatusCode::CREATED);
+    let order = OrderId(execute::command_id(&tenant(), "k"));
+    let of_the_order = domain::saga::checkout::reservation_of(order);
+    assert_ne!(told.json()["reservation_id"], of_the_order.to_string());
+}
