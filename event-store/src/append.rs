@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::heads::StreamHead;
-use crate::record::{Micros, Position, StreamId, Version};
+use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::Error;
 
 /// What a stream must look like for the batch to go in.
@@ -127,6 +127,24 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Adds the next record of the command's batch.
+    pub(crate) fn add(receipt: &mut Option<Self>, record: Record) {
+        let Record { position, version, stream, .. } = record;
+        let receipt = receipt.get_or_insert_with(|| Self {
+            command_id: record.command_id,
+            fingerprint: record.fingerprint.unwrap_or_default(),
+            first_position: position,
+            last_position: position,
+            recorded_at: record.recorded_at,
+            streams: Vec::new(),
+        });
+        receipt.last_position = position;
+        match receipt.streams.last_mut() {
+            Some(last) if last.stream == stream => last.last_version = version,
+            _ => receipt.streams.push(StreamReceipt { stream, first_version: version, last_version: version }),
+        }
+    }
+
     /// What a repetition of the command is told.
     pub(crate) fn repeated(self, fingerprint: &[u8; 32]) -> Outcome {
         if self.fingerprint == *fingerprint { Outcome::AlreadyAppended(self) } else { Outcome::CommandIdReused(self) }

@@ -53,16 +53,35 @@ pub(super) use reading;
 
 /// The records after `$1` up to `$2` that the lists of tenants, categories and kinds want (an empty one wants all), `$6` at most, and
 /// none after those that make up `$7` bytes.
-const PAGE: &str = concat!(
+macro_rules! page {
+    ($previous:literal) => {
+        concat!(
     "SELECT ",
     columns!(),
+    ", ",
+    $previous,
     " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
       FROM daybook.events WHERE position > $1 AND position <= $2 \
         AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY ($4)) \
         AND (cardinality($5::bytea[]) = 0 OR kind = ANY ($5)) ORDER BY position LIMIT $6) page \
      WHERE before < $7 ORDER BY position"
-);
+        )
+    };
+}
+
+/// A page of every record: only the first needs the hash of the one before.
+const PAGE: &str =
+    page!("CASE WHEN position = $1 + 1 THEN (SELECT p.hash FROM daybook.events p WHERE p.position = $1) END");
+
+/// A page of some records: between them others stand.
+const PAGE_OF_SOME: &str = page!("(SELECT p.hash FROM daybook.events p WHERE p.position = page.position - 1)");
+
+/// The end of the last whole batch before the record at `$1`, which does not fit.
+const WHOLE_BEFORE: &str = "SELECT CASE WHEN EXISTS (SELECT 1 FROM daybook.events d WHERE d.position = $1 \
+      AND d.command_id <> (SELECT l.command_id FROM daybook.events l WHERE l.position = $1 - 1)) \
+    THEN $1 - 1 ELSE b.position - 1 END FROM daybook.events b WHERE b.position < $1 AND b.fingerprint IS NOT NULL \
+    ORDER BY b.position DESC LIMIT 1";
 
 /// The last position of the batch to which the record at `$1` belongs: the next batch begins with a fingerprint.
 const END_OF_BATCH: &str = "SELECT position - 1 FROM daybook.events WHERE position > $1 AND fingerprint IS NOT NULL \
@@ -80,7 +99,8 @@ pub(super) async fn head(shared: &Shared) -> Result<Head, Error> {
     Ok(head)
 }
 
-/// A page of the log after `after`, up to `head`.
+/// A page of the log after `after`, up to `head`. It ends before the batch in which a record does not fit, and only a page that would begin
+/// there fails.
 pub(super) async fn page(
     shared: &Shared,
     after: Position,
@@ -92,17 +112,43 @@ pub(super) async fn page(
     if limit == 0 || after >= head {
         return Ok(page);
     }
-    let found = reading!(shared, connection => fill(connection, &mut page, filter, limit));
-    found?;
-    if filter == &Filter::default() {
-        check_holes(after, &page)?;
+    match whole_page(shared, &mut page, filter, limit).await {
+        Err(Error::Damaged { position, what }) if position > after + 1 => {
+            let end = whole_before(shared, position).await?.min(position - 1);
+            if end <= after {
+                return Err(Error::Damaged { position, what });
+            }
+            let mut before = Page { records: Vec::new(), next: after, head: end };
+            whole_page(shared, &mut before, filter, limit).await?;
+            Ok(Page { head, ..before })
+        }
+        read => read.map(|()| page),
     }
-    Ok(page)
 }
 
-async fn fill(connection: &mut PgConnection, page: &mut Page, filter: &Filter, limit: usize) -> sqlx::Result<()> {
+async fn whole_page(shared: &Shared, page: &mut Page, filter: &Filter, limit: usize) -> Result<(), Error> {
+    let after = page.next;
+    reading!(shared, connection => fill(connection, page, after, filter, limit))?;
+    if filter == &Filter::default() { check_holes(after, page) } else { Ok(()) }
+}
+
+/// The end of the last whole batch before a position at which a record does not fit.
+async fn whole_before(shared: &Shared, position: Position) -> Result<Position, Error> {
+    let found = reading!(shared, connection => sqlx::query::<Postgres>(WHOLE_BEFORE)
+        .bind(signed(position))
+        .fetch_optional(connection));
+    found?.map_or(Ok(0), |row| unsigned(&row, 0)).map_err(|error| read_error(&error))
+}
+
+async fn fill(
+    connection: &mut PgConnection,
+    page: &mut Page,
+    mut after: Position,
+    filter: &Filter,
+    limit: usize,
+) -> sqlx::Result<()> {
     page.records.clear();
-    let (head, mut after) = (page.head, page.next);
+    let head = page.head;
     let mut upto = head.min(after + MOST_SEEN);
     let limit = limit.min(MOST_SEEN as usize);
     let mut records = select(connection, after, upto, filter, limit + 1).await?;
@@ -156,8 +202,11 @@ async fn select(
     limit: usize,
 ) -> sqlx::Result<Vec<Record>> {
     let rows = select_rows(connection, after, upto, filter, limit).await?;
+    if filter == &Filter::default() {
+        return rows::chain(&rows);
+    }
     let mut names = Names::default();
-    rows.iter().map(|row| rows::record(row, &mut names)).collect()
+    rows.iter().map(|row| rows::proved(row, &mut names, None)).collect()
 }
 
 /// The rows of a page, [`MOST_BYTES`] and one record at most.
@@ -168,7 +217,8 @@ pub(super) async fn select_rows(
     filter: &Filter,
     limit: usize,
 ) -> sqlx::Result<Vec<PgRow>> {
-    sqlx::query::<Postgres>(PAGE)
+    let sql = if filter == &Filter::default() { PAGE } else { PAGE_OF_SOME };
+    sqlx::query::<Postgres>(sql)
         .bind(signed(after))
         .bind(signed(upto))
         .bind(names(&filter.tenants))
@@ -205,17 +255,13 @@ fn check_holes(after: Position, page: &Page) -> Result<(), Error> {
         }
         expected += 1;
     }
-    if expected == page.next + 1 {
-        Ok(())
-    } else {
-        Err(Error::Damaged { position: expected, what: "there is no record".into() })
-    }
+    if expected == page.next + 1 { Ok(()) } else { Err(rows::hole(expected)) }
 }
 
 const FORWARDS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) \
+    ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
       FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version LIMIT $5) part \
      WHERE before < $6 ORDER BY version"
@@ -224,7 +270,7 @@ const FORWARDS: &str = concat!(
 const BACKWARDS: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) \
+    ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
       FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version DESC LIMIT $5) part \
      WHERE before < $6 ORDER BY version DESC"
@@ -253,7 +299,7 @@ pub(super) async fn stream(
     let mut names = Names::default();
     let mut records: Vec<Record> = Vec::new();
     for row in found? {
-        let record = rows::record(&row, &mut names).map_err(|error| read_error(&error))?;
+        let record = rows::proved(&row, &mut names, None).map_err(|error| read_error(&error))?;
         let expected = records.last().map(|last| match direction {
             Direction::Forwards => last.version + 1,
             Direction::Backwards => last.version - 1,
@@ -269,17 +315,10 @@ pub(super) async fn stream(
     Ok(records)
 }
 
-/// The last version of a stream and its event's id.
-pub(super) async fn stream_head(shared: &Shared, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
-    let found = reading!(shared, connection => sqlx::query::<Postgres>(
-            "SELECT version, event_id FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 \
-             ORDER BY version DESC LIMIT 1",
-        )
-        .bind(stream.tenant.as_bytes())
-        .bind(stream.category.as_bytes())
-        .bind(stream.id.as_bytes())
-        .fetch_optional(connection));
-    found?.map(|row| Ok((unsigned(&row, 0)?, row.try_get(1)?))).transpose().map_err(|error| read_error(&error))
+/// The last version of a stream and its event's id, of a record that fits.
+pub(super) async fn stream_head(shared: &Shared, of: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+    let last = stream(shared, of, Version::MAX, Direction::Backwards, 1).await?;
+    Ok(last.first().map(|last| (last.version, last.event_id)))
 }
 
 /// The receipt of a command.
@@ -306,7 +345,8 @@ pub(super) async fn receipt(shared: &Shared, first: Position) -> Result<Receipt,
     rows::receipt(&found?, first)
 }
 
-/// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement.
+/// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement. The
+/// records on both sides of the answer are proved, and with them the answer.
 pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position) -> Result<Position, Error> {
     let found = reading!(shared, connection => sqlx::query::<Postgres>(
             "WITH RECURSIVE search (low, high) AS ( \
@@ -321,7 +361,13 @@ pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position
         .bind(signed(head))
         .fetch_optional(connection));
     match found? {
-        Some(row) => unsigned(&row, 0).map_err(|error| read_error(&error)),
+        Some(row) => {
+            let at = unsigned(&row, 0).map_err(|error| read_error(&error))?;
+            let (all, around) = (Filter::default(), (at.saturating_sub(1), head.min(at + 1)));
+            let sides = reading!(shared, connection => select(connection, around.0, around.1, &all, 2));
+            let found = sides?.len() as u64;
+            if around.0 + found < around.1 { Err(rows::hole(around.0 + found + 1)) } else { Ok(at) }
+        }
         None => Err(Error::Damaged { position: head, what: "there are positions without a record before it".into() }),
     }
 }

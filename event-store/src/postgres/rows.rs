@@ -8,8 +8,8 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::append::{Receipt, StreamReceipt};
-use crate::hash::Hash;
+use crate::append::Receipt;
+use crate::hash::{self, Hash};
 use crate::record::{Micros, Position, Record, StreamId};
 use crate::store::{Error, Head};
 
@@ -60,6 +60,54 @@ pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
     })
 }
 
+/// The record of a row of [`columns`] and, after them, the hash of the record before, which `before` has where it stands right before.
+/// None that does not fit is ever answered.
+pub(super) fn proved(row: &PgRow, names: &mut Names, before: Option<(Position, Hash)>) -> sqlx::Result<Record> {
+    let position = unsigned(row, 0)?;
+    let record = record(row, names).map_err(|error| {
+        damage(Error::Damaged { position, what: format!("what stands there is no record: {error}") })
+    })?;
+    let previous = match before.filter(|(at, _)| at + 1 == position) {
+        Some((_, hash)) => hash,
+        None if position == 1 => hash::START,
+        None => {
+            let previous: Option<&[u8]> = row.try_get(PREVIOUS)?;
+            hash(previous.ok_or_else(|| damage(hole(position - 1)))?)?
+        }
+    };
+    hash::check(&record, position, &previous).map_err(damage)?;
+    Ok(record)
+}
+
+/// The records of rows that follow each other in the log, of which the first has the hash of the record before it; checked.
+pub(super) fn chain(rows: &[PgRow]) -> sqlx::Result<Vec<Record>> {
+    let (mut names, mut before, mut records) = (Names::default(), None, Vec::with_capacity(rows.len()));
+    for row in rows {
+        if let Some((at, _)) = before
+            && unsigned(row, 0)? != at + 1
+        {
+            return Err(damage(hole(at + 1)));
+        }
+        let record = proved(row, &mut names, before)?;
+        before = Some((record.position, record.hash));
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// Where the hash of the record before stands in a row: after [`columns`].
+const PREVIOUS: usize = 14;
+
+/// There is no record at a position that has one.
+pub(super) fn hole(position: Position) -> Error {
+    Error::Damaged { position, what: "there is no record".into() }
+}
+
+/// Damage of the log, among the failures of a read.
+fn damage(error: Error) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
 /// The head's row, locked: no transaction that writes is under way elsewhere, and none begins until this one ends. `now` is the
 /// server's clock, read when the lock is held: one that was read while others still wrote would let a group be recorded at an instant
 /// that somebody was answered about meanwhile.
@@ -92,47 +140,24 @@ pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
     })
 }
 
-/// What a receipt is made of: the rows of the batch whose first record is at `$1`.
-pub(super) const RECEIPT: &str = "SELECT position, recorded_at, version, command_id, tenant, category, stream_id, fingerprint \
-    FROM daybook.events WHERE position >= $1 AND position < coalesce( \
+/// What a receipt is made of: the rows of the batch whose first record is at `$1`, and the one behind it, by which the end is proved.
+pub(super) const RECEIPT: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", CASE WHEN position = $1 THEN (SELECT p.hash FROM daybook.events p WHERE p.position = $1 - 1) END \
+    FROM daybook.events WHERE position >= $1 AND position <= coalesce( \
       (SELECT position FROM daybook.events WHERE position > $1 AND fingerprint IS NOT NULL ORDER BY position LIMIT 1), \
-      9223372036854775807) ORDER BY position";
+      9223372036854775807) ORDER BY position"
+);
 
 /// The receipt of the command whose batch's rows these are.
 pub(super) fn receipt(rows: &[PgRow], first: Position) -> Result<Receipt, Error> {
     let mut receipt: Option<Receipt> = None;
-    for row in rows {
-        add_to_receipt(&mut receipt, row).map_err(|error| read_error(&error))?;
+    let records = chain(rows).map_err(|error| read_error(&error))?;
+    for record in records.into_iter().take_while(|record| record.position == first || record.fingerprint.is_none()) {
+        Receipt::add(&mut receipt, record);
     }
-    receipt.ok_or_else(|| Error::Damaged { position: first, what: "there is no record".into() })
-}
-
-fn add_to_receipt(receipt: &mut Option<Receipt>, row: &PgRow) -> sqlx::Result<()> {
-    let (position, version) = (unsigned(row, 0)?, unsigned(row, 2)?);
-    let receipt = match receipt {
-        Some(receipt) => receipt,
-        None => receipt.insert(Receipt {
-            command_id: row.try_get(3)?,
-            fingerprint: hash(row.try_get(7)?)?,
-            first_position: position,
-            last_position: position,
-            recorded_at: row.try_get(1)?,
-            streams: Vec::new(),
-        }),
-    };
-    receipt.last_position = position;
-    let names: [&str; 3] = [text(row.try_get(4)?)?, text(row.try_get(5)?)?, text(row.try_get(6)?)?];
-    match receipt.streams.last_mut() {
-        Some(last) if [&*last.stream.tenant, &*last.stream.category, &*last.stream.id] == names => {
-            last.last_version = version;
-        }
-        _ => receipt.streams.push(StreamReceipt {
-            stream: StreamId::new(names[0], names[1], names[2]),
-            first_version: version,
-            last_version: version,
-        }),
-    }
-    Ok(())
+    receipt.ok_or_else(|| hole(first))
 }
 
 /// A column that is never negative.
@@ -161,6 +186,9 @@ fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error 
 pub(super) fn read_error(error: &sqlx::Error) -> Error {
     match error {
         sqlx::Error::PoolClosed => Error::Closed,
+        sqlx::Error::Decode(source) if source.is::<Error>() => {
+            source.downcast_ref::<Error>().cloned().unwrap_or_else(|| Error::Read(error.to_string()))
+        }
         other => Error::Read(other.to_string()),
     }
 }

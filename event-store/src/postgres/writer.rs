@@ -201,6 +201,7 @@ impl Writer {
             let outcome = match reader::receipt(&shared, found.first).await {
                 Ok(receipt) if own => Ok(Outcome::Appended(receipt)),
                 Ok(receipt) => Ok(receipt.repeated(&prepared.batch.fingerprint)),
+                Err(damaged @ Error::Damaged { .. }) if !own => Err(damaged),
                 Err(error) => Err(Error::Unknown(format!(
                     "the command is in the log at position {}, but its receipt could not be read: {error}",
                     found.first

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, Row, params};
 use uuid::Uuid;
 
 use super::index::uuid;
-use crate::append::{Receipt, StreamReceipt};
+use crate::append::Receipt;
 use crate::hash::{self, Hash};
 use crate::record::{Micros, Position, Record, StreamId};
 use crate::store::{Error, Filter, Head};
@@ -191,27 +191,10 @@ pub(super) fn receipt(
         if record.command_id != id || record.fingerprint.is_some() != receipt.is_none() {
             break;
         }
-        add_to_receipt(&mut receipt, record);
+        Receipt::add(&mut receipt, record);
         position += 1;
     }
     Ok(receipt)
-}
-
-fn add_to_receipt(receipt: &mut Option<Receipt>, record: Record) {
-    let Record { position, version, stream, .. } = record;
-    let receipt = receipt.get_or_insert_with(|| Receipt {
-        command_id: record.command_id,
-        fingerprint: record.fingerprint.unwrap_or_default(),
-        first_position: position,
-        last_position: position,
-        recorded_at: record.recorded_at,
-        streams: Vec::new(),
-    });
-    receipt.last_position = position;
-    match receipt.streams.last_mut() {
-        Some(last) if last.stream == stream => last.last_version = version,
-        _ => receipt.streams.push(StreamReceipt { stream, first_version: version, last_version: version }),
-    }
 }
 
 /// A failure of SQLite while it reads the log at or behind a position: where the file is damaged, the log is.

@@ -6,6 +6,7 @@ mod commits;
 #[path = "../store/contract/mod.rs"]
 mod contract;
 mod copying;
+mod damage;
 #[path = "../store/model.rs"]
 mod model;
 mod modelled;
