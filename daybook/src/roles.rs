@@ -37,7 +37,7 @@ use crate::telemetry;
 
 pub(crate) use process::{BOOK, seen};
 pub use read::Models;
-pub(crate) use read::database as read_models;
+pub(crate) use read::url as read_models_url;
 
 /// How long a part may take to stop. What is cut off then is found again at the next start: a stop is never more than a kill.
 const PATIENCE: Duration = Duration::from_secs(10);

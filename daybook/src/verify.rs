@@ -17,7 +17,6 @@ use domain::Event;
 use event_store::audit::Audit;
 use event_store::record::{Position, StreamId, Version};
 use event_store::{EventStore, Filter};
-use projections::store::ReadStore as _;
 use projections::{FILE, Snapshot};
 use serde::Serialize;
 
@@ -177,8 +176,9 @@ async fn read_models_hold(
 /// The read models as they are now; none where none were ever made.
 async fn read_models(config: &Config) -> anyhow::Result<Option<Snapshot>> {
     if config.store.url.is_set() {
-        let rows = roles::read_models(config).await?;
-        return Ok(Some(rows.snapshot().await?));
+        let url = roles::read_models_url(config);
+        let live = Snapshot::of_schema(url.secret()).await;
+        return live.with_context(|| format!("the read models in {url} cannot be read"));
     }
     let folder = &config.store.data;
     if !folder.join(FILE).exists() {

@@ -167,12 +167,12 @@ impl Postgres {
 
 impl Snapshot {
     /// Takes hold of the state of the schema in the database of an address as it is now; nothing is written, so it works beside running
-    /// servers. A rebuild does not take over while it lasts.
+    /// servers and on a standby. A rebuild does not take over while it lasts. None where none were ever made.
     ///
     /// # Errors
-    /// If the database cannot be reached, or has no such schema.
-    pub async fn of_schema(url: &str) -> Result<Self, Error> {
-        snapshot::open(&options(url)?).await
+    /// If the database cannot be reached.
+    pub async fn of_schema(url: &str) -> Result<Option<Self>, Error> {
+        snapshot::find(&options(url)?).await
     }
 }
 

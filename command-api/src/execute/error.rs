@@ -32,6 +32,9 @@ pub enum Error {
     /// What it would write is more than the store ever takes; nothing was written, and the same request never will be.
     #[error("what it would write is too large: {0}")]
     TooLarge(String),
+    /// A record that it rests on is not what was written to the log; nothing was written.
+    #[error("{0}")]
+    LogDamaged(String),
     /// The store cannot be read now.
     #[error("the store cannot be read: {0}")]
     Store(String),
@@ -62,6 +65,7 @@ impl Error {
             | Self::Busy { .. }
             | Self::Closed
             | Self::NotWritten(_)
+            | Self::LogDamaged(_)
             | Self::Store(_)
             | Self::Unreadable(_) => Class::NotNow,
             Self::Unknown(_) | Self::Lost => Class::Unknown,
@@ -79,6 +83,7 @@ impl Error {
             Self::NotWritten(_) => "not_written",
             Self::TooLarge(_) => "too_large",
             Self::Unreadable(_) | Self::OutcomeSetAside { .. } => "unreadable",
+            Self::LogDamaged(_) => "damaged",
             Self::Store(_) | Self::Plan(_) => "failed",
         }
     }
@@ -92,6 +97,7 @@ impl From<event_store::Error> for Error {
             event_store::Error::Unknown(why) => Self::Unknown(why),
             event_store::Error::Overloaded => Self::Busy { retry_after: Duration::from_secs(1) },
             event_store::Error::Closed => Self::Closed,
+            damaged @ event_store::Error::Damaged { .. } => Self::LogDamaged(damaged.to_string()),
             other => Self::Store(other.to_string()),
         }
     }

@@ -71,7 +71,7 @@ pub(super) struct WaitHeader {
 }
 
 /// What any command can be answered with.
-const EVERY_COMMAND: [&str; 20] = [
+const EVERY_COMMAND: [&str; 21] = [
     "malformed-body",
     "malformed-header",
     "malformed-path",
@@ -89,18 +89,20 @@ const EVERY_COMMAND: [&str; 20] = [
     "internal",
     "overloaded",
     "outcome-unknown",
+    "log-damaged",
     "unavailable",
     "unreadable-record",
     "outcome-set-aside",
 ];
 
 /// What any question can be answered with.
-const EVERY_QUESTION: [&str; 8] = [
+const EVERY_QUESTION: [&str; 9] = [
     "malformed-path",
     "not-found",
     "method-not-allowed",
     "internal",
     "overloaded",
+    "log-damaged",
     "unavailable",
     "unreadable-record",
     "outcome-set-aside",

@@ -140,6 +140,11 @@ impl Failure {
             Error::Closed => {
                 Self::new("unavailable", "nothing was written: send the same request again").retry_after(SOON)
             }
+            Error::LogDamaged(_) => {
+                tracing::error!(request.id = request_id, %error, "a command met a record that is not what was written; stop, keep the files, restore a backup");
+                Self::new("log-damaged", "nothing was written: an operator has to restore the log")
+                    .retry_after(Duration::from_secs(30))
+            }
             Error::NotWritten(_) | Error::Store(_) => {
                 tracing::error!(request.id = request_id, %error, "the store could not take or read what a command needs; look at the disk or the database");
                 Self::new("unavailable", "nothing was written: send the same request again")
@@ -239,6 +244,13 @@ mod tests {
         for code in codes {
             assert!(code::find(&code).is_some(), "{code} is not listed");
         }
+    }
+
+    #[test]
+    fn damage_of_the_log_has_a_code_of_its_own() {
+        let damaged = event_store::Error::Damaged { position: 7, what: "there is no record".into() };
+        let failure = Failure::unanswered(&damaged.into(), None);
+        assert_eq!((failure.problem.status, &*failure.problem.code), (503, "log-damaged"));
     }
 
     #[test]

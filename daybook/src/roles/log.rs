@@ -117,7 +117,9 @@ pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dy
 pub(crate) async fn audited(config: &Config, role: &str) -> anyhow::Result<Arc<dyn Audit>> {
     let url = &config.store.url;
     if url.is_set() {
-        return Ok(database(url, role, config).await?);
+        let options = postgres::Options::new(url.secret()).role(role);
+        let store = postgres::Store::open_read_only(options).await;
+        return Ok(store.with_context(|| format!("the store in {url} cannot be opened"))?);
     }
     let folder = &config.store.data;
     let store = sqlite::Store::open_read_only(folder).with_context(|| cannot_open(folder))?;

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Instant;
 
 use sqlx::Row;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,7 +16,7 @@ use super::connect::{CONNECT, address, connect_to_write, prepare_reader};
 use super::connections::{Connections, Prepare};
 use super::options::Options;
 use super::queue::Queue;
-use super::rows::{self, HEAD};
+use super::rows::{self, HEAD, HeadRow};
 use super::shared::Shared;
 use super::snapshots::{self, Kept};
 use super::store::Store;
@@ -33,7 +33,10 @@ pub enum OpenError {
     /// The address is not one.
     #[error("the address of the database cannot be read: {0}")]
     Address(String),
-    /// The store was written by a newer version.
+    /// There is no store in the database.
+    #[error("there is no store in the database")]
+    Absent,
+    /// The store was written by another version.
     #[error("the store has schema {found}, this version knows {known}")]
     Schema {
         /// What the database says.
@@ -72,25 +75,8 @@ impl Store {
         clock.learn(asked, found.now);
         check_head(&mut connection, &found.head).await?;
 
-        let shared = Arc::new(Shared {
-            queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
-            pool: pool(&options, address.clone()),
-            address,
-            head: watch::Sender::new(found.head),
-            failed: watch::Sender::new(None),
-            trouble: watch::Sender::new(None),
-            away: watch::Sender::new(None),
-            snapshots: Kept::default(),
-            clock,
-            incarnation: found.incarnation,
-            handle: Uuid::now_v7(),
-            answered_to: AtomicI64::new(Micros::MIN),
-            woken: Notify::new(),
-            moved: Notify::new(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            options,
-        });
+        let prepare: Prepare = Arc::new(|connection| Box::pin(prepare_reader(connection)));
+        let shared = Arc::new(shared(options, address, prepare, clock, &found, false));
         let polling = super::connect::connect(&shared.address).await?;
         shared.watch(watcher::poll(Arc::clone(&shared), polling));
         shared.watch(watcher::listen(Arc::clone(&shared)));
@@ -107,14 +93,59 @@ impl Store {
             store.head = found.head.position,
             "the event store is open"
         );
-        Ok(Arc::new(Store::new(shared, writer)))
+        Ok(Arc::new(Store::new(shared, Some(writer))))
+    }
+
+    /// Opens the store in a database for reading, on a standby as well: nothing is written there, and no connection could.
+    ///
+    /// # Errors
+    /// [`OpenError::Absent`] if there is no store; [`OpenError::Schema`] if it is of another version.
+    pub async fn open_read_only(options: Options) -> Result<Arc<Self>, OpenError> {
+        let address = address(&options)?.options([("default_transaction_read_only", "on")]);
+        let mut connection = super::connect::connect(&address).await?;
+        schema::assert_known(&mut connection).await?;
+        schema::assert_partitions(&mut connection).await?;
+        let clock = ServerClock::new(options.clock.clone());
+        let asked = Instant::now();
+        let found = rows::head(&sqlx::query(HEAD).fetch_one(&mut connection).await?)?;
+        clock.learn(asked, found.now);
+        check_head(&mut connection, &found.head).await?;
+        let prepare: Prepare = Arc::new(|connection| Box::pin(super::connect::prepare(connection)));
+        let shared = Arc::new(shared(options, address, prepare, clock, &found, true));
+        shared.queue.close();
+        shared.watch(watcher::poll(Arc::clone(&shared), connection));
+        Ok(Arc::new(Store::new(shared, None)))
     }
 }
 
-/// Connections for reading and for consumer rows.
-fn pool(options: &Options, address: sqlx::postgres::PgConnectOptions) -> Connections {
-    let prepare: Prepare = Arc::new(|connection| Box::pin(prepare_reader(connection)));
-    Connections::new(address, options.connections, CONNECT, prepare)
+fn shared(
+    options: Options,
+    address: PgConnectOptions,
+    prepare: Prepare,
+    clock: ServerClock,
+    found: &HeadRow,
+    reads_only: bool,
+) -> Shared {
+    Shared {
+        queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
+        pool: Connections::new(address.clone(), options.connections, CONNECT, prepare),
+        address,
+        head: watch::Sender::new(found.head),
+        failed: watch::Sender::new(None),
+        trouble: watch::Sender::new(None),
+        away: watch::Sender::new(None),
+        snapshots: Kept::default(),
+        clock,
+        incarnation: found.incarnation,
+        handle: Uuid::now_v7(),
+        answered_to: AtomicI64::new(Micros::MIN),
+        woken: Notify::new(),
+        moved: Notify::new(),
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+        reads_only,
+        options,
+    }
 }
 
 /// The head and the last record say the same, or the database does not hold what was written.

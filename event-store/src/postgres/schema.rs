@@ -87,6 +87,15 @@ pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<(), OpenEr
     Ok(())
 }
 
+/// Refuses a database without a store, and a store of another version: nothing is made or migrated.
+pub(super) async fn assert_known(connection: &mut PgConnection) -> Result<(), OpenError> {
+    match found(connection).await? {
+        KNOWN => Ok(()),
+        0 => Err(OpenError::Absent),
+        older => Err(OpenError::Schema { found: older, known: KNOWN }),
+    }
+}
+
 /// The version of the schema that is there, 0 if there is none.
 async fn found(connection: &mut PgConnection) -> Result<i32, OpenError> {
     let there: bool = sqlx::query("SELECT to_regclass('daybook.migration') IS NOT NULL")

@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) moved: Notify,
     /// The tasks that are waited for at the end.
     pub(super) tasks: TaskTracker,
+    /// Nothing is written by this handle.
+    pub(super) reads_only: bool,
     /// Ends the tasks that would never end by themselves.
     pub(super) stop: CancellationToken,
 }

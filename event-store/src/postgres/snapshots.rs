@@ -192,6 +192,9 @@ pub(super) async fn newest(shared: &Arc<Shared>, stream: &StreamId, fold: u32) -
     if holds {
         return Ok(Some(snapshot));
     }
+    if shared.reads_only {
+        return Ok(None);
+    }
     crate::snapshot::refused(stream, snapshot.version);
     let (task, stream) = (Arc::clone(shared), stream.clone());
     shared.tasks.spawn(async move { remove(&task, &stream, fold, snapshot.version).await });

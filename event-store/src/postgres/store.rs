@@ -23,15 +23,21 @@ use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
 /// How far this process' idea of the server's clock may be ahead of it, in microseconds: much more than it ever is.
 const ESTIMATE: u64 = 1_000_000;
 
-/// An event store on PostgreSQL, open for writing. Any number of processes may have it open at once.
+/// An event store on PostgreSQL, open for writing, or for reading only. Any number of processes may have it open at once.
 pub struct Store {
     pub(super) shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
-    pub(super) fn new(shared: Arc<Shared>, writer: JoinHandle<()>) -> Self {
-        Self { shared, writer: Mutex::new(Some(writer)) }
+    /// With its writer, or without one to read only.
+    pub(super) fn new(shared: Arc<Shared>, writer: Option<JoinHandle<()>>) -> Self {
+        Self { shared, writer: Mutex::new(writer) }
+    }
+
+    /// Refuses what would be written where nothing is.
+    fn writes(&self) -> Result<(), Error> {
+        if self.shared.reads_only { Err(Error::Never("the store is open for reading only".into())) } else { Ok(()) }
     }
 
     /// Becomes the reason once the store has stopped by itself, because the database does not hold the log any more that was opened:
@@ -51,6 +57,9 @@ impl Store {
     }
 
     fn enqueue(&self, batch: Batch) -> Pending {
+        if let Err(error) = self.writes() {
+            return Pending::ready(Err(error));
+        }
         let weight = match limits::weigh(&batch) {
             Ok(weight) => weight,
             Err(error) => return Pending::ready(Err(error)),
@@ -68,8 +77,12 @@ impl Store {
         }
     }
 
-    /// Waits until all that is on the queue now, and all that others have under way, is decided: the head and the time then.
+    /// Waits until all that is on the queue now, and all that others have under way, is decided: the head and the time then. Who only reads
+    /// holds nobody up: the head as it is now.
     async fn barrier(&self, floor: Option<Micros>) -> Result<(Head, Micros), Error> {
+        if self.shared.reads_only {
+            return Ok((reader::head(&self.shared).await?, self.now()));
+        }
         let (reply, answer) = oneshot::channel();
         let job = Job::Barrier { floor, reply };
         self.shared.queue.push(job, Weight::default())?;
@@ -148,14 +161,17 @@ impl EventStore for Store {
     }
 
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
+        self.writes()?;
         consumers::acquire(&self.shared, key, owner, lease_us).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), Error> {
+        self.writes()?;
         consumers::release(&self.shared, lease).await
     }
 
     async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.writes()?;
         consumers::save(&self.shared, lease, checkpoint).await
     }
 
@@ -172,7 +188,9 @@ impl EventStore for Store {
     }
 
     fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.shared.snapshots.keep(stream, snapshot);
+        if !self.shared.reads_only {
+            self.shared.snapshots.keep(stream, snapshot);
+        }
     }
 
     async fn close(&self) -> Result<(), Error> {

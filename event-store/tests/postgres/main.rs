@@ -13,6 +13,7 @@ mod modelled;
 mod outages;
 mod proxy;
 mod races;
+mod read_only;
 mod roles;
 mod settings;
 mod swallowed;

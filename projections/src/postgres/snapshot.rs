@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row as _};
 use tokio::sync::Mutex;
 
 use super::{checkpoints, read_error, reader};
@@ -14,14 +14,24 @@ struct Kept(Mutex<PgConnection>);
 
 /// Takes hold of the state of the schema, on a connection of its own.
 pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> {
+    let found = find(options).await?;
+    found.ok_or_else(|| Error::Read("there are no read models in the database".into()))
+}
+
+/// The same; none where there is no schema.
+pub(super) async fn find(options: &PgConnectOptions) -> Result<Option<Snapshot>, Error> {
     let connected = async { PgConnection::connect_with(options).await.map_err(read_error) };
     let mut connection = super::answered(super::PATIENCE, connected).await?;
     // Whoever looks may take long between two looks: a fresh fold of the whole log, say.
     sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut connection).await.map_err(read_error)?;
+    let there = sqlx::query("SELECT to_regclass('gate') IS NOT NULL").fetch_one(&mut connection).await;
+    if !there.and_then(|row| row.try_get::<bool, _>(0)).map_err(read_error)? {
+        return Ok(None);
+    }
     sqlx::raw_sql(reader::BEGIN).execute(&mut connection).await.map_err(read_error)?;
     // A transaction takes hold of a state with its first query, not with BEGIN.
     sqlx::query("SELECT 1").execute(&mut connection).await.map_err(read_error)?;
-    Ok(Snapshot::new(Kept(Mutex::new(connection))))
+    Ok(Some(Snapshot::new(Kept(Mutex::new(connection)))))
 }
 
 #[async_trait]

@@ -320,7 +320,7 @@ async fn a_verification_finds_a_changed_row_of_partitions_at_different_positions
     assert!(verdicts.iter().all(|v| v.fault.is_none() && v.comparison.as_ref().unwrap().rows > 0), "{verdicts:?}");
     drop(snapshot);
     Server::shared().sql(&url, "UPDATE daybook_read.stock_level SET on_hand = on_hand + 1 WHERE sku = 'MUG'");
-    let snapshot = Snapshot::of_schema(&url).await.unwrap();
+    let snapshot = Snapshot::of_schema(&url).await.unwrap().unwrap();
     let scratch = shop.folder.path().join("b");
     let verdicts = verify_snapshot(&snapshot, &scratch, shop.log(), None).await.unwrap();
     let wrong: Vec<_> = verdicts.iter().filter(|v| v.fault.is_some()).collect();

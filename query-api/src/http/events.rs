@@ -40,7 +40,7 @@ pub struct EventsBody {
     responses(
     (status = 200, description = "A page", body = EventsBody),
     (status = 400, description = "`malformed-query`, `future-instant`, `future-position`", body = Problem, content_type = "application/problem+json"),
-    (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn page(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
     let after = params.position("after")?.unwrap_or(0);

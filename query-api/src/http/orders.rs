@@ -327,7 +327,7 @@ pub struct DiffBody {
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
-    (status = 503, description = "`unreadable-record`, `unavailable`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`unreadable-record`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn diff(
     State(api): State<Api>,

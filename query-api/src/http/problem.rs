@@ -57,6 +57,14 @@ impl Failure {
         Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again: the log has more") }
     }
 
+    /// A record that the answer would rest on is not what was written.
+    #[must_use]
+    pub fn log_damaged(error: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%error, "a query met a record that is not what was written; stop, keep the files, restore a backup");
+        let detail = "what the answer rests on is not what was written: an operator has to restore the log";
+        Self { retry_after_s: Some(UNREADABLE_AGAIN_S), ..Self::new("log-damaged", detail) }
+    }
+
     /// Too many requests wait already.
     #[must_use]
     pub fn crowded() -> Self {
@@ -91,6 +99,7 @@ impl From<projections::Error> for Failure {
             E::Unknown(_) => Self::new("not-found", error.to_string()),
             E::AlreadyRebuilding(_) => Self::new("rebuild-in-progress", error.to_string()),
             E::Closed => Self::new("unavailable", "the server is shutting down").soon(),
+            E::Log(event_store::Error::Damaged { .. }) => Self::log_damaged(&error),
             E::Read(_) | E::Write(_) | E::Damaged(_) | E::Lost(_) | E::Log(_) => Self::unavailable(&error),
         }
     }
@@ -157,5 +166,20 @@ macro_rules! documented {
 documented! {
     Malformed: 400, "`malformed-query`, `malformed-path`, `future-position`";
     Absent: 404, "`not-found`";
-    Late: 503, "`not-caught-up`, `projection-building`, `stream-held`, `unreadable-record`, `overloaded`, `unavailable`";
+    Late: 503, "`not-caught-up`, `projection-building`, `stream-held`, `unreadable-record`, `overloaded`, `log-damaged`, `unavailable`";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_of_the_log_has_a_code_of_its_own() {
+        let damaged = event_store::Error::Damaged { position: 7, what: "there is no record".into() };
+        let failure = Failure::from(damaged.clone());
+        assert_eq!((failure.problem.status, &*failure.problem.code), (503, "log-damaged"));
+        assert!(!failure.problem.detail.contains("position"), "what went wrong inside is logged and not told");
+        let unreadable = Failure::from(history::Error::Store(damaged));
+        assert_eq!(&*unreadable.problem.code, "log-damaged");
+    }
 }

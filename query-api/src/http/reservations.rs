@@ -24,7 +24,7 @@ use crate::history::{self, At, Moment};
     (status = 304, description = "It is still at the version that is known"),
     Malformed,
     Absent,
-    (status = 503, description = "`not-caught-up`, `unreadable-record`, `unavailable`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `unreadable-record`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn one(
     State(api): State<Api>,

@@ -96,7 +96,7 @@ impl From<Entry> for TimelineEntryBody {
     (status = 200, description = "A page; `next` is the version to go on after", body = Listing<EventBody>),
     Malformed,
     Absent,
-    (status = 503, description = "`not-caught-up`, `unavailable`", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "`not-caught-up`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn stream(
     State(api): State<Api>,

@@ -46,6 +46,7 @@ codes! {
     "internal" 500 "Something went wrong here"
     "overloaded" 503 "Too much is going on at once"
     "outcome-unknown" 503 "Whether it took effect is not known"
+    "log-damaged" 503 "The log is not what was written"
     "unavailable" 503 "Nothing is answered here at the moment"
     "outcome-set-aside" 409 "What came of it could not be read and was set aside"
     "unreadable-record" 503 "A record that the answer rests on cannot be read"
