@@ -87,6 +87,35 @@ fn the_demo_tells_what_happened() {
     verify(&data);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_of_a_database_makes_nothing_there_and_needs_no_right_to_write() {
+    let url = servers::Postgres::shared().database();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("store");
+    let asked = format!("store.url={url}");
+    let psql = |statement: &str| {
+        let mut psql = std::process::Command::new(servers::postgres::programs().join("psql"));
+        let output = psql.args(["-X", "-q", "-tA", "-d", &url, "-c", statement]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let empty = server::daybook().args(["verify", "--set", &asked]).output().unwrap();
+    assert!(!empty.status.success());
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("no store"), "{}", String::from_utf8_lossy(&empty.stderr));
+    assert_eq!(psql("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'daybook%'"), "0");
+
+    let server = Server::start_with(&data, &["--set", &asked]).await;
+    let client = server.client();
+    shop::receive(&client, "RED", 10).await;
+    shop::place(&client, &[("RED", 1)], "sandbox:approve").await;
+    server.stop();
+    psql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+    );
+    let proof = server::proof(&data, &["--set".to_owned(), asked]);
+    assert_eq!(proof["holds"], true, "{proof:#}");
+}
+
 #[test]
 fn a_separate_count_of_the_retail_file_agrees() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/retail/online_retail_sample.csv.gz");

@@ -46,8 +46,31 @@ impl Planned {
             (sort && !merges).then(|| format!("rows are sorted: {}", line.trim()))
         };
         let unused = index.filter(|index| !self.plan.contains(index)).map(|index| format!("{index} is not used"));
-        let fault = self.plan.lines().find_map(|line| scans(line).or_else(|| sorts(line))).or(unused);
+        let fault = self.plan.lines().find_map(|line| scans(line).or_else(|| sorts(line)));
+        let fault = fault.or_else(|| self.walks()).or(unused);
         fault.map(|fault| format!("{fault}\n{}\n{}", self.sql, self.plan))
+    }
+}
+
+impl Planned {
+    /// A walk over a whole index of PostgreSQL: without a condition on it, unless only its first rows are taken, each as it comes.
+    fn walks(&self) -> Option<String> {
+        let lines: Vec<_> = self.plan.lines().collect();
+        let depth = |line: &str| line.len() - line.trim_start().len();
+        let is_node = |line: &&str| line.trim_start().starts_with("->") || line.contains("(cost=");
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("Scan") && line.contains("using "))
+        {
+            let details: Vec<_> = lines[at + 1..].iter().take_while(|line| !is_node(line)).collect();
+            let has = |what: &str| details.iter().any(|detail| detail.trim_start().starts_with(what));
+            let mut above = lines[..at].iter().rev();
+            let parent = above.find(|above| is_node(above) && depth(above) < depth(line));
+            let first_rows =
+                parent.is_some_and(|parent| parent.trim_start_matches(['-', '>', ' ']).starts_with("Limit"));
+            if !has("Index Cond") && (!first_rows || has("Filter")) {
+                return Some(format!("a whole index is walked: {}", line.trim()));
+            }
+        }
+        None
     }
 }
 
@@ -289,6 +312,23 @@ async fn within(url: &str) -> PgConnection {
     let path = AssertSqlSafe(format!("SET search_path = {}", crate::postgres::SCHEMA));
     sqlx::raw_sql(path).execute(&mut connection).await.unwrap();
     connection
+}
+
+fn plan(text: &str) -> Planned {
+    Planned { sql: "SELECT".into(), plan: text.to_owned() }
+}
+
+#[test]
+fn a_walk_over_a_whole_index_is_a_fault() {
+    let whole = "Aggregate  (cost=1..2 rows=1 width=8)\n  ->  Index Only Scan using payment_pk on payment  (cost=0..1 rows=20 width=0)\n";
+    let filtered = "Limit  (cost=1..2 rows=5 width=8)\n  ->  Index Scan using a_pk on a  (cost=0..1 rows=20 width=0)\n        \
+                    Filter: (tenant = 'acme'::text)\n";
+    let sought = "Limit  (cost=1..2 rows=5 width=8)\n  ->  Index Scan using a_pk on a  (cost=0..1 rows=20 width=0)\n        \
+                  Index Cond: (tenant = 'acme'::text)\n        Filter: (held > 1)\n";
+    let first = "Limit  (cost=1..2 rows=5 width=8)\n  ->  Index Scan using a_pk on a  (cost=0..1 rows=20 width=0)\n";
+    assert!(plan(whole).fault(None, false).is_some_and(|fault| fault.contains("a whole index")));
+    assert!(plan(filtered).fault(None, false).is_some());
+    assert_eq!((plan(sought).fault(None, false), plan(first).fault(None, false)), (None, None));
 }
 
 /// The other lists: timelines, stock, ledgers, payments, open quantities.
