@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::store::Error;
 
-/// Why a read model stopped.
+/// Why a read model stopped as a whole: another worker has it, or it holds more streams than can be single faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The position of the record that it could not apply; its rows show everything before it.
+    /// The first position that its rows do not show.
     pub position: Position,
     /// What went wrong.
     pub reason: String,

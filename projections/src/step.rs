@@ -20,8 +20,6 @@ use crate::store::Change;
 pub(crate) struct Failure {
     /// The model that failed, `None` if it is what all models share that did.
     pub(crate) model: Option<&'static str>,
-    /// The category of the stream at which it happened.
-    pub(crate) category: Arc<str>,
     /// What happened.
     pub(crate) reason: String,
 }
@@ -35,8 +33,8 @@ pub(crate) struct Engine {
     pub(crate) held: Vec<held::All>,
     /// The record for whose sake held streams are being read on, if there is one.
     pub(crate) following: Option<Box<Following>>,
-    /// What was being done when a panic came.
-    doing: Option<(Option<&'static str>, Arc<str>)>,
+    /// The model that was at work when a panic came.
+    doing: Option<&'static str>,
 }
 
 /// What was shown of a subject before the batch, for each model that does not hold it.
@@ -70,8 +68,7 @@ impl Engine {
         self.doing = None;
         let applied = catch_unwind(AssertUnwindSafe(|| self.run(steps, models)));
         applied.unwrap_or_else(|panic| {
-            let (model, category) = self.doing.take().unwrap_or((None, "".into()));
-            Err(Failure { model, category, reason: format!("panicked: {}", message(&*panic)) })
+            Err(Failure { model: self.doing.take(), reason: format!("panicked: {}", message(&*panic)) })
         })
     }
 
@@ -92,14 +89,14 @@ impl Engine {
                 before.insert(stream.clone(), shown);
                 touched.push(stream.clone());
             }
-            self.doing = Some((None, Arc::clone(&stream.category)));
+            self.doing = None;
             let level = if folded { self.evolve(step)? } else { None };
             let Step::Happened(fact) = step else {
                 continue;
             };
             for (at, (model, changes)) in models.iter().zip(&mut changes).enumerate() {
                 if model.wants(&stream.category) && !self.skips(at, record) {
-                    self.doing = Some((Some(model.spec().name), Arc::clone(&stream.category)));
+                    self.doing = Some(model.spec().name);
                     let mut rows = Rows::default();
                     model.record(fact, level.as_ref(), &mut rows);
                     rows.added(changes);
@@ -113,7 +110,7 @@ impl Engine {
                 let Some(was) = was else {
                     continue;
                 };
-                self.doing = Some((Some(models[at].spec().name), Arc::clone(&stream.category)));
+                self.doing = Some(models[at].spec().name);
                 let is = self.shown(&*models[at], &stream);
                 is.instead_of(was, &mut changes[at], &mut tallies[at]);
             }
@@ -131,7 +128,6 @@ impl Engine {
         let (record, batch) = (step.record(), self.batch);
         let hole = |version| Failure {
             model: None,
-            category: Arc::clone(&record.stream.category),
             reason: format!(
                 "{} is at version {version} and its next event has version {}",
                 record.stream, record.version

@@ -117,7 +117,7 @@ pub fn sets_aside(record: &Record) -> Option<Version> {
 /// The stored name of the event that sets a record aside: others need not be decoded to look for it.
 const KIND: &str = "RecordSetAside";
 
-/// The first record of a stream that cannot be read and that none sets aside; folded as well, if `step` says how.
+/// The first record of a stream that cannot be read and that none sets aside.
 ///
 /// # Errors
 /// If the store fails.

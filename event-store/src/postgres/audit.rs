@@ -6,11 +6,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Row};
 
 use super::reader::reading;
-use super::rows::{hash, read_error, signed, text, unsigned};
+use super::rows::{read_error, signed, text};
+use super::snapshots;
 use super::store::Store;
 use crate::audit::{Audit, IndexAudit, Kept};
 use crate::record::StreamId;
-use crate::snapshot::Snapshot;
 use crate::store::Error;
 
 /// The key of a snapshot: tenant, category, stream id, fold.
@@ -35,7 +35,7 @@ impl Audit for Store {
             .fetch_all(connection));
         let rows = found?;
         let read = || {
-            let kept = rows.iter().map(kept).collect::<sqlx::Result<Vec<_>>>()?;
+            let kept = rows.iter().map(audited).collect::<sqlx::Result<Vec<_>>>()?;
             let next = rows.last().map(place_of).transpose()?;
             Ok((kept, next))
         };
@@ -53,19 +53,9 @@ fn place_of(row: &PgRow) -> sqlx::Result<Place> {
     Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
 }
 
-fn kept(row: &PgRow) -> sqlx::Result<Kept> {
+fn audited(row: &PgRow) -> sqlx::Result<Kept> {
     let stream = StreamId::new(text(row.try_get(0)?)?, text(row.try_get(1)?)?, text(row.try_get(2)?)?);
-    let snapshot = Snapshot {
-        fold: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
-        version: unsigned(row, 4)?,
-        event_id: row.try_get(5)?,
-        state: row.try_get::<Vec<u8>, _>(6)?.into(),
-    };
-    let proof: &[u8] = row.try_get(7)?;
-    let record: Option<&[u8]> = row.try_get(8)?;
-    let holds = match record {
-        Some(record) => proof == snapshot.proof(&stream, &hash(record)?),
-        None => false,
-    };
+    let fold = u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX);
+    let (snapshot, holds) = snapshots::kept(row, 4, &stream, fold)?;
     Ok(Kept { stream: Some(stream), snapshot, holds })
 }

@@ -188,7 +188,7 @@ pub(super) async fn newest(shared: &Arc<Shared>, stream: &StreamId, fold: u32) -
         .bind(i64::from(fold))
         .fetch_optional(connection));
     let Some(row) = found? else { return Ok(None) };
-    let (snapshot, holds) = kept(&row, stream, fold).map_err(|error| read_error(&error))?;
+    let (snapshot, holds) = kept(&row, 0, stream, fold).map_err(|error| read_error(&error))?;
     if holds {
         return Ok(Some(snapshot));
     }
@@ -201,16 +201,17 @@ pub(super) async fn newest(shared: &Arc<Shared>, stream: &StreamId, fold: u32) -
     Ok(None)
 }
 
-/// A row of a snapshot, and whether its proof holds at the record that the log has.
-fn kept(row: &PgRow, stream: &StreamId, fold: u32) -> sqlx::Result<(Snapshot, bool)> {
+/// A snapshot of a row, whose version, event id, state, proof and record's hash begin at a column; and whether its proof holds at the
+/// record that the log has.
+pub(super) fn kept(row: &PgRow, at: usize, stream: &StreamId, fold: u32) -> sqlx::Result<(Snapshot, bool)> {
     let snapshot = Snapshot {
         fold,
-        version: unsigned(row, 0)?,
-        event_id: row.try_get(1)?,
-        state: row.try_get::<Vec<u8>, _>(2)?.into(),
+        version: unsigned(row, at)?,
+        event_id: row.try_get(at + 1)?,
+        state: row.try_get::<Vec<u8>, _>(at + 2)?.into(),
     };
-    let proof: &[u8] = row.try_get(3)?;
-    let record: Option<&[u8]> = row.try_get(4)?;
+    let proof: &[u8] = row.try_get(at + 3)?;
+    let record: Option<&[u8]> = row.try_get(at + 4)?;
     let holds = match record {
         Some(record) => proof == snapshot.proof(stream, &hash(record)?),
         None => false,

@@ -158,6 +158,14 @@ pub(super) fn each_command(
     Ok(())
 }
 
+/// The place of one version of a stream, as it stands there.
+pub(super) fn place(index: &Connection, key: u128, version: Version) -> rusqlite::Result<Option<Position>> {
+    if version == 1 {
+        return Ok(stream_row(index, key)?.map(|row| row.first));
+    }
+    Ok(entries(index, key, (version, version), true, 1)?.first().map(|&(_, position)| position))
+}
+
 /// The places of a stream's versions in a range, both ends included, of which the first is not below 2; at most `limit` of them, from
 /// the lower end or from the upper.
 pub(super) fn entries(

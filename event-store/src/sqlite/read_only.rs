@@ -121,14 +121,7 @@ fn is_whole(index: &rusqlite::Connection) -> bool {
 /// The record that a snapshot in the index stands at.
 fn record_of(reader: &mut Reader, key: u128, snapshot: &Snapshot) -> Result<Option<Record>, Error> {
     let Some(index) = &reader.beside else { return Ok(None) };
-    let version = snapshot.version;
-    let position = if version == 1 {
-        index::stream_row(index, key).map_err(read_error)?.map(|row| row.first)
-    } else {
-        let found = index::entries(index, key, (version, version), true, 1).map_err(read_error)?;
-        found.first().map(|&(_, position)| position)
-    };
-    match position {
+    match index::place(index, key, snapshot.version).map_err(read_error)? {
         Some(position) => rows::proved_at(&reader.log, &mut reader.names, position),
         None => Ok(None),
     }

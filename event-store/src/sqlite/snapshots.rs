@@ -127,11 +127,7 @@ fn standing_at(
     let in_tail = tail.stream(key).into_iter().find(|&(version, _)| version == snapshot.version);
     let position: Option<Position> = match in_tail {
         Some((_, position)) => Some(position),
-        None if snapshot.version == 1 => index::stream_row(index, key)?.map(|row| row.first),
-        None => {
-            let found = index::entries(index, key, (snapshot.version, snapshot.version), true, 1)?;
-            found.first().map(|&(_, position)| position)
-        }
+        None => index::place(index, key, snapshot.version)?,
     };
     let Some(position) = position else { return Ok(None) };
     let sql = "SELECT version, event_id, hash FROM log WHERE position = ?1";
