@@ -169,7 +169,7 @@ pub(super) fn make_again(
 
 fn fill(options: &Options, log: &Connection, incarnation: Uuid, to: Position) -> Result<(Connection, Sums), Misfit> {
     let index = open_index(options, incarnation)?;
-    let mut sums = Sums::default();
+    let mut sums = Sums { streams: Table::for_rows(to), commands: Table::for_rows(to), ..Sums::default() };
     let growth = Growth { options, log, index: &index, fresh: true };
     while sums.position < to {
         let until = to.min(sums.position + REBUILD_RUN);
@@ -228,7 +228,9 @@ fn read(options: &Options, index: Connection, indexed: &Indexed) -> Result<Fitte
     // Half of the room is left for streams to come, so that the old ones are not forgotten at once.
     let complete = rows(indexed.streams) <= options.heads / 2;
     let mut heads = Heads::new(options.heads, complete);
-    let (mut streams, mut commands) = (Table::default(), Table::default());
+    // Nor here: there are no more rows than records. Half of the room is left for those to come.
+    let table = |sum: Sum| Table::for_rows(sum.rows.min(indexed.position).saturating_mul(2));
+    let (mut streams, mut commands) = (table(indexed.streams), table(indexed.commands));
     let (mut stream_keys, mut command_keys) = (room(indexed.streams), room(indexed.commands));
     thread::scope(|scope| {
         let other = scope.spawn(|| {

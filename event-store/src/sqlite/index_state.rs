@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::index::{self, IndexError};
 use super::schema;
-use super::sums::{self, Changes, StreamRow, Sum, Sums, Whole};
+use super::sums::{self, Changes, StreamRow, Sum, Sums, Table, Whole};
 use crate::record::Position;
 use crate::store::Error;
 
@@ -106,10 +106,26 @@ impl IndexState {
         stuck.unwrap_or_else(|| Error::Read(format!("the index is being made again: {why}")))
     }
 
-    /// A sum of the index at a position.
-    fn sum_at(&self, position: Position, of: impl FnOnce(&Sums) -> Sum) -> Result<Sum, IndexError> {
+    /// The first and the last key of the range that a key is in.
+    fn bounds(&self, of: fn(&Sums) -> &Table, key: u128) -> (u128, u128) {
+        of(&lock(&self.sums)).bounds(key)
+    }
+
+    /// The sum of the range of a key at a position, if the range is still within these bounds.
+    fn sum_at(
+        &self,
+        position: Position,
+        of: fn(&Sums) -> &Table,
+        key: u128,
+        bounds: (u128, u128),
+    ) -> Result<Sum, IndexError> {
         let sums = lock(&self.sums);
-        if sums.position == position { Ok(of(&sums)) } else { Err(IndexError::Moved) }
+        let table = of(&sums);
+        if sums.position == position && table.bounds(key) == bounds {
+            Ok(table.range(key))
+        } else {
+            Err(IndexError::Moved)
+        }
     }
 }
 
@@ -209,14 +225,16 @@ impl<'a> Look<'a> {
         let Some(state) = self.state else {
             return Ok(index::stream_row(self.index, key)?);
         };
+        let streams: fn(&Sums) -> &Table = |sums| &sums.streams;
+        let bounds = state.bounds(streams, key);
         let (mut sum, mut found) = (Sum::default(), None);
-        index::each_stream(self.index, sums::range_of(key), |there, row| {
+        index::each_stream(self.index, bounds, |there, row| {
             sum.add(sums::of_stream(there, &row));
             if there == key {
                 found = Some(row);
             }
         })?;
-        if sum == state.sum_at(self.position, |sums| sums.streams.range(key))? {
+        if sum == state.sum_at(self.position, streams, key, bounds)? {
             return Ok(found);
         }
         IndexError::wrong("its rows of streams are not those that were written")
@@ -229,11 +247,13 @@ impl<'a> Look<'a> {
         let Some(state) = self.state.filter(|_| found.is_none() && !fresh) else {
             return Ok(found);
         };
+        let (commands, key): (fn(&Sums) -> &Table, _) = (|sums| &sums.commands, id.as_u128());
+        let bounds = state.bounds(commands, key);
         let mut sum = Sum::default();
-        index::each_command(self.index, sums::range_of(id.as_u128()), |id, first| {
+        index::each_command(self.index, bounds, |id, first| {
             sum.add(sums::of_command(id, first));
         })?;
-        if sum == state.sum_at(self.position, |sums| sums.commands.range(id.as_u128()))? {
+        if sum == state.sum_at(self.position, commands, key, bounds)? {
             return Ok(None);
         }
         IndexError::wrong("its rows of commands are not those that were written")

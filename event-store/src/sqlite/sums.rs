@@ -8,9 +8,11 @@ use super::filter::mix;
 use crate::heads::StreamHead;
 use crate::record::Position;
 
-/// How many bits of a key name its range. Stream keys and most command ids are cut from a hash, so that with a million rows a range has
-/// about sixty.
-const BITS: u32 = 14;
+/// How many bits of a key name its range, at least and at most: a table of sums takes half a megabyte to 32 of them.
+const BITS: (u32, u32) = (14, 20);
+/// About how many rows a range has, as far as the bits go: a look-up reads all of them. Stream keys and most command ids are cut from a
+/// hash, so that ranges are about equal.
+const FULL: u64 = 64;
 
 /// The sum of some rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,25 +36,44 @@ impl Sum {
 /// The sums of a table.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
+    bits: u32,
     whole: Sum,
     ranges: Vec<Sum>,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { whole: Sum::default(), ranges: vec![Sum::default(); 1 << BITS] }
+        Self::for_rows(0)
     }
 }
 
 impl Table {
+    /// With ranges for about so many rows.
+    pub(super) fn for_rows(rows: u64) -> Self {
+        let bits = rows.div_ceil(FULL).max(1).ilog2().clamp(BITS.0, BITS.1);
+        Self { bits, whole: Sum::default(), ranges: vec![Sum::default(); 1 << bits] }
+    }
+
+    fn place(&self, key: u128) -> usize {
+        (key >> (128 - self.bits)) as usize
+    }
+
+    /// The first and the last key of the range that a key is in.
+    pub(super) fn bounds(&self, key: u128) -> (u128, u128) {
+        let rest = u128::MAX >> self.bits;
+        (key & !rest, key | rest)
+    }
+
     pub(super) fn add(&mut self, key: u128, row: u128) {
         self.whole.add(row);
-        self.ranges[place(key)].add(row);
+        let place = self.place(key);
+        self.ranges[place].add(row);
     }
 
     fn remove(&mut self, key: u128, row: u128) {
         self.whole.remove(row);
-        self.ranges[place(key)].remove(row);
+        let place = self.place(key);
+        self.ranges[place].remove(row);
     }
 
     pub(super) fn whole(&self) -> Sum {
@@ -61,18 +82,8 @@ impl Table {
 
     /// The sum of the rows in the range of a key.
     pub(super) fn range(&self, key: u128) -> Sum {
-        self.ranges[place(key)]
+        self.ranges[self.place(key)]
     }
-}
-
-fn place(key: u128) -> usize {
-    (key >> (128 - BITS)) as usize
-}
-
-/// The first and the last key of the range that a key is in.
-pub(super) fn range_of(key: u128) -> (u128, u128) {
-    let rest = u128::MAX >> BITS;
-    (key & !rest, key | rest)
 }
 
 /// The sums of the index as it is at a position.
@@ -204,10 +215,21 @@ mod tests {
 
     #[test]
     fn a_range_holds_its_own_keys() {
-        for key in [0, 1, u128::MAX, u128::MAX / 3, 1 << 114, (1 << 114) - 1] {
-            let (low, high) = range_of(key);
-            assert!(low <= key && key <= high && place(low) == place(high));
-            assert!(low == 0 || place(low - 1) != place(low));
+        for table in [0, 3_000_000, u64::MAX].map(Table::for_rows) {
+            for key in [0, 1, u128::MAX, u128::MAX / 3, 1 << 114, (1 << 114) - 1] {
+                let (low, high) = table.bounds(key);
+                assert!(low <= key && key <= high && table.place(low) == table.place(high));
+                assert!(low == 0 || table.place(low - 1) != table.place(low));
+            }
         }
+    }
+
+    #[test]
+    fn a_range_has_about_as_many_rows_however_many_there_are() {
+        for rows in [0, 1_000_000, 5_000_000, 60_000_000] {
+            let in_range = rows / Table::for_rows(rows).ranges.len() as u64;
+            assert!(in_range <= 2 * FULL, "{rows}: {in_range}");
+        }
+        assert_eq!(Table::for_rows(u64::MAX).ranges.len(), 1 << BITS.1, "memory is bounded");
     }
 }
