@@ -84,7 +84,11 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// How many handles the stores and the broker may still open: connections are made when they are needed first.
 fn handles(config: &Config) -> usize {
     let broker = config.nats.nodes().len();
-    if config.store.url.is_set() { DATABASE + config.projections.connections as usize + broker } else { broker }
+    if config.store.url.is_set() {
+        DATABASE + config.projections.connections as usize + broker
+    } else {
+        files::of_readers() + broker
+    }
 }
 
 fn router(running: &Running, service: service::Service) -> anyhow::Result<Router> {

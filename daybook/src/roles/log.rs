@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::config::url::Url;
 use crate::console;
+use crate::service::files;
 
 /// The log of this process.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ impl Log {
         let folder = &config.store.data;
         let mut options = sqlite::Options::new(folder).role(role);
         options.queue_events = config.store.queue_events;
+        options.readers = files::readers();
         let bar = std::sync::Mutex::new(None);
         options.progress = Some(Arc::new(move |progress| {
             let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);

@@ -14,6 +14,7 @@ use super::broker::Feeds;
 use super::log::Log;
 use crate::config::Config;
 use crate::config::url::Url;
+use crate::service::files;
 use crate::service::health::{Health, Part, State};
 
 /// Where the read models of a log in a database are: in a database of their own, or in that of the log.
@@ -31,7 +32,7 @@ pub(crate) async fn database(config: &Config) -> anyhow::Result<Arc<Postgres>> {
 }
 
 fn options(config: &Config) -> Options {
-    Options { batch: config.projections.batch, ..Options::new(&config.store.data) }
+    Options { batch: config.projections.batch, readers: files::readers(), ..Options::new(&config.store.data) }
 }
 
 /// The read models of the one process of a file.

@@ -8,6 +8,30 @@ const FEWEST: usize = 4;
 /// What is kept free for what is opened now and then: journals, temporary files of a database, lookups of names.
 const KEPT_FREE: usize = 8;
 
+/// Connections that read one file at once, where handles are many.
+const READERS: usize = 4;
+/// The same where they are few: readers are opened when they are needed first, and those who ask wait for them; handles that clients
+/// have been given until then are missing.
+const FEW_READERS: usize = 2;
+/// Handles are few below this.
+const FEW: usize = 256;
+/// Handles of a connection that reads the log, which has its index open as well: two files, each with its journal.
+const OF_LOG: usize = 4;
+/// Handles of a connection that reads the read models.
+const OF_MODELS: usize = 2;
+
+/// How many connections may read one file at once in this process.
+#[must_use]
+pub fn readers() -> usize {
+    if raise().is_some_and(|limit| limit < FEW) { FEW_READERS } else { READERS }
+}
+
+/// How many handles the readers of an embedded store may still open once it has been read at its start, which opens one of each.
+#[must_use]
+pub fn of_readers() -> usize {
+    (readers() - 1) * (OF_LOG + OF_MODELS)
+}
+
 /// Raises the limit of this process to what the system allows; how many handles it may have then, if that is bounded.
 #[must_use]
 pub fn raise() -> Option<usize> {

@@ -39,7 +39,7 @@ impl Probe {
         let session = Session::default();
         let client = |base: &str| Client::with_timeout(base, WITHIN).within(&session);
         let (commands, queries) = (client(&endpoints.commands[0]), client(&endpoints.queries[0]));
-        shop::receive(&Client::new(&endpoints.commands[0]), SKU, 1_000_000).await;
+        stock_up(&Client::new(&endpoints.commands[0])).await;
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move {
@@ -59,6 +59,22 @@ impl Probe {
     pub(crate) async fn stop(self) -> Vec<Tried> {
         self.stop.cancel();
         self.task.await.unwrap()
+    }
+}
+
+/// Puts goods on the shelf, once, however often the server closes the connection: where connections are few, an idle one may be closed
+/// in the moment in which a request is sent on it.
+async fn stock_up(commands: &Client) {
+    let headers = [("content-type", "application/json"), ("idempotency-key", "goods-of-the-probe")];
+    let path = format!("/v1/stock/{SKU}/receipts");
+    let until = Instant::now() + WITHIN;
+    loop {
+        let body = serde_json::json!({ "qty": 1_000_000 }).to_string().into_bytes();
+        match commands.try_send(Method::POST, &path, &headers, Some(body)).await {
+            Some(answer) if answer.status == 201 => return,
+            answer => assert!(Instant::now() < until, "the goods are not taken: {answer:?}"),
+        }
+        tokio::time::sleep(EVERY).await;
     }
 }
 

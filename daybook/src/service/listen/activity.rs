@@ -10,6 +10,11 @@ use tokio::time::Instant;
 
 use super::pace::{Pace, Slowest};
 
+/// What came on a connection that is no older than this may not have been seen yet.
+const FRESH: Duration = Duration::from_millis(20);
+/// How long such a connection is given for that.
+const LAST_LOOK: Duration = Duration::from_millis(1);
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -136,6 +141,13 @@ impl Activity {
     /// Comes back when that was asked.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
+    }
+
+    /// When to look whether it leaves, once that was asked: at once, or a moment later where it moved just before. The runtime looks at its
+    /// clock and at its sockets together, so what had come when it was asked has been seen by then.
+    pub(super) fn leaves_at(&self) -> Instant {
+        let now = Instant::now();
+        if self.state().moved + FRESH > now { now + LAST_LOOK } else { now }
     }
 
     /// Whether it still is of as little use as when it was asked to go. If not, it stays, and who asked is told.

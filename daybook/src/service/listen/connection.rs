@@ -53,6 +53,7 @@ impl Server {
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut stopping = false;
         let mut ends: Option<Instant> = None;
+        let mut leaves: Option<Instant> = None;
         loop {
             let look_at = ends.unwrap_or_else(|| activity.look_at(&self.patience));
             tokio::select! {
@@ -70,6 +71,11 @@ impl Server {
                     continue;
                 }
                 () = activity.given_up() => {
+                    leaves = Some(activity.leaves_at());
+                    continue;
+                }
+                () = sleep_until(leaves.unwrap_or(look_at)), if leaves.is_some() => {
+                    leaves = None;
                     if activity.leaves() {
                         return;
                     }

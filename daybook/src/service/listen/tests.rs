@@ -236,6 +236,27 @@ async fn where_all_connections_are_in_use_it_is_still_told_how_the_process_is() 
 }
 
 #[tokio::test]
+async fn a_request_that_came_with_its_connection_is_answered_however_many_come_behind_it() {
+    let server = listen(4).await;
+    // All of them are there before the server looks once.
+    let come = |number: usize| {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        let asks = number.is_multiple_of(4);
+        if asks {
+            std::io::Write::write_all(&mut stream, head("/livez").as_bytes()).unwrap();
+        }
+        stream.set_nonblocking(true).unwrap();
+        (asks, TcpStream::from_std(stream).unwrap())
+    };
+    let crowd: Vec<_> = (0..100).map(come).collect();
+    for (asks, mut stream) in crowd {
+        if asks {
+            assert!(answer(&mut stream).await.ends_with("live"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn half_sent_bodies_keep_nobody_out() {
     let server = listen(4).await;
     let half = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf";
