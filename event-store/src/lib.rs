@@ -8,6 +8,7 @@ pub mod copy;
 pub mod feed;
 pub mod hash;
 mod heads;
+mod layer;
 pub mod leadership;
 mod limits;
 pub mod members;
@@ -25,5 +26,6 @@ pub mod verify;
 mod waiting;
 
 pub use feed::{Feed, StoreTail};
+pub use layer::Layer;
 pub use limits::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 pub use store::{Class, Direction, Error, EventStore, Filter, Head, Page, Trouble};

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::append::{Batch, Pending, Receipt};
-use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::append::Receipt;
+use crate::consumer::{ConsumerKey, ConsumerRow};
 use crate::feed::Feed;
 use crate::leadership::Term;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
-use crate::store::{Class, Direction, Error, EventStore, Filter, Head, Page};
+use crate::store::{Class, Direction, Error, EventStore, Filter, Page};
 use crate::supervision::Pulse;
 
 /// The first wait before the store is asked again; doubled each time.
@@ -127,9 +126,9 @@ macro_rules! insist {
 }
 
 #[async_trait]
-impl EventStore for Patient {
-    fn append(&self, batch: Batch) -> Pending {
-        self.store.append(batch)
+impl crate::Layer for Patient {
+    fn below(&self) -> &dyn EventStore {
+        &*self.store
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
@@ -158,30 +157,6 @@ impl EventStore for Patient {
         insist!(self, self.store.position_at(instant))
     }
 
-    fn head(&self) -> watch::Receiver<Head> {
-        self.store.head()
-    }
-
-    fn incarnation(&self) -> Uuid {
-        self.store.incarnation()
-    }
-
-    fn now(&self) -> Micros {
-        self.store.now()
-    }
-
-    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
-        self.store.acquire(key, owner, lease_us).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.store.release(lease).await
-    }
-
-    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
-        self.store.save(lease, checkpoint).await
-    }
-
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
         insist!(self, self.store.consumer(key))
     }
@@ -192,14 +167,6 @@ impl EventStore for Patient {
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
         insist!(self, self.store.snapshot(stream, fold))
-    }
-
-    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.store.keep_snapshot(stream, snapshot);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.store.close().await
     }
 }
 

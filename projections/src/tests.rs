@@ -7,6 +7,7 @@ mod databases;
 mod exclusive;
 mod forgetful;
 mod held;
+mod layer;
 mod ordered;
 pub(crate) mod plans;
 mod rows;

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use event_store::append::{Batch, Pending, Receipt};
-use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use event_store::append::Receipt;
 use event_store::partition::Door;
-use event_store::record::{Micros, Position, Record, StreamId, Version};
-use event_store::snapshot::Snapshot;
+use event_store::record::{Position, Record, StreamId, Version};
 use event_store::{Direction, Error, EventStore, Filter, Head, Page};
 use event_stream::consumer::{self, Bus};
 use servers::Nats;
@@ -45,9 +43,9 @@ impl Freezing {
 }
 
 #[async_trait]
-impl EventStore for Freezing {
-    fn append(&self, batch: Batch) -> Pending {
-        self.inner.append(batch)
+impl event_store::Layer for Freezing {
+    fn below(&self) -> &dyn EventStore {
+        &*self.inner
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
@@ -76,52 +74,8 @@ impl EventStore for Freezing {
         self.inner.read_log(after, filter, limit).await
     }
 
-    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
-        self.inner.position_at(instant).await
-    }
-
     fn head(&self) -> watch::Receiver<Head> {
         self.shown.subscribe()
-    }
-
-    fn incarnation(&self) -> Uuid {
-        self.inner.incarnation()
-    }
-
-    fn now(&self) -> Micros {
-        self.inner.now()
-    }
-
-    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
-        self.inner.acquire(key, owner, lease_us).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.inner.release(lease).await
-    }
-
-    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
-        self.inner.save(lease, checkpoint).await
-    }
-
-    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
-        self.inner.consumer(key).await
-    }
-
-    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
-        self.inner.consumers(name).await
-    }
-
-    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        self.inner.snapshot(stream, fold).await
-    }
-
-    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.inner.keep_snapshot(stream, snapshot);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.inner.close().await
     }
 }
 

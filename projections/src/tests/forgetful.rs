@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use event_store::append::{Batch, Expectation, NewEvent, Pending, Receipt, StreamWrite};
-use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
-use event_store::record::{Micros, Position, Record, StreamId, Version};
-use event_store::snapshot::Snapshot;
-use event_store::{Direction, Error, EventStore, Filter, Head, Page};
-use tokio::sync::watch;
+use event_store::append::{Expectation, NewEvent, StreamWrite};
+use event_store::record::{Position, Record, StreamId, Version};
+use event_store::{Direction, Error, EventStore, Filter, Page};
 use uuid::Uuid;
 
 use super::shop::Shop;
@@ -44,13 +41,9 @@ impl Forgetful {
 }
 
 #[async_trait]
-impl EventStore for Forgetful {
-    fn append(&self, batch: Batch) -> Pending {
-        self.log.append(batch)
-    }
-
-    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
-        self.log.command(command_id).await
+impl event_store::Layer for Forgetful {
+    fn below(&self) -> &dyn EventStore {
+        &*self.log
     }
 
     async fn read_stream(
@@ -68,61 +61,9 @@ impl EventStore for Forgetful {
         Ok(self.seen(records))
     }
 
-    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
-        self.log.stream_head(stream).await
-    }
-
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         let page = self.log.read_log(after, filter, limit).await?;
         Ok(Page { records: self.seen(page.records), ..page })
-    }
-
-    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
-        self.log.position_at(instant).await
-    }
-
-    fn head(&self) -> watch::Receiver<Head> {
-        self.log.head()
-    }
-
-    fn incarnation(&self) -> Uuid {
-        self.log.incarnation()
-    }
-
-    fn now(&self) -> Micros {
-        self.log.now()
-    }
-
-    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
-        self.log.acquire(key, owner, lease_us).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.log.release(lease).await
-    }
-
-    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
-        self.log.save(lease, checkpoint).await
-    }
-
-    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
-        self.log.consumer(key).await
-    }
-
-    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
-        self.log.consumers(name).await
-    }
-
-    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        self.log.snapshot(stream, fold).await
-    }
-
-    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.log.keep_snapshot(stream, snapshot);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.log.close().await
     }
 }
 

@@ -11,12 +11,11 @@ use servers::Postgres as Server;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
-use crate::board::Stop;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
-use crate::store::{Checkpoint, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
-use crate::value::{Row, Spec, Value};
-use crate::{Error, Projections, Reads, Sharing, Snapshot};
+use crate::store::{ReadStore, Statement};
+use crate::value::{Row, Value};
+use crate::{Error, Projections, Reads, Sharing};
 use crate::{models, open_quantity, order_timeline, payments, stock_ledger, stock_levels};
 
 /// A query and what the database does for it.
@@ -82,7 +81,11 @@ struct Noting {
 }
 
 #[async_trait]
-impl ReadStore for Noting {
+impl super::layer::Layer for Noting {
+    fn below(&self) -> &dyn ReadStore {
+        &*self.inner
+    }
+
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
         // Where the model stands and what it holds goes with each query: tables of a few rows.
         let about = |sql: &str| sql.contains("FROM checkpoint WHERE name = $1 AND") || sql.contains("FROM held");
@@ -97,46 +100,6 @@ impl ReadStore for Noting {
             self.planned.lock().unwrap().push(Planned { sql: statement.sql.clone(), plan });
         }
         self.inner.read(statements).await
-    }
-
-    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
-        self.inner.checkpoints(name, slot).await
-    }
-
-    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.inner.create(making).await
-    }
-
-    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
-        self.inner.acquire(name, slot, partition, owner).await
-    }
-
-    async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        self.inner.commit(slot, parts).await
-    }
-
-    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
-        self.inner.stop(name, partition, epoch, stop).await
-    }
-
-    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
-        self.inner.take_over(spec, owner, partitions).await
-    }
-
-    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.inner.discard(spec, owner).await
-    }
-
-    async fn exclusive(&self) -> Result<Exclusive, Error> {
-        self.inner.exclusive().await
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.inner.snapshot().await
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.inner.close().await
     }
 }
 

@@ -9,17 +9,14 @@ use event_store::EventStore;
 use event_store::postgres::{Options, Store};
 use servers::Postgres as Server;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::databases::rows_of;
 use super::sharing::{LEASE, sharing, start_on, until};
 use super::shop::Shop;
 use super::workers::{SOON, fresh};
-use crate::board::Stop;
 use crate::postgres::Postgres;
-use crate::store::{Checkpoint, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
-use crate::value::{Row, Spec};
-use crate::{Error, Projections, Snapshot};
+use crate::store::{Part, ReadStore, Slot};
+use crate::{Error, Projections};
 
 /// What a process had in hand when it stopped.
 #[derive(Clone)]
@@ -38,7 +35,11 @@ struct Bed {
 struct Sleeping(Arc<Postgres>, Arc<Bed>);
 
 #[async_trait]
-impl ReadStore for Sleeping {
+impl super::layer::Layer for Sleeping {
+    fn below(&self) -> &dyn ReadStore {
+        &*self.0
+    }
+
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
         let (rows, bed) = (&self.0, &self.1);
         let full = parts.iter().any(|part| !part.changes.is_empty());
@@ -52,46 +53,6 @@ impl ReadStore for Sleeping {
         let outcome = rows.commit(slot, parts).await;
         *bed.outcome.lock().unwrap() = Some(outcome.clone());
         outcome
-    }
-
-    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
-        self.0.checkpoints(name, slot).await
-    }
-
-    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.0.create(making).await
-    }
-
-    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
-        self.0.acquire(name, slot, partition, owner).await
-    }
-
-    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
-        self.0.stop(name, partition, epoch, stop).await
-    }
-
-    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
-        self.0.take_over(spec, owner, partitions).await
-    }
-
-    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.0.discard(spec, owner).await
-    }
-
-    async fn exclusive(&self) -> Result<Exclusive, Error> {
-        self.0.exclusive().await
-    }
-
-    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        self.0.read(statements).await
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.0.snapshot().await
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.0.close().await
     }
 }
 

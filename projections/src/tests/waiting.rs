@@ -6,17 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event_store::supervision::{Health, Limits, Supervisor};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::databases::postgres;
 use super::sharing::{sharing, until};
 use super::shop::Shop;
 use super::workers::{SOON, fresh};
-use crate::board::Stop;
 use crate::sqlite::Sqlite;
-use crate::store::{Checkpoint, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
-use crate::value::{Row, Spec};
-use crate::{Error, Projections, Snapshot, models};
+use crate::store::{Part, ReadStore, Slot};
+use crate::{Error, Projections, models};
 
 /// Rows to which nothing can be committed for as long as there is a reason.
 struct Refusing(Arc<dyn ReadStore>, Mutex<Option<Error>>);
@@ -28,53 +25,17 @@ impl Refusing {
 }
 
 #[async_trait]
-impl ReadStore for Refusing {
+impl super::layer::Layer for Refusing {
+    fn below(&self) -> &dyn ReadStore {
+        &*self.0
+    }
+
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
         let why = self.1.lock().unwrap().clone();
         match why {
             Some(why) => Err(why),
             None => self.0.commit(slot, parts).await,
         }
-    }
-
-    async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
-        self.0.checkpoints(name, slot).await
-    }
-
-    async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error> {
-        self.0.create(making).await
-    }
-
-    async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error> {
-        self.0.acquire(name, slot, partition, owner).await
-    }
-
-    async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error> {
-        self.0.stop(name, partition, epoch, stop).await
-    }
-
-    async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error> {
-        self.0.take_over(spec, owner, partitions).await
-    }
-
-    async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
-        self.0.discard(spec, owner).await
-    }
-
-    async fn exclusive(&self) -> Result<Exclusive, Error> {
-        self.0.exclusive().await
-    }
-
-    async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        self.0.read(statements).await
-    }
-
-    async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.0.snapshot().await
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.0.close().await
     }
 }
 

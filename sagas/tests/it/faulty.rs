@@ -12,12 +12,10 @@ use domain::{Command, Event, saga};
 use event_store::append::{Batch, Expectation, NewEvent, Pending, Receipt, StreamWrite};
 use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use event_store::record::{Micros, Position, Record, StreamId, Version};
-use event_store::snapshot::Snapshot;
-use event_store::{Direction, Error, EventStore, Feed, Filter, Head, Page};
+use event_store::{Direction, Error, EventStore, Feed, Filter, Page};
 use sagas::gateway::{Answer, Call, Found};
 use sagas::{Dispatch, DispatchError, PaymentGateway};
 use schemas::Metadata;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::shop::WITHIN;
@@ -172,7 +170,11 @@ impl Faulty {
 }
 
 #[async_trait]
-impl EventStore for Faulty {
+impl event_store::Layer for Faulty {
+    fn below(&self) -> &dyn EventStore {
+        &*self.inner
+    }
+
     fn append(&self, batch: Batch) -> Pending {
         if batch.writes.iter().any(|it| &*it.stream.category == "saga") {
             self.before_append.pass();
@@ -216,18 +218,6 @@ impl EventStore for Faulty {
         self.inner.position_at(instant).await
     }
 
-    fn head(&self) -> watch::Receiver<Head> {
-        self.inner.head()
-    }
-
-    fn incarnation(&self) -> Uuid {
-        self.inner.incarnation()
-    }
-
-    fn now(&self) -> Micros {
-        self.inner.now()
-    }
-
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         self.up()?;
         self.inner.acquire(key, owner, lease_us).await
@@ -252,18 +242,6 @@ impl EventStore for Faulty {
     async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
         self.up()?;
         self.inner.consumers(name).await
-    }
-
-    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        self.inner.snapshot(stream, fold).await
-    }
-
-    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.inner.keep_snapshot(stream, snapshot);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.inner.close().await
     }
 }
 

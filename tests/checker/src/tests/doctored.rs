@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use event_store::append::{Batch, Pending, Receipt};
-use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
-use event_store::record::{Micros, Position, Record, StreamId, Version};
-use event_store::snapshot::Snapshot;
+use event_store::record::{Position, Record};
 use event_store::sqlite::Store;
-use event_store::{Direction, Error, EventStore, Filter, Head, Page, hash};
-use tokio::sync::watch;
+use event_store::{Error, EventStore, Filter, Page, hash};
 use uuid::Uuid;
 
 use super::given::Given;
@@ -55,27 +51,9 @@ impl Doctored {
 }
 
 #[async_trait]
-impl EventStore for Doctored {
-    fn append(&self, batch: Batch) -> Pending {
-        self.inner.append(batch)
-    }
-
-    async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
-        self.inner.command(command_id).await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        from: Version,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Record>, Error> {
-        self.inner.read_stream(stream, from, direction, limit).await
-    }
-
-    async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
-        self.inner.stream_head(stream).await
+impl event_store::Layer for Doctored {
+    fn below(&self) -> &dyn EventStore {
+        &*self.inner
     }
 
     async fn read_log(&self, after: Position, _: &Filter, limit: usize) -> Result<Page, Error> {
@@ -90,53 +68,5 @@ impl EventStore for Doctored {
             .cloned()
             .collect();
         Ok(Page { next: records.last().map_or(after, |record| record.position), records, head: self.head })
-    }
-
-    async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
-        self.inner.position_at(instant).await
-    }
-
-    fn head(&self) -> watch::Receiver<Head> {
-        self.inner.head()
-    }
-
-    fn incarnation(&self) -> Uuid {
-        self.inner.incarnation()
-    }
-
-    fn now(&self) -> Micros {
-        self.inner.now()
-    }
-
-    async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
-        self.inner.acquire(key, owner, lease_us).await
-    }
-
-    async fn release(&self, lease: &Lease) -> Result<(), Error> {
-        self.inner.release(lease).await
-    }
-
-    async fn save(&self, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
-        self.inner.save(lease, checkpoint).await
-    }
-
-    async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error> {
-        self.inner.consumer(key).await
-    }
-
-    async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error> {
-        self.inner.consumers(name).await
-    }
-
-    async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
-        self.inner.snapshot(stream, fold).await
-    }
-
-    fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot) {
-        self.inner.keep_snapshot(stream, snapshot);
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.inner.close().await
     }
 }
