@@ -82,17 +82,19 @@ impl Executor {
             return Ok(Answered { verdict: Verdict::Absent, position: 0, replayed: false });
         };
         for _ in 0..=RETRIES {
-            let decided = match stale(store, request, &record).await? {
+            // Read once: what is decided and what is written rest on the same version.
+            let head = store.stream_head(&record.stream).await?;
+            let version = head.map_or(0, |(version, _)| version);
+            let decided = match stale(request, version) {
                 Some(refused) => Decided::Refuse(refused),
                 None => self.decide_aside(&record, &reason).await?,
             };
             if let (true, Decided::Append(fact)) = (request.dry_run, &decided) {
-                let head = store.stream_head(&record.stream).await?.map_or(0, |(version, _)| version);
                 let (stream, event) = (record.stream.clone(), encoded(fact)?);
-                let verdict = Verdict::Rehearsed { stream, version: head + 1, event };
+                let verdict = Verdict::Rehearsed { stream, version: version + 1, event };
                 return Ok(Answered { verdict, position: 0, replayed: false });
             }
-            let batch = batch(store, request, &record, &decided).await?;
+            let batch = batch(store, request, (&record, head), &decided).await?;
             if request.dry_run {
                 let verdict = told(store, &record, &decided).await?;
                 return Ok(Answered { verdict, position: 0, replayed: false });
@@ -145,12 +147,11 @@ impl Executor {
 }
 
 /// The refusal of a request that names a version of the record's stream that it is not at.
-async fn stale(store: &dyn EventStore, request: &Request, record: &Record) -> Result<Option<Refused>, Error> {
+fn stale(request: &Request, head: Version) -> Option<Refused> {
     let Some((_, expected @ Expected::Version(version))) = request.if_match else {
-        return Ok(None);
+        return None;
     };
-    let head = store.stream_head(&record.stream).await?.map_or(0, |(version, _)| version);
-    Ok((head != version).then(|| refuse::stale(expected, head)))
+    (head != version).then(|| refuse::stale(expected, head))
 }
 
 enum Decided {
@@ -173,9 +174,14 @@ fn encoded(fact: &SetAside) -> Result<Encoded, Error> {
     registry::encode(&event).map_err(|error| Error::Plan(error.to_string()))
 }
 
-/// What is written: the event, or the outcome of a command that changes nothing, and in either case checked against the stream.
-async fn batch(store: &dyn EventStore, request: &Request, record: &Record, decided: &Decided) -> Result<Batch, Error> {
-    let head = store.stream_head(&record.stream).await?;
+/// What is written: the event, or the outcome of a command that changes nothing, and in either case checked against the head of the stream
+/// that it was decided on.
+async fn batch(
+    store: &dyn EventStore,
+    request: &Request,
+    (record, head): (&Record, Option<(Version, Uuid)>),
+    decided: &Decided,
+) -> Result<Batch, Error> {
     let expected = head.map_or(Expectation::NoStream, |(version, event_id)| Expectation::At { version, event_id });
     let correlation = correlation(store, record).await?.unwrap_or(request.metadata.correlation);
     let metadata = Metadata { correlation, ..request.metadata.clone() }.encode();

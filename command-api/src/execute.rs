@@ -86,7 +86,7 @@ pub enum Expected {
 pub struct Request {
     /// Whose streams.
     pub tenant: Tenant,
-    /// The command's id: [`command_id`] of the idempotency key or another derived id where an equal request can come again;
+    /// The command's id: [`command_id`] of the idempotency key or an id made from what is asked, where an equal request can come again;
     /// [`fresh_command_id`] where none can.
     pub command_id: Uuid,
     /// What equal requests have in common, see [`fingerprint`].

@@ -51,12 +51,14 @@ impl BackedUp {
             text.push_str(&format!("{file}: {bytes} bytes\n"));
         }
         let (folder, Proof { position, hash, .. }) = (&self.folder, &self.proof);
-        let verdict = match (self.proof.intact, self.proof.holds) {
-            (true, true) => "It can be restored.",
-            (true, false) => {
-                "It can be restored: the log is whole, and what does not hold in it does not hold in the store either."
-            }
-            (false, _) => "IT IS NO BACKUP.",
+        let verdict = if !self.proof.intact {
+            "IT IS NO BACKUP."
+        } else if self.proof.holds {
+            "It can be restored."
+        } else if self.proof.stopped.is_empty() {
+            "It can be restored. The violations above are in the store as well."
+        } else {
+            "It can be restored: its log is whole. Not everything else could be checked; `verify` does so later."
         };
         text.push_str(&format!(
             "copied to {folder} in {:.1} s; what is there:\n\n{}\n",

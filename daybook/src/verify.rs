@@ -135,17 +135,16 @@ pub async fn prove(config: &Config, against: Option<&Path>, expected: &[Expected
     Ok(proof)
 }
 
-async fn prove_log(config: &Config, log: Arc<dyn Audit>, against: Option<&Path>, expected: &[Expected]) -> Proof {
+async fn prove_log(config: &Config, audit: Arc<dyn Audit>, against: Option<&Path>, expected: &[Expected]) -> Proof {
     let mut proof = Proof::default();
-    let log_of_events: Arc<dyn EventStore> = log.clone();
+    let log: Arc<dyn EventStore> = audit.clone();
     // Asked before the log is proved: what the runners had answered then is in what is proved, whatever is appended meanwhile.
-    let settled = roles::seen(&*log_of_events, config.store.url.is_set()).await;
-    let chained = chain::prove(&*log, expected, &mut proof).await;
+    let settled = roles::seen(&*log, config.store.url.is_set()).await;
+    let chained = chain::prove(&*audit, expected, &mut proof).await;
     proof.ended("hash chain, ids and index", chained);
     proof.intact = proof.stopped.is_empty() && proof.checks.iter().all(|check| check.violated == 0);
-    let kept = chain::snapshots(&*log, &mut proof.checks).await;
+    let kept = chain::snapshots(&*audit, &mut proof.checks).await;
     proof.ended("snapshots", kept);
-    let log = log_of_events;
     let told = match settled {
         Ok(settled) => events(&*log, settled, &mut proof).await,
         Err(error) => Err(error.into()),
@@ -203,10 +202,11 @@ async fn events(log: &dyn EventStore, settled: Position, proof: &mut Proof) -> a
         }
         let page = match log.read_log(at, &Filter::default(), PAGE).await {
             Ok(page) => page,
-            Err(error) => break Err(error),
+            Err(error) => break Err(anyhow::Error::from(error).context("the log cannot be read")),
         };
-        for record in page.records.iter().take_while(|record| record.position <= head) {
-            laws.see(record)?;
+        let mut records = page.records.iter().take_while(|record| record.position <= head);
+        if let Err(error) = records.try_for_each(|record| laws.see(record)) {
+            break Err(error);
         }
         if page.next <= at {
             break Ok(());
@@ -215,8 +215,9 @@ async fn events(log: &dyn EventStore, settled: Position, proof: &mut Proof) -> a
         bar.set_position(at);
     };
     bar.finish_and_clear();
-    laws.finish(proof)?;
-    read.with_context(|| format!("the log cannot be read after position {at}"))
+    let finished = laws.finish(proof);
+    read.with_context(|| format!("after position {at}"))?;
+    finished
 }
 
 /// What was set aside: known before the first event is folded, as everybody knows it who reads a stream.

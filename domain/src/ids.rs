@@ -70,11 +70,18 @@ uuid_id! {
 pub const DERIVED: usize = 8;
 
 /// An id that is made from another, the same one each time: the hash of version 5 of the parent and the name of what is made, marked as
-/// version 8. What long processes make is named so, which is why callers may not name such things by ids of that version.
+/// version 8. What long processes make is named so, which is why callers may not name a
+/// reservation, refund, cancellation, capture, note or adjustment by an id of that version.
 #[must_use]
 pub fn derived(parent: Uuid, name: &str) -> Uuid {
     let hashed = Uuid::new_v5(&parent, name.as_bytes());
     uuid::Builder::from_bytes(hashed.into_bytes()).with_version(uuid::Version::Custom).into_uuid()
+}
+
+/// What is asked for under an id, as a fingerprint: the same words under the same id, and no others, have it.
+pub(crate) fn fingerprint(id: Uuid, asked: &impl Serialize) -> Uuid {
+    // Commands always have a JSON form.
+    Uuid::new_v5(&id, &serde_json::to_vec(asked).unwrap_or_default())
 }
 
 /// An id of something that callers name within an order, unique across orders: `kind` and `id` scoped by the order. `what` tells apart

@@ -1,16 +1,17 @@
-//! The provider's token for a means of payment. Whoever has it can pay with it: it is stored and sent to the provider, and nothing
-//! that is printed ever shows it.
+//! The provider's token for a means of payment. Anyone who has the token can pay with it: it is stored and sent to the provider, and
+//! nothing that is printed ever shows it.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What stands in the place of a token where it is shown.
 pub const MASK: &str = "***";
 
 /// A token. `Debug` and `Display` show [`MASK`].
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Instrument(String);
 
 impl Instrument {
@@ -45,12 +46,6 @@ impl fmt::Display for Instrument {
     }
 }
 
-impl Serialize for Instrument {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
 impl<'de> Deserialize<'de> for Instrument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // As whatever it is: asked for a text, a format may say itself what it found in its place.
@@ -75,10 +70,6 @@ impl Visitor<'_> for Text {
     }
 
     fn visit_str<E: Error>(self, token: &str) -> Result<Instrument, E> {
-        Ok(token.into())
-    }
-
-    fn visit_string<E: Error>(self, token: String) -> Result<Instrument, E> {
         Ok(token.into())
     }
 

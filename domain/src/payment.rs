@@ -42,8 +42,12 @@ impl Aggregate for Payment {
                         },
                     )
                 }
-                Command::Capture { capture_id, amount } => decide::capture(payment, *capture_id, *amount),
-                Command::CaptureByHand { capture_id, amount } => decide::capture_by_hand(payment, *capture_id, *amount),
+                Command::Capture { capture_id, amount } => {
+                    decide::capture(payment, *capture_id, *amount, decide::By::Process)
+                }
+                Command::CaptureByHand { capture_id, amount } => {
+                    decide::capture(payment, *capture_id, *amount, decide::By::Hand)
+                }
                 Command::Void => Ok(decide::void(payment)),
                 Command::Refund { refund_id, amount, reason } => decide::refund(payment, *refund_id, *amount, reason),
                 Command::RecordOutcome(told) => outcome::record(payment, told),

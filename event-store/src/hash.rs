@@ -143,12 +143,12 @@ pub fn chain(previous: &Hash, position: Position, recorded_at: Micros, leaf: &Ha
 /// # Errors
 /// [`Error::Damaged`] at that position.
 pub fn check(record: &Record, position: Position, previous: &Hash) -> Result<(), Error> {
-    let damaged = |what: &str| Err(Error::Damaged { position, what: what.to_owned() });
     if record.position != position {
-        return damaged("there is no record");
+        return Err(Error::hole(position));
     }
     if record.hash != chain(previous, position, record.recorded_at, &leaf_of(record)) {
-        return damaged("the hash is not that of the record and its predecessor");
+        let what = "the hash is not that of the record and its predecessor".to_owned();
+        return Err(Error::Damaged { position, what });
     }
     Ok(())
 }

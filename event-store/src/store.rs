@@ -71,6 +71,11 @@ pub enum Class {
 }
 
 impl Error {
+    /// There is no record at a position that has one.
+    pub(crate) fn hole(position: Position) -> Self {
+        Self::Damaged { position, what: "there is no record".into() }
+    }
+
     /// What it says of trying again. A store that is closed is *not now*, since the next process opens it again, and so is a log that
     /// is damaged, since it may be restored; a lost lease is *never*, since its epoch does not come back.
     #[must_use]

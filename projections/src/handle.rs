@@ -373,7 +373,7 @@ async fn keep_worker(supervisor: Supervisor, number: usize, worker: Worker, toke
         let begin_again = std::mem::replace(&mut again, true);
         async move {
             let mut worker = worker.lock().await;
-            worker.tell_on(pulse);
+            worker.told_on(pulse);
             if begin_again {
                 worker.begin_again().await.map_err(ended)?;
             }

@@ -158,6 +158,8 @@ impl Partitions {
             return Ok(None);
         };
         let over = self.run_share(share, &lease, pulse, token).await?;
+        // Its worker may have said that it waits, and is gone.
+        pulse.goes_on();
         match over {
             // It ends by itself if it cannot be given back.
             Over::Told => drop(self.parts.log.release(&lease).await),
@@ -190,7 +192,7 @@ impl Partitions {
         let door = if share == ORDERED { Door::All } else { Door::Streams(share) };
         let worker = Worker::new(self.parts.clone(), Slot::Live, members, None);
         let mut worker = worker.fed((self.feeds)(door));
-        worker.tell_on(pulse.clone());
+        worker.told_on(pulse.clone());
         tracing::info!(share, epoch = lease.epoch, "running a share of the read models");
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();

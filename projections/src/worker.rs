@@ -77,7 +77,7 @@ impl Worker {
     }
 
     /// Says on `pulse` what it waits for, from now on.
-    pub(crate) fn tell_on(&mut self, pulse: Pulse) {
+    pub(crate) fn told_on(&mut self, pulse: Pulse) {
         self.patience = Patience::new(pulse);
     }
 
@@ -291,7 +291,10 @@ impl Worker {
         let held: Vec<_> = work.iter().map(|work| work.held.clone()).collect();
         let head = self.parts.log.head().borrow().position;
         let prepared = Prepared { from: at, to: at, hash, head, records: 0, work, unfinished: true };
-        commit(&self.parts, self.slot, &self.members, set, prepared).await?;
+        match commit(&self.parts, self.slot, &self.members, set, prepared).await {
+            Err(Error::Lost(name)) if self.source.is_whole() => return self.lost(&name).await,
+            committed => committed?,
+        }
         for (at, held) in set.iter().zip(held) {
             self.hold(*at, &held).await?;
         }

@@ -1,5 +1,5 @@
 //! How many streams the runners or the payment worker of a process hold: nothing of these is reacted to, since a record of theirs cannot be
-//! read. Shown as a gauge, and to whoever tells how the process is.
+//! read. Shown as a gauge, and in readiness.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -51,8 +51,8 @@ pub struct Defaults {
 pub struct Names(pub uuid::Uuid);
 
 impl Names {
-    /// The id of what the command makes, `what` telling it from other things that the same command makes. It is none that a process makes
-    /// of an order, should an order be named by the id of a command.
+    /// The id of what the command makes, `what` telling it from other things that the same command makes. It never equals an id
+    /// that a process derives, even where an order has the id of a command.
     #[must_use]
     pub fn of(self, what: &str) -> uuid::Uuid {
         // Version 5, as callers may make theirs: what was named so can be named again in a later request.

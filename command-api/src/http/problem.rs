@@ -143,7 +143,7 @@ impl Failure {
             Error::LogDamaged(_) => {
                 tracing::error!(request.id = request_id, %error, "a command met a record that is not what was written; stop, keep the files, restore a backup");
                 Self::new("log-damaged", "nothing was written: an operator has to restore the log")
-                    .retry_after(Duration::from_secs(30))
+                    .retry_after(UNREADABLE_AGAIN)
             }
             Error::NotWritten(_) | Error::Store(_) => {
                 tracing::error!(request.id = request_id, %error, "the store could not take or read what a command needs; look at the disk or the database");

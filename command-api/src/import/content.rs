@@ -210,9 +210,6 @@ const LONGEST_REASON: usize = 300;
 
 /// A row that is refused; a long reason is cut.
 pub(super) fn refusal(line: u64, code: &str, reason: impl Into<String>) -> RowRefusal {
-    let mut reason = reason.into();
-    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
-        reason.truncate(end);
-    }
+    let reason = reason.into().chars().take(LONGEST_REASON).collect();
     RowRefusal { line, code: code.to_owned(), reason }
 }

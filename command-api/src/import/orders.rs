@@ -137,7 +137,7 @@ struct Row {
     backorder_ok: Option<bool>,
     location: Option<Entered<LocationId>>,
     capture: Option<Capture>,
-    /// A text, whatever it looks like.
+    /// Not the type of a token, which takes texts alone: CSV would give a token of digits as a number.
     instrument: Option<String>,
 }
 

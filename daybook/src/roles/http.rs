@@ -87,7 +87,7 @@ fn handles(config: &Config) -> usize {
     if config.store.url.is_set() {
         DATABASE + config.projections.connections as usize + broker
     } else {
-        files::of_readers() + broker
+        files::handles_of_readers() + broker
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn show(supervisor: &Supervisor, health: &Health) {
 }
 
 fn part(name: String, standings: &[Standing]) -> Part {
-    // Who only deals partitions out does none of their work: what counts is whether any of them is done.
+    // The dealer does no partition's work: whether any of them works is what counts.
     let dealt = standings.iter().any(|standing| standing.name != name);
     let mut workers = standings.iter().filter(|standing| !dealt || standing.name != name);
     let detail = troubles(standings);
@@ -55,11 +55,13 @@ fn troubles(standings: &[Standing]) -> String {
     let mut told: Vec<(String, Vec<String>)> = Vec::new();
     for standing in standings {
         let Some(trouble) = trouble(standing) else { continue };
-        let at = told.iter().position(|(known, _)| *known == trouble).unwrap_or_else(|| {
-            told.push((trouble, Vec::new()));
-            told.len() - 1
-        });
-        told[at].1.extend(partition(standing).filter(|_| several));
+        match partition(standing).filter(|_| several) {
+            None => told.push((trouble, Vec::new())),
+            Some(which) => match told.iter_mut().find(|(known, with)| *known == trouble && !with.is_empty()) {
+                Some((_, partitions)) => partitions.push(which),
+                None => told.push((trouble, vec![which])),
+            },
+        }
     }
     for (_, partitions) in &mut told {
         partitions.sort_by_key(|which| (which.len(), which.clone()));
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn the_partitions_of_a_part_are_shown_as_one_with_those_that_do_not_work() {
         let well = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", Health::Running)]);
-        assert_eq!((well.state, &*well.detail), (State::Ready, "it runs"));
+        assert_eq!((well.state, &*well.detail), (State::Ready, ""));
         let full = || Health::Restarting("the disk is full".into());
         let ill = part("sagas".into(), &[standing("sagas", Health::Running), standing("sagas/3", full())]);
         assert_eq!((ill.state, &*ill.detail), (State::Failed, "restarting: the disk is full"), "no partition works");
@@ -103,7 +105,7 @@ mod tests {
             [standing("sagas", Health::Running), standing("sagas/3", full()), standing("sagas/4", Health::Running)];
         assert_eq!(part("sagas".into(), &some).state, State::Degraded);
         let alone = part("sagas".into(), &[standing("sagas", full()), standing("sagas/4", Health::Running)]);
-        assert_eq!(alone.state, State::Degraded, "what was dealt out goes on");
+        assert_eq!(alone.state, State::Degraded, "the partitions work without their dealer");
         let many = [
             standing("sagas/10", full()),
             standing("sagas/2", full()),
@@ -112,8 +114,11 @@ mod tests {
         let told = part("sagas".into(), &many).detail;
         assert_eq!(
             told, "partitions 2, 10 are restarting: the disk is full; partition 3 is waiting: no answer in time",
-            "each reason is told once"
+            "each reason stands there once"
         );
+        let both = [standing("sagas", full()), standing("sagas/2", full()), standing("sagas/3", full())];
+        let told = part("sagas".into(), &both).detail;
+        assert_eq!(told, "restarting: the disk is full; partitions 2, 3 are restarting: the disk is full");
         let none = part("relay".into(), &[standing("relay", full())]);
         assert_eq!((none.state, none.ready), (State::Failed, false));
     }

@@ -58,9 +58,9 @@ impl Dispatch for InProcess {
     }
 }
 
-/// What there is to say of a part that holds streams: it does its work for all others.
+/// The row of a part that holds streams; it works for all other streams.
 fn held(part: &str, streams: usize) -> Option<Part> {
-    let why = || format!("holds {streams} streams: `daybook records list` tells why");
+    let why = || format!("streams held: {streams}; `daybook records list` says why");
     (streams > 0).then(|| Part::new(part, State::Degraded, why()))
 }
 
@@ -141,7 +141,7 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Shows how many streams a part holds, which is told beside how it is.
+    /// Shows in readiness how many streams a part holds.
     fn show_holds(&self, part: &'static str) -> Holds {
         let holds = Holds::default();
         let shown = holds.clone();

@@ -10,8 +10,7 @@ const KEPT_FREE: usize = 8;
 
 /// Connections that read one file at once, where handles are many.
 const READERS: usize = 4;
-/// The same where they are few: readers are opened when they are needed first, and those who ask wait for them; handles that clients
-/// have been given until then are missing.
+/// The same where they are few. A reader is opened at its first use; by then clients may hold all handles.
 const FEW_READERS: usize = 2;
 /// Handles are few below this.
 const FEW: usize = 256;
@@ -28,7 +27,7 @@ pub fn readers() -> usize {
 
 /// How many handles the readers of an embedded store may still open once it has been read at its start, which opens one of each.
 #[must_use]
-pub fn of_readers() -> usize {
+pub fn handles_of_readers() -> usize {
     (readers() - 1) * (OF_LOG + OF_MODELS)
 }
 

@@ -31,7 +31,7 @@ pub struct Part {
     pub detail: String,
 }
 
-/// What is said of a part that works and of which nobody says more.
+/// What a row says of a part about which there is no more to say.
 const RUNS: &str = "it runs";
 
 impl Part {
@@ -42,18 +42,18 @@ impl Part {
 
     /// A part that does its work, of which there is no more to say.
     pub fn runs(name: impl Into<String>) -> Self {
-        Self::new(name, State::Ready, RUNS)
+        Self::new(name, State::Ready, "")
     }
 
     /// One row of what two say of the same part: it is as the worse one says.
     fn and(&mut self, other: Self) {
         let state = self.state.max(other.state);
-        let mut details = vec![std::mem::take(&mut self.detail), other.detail];
-        details.dedup();
-        if details.iter().any(|detail| detail != RUNS) {
-            details.retain(|detail| detail != RUNS);
+        if self.detail.is_empty() {
+            self.detail = other.detail;
+        } else if !other.detail.is_empty() && other.detail != self.detail {
+            self.detail = format!("{}; {}", self.detail, other.detail);
         }
-        (self.state, self.ready, self.detail) = (state, state != State::Failed, details.join("; "));
+        (self.state, self.ready) = (state, state != State::Failed);
     }
 }
 
@@ -99,6 +99,9 @@ impl Health {
                 None => parts.push(part),
             }
         }
+        for part in parts.iter_mut().filter(|part| part.detail.is_empty()) {
+            RUNS.clone_into(&mut part.detail);
+        }
         if self.stopping.load(Ordering::Acquire) {
             parts.push(Part::new("process", State::Failed, "it is stopping"));
         }
@@ -136,14 +139,14 @@ mod tests {
         let health = Health::default();
         health.add(|| vec![Part::runs("relay"), Part::runs("sagas")]);
         health.add(|| vec![Part::new("relay", State::Ready, "stands by")]);
-        health.add(|| vec![Part::new("sagas", State::Degraded, "holds 1 streams")]);
+        health.add(|| vec![Part::new("sagas", State::Degraded, "streams held: 1")]);
         let readiness = health.readiness();
         let rows: Vec<_> = readiness.parts.iter().map(|part| (&*part.name, part.state, &*part.detail)).collect();
-        assert_eq!(rows, [("relay", State::Ready, "stands by"), ("sagas", State::Degraded, "holds 1 streams")]);
+        assert_eq!(rows, [("relay", State::Ready, "stands by"), ("sagas", State::Degraded, "streams held: 1")]);
         assert_eq!((readiness.ready, readiness.degraded), (true, vec!["sagas".to_owned()]));
         health.add(|| vec![Part::new("sagas", State::Failed, "waiting: the disk is full")]);
         let sagas = health.readiness().parts.remove(1);
-        assert_eq!((sagas.ready, &*sagas.detail), (false, "holds 1 streams; waiting: the disk is full"));
+        assert_eq!((sagas.ready, &*sagas.detail), (false, "streams held: 1; waiting: the disk is full"));
     }
 
     #[test]

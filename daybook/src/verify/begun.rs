@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Position, Record, StreamId};
 
-use super::{Check, Conflict, TOLD};
+use super::{Check, Conflict, Proof, TOLD};
 
 /// Processes that are owed, by their streams, with the position of what begins them.
 pub(super) struct Begun {
@@ -63,9 +63,9 @@ impl Begun {
         }
     }
 
-    /// Ends the log: what is owed still was never begun. What was asked for twice is told beside the check: the log is right to say so.
-    pub(super) fn finish(mut self, conflicts: &mut Vec<Conflict>, count: &mut u64) -> Check {
-        (*conflicts, *count) = (self.conflicts, self.conflicts_count);
+    /// Ends the log: what has not begun by now was never begun. A conflict is no violation: the log is right to say so.
+    pub(super) fn finish(mut self, proof: &mut Proof) -> Check {
+        (proof.conflicts, proof.conflicts_count) = (self.conflicts, self.conflicts_count);
         let mut owed: Vec<_> = self.owed.into_iter().collect();
         owed.sort_unstable_by_key(|(_, position)| *position);
         for (stream, position) in owed {

@@ -10,7 +10,7 @@ use event_store::scratch::Scratch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What the folds of one map may take in memory, by the bytes of their events: twice as much for a moment.
+/// What one generation of folds of a map may take in memory, by the bytes of their events. There are two, and the older one is written out.
 const BYTES: usize = 16 * 1024 * 1024;
 /// Folds that are read at once at the end.
 const PAGE: u32 = 256;
@@ -34,7 +34,7 @@ struct Kept<V> {
     size: usize,
 }
 
-/// A key that has a name of its own.
+/// What a key has to be so that it can be stored as JSON.
 pub(super) trait Key: Eq + Hash + Clone + Serialize + DeserializeOwned {}
 
 impl<K: Eq + Hash + Clone + Serialize + DeserializeOwned> Key for K {}
@@ -52,8 +52,8 @@ impl<K: Key, V: Default + Serialize + DeserializeOwned> Spilled<K, V> {
 
     /// The fold of a key, if there is one.
     pub(super) fn get(&mut self, key: &K) -> anyhow::Result<Option<&V>> {
-        let found = self.bring(key)?;
-        Ok(found.then(|| self.young.get(key)).flatten().map(|kept| &kept.value))
+        self.bring(key)?;
+        Ok(self.young.get(key).map(|kept| &kept.value))
     }
 
     /// The fold of a key, which an event of so many bytes changes; a fresh one if there is none.

@@ -1,6 +1,7 @@
 //! When a law is promised: some hold after each event, some only once all events of a command are folded, since one command's events may
 //! say one after the other what is true of them together. All who check a stream fold it here, so that each law is checked exactly
-//! where it is promised.
+//! where it is promised. Laws about all parts of a large state together are looked at once in as many events as it has parts, and at the
+//! end of the stream.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! The rule book of an order: each command to its rule. Answers every pair of state and command; never panics and reads nothing else.
 
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::command::Command;
 use super::event::Event;
 use super::refusal::{Part, Refusal};
 use super::state::{Order, Placed};
+use crate::ids::fingerprint;
 
 mod bounds;
 mod cancel;
@@ -93,12 +93,6 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
 /// What is asked for under an id that the order knows: nothing if it is the same, and a refusal if it is something else.
 fn known(same: bool, what: Part, id: Uuid) -> Decision {
     if same { Ok(Vec::new()) } else { Err(Refusal::IdTaken { what, id }) }
-}
-
-/// A fingerprint of what is asked for under an id: what comes of it does not tell all of it.
-fn fingerprint(id: Uuid, asked: &impl Serialize) -> Uuid {
-    // Commands always have a JSON form.
-    Uuid::new_v5(&id, &serde_json::to_vec(asked).unwrap_or_default())
 }
 
 /// The refusal of what the order's stage does not allow.

@@ -149,7 +149,7 @@ fn placed(placed: &event::Placed) -> Placed {
         edits: BTreeMap::new(),
         refunds: BTreeMap::new(),
         notes: BTreeMap::new(),
-        grown: 0,
+        increases: 0,
         remarks: 0,
     }
 }
@@ -207,7 +207,7 @@ impl Placed {
         }
         self.confirm_unstocked();
         self.totals = edited.totals_after;
-        self.grown = self.grown.saturating_add(u32::try_from(edited.reserve.len()).unwrap_or(u32::MAX));
+        self.increases = self.increases.saturating_add(u32::try_from(edited.reserve.len()).unwrap_or(u32::MAX));
         let edit = Edit { balance_change: edited.balance_change, asked: edited.asked };
         self.edits.insert(edited.edit_id, edit);
     }

@@ -178,7 +178,7 @@ pub struct Placed {
     /// Its notes.
     pub notes: BTreeMap<NoteId, Note>,
     /// Lines of which edits ordered more; each time inventory holds the units under a reservation of their own.
-    pub grown: u32,
+    pub increases: u32,
     /// How often its tags, its address and its tracking numbers were changed.
     pub remarks: u32,
 }

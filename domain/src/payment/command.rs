@@ -31,7 +31,7 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
-    /// (operator) Take money that is held, by hand: the same, and bounded in number.
+    /// (operator) Take money that is held, as [`Command::Capture`] does; at most 500 for each payment.
     CaptureByHand {
         /// The capture.
         capture_id: CaptureId,

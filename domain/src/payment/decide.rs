@@ -10,6 +10,15 @@ use super::state::{Progress, Requested, Stage};
 use crate::ids::{CaptureId, RefundId};
 use crate::money::{LARGEST, Minor};
 
+/// Who asks for a capture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A process, for a shipment: shipments bound how many there are.
+    Process,
+    /// An operator.
+    Hand,
+}
+
 /// How many captures somebody may ask for by hand: every answer tells all of them.
 const BY_HAND: u32 = 500;
 
@@ -68,7 +77,7 @@ pub(super) fn authorise(payment: &Requested, wish: &AuthorisationRequested) -> D
 }
 
 /// Takes money that is held; several captures may be at the provider at once.
-pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor) -> Decision {
+pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor, by: By) -> Decision {
     positive(amount)?;
     let attempt = match payment.captures.get(&capture_id) {
         Some(known) if known.amount != amount => return Err(Refusal::IntentChanged),
@@ -89,22 +98,12 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor)
     if amount > payment.capturable() {
         return Err(beyond_held(payment, amount));
     }
-    Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt, by_hand: false })])
-}
-
-/// The captures that follow from shipments are bounded by these, and not counted.
-pub(super) fn capture_by_hand(payment: &Requested, capture_id: CaptureId, amount: Minor) -> Decision {
-    let mut events = capture(payment, capture_id, amount)?;
+    let by_hand = by == By::Hand;
     let there = payment.captures.values().filter(|capture| capture.by_hand).count();
-    if !events.is_empty() && there >= BY_HAND as usize && !payment.captures.contains_key(&capture_id) {
+    if by_hand && there >= BY_HAND as usize && !payment.captures.contains_key(&capture_id) {
         return Err(Refusal::TooMany { what: Part::Capture, most: BY_HAND });
     }
-    for event in &mut events {
-        if let Event::CaptureRequested(wish) = event {
-            wish.by_hand = true;
-        }
-    }
-    Ok(events)
+    Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt, by_hand })])
 }
 
 fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {

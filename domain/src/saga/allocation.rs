@@ -1,5 +1,5 @@
-//! A backorder that stock came for: the order is told that its units are held now. Where it is the last of as many as one batch serves,
-//! inventory is asked for the next ones.
+//! A backorder that stock came for: this process tells the order that its units are held now. Where it is the last of as many as one
+//! batch serves, the process asks inventory to serve the next ones.
 
 use serde::{Deserialize, Serialize};
 

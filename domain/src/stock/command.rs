@@ -65,7 +65,8 @@ pub enum Command {
         /// The reservation.
         reservation_id: ReservationId,
     },
-    /// (saga) Serve those who wait and were not served yet by the command that freed the units.
+    /// (saga) Serve those who wait and were not served yet by the command that freed the units. It has braces since the short form of a
+    /// large batch gives each command the names of its stock, which one without such fields passes over.
     Allocate {},
     /// Units leave, out of a reservation: of the lines named, and where those have not enough, of the order's other units here.
     Ship {

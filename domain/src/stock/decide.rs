@@ -1,8 +1,6 @@
 //! What stock answers to those who bring, count and return units. Whatever makes units free gives them to those who were promised some
 //! first: nobody who comes later is served before them.
 
-use uuid::Uuid;
-
 use super::allocate::{ALONE, TOGETHER};
 use super::command::Command;
 use super::event::{
@@ -11,7 +9,7 @@ use super::event::{
 use super::refusal::Refusal;
 use super::state::{Held, Stock};
 use super::{reserve, take};
-use crate::ids::{LocationId, ReservationId, Sku};
+use crate::ids::{LocationId, ReservationId, Sku, fingerprint};
 use crate::time::Timestamp;
 
 pub(super) type Decision = Result<Vec<Event>, Refusal>;
@@ -137,9 +135,7 @@ impl Stock {
             return Ok(vec![]);
         };
         let delta = *delta;
-        // Commands always have a JSON form.
-        let asked = serde_json::to_vec(&(delta, reason, expected, accept_shortage)).unwrap_or_default();
-        let asked = Some(Uuid::new_v5(adjustment_id, &asked));
+        let asked = Some(fingerprint(*adjustment_id, &(delta, reason, expected, accept_shortage)));
         if let Some(there) = self.adjustments.iter().find(|there| there.adjustment_id == *adjustment_id) {
             let same = there.asked.is_none() || there.asked == asked;
             let adjustment_id = *adjustment_id;

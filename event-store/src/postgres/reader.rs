@@ -114,7 +114,7 @@ pub(super) async fn page(
     }
     match whole_page(shared, &mut page, filter, limit).await {
         Err(Error::Damaged { position, what }) if position > after + 1 => {
-            let end = whole_before(shared, position).await?.min(position - 1);
+            let end = whole_before(shared, position).await?;
             if end <= after {
                 return Err(Error::Damaged { position, what });
             }
@@ -255,7 +255,7 @@ fn check_holes(after: Position, page: &Page) -> Result<(), Error> {
         }
         expected += 1;
     }
-    if expected == page.next + 1 { Ok(()) } else { Err(rows::hole(expected)) }
+    if expected == page.next + 1 { Ok(()) } else { Err(Error::hole(expected)) }
 }
 
 const FORWARDS: &str = concat!(
@@ -366,7 +366,7 @@ pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position
             let (all, around) = (Filter::default(), (at.saturating_sub(1), head.min(at + 1)));
             let sides = reading!(shared, connection => select(connection, around.0, around.1, &all, 2));
             let found = sides?.len() as u64;
-            if around.0 + found < around.1 { Err(rows::hole(around.0 + found + 1)) } else { Ok(at) }
+            if around.0 + found < around.1 { Err(Error::hole(around.0 + found + 1)) } else { Ok(at) }
         }
         None => Err(Error::Damaged { position: head, what: "there are positions without a record before it".into() }),
     }

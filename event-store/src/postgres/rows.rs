@@ -72,7 +72,7 @@ pub(super) fn proved(row: &PgRow, names: &mut Names, before: Option<(Position, H
         None if position == 1 => hash::START,
         None => {
             let previous: Option<&[u8]> = row.try_get(PREVIOUS)?;
-            hash(previous.ok_or_else(|| damage(hole(position - 1)))?)?
+            hash(previous.ok_or_else(|| damage(Error::hole(position - 1)))?)?
         }
     };
     hash::check(&record, position, &previous).map_err(damage)?;
@@ -86,7 +86,7 @@ pub(super) fn chain(rows: &[PgRow]) -> sqlx::Result<Vec<Record>> {
         if let Some((at, _)) = before
             && unsigned(row, 0)? != at + 1
         {
-            return Err(damage(hole(at + 1)));
+            return Err(damage(Error::hole(at + 1)));
         }
         let record = proved(row, &mut names, before)?;
         before = Some((record.position, record.hash));
@@ -97,11 +97,6 @@ pub(super) fn chain(rows: &[PgRow]) -> sqlx::Result<Vec<Record>> {
 
 /// Where the hash of the record before stands in a row: after [`columns`].
 const PREVIOUS: usize = 14;
-
-/// There is no record at a position that has one.
-pub(super) fn hole(position: Position) -> Error {
-    Error::Damaged { position, what: "there is no record".into() }
-}
 
 /// Damage of the log, among the failures of a read.
 fn damage(error: Error) -> sqlx::Error {
@@ -157,7 +152,7 @@ pub(super) fn receipt(rows: &[PgRow], first: Position) -> Result<Receipt, Error>
     for record in records.into_iter().take_while(|record| record.position == first || record.fingerprint.is_none()) {
         Receipt::add(&mut receipt, record);
     }
-    receipt.ok_or_else(|| hole(first))
+    receipt.ok_or_else(|| Error::hole(first))
 }
 
 /// A column that is never negative.

@@ -135,7 +135,7 @@ fn is_of(log: &Connection, indexed: &Indexed, end: Position) -> Result<bool, Mis
         return Ok(true);
     }
     let mut names = Names::default();
-    let there = rows::proved_at(log, &mut names, at).and_then(|record| record.ok_or_else(|| rows::hole(at)));
+    let there = rows::proved_at(log, &mut names, at).and_then(|record| record.ok_or_else(|| Error::hole(at)));
     match there {
         Ok(_) => Ok(false),
         Err(damage) => {
@@ -202,7 +202,7 @@ impl Growth<'_> {
         let from = sums.position;
         let run = read_run(log, from, to).map_err(Misfit::Log)?;
         let hash = rows::hash_at(log, to).map_err(|error| Misfit::Log(rows::log_error(to, error)))?;
-        let hash = hash.ok_or_else(|| Misfit::Log(rows::hole(to)))?;
+        let hash = hash.ok_or_else(|| Misfit::Log(Error::hole(to)))?;
         let changes = index::write_run(index, run, &hash, sums.whole(), options).map_err(|error| {
             if !error.is_misfit() {
                 return Misfit::Index(error);
@@ -287,12 +287,12 @@ pub(super) fn read_run(log: &Connection, after: Position, to: Position) -> Resul
     while let Some(row) = found.next().map_err(|error| rows::log_error(at(&run), error))? {
         let position = at(&run);
         if row.get::<_, Position>(0).map_err(rows::read_error)? != position {
-            return Err(rows::hole(position));
+            return Err(Error::hole(position));
         }
         let taken = take(row, position, &mut run);
         taken.map_err(|error| Error::Damaged { position, what: format!("what stands there is no record: {error}") })?;
     }
-    if at(&run) <= to { Err(rows::hole(at(&run))) } else { Ok(run) }
+    if at(&run) <= to { Err(Error::hole(at(&run))) } else { Ok(run) }
 }
 
 fn take(row: &rusqlite::Row<'_>, position: Position, run: &mut Run) -> rusqlite::Result<()> {

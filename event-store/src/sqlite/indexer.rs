@@ -94,7 +94,7 @@ impl Indexer<'_> {
         let generation = shared.index.generation();
         let hash = rows::hash_at(&self.log, last)
             .map_err(|error| rows::log_error(last, error))
-            .and_then(|hash| hash.ok_or_else(|| rows::hole(last)));
+            .and_then(|hash| hash.ok_or_else(|| Error::hole(last)));
         let hash = match hash {
             Ok(hash) => hash,
             Err(error) => return self.log_fails(&error),

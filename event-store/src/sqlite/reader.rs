@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::index::{self, IndexError};
 use super::index_state::{IndexReader, IndexState, Look};
 use super::open::OpenError;
-use super::rows::{self, COLUMNS, Names, hole, read_error};
+use super::rows::{self, COLUMNS, Names, read_error};
 use super::schema;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
@@ -110,7 +110,7 @@ impl Reader {
         whole: &mut (usize, Position),
     ) -> Result<(), Error> {
         let (after, head) = (page.next, page.head);
-        let mut previous = rows::hash_at(&self.log, after).map_err(read_error)?.ok_or_else(|| hole(after))?;
+        let mut previous = rows::hash_at(&self.log, after).map_err(read_error)?.ok_or_else(|| Error::hole(after))?;
         let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
         let mut statement = self.log.prepare_cached(&sql).map_err(read_error)?;
         let mut rows = statement.query([after, head]).map_err(read_error)?;
@@ -118,7 +118,7 @@ impl Reader {
         while let Some(row) = rows.next().map_err(|error| rows::log_error(page.next + 1, error))? {
             let position = page.next + 1;
             if row.get::<_, Position>(0).map_err(read_error)? != position {
-                return Err(hole(position));
+                return Err(Error::hole(position));
             }
             // Those that are not wanted are proved as well: what was changed may be what makes a record wanted.
             let record = match rows::proved(row, &mut self.names, position, &previous) {
@@ -145,7 +145,7 @@ impl Reader {
             page.next = position;
             seen += 1;
         }
-        if page.next == head { Ok(()) } else { Err(hole(page.next + 1)) }
+        if page.next == head { Ok(()) } else { Err(Error::hole(page.next + 1)) }
     }
 
     /// About `limit` records after `after`, up to `head`, as they are stored; whole batches. Not proved.
@@ -220,7 +220,7 @@ impl Reader {
                 let (head, _) = rows::head(&self.log).map_err(read_error)?;
                 // The log has a record at every position up to its head.
                 if position > 0 && position <= head.position {
-                    return Err(hole(position).into());
+                    return Err(Error::hole(position).into());
                 }
                 return Err(Unfit::Index(format!("it names position {position}, where the log has no record")));
             };
@@ -266,7 +266,7 @@ impl Reader {
             let found = log
                 .prepare_cached(sql)
                 .and_then(|mut statement| statement.query_row([position], |row| row.get::<_, Micros>(0)).optional());
-            found.map_err(|error| rows::log_error(position, error))?.ok_or_else(|| hole(position))
+            found.map_err(|error| rows::log_error(position, error))?.ok_or_else(|| Error::hole(position))
         };
         let (mut low, mut high) = (0, head);
         while low < high {
@@ -274,7 +274,7 @@ impl Reader {
             if recorded_at(&self.log, middle)? <= instant { low = middle } else { high = middle - 1 }
         }
         for position in [low, low + 1].into_iter().filter(|&position| position > 0 && position <= head) {
-            rows::proved_at(&self.log, &mut self.names, position)?.ok_or_else(|| hole(position))?;
+            rows::proved_at(&self.log, &mut self.names, position)?.ok_or_else(|| Error::hole(position))?;
         }
         Ok(low)
     }

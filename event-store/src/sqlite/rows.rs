@@ -79,7 +79,8 @@ pub(super) fn proved(row: &Row<'_>, names: &mut Names, position: Position, previ
 /// [`Error::Damaged`] at the first that is not there or does not fit.
 pub(super) fn prove(log: &Connection, after: Position, to: Position) -> Result<(), Error> {
     let (mut names, mut at) = (Names::default(), after);
-    let mut previous = hash_at(log, after).map_err(|error| log_error(after, error))?.ok_or_else(|| hole(after))?;
+    let mut previous =
+        hash_at(log, after).map_err(|error| log_error(after, error))?.ok_or_else(|| Error::hole(after))?;
     let sql = format!("SELECT {COLUMNS} FROM log WHERE position > ?1 AND position <= ?2 ORDER BY position");
     let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
     let mut rows = statement.query([after, to]).map_err(read_error)?;
@@ -87,7 +88,7 @@ pub(super) fn prove(log: &Connection, after: Position, to: Position) -> Result<(
         at += 1;
         previous = proved(row, &mut names, at, &previous)?.hash;
     }
-    if at < to { Err(hole(at + 1)) } else { Ok(()) }
+    if at < to { Err(Error::hole(at + 1)) } else { Ok(()) }
 }
 
 /// Whether the record at a position is what was written after one with the hash `previous`.
@@ -112,15 +113,10 @@ pub(super) fn every_position(log: &Connection, to: Position) -> Result<(), Error
     while let Some(row) = rows.next().map_err(|error| log_error(at + 1, error))? {
         at += 1;
         if row.get::<_, Position>(0).map_err(read_error)? != at {
-            return Err(hole(at));
+            return Err(Error::hole(at));
         }
     }
-    if at < to { Err(hole(at + 1)) } else { Ok(()) }
-}
-
-/// There is no record at a position that has one.
-pub(super) fn hole(position: Position) -> Error {
-    Error::Damaged { position, what: "there is no record".into() }
+    if at < to { Err(Error::hole(at + 1)) } else { Ok(()) }
 }
 
 /// The record at a position, if there is one and its hash is the one that its bytes and the record before it give.
@@ -134,7 +130,7 @@ pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position)
     let previous: Option<Hash> = row.get(14).map_err(|error| log_error(position, error))?;
     let previous = match previous {
         None if position == 1 => hash::START,
-        None => return Err(hole(position - 1)),
+        None => return Err(Error::hole(position - 1)),
         Some(previous) => previous,
     };
     proved(row, names, position, &previous).map(Some)
@@ -187,7 +183,7 @@ pub(super) fn receipt(
     // Looked at first: what is written meanwhile is behind it.
     let (end, _) = head(log).map_err(|error| log_error(first, error))?;
     while position > 0 && position <= end.position {
-        let record = proved_at(log, names, position)?.ok_or_else(|| hole(position))?;
+        let record = proved_at(log, names, position)?.ok_or_else(|| Error::hole(position))?;
         if record.command_id != id || record.fingerprint.is_some() != receipt.is_none() {
             break;
         }

@@ -1,4 +1,5 @@
-//! Reading on what a worker held when it began: one part at a time, between what it posts. It must never keep what waits waiting.
+//! Reading on what a worker held when it began: one part at a time, between what it posts. What waits is kept waiting by one part at most,
+//! and once for each stream by a look for what is set aside in it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ impl Worker {
     /// Reads a held stream on by a part; answers whether there may be more of it.
     async fn read_part(&mut self, at: usize, stream: &StreamId, reading: &mut Reading) -> Result<bool, Error> {
         let (position, log) = (self.members[at].position, Arc::clone(&self.parts.log));
-        let Some(held) = self.members[at].held.get(stream).cloned() else {
+        let member = &self.members[at];
+        let Some(held) = member.held.get(stream).filter(|_| member.stopped.is_none()).cloned() else {
             return Ok(false);
         };
         let (until, known) = (Until::Position(position), reading.asides.len());

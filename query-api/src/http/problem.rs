@@ -58,8 +58,7 @@ impl Failure {
     }
 
     /// A record that the answer would rest on is not what was written.
-    #[must_use]
-    pub fn log_damaged(error: &dyn std::fmt::Display) -> Self {
+    fn log_damaged(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a query met a record that is not what was written; stop, keep the files, restore a backup");
         let detail = "what the answer rests on is not what was written: an operator has to restore the log";
         Self { retry_after_s: Some(UNREADABLE_AGAIN_S), ..Self::new("log-damaged", detail) }

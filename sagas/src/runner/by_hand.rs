@@ -63,18 +63,18 @@ impl Session {
 
     /// Other content is asked for under the name of a saga that is there: that is noted in its stream and told. What was put on the
     /// queue for the saga before has to be durable.
-    pub(super) async fn tell_conflict(&mut self, work: &Work, order: Uuid) -> Result<(), Stopped> {
+    pub(super) async fn tell_conflict(&mut self, work: &Work, correlation: Uuid) -> Result<(), Stopped> {
         let key = &work.key;
-        let note = json!({ "cause": work.causation, "correlation": order });
+        let note = json!({ "cause": work.causation, "correlation": correlation });
         let event = Event::Noted(Noted { note: START_CONFLICT.into(), value: note });
         let name = format!("conflict/{}", work.append_id);
-        let fact = Fact { name, correlation: order, causation: work.causation, event };
+        let fact = Fact { name, correlation, causation: work.causation, event };
         if self.write_by_hand(key, fact).await? {
             meters::start_conflict(&key.kind);
             tracing::error!(
                 saga = %key.stream(),
                 cause = %work.causation,
-                %order,
+                %correlation,
                 "two different things ask for the same saga; the second is not done, and a person has to look at it"
             );
         }

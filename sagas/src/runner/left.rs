@@ -16,7 +16,7 @@ use crate::Stopped;
 
 /// The form of the checkpoint's state that begins with what was heard; the rest is as without it.
 const FORM: u8 = 5;
-/// The most sagas of which a checkpoint says that. Of others what they miss after a restart is what happened before it.
+/// The most sagas of which a checkpoint says that. The others lose what happened before a restart.
 const MOST: usize = 5_000;
 
 /// A saga that is left alone.
@@ -103,11 +103,15 @@ impl Session {
 
     /// Sagas that were left alone can be read: they hear what happened meanwhile, up to a position.
     pub(super) async fn hear_missed(&mut self, back: &HashMap<Key, Position>, to: Position) -> Result<(), Stopped> {
-        let theirs = |key: &Key| Some((key.tenant.clone(), self.index.correlation(key)?));
-        let theirs: HashSet<_> = back.keys().filter_map(theirs).collect();
-        let Some(mut at) = back.values().copied().min().filter(|_| !theirs.is_empty()) else {
+        let open = back.iter().filter_map(|(key, heard)| {
+            let correlation = self.index.correlation(key)?;
+            Some(((key.tenant.clone(), correlation), *heard))
+        });
+        let open: Vec<_> = open.collect();
+        let Some(mut at) = open.iter().map(|(_, heard)| *heard).min() else {
             return Ok(());
         };
+        let theirs: HashSet<_> = open.into_iter().map(|(whose, _)| whose).collect();
         let filter = Filter {
             categories: [stream::ORDER, stream::RESERVATION, stream::PAYMENT].map(str::to_owned).into(),
             ..Filter::default()

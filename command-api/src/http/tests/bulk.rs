@@ -36,20 +36,13 @@ async fn content_is_taken_in_and_its_bad_rows_are_told() {
     let path = told.header("location").unwrap().to_owned();
     assert_eq!(path, format!("/v1/imports/{}", run["import_id"].as_str().unwrap()));
 
-    let mut head = server.executor.store().head();
-    let finished = loop {
-        let shown = server.send(ask(Method::GET, &path)).await.json();
-        if shown["status"] == "finished" {
-            break shown;
-        }
-        head.changed().await.unwrap();
-    };
+    let finished = finished(&server, &path).await;
     assert_eq!(finished["refused"], 2);
     let errors = format!("{path}/errors");
     let errors = server.send(ask(Method::GET, &errors)).await.json();
     assert_eq!(errors["rows"][0]["line"], 1);
     assert_eq!(errors["rows"][1]["line"], 2);
-    let position = head.borrow().position;
+    let position = server.executor.store().head().borrow().position;
     assert_eq!(server.raw(send()).await.essence(), told.essence());
     server.tracker.close();
     server.tracker.wait().await;
@@ -58,15 +51,24 @@ async fn content_is_taken_in_and_its_bad_rows_are_told() {
     assert!(server.executor.store().head().borrow().position >= position);
 }
 
+/// An import, once it is finished.
+async fn finished(server: &Server, path: &str) -> serde_json::Value {
+    let mut head = server.executor.store().head();
+    loop {
+        let shown = server.send(ask(Method::GET, path)).await.json();
+        if shown["status"] == "finished" {
+            return shown;
+        }
+        head.changed().await.unwrap();
+    }
+}
+
 /// Runs an import of NDJSON to its end: the refused rows, each with its code.
 async fn refused(server: &Server, rows: &str) -> Vec<(u64, String)> {
     let told = server.raw(content("/v1/imports", "application/x-ndjson", rows)).await;
     assert_eq!(told.status, StatusCode::ACCEPTED);
     let path = told.header("location").unwrap().to_owned();
-    let mut head = server.executor.store().head();
-    while server.send(ask(Method::GET, &path)).await.json()["status"] != "finished" {
-        head.changed().await.unwrap();
-    }
+    finished(server, &path).await;
     let errors = server.send(ask(Method::GET, &format!("{path}/errors"))).await.json();
     let rows = errors["rows"].as_array().unwrap().iter();
     rows.map(|row| (row["line"].as_u64().unwrap(), row["code"].as_str().unwrap().to_owned())).collect()
@@ -81,7 +83,7 @@ async fn a_receipt_that_differs_from_what_is_stored_is_told_and_not_counted_as_r
     assert_eq!(refused(&server, &receipt("D/1", "A", 5)).await, []);
     let differs = |line: u64| (line, "differs-from-stored".to_owned());
     assert_eq!(refused(&server, &receipt("D/1", "A", 6)).await, [differs(1)]);
-    // One text for the key, and another delivery: it is told, and not taken for the first one.
+    // The key is the same text, and the delivery another: the row is refused, and not taken for the first one.
     assert_eq!(refused(&server, &receipt("D", "1/A", 5)).await, [differs(1)]);
     let again = format!("{}{}", receipt("D/1", "A", 5), receipt("E", "A", 5));
     assert_eq!(refused(&server, &again).await, []);

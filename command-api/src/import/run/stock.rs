@@ -26,6 +26,11 @@ pub(super) struct Settled {
 /// The code and the words of a refusal.
 type Why = (String, String);
 
+/// The key stands for another command than this one.
+fn differs(what: &str) -> Why {
+    ("differs-from-stored".to_owned(), format!("there is {what} of that delivery and SKU, and it is another"))
+}
+
 struct Of<'a> {
     plan: &'a StockPlan,
     name: StreamName,
@@ -37,10 +42,12 @@ pub(super) async fn run(plan: &StockPlan, sender: &Sender) -> Result<Settled, Er
     let mut done = Settled::default();
     for step in &plan.steps {
         match step {
-            StockStep::Receive { line, qty, .. } => match of.receive(step).await? {
-                None => done.received += i64::from(*qty),
-                Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
-            },
+            StockStep::Receive { key, line, at, qty, source_ref } => {
+                match of.receive(key, *at, *qty, source_ref).await? {
+                    None => done.received += i64::from(*qty),
+                    Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
+                }
+            }
             StockStep::Adjust { key, line, at, delta, reason } => match of.adjust(key, *at, *delta, reason).await? {
                 None => done.corrections += 1,
                 Some((code, message)) => done.refused.push(refusal(*line, &code, message)),
@@ -63,24 +70,24 @@ impl Of<'_> {
     }
 
     /// Books units in; why they were not, if they were not.
-    async fn receive(&self, step: &StockStep) -> Result<Option<Why>, Error> {
-        let StockStep::Receive { key, at, qty, source_ref, .. } = step else {
-            return Ok(None);
-        };
+    async fn receive(
+        &self,
+        key: &str,
+        at: Option<Timestamp>,
+        qty: u32,
+        source_ref: &Option<String>,
+    ) -> Result<Option<Why>, Error> {
         let StockPlan { sku, location, .. } = self.plan;
         let command = stock::Command::Receive {
             sku: sku.clone(),
             location: location.clone(),
-            qty: *qty,
+            qty,
             source_ref: source_ref.clone(),
         };
-        // A key is one text; whose units they are is told by these.
-        let print = [location.as_str(), sku.as_str(), source_ref.as_deref().unwrap_or("")];
-        let print = print.iter().flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes()));
-        let print = qty.to_be_bytes().into_iter().chain(print).collect();
-        let Some(done) = self.send(key.clone(), *at, print, command).await? else {
-            let what = "there is a receipt of that delivery and SKU, and it is another";
-            return Ok(Some(("differs-from-stored".to_owned(), what.to_owned())));
+        // The key is one text; the command says whose units they are as well.
+        let print = serde_json::to_vec(&command).unwrap_or_default();
+        let Some(done) = self.send(key.to_owned(), at, print, command).await? else {
+            return Ok(Some(differs("a receipt")));
         };
         Ok(done.refused().map(|refused| (refused.code.clone(), refused.message.clone())))
     }
@@ -105,7 +112,7 @@ impl Of<'_> {
                 adjustment_id,
             };
             let Some(done) = self.send(key, Some(at), print.clone(), command).await? else {
-                return Ok(None);
+                return Ok(Some(differs("a correction")));
             };
             let Some(refused) = done.refused().filter(|_| !applied(&done.verdict)) else {
                 return Ok(None);

@@ -97,10 +97,10 @@ pub(super) fn edit(order: &Placed) -> Result<(), Refusal> {
 
 /// All that inventory holds for the order is let go in one batch of at most 8,192 events: one for each line, one for each time that an edit
 /// ordered more of one, and two for each line to those who wait for its units.
-pub(super) fn grown(order: &Placed, lines: usize, more: usize) -> Result<(), Refusal> {
+pub(super) fn increases(order: &Placed, lines: usize, more: usize) -> Result<(), Refusal> {
     match more {
         0 => Ok(()),
-        more => room(Part::EditLine, order.grown as usize, more, 8_000_usize.saturating_sub(3 * lines)),
+        more => room(Part::Increase, order.increases as usize, more, 8_000_usize.saturating_sub(3 * lines)),
     }
 }
 

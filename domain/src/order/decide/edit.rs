@@ -56,7 +56,7 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     let mut after = order.clone();
     after.edit(&event);
     units::count(after.lines.len())?;
-    bounds::grown(order, after.lines.len(), event.reserve.len())?;
+    bounds::increases(order, after.lines.len(), event.reserve.len())?;
     let lines = after.lines.values().map(|l| &l.line);
     event.totals_after = price::totals(lines, &order.shipping).map_err(price::too_large(None))?;
     event.balance_change =

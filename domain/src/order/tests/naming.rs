@@ -270,7 +270,7 @@ fn what_an_order_holds_can_always_be_let_go_in_one_batch() {
         edit(u128::from(number), changes.collect())
     };
     let order = confirmed(place_of(lines)).after((1..=17).map(more));
-    let order = order.when(more(18)).then_refused(Refusal::TooMany { what: Part::EditLine, most: 6_800 });
+    let order = order.when(more(18)).then_refused(Refusal::TooMany { what: Part::Increase, most: 6_800 });
     // Fewer are held by none.
     let fewer = edit(99, vec![Change::SetQty { line_id: LineId(1), qty: 1 }]);
     order.when(fewer).then_with(happens);
