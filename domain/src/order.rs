@@ -5,8 +5,10 @@ pub mod command;
 mod decide;
 pub mod event;
 mod evolve;
+pub mod ledger;
 pub mod line;
 pub mod refusal;
+pub mod replacement;
 pub mod state;
 mod status;
 #[cfg(test)]
@@ -20,7 +22,7 @@ pub use state::Order;
 
 impl crate::Aggregate for Order {
     const CATEGORY: &'static str = crate::stream::ORDER;
-    const FOLD: u32 = 3;
+    const FOLD: u32 = 4;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

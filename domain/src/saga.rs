@@ -1,6 +1,7 @@
 //! Long processes: their events, their state, and what they ask for next. Pure: `sagas/` runs them. Nothing here may guess at an
 //! outcome: *unknown* waits for evidence, and only a proven *not done* is undone or tried again.
 
+pub mod addition;
 pub mod allocation;
 pub mod amendment;
 pub mod cancellation;
@@ -11,12 +12,14 @@ pub mod fulfilment;
 mod goods;
 mod kinds;
 mod money;
+pub mod posting;
 pub mod process;
 pub mod refund;
 pub mod reservation;
 pub mod returns;
 pub mod state;
 pub mod step;
+pub mod surplus;
 #[cfg(test)]
 mod tests;
 

@@ -10,7 +10,7 @@ use crate::ids::{LocationId, OrderId, ReservationId, Sku};
 use crate::money::Minor;
 use crate::order::Order;
 use crate::order::event::Capture;
-use crate::order::state::{Placed, Status};
+use crate::order::state::{Placed, ShipmentStatus, Status};
 use crate::payment::Payment;
 use crate::payment::state::Requested;
 use crate::reservation::Reservation;
@@ -28,8 +28,8 @@ pub const RETURNED: Law = (
 pub const LET_GO: Law =
     ("nothing-held-for-what-ended", "stock holds and promises nothing for an order or a reservation that has ended");
 /// Law 5.
-pub const GOODS_AFTER_DISPATCH: Law =
-    ("stock-ships-what-was-dispatched", "no unit leaves stock for an order before the order dispatched it");
+pub const GOODS_FOR_SHIPMENTS: Law =
+    ("stock-ships-what-was-requested", "no unit leaves stock for an order before a shipment of the order asks for it");
 /// I21.
 pub const PAID: Law = ("paid-before-shipped", "what left is captured before, unless the terms say pay later");
 /// I17.
@@ -41,6 +41,11 @@ pub const OWNED: Law = (
 pub const TOLD: Law = (
     "order-knows-its-money",
     "an order never believes that more was captured or given back than was, and knows it all once nothing is on its way",
+);
+/// Law 4.
+pub const HELD_ON: Law = (
+    "nothing-held-on-for-nothing",
+    "once nothing is on its way, no payment of an order that has ended holds money, unless that is still to be taken",
 );
 /// Reservations that no order asked for.
 pub const RESERVED: Law = ("reservation-and-stock-agree", "stock never holds more for a reservation than it asked for");
@@ -100,6 +105,11 @@ pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
             let units = Units { reserved: -i64::from(e.qty), shipped: i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
+        stock::Event::ShipmentPutBack(e) => {
+            let qty = i64::from(e.qty);
+            let units = Units { reserved: if e.released { 0 } else { qty }, shipped: -qty, ..none };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
         stock::Event::BackorderAllocated(e) => {
             let units = Units { reserved: i64::from(e.qty), backordered: -i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))
@@ -127,24 +137,21 @@ impl std::ops::AddAssign for Units {
     }
 }
 
-/// Whether the laws that cross streams hold of an order, its payment, and what stock holds and did for it. `on_its_way`: a saga of the
+/// Whether the laws that cross streams hold of an order, its payments, and what stock holds and did for it. `on_its_way`: a saga of the
 /// order is running or parked, so that one side may know what the other has not been told yet.
 ///
 /// # Errors
 /// The first law that does not.
-pub fn check(order: &Order, payment: &Payment, stock: &Holdings, on_its_way: bool) -> Verdict {
-    let paid = payment.requested();
+pub fn check(order: &Order, payments: &[&Payment], stock: &Holdings, on_its_way: bool) -> Verdict {
+    let paid: Vec<&Requested> = payments.iter().filter_map(|payment| payment.requested()).collect();
     let whole = order;
     let Order::Placed(order) = order else {
         let nothing = stock.values().all(|units| *units == Units::default());
         hold(UNITS, nothing, || format!("no order, and stock: {stock:?}"))?;
-        return hold(OWNED, paid.is_none_or(|paid| paid.captured == 0), || format!("no order, and captured: {paid:?}"));
+        return hold(OWNED, paid.iter().all(|paid| paid.captured == 0), || format!("no order, and captured: {paid:?}"));
     };
     units(order, stock, on_its_way)?;
-    match paid {
-        Some(paid) => money(order, paid, on_its_way)?,
-        None => unpaid(order)?,
-    }
+    money(order, &paid, on_its_way)?;
     // The order knows all its money by now, so that its own law at the end (I20) speaks of what was really moved.
     if on_its_way { Ok(()) } else { super::order::check_settled(whole) }
 }
@@ -168,7 +175,8 @@ fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
             let id = order.order_id;
             format!("order {id}, {sku}: the order says {said:?}, stock {done:?}")
         };
-        hold(GOODS_AFTER_DISPATCH, done.shipped <= said.shipped, detail)?;
+        let waiting = i64::from(waiting(order, sku));
+        hold(GOODS_FOR_SHIPMENTS, done.shipped <= said.shipped + waiting, detail)?;
         hold(RETURNED, done.returned <= said.returned, detail)?;
         if on_its_way {
             continue;
@@ -183,6 +191,15 @@ fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
         hold(RETURNED, said.returned == done.returned, detail)?;
     }
     Ok(())
+}
+
+/// Units of shipments that wait, or that were withdrawn and are not put back yet.
+fn waiting(order: &Placed, sku: &Sku) -> u32 {
+    let waits = |status| matches!(status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn);
+    let shipments = order.shipments.values().filter(|shipment| waits(shipment.status));
+    let lines = shipments.flat_map(|shipment| &shipment.lines);
+    let of = lines.filter(|(line_id, _)| order.lines.get(line_id).is_some_and(|line| line.line.sku == *sku));
+    of.map(|(_, line)| line.qty).sum()
 }
 
 /// The value of what left, shipping charges included.
@@ -200,39 +217,43 @@ fn pays_later(order: &Placed) -> bool {
     order.payment_terms.capture == Capture::PayLater
 }
 
-fn unpaid(order: &Placed) -> Verdict {
-    let due = left(order);
-    hold(PAID, due == 0 || pays_later(order), || format!("order {}: {due} left without a payment", order.order_id))?;
-    let told = &order.payment;
-    hold(TOLD, told.captured == 0 && told.refunded == 0, || {
-        format!("order {}: {told:?} without a payment", order.order_id)
-    })
-}
-
-fn money(order: &Placed, paid: &Requested, on_its_way: bool) -> Verdict {
+fn money(order: &Placed, paid: &[&Requested], on_its_way: bool) -> Verdict {
     let detail = || {
-        let (id, status, told) = (order.order_id, order.status.name(), &order.payment);
-        let granted: Minor = order.refunds.values().map(|refund| refund.amount).sum();
-        let due = left(order);
-        format!("order {id} is {status}, {due} left, {granted} granted; it was told {told:?}; {paid:?}")
+        let (id, status, told) = (order.order_id, order.status.name(), &order.payments);
+        format!("order {id} is {status}, {} left, {:?}; it was told {told:?}; {paid:?}", left(order), order.ledger())
     };
-    hold(OWNED, paid.order_id == order.order_id, detail)?;
-    hold(PAID, pays_later(order) || left(order) <= paid.captured, detail)?;
-    let told = &order.payment;
-    let not_more = told.captured <= paid.captured && told.refunded <= paid.refunded;
-    hold(TOLD, not_more, detail)?;
+    hold(OWNED, paid.iter().all(|paid| paid.order_id == order.order_id), detail)?;
+    let external: Minor = order.payments.iter().filter(|it| it.is_external()).map(|it| it.captured).sum();
+    let gifts: Minor = order.refunds.values().filter(|refund| refund.by_hand).map(|refund| refund.amount).sum();
+    let taken: Minor = external + paid.iter().map(|paid| paid.captured).sum::<Minor>();
+    hold(PAID, pays_later(order) || left(order) <= taken + gifts, detail)?;
+    for told in order.payments.iter().filter(|payment| !payment.is_external()) {
+        let paid = paid.iter().find(|paid| paid.payment_id == told.payment_id);
+        let (captured, refunded) = paid.map_or((0, 0), |paid| (paid.captured, paid.refunded));
+        hold(TOLD, told.captured <= captured && told.refunded <= refunded, detail)?;
+    }
     if on_its_way {
         return Ok(());
     }
-    let all = told.captured == paid.captured && told.refunded == paid.refunded;
-    match order.status {
-        Status::Pending => hold(OWNED, paid.captured == paid.refunded, detail),
-        Status::Rejected | Status::Cancelled => {
-            let undone = paid.captured == paid.refunded && paid.held() == 0;
-            hold(OWNED, undone && paid.live.is_empty(), detail)
+    let owes = order.balance() > 0 && order.status == Status::Completed;
+    for paid in paid {
+        let told = order.payment_of(paid.payment_id);
+        let all = told.is_some_and(|told| {
+            (told.authorised, told.captured, told.refunded, told.voided)
+                == (paid.authorised, paid.captured, paid.refunded, paid.voided)
+        });
+        let nothing = paid.held() == 0 && paid.live.is_empty();
+        match order.status {
+            Status::Pending => hold(OWNED, paid.captured == paid.refunded, detail)?,
+            Status::Rejected | Status::Cancelled => hold(OWNED, paid.captured == paid.refunded && nothing, detail)?,
+            Status::Confirmed => hold(TOLD, all || paid.authorised == 0, detail)?,
+            Status::Completed => {
+                hold(TOLD, all || paid.authorised == 0, detail)?;
+                hold(HELD_ON, nothing || owes, detail)?;
+            }
         }
-        Status::Confirmed | Status::Completed => hold(TOLD, all, detail),
     }
+    Ok(())
 }
 
 /// Whether the laws that cross streams hold of a reservation that no order asked for, and what stock holds for it.

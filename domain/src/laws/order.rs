@@ -6,7 +6,7 @@ use crate::ids::LineId;
 use crate::money::Minor;
 use crate::order::Order;
 use crate::order::event::Capture;
-use crate::order::state::{LineState, Placed, ShipmentLine, ShipmentStatus, Status};
+use crate::order::state::{LineState, Placed, Refund, RefundProgress, Shipment, ShipmentLine, ShipmentStatus, Status};
 
 type Verdict = Result<(), Violation>;
 
@@ -50,8 +50,8 @@ pub(crate) fn check_step(before: &Order, after: &Order) -> Verdict {
     law(allowed, "terminal statuses have no successors", || {
         format!("{} became {}", before.status.name(), after.status.name())
     })?;
-    law(after.payment.captured >= before.payment.captured, "captured money is never less", || {
-        let (before, after) = (before.payment.captured, after.payment.captured);
+    law(after.payment().captured >= before.payment().captured, "captured money is never less", || {
+        let (before, after) = (before.payment().captured, after.payment().captured);
         format!("captured {before} became {after}")
     })?;
     for (id, one) in &before.lines {
@@ -67,42 +67,28 @@ pub(crate) fn check_step(before: &Order, after: &Order) -> Verdict {
     Ok(())
 }
 
-/// Whether an order that ended has been settled: what was taken and not given back is the value of the units kept, and no more was given
-/// back than was granted. Holds whenever no process of the order is on its way. An order that ships unpaid owes elsewhere; one that was
-/// edited after it was paid may have been paid too much, which its balance shows.
+/// Whether an order that ended has been settled: what was taken and not given back is what is owed for the units kept, and what the
+/// provider would not pay back. Holds whenever no process of the order is on its way. An order that ships unpaid owes elsewhere.
 ///
 /// # Errors
-/// The first law that does not hold.
+/// The first law that does not.
 pub fn check_settled(order: &Order) -> Verdict {
     let Order::Placed(order) = order else {
         return Ok(());
     };
-    if !order.status.is_terminal() || order.payment_terms.capture == Capture::PayLater {
+    if !order.status.is_terminal() {
         return Ok(());
     }
-    let p = &order.payment;
-    let given_back = p.refunded + p.refund_pending;
-    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
-    law(given_back <= granted, "what is given back was granted", || {
-        format!("{given_back} given back, {granted} granted")
-    })?;
-    let units = order.lines.values();
-    let units: Minor = units.map(|l| l.shipped_value - l.returned_value).sum();
-    let kept = match order.status {
-        Status::Completed => units + order.shipping_shipped,
-        _ => 0,
-    };
-    let taken = p.captured - given_back;
-    let besides_cancellations: Minor =
-        order.refunds.values().filter(|r| r.cancellation_id.is_none()).map(|r| r.amount).sum();
-    let returned: Minor = order.lines.values().map(|l| l.returned_value).sum();
-    // Somebody may have granted more than came back.
-    let gift = (besides_cancellations - returned).max(0);
-    law(
-        kept <= taken + gift && (taken <= kept || !order.edits.is_empty()),
-        "captured − refunded = value of units kept",
-        || format!("{taken} of the money, {kept} of the goods, {gift} granted besides"),
-    )
+    let ledger = order.ledger();
+    let external = |id| order.payment_of(id).is_some_and(crate::order::state::Payment::is_external);
+    let parts = || order.refunds.values().flat_map(|refund| &refund.parts);
+    let open = parts().filter(|part| part.progress == RefundProgress::Pending && !external(part.payment_id)).count();
+    law(open == 0, "what is granted is given back", || format!("{open} parts of refunds are open"))?;
+    if order.payment_terms.capture == Capture::PayLater {
+        return Ok(());
+    }
+    let due = ledger.owed + ledger.unpaid;
+    law(ledger.kept() == due, "captured − refunded = value of units kept", || format!("{} kept: {ledger:?}", ledger.kept()))
 }
 
 fn counters(id: LineId, line: &LineState) -> Verdict {
@@ -120,11 +106,11 @@ fn counters(id: LineId, line: &LineState) -> Verdict {
         format!("line {id}: {delivered} + {lost} of {shipped}")
     })?;
     law(
-        sum(&[line.returned, line.return_requested]) <= sum(&[line.shipped]),
-        "returned + announced ≤ shipped",
+        sum(&[line.returned, line.return_requested, line.lost]) <= sum(&[line.shipped]),
+        "returned + announced + lost ≤ shipped",
         || {
-            let (returned, announced) = (line.returned, line.return_requested);
-            format!("line {id}: {returned} + {announced} of {}", line.shipped)
+            let (returned, announced, lost) = (line.returned, line.return_requested, line.lost);
+            format!("line {id}: {returned} + {announced} + {lost} of {}", line.shipped)
         },
     )?;
     law(sum(&[line.restocked, line.written_off]) == sum(&[line.returned]), "restocked + written off = returned", || {
@@ -160,11 +146,12 @@ fn values(id: LineId, line: &LineState) -> Verdict {
     )?;
     law(given <= line.line.total, "the parts of a line are not worth more than it", numbers)?;
     law(line.free() > 0 || given == line.line.total, "the last unit takes the rest of its line", numbers)?;
-    let back = line.returned_value;
+    let back = line.back_value();
+    let gone = line.returned + line.lost_refunded;
     law(
         (0..=line.shipped_value).contains(&back)
-            && (line.returned < line.shipped || back == line.shipped_value)
-            && (line.returned > 0 || back == 0),
+            && (gone < line.shipped || back == line.shipped_value)
+            && (gone > 0 || back == 0),
         "what came back is worth what it was shipped for",
         || {
             let (returned, shipped) = (line.returned, line.shipped);
@@ -198,15 +185,14 @@ fn totals(order: &Placed) -> Verdict {
 
 fn shipments(order: &Placed) -> Verdict {
     for (id, line) in &order.lines {
-        let sum = |stages: fn(ShipmentStatus) -> bool, of: fn(&ShipmentLine) -> i64| -> i64 {
-            let shipments = order.shipments.values().filter(|s| stages(s.status));
+        let sum = |which: fn(&Shipment) -> bool, of: fn(&ShipmentLine) -> i64| -> i64 {
+            let shipments = order.shipments.values().filter(|s| which(s));
             shipments.filter_map(|s| s.lines.get(id)).map(of).sum()
         };
-        let requested = |status| status == ShipmentStatus::Requested;
-        let left = |status| !matches!(status, ShipmentStatus::Requested | ShipmentStatus::Refused);
+        let left = |shipment: &Shipment| shipment.status.has_left();
         let told = [
-            sum(requested, |l| i64::from(l.qty)),
-            sum(requested, |l| l.amount),
+            sum(waits, |l| i64::from(l.qty)),
+            sum(waits, |l| l.amount),
             sum(left, |l| i64::from(l.qty)),
             sum(left, |l| l.amount),
             sum(left, |l| i64::from(l.delivered)),
@@ -223,10 +209,19 @@ fn shipments(order: &Placed) -> Verdict {
         law(told == counted, "Σ shipments = lines", || format!("line {id}: {told:?} and {counted:?}"))?;
     }
     let live = order.shipments.values();
-    let charges: Minor = live.filter(|s| s.status != ShipmentStatus::Refused).map(|s| s.shipping).sum();
+    let charges: Minor = live.filter(|s| waits(s) || s.status.has_left()).map(|s| s.shipping).sum();
     law(charges == order.shipping_shipped, "Σ shipping charges of shipments = what is due with them", || {
         format!("{charges} and {}", order.shipping_shipped)
     })
+}
+
+/// Whether its units are in it: it shall leave, or was withdrawn and nobody cancelled them.
+fn waits(shipment: &Shipment) -> bool {
+    match shipment.status {
+        ShipmentStatus::Requested => true,
+        ShipmentStatus::Withdrawn => shipment.cancellation_id.is_none(),
+        ShipmentStatus::Dispatched | ShipmentStatus::Refused | ShipmentStatus::Delivered | ShipmentStatus::Lost => false,
+    }
 }
 
 fn returns_and_cancellations(order: &Placed) -> Verdict {
@@ -246,25 +241,42 @@ fn returns_and_cancellations(order: &Placed) -> Verdict {
 }
 
 fn money(order: &Placed) -> Verdict {
-    let p = &order.payment;
-    law(p.captured <= p.authorised, "captured ≤ authorised", || format!("{} of {}", p.captured, p.authorised))?;
-    law(p.refunded + p.refund_pending <= p.captured, "refunded + refund pending ≤ captured", || {
-        let (refunded, pending, captured) = (p.refunded, p.refund_pending, p.captured);
-        format!("{refunded} + {pending} of {captured}")
-    })?;
-    let granted: Minor = order.refunds.values().map(|r| r.amount).sum();
-    law(granted <= p.captured, "Σ granted ≤ captured", || format!("{granted} of {}", p.captured))?;
+    for payment in &order.payments {
+        let (authorised, captured, voided) = (payment.authorised, payment.captured, payment.voided);
+        law(captured + voided <= authorised && voided >= 0, "captured ≤ authorised", || {
+            format!("{captured} and {voided} let go of {authorised}")
+        })?;
+        let id = payment.payment_id;
+        let parts = order.refunds.values().flat_map(|refund| &refund.parts).filter(|part| part.payment_id == id);
+        let granted: Minor = parts.filter(|part| part.stands()).map(|part| part.amount).sum();
+        law(granted <= captured, "Σ granted ≤ captured", || format!("{granted} of {captured} of payment {id}"))?;
+        let refunded = payment.refunded;
+        law((0..=captured).contains(&refunded), "refunded + refund pending ≤ captured", || {
+            format!("{refunded} of {captured} of payment {id}")
+        })?;
+    }
     law(order.refunds.values().all(|r| r.amount > 0), "a refund is more than nothing", || {
         format!("{:?}", order.refunds)
     })?;
+    let whole = order.refunds.values().all(|r| r.parts.iter().map(|part| part.amount).sum::<Minor>() == r.amount);
+    law(whole, "Σ parts = refund", || format!("{:?}", order.refunds))?;
+    let by_hand = |refund: &Refund| refund.by_hand;
+    for (line_id, line) in &order.lines {
+        let granted = order.refunded_by_line(*line_id);
+        law(granted <= line.shipped_value, "refunded by a line ≤ what left of it", || {
+            format!("line {line_id}: {granted} of {}", line.shipped_value)
+        })?;
+    }
     if order.payment_terms.capture == Capture::PayLater {
         return Ok(());
     }
-    let left = |status| !matches!(status, ShipmentStatus::Requested | ShipmentStatus::Refused);
-    let shipped = order.shipments.values().filter(|s| left(s.status));
+    // Somebody may have granted something before the goods left, which is not owed for them then.
+    let gifts: Minor = order.refunds.values().filter(|refund| by_hand(refund)).map(|refund| refund.amount).sum();
+    let shipped = order.shipments.values().filter(|s| s.status.has_left());
     let value: Minor = shipped.map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>()).sum();
-    law(value <= p.captured, "nothing ships before it is captured", || {
-        format!("{value} shipped, {} captured", p.captured)
+    let captured = order.payment().captured;
+    law(value <= captured + gifts, "nothing ships before it is captured", || {
+        format!("{value} shipped, {captured} captured, {gifts} granted by hand")
     })
 }
 

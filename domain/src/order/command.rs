@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Address, Capture, Disposition, PaymentRecorded, PaymentTerms, RejectReason, Visibility};
+use super::event::{
+    Added, Address, AfterLoss, Capture, Disposition, Means, PaymentRecorded, PaymentTerms, RejectReason, Visibility,
+};
 use super::line::{LineQty, UnitPrice};
 use crate::ids::{
     CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
@@ -28,9 +30,9 @@ pub enum Command {
         detail: Option<String>,
         /// What was short.
         shortfalls: Vec<Shortfall>,
+        /// Where the payment stands that was declined.
+        payment: Option<PaymentRecorded>,
     },
-    /// (saga) Complete it if nothing is left to ship; otherwise nothing happens.
-    Complete,
     /// Change its lines.
     Edit(Edit),
     /// (saga) Inventory holds these units.
@@ -58,7 +60,19 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Cancel units that have not shipped; all of them if `lines` is `None`. Before confirmation only all of them.
+    /// (saga) Inventory has not got what an edit asked for: what the order still wants of it is asked for once more, and cancelled where that is
+    /// as much as was refused.
+    ResolveShortage {
+        /// The edit.
+        edit_id: EditId,
+        /// Which attempt was refused, counted from 1.
+        attempt: u32,
+        /// What was refused.
+        refused: Vec<LineQty>,
+        /// The cancellation, if it comes to one.
+        cancellation_id: CancellationId,
+    },
+    /// Cancel units that have not left, those of requested shipments included; all of them if `lines` is `None`. Before confirmation only all of them.
     Cancel {
         /// The cancellation.
         cancellation_id: CancellationId,
@@ -67,8 +81,8 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// (saga) What a cancellation had to give back is given back: the order is cancelled if nothing shipped and nothing will,
-    /// complete if nothing is left to ship.
+    /// (saga) Inventory has let go of what a cancellation had to give back. The order is cancelled once its money is undone as well, if nothing
+    /// shipped and nothing will.
     CloseCancellation {
         /// The cancellation.
         cancellation_id: CancellationId,
@@ -135,7 +149,14 @@ pub enum Command {
         /// The shipment.
         shipment_id: ShipmentId,
     },
-    /// (saga) It cannot be paid for: it will not leave.
+    /// It shall not leave.
+    WithdrawShipment {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// Why.
+        reason: String,
+    },
+    /// (saga) It will not leave, and its units are back where they were.
     RefuseShipment {
         /// The shipment.
         shipment_id: ShipmentId,
@@ -166,6 +187,26 @@ pub enum Command {
         shipment_id: ShipmentId,
         /// What is lost; all that was not delivered if `None`.
         lines: Option<Vec<Units>>,
+        /// What is done about it.
+        then: AfterLoss,
+    },
+    /// Decide what is done about all lost units of it of which nobody decided that yet.
+    DecideLoss {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// Which decision about this shipment it is, counted from 1; the next one if `None`.
+        decision: Option<u32>,
+        /// What the order sends that is placed with it; it has to be all of them.
+        sent: Option<Vec<Units>>,
+        /// What is done.
+        then: AfterLoss,
+    },
+    /// Units that were lost arrived after all.
+    ReportFound {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// What arrived; all that is lost if `None`.
+        lines: Option<Vec<Units>>,
     },
     /// Announce a return.
     RequestReturn {
@@ -192,7 +233,46 @@ pub enum Command {
     },
     /// Give money back.
     GrantRefund(GrantRefund),
-    /// (saga) Payments says where the payment stands.
+    /// Grant once more what a provider would not pay of a refund, or what was withdrawn.
+    RetryRefund {
+        /// The refund.
+        refund_id: RefundId,
+        /// How often it is granted then; once more than it was if `None`.
+        attempt: Option<u32>,
+    },
+    /// (saga) The provider will not pay this part of a refund.
+    FailRefund {
+        /// The refund.
+        refund_id: RefundId,
+        /// Out of which payment.
+        payment_id: PaymentId,
+        /// The provider's code.
+        code: String,
+    },
+    /// What of a refund was owed by hand is paid.
+    ConfirmRefundPaid {
+        /// The refund.
+        refund_id: RefundId,
+        /// How that can be found.
+        reference: String,
+    },
+    /// What of a refund is owed by hand is not granted any more.
+    WithdrawRefund {
+        /// The refund.
+        refund_id: RefundId,
+        /// Why.
+        reason: String,
+    },
+    /// Pay once more, or another way.
+    AddPayment(AddPayment),
+    /// Let go of what a payment holds: decided together with the payment's own part of it.
+    ReleasePayment {
+        /// The payment.
+        payment_id: PaymentId,
+    },
+    /// Whether a payment of it may be captured now; nothing is recorded.
+    ClearCapture,
+    /// (saga) What happened to a payment, and where it stands.
     RecordPayment(PaymentRecorded),
 }
 
@@ -231,6 +311,8 @@ pub struct Place {
     pub tags: Vec<String>,
     /// What the caller believes the total to be; refused with both breakdowns if it is not.
     pub expected_total: Option<Minor>,
+    /// The order whose goods it sends again, for nothing.
+    pub replaces: Option<OrderId>,
 }
 
 /// A line as the caller prices it.
@@ -280,6 +362,10 @@ pub struct Confirm {
     pub reservation_id: Option<ReservationId>,
     /// What the payment authorised.
     pub authorised: Minor,
+    /// The version of the payment's stream at which it stood so.
+    pub payment_version: u64,
+    /// Until when the provider lets that be taken.
+    pub capture_before: Option<Timestamp>,
 }
 
 /// What an edit needs.
@@ -354,21 +440,34 @@ pub struct ReceivedUnits {
     pub location: Option<LocationId>,
 }
 
-/// What a refund needs.
+/// What a refund by hand needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantRefund {
     /// The refund.
     pub refund_id: RefundId,
-    /// How much; the value of the lines if `None`.
+    /// How much; what lines and shipping sum up to if `None`.
     pub amount: Option<Minor>,
     /// For which lines.
     pub lines: Vec<super::event::LineValue>,
-    /// The return that it follows from.
-    pub return_id: Option<ReturnId>,
-    /// The cancellation that it follows from.
-    pub cancellation_id: Option<CancellationId>,
+    /// For shipping charges.
+    pub shipping: Minor,
     /// Why.
     pub reason: String,
+}
+
+/// What a further payment needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddPayment {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// How much; what nobody pays yet if `None`.
+    pub amount: Option<Minor>,
+    /// How it comes.
+    pub means: Means,
+    /// Why.
+    pub added: Added,
+    /// The payment that it takes the place of.
+    pub replaces: Option<PaymentId>,
 }
 
 impl Capture {

@@ -12,12 +12,15 @@ mod bounds;
 mod cancel;
 mod confirm;
 mod edit;
+mod loss;
+mod pay;
 mod place;
 mod price;
 mod refund;
 mod remark;
 mod reserve;
 mod returns;
+mod settle;
 mod ship;
 mod units;
 
@@ -29,7 +32,7 @@ pub(super) fn decide(order: &Order, command: &Command) -> Decision {
         (Order::Absent, Command::Place(place)) => place::place(place),
         (Order::Absent, _) => Err(Refusal::NotFound),
         (Order::Placed(_), Command::Place(_)) => Err(Refusal::AlreadyPlaced),
-        (Order::Placed(order), command) => after_placing(order, command),
+        (Order::Placed(order), command) => Ok(settle::settled(order, after_placing(order, command)?)),
     }
 }
 
@@ -37,8 +40,9 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
     match command {
         Command::Place(_) => Err(Refusal::AlreadyPlaced),
         Command::Confirm(confirm) => confirm::confirm(order, confirm),
-        Command::Reject { reason, detail, shortfalls } => confirm::reject(order, *reason, detail.as_ref(), shortfalls),
-        Command::Complete => Ok(confirm::completed(order)),
+        Command::Reject { reason, detail, shortfalls, payment } => {
+            confirm::reject(order, *reason, detail.as_ref(), shortfalls, payment.as_ref())
+        }
         Command::Edit(edit) => edit::edit(order, edit),
 
         Command::RecordReserved { reservation_id, reserved, backordered } => {
@@ -51,6 +55,9 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
 
         Command::Cancel { cancellation_id, lines, reason } => {
             cancel::cancel(order, *cancellation_id, lines.as_deref(), reason)
+        }
+        Command::ResolveShortage { edit_id, attempt, refused, cancellation_id } => {
+            reserve::resolve_shortage(order, *edit_id, *attempt, refused, *cancellation_id)
         }
         Command::CloseCancellation { cancellation_id } => cancel::close(order, *cancellation_id),
 
@@ -71,6 +78,7 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
             ship::Parcel { carrier: carrier.as_ref(), tracking: tracking.as_ref() },
         ),
         Command::Dispatch { shipment_id } => ship::dispatch(order, *shipment_id),
+        Command::WithdrawShipment { shipment_id, reason } => ship::withdraw(order, *shipment_id, reason),
         Command::RefuseShipment { shipment_id, reason } => ship::refuse(order, *shipment_id, reason),
         Command::UpdateTracking { shipment_id, carrier, tracking } => ship::update_tracking(
             order,
@@ -80,13 +88,24 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ConfirmDelivery { shipment_id, lines, at } => {
             ship::confirm_delivery(order, *shipment_id, lines.as_deref(), *at)
         }
-        Command::ReportLost { shipment_id, lines } => ship::report_lost(order, *shipment_id, lines.as_deref()),
+        Command::ReportLost { shipment_id, lines, then } => loss::report(order, *shipment_id, lines.as_deref(), *then),
+        Command::DecideLoss { shipment_id, decision, sent, then } => {
+            loss::decide(order, *shipment_id, *decision, sent.as_deref(), *then)
+        }
+        Command::ReportFound { shipment_id, lines } => loss::found(order, *shipment_id, lines.as_deref()),
 
         Command::RequestReturn { return_id, lines } => returns::request(order, *return_id, lines),
         Command::DeclineReturn { return_id, reason } => returns::decline(order, *return_id, reason),
         Command::ReceiveReturn { return_id, receipt, lines } => returns::receive(order, *return_id, *receipt, lines),
         Command::GrantRefund(grant) => refund::grant(order, grant),
-        Command::RecordPayment(recorded) => refund::record_payment(order, recorded),
+        Command::RetryRefund { refund_id, attempt } => refund::retry(order, *refund_id, *attempt),
+        Command::FailRefund { refund_id, payment_id, code } => refund::fail(order, *refund_id, *payment_id, code),
+        Command::ConfirmRefundPaid { refund_id, reference } => refund::confirm_paid(order, *refund_id, reference),
+        Command::WithdrawRefund { refund_id, reason } => refund::withdraw(order, *refund_id, reason),
+        Command::AddPayment(add) => pay::add(order, add),
+        Command::ReleasePayment { payment_id } => pay::release(order, *payment_id),
+        Command::ClearCapture => pay::clear_capture(order),
+        Command::RecordPayment(told) => pay::record(order, told),
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::line::{Line, LineQty, ShippingCharge, Totals};
 use crate::ids::{
-    CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
+    CancellationId, CaptureId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
     RefundId, ReservationId, ReturnId, ShipmentId,
 };
 use crate::instrument::Instrument;
@@ -44,7 +44,17 @@ pub enum Event {
     ReturnRequested(ReturnRequested),
     ReturnDeclined(ReturnDeclined),
     ReturnReceived(ReturnReceived),
+    ShipmentWithdrawn(ShipmentWithdrawn),
+    LossDecided(LossDecided),
+    ShipmentFound(ShipmentFound),
+    StockWanted(StockWanted),
     RefundGranted(RefundGranted),
+    RefundFailed(RefundFailed),
+    RefundPaid(RefundPaid),
+    RefundWithdrawn(RefundWithdrawn),
+    PaymentAdded(PaymentAdded),
+    PaymentReleased(PaymentReleased),
+    SurplusReleased(SurplusReleased),
     PaymentRecorded(PaymentRecorded),
 }
 
@@ -84,6 +94,14 @@ pub struct PaymentTerms {
     /// The provider's token for the means of payment; never a card number.
     #[schemars(with = "String")]
     pub instrument: Instrument,
+    /// How long after a decline the order stays pending, so that it can be paid another way; in seconds.
+    #[serde(default, skip_serializing_if = "is_none_s")]
+    pub retry_for_s: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none_s(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 /// `OrderPlaced`: a customer wants these lines on these terms.
@@ -119,6 +137,9 @@ pub struct Placed {
     pub occurred_at: Option<Timestamp>,
     /// Free labels; `simulated` marks what an import made up.
     pub tags: Vec<String>,
+    /// The order whose goods it sends again, for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<OrderId>,
 }
 
 /// `OrderConfirmed`: stock and money are held. From here on, undoing is a cancellation or a return.
@@ -128,8 +149,17 @@ pub struct Confirmed {
     pub payment_id: Option<PaymentId>,
     /// The reservation, `None` if no line is kept in stock.
     pub reservation_id: Option<ReservationId>,
-    /// What the payment authorised.
+    /// What the payment authorised. Nothing else tells the order so.
     pub authorised: Minor,
+    /// The version of the payment's stream at which it stood so.
+    #[serde(default)]
+    pub payment_version: u64,
+    /// Until when the provider lets that be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_before: Option<Timestamp>,
+    /// Whether a hold was open: nothing is captured before it is released.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// Why an order was rejected.
@@ -156,6 +186,9 @@ pub struct Rejected {
     /// For `out_of_stock`: what was wanted and what there was, by SKU.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortfalls: Vec<crate::stock::Shortfall>,
+    /// For `payment_declined`: where the payment stands. Nothing else tells the order so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentRecorded>,
 }
 
 /// `OrderCompleted`: nothing is left to ship.
@@ -357,6 +390,12 @@ pub struct ShipmentRequested {
     pub shipping: Minor,
     /// What has to be captured before it leaves: 0 if that is done already, or is `pay_later`.
     pub to_capture: Minor,
+    /// From which payments that is captured, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<PaymentShare>,
+    /// Where it goes: a later change of the order's address leaves it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ship_to: Option<Personal<Address>>,
     /// Who carries it.
     pub carrier: Option<String>,
     /// The carrier's number.
@@ -378,6 +417,21 @@ pub struct ShipmentDispatched {
 pub struct ShipmentRefused {
     /// The shipment.
     pub shipment_id: ShipmentId,
+    /// Why.
+    pub reason: String,
+}
+
+/// `ShipmentWithdrawn`: it shall not leave. Its units are back once stock has put them back, which `ShipmentRefused` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentWithdrawn {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// The cancellation that withdrew it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancellation_id: Option<CancellationId>,
+    /// The units of it that the cancellation takes: stock lets go of them as it puts them back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release: Vec<LineUnits>,
     /// Why.
     pub reason: String,
 }
@@ -420,6 +474,55 @@ pub struct ShipmentLost {
     pub shipment_id: ShipmentId,
     /// What is lost.
     pub lines: Vec<LineUnits>,
+}
+
+/// What is done about units that got lost on their way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterLoss {
+    /// Their money goes back.
+    Refund,
+    /// Others are sent, for the same money.
+    Resend,
+    /// Somebody decides that later.
+    #[default]
+    Later,
+}
+
+/// `LossDecided`: what is done about units that got lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LossDecided {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Which decision about this shipment it is, counted from 1.
+    pub decision: u32,
+    /// What is done: never `later`.
+    pub then: AfterLoss,
+    /// The units, with their value where their money goes back and 0 where others are sent.
+    pub lines: Vec<LineValue>,
+    /// The order that sends others, for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+}
+
+/// `ShipmentFound`: units that were lost arrived after all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentFound {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// What arrived.
+    pub lines: Vec<LineUnits>,
+}
+
+/// `StockWanted`: inventory had not got all that an edit asked for, and the order wants fewer units meanwhile: these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockWanted {
+    /// The edit.
+    pub edit_id: EditId,
+    /// Which attempt to hold them this is, counted from 2: the edit itself is the first.
+    pub attempt: u32,
+    /// The units.
+    pub reserve: Vec<LineQty>,
 }
 
 /// A line of a return, as announced.
@@ -485,11 +588,20 @@ pub struct ReturnReceived {
     pub receipt: u32,
     /// What came back.
     pub lines: Vec<ReceivedLine>,
-    /// What is owed for it, by line.
+    /// What it was sold for, by line.
     pub refund: Vec<LineValue>,
     /// A fingerprint of what was asked for: the same id with something else is another wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Uuid>,
+}
+
+/// What of an amount is moved at which payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentShare {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Minor,
 }
 
 /// `RefundGranted`: the customer gets this back.
@@ -497,19 +609,138 @@ pub struct ReturnReceived {
 pub struct RefundGranted {
     /// The refund.
     pub refund_id: RefundId,
+    /// How often it was granted, this time included: once more after a provider would not pay it.
+    #[serde(default = "once")]
+    pub attempt: u32,
     /// How much.
     pub amount: Minor,
+    /// Out of which payments, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PaymentShare>,
     /// For which lines, if for lines.
     pub lines: Vec<LineValue>,
+    /// For shipping charges.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shipping: Minor,
+    /// Whether somebody granted it; otherwise it follows from what happened to the order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
     /// The return that it follows from, if it follows from one.
     pub return_id: Option<ReturnId>,
     /// The cancellation that it follows from, if it follows from one.
     pub cancellation_id: Option<CancellationId>,
+    /// The edit that it follows from, if it follows from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit_id: Option<EditId>,
+    /// The shipment whose loss it follows from, if it follows from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipment_id: Option<ShipmentId>,
     /// Why.
     pub reason: String,
     /// A fingerprint of what was asked for: the same id with something else is another wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Uuid>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(amount: &Minor) -> bool {
+    *amount == 0
+}
+
+/// `RefundFailed`: the provider will not pay this part of a refund. It is not granted any more, and can be granted again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundFailed {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// The payment that it was to come out of.
+    pub payment_id: PaymentId,
+    /// The provider's code.
+    pub code: String,
+}
+
+/// `RefundPaid`: somebody has given back by hand what was to come out of a payment that no provider made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundPaid {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// How it can be found: the number of a transfer, say.
+    pub reference: String,
+}
+
+/// `RefundWithdrawn`: what of a refund was still owed by hand is not granted any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefundWithdrawn {
+    /// The refund.
+    pub refund_id: RefundId,
+    /// Why.
+    pub reason: String,
+}
+
+/// How money comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum Means {
+    /// Through the payment provider.
+    Provider {
+        /// The provider's token; never a card number.
+        #[schemars(with = "String")]
+        instrument: Instrument,
+    },
+    /// Another way: cash, a transfer, a gift card. It is there as soon as it is recorded, and goes back by hand.
+    External {
+        /// How it can be found.
+        reference: String,
+    },
+}
+
+/// Why a payment was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Added {
+    /// Somebody pays, once more or another way.
+    ByHand,
+    /// An edit made the order worth more.
+    Edit,
+    /// What another payment holds ends soon.
+    Renewal,
+}
+
+/// `PaymentAdded`: one more payment of the order. Through the provider it is asked for from here on; another way it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentAdded {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Minor,
+    /// How it comes.
+    #[serde(flatten)]
+    pub means: Means,
+    /// Why.
+    pub added: Added,
+    /// The payment that it takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<PaymentId>,
+    /// A fingerprint of what was asked for: the same id with something else is another wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Uuid>,
+}
+
+/// `PaymentReleased`: somebody lets go of what a payment holds. The order counts on it no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentReleased {
+    /// The payment.
+    pub payment_id: PaymentId,
+}
+
+/// `SurplusReleased`: more is held than the order will take. Of each payment that is named, no more than this is held on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SurplusReleased {
+    /// The payments, each with what of it is still needed.
+    pub keep: Vec<PaymentShare>,
 }
 
 /// Where an order's money stands.
@@ -537,13 +768,13 @@ pub enum PaymentStatus {
     Unknown,
 }
 
-/// `PaymentRecorded`: where the payment stands, told by the saga that heard it from payments. An order cannot read a payment's
-/// stream (payments may live elsewhere), yet how much can be refunded is its own decision: hence this fact on its own stream.
+/// `PaymentRecorded`: where a payment stands. An order cannot read a payment's stream (payments may live elsewhere), yet how much can
+/// be shipped and refunded is its own decision: hence this fact on its own stream, one for each fact of a payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentRecorded {
     /// The payment.
     pub payment_id: PaymentId,
-    /// The version of the payment's stream that this tells of; an older one is never recorded after a newer one.
+    /// The version of the payment's stream that the sums are of; sums of an older one never follow those of a newer one.
     pub payment_version: u64,
     /// Where it stands.
     pub status: PaymentStatus,
@@ -555,4 +786,74 @@ pub struct PaymentRecorded {
     pub refunded: Minor,
     /// Asked to be given back and not settled yet.
     pub refund_pending: Minor,
+    /// Let go without being taken.
+    #[serde(default)]
+    pub voided: Minor,
+    /// Until when the provider lets what is held be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_before: Option<Timestamp>,
+    /// What happened to the payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<PaymentFact>,
+}
+
+/// What happened to a payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentFact {
+    /// The version of the payment's stream that it has. Each is told once.
+    pub version: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: Happened,
+}
+
+/// What can have happened to a payment, as far as an order has to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "happened", rename_all = "snake_case")]
+pub enum Happened {
+    /// Money is held.
+    Authorised,
+    /// It is not.
+    Declined {
+        /// The provider's code.
+        code: String,
+    },
+    /// Some of it was taken.
+    Captured {
+        /// The capture.
+        capture_id: CaptureId,
+    },
+    /// It was not, surely.
+    CaptureFailed {
+        /// The capture.
+        capture_id: CaptureId,
+        /// The provider's code.
+        code: String,
+    },
+    /// Some of it, or all, was let go.
+    Voided,
+    /// It was not, surely.
+    VoidFailed {
+        /// The provider's code.
+        code: String,
+    },
+    /// What was held ended.
+    Expired,
+    /// Some of what was taken was given back.
+    Refunded {
+        /// The refund.
+        refund_id: RefundId,
+    },
+    /// It was not, surely.
+    RefundFailed {
+        /// The refund.
+        refund_id: RefundId,
+        /// The provider's code.
+        code: String,
+    },
+    /// The provider did not say what came of something.
+    Unknown {
+        /// What was asked of it.
+        asked: crate::payment::event::Verb,
+    },
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved, PaymentStatus,
+    self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved,
 };
 use super::line::LineQty;
 use super::state::{
-    Cancellation, Edit, Hold, LineState, Note, Order, Payment, Placed, Refund, Rejection, ReleasedHold, Status,
+    Cancellation, Edit, Hold, LineState, Note, Order, Placed, Rejection, ReleasedHold, Status,
 };
 use crate::ids::{LineId, ReservationId};
 
+mod pay;
 mod returns;
 mod ship;
 
@@ -36,6 +37,9 @@ fn after_placing(order: &mut Placed, event: &Event) {
                 detail: rejected.detail.clone(),
                 shortfalls: rejected.shortfalls.clone(),
             });
+            if let Some(told) = &rejected.payment {
+                order.record_payment(told);
+            }
         }
         Event::Completed(_) => order.status = Status::Completed,
         Event::Edited(edited) => order.edit(edited),
@@ -68,6 +72,10 @@ fn after_placing(order: &mut Placed, event: &Event) {
         Event::ShipmentRefused(refused) => {
             order.refuse_shipment(refused.shipment_id, &refused.reason);
         }
+        Event::ShipmentWithdrawn(withdrawn) => order.withdraw_shipment(withdrawn),
+        Event::LossDecided(decided) => order.decide_loss(decided),
+        Event::ShipmentFound(found) => order.found(found),
+        Event::StockWanted(_) => {}
         Event::TrackingUpdated(tracking) => {
             if let Some(shipment) = order.shipments.get_mut(&tracking.shipment_id) {
                 shipment.carrier.clone_from(&tracking.carrier);
@@ -85,27 +93,14 @@ fn after_placing(order: &mut Placed, event: &Event) {
             order.decline_return(declined.return_id, &declined.reason);
         }
         Event::ReturnReceived(received) => order.receive_return(received),
-        Event::RefundGranted(granted) => {
-            let refund = Refund {
-                amount: granted.amount,
-                reason: granted.reason.clone(),
-                return_id: granted.return_id,
-                cancellation_id: granted.cancellation_id,
-                asked: granted.asked,
-            };
-            order.refunds.insert(granted.refund_id, refund);
-        }
-        Event::PaymentRecorded(recorded) => {
-            order.payment = Payment {
-                payment_id: Some(recorded.payment_id),
-                status: recorded.status,
-                authorised: recorded.authorised,
-                captured: recorded.captured,
-                refunded: recorded.refunded,
-                refund_pending: recorded.refund_pending,
-                recorded: Some(recorded.clone()),
-            };
-        }
+        Event::RefundGranted(granted) => order.grant(granted),
+        Event::RefundFailed(failed) => order.fail_refund(failed),
+        Event::RefundPaid(paid) => order.pay_by_hand(paid),
+        Event::RefundWithdrawn(withdrawn) => order.withdraw_refund(withdrawn),
+        Event::PaymentAdded(added) => order.add_payment(added),
+        Event::PaymentReleased(released) => order.release_payment(released.payment_id),
+        Event::SurplusReleased(released) => order.release_surplus(&released.keep),
+        Event::PaymentRecorded(recorded) => order.record_payment(recorded),
 
         Event::HoldPlaced(_)
         | Event::HoldReleased(_)
@@ -130,6 +125,7 @@ fn placed(placed: &event::Placed) -> Placed {
         occurred_at: placed.occurred_at,
         ship_to: placed.ship_to.clone(),
         tags: placed.tags.clone(),
+        replaces: placed.replaces,
         status: Status::Pending,
         rejection: None,
         cancel_reason: None,
@@ -140,7 +136,7 @@ fn placed(placed: &event::Placed) -> Placed {
         totals: placed.totals,
         reservation_id: None,
         was_reserved: false,
-        payment: Payment::default(),
+        payments: Vec::new(),
         holds: BTreeMap::new(),
         released_holds: BTreeMap::new(),
         shipments: BTreeMap::new(),
@@ -160,14 +156,7 @@ impl Placed {
         if confirmed.reservation_id.is_some() {
             self.reservation_id = confirmed.reservation_id;
         }
-        if confirmed.payment_id.is_some() {
-            self.payment.payment_id = confirmed.payment_id;
-        }
-        // What payments itself says is newer than what checkout had from it.
-        if self.payment.recorded.is_none() && confirmed.authorised > 0 {
-            self.payment.authorised = confirmed.authorised;
-            self.payment.status = PaymentStatus::Authorised;
-        }
+        self.confirm_payment(confirmed);
         self.confirm_unstocked();
     }
 

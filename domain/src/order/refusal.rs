@@ -222,6 +222,70 @@ pub enum Refusal {
         /// What is left.
         refundable: Minor,
     },
+    /// It granted no such refund.
+    #[error("the order has no refund {refund_id}: see its refunds")]
+    RefundNotFound {
+        /// The refund asked for.
+        refund_id: RefundId,
+    },
+    /// The parts of a refund are not what it is.
+    #[error("refund {refund_id} of {amount} names {sum} for lines and shipping: name as much, or leave the amount out")]
+    RefundSumsDiffer {
+        /// The refund.
+        refund_id: RefundId,
+        /// How much was asked.
+        amount: Minor,
+        /// What is named for lines and shipping.
+        sum: Minor,
+    },
+    /// More of a line than left and was not given back.
+    #[error(
+        "refund {refund_id} asks for {asked} for {qty} units of line {line_id}, and {value} for {units} units is left of what was shipped: cancel what has not left"
+    )]
+    RefundExceedsLine {
+        /// The refund.
+        refund_id: RefundId,
+        /// The line.
+        line_id: LineId,
+        /// Units asked for.
+        qty: u32,
+        /// How much was asked.
+        asked: Minor,
+        /// Units that left and were neither refunded nor came back.
+        units: u32,
+        /// What is left of their value.
+        value: Minor,
+    },
+    /// More than is charged for shipping.
+    #[error("refund {refund_id} asks for {asked} of the shipping charges, and {left} is left of what was charged")]
+    RefundExceedsShipping {
+        /// The refund.
+        refund_id: RefundId,
+        /// How much was asked.
+        asked: Minor,
+        /// What was charged and not given back.
+        left: Minor,
+    },
+    /// Nothing of a refund is owed by hand.
+    #[error("nothing of refund {refund_id} is owed by hand: what the provider took goes back through it")]
+    NothingOwedByHand {
+        /// The refund.
+        refund_id: RefundId,
+    },
+    /// More is to be paid than is owed.
+    #[error("{asked} is to be paid and {open} of the order is neither paid nor held")]
+    ExceedsOwed {
+        /// How much was asked.
+        asked: Minor,
+        /// What nobody pays yet.
+        open: Minor,
+    },
+    /// Nothing got lost of which nobody decided what is done.
+    #[error("nothing of shipment {shipment_id} got lost that waits for a decision")]
+    NothingLost {
+        /// The shipment.
+        shipment_id: ShipmentId,
+    },
     /// Nobody knows what the provider did.
     #[error("the payment's last outcome is unknown: wait until it is resolved")]
     PaymentUnknown,
@@ -265,6 +329,7 @@ pub enum Part {
     Return,
     ReturnLine,
     Receipt,
+    Payment,
 }
 
 impl Part {
@@ -283,6 +348,7 @@ impl Part {
             Self::Return => "return",
             Self::ReturnLine => "line of a return",
             Self::Receipt => "receipt of a return",
+            Self::Payment => "payment",
         }
     }
 
@@ -301,6 +367,7 @@ impl Part {
             Self::Return => "returns",
             Self::ReturnLine => "lines in all of its returns",
             Self::Receipt => "receipts of all of its returns",
+            Self::Payment => "payments",
         }
     }
 }
@@ -379,6 +446,13 @@ impl crate::Refusal for Refusal {
             Self::ReceiptOutOfOrder { .. } => "receipt-out-of-order",
             Self::InvalidRefund { .. } => "invalid-refund",
             Self::ExceedsRefundable { .. } => "exceeds-refundable",
+            Self::RefundNotFound { .. } => "refund-not-found",
+            Self::RefundSumsDiffer { .. } => "refund-sums-differ",
+            Self::RefundExceedsLine { .. } => "refund-exceeds-line",
+            Self::RefundExceedsShipping { .. } => "refund-exceeds-shipping",
+            Self::NothingOwedByHand { .. } => "nothing-owed-by-hand",
+            Self::ExceedsOwed { .. } => "exceeds-owed",
+            Self::NothingLost { .. } => "nothing-lost",
             Self::PaymentUnknown => "payment-unknown",
             Self::AnotherPayment { .. } => "another-payment",
             Self::InvalidPayment { .. } => "invalid-payment",
@@ -391,7 +465,8 @@ impl crate::Refusal for Refusal {
             | Self::HoldNotFound { .. }
             | Self::ShipmentNotFound { .. }
             | Self::ReturnNotFound { .. }
-            | Self::CancellationNotFound { .. } => Class::Absent,
+            | Self::CancellationNotFound { .. }
+            | Self::RefundNotFound { .. } => Class::Absent,
             Self::AlreadyPlaced
             | Self::IdTaken { .. }
             | Self::TooMany { .. }
@@ -403,6 +478,9 @@ impl crate::Refusal for Refusal {
             | Self::ShipmentState { .. }
             | Self::ReturnState { .. }
             | Self::ExceedsRefundable { .. }
+            | Self::NothingOwedByHand { .. }
+            | Self::ExceedsOwed { .. }
+            | Self::NothingLost { .. }
             | Self::PaymentUnknown
             | Self::AnotherPayment { .. } => Class::Conflict,
             Self::InvalidLine { .. }
@@ -414,6 +492,9 @@ impl crate::Refusal for Refusal {
             | Self::QuantityExceedsAnnounced { .. }
             | Self::ReceiptOutOfOrder { .. }
             | Self::InvalidRefund { .. }
+            | Self::RefundSumsDiffer { .. }
+            | Self::RefundExceedsLine { .. }
+            | Self::RefundExceedsShipping { .. }
             | Self::InvalidPayment { .. } => Class::Invalid,
         }
     }

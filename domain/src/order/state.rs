@@ -1,11 +1,13 @@
 //! Where an order stands: the fold of its stream. Everything that is shown of an order is read from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{Address, PaymentRecorded, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility};
+use super::event::{
+    Address, Means, PaymentShare, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility, LineValue,
+};
 use super::line::{Line, ShippingCharge, Totals};
 use crate::ids::{
     CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
@@ -139,6 +141,8 @@ pub struct Placed {
     pub ship_to: Option<Personal<Address>>,
     /// Its labels.
     pub tags: Vec<String>,
+    /// The order whose goods it sends again.
+    pub replaces: Option<OrderId>,
     /// How far it is.
     pub status: Status,
     /// Why it was rejected.
@@ -160,7 +164,7 @@ pub struct Placed {
     /// Whether inventory ever held or promised something for it.
     pub was_reserved: bool,
     /// The payment.
-    pub payment: Payment,
+    pub payments: Vec<Payment>,
     /// Holds that are open.
     pub holds: BTreeMap<HoldId, Hold>,
     /// Holds that were released.
@@ -214,6 +218,8 @@ pub struct LineState {
     pub delivered: u32,
     /// Of those shipped, units that got lost.
     pub lost: u32,
+    /// Units that got lost and whose money goes back, whether they turned up later or not.
+    pub lost_refunded: u32,
     /// Units announced to come back.
     pub return_requested: u32,
     /// Units that came back.
@@ -228,8 +234,10 @@ pub struct LineState {
     pub shipping_value: Minor,
     /// Value of the units that left.
     pub shipped_value: Minor,
-    /// Value of the units that came back and are refunded for that.
+    /// Value of the units that came back.
     pub returned_value: Minor,
+    /// Value of the units that got lost and whose money goes back.
+    pub lost_value: Minor,
     /// Where the line's value is counted from.
     pub basis: Basis,
 }
@@ -244,23 +252,39 @@ pub struct Basis {
     pub value: Minor,
 }
 
-/// The order's view of its payment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A payment of an order, as the order knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
-    /// The payment, once it is known.
-    pub payment_id: Option<PaymentId>,
-    /// The newest that was told of it.
-    pub recorded: Option<PaymentRecorded>,
+    /// Which.
+    pub payment_id: PaymentId,
+    /// How it comes: `None` for the instrument that the order was placed with.
+    pub means: Option<Means>,
+    /// The payment that it takes the place of.
+    pub replaces: Option<PaymentId>,
+    /// How much was asked for.
+    pub requested: Minor,
     /// Where it stands.
     pub status: PaymentStatus,
-    /// Held in all.
+    /// Held at the provider in all, or come another way.
     pub authorised: Minor,
     /// Taken in all.
     pub captured: Minor,
     /// Given back in all.
     pub refunded: Minor,
-    /// Asked to be given back and not settled yet.
-    pub refund_pending: Minor,
+    /// Let go without being taken.
+    pub voided: Minor,
+    /// Until when the provider lets what is held be taken.
+    pub capture_before: Option<Timestamp>,
+    /// The version of its stream that the sums are of.
+    pub version: u64,
+    /// The versions of its stream that were told.
+    pub told: BTreeSet<u64>,
+    /// The most of it that the order will still take, once it let go of the rest.
+    pub keep: Option<Minor>,
+    /// Whether somebody lets go of what it holds.
+    pub released: bool,
+    /// A fingerprint of what was asked for.
+    pub asked: Option<Uuid>,
 }
 
 /// An open hold.
@@ -298,6 +322,8 @@ pub struct Edit {
 pub enum ShipmentStatus {
     /// It waits to be paid for.
     Requested,
+    /// It shall not leave, and its units are not back yet.
+    Withdrawn,
     /// It left.
     Dispatched,
     /// It will not leave.
@@ -314,6 +340,7 @@ impl ShipmentStatus {
     pub fn name(self) -> &'static str {
         match self {
             Self::Requested => "requested",
+            Self::Withdrawn => "withdrawn",
             Self::Dispatched => "dispatched",
             Self::Refused => "refused",
             Self::Delivered => "delivered",
@@ -335,6 +362,16 @@ pub struct Shipment {
     pub shipping: Minor,
     /// What had to be captured before it leaves.
     pub to_capture: Minor,
+    /// From which payments, and whether that is done.
+    pub captures: Vec<ShipmentCapture>,
+    /// Where it goes.
+    pub ship_to: Option<Personal<Address>>,
+    /// The cancellation that withdrew it, and has its units.
+    pub cancellation_id: Option<CancellationId>,
+    /// How often somebody decided what is done about its lost units.
+    pub decisions: u32,
+    /// The orders that send others for its lost units.
+    pub resent: Vec<OrderId>,
     /// Who carries it.
     pub carrier: Option<String>,
     /// The carrier's number.
@@ -343,6 +380,15 @@ pub struct Shipment {
     pub refused: Option<String>,
     /// The fingerprint of what was asked.
     pub asked: Option<Uuid>,
+}
+
+/// What is captured from a payment before a shipment leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipmentCapture {
+    /// From where, and how much.
+    pub share: PaymentShare,
+    /// Whether the order knows that it is taken.
+    pub done: bool,
 }
 
 /// A line of a shipment.
@@ -356,6 +402,8 @@ pub struct ShipmentLine {
     pub delivered: u32,
     /// Of those, units that got lost.
     pub lost: u32,
+    /// Of those lost, units of which somebody decided what is done about them.
+    pub decided: u32,
 }
 
 /// How far a return is.
@@ -426,14 +474,64 @@ pub struct Cancellation {
 pub struct Refund {
     /// How much.
     pub amount: Minor,
+    /// How often it was granted.
+    pub attempt: u32,
+    /// Out of which payments, and how far each is.
+    pub parts: Vec<RefundPart>,
+    /// For which lines.
+    pub lines: Vec<LineValue>,
+    /// For shipping charges.
+    pub shipping: Minor,
+    /// Whether somebody granted it.
+    pub by_hand: bool,
     /// Why.
     pub reason: String,
     /// The return that it follows from.
     pub return_id: Option<ReturnId>,
     /// The cancellation that it follows from.
     pub cancellation_id: Option<CancellationId>,
-    /// The fingerprint of what was asked.
+    /// The edit that it follows from.
+    pub edit_id: Option<EditId>,
+    /// The shipment whose loss it follows from.
+    pub shipment_id: Option<ShipmentId>,
+    /// A fingerprint of what was asked for.
     pub asked: Option<Uuid>,
+}
+
+/// What of a refund comes out of one payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundPart {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Minor,
+    /// The refund as its payment knows it.
+    pub at_payment: RefundId,
+    /// How far it is.
+    pub progress: RefundProgress,
+}
+
+/// How far a part of a refund is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "progress", rename_all = "snake_case")]
+pub enum RefundProgress {
+    /// It is asked for, or owed by hand.
+    Pending,
+    /// The customer has it.
+    Done {
+        /// How that can be found, where somebody paid it by hand.
+        reference: Option<String>,
+    },
+    /// The provider will not pay it.
+    Failed {
+        /// Its code.
+        code: String,
+    },
+    /// It is not granted any more.
+    Withdrawn {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A note.

@@ -1,4 +1,4 @@
-//! What is read from an order's state: its status fields, its counters, its balance. Nothing here decides, and nothing is stored twice.
+//! What is read from an order's state: its status fields and its counters; its money is in the ledger. Nothing here decides, and nothing is stored twice.
 
 use super::event::{Capture, PaymentStatus};
 use super::line::Line;
@@ -59,7 +59,7 @@ impl Placed {
     /// Where its money stands.
     #[must_use]
     pub fn payment_status(&self) -> PaymentStatus {
-        self.payment.status
+        self.payment().status
     }
 
     /// Where its goods stand.
@@ -90,35 +90,6 @@ impl Placed {
             (returned, _) if returned == self.shipped_units() => ReturnStatus::Returned,
             _ => ReturnStatus::PartReturned,
         }
-    }
-
-    /// What is owed for it in all: what was ordered, less what was cancelled and what came back.
-    #[must_use]
-    pub fn owed(&self) -> Minor {
-        if self.status == Status::Rejected {
-            return 0;
-        }
-        let less: Minor = self.lines.values().map(|l| l.cancelled_value + l.returned_value).sum();
-        self.totals.total - less - self.shipping_cancelled
-    }
-
-    /// What is owed, less what was taken and not given back: above 0 it is still to be paid, below 0 too much was taken.
-    #[must_use]
-    pub fn balance(&self) -> Minor {
-        let payment = &self.payment;
-        self.owed() - (payment.captured - payment.refunded - payment.refund_pending)
-    }
-
-    /// What of the captured money can still be granted as a refund.
-    #[must_use]
-    pub fn refundable(&self) -> Minor {
-        (self.payment.captured - self.granted()).max(0)
-    }
-
-    /// What was granted as refunds in all.
-    #[must_use]
-    pub fn granted(&self) -> Minor {
-        self.refunds.values().map(|r| r.amount).sum()
     }
 
     /// Whether money has to be held before it is confirmed.
@@ -164,12 +135,6 @@ impl Placed {
         self.holds.keys().copied().collect()
     }
 
-    /// What was captured and not given back for a cancellation: what goods can be shipped on.
-    pub(super) fn captured_for_goods(&self) -> Minor {
-        let given_back: Minor = self.refunds.values().filter(|r| r.cancellation_id.is_some()).map(|r| r.amount).sum();
-        self.payment.captured - given_back
-    }
-
     /// The value of all shipments in one of these stages, shipping charges included.
     pub(super) fn value_of_shipments(&self, stages: fn(ShipmentStatus) -> bool) -> Minor {
         self.shipments
@@ -187,10 +152,10 @@ impl ShipmentStatus {
         matches!(self, Self::Dispatched | Self::Delivered | Self::Lost)
     }
 
-    /// Whether it left or is going to.
+    /// Whether it left or is meant to.
     #[must_use]
     pub fn is_live(self) -> bool {
-        self != Self::Refused
+        !matches!(self, Self::Refused | Self::Withdrawn)
     }
 }
 
@@ -199,6 +164,12 @@ impl ShipmentLine {
     #[must_use]
     pub fn under_way(&self) -> u32 {
         self.qty.saturating_sub(self.delivered).saturating_sub(self.lost)
+    }
+
+    /// Lost units of which nobody decided what is done about them.
+    #[must_use]
+    pub fn undecided(&self) -> u32 {
+        self.lost.saturating_sub(self.decided)
     }
 }
 
@@ -222,6 +193,7 @@ impl LineState {
             shipped: 0,
             delivered: 0,
             lost: 0,
+            lost_refunded: 0,
             return_requested: 0,
             returned: 0,
             restocked: 0,
@@ -230,6 +202,7 @@ impl LineState {
             shipping_value: 0,
             shipped_value: 0,
             returned_value: 0,
+            lost_value: 0,
             basis: Basis::default(),
         }
     }
@@ -252,6 +225,13 @@ impl LineState {
         self.open().saturating_sub(self.shipping)
     }
 
+    /// Units in shipments that wait and can be withdrawn.
+    #[must_use]
+    pub fn waiting(&self, order: &Placed) -> u32 {
+        let waiting = order.shipments.values().filter(|shipment| shipment.status == ShipmentStatus::Requested);
+        waiting.filter_map(|shipment| shipment.lines.get(&self.line.line_id)).map(|line| line.qty).sum()
+    }
+
     /// Open units that inventory neither holds nor has promised.
     #[must_use]
     pub fn unassigned(&self) -> u32 {
@@ -264,10 +244,10 @@ impl LineState {
         self.reserved.saturating_sub(self.shipping)
     }
 
-    /// Units that left and neither came back nor are announced to.
+    /// Units that left, did not get lost, and neither came back nor are announced to.
     #[must_use]
     pub fn returnable(&self) -> u32 {
-        self.shipped.saturating_sub(self.returned).saturating_sub(self.return_requested)
+        self.shipped.saturating_sub(self.lost).saturating_sub(self.returned).saturating_sub(self.return_requested)
     }
 
     /// Units that are cancelled, shipped or on their way, and their value.
@@ -292,11 +272,13 @@ impl LineState {
         .next(units, rounding)
     }
 
-    /// What is owed for the next units that come back; the last shipped unit takes the rest.
+    /// What the next units that come back, or are refunded since they got lost, were sold for; the last shipped unit takes the rest. Units that
+    /// were refunded since they got lost, and turned up, have nothing left.
     #[must_use]
     pub fn refund_of_next(&self, units: u32, rounding: Rounding) -> Minor {
-        Shared { total: self.shipped_value, units: self.shipped, given: self.returned_value, done: self.returned }
-            .next(units, rounding)
+        let done = self.returned.saturating_add(self.lost_refunded).min(self.shipped);
+        let units = units.min(self.shipped - done);
+        Shared { total: self.shipped_value, units: self.shipped, given: self.back_value(), done }.next(units, rounding)
     }
 
     /// Where free units go out of when they are cancelled or not ordered any more: unassigned, then backordered, then reserved.

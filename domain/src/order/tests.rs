@@ -32,7 +32,11 @@ impl Named for Command {
             Self::Place(_) => false,
             // These move units by number; the command's id is what keeps them from moving twice.
             Self::RecordReserved { .. } | Self::RecordAllocated { .. } | Self::RecordUnreserved { .. } => false,
-            Self::ConfirmDelivery { lines, .. } | Self::ReportLost { lines, .. } => lines.is_none(),
+            Self::ConfirmDelivery { lines, .. } | Self::ReportLost { lines, .. } | Self::ReportFound { lines, .. } => {
+                lines.is_none()
+            }
+            Self::DecideLoss { decision, .. } => decision.is_some(),
+            Self::RetryRefund { attempt, .. } => attempt.is_some(),
             Self::ReceiveReturn { receipt, .. } => receipt.is_some(),
             _ => true,
         }
@@ -94,12 +98,13 @@ fn place_of(lines: Vec<NewLine>) -> Place {
         discount: 0,
         shipping: vec![NewShipping { title: "parcel".to_owned(), price: 500, tax_bp: 0, tax_included: true }],
         ship_to: None,
-        payment: event::PaymentTerms { capture: Capture::AtShipment, instrument: "card".into() },
+        payment: event::PaymentTerms { capture: Capture::AtShipment, instrument: "card".into(), retry_for_s: 0 },
         location: "main".parse().unwrap(),
         reserve_for_s: 900,
         occurred_at: None,
         tags: Vec::new(),
         expected_total: None,
+        replaces: None,
     }
 }
 
@@ -125,6 +130,8 @@ fn confirm(authorised: Minor) -> Command {
         payment_id: (authorised > 0).then(payment_id),
         reservation_id: Some(reservation_id()),
         authorised,
+        payment_version: 1,
+        capture_before: None,
     })
 }
 
@@ -138,7 +145,28 @@ fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, r
         captured,
         refunded,
         refund_pending: 0,
+        voided: 0,
+        capture_before: None,
+        fact: None,
     })
+}
+
+/// What payments tells of a refund that is given back.
+fn refunded(version: u64, refund_id: crate::ids::RefundId, sums: [Minor; 3]) -> Command {
+    let mut told = payment(PaymentStatus::PartRefunded, version, sums);
+    if let Command::RecordPayment(told) = &mut told {
+        told.fact = Some(event::PaymentFact { version, what: event::Happened::Refunded { refund_id } });
+    }
+    told
+}
+
+/// What payments tells once all that was held is let go.
+fn voided(version: u64, authorised: Minor) -> Command {
+    let mut told = payment(PaymentStatus::Voided, version, [authorised, 0, 0]);
+    if let Command::RecordPayment(told) = &mut told {
+        told.voided = authorised;
+    }
+    told
 }
 
 fn pending(place: Place) -> Given<Order> {
@@ -201,8 +229,7 @@ fn grant(number: u128, amount: Option<Minor>) -> GrantRefund {
         refund_id: crate::ids::RefundId(id(number)),
         amount,
         lines: Vec::new(),
-        return_id: None,
-        cancellation_id: None,
+        shipping: 0,
         reason: "sorry".to_owned(),
     }
 }

@@ -209,6 +209,9 @@ impl Payment {
             captured: payment.captured,
             refunded: payment.refunded,
             refund_pending: payment.refund_pending(),
+            voided: payment.voided,
+            capture_before: payment.capture_before,
+            fact: None,
         })
     }
 }

@@ -1,5 +1,5 @@
 //! An edit of a confirmed order, as far as stock goes: what is no longer ordered is let go, and what was added is held. If inventory
-//! has not got it, the added units are cancelled again.
+//! has not got it, the order says what of it it still wants: fewer units are asked for once more, the same are cancelled again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,7 +11,6 @@ use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Output, Step, Then, When};
 use crate::ids::{CancellationId, EditId, OrderId, ReservationId, within};
-use crate::order::command::Units;
 use crate::order::line::LineQty;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, stock};
@@ -32,6 +31,9 @@ pub struct Input {
     pub order_id: OrderId,
     /// The edit.
     pub edit_id: EditId,
+    /// Which attempt to hold its units this is, counted from 1.
+    #[serde(default = "first")]
+    pub attempt: u32,
     /// The order's reservation, that units are let go of.
     pub reservation_id: Option<ReservationId>,
     /// What inventory is asked to hold.
@@ -42,17 +44,28 @@ pub struct Input {
     pub release: Vec<Part>,
 }
 
-/// What the saga of an edit is about. The edit's id alone is unique within its order only.
-#[must_use]
-pub fn subject(order_id: OrderId, edit_id: EditId) -> Uuid {
-    within(order_id, KIND, edit_id.0, "")
+fn first() -> u32 {
+    1
 }
 
-/// An edit that inventory has to know of starts one.
+/// What the saga of an attempt of an edit is about. The edit's id alone is unique within its order only.
+#[must_use]
+pub fn subject(order_id: OrderId, edit_id: EditId, attempt: u32) -> Uuid {
+    within(order_id, KIND, edit_id.0, &numbered("", attempt))
+}
+
+fn numbered(what: &str, attempt: u32) -> String {
+    if attempt <= 1 { what.to_owned() } else { format!("{what}/{attempt}") }
+}
+
+/// An edit that inventory has to know of starts one, and so does what is left of one that inventory had not got the units for.
 #[must_use]
 pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
-    let Event::Order(order::Event::Edited(edited)) = origin.event else {
-        return None;
+    let none = Vec::new();
+    let (edit_id, attempt, reserve, release) = match origin.event {
+        Event::Order(order::Event::Edited(edited)) => (edited.edit_id, 1, &edited.reserve, &edited.release),
+        Event::Order(order::Event::StockWanted(wanted)) => (wanted.edit_id, wanted.attempt, &wanted.reserve, &none),
+        _ => return None,
     };
     let parts = |lines: &[LineQty]| {
         let units = lines.iter().map(|line| (line.line_id, line.qty, &line.location));
@@ -60,10 +73,11 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     };
     let input = Input {
         order_id: order.order_id,
-        edit_id: edited.edit_id,
+        edit_id,
+        attempt,
         reservation_id: order.reservation_id,
-        reserve: parts(&edited.reserve),
-        release: parts(&edited.release),
+        reserve: parts(reserve),
+        release: parts(release),
     };
     if input.reserve.is_empty() && input.release.is_empty() {
         return None;
@@ -71,7 +85,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
-        subject: subject(order.order_id, edited.edit_id),
+        subject: subject(order.order_id, edit_id, attempt),
         correlation: order.order_id.0,
         input: serde_json::to_value(input).ok()?,
     })
@@ -85,7 +99,7 @@ impl Input {
 
     /// A line's further units need a reservation of their own.
     fn added(&self) -> ReservationId {
-        ReservationId(self.own("reservation"))
+        ReservationId(self.own(&numbered("reservation", self.attempt)))
     }
 
     fn backordered(&self, state: &State) -> Vec<LineQty> {
@@ -111,7 +125,7 @@ impl Input {
     }
 
     fn let_go(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
-        let release_id = self.own(&format!("release/{reason}"));
+        let release_id = self.own(&numbered(&format!("release/{reason}"), self.attempt));
         goods::each(parts, |part| stock::Command::Release {
             reservation_id,
             order_id: Some(self.order_id),
@@ -182,15 +196,11 @@ impl Process for Input {
                     backordered,
                 })
             }
-            ("cancel", Direction::Do) => order(order::Command::Cancel {
+            ("cancel", Direction::Do) => order(order::Command::ResolveShortage {
+                edit_id: self.edit_id,
+                attempt: self.attempt,
+                refused: goods::line_qtys(&self.reserve),
                 cancellation_id: CancellationId(self.own("cancellation")),
-                lines: Some(
-                    goods::line_qtys(&self.reserve)
-                        .into_iter()
-                        .map(|line| Units { line_id: line.line_id, qty: line.qty })
-                        .collect(),
-                ),
-                reason: state.unwinding.as_ref()?.reason.clone(),
             }),
             _ => None,
         }
@@ -225,13 +235,8 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) => unwind(OUT_OF_STOCK),
             ("tell_reserved", Direction::Do) => unwind("order_changed"),
-            // Somebody else cancelled it meanwhile: nothing is left to cancel.
-            ("cancel", Direction::Do)
-                if refused.details.get("open") == Some(&json!(0)) && goods::line_qtys(&self.reserve).len() == 1 =>
-            {
-                Then::Done(Output::new())
-            }
-            ("cancel", Direction::Do) => Then::Park { reason: "cancellation_refused".into() },
+            // The order ended meanwhile: it wants nothing any more.
+            ("cancel", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             _ => Then::Retry,
         }
     }

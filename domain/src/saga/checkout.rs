@@ -1,19 +1,19 @@
 //! Checkout: from a placed order to a confirmed or a rejected one. Stock is held, then money, then the order is confirmed (the pivot).
-//! What fails before that is undone. It never confirms an order without stock and money, and never lets go of either unasked.
+//! What fails before that is undone; stock first, which waits for no money. It never confirms an order without stock and money, and never lets go of either unasked.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::event::{Direction, Started};
 use super::goods::{self, Part};
-use super::money::{self, Waits};
+use super::money::{self, Waits, WaitsTold};
 use super::process::{Answered, Batch, Origin, Process, Refused};
-use super::state::{Progress, State};
+use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
 use crate::instrument::Instrument;
 use crate::money::Money;
-use crate::order::event::{Capture, RejectReason};
+use crate::order::event::{Capture, Means, PaymentStatus, RejectReason};
 use crate::order::line::LineQty;
 use crate::stock::Shortfall;
 use crate::time::Timestamp;
@@ -29,6 +29,12 @@ const RESERVATION_ENDS: &str = "reservation";
 const CANCELLATION: &str = "cancellation";
 const BACKORDERED: &str = "backordered";
 const CLOSED: &str = "closed";
+/// The means of payment was declined, and there is time to pay another way.
+const DECLINED: &str = "declined";
+/// Somebody paid another way meanwhile, or tried to.
+const MONEY: &str = "money";
+/// A hold was open when the order was confirmed.
+const HELD: &str = "held";
 
 /// What a checkout needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +50,17 @@ pub struct Input {
     pub instrument: Instrument,
     /// Whether the money is taken as soon as the order is confirmed.
     pub capture: bool,
-    /// When the hold on stock is meant to end.
+    /// When the reservation is meant to end.
     pub expires_at: Timestamp,
+    /// How long after a decline somebody may pay another way, in seconds.
+    #[serde(default)]
+    pub retry_for_s: u32,
+}
+
+/// The payment that an order is placed with.
+#[must_use]
+pub fn payment_of(order_id: OrderId) -> PaymentId {
+    PaymentId(derived(order_id.0, "payment"))
 }
 
 /// The reservation of an order.
@@ -75,6 +90,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
         instrument: placed.payment.instrument.clone(),
         capture: placed.payment.capture == Capture::AtConfirmation,
         expires_at: origin.recorded_at.plus_seconds(placed.reserve_for_s),
+        retry_for_s: placed.payment.retry_for_s,
     };
     Some(Started {
         kind: KIND.into(),
@@ -87,7 +103,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
 
 impl Input {
     fn payment_id(&self) -> PaymentId {
-        money::payment_of(self.order_id)
+        payment_of(self.order_id)
     }
 
     fn reservation_id(&self) -> ReservationId {
@@ -96,6 +112,11 @@ impl Input {
 
     fn capture_id(&self) -> CaptureId {
         CaptureId(derived(self.order_id.0, "capture"))
+    }
+
+    /// Stock is held as long as somebody may still pay.
+    fn held_until(&self) -> Timestamp {
+        self.expires_at.plus_seconds(self.retry_for_s)
     }
 
     fn backordered(&self, state: &State) -> Vec<LineQty> {
@@ -118,15 +139,17 @@ impl Input {
         let unwinding = state.unwinding.as_ref()?;
         let details = unwinding.details.as_ref();
         let code = details.and_then(|details| details.get("code")?.as_str());
+        let code = code.or_else(|| (unwinding.reason == "voided").then_some("voided"));
         let reason = match unwinding.reason.as_str() {
             "out_of_stock" => RejectReason::OutOfStock,
-            "payment_declined" => RejectReason::PaymentDeclined,
+            "payment_declined" | "voided" => RejectReason::PaymentDeclined,
             _ => RejectReason::Expired,
         };
         self.order(order::Command::Reject {
             reason,
             detail: code.map(str::to_owned),
             shortfalls: details.map(shortfalls).unwrap_or_default(),
+            payment: money::newest(state).filter(|told| told.status == PaymentStatus::Declined),
         })
     }
 }
@@ -145,33 +168,32 @@ fn shortfalls(details: &Value) -> Vec<Shortfall> {
 
 impl Process for Input {
     fn steps(&self, state: &State) -> Vec<Step> {
-        let paid = stream::payment(self.payment_id());
-        let unknown_told = state.steps.contains_key("tell_unknown");
         let mut steps = Vec::with_capacity(8);
         if !self.parts.is_empty() {
-            steps.push(Step::new("reserve", &[]).undoable());
+            steps.push(Step::new("reserve", &[]).undoable_at_once());
             steps.push(Step::new("tell_reserved", &["reserve"]));
         }
+        let declined = declined(state);
         if self.amount.is_some() {
-            let authorise = Step::new("authorise", &["reserve"]).undoable();
-            steps.push(authorise.by_evidence(paid.clone()));
-            steps.push(Step::new("tell_unknown", &[]).when(When::Unknown("authorise")));
-            if unknown_told {
-                steps.push(Step::new("tell_authorised", &["authorise"]));
+            let authorise = Step::new("authorise", &["reserve"]).by_evidence(stream::payment(self.payment_id()));
+            // Of what was declined nothing is held.
+            steps.push(if declined { authorise } else { authorise.undoable() });
+        }
+        if declined {
+            steps.push(Step::new("tell_declined", &["authorise"]).patient());
+        }
+        if !declined || state.notes.contains_key(MONEY) {
+            let before = &["reserve", "tell_reserved", "authorise", "tell_declined"];
+            steps.push(Step::new("confirm", before).pivot());
+        }
+        if self.amount.is_some() && self.capture && !declined {
+            if state.output("confirm").is_some_and(|output| output.contains_key(HELD)) {
+                steps.push(Step::new("clear", &["confirm"]).patient());
             }
+            let told = stream::order(self.order_id);
+            steps.push(Step::new("capture", &["confirm", "clear"]).patient().by_evidence(told));
         }
-        let before = &["reserve", "tell_reserved", "authorise", "tell_authorised"];
-        steps.push(Step::new("confirm", before).pivot());
-        if self.amount.is_some() && self.capture {
-            steps.push(Step::new("capture", &["confirm"]).patient().by_evidence(paid));
-            steps.push(Step::new("tell_capture_unknown", &[]).when(When::Unknown("capture")));
-            steps.push(Step::new("tell_captured", &["capture"]).patient());
-        }
-        let asked_for_money = *state.progress("authorise") != Progress::Idle;
-        if asked_for_money {
-            steps.push(Step::new("tell_undone", &[]).when(When::Closing).patient());
-        }
-        let verdict = Step::new("verdict", &["tell_undone"]).when(When::Closing);
+        let verdict = Step::new("verdict", &[]).when(When::Closing);
         steps.push(verdict.patient());
         // Called off while it was being rejected: whoever called it off is told that it is over.
         let rejected = |verdict: &Output| !verdict.contains_key(CLOSED);
@@ -189,7 +211,7 @@ impl Process for Input {
         let (reservation_id, order_id) = (self.reservation_id(), self.order_id);
         match (ask.step, ask.direction) {
             ("reserve", Direction::Do) => {
-                Some(goods::reserve(&self.parts, reservation_id, order_id, Some(self.expires_at), ask.asked_at))
+                Some(goods::reserve(&self.parts, reservation_id, order_id, Some(self.held_until()), ask.asked_at))
             }
             ("reserve", Direction::Undo) => {
                 let reason = state.unwinding.as_ref()?.reason.clone();
@@ -199,7 +221,7 @@ impl Process for Input {
                     qty: None,
                     lines: Vec::new(),
                     release_id: reservation_id.0,
-                    expires_at: Some(self.expires_at),
+                    expires_at: Some(self.held_until()),
                     reason: reason.clone(),
                 }))
             }
@@ -219,11 +241,18 @@ impl Process for Input {
                 attempt: ask.attempt,
             }),
             ("authorise", Direction::Undo) => self.payment(payment::Command::Void),
-            ("confirm", Direction::Do) => self.order(order::Command::Confirm(order::command::Confirm {
-                payment_id: self.amount.map(|_| self.payment_id()),
-                reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
-                authorised: self.amount.map_or(0, |amount| amount.amount),
-            })),
+            ("tell_declined", Direction::Do) => self.order(order::Command::RecordPayment(money::newest(state)?)),
+            ("confirm", Direction::Do) => {
+                let paid = money::newest(state).filter(|told| told.authorised > 0);
+                self.order(order::Command::Confirm(order::command::Confirm {
+                    payment_id: paid.as_ref().map(|told| told.payment_id),
+                    reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
+                    authorised: paid.as_ref().map_or(0, |told| told.authorised),
+                    payment_version: paid.as_ref().map_or(0, |told| told.payment_version),
+                    capture_before: paid.and_then(|told| told.capture_before),
+                }))
+            }
+            ("clear", Direction::Do) => self.order(order::Command::ClearCapture),
             ("capture", Direction::Do) => {
                 self.payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount?.amount })
             }
@@ -231,18 +260,25 @@ impl Process for Input {
             ("close", Direction::Do) => {
                 self.order(order::Command::CloseCancellation { cancellation_id: cancellation(state)? })
             }
-            (step, Direction::Do) if step.starts_with("tell_") => money::record(state, order_id),
             _ => None,
         }
     }
 
-    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+    fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
         use Direction::{Do, Undo};
         let payment_id = self.payment_id();
-        let capture = Waits::Capture(self.capture_id());
         money::hear(batch, payment_id, ("authorise", Do, Waits::Authorise), notices);
-        money::hear(batch, payment_id, ("authorise", Undo, Waits::Void), notices);
-        money::hear(batch, payment_id, ("capture", Do, capture), notices);
+        if money::is_let_go(batch, payment_id) {
+            notices.push(Notice::Unwind { reason: "voided", details: None });
+        }
+        money::hear(batch, payment_id, ("authorise", Undo, Waits::Void { keep: 0 }), notices);
+        let capture = WaitsTold::Capture(self.capture_id());
+        money::hear_told(batch, self.order_id, payment_id, ("capture", capture), notices);
+        self.listen_for_money(state, batch, notices);
+        let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
+        if batch.events.iter().any(|recorded| released(&recorded.event)) {
+            notices.push(Notice::Nudge { step: "clear" });
+        }
         for recorded in &batch.events {
             if let Event::Order(order::Event::LinesCancelled(cancelled)) = &recorded.event
                 && cancelled.whole
@@ -266,6 +302,10 @@ impl Process for Input {
         }
         let closed = |event: &Event| matches!(event, Event::Order(order::Event::CancellationClosed(_)));
         let mut events = answered.batch.events.iter();
+        let held = |event: &Event| matches!(event, Event::Order(order::Event::Confirmed(it)) if it.held);
+        if answered.step == "confirm" && answered.batch.events.iter().any(|recorded| held(&recorded.event)) {
+            output.insert(HELD.into(), json!(true));
+        }
         if answered.step == "verdict" && events.any(|recorded| closed(&recorded.event)) {
             output.insert(CLOSED.into(), json!(true));
         }
@@ -281,25 +321,75 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) if refused.code == "reservation-ended" => unwind("expired"),
             ("reserve", Direction::Do) => unwind("out_of_stock"),
+            ("authorise", Direction::Do) if self.retry_for_s > 0 && cancellation(state).is_none() => {
+                let payment = refused.details.get(money::PAYMENT).cloned();
+                let payment = payment.map(|payment| (money::PAYMENT.to_owned(), payment));
+                Then::Done(Output::from_iter(payment.into_iter().chain([(DECLINED.to_owned(), json!(refused.code))])))
+            }
             ("authorise", Direction::Do) => unwind("payment_declined"),
-            ("confirm" | "tell_reserved" | "tell_authorised", Direction::Do) => match cancellation(state) {
+            ("confirm", Direction::Do) if declined(state) && refused.code == "not-paid" => Then::Retry,
+            ("confirm", Direction::Do) if refused.code == "not-paid" => unwind("payment_declined"),
+            ("confirm" | "tell_reserved", Direction::Do) => match cancellation(state) {
                 Some(_) => unwind("cancelled"),
                 None => unwind("expired"),
             },
+            ("tell_declined", Direction::Do) => Then::Done(Output::new()),
+            // The order came to its end meanwhile.
+            ("clear", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             // A cancellation was faster: what was held is let go, and there is nothing to take any more.
             ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => Then::Done(Output::new()),
             // The cancellation lets go of what could not be taken.
             ("capture", Direction::Do) if cancellation(state).is_some() => {
                 Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
             }
-            ("tell_undone", Direction::Do) => Then::Done(Output::new()),
             _ => Then::Retry,
         }
     }
 
-    fn fired(&self, _state: &State, timer: &str, notices: &mut Vec<Notice>) {
+    fn fired(&self, state: &State, timer: &str, notices: &mut Vec<Notice>) {
         if timer == RESERVATION_ENDS {
-            notices.push(Notice::Unwind { reason: "expired", details: None });
+            let reason = if declined(state) { "payment_declined" } else { "expired" };
+            notices.push(Notice::Unwind { reason, details: None });
         }
+    }
+
+    /// Where the means of payment was declined it waits for somebody to pay another way.
+    fn complete(&self, state: &State) -> bool {
+        !declined(state) || state.is_done("confirm")
+    }
+}
+
+fn declined(state: &State) -> bool {
+    state.output("authorise").is_some_and(|output| output.contains_key(DECLINED))
+}
+
+impl Input {
+    fn listen_for_money(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        if self.retry_for_s == 0 {
+            return;
+        }
+        let payment = self.payment_id().to_string();
+        let order = self.order_id.to_string();
+        for recorded in &batch.events {
+            match &recorded.event {
+                Event::Payment(payment::Event::Declined(_)) if *recorded.stream == *payment => {
+                    notices.push(Notice::SetTimerIn { timer: RESERVATION_ENDS, after_s: self.retry_for_s });
+                }
+                Event::Order(event) if *recorded.stream == *order && declined(state) && brings_money(event, self.payment_id()) => {
+                    notices.push(Notice::Note { note: MONEY, value: json!(true) });
+                    notices.push(Notice::Nudge { step: "confirm" });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Whether another payment than the one that was declined holds or took money.
+fn brings_money(event: &order::Event, declined: PaymentId) -> bool {
+    match event {
+        order::Event::PaymentAdded(added) => matches!(added.means, Means::External { .. }),
+        order::Event::PaymentRecorded(told) => told.payment_id != declined && told.authorised > 0,
+        _ => false,
     }
 }

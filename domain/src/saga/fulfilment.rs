@@ -1,17 +1,19 @@
-//! Fulfilment: from a requested shipment to goods that left. What ships is captured first (the pivot), then it is dispatched, then
-//! stock is settled. It never dispatches what is not paid for; a capture that fails for good refuses the shipment.
+//! Fulfilment: from a requested shipment to goods that left. Stock gives its units first, since it may not have them; then what ships is
+//! captured, then it is dispatched (the pivot), which no one undoes. A shipment that is withdrawn, or cannot be paid for, gives its units back.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::event::{Direction, Started};
 use super::goods::{self, Part};
-use super::money::{self, Waits};
+use super::money::{self, WaitsTold};
 use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
-use super::step::{Ask, Notice, Output, Step, Then, When};
-use crate::ids::{CaptureId, OrderId, PaymentId, ReservationId, ShipmentId, within};
-use crate::money::Minor;
+use super::step::{Ask, Notice, Step, Then, When};
+use crate::ids::{OrderId, ReservationId, ShipmentId, within};
+use crate::order::event::{LineUnits, PaymentShare};
+use crate::order::ledger::capture_of;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, payment, stock, stream};
 
@@ -20,6 +22,21 @@ pub const KIND: &str = "fulfilment";
 /// The version of its steps.
 pub const DEFINITION: u32 = 1;
 
+/// The shipment was withdrawn; the units of it that a cancellation took.
+const WITHDRAWN: &str = "withdrawn";
+/// One step for each payment that is captured from. An order has no more payments that hold money.
+const CAPTURES: [&str; 20] = [
+    "capture_1", "capture_2", "capture_3", "capture_4", "capture_5", "capture_6", "capture_7", "capture_8", "capture_9",
+    "capture_10", "capture_11", "capture_12", "capture_13", "capture_14", "capture_15", "capture_16", "capture_17",
+    "capture_18", "capture_19", "capture_20",
+];
+/// All that has to be done before goods leave.
+const BEFORE: [&str; 21] = [
+    "ship", "capture_1", "capture_2", "capture_3", "capture_4", "capture_5", "capture_6", "capture_7", "capture_8",
+    "capture_9", "capture_10", "capture_11", "capture_12", "capture_13", "capture_14", "capture_15", "capture_16",
+    "capture_17", "capture_18", "capture_19", "capture_20",
+];
+
 /// What a fulfilment needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
@@ -27,10 +44,9 @@ pub struct Input {
     pub order_id: OrderId,
     /// The shipment.
     pub shipment_id: ShipmentId,
-    /// The payment to capture from.
-    pub payment_id: Option<PaymentId>,
-    /// What is captured before it leaves.
-    pub to_capture: Minor,
+    /// What is captured before it leaves, and from which payments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<PaymentShare>,
     /// The reservation that holds its stock.
     pub reservation_id: Option<ReservationId>,
     /// What inventory lets leave.
@@ -48,8 +64,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     let input = Input {
         order_id: order.order_id,
         shipment_id: shipment.shipment_id,
-        payment_id: order.payment.payment_id,
-        to_capture: shipment.to_capture,
+        captures: shipment.captures.clone(),
         reservation_id: order.reservation_id,
         parts: goods::parts_of(order, units),
     };
@@ -63,47 +78,58 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 }
 
 impl Input {
-    fn captures(&self) -> Option<PaymentId> {
-        self.payment_id.filter(|_| self.to_capture > 0)
-    }
-
-    fn capture_id(&self) -> CaptureId {
-        CaptureId(within(self.order_id, KIND, self.shipment_id.0, "capture"))
+    /// What is captured in a step.
+    fn share(&self, step: &str) -> Option<&PaymentShare> {
+        self.captures.iter().zip(CAPTURES).find(|(_, name)| *name == step).map(|(share, _)| share)
     }
 
     fn order(&self, command: order::Command) -> Option<Command> {
         Some(Command::Order { order_id: self.order_id, command })
     }
+
+    fn release_id(&self) -> Uuid {
+        within(self.order_id, KIND, self.shipment_id.0, "release")
+    }
+}
+
+impl Input {
+    /// What a cancellation took of the shipment: stock lets go of it once it has it back.
+    fn cancelled(&self, state: &State) -> Vec<Part> {
+        let taken = state.notes.get(WITHDRAWN).and_then(|units| serde_json::from_value(units.clone()).ok());
+        let taken: Vec<LineUnits> = taken.unwrap_or_default();
+        let qty = |line_id| taken.iter().filter(|units| units.line_id == line_id).map(|units| units.qty).sum();
+        goods::parts(self.parts.iter().flat_map(|part| {
+            part.lines.iter().map(move |share| goods::Wanted {
+                line_id: share.line_id,
+                sku: &part.sku,
+                location: &part.location,
+                qty: qty(share.line_id),
+                backorder_ok: false,
+            })
+        }))
+    }
 }
 
 impl Process for Input {
-    fn steps(&self, _state: &State) -> Vec<Step> {
-        let mut steps = Vec::with_capacity(7);
-        if self.to_capture > 0 {
-            let capture = Step::new("capture", &[]).pivot();
-            let stream = stream::payment(self.payment_id.unwrap_or_default());
-            steps.push(capture.by_evidence(stream));
-            steps.push(Step::new("tell_unknown", &[]).when(When::Unknown("capture")));
-            steps.push(Step::new("tell_captured", &["capture"]).patient());
-        }
-        steps.push(Step::new("dispatch", &["tell_captured"]).pivot());
+    fn steps(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(5);
         if !self.parts.is_empty() {
-            steps.push(Step::new("ship", &["dispatch"]).patient());
+            steps.push(Step::new("ship", &[]).undoable_at_once());
         }
-        steps.push(Step::new("complete", &["dispatch", "ship"]).patient());
+        for (_, name) in self.captures.iter().zip(CAPTURES) {
+            steps.push(Step::new(name, &BEFORE[..1]).by_evidence(stream::order(self.order_id)));
+        }
+        steps.push(Step::new("dispatch", &BEFORE).pivot());
+        if !self.cancelled(state).is_empty() {
+            steps.push(Step::new("release", &[]).when(When::Closing).patient());
+        }
         steps.push(Step::new("refuse", &[]).when(When::Closing).patient());
         steps
     }
 
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
-        match ask.step {
-            "capture" => Some(Command::Payment {
-                payment_id: self.captures()?,
-                command: payment::Command::Capture { capture_id: self.capture_id(), amount: self.to_capture },
-            }),
-            "tell_unknown" | "tell_captured" => money::record(state, self.order_id),
-            "dispatch" => self.order(order::Command::Dispatch { shipment_id: self.shipment_id }),
-            "ship" => {
+        match (ask.step, ask.direction) {
+            ("ship", Direction::Do) => {
                 let reservation_id = self.reservation_id?;
                 Some(goods::each(&self.parts, |part| stock::Command::Ship {
                     shipment_id: self.shipment_id,
@@ -112,35 +138,76 @@ impl Process for Input {
                     lines: part.lines.clone(),
                 }))
             }
-            "complete" => self.order(order::Command::Complete),
-            "refuse" => self.order(order::Command::RefuseShipment {
+            ("ship", Direction::Undo) => {
+                let reservation_id = self.reservation_id?;
+                Some(goods::each(&self.parts, |part| stock::Command::PutBack {
+                    shipment_id: self.shipment_id,
+                    reservation_id,
+                    order_id: Some(self.order_id),
+                    lines: part.lines.clone(),
+                    release: false,
+                }))
+            }
+            ("release", _) => {
+                let reservation_id = self.reservation_id?;
+                Some(goods::each(&self.cancelled(state), |part| stock::Command::Release {
+                    reservation_id,
+                    order_id: Some(self.order_id),
+                    qty: None,
+                    lines: part.lines.clone(),
+                    release_id: self.release_id(),
+                    expires_at: None,
+                    reason: "cancelled".into(),
+                }))
+            }
+            ("dispatch", _) => self.order(order::Command::Dispatch { shipment_id: self.shipment_id }),
+            ("refuse", _) => self.order(order::Command::RefuseShipment {
                 shipment_id: self.shipment_id,
                 reason: state.unwinding.as_ref()?.reason.clone(),
             }),
-            _ => None,
+            (step, _) => {
+                let share = self.share(step)?;
+                let capture_id = capture_of(self.order_id, self.shipment_id, share.payment_id);
+                let command = payment::Command::Capture { capture_id, amount: share.amount };
+                Some(Command::Payment { payment_id: share.payment_id, command })
+            }
         }
     }
 
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        if let Some(payment_id) = self.captures() {
-            let step = ("capture", Direction::Do, Waits::Capture(self.capture_id()));
-            money::hear(batch, payment_id, step, notices);
+        for (share, step) in self.captures.iter().zip(CAPTURES) {
+            let capture = WaitsTold::Capture(capture_of(self.order_id, self.shipment_id, share.payment_id));
+            money::hear_told(batch, self.order_id, share.payment_id, (step, capture), notices);
         }
-        let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
-        if batch.events.iter().any(|recorded| released(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "dispatch" });
+        for recorded in &batch.events {
+            match &recorded.event {
+                Event::Order(order::Event::ShipmentWithdrawn(it)) if it.shipment_id == self.shipment_id => {
+                    notices.push(Notice::Note { note: WITHDRAWN, value: json!(it.release) });
+                    notices.push(Notice::Unwind { reason: "withdrawn", details: None });
+                }
+                Event::Order(order::Event::HoldReleased(_) | order::Event::PaymentRecorded(_)) => {
+                    notices.push(Notice::Nudge { step: "dispatch" });
+                }
+                _ => {}
+            }
         }
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
-        match (refused.step, refused.code) {
-            ("capture", "payment-unknown") => Then::Retry,
-            ("capture", code) => {
-                Then::Unwind { reason: "capture_failed".into(), details: Some(json!({ "code": code })) }
+        let details = Some(json!({ "code": refused.code }));
+        match (refused.step, refused.direction, refused.code) {
+            // Another shipment of the order gives its units back just now.
+            ("ship", Direction::Do, "not-reserved") => Then::Retry,
+            ("ship", Direction::Do, code) => Then::Unwind { reason: code.replace('-', "_"), details },
+            ("dispatch", _, "shipment-state") => Then::Unwind { reason: WITHDRAWN.into(), details },
+            (step, Direction::Do, code) if CAPTURES.contains(&step) && code != "payment-unknown" => {
+                Then::Unwind { reason: "capture_failed".into(), details }
             }
-            ("tell_captured", "payment-unknown") => Then::Retry,
-            ("complete", _) => Then::Done(Output::new()),
             _ => Then::Retry,
         }
+    }
+
+    fn exhausted(&self, _state: &State, refused: Refused<'_>) -> Option<(String, Option<Value>)> {
+        (refused.step == "ship").then(|| (refused.code.replace('-', "_"), None))
     }
 }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::event::Started;
-use super::process::{Origin, Process};
-use super::{allocation, amendment, cancellation, checkout, fulfilment, refund, reservation, returns};
+use super::process::{Origin, PaymentSeen, Process};
+use super::{
+    addition, allocation, amendment, cancellation, checkout, fulfilment, posting, refund, reservation, returns, surplus,
+};
 use crate::Event;
 use crate::ids::OrderId;
 use crate::order;
@@ -47,6 +49,9 @@ pub(super) fn process(started: &Started) -> Result<Arc<dyn Process>, Unloadable>
         (refund::KIND, refund::DEFINITION) => read::<refund::Input>(started),
         (allocation::KIND, allocation::DEFINITION) => read::<allocation::Input>(started),
         (amendment::KIND, amendment::DEFINITION) => read::<amendment::Input>(started),
+        (addition::KIND, addition::DEFINITION) => read::<addition::Input>(started),
+        (surplus::KIND, surplus::DEFINITION) => read::<surplus::Input>(started),
+        (posting::KIND, posting::DEFINITION) => read::<posting::Input>(started),
         (reservation::KIND, reservation::DEFINITION) => read::<reservation::Input>(started),
         _ => Err(Unloadable::Unknown { kind: started.kind.clone(), definition: started.definition }),
     }
@@ -66,6 +71,8 @@ pub enum Needs {
     Nothing,
     /// The order of the event, right after it.
     Order(OrderId),
+    /// The payment of the event, after all that was recorded with it.
+    Payment,
 }
 
 /// Whether an event may start a saga, and what has to be known for that. `stream` is the id of the event's stream.
@@ -78,30 +85,38 @@ pub fn may_start(stream: &str, event: &Event) -> Option<Needs> {
             | order::Event::LinesCancelled(_)
             | order::Event::ReturnReceived(_)
             | order::Event::RefundGranted(_)
+            | order::Event::PaymentAdded(_)
+            | order::Event::SurplusReleased(_)
+            | order::Event::StockWanted(_)
             | order::Event::Edited(_) => stream.parse().ok().map(Needs::Order),
             _ => None,
         },
+        Event::Payment(event) => posting::happened(event).map(|_| Needs::Payment),
         Event::Stock(crate::stock::Event::BackorderAllocated(_))
         | Event::Reservation(crate::reservation::Event::Opened(_)) => Some(Needs::Nothing),
         _ => None,
     }
 }
 
-/// The saga that an event starts, if it does. `order` is the order right after the event.
+/// The sagas that an event starts. `order` is the order right after the event, `payment` the payment after all that was recorded with it.
 #[must_use]
-pub fn start(origin: &Origin<'_>, order: Option<&Placed>) -> Option<Started> {
-    match origin.event {
-        Event::Order(event) => match event {
-            order::Event::Placed(_) => checkout::start(origin),
-            order::Event::ShipmentRequested(_) => fulfilment::start(origin, order?),
-            order::Event::LinesCancelled(_) => cancellation::start(origin, order?),
-            order::Event::ReturnReceived(_) => returns::start(origin, order?),
-            order::Event::RefundGranted(_) => refund::start(origin, order?),
-            order::Event::Edited(_) => amendment::start(origin, order?),
+pub fn start(origin: &Origin<'_>, order: Option<&Placed>, payment: Option<&PaymentSeen>) -> Vec<Started> {
+    let one = match (origin.event, order) {
+        (Event::Order(order::Event::Placed(_)), _) => checkout::start(origin),
+        (Event::Order(event), Some(order)) => match event {
+            order::Event::ShipmentRequested(_) => fulfilment::start(origin, order),
+            order::Event::LinesCancelled(_) => cancellation::start(origin, order),
+            order::Event::ReturnReceived(_) => returns::start(origin, order),
+            order::Event::Edited(_) | order::Event::StockWanted(_) => amendment::start(origin, order),
+            order::Event::PaymentAdded(_) => addition::start(origin, order),
+            order::Event::RefundGranted(_) => return refund::start(origin, order),
+            order::Event::SurplusReleased(_) => return surplus::start(origin, order),
             _ => None,
         },
-        Event::Stock(_) => allocation::start(origin),
-        Event::Reservation(_) => reservation::start(origin),
+        (Event::Payment(_), _) => posting::start(origin, payment),
+        (Event::Stock(_), _) => allocation::start(origin),
+        (Event::Reservation(_), _) => reservation::start(origin),
         _ => None,
-    }
+    };
+    one.into_iter().collect()
 }

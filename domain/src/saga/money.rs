@@ -1,5 +1,5 @@
-//! What sagas make of a payment's events, and how they tell an order of them. A saga never calls a provider; it asks the payment
-//! and waits for evidence.
+//! What sagas make of what happens to money. A saga never calls a provider; it asks the payment and waits for evidence: what was held or let go
+//! it hears of the payment itself, what was taken or given back of the order, which is told of every fact of its payments.
 
 use serde_json::{Value, json};
 
@@ -7,67 +7,100 @@ use super::event::{Direction, StepOutcome};
 use super::process::Batch;
 use super::state::{Progress, State};
 use super::step::{Notice, Output};
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId, derived};
-use crate::order::event::PaymentRecorded;
+use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::money::Minor;
+use crate::order;
+use crate::order::event::{Happened, PaymentRecorded};
 use crate::payment::Payment;
 use crate::payment::event::{Event, Verb};
-use crate::{Command, order};
 
-/// Where an output, a refusal's details or a note keeps what the order is to be told of the payment.
+/// Where an output or a refusal's details keep where the payment stands.
 pub(super) const PAYMENT: &str = "payment";
 
-/// The payment of an order.
-#[must_use]
-pub(super) fn payment_of(order_id: OrderId) -> PaymentId {
-    PaymentId(derived(order_id.0, "payment"))
-}
-
-/// What a step waits for.
+/// What a step waits for at the payment.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waits {
     Authorise,
+    /// No more than this is held on.
+    Void {
+        keep: Minor,
+    },
+}
+
+/// What a step waits for at the order.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WaitsTold {
     Capture(CaptureId),
-    Void,
     Refund(RefundId),
 }
 
-/// Hears what came of a step's request in the events of a batch.
+/// Hears what came of a step's request in a payment's events of a batch.
 pub(super) fn hear(
     batch: &Batch,
     payment_id: PaymentId,
     (step, direction, waits): (&'static str, Direction, Waits),
     notices: &mut Vec<Notice>,
 ) {
-    let told = batch.payment.as_ref().filter(|seen| seen.payment_id == payment_id);
-    let payment = told.and_then(|seen| {
-        let told = seen.payment.record(seen.version)?;
-        serde_json::to_value(told).ok()
-    });
+    let seen = batch.payment.as_ref().filter(|seen| seen.payment_id == payment_id);
+    let payment = seen.and_then(|seen| serde_json::to_value(seen.payment.record(seen.version)?).ok());
     let stream = payment_id.to_string();
     for recorded in batch.events.iter().filter(|recorded| *recorded.stream == *stream) {
         let crate::Event::Payment(event) = &recorded.event else {
             continue;
         };
-        let Some((attempt, outcome)) = outcome(event, waits, payment.as_ref()) else {
-            continue;
-        };
-        if let (StepOutcome::Unknown { .. }, Some(payment)) = (&outcome, &payment) {
-            notices.push(Notice::Note { note: PAYMENT, value: payment.clone() });
+        if let Some((attempt, outcome)) = outcome(event, waits, payment.as_ref()) {
+            notices.push(Notice::Answer { step, direction, attempt, seen: Some(recorded.version), outcome });
         }
-        notices.push(Notice::Answer { step, direction, attempt, seen: Some(recorded.version), outcome });
     }
     let looked_up = batch.command_id.is_nil();
-    if let (true, Waits::Void, Some(seen)) = (looked_up, waits, told)
-        && nothing_held(&seen.payment)
+    if let (true, Waits::Void { keep }, Some(seen)) = (looked_up, waits, seen)
+        && holds_no_more_than(&seen.payment, keep)
     {
-        notices.push(Notice::Answer {
-            step,
-            direction,
-            attempt: None,
-            seen: Some(seen.version),
-            outcome: done(payment.as_ref()),
-        });
+        let (seen, outcome) = (Some(seen.version), done(payment.as_ref()));
+        notices.push(Notice::Answer { step, direction, attempt: None, seen, outcome });
     }
+}
+
+/// Hears what came of a step's request in what an order was told of its payments.
+pub(super) fn hear_told(
+    batch: &Batch,
+    order_id: OrderId,
+    payment_id: PaymentId,
+    (step, waits): (&'static str, WaitsTold),
+    notices: &mut Vec<Notice>,
+) {
+    for (version, told) in told(batch, order_id).filter(|(_, told)| told.payment_id == payment_id) {
+        let Some(fact) = &told.fact else {
+            continue;
+        };
+        let outcome = match (waits, &fact.what) {
+            (WaitsTold::Capture(id), Happened::Captured { capture_id }) if *capture_id == id => done(None),
+            (WaitsTold::Capture(id), Happened::CaptureFailed { capture_id, code }) if *capture_id == id => {
+                failed(code, None)
+            }
+            (WaitsTold::Refund(id), Happened::Refunded { refund_id }) if *refund_id == id => done(None),
+            (WaitsTold::Refund(id), Happened::RefundFailed { refund_id, code }) if *refund_id == id => failed(code, None),
+            (WaitsTold::Capture(id), Happened::Unknown { asked: Verb::Capture { capture_id } }) if *capture_id == id => {
+                unknown(None)
+            }
+            (WaitsTold::Refund(id), Happened::Unknown { asked: Verb::Refund { refund_id } }) if *refund_id == id => {
+                unknown(None)
+            }
+            _ => continue,
+        };
+        notices.push(Notice::Answer { step, direction: Direction::Do, attempt: None, seen: Some(version), outcome });
+    }
+}
+
+/// What an order was told of its payments in a batch, each with its version.
+pub(super) fn told(batch: &Batch, order_id: OrderId) -> impl Iterator<Item = (u64, &PaymentRecorded)> {
+    let stream = order_id.to_string();
+    batch.events.iter().filter(move |recorded| *recorded.stream == *stream).filter_map(|recorded| {
+        match &recorded.event {
+            crate::Event::Order(order::Event::PaymentRecorded(told)) => Some((recorded.version, told)),
+            _ => None,
+        }
+    })
 }
 
 fn done(payment: Option<&Value>) -> StepOutcome {
@@ -82,44 +115,43 @@ fn failed(code: &str, payment: Option<&Value>) -> StepOutcome {
     }
 }
 
+fn unknown(detail: Option<&String>) -> StepOutcome {
+    StepOutcome::Unknown { detail: detail.cloned().unwrap_or_default() }
+}
+
 fn outcome(event: &Event, waits: Waits, payment: Option<&Value>) -> Option<(Option<u32>, StepOutcome)> {
-    let unknown = |wanted: bool, detail: &Option<String>| {
-        wanted.then(|| {
-            let detail = detail.clone().unwrap_or_default();
-            (None, StepOutcome::Unknown { detail })
-        })
-    };
     match (waits, event) {
         (Waits::Authorise, Event::Authorised(it)) => Some((Some(it.attempt), done(payment))),
         (Waits::Authorise, Event::Declined(it)) => Some((Some(it.attempt), failed(&it.code, payment))),
-        (Waits::Capture(id), Event::Captured(it)) if it.capture_id == id => Some((None, done(payment))),
-        (Waits::Capture(id), Event::CaptureFailed(it)) if it.capture_id == id => {
-            Some((None, failed(&it.code, payment)))
-        }
-        (Waits::Void, Event::Voided(_) | Event::Declined(_) | Event::AuthorisationExpired(_)) => {
+        (Waits::Void { .. }, Event::Voided(_) | Event::Declined(_) | Event::AuthorisationExpired(_)) => {
             Some((None, done(payment)))
         }
-        (Waits::Void, Event::VoidFailed(it)) => Some((None, failed(&it.code, payment))),
-        (Waits::Refund(id), Event::RefundSettled(it)) if it.refund_id == id => Some((None, done(payment))),
-        (Waits::Refund(id), Event::RefundFailed(it)) if it.refund_id == id => Some((None, failed(&it.code, payment))),
-        (waits, Event::OutcomeUnknown(it)) => {
-            let wanted = match (waits, &it.verb) {
-                (Waits::Authorise, Verb::Authorise) | (Waits::Void, Verb::Void) => true,
-                (Waits::Capture(id), Verb::Capture { capture_id }) => id == *capture_id,
-                (Waits::Refund(id), Verb::Refund { refund_id }) => id == *refund_id,
-                _ => false,
-            };
-            unknown(wanted, &it.detail)
+        (Waits::Void { .. }, Event::VoidFailed(it)) => Some((None, failed(&it.code, payment))),
+        (Waits::Authorise, Event::OutcomeUnknown(it)) if it.verb == Verb::Authorise => {
+            Some((None, unknown(it.detail.as_ref())))
+        }
+        (Waits::Void { .. }, Event::OutcomeUnknown(it)) if it.verb == Verb::Void => {
+            Some((None, unknown(it.detail.as_ref())))
         }
         _ => None,
     }
 }
 
-fn nothing_held(payment: &Payment) -> bool {
+fn holds_no_more_than(payment: &Payment, keep: Minor) -> bool {
     match payment {
         Payment::Absent => true,
-        Payment::Requested(it) => it.moving_held().is_none() && it.held() == 0,
+        Payment::Requested(it) => it.moving_held().is_none() && it.held() <= keep,
     }
+}
+
+/// Whether what was authorised is being let go, or is gone: the event that says that it was authorised is not all that there is to know.
+pub(super) fn is_let_go(batch: &Batch, payment_id: PaymentId) -> bool {
+    let seen = batch.payment.as_ref().filter(|seen| seen.payment_id == payment_id);
+    let Some(Payment::Requested(payment)) = seen.map(|seen| seen.payment.as_ref()) else {
+        return false;
+    };
+    let letting_go = payment.void_wanted || payment.at_provider(Verb::Void).is_some() || payment.held() == 0;
+    payment.authorised > 0 && letting_go
 }
 
 /// The newest that a saga knows of the payment.
@@ -130,12 +162,6 @@ pub(super) fn newest(state: &State) -> Option<PaymentRecorded> {
         Progress::NotDone { details, .. } => details.get(PAYMENT),
         _ => None,
     });
-    told.chain(state.notes.get(PAYMENT))
-        .filter_map(|value| serde_json::from_value::<PaymentRecorded>(value.clone()).ok())
+    told.filter_map(|value| serde_json::from_value::<PaymentRecorded>(value.clone()).ok())
         .max_by_key(|told| told.payment_version)
-}
-
-/// Tells the order the newest that is known of the payment.
-pub(super) fn record(state: &State, order_id: OrderId) -> Option<Command> {
-    Some(Command::Order { order_id, command: order::Command::RecordPayment(newest(state)?) })
 }

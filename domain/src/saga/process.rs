@@ -40,6 +40,11 @@ pub trait Process: fmt::Debug + Send + Sync {
         Then::Retry
     }
 
+    /// What follows once a step was refused for the last time: the reason to unwind for; `None`: a person is told.
+    fn exhausted(&self, _state: &State, _refused: Refused<'_>) -> Option<(String, Option<Value>)> {
+        None
+    }
+
     /// What follows from a timer of its own.
     fn fired(&self, _state: &State, _timer: &str, _notices: &mut Vec<Notice>) {}
 
@@ -143,6 +148,8 @@ pub struct PaymentSeen {
 pub struct Origin<'a> {
     /// The stream's id within its category.
     pub stream: &'a str,
+    /// Its version there.
+    pub version: u64,
     /// The event's id.
     pub event_id: Uuid,
     /// When it was recorded.

@@ -1,16 +1,16 @@
-//! A parcel of a return: what came back is put on the shelf or written off, and what is owed for it is granted. Forwards only.
+//! A parcel of a return: what came back is put on the shelf or written off. What is due back for it the order itself grants as it is received.
+//! Forwards only.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::Started;
 use super::goods::{self, Part};
-use super::process::{Batch, Origin, Process};
+use super::process::{Origin, Process};
 use super::state::State;
-use super::step::{Ask, Notice, Step};
-use crate::ids::{LineId, OrderId, RefundId, ReturnId, within};
-use crate::money::Minor;
-use crate::order::event::{Capture, Disposition, LineValue};
+use super::step::{Ask, Step};
+use crate::ids::{LineId, OrderId, ReturnId, within};
+use crate::order::event::Disposition;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, stock};
 
@@ -34,9 +34,6 @@ pub struct Input {
     /// What cannot be sold.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub damaged: Vec<Part>,
-    /// What is owed for it, by line.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refund: Vec<LineValue>,
 }
 
 /// What the saga of a parcel of a return is about.
@@ -56,15 +53,16 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         let lines = lines.filter(move |line| line.disposition == disposition);
         goods::parts_of(order, lines.map(|line| (line.line_id, line.qty, &line.location)))
     };
-    let pays = order.payment_terms.capture != Capture::PayLater;
     let input = Input {
         order_id: order.order_id,
         return_id: received.return_id,
         receipt: received.receipt,
         restock: parts(Disposition::Restock),
         damaged: parts(Disposition::Damaged),
-        refund: if pays { received.refund.clone() } else { Vec::new() },
     };
+    if !input.has_stock() {
+        return None;
+    }
     Some(Started {
         kind: KIND.into(),
         definition: DEFINITION,
@@ -75,14 +73,6 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 }
 
 impl Input {
-    fn owed(&self) -> Minor {
-        self.refund.iter().map(|line| line.amount).sum()
-    }
-
-    fn refund_id(&self) -> RefundId {
-        RefundId(within(self.order_id, KIND, self.return_id.0, &format!("{}/refund", self.receipt)))
-    }
-
     fn has_stock(&self) -> bool {
         !self.restock.is_empty() || !self.damaged.is_empty()
     }
@@ -111,14 +101,7 @@ fn units_like(parts: &[Part], like: &Part) -> u32 {
 
 impl Process for Input {
     fn steps(&self, _state: &State) -> Vec<Step> {
-        let mut steps = Vec::with_capacity(2);
-        if self.has_stock() {
-            steps.push(Step::new("restock", &[]).patient());
-        }
-        if self.owed() > 0 {
-            steps.push(Step::new("grant", &["restock"]).patient());
-        }
-        steps
+        vec![Step::new("restock", &[]).patient()]
     }
 
     fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
@@ -132,26 +115,7 @@ impl Process for Input {
                 restock: units_like(&self.restock, part),
                 damaged: units_like(&self.damaged, part),
             })),
-            "grant" => Some(Command::Order {
-                order_id: self.order_id,
-                command: order::Command::GrantRefund(order::command::GrantRefund {
-                    refund_id: self.refund_id(),
-                    amount: Some(self.owed()),
-                    lines: self.refund.clone(),
-                    return_id: Some(self.return_id),
-                    cancellation_id: None,
-                    reason: "return".into(),
-                }),
-            }),
             _ => None,
-        }
-    }
-
-    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        // What the order was told of the payment may be what a grant waits for.
-        let told = |event: &Event| matches!(event, Event::Order(order::Event::PaymentRecorded(_)));
-        if batch.events.iter().any(|recorded| told(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "grant" });
         }
     }
 }

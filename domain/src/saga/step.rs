@@ -25,6 +25,8 @@ pub struct Step {
     pub settles: Settles,
     /// Whether it can be undone.
     pub undo: bool,
+    /// Whether it is undone as soon as the process unwinds, whatever else is still on its way: goods never wait for money.
+    pub at_once: bool,
     /// Whether everything from here on goes forwards only.
     pub pivot: bool,
     /// How often doing it is tried.
@@ -40,8 +42,6 @@ pub enum When {
     Forward,
     /// After everything was undone.
     Closing,
-    /// Aside, once the outcome of the named step is unknown: nothing waits for it, and nothing follows from a refusal.
-    Unknown(&'static str),
 }
 
 /// How it is known that a step is done.
@@ -103,6 +103,7 @@ impl Step {
             when: When::Forward,
             settles: Settles::ByCommand,
             undo: false,
+            at_once: false,
             pivot: false,
             retry: Retry::DO,
             undo_retry: Retry::LONG,
@@ -113,6 +114,12 @@ impl Step {
     #[must_use]
     pub fn undoable(self) -> Self {
         Self { undo: true, ..self }
+    }
+
+    /// It can be undone, and that waits for nothing.
+    #[must_use]
+    pub fn undoable_at_once(self) -> Self {
+        Self { undo: true, at_once: true, ..self }
     }
 
     /// From here on forwards only.
@@ -206,6 +213,13 @@ pub enum Notice {
         timer: &'static str,
         /// When it fires.
         due_at: Timestamp,
+    },
+    /// Set or move a timer, from now.
+    SetTimerIn {
+        /// Its name.
+        timer: &'static str,
+        /// Seconds from now until it fires.
+        after_s: u32,
     },
     /// What the step was refused for is over: try it again now.
     Nudge {

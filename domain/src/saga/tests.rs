@@ -59,12 +59,13 @@ fn place_as(order_id: OrderId, capture: Capture, instrument: &str, lines: Vec<Ne
         discount: 0,
         shipping: Vec::new(),
         ship_to: None,
-        payment: PaymentTerms { capture, instrument: instrument.into() },
+        payment: PaymentTerms { capture, instrument: instrument.into(), retry_for_s: 0 },
         location: main(),
         reserve_for_s: 900,
         occurred_at: None,
         tags: Vec::new(),
         expected_total: None,
+        replaces: None,
     };
     Command::Order { order_id, command: order::Command::Place(Box::new(place)) }
 }
@@ -131,7 +132,7 @@ impl World {
 
     /// Authorised, captured, refunded and let go.
     fn money(&self) -> (Minor, Minor, Minor, Minor) {
-        let payment = self.payments.get(&super::money::payment_of(ORDER));
+        let payment = self.payments.get(&super::checkout::payment_of(ORDER));
         let payment = payment.and_then(payment::Payment::requested);
         payment.map_or((0, 0, 0, 0), |it| (it.authorised, it.captured, it.refunded, it.voided))
     }
@@ -209,22 +210,21 @@ fn a_dark_provider_parks_it_and_a_person_resolves_it() {
         let mut world = World::with_stock(7, 100);
         world.place(Capture::AtShipment, "authorise-never,void-done");
         world.run(600);
-        assert_eq!(world.placed().payment.status, order::event::PaymentStatus::Unknown);
+        assert_eq!(world.placed().payment().status, order::event::PaymentStatus::Unknown);
         world.run(2 * HOUR);
         let state = world.saga("checkout").state();
         assert_eq!(state.parked.as_ref().unwrap().reason, "outcome_unknown");
-        assert_eq!(world.held(), 5, "nothing is undone on a guess");
+        assert_eq!(world.held(), 0, "goods wait for no money once the reservation is over");
         let resolve = payment::Command::ResolveOutcome {
             verb: Verb::Authorise,
             verdict,
             evidence: "they wrote".into(),
             provider_ref: Some("ref".into()),
         };
-        let payment_id = super::money::payment_of(ORDER);
+        let payment_id = super::checkout::payment_of(ORDER);
         let command = resolve;
         world.send(Command::Payment { payment_id, command }).unwrap();
         world.run(HOUR);
-        assert_eq!(world.held(), 0, "its reservation was over meanwhile");
         assert_eq!(world.placed().status, Status::Rejected);
         let (authorised, captured, _, voided) = world.money();
         assert_eq!((captured, voided), (0, authorised));

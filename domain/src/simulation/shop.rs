@@ -126,12 +126,13 @@ impl World {
             discount: 0,
             shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
-            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: "tok".into() },
+            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: "tok".into(), retry_for_s: 0 },
             location: Self::location(),
             reserve_for_s: 900,
             occurred_at: None,
             tags: vec![],
             expected_total: None,
+            replaces: None,
         };
         let id = self.new_id();
         let command = order::Command::Place(Box::new(place));
@@ -231,8 +232,7 @@ impl World {
             refund_id: RefundId(self.named_id(order)),
             amount: Some(self.number(1, most.min(50)).into()),
             lines: vec![],
-            return_id: None,
-            cancellation_id: None,
+            shipping: 0,
             reason: "sorry".into(),
         }))
     }

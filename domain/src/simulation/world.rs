@@ -50,7 +50,7 @@ pub(super) struct World {
     pub(super) payments: BTreeMap<PaymentId, Folded<Payment>>,
     pub(super) stock: BTreeMap<(LocationId, Sku), Folded<Stock>>,
     holdings: BTreeMap<OrderId, crossing::Holdings>,
-    history: BTreeMap<PaymentId, Vec<Recorded>>,
+    history: BTreeMap<String, Vec<Recorded>>,
     sagas: BTreeMap<(String, Uuid), Saga>,
     taken: BTreeSet<Uuid>,
     /// Ids of orders that a shipment or a return has as well.
@@ -227,8 +227,10 @@ impl World {
         for event in events {
             assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
             folded.version += 1;
+            let recorded = recorded(&stream::order(order_id).id, folded.version, Event::Order(event));
+            self.history.entry(stream::order(order_id).id).or_default().push(recorded.clone());
             sent.push(Sent {
-                recorded: recorded(&stream::order(order_id).id, folded.version, Event::Order(event)),
+                recorded,
                 event_id: Uuid::nil(),
                 correlation: order_id.0,
                 order: folded.state.state().placed().cloned(),
@@ -248,7 +250,7 @@ impl World {
             folded.version += 1;
             self.provider.asked(id, &event);
             let recorded = recorded(&stream::payment(id).id, folded.version, Event::Payment(event.clone()));
-            self.history.entry(id).or_default().push(recorded.clone());
+            self.history.entry(stream::payment(id).id).or_default().push(recorded.clone());
             sent.push(Sent { recorded, event_id: Uuid::nil(), correlation, order: None });
         }
         assert_eq!(folded.state.end_batch(), Ok(()), "{command:?}");
@@ -290,11 +292,11 @@ impl World {
     }
 
     fn cross(&self, order_id: OrderId, on_its_way: bool) {
-        let payment_id = PaymentId(derived(order_id.0, "payment"));
         let order = self.orders.get(&order_id).map_or(Order::Absent, |it| it.state.state().clone());
-        let payment = self.payments.get(&payment_id).map_or(Payment::Absent, |it| it.state.state().clone());
+        let of = |payment: &&Payment| payment.requested().is_some_and(|paid| paid.order_id == order_id);
+        let payments: Vec<&Payment> = self.payments.values().map(|it| it.state.state()).filter(of).collect();
         let stock = self.holdings.get(&order_id).cloned().unwrap_or_default();
-        let verdict = crossing::check(&order, &payment, &stock, on_its_way);
+        let verdict = crossing::check(&order, &payments, &stock, on_its_way);
         if verdict.is_err() {
             let about = order_id.to_string();
             let told: Vec<_> = self.told.iter().filter(|told| told.contains(&about)).collect();
@@ -323,7 +325,7 @@ impl World {
                 events: of().map(|sent| sent.recorded.clone()).collect(),
                 payment: delivery.payment.clone(),
             };
-            let started: Vec<_> = of().filter_map(|sent| start(sent, delivery.at)).collect();
+            let started: Vec<_> = of().flat_map(|sent| start(sent, delivery.at, delivery.payment.as_ref())).collect();
             self.trigger(correlation, &batch);
             for started in started {
                 let key = (started.kind.clone(), started.subject);
@@ -359,18 +361,14 @@ impl World {
         };
         self.now = self.now.max(due_at);
         let saga = self.sagas.get_mut(&key).unwrap();
-        let evidence = saga.evidence(&timer).and_then(|stream| {
-            let payment_id = PaymentId(stream.id.parse().ok()?);
-            let folded = self.payments.get(&payment_id)?;
-            Some(Batch {
-                command_id: Uuid::nil(),
-                events: self.history.get(&payment_id).cloned().unwrap_or_default(),
-                payment: Some(PaymentSeen {
-                    payment_id,
-                    version: folded.version,
-                    payment: Arc::new(folded.state.state().clone()),
-                }),
-            })
+        let evidence = saga.evidence(&timer).map(|stream| Batch {
+            command_id: Uuid::nil(),
+            events: self.history.get(&stream.id).cloned().unwrap_or_default(),
+            payment: stream.id.parse().ok().map(PaymentId).and_then(|payment_id| {
+                let folded = self.payments.get(&payment_id)?;
+                let payment = Arc::new(folded.state.state().clone());
+                Some(PaymentSeen { payment_id, version: folded.version, payment })
+            }),
         });
         let trigger = Trigger::Due { timer: &timer, due_at, evidence: evidence.as_ref() };
         let events = saga.react(trigger, self.now);
@@ -413,11 +411,19 @@ impl World {
     }
 }
 
-fn start(sent: &Sent, at: Timestamp) -> Option<saga::event::Started> {
-    saga::may_start(&sent.recorded.stream, &sent.recorded.event)?;
-    let origin =
-        Origin { stream: &sent.recorded.stream, event_id: sent.event_id, recorded_at: at, event: &sent.recorded.event };
-    saga::start(&origin, sent.order.as_ref())
+fn start(sent: &Sent, at: Timestamp, payment: Option<&PaymentSeen>) -> Vec<saga::event::Started> {
+    let recorded = &sent.recorded;
+    if saga::may_start(&recorded.stream, &recorded.event).is_none() {
+        return Vec::new();
+    }
+    let origin = Origin {
+        stream: &recorded.stream,
+        version: recorded.version,
+        event_id: sent.event_id,
+        recorded_at: at,
+        event: &recorded.event,
+    };
+    saga::start(&origin, sent.order.as_ref(), payment)
 }
 
 fn recorded(stream: &str, version: u64, event: Event) -> Recorded {

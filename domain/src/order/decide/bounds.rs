@@ -25,6 +25,9 @@ const EDITS: usize = 500;
 const CANCELLATIONS: usize = 500;
 const REFUNDS: usize = 500;
 const SHIPMENTS: usize = 500;
+/// That hold money, took some, or are asked for; and in all, declined ones included.
+const PAYMENTS: usize = 20;
+const ALL_PAYMENTS: usize = 200;
 /// Of all shipments.
 const SHIPMENT_LINES: usize = 20_000;
 const RETURNS: usize = 200;
@@ -49,7 +52,7 @@ fn notes(order: &Placed) -> impl Iterator<Item = &Note> {
 }
 
 fn refunds_by_hand(order: &Placed) -> impl Iterator<Item = &Refund> {
-    order.refunds.values().filter(|refund| refund.return_id.is_none() && refund.cancellation_id.is_none())
+    order.refunds.values().filter(|refund| refund.by_hand)
 }
 
 fn said(order: &Placed) -> usize {
@@ -66,7 +69,8 @@ fn undone(order: &Placed) -> usize {
     let cancellations = order.cancellations.values().map(|cancellation| cancellation.reason.len());
     let refunds = refunds_by_hand(order).map(|refund| refund.reason.len());
     let declined = order.returns.values().filter_map(|announced| announced.declined.as_ref()).map(String::len);
-    resolutions.chain(cancellations).chain(refunds).chain(declined).sum()
+    let withdrawn = order.shipments.values().filter_map(|shipment| shipment.refused.as_ref()).map(String::len);
+    resolutions.chain(cancellations).chain(refunds).chain(declined).chain(withdrawn).sum()
 }
 
 fn room_to_say(order: &Placed, more: usize) -> Result<(), Refusal> {
@@ -127,6 +131,12 @@ pub(super) fn refund(order: &Placed, reason: &str) -> Result<(), Refusal> {
     room_to_undo(order, reason)
 }
 
+pub(super) fn payment(order: &Placed) -> Result<(), Refusal> {
+    let live = order.payments.iter().filter(|it| !it.holds_nothing() || it.captured > 0 || it.awaited() > 0);
+    room(Part::Payment, live.count(), 1, PAYMENTS)?;
+    room(Part::Payment, order.payments.len(), 1, ALL_PAYMENTS)
+}
+
 pub(super) fn shipment(order: &Placed, lines: usize) -> Result<(), Refusal> {
     room(Part::Shipment, order.shipments.len(), 1, SHIPMENTS)?;
     let there = order.shipments.values().map(|shipment| shipment.lines.len()).sum();
@@ -141,6 +151,11 @@ pub(super) fn announced(order: &Placed, lines: &[ReturnUnits]) -> Result<(), Ref
 }
 
 pub(super) fn declined(order: &Placed, reason: &str) -> Result<(), Refusal> {
+    room_to_undo(order, reason)
+}
+
+/// A shipment is withdrawn once: there are no more of those than shipments.
+pub(super) fn withdrawn(order: &Placed, reason: &str) -> Result<(), Refusal> {
     room_to_undo(order, reason)
 }
 

@@ -1,14 +1,17 @@
-//! Cancelling what has not left. Never touches units that left or are on their way: those come back as a return.
+//! Cancelling what has not left. Never touches units that left: those come back as a return. A shipment that waits is withdrawn where its units
+//! are cancelled.
 
 use std::collections::BTreeMap;
 
-use super::{Decision, bounds, confirm, fingerprint, known, units, wrong_state};
-use crate::ids::{CancellationId, LineId};
+use super::{Decision, bounds, fingerprint, known, units, wrong_state};
+use crate::Aggregate;
+use crate::ids::{CancellationId, LineId, ShipmentId};
+use crate::order::Order;
 use crate::order::command::Units;
-use crate::order::event::{CancellationClosed, Cancelled, Event, LineValue, LinesCancelled};
+use crate::order::event::{CancellationClosed, Event, LineUnits, LineValue, LinesCancelled, ShipmentWithdrawn};
 use crate::order::line::LineQty;
 use crate::order::refusal::{Part, Refusal};
-use crate::order::state::{LineState, Placed, Status};
+use crate::order::state::{LineState, Placed, ShipmentStatus, Status};
 
 pub(super) fn cancel(
     order: &Placed,
@@ -38,24 +41,46 @@ pub(super) fn cancel(
         return Err(nothing_free(order));
     }
     bounds::cancellation(order, cancellation_id, reason)?;
+    for units in &wanted {
+        free(order, *units)?;
+    }
+    // What waits to leave is withdrawn where free units are not enough; the newest first.
+    let mut after = Order::Placed(order.clone());
+    let mut events = Vec::new();
+    let mut put_back: BTreeMap<LineId, u32> = BTreeMap::new();
+    for (shipment_id, release) in withdrawn(order, &wanted) {
+        for units in &release {
+            *put_back.entry(units.line_id).or_default() += units.qty;
+        }
+        let (cancellation_id, reason) = (Some(cancellation_id), reason.to_owned());
+        let event = ShipmentWithdrawn { shipment_id, cancellation_id, release, reason };
+        let event = Event::ShipmentWithdrawn(event);
+        after.evolve(&event);
+        events.push(event);
+    }
+    let Some(order) = after.placed() else {
+        return Ok(events);
+    };
     let mut cancelled = Vec::with_capacity(wanted.len());
     let mut release = Vec::new();
     for units in &wanted {
         let Some(line) = order.lines.get(&units.line_id) else {
             continue;
         };
-        free(line, *units)?;
         cancelled.push(LineValue {
             line_id: units.line_id,
             qty: units.qty,
             amount: line.value_of_next(units.qty, order.rounding),
         });
-        release.extend(released(order, line, units.qty));
+        // Stock lets go of the units of a withdrawn shipment as it puts them back.
+        let back = put_back.get(&units.line_id).copied().unwrap_or(0);
+        let goods = released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
+        release.extend(goods.filter(|goods| goods.qty > 0));
     }
     let units: u64 = wanted.iter().map(|u| u64::from(u.qty)).sum();
     let whole = order.shipped_units() == 0 && order.all_open_units() == units;
     let shipping = if whole { order.shipping_left() } else { 0 };
-    Ok(vec![Event::LinesCancelled(LinesCancelled {
+    events.push(Event::LinesCancelled(LinesCancelled {
         cancellation_id,
         amount: shipping + cancelled.iter().map(|l| l.amount).sum::<i64>(),
         lines: cancelled,
@@ -64,7 +89,35 @@ pub(super) fn cancel(
         reason: reason.to_owned(),
         whole,
         asked: Some(asked),
-    })])
+    }));
+    Ok(events)
+}
+
+/// The shipments that have to be withdrawn so that these units are free, and which units of each: the newest ids first, no more than are
+/// needed.
+fn withdrawn(order: &Placed, wanted: &[Units]) -> Vec<(ShipmentId, Vec<LineUnits>)> {
+    let mut missing: BTreeMap<LineId, u32> = wanted
+        .iter()
+        .filter_map(|units| {
+            let free = order.lines.get(&units.line_id)?.free();
+            (units.qty > free).then(|| (units.line_id, units.qty - free))
+        })
+        .collect();
+    let mut shipments = Vec::new();
+    for (shipment_id, shipment) in order.shipments.iter().rev() {
+        let mut taken = Vec::new();
+        for (line_id, line) in shipment.lines.iter().filter(|_| shipment.status == ShipmentStatus::Requested) {
+            if let Some(missing) = missing.get_mut(line_id).filter(|missing| **missing > 0) {
+                let qty = line.qty.min(*missing);
+                *missing -= qty;
+                taken.push(LineUnits { line_id: *line_id, qty });
+            }
+        }
+        if !taken.is_empty() {
+            shipments.push((*shipment_id, taken));
+        }
+    }
+    shipments
 }
 
 /// What inventory lets go of when units of a line are not wanted any more.
@@ -84,27 +137,21 @@ pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision
     if cancellation.closed {
         return Ok(Vec::new());
     }
-    let mut events = vec![Event::CancellationClosed(CancellationClosed { cancellation_id })];
-    let others_open = order.cancellations.iter().any(|(id, other)| *id != cancellation_id && !other.closed);
-    let nothing_left = order.all_open_units() == 0 && order.shipped_units() == 0;
-    if !order.status.is_terminal() && nothing_left && !others_open {
-        // The order is cancelled for the reason for which nothing of it was left.
-        let whole = order.cancellations.values().find(|c| c.whole);
-        events.push(Event::Cancelled(Cancelled { reason: whole.unwrap_or(cancellation).reason.clone() }));
-    } else {
-        events.extend(confirm::completed(order));
-    }
-    Ok(events)
+    Ok(vec![Event::CancellationClosed(CancellationClosed { cancellation_id })])
 }
 
 fn all_free(order: &Placed) -> Vec<Units> {
-    let units = |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() };
+    let units = |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() + line.waiting(order) };
     let all = order.lines.iter().map(units);
     all.filter(|units| units.qty > 0).collect()
 }
 
-fn free(line: &LineState, units: Units) -> Result<(), Refusal> {
-    let (asked, open) = (units.qty, line.free());
+/// Units that can be cancelled: free ones, and those of shipments that wait.
+fn free(order: &Placed, units: Units) -> Result<(), Refusal> {
+    let Some(line) = order.lines.get(&units.line_id) else {
+        return Ok(());
+    };
+    let (asked, open) = (units.qty, line.free() + line.waiting(order));
     let line_id = units.line_id;
     if asked <= open {
         Ok(())

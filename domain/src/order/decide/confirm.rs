@@ -1,28 +1,43 @@
-//! The verdicts on an order: confirmed, rejected, completed. Confirming is the pivot: never without the money that it needs.
+//! The verdicts on an order: confirmed or rejected. Confirming is the pivot: never without the money that it needs.
 
 use super::{Decision, wrong_state};
 use crate::order::command::Confirm;
-use crate::order::event::{Completed, Confirmed, Event, RejectReason, Rejected};
+use crate::money::Minor;
+use crate::order::event::{Confirmed, Event, PaymentRecorded, RejectReason, Rejected};
 use crate::order::refusal::Refusal;
 use crate::order::state::{Placed, Status};
+use crate::saga::checkout;
 use crate::stock::Shortfall;
 
 pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
-    let as_before = (confirm.payment_id.is_none() || order.payment.payment_id == confirm.payment_id)
+    let as_before = confirm.payment_id.is_none_or(|id| order.payment_of(id).is_some())
         && (confirm.reservation_id.is_none() || order.reservation_id == confirm.reservation_id);
     match order.status {
         Status::Confirmed if as_before => return Ok(Vec::new()),
         Status::Pending if !order.cancelling() => {}
         _ => return Err(wrong_state(order)),
     }
-    if order.needs_payment() && confirm.authorised < order.totals.total {
-        return Err(Refusal::NotPaid { needed: order.totals.total, available: confirm.authorised });
+    let available = available(order, confirm);
+    if order.needs_payment() && available < order.totals.total {
+        return Err(Refusal::NotPaid { needed: order.totals.total, available });
     }
     Ok(vec![Event::Confirmed(Confirmed {
         payment_id: confirm.payment_id,
         reservation_id: confirm.reservation_id,
         authorised: confirm.authorised,
+        payment_version: confirm.payment_version,
+        capture_before: confirm.capture_before,
+        held: !order.holds.is_empty(),
     })])
+}
+
+/// What checkout's payment holds, unless somebody lets go of it, and what the others hold or took.
+fn available(order: &Placed, confirm: &Confirm) -> Minor {
+    let own = confirm.payment_id.unwrap_or_else(|| checkout::payment_of(order.order_id));
+    let released = order.payment_of(own).is_some_and(|payment| payment.released);
+    let others = order.payments.iter().filter(|payment| payment.payment_id != own);
+    let others: Minor = others.map(|payment| payment.captured - payment.refunded + payment.held()).sum();
+    if released { others } else { others + confirm.authorised }
 }
 
 pub(super) fn reject(
@@ -30,18 +45,14 @@ pub(super) fn reject(
     reason: RejectReason,
     detail: Option<&String>,
     shortfalls: &[Shortfall],
+    payment: Option<&PaymentRecorded>,
 ) -> Decision {
     match order.status {
         Status::Pending => {
-            Ok(vec![Event::Rejected(Rejected { reason, detail: detail.cloned(), shortfalls: shortfalls.to_vec() })])
+            let (detail, shortfalls, payment) = (detail.cloned(), shortfalls.to_vec(), payment.cloned());
+            Ok(vec![Event::Rejected(Rejected { reason, detail, shortfalls, payment })])
         }
         Status::Rejected => Ok(Vec::new()),
         Status::Confirmed | Status::Completed | Status::Cancelled => Err(wrong_state(order)),
     }
-}
-
-/// Completed, if something shipped and nothing is left to.
-pub(super) fn completed(order: &Placed) -> Vec<Event> {
-    let done = order.status == Status::Confirmed && order.all_open_units() == 0 && order.shipped_units() > 0;
-    if done { vec![Event::Completed(Completed {})] } else { Vec::new() }
 }

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::units::{self, invalid};
-use super::{Decision, bounds, cancel, confirm, fingerprint, known, price, wrong_state};
-use crate::ids::LineId;
-use crate::money;
+use super::{Decision, bounds, cancel, fingerprint, known, pay, price, wrong_state};
+use crate::ids::{LineId, PaymentId, within};
+use crate::money::{self, Minor};
 use crate::order::command::{Change, Edit, NewLine};
 use crate::order::event::{Edited, Event, LineChange};
 use crate::order::line::{Line, LineProblem, LineQty};
@@ -64,9 +64,16 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     if after.all_open_units() == 0 && after.shipped_units() == 0 {
         return Err(refused(None, EditProblem::NothingLeft));
     }
+    after.totals = event.totals_after;
+    let more = if event.balance_change > 0 { pay::more(&after, payment_id(order, edit))? } else { None };
     let mut events = vec![Event::Edited(event)];
-    events.extend(confirm::completed(&after));
+    events.extend(more);
     Ok(events)
+}
+
+/// The payment of what an edit made the order worth more.
+fn payment_id(order: &Placed, edit: &Edit) -> PaymentId {
+    PaymentId(within(order.order_id, "edit", edit.edit_id.0, "payment"))
 }
 
 /// What inventory is to hold, and to let go of, because of the changes.
@@ -138,7 +145,8 @@ impl<'a> Draft<'a> {
     }
 
     /// The changes that are left when all are made, each line with its new amounts.
-    fn resolved(self) -> Result<Vec<LineChange>, Refusal> {
+    fn resolved(mut self) -> Result<Vec<LineChange>, Refusal> {
+        self.spread_anew()?;
         let mut changes = Vec::with_capacity(self.lines.len());
         for mut line in self.lines {
             price::compute(&mut line, self.order.currency, self.order.rounding)?;
@@ -152,6 +160,41 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(changes)
+    }
+}
+
+impl Draft<'_> {
+    /// The order's discount is spread anew over the lines of which nothing was cancelled, left or is on its way; the others keep their shares.
+    fn spread_anew(&mut self) -> Result<(), Refusal> {
+        let discount: Minor = self.order.lines.values().map(|state| state.line.order_discount).sum();
+        let untouched = |line_id: LineId| self.order.lines.get(&line_id).is_none_or(|state| state.taken().units == 0);
+        if discount == 0 {
+            return Ok(());
+        }
+        let kept = self.order.lines.iter().filter(|(line_id, _)| !untouched(**line_id));
+        let kept: Minor = kept.map(|(_, state)| state.line.order_discount).sum();
+        let mut free: Vec<Line> = self.lines.iter().filter(|line| untouched(line.line_id)).cloned().collect();
+        let others = self.order.lines.iter().filter(|(line_id, _)| {
+            untouched(**line_id) && !self.lines.iter().any(|line| line.line_id == **line_id)
+        });
+        free.extend(others.map(|(_, state)| state.line.clone()));
+        free.sort_by_key(|line| line.line_id);
+        for line in &mut free {
+            line.order_discount = 0;
+            price::compute(line, self.order.currency, self.order.rounding)?;
+        }
+        let nets: Vec<Minor> = free.iter().map(|line| line.subtotal - line.discount).collect();
+        let most = money::sum(nets.iter().copied()).map_err(price::too_large(None))?;
+        for (line, share) in free.iter_mut().zip(money::spread((discount - kept).clamp(0, most), &nets)) {
+            line.order_discount = share;
+        }
+        for line in free {
+            match self.lines.iter_mut().find(|there| there.line_id == line.line_id) {
+                Some(there) => *there = line,
+                None => self.lines.push(line),
+            }
+        }
+        Ok(())
     }
 }
 

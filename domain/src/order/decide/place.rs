@@ -33,6 +33,7 @@ pub(super) fn place(place: &Place) -> Decision {
             reserve_for_s: place.reserve_for_s,
             occurred_at: place.occurred_at,
             tags: place.tags.clone(),
+            replaces: place.replaces,
         }))]),
     }
 }

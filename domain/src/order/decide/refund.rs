@@ -1,127 +1,169 @@
-//! Money given back, and what payments says. Never grants more than was captured, and nothing while nobody knows what was.
+//! Money given back because somebody says so, and what becomes of what was granted. Never grants more than was taken, never more for a line
+//! than it is worth, and nothing while nobody knows what was taken.
 
 use super::{Decision, bounds, fingerprint, known, units};
+use crate::ids::{PaymentId, RefundId};
 use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
-use crate::order::event::{Event, PaymentRecorded, PaymentStatus, RefundGranted};
+use crate::order::event::{Event, PaymentStatus, RefundFailed, RefundGranted, RefundPaid, RefundWithdrawn};
 use crate::order::refusal::{Part, Refusal};
-use crate::order::state::Placed;
+use crate::order::state::{Placed, Refund, RefundPart, RefundProgress};
 
 pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
     let asked = fingerprint(grant.refund_id.0, grant);
     if let Some(there) = order.refunds.get(&grant.refund_id) {
-        let lines = || grant.lines.iter().map(|line| line.amount).sum();
-        let amount = grant.amount.or_else(|| (!grant.lines.is_empty()).then(lines));
-        let alike = || {
-            there.reason == grant.reason
-                && (there.return_id, there.cancellation_id) == (grant.return_id, grant.cancellation_id)
-                && amount.is_none_or(|amount: Minor| amount == there.amount)
-        };
-        let same = there.asked.map_or_else(alike, |there| there == asked);
-        return known(same, Part::Refund, grant.refund_id.0);
+        return known(there.asked == Some(asked), Part::Refund, grant.refund_id.0);
     }
     let amount = amount(order, grant)?;
-    if grant.return_id.is_none() && grant.cancellation_id.is_none() {
-        bounds::refund(order, &grant.reason)?;
-    }
-    if order.payment.status == PaymentStatus::Unknown {
-        return Err(Refusal::PaymentUnknown);
-    }
-    let refundable = order.refundable();
-    if amount > refundable {
-        return Err(Refusal::ExceedsRefundable {
-            asked: amount,
-            captured: order.payment.captured,
-            granted: order.granted(),
-            refundable,
-        });
-    }
+    bounds::refund(order, &grant.reason)?;
+    let parts = parts(order, amount)?;
     Ok(vec![Event::RefundGranted(RefundGranted {
         refund_id: grant.refund_id,
+        attempt: 1,
         amount,
+        parts,
         lines: grant.lines.clone(),
-        return_id: grant.return_id,
-        cancellation_id: grant.cancellation_id,
+        shipping: grant.shipping,
+        by_hand: true,
+        return_id: None,
+        cancellation_id: None,
+        edit_id: None,
+        shipment_id: None,
         reason: grant.reason.clone(),
         asked: Some(asked),
     })])
 }
 
-/// The amount as given; without one the value of the lines, or what is left of the return or cancellation that it follows from.
+/// Out of which payments an amount is given back.
+fn parts(order: &Placed, amount: Minor) -> Result<Vec<crate::order::event::PaymentShare>, Refusal> {
+    if order.payments.iter().any(|payment| payment.status == PaymentStatus::Unknown) {
+        return Err(Refusal::PaymentUnknown);
+    }
+    let ledger = order.ledger();
+    let refundable = ledger.refundable();
+    if amount > refundable {
+        let (captured, granted) = (ledger.captured, ledger.granted);
+        return Err(Refusal::ExceedsRefundable { asked: amount, captured, granted, refundable });
+    }
+    Ok(order.spread(amount, |payment| order.refundable_of(payment)).0)
+}
+
+/// The amount as given, which is that of lines and shipping where these are named.
 fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
     let refund_id = grant.refund_id;
-    let follows = following(order, grant)?;
-    let mut lines = 0_i128;
+    let mut sum = i128::from(shipping(order, grant)?);
+    let mut seen = std::collections::BTreeSet::new();
     for line in &grant.lines {
         units::known(order, line.line_id, line.qty)?;
-        if !(0..=LARGEST).contains(&line.amount) {
+        if !seen.insert(line.line_id) {
+            return Err(units::invalid(line.line_id, crate::order::line::LineProblem::Duplicate));
+        }
+        if !(1..=LARGEST).contains(&line.amount) {
             let amount = line.amount;
             return Err(Refusal::InvalidRefund { refund_id, amount });
         }
-        lines += i128::from(line.amount);
+        fits(order, refund_id, line)?;
+        sum += i128::from(line.amount);
     }
-    let amount = match grant.amount {
-        Some(amount) => amount,
-        None if grant.lines.is_empty() => follows,
-        None => Minor::try_from(lines).unwrap_or(Minor::MAX),
-    };
+    let sum = Minor::try_from(sum).unwrap_or(Minor::MAX);
+    let named = !grant.lines.is_empty() || grant.shipping > 0;
+    let amount = grant.amount.unwrap_or(sum);
     if !(1..=LARGEST).contains(&amount) {
         return Err(Refusal::InvalidRefund { refund_id, amount });
+    }
+    if named && amount != sum {
+        return Err(Refusal::RefundSumsDiffer { refund_id, amount, sum });
     }
     Ok(amount)
 }
 
-/// What the return or the cancellation that it follows from is worth and was not granted yet; both have to be there.
-fn following(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
-    let mut worth = 0;
-    if let Some(return_id) = grant.return_id {
-        let missing = Refusal::ReturnNotFound { return_id };
-        worth += order.returns.get(&return_id).ok_or(missing)?.refund;
+fn shipping(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
+    let left = (order.totals.shipping - order.shipping_cancelled - order.refunded_shipping()).max(0);
+    if !(0..=left).contains(&grant.shipping) {
+        return Err(Refusal::RefundExceedsShipping { refund_id: grant.refund_id, asked: grant.shipping, left });
     }
-    if let Some(cancellation_id) = grant.cancellation_id {
-        let missing = Refusal::CancellationNotFound { cancellation_id };
-        worth += order.cancellations.get(&cancellation_id).ok_or(missing)?.amount;
-    }
-    let granted: Minor = order
-        .refunds
-        .values()
-        .filter(|r| {
-            (r.return_id.is_some() && r.return_id == grant.return_id)
-                || (r.cancellation_id.is_some() && r.cancellation_id == grant.cancellation_id)
-        })
-        .map(|r| r.amount)
-        .sum();
-    Ok(worth - granted)
+    Ok(grant.shipping)
 }
 
-pub(super) fn record_payment(order: &Placed, recorded: &PaymentRecorded) -> Decision {
-    let known = &order.payment;
-    if let Some(payment_id) = known.payment_id
-        && payment_id != recorded.payment_id
-    {
-        return Err(Refusal::AnotherPayment { payment_id });
+/// Of a line no more than left and was given back neither by hand nor because it came back or got lost.
+fn fits(order: &Placed, refund_id: RefundId, asked: &crate::order::event::LineValue) -> Result<(), Refusal> {
+    let Some(line) = order.lines.get(&asked.line_id) else {
+        return Ok(());
+    };
+    let by_hand: u32 = order.refunds.values().filter(|refund| refund.by_hand && refund.standing() > 0)
+        .flat_map(|refund| &refund.lines)
+        .filter(|of| of.line_id == asked.line_id)
+        .fold(0, |sum, of| sum.saturating_add(of.qty));
+    let gone = line.returned.saturating_add(line.lost_refunded).max(by_hand);
+    let units = line.shipped.saturating_sub(gone);
+    let value = (line.shipped_value - line.back_value().max(order.refunded_by_line(asked.line_id))).max(0);
+    if asked.qty > units || asked.amount > value {
+        let (line_id, qty) = (asked.line_id, asked.qty);
+        return Err(Refusal::RefundExceedsLine { refund_id, line_id, qty, asked: asked.amount, units, value });
     }
-    if let Some(newest) = &known.recorded {
-        let unchanged = PaymentRecorded { payment_version: recorded.payment_version, ..newest.clone() };
-        if recorded.payment_version <= newest.payment_version || *recorded == unchanged {
-            return Ok(Vec::new());
-        }
-    }
-    if !adds_up(known.captured, recorded) {
-        return Err(Refusal::InvalidPayment {
-            authorised: recorded.authorised,
-            captured: recorded.captured,
-            refunded: recorded.refunded,
-            refund_pending: recorded.refund_pending,
-        });
-    }
-    Ok(vec![Event::PaymentRecorded(recorded.clone())])
+    Ok(())
 }
 
-fn adds_up(captured_before: Minor, recorded: &PaymentRecorded) -> bool {
-    let amounts = [recorded.authorised, recorded.captured, recorded.refunded, recorded.refund_pending];
-    amounts.iter().all(|amount| (0..=LARGEST).contains(amount))
-        && recorded.captured <= recorded.authorised
-        && recorded.captured >= captured_before
-        && recorded.refunded + recorded.refund_pending <= recorded.captured
+fn find(order: &Placed, refund_id: RefundId) -> Result<&Refund, Refusal> {
+    order.refunds.get(&refund_id).ok_or(Refusal::RefundNotFound { refund_id })
+}
+
+/// What failed of it, or was withdrawn, is granted once more. `attempt` is the one that this makes.
+pub(super) fn retry(order: &Placed, refund_id: RefundId, attempt: Option<u32>) -> Decision {
+    let refund = find(order, refund_id)?;
+    let amount = refund.failed() + refund.withdrawn();
+    if attempt.is_some_and(|attempt| attempt <= refund.attempt) || amount == 0 {
+        return Ok(Vec::new());
+    }
+    let parts = parts(order, amount)?;
+    Ok(vec![Event::RefundGranted(RefundGranted {
+        refund_id,
+        attempt: refund.attempt.saturating_add(1),
+        amount: refund.amount,
+        parts,
+        lines: refund.lines.clone(),
+        shipping: refund.shipping,
+        by_hand: refund.by_hand,
+        return_id: refund.return_id,
+        cancellation_id: refund.cancellation_id,
+        edit_id: refund.edit_id,
+        shipment_id: refund.shipment_id,
+        reason: refund.reason.clone(),
+        asked: refund.asked,
+    })])
+}
+
+pub(super) fn fail(order: &Placed, refund_id: RefundId, payment_id: PaymentId, code: &str) -> Decision {
+    let refund = find(order, refund_id)?;
+    let open = |part: &RefundPart| part.payment_id == payment_id && part.progress == RefundProgress::Pending;
+    if !refund.parts.iter().any(open) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Event::RefundFailed(RefundFailed { refund_id, payment_id, code: code.to_owned() })])
+}
+
+fn owed_by_hand(order: &Placed, refund: &Refund) -> bool {
+    let external = |payment_id| order.payment_of(payment_id).is_some_and(crate::order::state::Payment::is_external);
+    refund.parts.iter().any(|part| part.progress == RefundProgress::Pending && external(part.payment_id))
+}
+
+pub(super) fn confirm_paid(order: &Placed, refund_id: RefundId, reference: &str) -> Decision {
+    let refund = find(order, refund_id)?;
+    if owed_by_hand(order, refund) {
+        return Ok(vec![Event::RefundPaid(RefundPaid { refund_id, reference: reference.to_owned() })]);
+    }
+    let told = RefundProgress::Done { reference: Some(reference.to_owned()) };
+    let again = refund.parts.iter().any(|part| part.progress == told);
+    if again { Ok(Vec::new()) } else { Err(Refusal::NothingOwedByHand { refund_id }) }
+}
+
+pub(super) fn withdraw(order: &Placed, refund_id: RefundId, reason: &str) -> Decision {
+    let refund = find(order, refund_id)?;
+    if owed_by_hand(order, refund) {
+        bounds::declined(order, reason)?;
+        return Ok(vec![Event::RefundWithdrawn(RefundWithdrawn { refund_id, reason: reason.to_owned() })]);
+    }
+    let told = RefundProgress::Withdrawn { reason: reason.to_owned() };
+    let again = refund.parts.iter().any(|part| part.progress == told);
+    if again { Ok(Vec::new()) } else { Err(Refusal::NothingOwedByHand { refund_id }) }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, wrong_state};
-use crate::ids::{LineId, ReservationId};
-use crate::order::event::{Event, LinesBackordered, LinesReserved, LinesUnreserved};
+use super::{Decision, cancel, wrong_state};
+use crate::ids::{CancellationId, EditId, LineId, ReservationId};
+use crate::order::command::Units;
+use crate::order::event::{Event, LinesBackordered, LinesReserved, LinesUnreserved, StockWanted};
 use crate::order::line::LineQty;
 use crate::order::refusal::Refusal;
 use crate::order::state::{LineState, Placed, Status};
@@ -69,6 +70,32 @@ pub(super) fn unreserved(order: &Placed, reservation_id: ReservationId, lines: &
     Ok(some(&lines, || {
         Event::LinesUnreserved(LinesUnreserved { reservation_id, lines: lines.clone(), reason: reason.to_owned() })
     }))
+}
+
+/// Of what inventory had not got for an edit: what the order still wants and nobody holds or has promised. As much as was refused is cancelled;
+/// fewer units, since the order was edited or cancelled meanwhile, are asked for once more.
+pub(super) fn resolve_shortage(
+    order: &Placed,
+    edit_id: EditId,
+    attempt: u32,
+    refused: &[LineQty],
+    cancellation_id: CancellationId,
+) -> Decision {
+    alive(order)?;
+    if order.cancellations.contains_key(&cancellation_id) {
+        return Ok(Vec::new());
+    }
+    let wanted = Left::new(order, LineState::unassigned).take(refused);
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sum = |lines: &[LineQty]| lines.iter().map(|line| u64::from(line.qty)).sum::<u64>();
+    if sum(&wanted) < sum(refused) {
+        let attempt = attempt.saturating_add(1);
+        return Ok(vec![Event::StockWanted(StockWanted { edit_id, attempt, reserve: wanted })]);
+    }
+    let units: Vec<Units> = wanted.iter().map(|line| Units { line_id: line.line_id, qty: line.qty }).collect();
+    cancel::cancel(order, cancellation_id, Some(&units), "out_of_stock")
 }
 
 /// An order that ended holds nothing: what inventory holds for it has to be let go.

@@ -6,8 +6,8 @@ use crate::ids::{LineId, LocationId, ShipmentId};
 use crate::money::Minor;
 use crate::order::command::Units;
 use crate::order::event::{
-    Capture, Event, LineUnits, LineValue, PaymentStatus, ShipmentDelivered, ShipmentDispatched, ShipmentLost,
-    ShipmentRefused, ShipmentRequested, TrackingUpdated,
+    Capture, Event, LineUnits, LineValue, PaymentShare, PaymentStatus, ShipmentDelivered, ShipmentDispatched,
+    ShipmentRefused, ShipmentRequested, ShipmentWithdrawn, TrackingUpdated,
 };
 use crate::order::line::LineProblem;
 use crate::order::refusal::{Part, Refusal, ReservedUnits};
@@ -47,13 +47,15 @@ pub(super) fn request(
     bounds::shipment(order, lines.len())?;
     let shipping = order.shipping_left();
     let value = shipping + lines.iter().map(|l| l.amount).sum::<Minor>();
-    let to_capture = to_capture(order, value)?;
+    let captures = captures(order, value)?;
     Ok(vec![Event::ShipmentRequested(ShipmentRequested {
         shipment_id,
         lines,
         location: location.clone(),
         shipping,
-        to_capture,
+        to_capture: captures.iter().map(|share| share.amount).sum(),
+        captures,
+        ship_to: order.ship_to.clone(),
         carrier: parcel.carrier.cloned(),
         tracking: parcel.tracking.cloned(),
         asked: Some(asked),
@@ -87,30 +89,34 @@ fn reserved(order: &Placed, wanted: Option<Vec<Units>>, location: &LocationId) -
     Ok(lines)
 }
 
-/// What has to be captured before a shipment of this value leaves: what is captured beyond the other shipments is used first.
-fn to_capture(order: &Placed, value: Minor) -> Result<Minor, Refusal> {
-    let payment = &order.payment;
+/// What has to be captured before a shipment of this value leaves, and from where: what is kept beyond the other shipments is used first.
+fn captures(order: &Placed, value: Minor) -> Result<Vec<PaymentShare>, Refusal> {
     if order.payment_terms.capture == Capture::PayLater || value == 0 {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    let surplus = order.captured_for_goods() - order.value_of_shipments(ShipmentStatus::is_live);
-    let needed = value - surplus.clamp(0, value);
+    let ledger = order.ledger();
+    // What the shipment adds to what is due, and what is there or on its way for that.
+    let due = order.due_with(value, ShipmentStatus::is_live);
+    let needed = (due - ledger.available() - order.promised()).clamp(0, value);
     if needed == 0 {
-        return Ok(0);
+        return if given_back(order) { Err(Refusal::NotPaid { needed: value, available: 0 }) } else { Ok(Vec::new()) };
     }
-    if payment.status == PaymentStatus::Unknown {
+    if order.payment().status == PaymentStatus::Unknown {
         return Err(Refusal::PaymentUnknown);
     }
-    let held = !matches!(payment.status, PaymentStatus::None | PaymentStatus::Voided | PaymentStatus::Declined);
     // What is captured at confirmation is on its way: a capture for this shipment would take the money a second time.
-    let awaited = order.payment_terms.capture == Capture::AtConfirmation && payment.captured == 0;
-    // Other shipments still have to capture what they are short of.
-    let promised = (-surplus).max(0);
-    let available = if held && !awaited { (payment.authorised - payment.captured - promised).max(0) } else { 0 };
-    if needed > available {
-        return Err(Refusal::NotPaid { needed, available });
+    let awaited = order.payment_terms.capture == Capture::AtConfirmation;
+    let (captures, missing) = order.spread(needed, |payment| if awaited { 0 } else { order.free_of(payment) });
+    if missing > 0 {
+        return Err(Refusal::NotPaid { needed, available: needed - missing });
     }
-    Ok(needed)
+    Ok(captures)
+}
+
+/// Whether all that was taken is given back again: goods that leave then are given away, which somebody says by a price of 0.
+fn given_back(order: &Placed) -> bool {
+    let ledger = order.ledger();
+    ledger.captured > 0 && ledger.available() == 0
 }
 
 pub(super) fn dispatch(order: &Placed, shipment_id: ShipmentId) -> Decision {
@@ -120,25 +126,41 @@ pub(super) fn dispatch(order: &Placed, shipment_id: ShipmentId) -> Decision {
         ShipmentStatus::Dispatched | ShipmentStatus::Delivered | ShipmentStatus::Lost => {
             return Ok(Vec::new());
         }
-        ShipmentStatus::Refused => return Err(wrong_stage(shipment_id, shipment)),
+        ShipmentStatus::Refused | ShipmentStatus::Withdrawn => return Err(wrong_stage(shipment_id, shipment)),
     }
     not_held(order)?;
     if order.payment_terms.capture != Capture::PayLater {
         let lines: Minor = shipment.lines.values().map(|l| l.amount).sum();
-        let needed = shipment.shipping + lines;
-        let left = order.value_of_shipments(ShipmentStatus::has_left);
-        let available = (order.captured_for_goods() - left).max(0);
-        if needed > available {
-            return Err(Refusal::NotPaid { needed, available });
+        let value = shipment.shipping + lines;
+        let missing = order.due_with(value, ShipmentStatus::has_left) - order.ledger().available();
+        if missing > 0 || (value > 0 && given_back(order)) {
+            let available = if missing > 0 { (value - missing).max(0) } else { 0 };
+            return Err(Refusal::NotPaid { needed: value, available });
         }
     }
     Ok(vec![Event::ShipmentDispatched(ShipmentDispatched { shipment_id })])
 }
 
-pub(super) fn refuse(order: &Placed, shipment_id: ShipmentId, reason: &str) -> Decision {
+/// As long as it has not left; its units are back once stock has put them back.
+pub(super) fn withdraw(order: &Placed, shipment_id: ShipmentId, reason: &str) -> Decision {
     let shipment = find(order, shipment_id)?;
     match shipment.status {
         ShipmentStatus::Requested => {
+            bounds::withdrawn(order, reason)?;
+            let (cancellation_id, release, reason) = (None, Vec::new(), reason.to_owned());
+            Ok(vec![Event::ShipmentWithdrawn(ShipmentWithdrawn { shipment_id, cancellation_id, release, reason })])
+        }
+        ShipmentStatus::Withdrawn | ShipmentStatus::Refused => Ok(Vec::new()),
+        ShipmentStatus::Dispatched | ShipmentStatus::Delivered | ShipmentStatus::Lost => {
+            Err(wrong_stage(shipment_id, shipment))
+        }
+    }
+}
+
+pub(super) fn refuse(order: &Placed, shipment_id: ShipmentId, reason: &str) -> Decision {
+    let shipment = find(order, shipment_id)?;
+    match shipment.status {
+        ShipmentStatus::Requested | ShipmentStatus::Withdrawn => {
             Ok(vec![Event::ShipmentRefused(ShipmentRefused { shipment_id, reason: reason.to_owned() })])
         }
         ShipmentStatus::Refused => Ok(Vec::new()),
@@ -151,7 +173,7 @@ pub(super) fn refuse(order: &Placed, shipment_id: ShipmentId, reason: &str) -> D
 /// What is not named stays as it is.
 pub(super) fn update_tracking(order: &Placed, shipment_id: ShipmentId, parcel: Parcel<'_>) -> Decision {
     let shipment = find(order, shipment_id)?;
-    if shipment.status == ShipmentStatus::Refused {
+    if matches!(shipment.status, ShipmentStatus::Refused | ShipmentStatus::Withdrawn) {
         return Err(wrong_stage(shipment_id, shipment));
     }
     let carrier = parcel.carrier.or(shipment.carrier.as_ref()).cloned();
@@ -176,16 +198,8 @@ pub(super) fn confirm_delivery(
     Ok(vec![Event::ShipmentDelivered(ShipmentDelivered { shipment_id, lines, at })])
 }
 
-pub(super) fn report_lost(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Decision {
-    let lines = under_way(order, shipment_id, lines)?;
-    if lines.is_empty() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Event::ShipmentLost(ShipmentLost { shipment_id, lines })])
-}
-
 /// The units named, or all, of what left and neither arrived nor got lost.
-fn under_way(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Result<Vec<LineUnits>, Refusal> {
+pub(super) fn under_way(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Result<Vec<LineUnits>, Refusal> {
     let shipment = find(order, shipment_id)?;
     if !shipment.status.has_left() {
         return Err(wrong_stage(shipment_id, shipment));
@@ -208,20 +222,20 @@ fn under_way(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -
     Ok(units)
 }
 
-fn all<'a, L: 'a>(lines: impl Iterator<Item = (&'a LineId, &'a L)>, units: fn(&L) -> u32) -> Vec<Units> {
+pub(super) fn all<'a, L: 'a>(lines: impl Iterator<Item = (&'a LineId, &'a L)>, units: fn(&L) -> u32) -> Vec<Units> {
     lines.map(|(line_id, line)| Units { line_id: *line_id, qty: units(line) }).filter(|units| units.qty > 0).collect()
 }
 
-fn find(order: &Placed, shipment_id: ShipmentId) -> Result<&Shipment, Refusal> {
+pub(super) fn find(order: &Placed, shipment_id: ShipmentId) -> Result<&Shipment, Refusal> {
     let missing = Refusal::ShipmentNotFound { shipment_id };
     order.shipments.get(&shipment_id).ok_or(missing)
 }
 
-fn wrong_stage(shipment_id: ShipmentId, shipment: &Shipment) -> Refusal {
+pub(super) fn wrong_stage(shipment_id: ShipmentId, shipment: &Shipment) -> Refusal {
     Refusal::ShipmentState { shipment_id, status: shipment.status }
 }
 
-fn not_held(order: &Placed) -> Result<(), Refusal> {
+pub(super) fn not_held(order: &Placed) -> Result<(), Refusal> {
     let holds = order.open_holds();
     if holds.is_empty() { Ok(()) } else { Err(Refusal::OnHold { holds }) }
 }

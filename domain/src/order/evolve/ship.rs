@@ -1,8 +1,10 @@
 //! How an order moves past what happened to its shipments. Units and values move together, never one without the other.
 
 use crate::ids::ShipmentId;
-use crate::order::event::{LineUnits, LineValue, ShipmentRequested};
-use crate::order::state::{Placed, Shipment, ShipmentLine, ShipmentStatus};
+use crate::order::event::{
+    AfterLoss, LineUnits, LineValue, LossDecided, ShipmentFound, ShipmentRequested, ShipmentWithdrawn,
+};
+use crate::order::state::{Placed, Shipment, ShipmentCapture, ShipmentLine, ShipmentStatus};
 
 /// What came of units on their way.
 #[derive(Clone, Copy)]
@@ -30,6 +32,11 @@ impl Placed {
             location: requested.location.clone(),
             shipping: requested.shipping,
             to_capture: requested.to_capture,
+            captures: requested.captures.iter().map(|share| ShipmentCapture { share: *share, done: false }).collect(),
+            ship_to: requested.ship_to.clone(),
+            cancellation_id: None,
+            decisions: 0,
+            resent: Vec::new(),
             carrier: requested.carrier.clone(),
             tracking: requested.tracking.clone(),
             refused: None,
@@ -54,12 +61,34 @@ impl Placed {
         }
     }
 
+    pub(super) fn withdraw_shipment(&mut self, withdrawn: &ShipmentWithdrawn) {
+        let Some(shipment) = self.shipments.get_mut(&withdrawn.shipment_id) else {
+            return;
+        };
+        shipment.status = ShipmentStatus::Withdrawn;
+        shipment.refused = Some(withdrawn.reason.clone());
+        shipment.cancellation_id = withdrawn.cancellation_id;
+        // The cancellation that comes next has the units; otherwise they are back once stock has put them back.
+        if withdrawn.cancellation_id.is_some() {
+            self.units_back(withdrawn.shipment_id);
+        }
+    }
+
     pub(super) fn refuse_shipment(&mut self, shipment_id: ShipmentId, reason: &str) {
         let Some(shipment) = self.shipments.get_mut(&shipment_id) else {
             return;
         };
         shipment.status = ShipmentStatus::Refused;
-        shipment.refused = Some(reason.to_owned());
+        shipment.refused.get_or_insert_with(|| reason.to_owned());
+        if shipment.cancellation_id.is_none() {
+            self.units_back(shipment_id);
+        }
+    }
+
+    fn units_back(&mut self, shipment_id: ShipmentId) {
+        let Some(shipment) = self.shipments.get(&shipment_id) else {
+            return;
+        };
         self.shipping_shipped = self.shipping_shipped.saturating_sub(shipment.shipping);
         for (line_id, part) in &shipment.lines {
             if let Some(line) = self.lines.get_mut(line_id) {
@@ -67,6 +96,46 @@ impl Placed {
                 line.shipping_value = line.shipping_value.saturating_sub(part.amount);
                 line.basis = line.taken();
             }
+        }
+    }
+
+    pub(super) fn decide_loss(&mut self, decided: &LossDecided) {
+        let Some(shipment) = self.shipments.get_mut(&decided.shipment_id) else {
+            return;
+        };
+        shipment.decisions = decided.decision;
+        shipment.resent.extend(decided.order_id);
+        for value in &decided.lines {
+            let (Some(part), Some(line)) = (shipment.lines.get_mut(&value.line_id), self.lines.get_mut(&value.line_id))
+            else {
+                continue;
+            };
+            part.decided = part.decided.saturating_add(value.qty).min(part.lost);
+            if decided.then == AfterLoss::Refund {
+                line.lost_refunded = line.lost_refunded.saturating_add(value.qty);
+                line.lost_value = line.lost_value.saturating_add(value.amount);
+            }
+        }
+    }
+
+    pub(super) fn found(&mut self, found: &ShipmentFound) {
+        let Some(shipment) = self.shipments.get_mut(&found.shipment_id) else {
+            return;
+        };
+        for units in &found.lines {
+            let (Some(part), Some(line)) = (shipment.lines.get_mut(&units.line_id), self.lines.get_mut(&units.line_id))
+            else {
+                continue;
+            };
+            let qty = units.qty.min(part.lost);
+            part.lost -= qty;
+            part.delivered = part.delivered.saturating_add(qty);
+            part.decided = part.decided.min(part.lost);
+            line.lost = line.lost.saturating_sub(qty);
+            line.delivered = line.delivered.saturating_add(qty);
+        }
+        if !shipment.lines.values().any(|part| part.under_way() > 0 || part.lost > 0) {
+            shipment.status = ShipmentStatus::Delivered;
         }
     }
 

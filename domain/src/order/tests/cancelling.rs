@@ -62,7 +62,7 @@ fn cancelled_units_come_out_of_unassigned_then_backordered_then_reserved() {
     assert_eq!((line.reserved, line.backordered), (2, 1));
     assert_eq!(line.unassigned(), 0);
     order.when(cancel(2, Some(vec![units(L1, 2)]))).then_with(|events| {
-        let [Event::LinesCancelled(cancelled)] = events else {
+        let Some(Event::LinesCancelled(cancelled)) = events.first() else {
             panic!("{events:?}");
         };
         assert_eq!(cancelled.release, [at_main(L1, 2)]);
@@ -79,7 +79,7 @@ fn the_last_unit_takes_the_rest_and_shipping_is_cancelled_with_it() {
     for number in 1..=3 {
         let one = cancel(number, Some(vec![units(L1, 1)]));
         order = order.when(one).then_with(|events| {
-            let [Event::LinesCancelled(cancelled)] = events else {
+            let Some(Event::LinesCancelled(cancelled)) = events.first() else {
                 panic!("{events:?}");
             };
             amounts.push((cancelled.lines[0].amount, cancelled.shipping, cancelled.whole));
@@ -95,6 +95,8 @@ fn the_order_is_cancelled_when_every_cancellation_gave_everything_back() {
     assert_eq!(order.look().status, Status::Confirmed);
     assert_eq!(order.look().fulfilment_status(), FulfilmentStatus::Cancelled);
     let order = order.after([close(1)]);
+    assert_eq!(order.look().status, Status::Confirmed, "money is held for nothing");
+    let order = order.after([voided(5, 4_900)]);
     assert_eq!(order.look().status, Status::Cancelled);
     order.when(close(1)).then_nothing();
 }
@@ -105,22 +107,30 @@ fn a_cancellation_of_the_rest_completes_an_order_that_shipped() {
         request_shipment(5, Some(vec![units(L1, 3)])),
         payment(PaymentStatus::PartCaptured, 3, [4_900, 3_500, 0]),
         dispatch(5),
-        cancel(1, None),
     ]);
+    let order = order.when(cancel(1, None)).then_with(|events| {
+        let [Event::LinesCancelled(_), Event::SurplusReleased(released), Event::Completed(_)] = events else {
+            panic!("{events:?}");
+        };
+        assert_eq!(released.keep[0].amount, 0);
+    });
     assert!(!order.look().cancelling());
     assert_eq!(order.look().shipping_cancelled, 0);
-    let order = order.after([close(1)]);
     assert_eq!(order.look().status, Status::Completed);
     assert_eq!(order.look().balance(), 0);
 }
 
 #[test]
-fn what_left_or_is_on_its_way_is_not_cancelled() {
-    let order = confirmed(three_lines()).after([request_shipment(5, Some(vec![units(L1, 2)]))]);
+fn what_left_is_not_cancelled() {
+    let order = confirmed(three_lines()).after([
+        request_shipment(5, Some(vec![units(L1, 2)])),
+        payment(PaymentStatus::PartCaptured, 3, [4_900, 2_500, 0]),
+        dispatch(5),
+    ]);
     order.when(cancel(1, Some(vec![units(L1, 2)]))).then_refused(Refusal::AlreadyShipped {
         line_id: Some(L1),
-        shipped: 0,
-        in_shipment: 2,
+        shipped: 2,
+        in_shipment: 0,
         open: 1,
     });
     confirmed(three_lines()).when(cancel(1, Some(vec![units(L1, 4)]))).then_refused(Refusal::QuantityExceedsOpen {
@@ -134,4 +144,32 @@ fn what_left_or_is_on_its_way_is_not_cancelled() {
 fn a_cancellation_that_nobody_asked_for_cannot_be_closed() {
     let cancellation_id = crate::ids::CancellationId(id(8));
     confirmed(three_lines()).when(close(8)).then_refused(Refusal::CancellationNotFound { cancellation_id });
+}
+
+#[test]
+fn a_cancellation_withdraws_the_shipments_that_have_its_units() {
+    let order = confirmed(three_lines()).after([
+        request_shipment(5, Some(vec![units(L1, 1)])),
+        request_shipment(6, Some(vec![units(L2, 1)])),
+        payment(PaymentStatus::PartCaptured, 3, [4_900, 1_700, 0]),
+    ]);
+    let order = order.when(cancel(1, Some(vec![units(L1, 3)]))).then_with(|events| {
+        let [Event::ShipmentWithdrawn(withdrawn), Event::LinesCancelled(cancelled), Event::RefundGranted(granted), ..] =
+            events
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!(withdrawn.shipment_id, crate::ids::ShipmentId(id(5)));
+        // Stock lets go of the withdrawn unit as it puts it back.
+        assert_eq!(cancelled.release, [at_main(L1, 2)]);
+        assert_eq!(cancelled.amount, 3_000);
+        // 17.00 are taken: 10.00 for the unit that is cancelled, 5.00 of charges and 2.00 for what ships.
+        assert_eq!(granted.amount, 1_500);
+    });
+    let line = &order.look().lines[&L1];
+    assert_eq!((line.cancelled, line.shipping, line.reserved), (3, 0, 0));
+    order.when(dispatch(5)).then_refused(Refusal::ShipmentState {
+        shipment_id: crate::ids::ShipmentId(id(5)),
+        status: crate::order::state::ShipmentStatus::Withdrawn,
+    });
 }

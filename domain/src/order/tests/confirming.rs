@@ -10,6 +10,7 @@ fn reject() -> Command {
         reason: RejectReason::PaymentDeclined,
         detail: Some("do_not_honour".to_owned()),
         shortfalls: Vec::new(),
+        payment: None,
     }
 }
 
@@ -24,7 +25,7 @@ fn what_is_no_ware_can_ship_as_soon_as_it_is_confirmed() {
     let order = order.after([confirm(4_900)]);
     assert_eq!(order.look().lines[&L3].reserved, 1);
     assert_eq!(order.look().lines[&L1].reserved, 0);
-    assert_eq!(order.look().payment.authorised, 4_900);
+    assert_eq!(order.look().payment().authorised, 4_900);
     assert_eq!(order.look().payment_status(), PaymentStatus::Authorised);
 }
 
@@ -113,9 +114,13 @@ fn an_order_that_ended_is_told_that_it_holds_nothing() {
 
 #[test]
 fn an_order_is_completed_when_nothing_is_left_to_ship() {
-    confirmed(three_lines()).when(Command::Complete).then_nothing();
-    let order = shipped(three_lines());
-    let order = order.when(Command::Complete).then([Event::Completed(event::Completed {})]);
+    let order = confirmed(three_lines()).after([
+        request_shipment(900, None),
+        payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]),
+    ]);
+    let order = order.when(dispatch(900)).then_with(|events| {
+        assert!(matches!(events, [Event::ShipmentDispatched(_), Event::Completed(_)]), "{events:?}");
+    });
     order.when(cancel(1, None)).then_refused(Refusal::AlreadyShipped {
         line_id: None,
         shipped: 9,

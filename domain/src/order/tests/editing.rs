@@ -130,7 +130,11 @@ fn edits_that_cannot_be_right_are_refused() {
     one.after([cancel(1, Some(vec![units(L1, 2)]))])
         .when(edit(1, vec![set_qty(L1, 2)]))
         .then_refused(invalid(None, EditProblem::NothingLeft));
-    let shipped = shipped(three_lines());
+    let shipped = confirmed(three_lines()).after([
+        request_shipment(5, Some(vec![units(L1, 3)])),
+        payment(PaymentStatus::PartCaptured, 3, [4_900, 3_500, 0]),
+        dispatch(5),
+    ]);
     let dearer = Change::Reprice { line_id: L1, unit_price: price("11") };
     shipped.when(edit(1, vec![dearer])).then_refused(invalid(Some(L1), EditProblem::LineClosed));
 }

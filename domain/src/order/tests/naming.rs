@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::ids::{EditId, HoldId, NoteId, RefundId, within};
+use crate::ids::{EditId, HoldId, NoteId, within};
 use crate::order::event::Visibility;
 use crate::order::refusal::{Part, Refusal};
 use crate::personal::Personal;
@@ -234,7 +234,8 @@ fn what_is_said_about_an_order_is_bounded() {
 
 #[test]
 fn what_is_asked_of_an_order_is_bounded_and_what_follows_from_it_is_not() {
-    let line = new_line(L1, 2_000, "10.00");
+    // Free goods: an edit upwards of others is another payment, of which there are fewer.
+    let line = new_line(L1, 2_000, "0");
     let edits = (1..=500).map(|number: u32| {
         let changes = vec![Change::SetQty { line_id: L1, qty: 2_000 + number }];
         edit(u128::from(number), changes)
@@ -252,14 +253,15 @@ fn what_is_asked_of_an_order_is_bounded_and_what_follows_from_it_is_not() {
     let cancelled = cancelled.when(cancel(20_000, Some(vec![units(L1, 1)]))).then_refused(most);
     cancelled.when(cancel(own(8), Some(vec![units(L1, 1)]))).then_with(happens);
 
+    let line = new_line(L1, 2_000, "10.00");
     let given =
         shipped(place_of(vec![line])).after((1..=500).map(|number| Command::GrantRefund(grant(number, Some(1)))));
     let gift = Command::GrantRefund(grant(501, Some(1)));
     let given = given.when(gift).then_refused(Refusal::TooMany { what: Part::Refund, most: 500 });
-    let given = given.after([request_return(1, &[(L1, 1)]), receive(1, 1, &[(L1, 1, Disposition::Restock)])]);
-    let mut owed = grant(502, Some(1_000));
-    (owed.refund_id, owed.return_id) = (RefundId(id(502)), Some(crate::ids::ReturnId(id(1))));
-    given.when(Command::GrantRefund(owed)).then_with(happens);
+    let given = given.after([request_return(1, &[(L1, 1)])]);
+    given.when(receive(1, 1, &[(L1, 1, Disposition::Restock)])).then_with(|events| {
+        assert!(matches!(events, [_, Event::RefundGranted(_)]), "{events:?}");
+    });
 }
 
 #[test]

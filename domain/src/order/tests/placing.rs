@@ -141,7 +141,7 @@ fn amounts_beyond_the_largest_are_refused() {
 
 #[test]
 fn there_is_no_order_before_it_is_placed_and_no_second_one_after() {
-    given::<Order>([]).when(Command::Complete).then_refused(Refusal::NotFound);
+    given::<Order>([]).when(Command::ClearCapture).then_refused(Refusal::NotFound);
     pending(three_lines()).when(placing(three_lines())).then_refused(Refusal::AlreadyPlaced);
 }
 
@@ -156,7 +156,6 @@ fn a_free_order_needs_no_payment() {
         confirm(0),
         request_shipment(1, None),
         dispatch(1),
-        Command::Complete,
     ]);
     assert_eq!(order.look().status.name(), "completed");
 }

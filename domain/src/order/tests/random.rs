@@ -8,13 +8,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::ids::{CancellationId, HoldId, RefundId, ReturnId, ShipmentId};
 use crate::laws::Watched;
-use crate::order::event::RejectReason;
-use crate::order::state::{ReturnStage, ShipmentStatus};
+use crate::order::command::AddPayment;
+use crate::order::event::{Added, AfterLoss, Means, RejectReason};
+use crate::order::state::{RefundPart, RefundProgress, ReturnStage, ShipmentStatus};
 
 /// What one step of a history is made of: which command, and numbers to choose its content by.
 type Step = (u8, u32, u32, u32);
 
-const KINDS: u8 = 25;
+const KINDS: u8 = 34;
 
 /// What was asked, and how often it made something happen.
 #[derive(Default)]
@@ -85,6 +86,19 @@ impl History {
         found.get(index).map(|(id, _)| **id)
     }
 
+    fn lost(&self) -> Option<ShipmentId> {
+        let mut shipments = self.placed().shipments.iter();
+        let lost = |line: &crate::order::state::ShipmentLine| line.lost > 0;
+        shipments.find(|(_, shipment)| shipment.lines.values().any(lost)).map(|(shipment_id, _)| *shipment_id)
+    }
+
+    fn open_part(&self, number: u32) -> Option<(RefundId, RefundPart)> {
+        let refunds = self.placed().refunds.iter();
+        let parts = refunds.flat_map(|(refund_id, refund)| refund.parts.iter().map(|part| (*refund_id, part.clone())));
+        let open: Vec<_> = parts.filter(|(_, part)| part.progress == RefundProgress::Pending).collect();
+        open.get(number as usize % open.len().max(1)).cloned()
+    }
+
     fn open_return(&self, number: u32) -> Option<ReturnId> {
         let open = |stage| matches!(stage, ReturnStage::Requested | ReturnStage::PartReceived);
         let found = self.placed().returns.iter();
@@ -129,7 +143,7 @@ impl History {
             9 => Command::ReleaseHold { hold_id: *self.placed().holds.keys().next()?, resolution: "fine".to_owned() },
             10 => request_shipment(self.step, Some(vec![units(line, some(2))])),
             11 => request_shipment(self.step, None),
-            12 | 13 => self.capture(a),
+            12 | 13 => self.capture(a)?,
             14 | 15 => Command::Dispatch { shipment_id: self.shipment(a, ShipmentStatus::Requested)? },
             16 => Command::RefuseShipment {
                 shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
@@ -143,6 +157,7 @@ impl History {
             18 => Command::ReportLost {
                 shipment_id: self.shipment(a, ShipmentStatus::Dispatched)?,
                 lines: Some(vec![units(line, 1)]),
+                then: [AfterLoss::Later, AfterLoss::Refund, AfterLoss::Resend][c as usize % 3],
             },
             19 => request_return(self.step, &[(line, some(3))]),
             20 => self.receive_some(a, b, c)?,
@@ -150,32 +165,112 @@ impl History {
             22 => {
                 let mut refund = grant(self.step, Some(i64::from(b % 900)));
                 refund.refund_id = RefundId(id(self.step));
-                refund.cancellation_id = self.placed().cancellations.keys().next().copied();
                 Command::GrantRefund(refund)
             }
             23 => edit(self.step, self.changes(a, b, c)),
-            24 if c % 8 == 0 => Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![] },
-            _ => Command::Complete,
+            24 if c % 4 == 0 => {
+                Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None }
+            }
+            25 => Command::WithdrawShipment {
+                shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
+                reason: "not now".to_owned(),
+            },
+            26 => Command::RefuseShipment {
+                shipment_id: self.shipment(a, ShipmentStatus::Withdrawn)?,
+                reason: "withdrawn".to_owned(),
+            },
+            27 => Command::DecideLoss {
+                shipment_id: self.lost()?,
+                decision: Some(self.placed().shipments[&self.lost()?].decisions + 1),
+                sent: None,
+                then: [AfterLoss::Refund, AfterLoss::Resend][b as usize % 2],
+            },
+            28 => Command::ReportFound { shipment_id: self.lost()?, lines: None },
+            29 => Command::AddPayment(AddPayment {
+                payment_id: PaymentId(id(self.step)),
+                amount: None,
+                means: [
+                    Means::External { reference: "cash".to_owned() },
+                    Means::Provider { instrument: "card".into() },
+                ][b as usize % 2]
+                    .clone(),
+                added: Added::ByHand,
+                replaces: None,
+            }),
+            30 => {
+                let (refund_id, part) = self.open_part(a)?;
+                let (payment_id, code) = (part.payment_id, "no".to_owned());
+                match self.placed().payment_of(payment_id).is_some_and(|payment| payment.is_external()) {
+                    true if b % 2 == 0 => Command::ConfirmRefundPaid { refund_id, reference: "till".to_owned() },
+                    true => Command::WithdrawRefund { refund_id, reason: "mistake".to_owned() },
+                    false => Command::FailRefund { refund_id, payment_id, code },
+                }
+            }
+            31 => {
+                let mut refunds = self.placed().refunds.iter();
+                let (refund_id, refund) = refunds.find(|(_, refund)| refund.failed() + refund.withdrawn() > 0)?;
+                Command::RetryRefund { refund_id: *refund_id, attempt: Some(refund.attempt + 1) }
+            }
+            32 => {
+                let state = &self.placed().lines[&line];
+                let amount = state.value_of_next(1, Rounding::HalfEven).max(i64::from(b % 500)) + 1;
+                let lines = vec![event::LineValue { line_id: line, qty: some(2), amount: amount.min(1 + i64::from(c % 700)) }];
+                Command::GrantRefund(GrantRefund { lines, ..grant(self.step, None) })
+            }
+            33 => Command::GrantRefund(GrantRefund { shipping: i64::from(b % 300), ..grant(self.step, None) }),
+            _ => return None,
         })
     }
 
     /// Payments takes what the requested shipments ask for, or more, or gives some back; never what the provider cannot.
-    fn capture(&mut self, number: u32) -> Command {
+    fn capture(&mut self, number: u32) -> Option<Command> {
         self.payment_version += 1;
+        let version = self.payment_version;
         let order = self.placed();
-        let authorised = order.payment.authorised.max(order.totals.total);
-        let asked: Minor =
-            order.shipments.values().filter(|s| s.status == ShipmentStatus::Requested).map(|s| s.to_capture).sum();
-        let more = if number.is_multiple_of(5) { authorised } else { asked };
-        let captured = (order.payment.captured + more).min(authorised);
-        let refunded = order.granted().min(captured);
+        let ours: Vec<_> = order.payments.iter().filter(|payment| !payment.is_external()).collect();
+        let known = ours.get(number as usize % ours.len().max(1)).copied();
+        let payment_id = known.map_or(payment_id(), |payment| payment.payment_id);
+        let had = |of: fn(&crate::order::state::Payment) -> Minor| known.map_or(0, of);
+        let requested = had(|payment| payment.requested);
+        let first = if requested > 0 { requested } else { order.totals.total };
+        let authorised = if had(|payment| payment.authorised) > 0 { had(|payment| payment.authorised) } else { first };
+        let waiting = order.shipments.values().filter(|s| s.status == ShipmentStatus::Requested);
+        let waiting = waiting.flat_map(|shipment| &shipment.captures).filter(|capture| !capture.done);
+        let asked: Minor = waiting.filter(|it| it.share.payment_id == payment_id).map(|it| it.share.amount).sum();
+        let most = authorised - had(|payment| payment.voided);
+        let more = if number.is_multiple_of(5) { most } else { asked };
+        let captured = (had(|payment| payment.captured) + more).min(most);
+        let let_go = number % 7 == 3 && known.is_some_and(|payment| payment.keep.is_some());
+        let keep = known.and_then(|payment| payment.keep).unwrap_or(0);
+        let surplus = (authorised - captured - had(|payment| payment.voided) - keep).max(0);
+        let voided = had(|payment| payment.voided) + if let_go { surplus } else { 0 };
+        let refunds = order.refunds.values().flat_map(|refund| &refund.parts);
+        let mut open = refunds.filter(|part| part.payment_id == payment_id && part.progress == RefundProgress::Pending);
+        let part = open.next().filter(|_| number.is_multiple_of(2));
+        let refunded = had(|payment| payment.refunded) + part.map_or(0, |part| part.amount);
         let status = match (captured, number % 9) {
             (_, 0) => PaymentStatus::Unknown,
+            (0, _) if voided == authorised => PaymentStatus::Voided,
             (0, _) => PaymentStatus::Authorised,
-            (captured, _) if captured == authorised => PaymentStatus::Captured,
+            (captured, _) if captured == authorised - voided => PaymentStatus::Captured,
             _ => PaymentStatus::PartCaptured,
         };
-        payment(status, self.payment_version, [authorised, captured, refunded])
+        let what = match part {
+            Some(part) => event::Happened::Refunded { refund_id: part.at_payment },
+            None => event::Happened::Voided,
+        };
+        Some(Command::RecordPayment(PaymentRecorded {
+            payment_id,
+            payment_version: version,
+            status,
+            authorised,
+            captured,
+            refunded,
+            refund_pending: 0,
+            voided,
+            capture_before: None,
+            fact: Some(event::PaymentFact { version, what }),
+        }))
     }
 
     fn receive_some(&self, a: u32, b: u32, c: u32) -> Option<Command> {
@@ -294,9 +389,9 @@ proptest! {
 fn random_histories_reach_every_command_and_most_refusals() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut seen = Seen::default();
-    for number in 0..120 {
+    for number in 0..400 {
         use proptest::strategy::ValueTree;
-        let history = (some_order(), steps(90)).new_tree(&mut runner).unwrap();
+        let history = (some_order(), steps(180)).new_tree(&mut runner).unwrap();
         let (place, steps) = history.current();
         let mut history = History::start(place);
         for step in usual(number).into_iter().chain(steps) {

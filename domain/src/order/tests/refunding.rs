@@ -1,8 +1,8 @@
 //! Refunds and what payments tells: never more than was captured, nothing while the outcome is unknown, nothing old after something new.
 
 use super::*;
-use crate::ids::{CancellationId, RefundId, ReturnId};
-use crate::order::event::{LineValue, RefundGranted};
+use crate::ids::RefundId;
+use crate::order::event::{LineValue, PaymentShare, RefundGranted};
 use crate::order::refusal::Refusal;
 
 #[test]
@@ -16,10 +16,16 @@ fn of_two_refunds_of_sixty_on_a_hundred_one_is_granted() {
         };
         let expected = RefundGranted {
             refund_id: RefundId(id(1)),
+            attempt: 1,
             amount: 60,
+            parts: vec![PaymentShare { payment_id: payment_id(), amount: 60 }],
             lines: vec![],
+            shipping: 0,
+            by_hand: true,
             return_id: None,
             cancellation_id: None,
+            edit_id: None,
+            shipment_id: None,
             reason: "sorry".to_owned(),
             asked: granted.asked,
         };
@@ -51,38 +57,132 @@ fn nothing_is_refunded_while_the_outcome_is_unknown() {
         .then_refused(Refusal::PaymentUnknown);
 }
 
-#[test]
-fn a_refund_without_an_amount_is_worth_what_it_follows_from() {
-    let order =
-        shipped(three_lines()).after([request_return(1, &[(L1, 2)]), receive(1, 1, &[(L1, 2, Disposition::Restock)])]);
-    let mut of_return = grant(1, None);
-    of_return.return_id = Some(ReturnId(id(1)));
-    let mut of_lines = grant(2, None);
-    let line = LineValue { line_id: L2, qty: 1, amount: 150 };
-    of_lines.lines = vec![line];
-    let order = order.after([Command::GrantRefund(of_return.clone()), Command::GrantRefund(of_lines)]);
-    let refunds = &order.look().refunds;
-    assert_eq!(refunds[&RefundId(id(1))].amount, 2_000);
-    assert_eq!(refunds[&RefundId(id(2))].amount, 150);
-    // Nothing of the return is left to refund.
-    of_return.refund_id = RefundId(id(3));
-    order
-        .when(Command::GrantRefund(of_return))
-        .then_refused(Refusal::InvalidRefund { refund_id: RefundId(id(3)), amount: 0 });
+fn of_line(number: u128, amount: Option<Minor>, line: LineValue) -> Command {
+    Command::GrantRefund(GrantRefund { lines: vec![line], ..grant(number, amount) })
 }
 
 #[test]
-fn a_refund_follows_from_what_is_there() {
-    let return_id = ReturnId(id(9));
-    let mut refund = grant(1, Some(5));
-    refund.return_id = Some(return_id);
-    shipped(three_lines()).when(Command::GrantRefund(refund)).then_refused(Refusal::ReturnNotFound { return_id });
-    let cancellation_id = CancellationId(id(9));
-    let mut refund = grant(1, Some(5));
-    refund.cancellation_id = Some(cancellation_id);
+fn a_refund_by_line_counts_on_its_line() {
+    let line = |qty, amount| LineValue { line_id: L1, qty, amount };
+    let order = shipped(three_lines()).when(of_line(1, None, line(1, 1_000))).then_with(|events| {
+        assert!(matches!(events, [Event::RefundGranted(granted)] if granted.amount == 1_000), "{events:?}");
+    });
+    assert_eq!((order.look().owed(), order.look().balance()), (3_900, 0));
+    // That unit comes back: its money was given back before.
+    let order = order.after([request_return(1, &[(L1, 1)])]);
+    let order = order.when(receive(1, 1, &[(L1, 1, Disposition::Restock)])).then_with(|events| {
+        assert!(matches!(events, [Event::ReturnReceived(_)]), "{events:?}");
+    });
+    // The next one comes back as well.
+    let order = order.after([request_return(2, &[(L1, 1)])]);
+    let order = order.when(receive(2, 1, &[(L1, 1, Disposition::Restock)])).then_with(|events| {
+        assert!(matches!(events, [_, Event::RefundGranted(granted)] if granted.amount == 1_000), "{events:?}");
+    });
+    assert_eq!((order.look().owed(), order.look().balance()), (2_900, 0));
+}
+
+#[test]
+fn units_amounts_and_their_sum_are_judged() {
+    let refund_id = RefundId(id(1));
+    let line = |qty, amount| LineValue { line_id: L1, qty, amount };
+    shipped(three_lines()).when(of_line(1, Some(100), line(1, 1_000))).then_refused(Refusal::RefundSumsDiffer {
+        refund_id,
+        amount: 100,
+        sum: 1_000,
+    });
+    shipped(three_lines()).when(of_line(1, None, line(4, 1_000))).then_refused(Refusal::RefundExceedsLine {
+        refund_id,
+        line_id: L1,
+        qty: 4,
+        asked: 1_000,
+        units: 3,
+        value: 3_000,
+    });
+    shipped(three_lines()).when(of_line(1, None, line(1, 3_001))).then_refused(Refusal::RefundExceedsLine {
+        refund_id,
+        line_id: L1,
+        qty: 1,
+        asked: 3_001,
+        units: 3,
+        value: 3_000,
+    });
+    // Half of the units came back already.
     shipped(three_lines())
-        .when(Command::GrantRefund(refund))
-        .then_refused(Refusal::CancellationNotFound { cancellation_id });
+        .after([request_return(1, &[(L1, 2)]), receive(1, 1, &[(L1, 2, Disposition::Restock)])])
+        .when(of_line(1, None, line(2, 1_000)))
+        .then_refused(Refusal::RefundExceedsLine { refund_id, line_id: L1, qty: 2, asked: 1_000, units: 1, value: 1_000 });
+    let shipping = |amount| Command::GrantRefund(GrantRefund { shipping: amount, ..grant(1, None) });
+    shipped(three_lines()).when(shipping(501)).then_refused(Refusal::RefundExceedsShipping {
+        refund_id,
+        asked: 501,
+        left: 500,
+    });
+    let order = shipped(three_lines()).after([shipping(500)]);
+    assert_eq!((order.look().owed(), order.look().balance()), (4_400, 0));
+}
+
+#[test]
+fn goodwill_is_neither_clawed_back_nor_owed() {
+    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(300)))]);
+    assert_eq!((order.look().owed(), order.look().balance()), (4_600, 0));
+    let mut place = three_lines();
+    place.payment.capture = Capture::AtConfirmation;
+    let order = confirmed(place).after([
+        payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]),
+        Command::GrantRefund(grant(1, Some(300))),
+    ]);
+    order.when(cancel(2, Some(vec![units(L1, 1)]))).then_with(|events| {
+        let [_, Event::RefundGranted(granted)] = events else {
+            panic!("{events:?}");
+        };
+        assert_eq!((granted.amount, granted.by_hand), (1_000, false));
+    });
+}
+
+#[test]
+fn a_return_gives_what_is_left_and_nothing_where_nothing_is() {
+    let all = [(L1, 3), (L2, 5), (L3, 1)];
+    let received: Vec<_> = all.iter().map(|(line, qty)| (*line, *qty, Disposition::Restock)).collect();
+    let back = [request_return(1, &all), receive(1, 1, &received)];
+    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(4_000)))]).after(back.clone());
+    let granted: Vec<Minor> = order.look().refunds.values().map(|refund| refund.amount).collect();
+    assert_eq!(granted.iter().sum::<Minor>(), 4_900);
+    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(4_900)))]).after(back);
+    assert_eq!((order.look().refunds.len(), order.look().balance()), (1, 0));
+}
+
+fn failed(number: u128) -> Command {
+    Command::FailRefund { refund_id: RefundId(id(number)), payment_id: payment_id(), code: "no".to_owned() }
+}
+
+#[test]
+fn what_the_provider_declines_can_be_granted_again_at_once() {
+    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(4_000))), failed(1)]);
+    let ledger = order.look().ledger();
+    assert_eq!((ledger.granted, ledger.failed, ledger.refundable(), ledger.balance()), (0, 4_000, 4_900, 0));
+    let again = Command::RetryRefund { refund_id: RefundId(id(1)), attempt: Some(2) };
+    let order = order.after([again.clone()]);
+    assert_eq!(order.look().ledger().granted, 4_000);
+    let order = order.when(again).then_nothing();
+    order.after([failed(1), Command::GrantRefund(grant(2, Some(4_900)))]).look();
+}
+
+#[test]
+fn a_refund_that_followed_from_a_return_and_failed_is_owed_until_it_is_made_good() {
+    let order = shipped(three_lines()).after([
+        request_return(1, &[(L1, 1)]),
+        receive(1, 1, &[(L1, 1, Disposition::Restock)]),
+    ]);
+    let refund_id = *order.look().refunds.keys().next().unwrap();
+    let order = order.after([failed(refund_id.0.as_u128())]);
+    let ledger = order.look().ledger();
+    assert_eq!((ledger.unpaid, ledger.balance(), ledger.surplus()), (1_000, -1_000, 0));
+    // It does not go back by itself a second time, and pays for no other goods.
+    let order = order.after([payment(PaymentStatus::Captured, 19, [4_901, 4_900, 0])]);
+    assert_eq!(order.look().refunds.len(), 1);
+    let order = order.after([Command::GrantRefund(grant(7, Some(1_200)))]);
+    let ledger = order.look().ledger();
+    assert_eq!((ledger.unpaid, ledger.goodwill, ledger.owed, ledger.balance()), (0, 200, 3_700, 0));
 }
 
 #[test]
@@ -95,8 +195,6 @@ fn what_payments_tells_is_recorded_in_its_order() {
     let same = payment(PaymentStatus::Captured, 6, [4_900, 4_900, 0]);
     let order = order.when(same).then_nothing();
     assert_eq!(order.look().balance(), 0);
-    let order = order.after([payment(PaymentStatus::PartRefunded, 7, [4_900, 4_900, 900])]);
-    assert_eq!(order.look().balance(), 900);
 }
 
 #[test]
@@ -117,6 +215,9 @@ fn payments_cannot_tell_what_cannot_be() {
         captured: 0,
         refunded: 0,
         refund_pending: 0,
+        voided: 0,
+        capture_before: None,
+        fact: None,
     });
     confirmed(three_lines()).when(other).then_refused(Refusal::AnotherPayment { payment_id });
 }

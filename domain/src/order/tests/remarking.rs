@@ -38,7 +38,6 @@ fn a_hold_is_placed_once_and_released_once() {
     let hold_id = HoldId(id(2));
     order.when(release(2)).then_refused(Refusal::HoldNotFound { hold_id });
     shipped(three_lines())
-        .after([Command::Complete])
         .when(hold(1))
         .then_refused(Refusal::OrderState { status: Status::Completed, cancelling: false });
 }

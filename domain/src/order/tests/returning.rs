@@ -14,7 +14,7 @@ const MISSING: Disposition = Disposition::Missing;
 fn refunds(order: Given<Order>, command: Command) -> (Given<Order>, Vec<LineValue>) {
     let mut found = Vec::new();
     let order = order.when(command).then_with(|events| {
-        if let [Event::ReturnReceived(received)] = events {
+        if let Some(Event::ReturnReceived(received)) = events.first() {
             found = received.refund.clone();
         }
     });

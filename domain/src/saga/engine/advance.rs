@@ -1,4 +1,4 @@
-//! What can be asked for now: forwards as far as the order of the steps allows, back in reverse order and only what ran.
+//! What can be asked for now: forwards as far as the order of the steps allows, back in reverse order and only what ran; what frees goods waits for nothing.
 
 use super::draft::{Draft, find};
 use crate::saga::event::{Direction, Ended, Event};
@@ -12,14 +12,6 @@ impl Draft<'_> {
             return;
         }
         let steps = self.process.steps(&self.state);
-        for step in &steps {
-            if let When::Unknown(other) = step.when
-                && *self.state.progress(other) == Progress::Unknown
-                && *self.state.progress(step.name) == Progress::Idle
-            {
-                self.ask(step, Direction::Do);
-            }
-        }
         match self.state.unwinding.clone() {
             None => self.advance_forward(&steps),
             Some(unwinding) => self.advance_back(&steps, unwinding.reason),
@@ -56,17 +48,22 @@ impl Draft<'_> {
 
     pub(super) fn advance_back(&mut self, steps: &[Step], reason: String) {
         let forward = || steps.iter().filter(|step| step.when == When::Forward);
-        if forward().any(|step| self.state.progress(step.name).is_open()) {
-            return;
-        }
         let ran: Vec<_> = forward().filter(|step| step.undo && self.state.is_done(step.name)).cloned().collect();
         let undone =
             |state: &State, name: &str| state.side(name, Direction::Undo).is_some_and(|side| side.progress.is_done());
+        let asked = |state: &State, name: &str| state.side(name, Direction::Undo).is_some();
+        for step in ran.iter().filter(|step| step.at_once) {
+            if !asked(&self.state, step.name) {
+                self.ask(step, Direction::Undo);
+            }
+        }
+        if forward().any(|step| self.state.progress(step.name).is_open()) {
+            return;
+        }
         for step in ran.iter().rev() {
-            let asked = self.state.side(step.name, Direction::Undo).is_some();
             let rests_on_it =
                 ran.iter().any(|later| depends(steps, later.name, step.name) && !undone(&self.state, later.name));
-            if !asked && !rests_on_it {
+            if !asked(&self.state, step.name) && !rests_on_it {
                 self.ask(step, Direction::Undo);
             }
         }

@@ -105,11 +105,11 @@ impl Draft<'_> {
         if let Then::Done(output) = then {
             return self.done(step.name, direction, seen, output);
         }
-        let outcome = StepOutcome::NotDone { code: code.to_owned(), details };
+        let outcome = StepOutcome::NotDone { code: code.to_owned(), details: details.clone() };
         self.answer(step.name, direction, seen, outcome);
         self.resume_step(step.name, "answered");
         let abandoned = self.state.unwinding.is_some() && step.when == When::Forward && direction == Direction::Do;
-        if abandoned || matches!(step.when, When::Unknown(_)) {
+        if abandoned {
             return;
         }
         match then {
@@ -119,7 +119,7 @@ impl Draft<'_> {
             Then::Unwind { reason, .. } | Then::Park { reason } => {
                 self.park(&reason, format!("{} was refused: {code}", step.name), Some(step.name));
             }
-            Then::Retry | Then::Done(_) => self.retry_later(step, direction, code),
+            Then::Retry | Then::Done(_) => self.retry_later(step, direction, code, details),
         }
     }
 
@@ -127,14 +127,18 @@ impl Draft<'_> {
         direction == Direction::Do && step.when == When::Forward && !self.past_pivot(true)
     }
 
-    pub(super) fn retry_later(&mut self, step: &Step, direction: Direction, code: &str) {
+    pub(super) fn retry_later(&mut self, step: &Step, direction: Direction, code: &str, details: Value) {
         let Some(side) = self.state.side(step.name, direction) else {
             return;
         };
         let (attempt, command_id) = (side.attempt, side.command_id);
-        match step.budget(direction).next(attempt, command_id, self.at) {
-            Some(due_at) => self.set_timer(retry_timer(step.name, direction), due_at),
-            None => {
+        if let Some(due_at) = step.budget(direction).next(attempt, command_id, self.at) {
+            return self.set_timer(retry_timer(step.name, direction), due_at);
+        }
+        let refused = Refused { step: step.name, direction, code, details: &details, payment: None };
+        match self.process.exhausted(&self.state, refused) {
+            Some((reason, details)) if self.may_unwind(step, direction) => self.unwind(&reason, details),
+            _ => {
                 let reason = match direction {
                     Direction::Do => "retries_exhausted",
                     Direction::Undo => "undo_failed",
@@ -163,6 +167,11 @@ impl Draft<'_> {
                 }
             }
             Notice::SetTimer { timer, due_at } => self.set_timer(timer.to_owned(), due_at),
+            Notice::SetTimerIn { timer, after_s } => {
+                if self.state.unwinding.is_none() && self.state.ended.is_none() {
+                    self.set_timer(timer.to_owned(), self.at.plus_seconds(after_s));
+                }
+            }
             Notice::Nudge { step } => self.nudge(step),
         }
     }

@@ -8,7 +8,7 @@ use crate::ids::derived;
 use crate::saga::event::{Direction, Event, Parked, Resumed, StepAsked, TimerCancelled, TimerSet, Unwinding};
 use crate::saga::process::Process;
 use crate::saga::state::{State, retry_timer, word};
-use crate::saga::step::{Ask, Settles, Step, When};
+use crate::saga::step::{Ask, Settles, Step};
 use crate::time::Timestamp;
 
 /// Events in the making, and the state that they lead to.
@@ -64,10 +64,6 @@ impl<'a> Draft<'a> {
         let attempt = self.state.side(step.name, direction).map_or(0, |side| side.attempt) + 1;
         let ask = Ask { step: step.name, direction, attempt, asked_at: self.at };
         if self.process.command(&self.state, ask).is_none() {
-            // What is told aside is told once there is something to tell: silence alone says nothing of a payment.
-            if matches!(step.when, When::Unknown(_)) {
-                return;
-            }
             let detail = format!("{} ({}) lacks what it needs", step.name, word(direction));
             return self.park("inconsistent", detail, Some(step.name));
         }

@@ -30,7 +30,6 @@ impl Process for Letters {
             Step::new(EVIDENT, &["b"]).undoable().by_evidence(StreamName { category: "payment", id: "p".into() }),
             Step::new("e", &["c", "d"]).pivot(),
             Step::new("f", &["e"]),
-            Step::new("aside", &[]).when(When::Unknown(EVIDENT)),
             Step::new("z", &[]).when(When::Closing),
         ]
     }
@@ -283,8 +282,7 @@ fn an_unknown_outcome_waits_parks_and_goes_on_with_late_evidence() {
     bench.reach_the_branches();
     bench.done("c");
     bench.hear("unknown");
-    assert_eq!(bench.open(), ["aside", "d"]);
-    bench.refuse("aside", Direction::Do, "no");
+    assert_eq!(bench.open(), ["d"]);
     bench.hear("cancel");
     assert_eq!(bench.open(), ["d"], "unknown is never undone");
     let mut looks = 0;
@@ -308,7 +306,7 @@ fn silence_is_unknown_and_not_a_refusal() {
     bench.next_timer();
     assert_eq!(*bench.saga.state.progress("d"), Progress::Unknown);
     bench.hear("done");
-    assert_eq!(bench.open(), ["aside", "e"]);
+    assert_eq!(bench.open(), ["e"]);
 }
 
 #[test]

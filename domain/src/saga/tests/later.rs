@@ -82,7 +82,7 @@ fn a_capture_that_fails_refuses_the_shipment_and_an_unknown_one_does_not() {
     assert_eq!(world.placed().status, Status::Confirmed);
     let parked = world.saga("fulfilment").state().parked.clone();
     assert_eq!(parked.unwrap().reason, "outcome_unknown");
-    assert_eq!(world.held(), 5, "nothing ships on a guess");
+    assert_eq!(world.placed().shipped_units(), 0, "nothing leaves on a guess");
 }
 
 #[test]
@@ -144,21 +144,22 @@ fn a_return_in_two_parcels_is_restocked_and_refunded() {
 }
 
 #[test]
-fn a_refund_that_the_provider_will_not_make_is_told_a_person() {
+fn a_refund_that_the_provider_will_not_make_is_told_to_the_order_within_half_a_minute() {
     let mut world = World::confirmed(6, Capture::AtConfirmation, "refund-declines");
     let refund_id = RefundId(derived(ORDER.0, "gift"));
     world.ask_order(order::Command::GrantRefund(order::command::GrantRefund {
         refund_id,
         amount: Some(500),
         lines: Vec::new(),
-        return_id: None,
-        cancellation_id: None,
+        shipping: 0,
         reason: "gesture".into(),
     }));
-    world.run(2 * HOUR);
-    let parked = world.saga("refund").state().parked.clone().unwrap();
-    assert_eq!(parked.reason, "retries_exhausted");
+    world.run(30);
+    assert_eq!(world.ends("refund"), ["refund_failed"]);
     assert_eq!(world.money().2, 0);
+    let ledger = world.placed().ledger();
+    assert_eq!((ledger.failed, ledger.granted, ledger.refundable()), (500, 0, 5_000));
+    world.at_rest();
 }
 
 #[test]

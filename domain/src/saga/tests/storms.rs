@@ -92,6 +92,6 @@ fn wish(dice: &mut Dice, order_id: OrderId, round: u32) -> order::Command {
             receipt: None,
             lines: vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }],
         },
-        _ => order::Command::Complete,
+        _ => order::Command::SetTags { tags: vec![format!("tag {}", dice.below(3))] },
     }
 }

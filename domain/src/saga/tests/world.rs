@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) stocks: BTreeMap<String, stock::Stock>,
     pub(super) reservations: BTreeMap<ReservationId, reservation::Reservation>,
     versions: BTreeMap<StreamName, u64>,
+    /// The events of each order.
+    history: BTreeMap<StreamName, Vec<Recorded>>,
     holdings: BTreeMap<crossing::Owner, crossing::Holdings>,
     sagas: BTreeMap<(String, Uuid), Running>,
     log: VecDeque<Logged>,
@@ -81,6 +83,7 @@ impl World {
             stocks: BTreeMap::new(),
             reservations: BTreeMap::new(),
             versions: BTreeMap::new(),
+            history: BTreeMap::new(),
             holdings: BTreeMap::new(),
             sagas: BTreeMap::new(),
             log: VecDeque::new(),
@@ -110,15 +113,15 @@ impl World {
     /// The laws that cross streams: strict where nothing of the order is on its way.
     pub(super) fn check(&self) {
         for (order_id, order) in &self.orders {
-            let payment = &self.payments.get(&saga::money::payment_of(*order_id));
-            let nothing = payment::Payment::default();
+            let of = |payment: &&payment::Payment| payment.requested().is_some_and(|paid| paid.order_id == *order_id);
+            let payments: Vec<_> = self.payments.values().filter(of).collect();
             let on_its_way =
                 self.open().iter().any(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
             let none = crossing::Holdings::new();
             let owner = crossing::Owner::Order(*order_id);
             let held = self.holdings.get(&owner).unwrap_or(&none);
-            if let Err(broken) = crossing::check(order, payment.unwrap_or(&nothing), held, on_its_way) {
-                panic!("{broken:?}\n{order:#?}\n{payment:#?}\n{held:#?}\n{}", self.story(order_id.0));
+            if let Err(broken) = crossing::check(order, &payments, held, on_its_way) {
+                panic!("{broken:?}\n{order:#?}\n{payments:#?}\n{held:#?}\n{}", self.story(order_id.0));
             }
         }
     }
@@ -234,8 +237,11 @@ impl World {
         }
     }
 
-    /// What a stream tells: here only where its payment stands, as if all its events had been heard before.
+    /// What a stream tells: of an order all its events, of a payment only where it stands, as if all its events had been heard before.
     fn evidence(&self, name: &StreamName) -> Batch {
+        if let Some(events) = self.history.get(name) {
+            return Batch { events: events.clone(), ..Batch::default() };
+        }
         let payment_id = PaymentId(name.id.parse().unwrap());
         let seen = self.payments.get(&payment_id).map(|payment| PaymentSeen {
             payment_id,
@@ -252,7 +258,8 @@ impl World {
             let ours = self.sagas[&key].saga.pending().iter().any(|(id, _)| *id == logged.batch.command_id);
             let concerns = logged.batch.events.iter().any(|recorded| {
                 let stream = recorded.stream.parse::<Uuid>().ok();
-                stream.is_some_and(|id| id == correlation || id == saga::money::payment_of(OrderId(correlation)).0)
+                let paid = |id: Uuid| self.payments.get(&PaymentId(id)).and_then(payment::Payment::requested);
+                stream.is_some_and(|id| id == correlation || paid(id).is_some_and(|it| it.order_id.0 == correlation))
             });
             if ours || concerns {
                 self.react(&key, Trigger::Recorded(&logged.batch), logged.at);
@@ -261,6 +268,7 @@ impl World {
         for (at, recorded) in logged.batch.events.iter().enumerate() {
             let origin = Origin {
                 stream: &recorded.stream,
+                version: recorded.version,
                 event_id: logged.event_ids[at],
                 recorded_at: logged.at,
                 event: &recorded.event,
@@ -269,16 +277,15 @@ impl World {
                 continue;
             }
             let order = logged.orders[at].as_ref().and_then(order::Order::placed);
-            let Some(started) = saga::start(&origin, order) else {
-                continue;
-            };
-            let key = (started.kind.clone(), started.subject);
-            if self.sagas.contains_key(&key) {
-                continue;
+            for started in saga::start(&origin, order, logged.batch.payment.as_ref()) {
+                let key = (started.kind.clone(), started.subject);
+                if self.sagas.contains_key(&key) {
+                    continue;
+                }
+                let (saga, events) = Saga::begin(&tenant(), started, logged.at).unwrap();
+                self.ask(&saga, &events);
+                self.sagas.insert(key, Running { saga, events });
             }
-            let (saga, events) = Saga::begin(&tenant(), started, logged.at).unwrap();
-            self.ask(&saga, &events);
-            self.sagas.insert(key, Running { saga, events });
         }
     }
 

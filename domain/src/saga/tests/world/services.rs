@@ -91,7 +91,11 @@ impl World {
             let order = name.id.parse().ok().map(OrderId);
             logged.orders.push(order.and_then(|id| self.orders.get(&id).cloned()));
             logged.event_ids.push(derived(Uuid::nil(), &format!("{name:?}/{version}")));
-            logged.batch.events.push(Recorded { stream: name.id.as_str().into(), version, event });
+            let recorded = Recorded { stream: name.id.as_str().into(), version, event };
+            if matches!(recorded.event, Event::Order(_)) {
+                self.history.entry(name).or_default().push(recorded.clone());
+            }
+            logged.batch.events.push(recorded);
         }
         self.check_each();
         self.log.push_back(logged);
