@@ -21,7 +21,7 @@ use crate::aggregate::Aggregate;
 
 impl Aggregate for Payment {
     const CATEGORY: &'static str = crate::stream::PAYMENT;
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
@@ -48,7 +48,7 @@ impl Aggregate for Payment {
                 Command::CaptureByHand { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Hand)
                 }
-                Command::Void => Ok(decide::void(payment)),
+                Command::Void { keep } => decide::void(payment, *keep),
                 Command::Refund { refund_id, amount, reason } => decide::refund(payment, *refund_id, *amount, reason),
                 Command::RecordOutcome(told) => outcome::record(payment, told),
                 Command::ResolveOutcome { verb, verdict, evidence, provider_ref } => {

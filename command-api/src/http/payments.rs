@@ -53,7 +53,7 @@ pub(super) async fn void(
 ) -> Result<Answer, Failure> {
     let found = api.load_payment(&ask.how, payment_id).await?;
     let command = match &found {
-        Payment::Requested(_) => Command::Void,
+        Payment::Requested(_) => Command::Void { keep: 0 },
         // To let go of nothing is no failure to a process that undoes. To a caller who names an unknown payment it is: a capture of
         // nothing puts that on record, and can never take effect.
         Payment::Absent => Command::Capture { capture_id: CaptureId(ask.how.command_id), amount: 0 },

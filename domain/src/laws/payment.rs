@@ -54,7 +54,7 @@ pub(crate) fn check(payment: &Payment) -> Verdict {
     let Payment::Requested(payment) = payment else {
         return Ok(());
     };
-    let waits = !payment.void_wanted || payment.live.iter().any(moves_held);
+    let waits = payment.void_wanted.is_none() || payment.live.iter().any(moves_held);
     hold(WAITS, waits, || format!("{payment:?}"))
 }
 
@@ -135,10 +135,10 @@ fn stage(payment: &Requested) -> Verdict {
     );
     let by_sums = match payment.stage {
         Stage::Declined => payment.authorised == 0,
-        Stage::Authorised => payment.captured == 0 && payment.voided == 0,
+        Stage::Authorised => payment.captured == 0 && payment.voided < payment.authorised,
         Stage::PartCaptured => (1..payment.authorised).contains(&payment.captured),
         Stage::Captured => payment.captured == payment.authorised && payment.refunded == 0,
-        Stage::Voided | Stage::Expired => payment.captured == 0 && payment.voided > 0,
+        Stage::Voided | Stage::Expired => payment.captured == 0 && payment.voided == payment.authorised,
         Stage::PartRefunded => (1..payment.captured).contains(&payment.refunded),
         Stage::Refunded => payment.refunded > 0 && payment.refunded == payment.captured,
         _ => !payment.live.is_empty(),

@@ -38,9 +38,13 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
-    /// Let what is held and not taken go. While an authorisation or a capture is at the provider it waits for that to be settled; where
-    /// nothing is held, nothing happens.
-    Void,
+    /// Hold no more than `keep` of what is neither taken nor asked to be taken. While something that moves held money is at the provider
+    /// the wish waits for that to be settled, and of several wishes the smallest counts; where no more than `keep` is held, nothing happens.
+    /// Nothing happens either where the gateway cannot let a part go: the money stays until none of it is needed.
+    Void {
+        /// How much may stay held; 0 lets all of it go.
+        keep: Minor,
+    },
     /// Give taken money back.
     Refund {
         /// The refund.

@@ -40,7 +40,7 @@ pub(super) fn absent(command: &Command) -> Decision {
                 attempt: 1,
             })])
         }
-        Command::Void => Ok(vec![]),
+        Command::Void { keep } => kept(*keep).map(|()| vec![]),
         Command::Capture { .. }
         | Command::CaptureByHand { .. }
         | Command::Refund { .. }
@@ -92,7 +92,8 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
             _ => return Err(state(payment)),
         }
     }
-    if payment.authorised == 0 || payment.void_wanted {
+    // What a void that waits is to let go is not taken any more.
+    if payment.authorised == 0 || payment.void_wanted.is_some_and(|keep| amount > keep) {
         return Err(state(payment));
     }
     if amount > payment.capturable() {
@@ -124,25 +125,31 @@ fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {
     }
 }
 
-/// Never refused: whoever wants money let go either has it let go now, or has the wish on record until what is at the provider is
-/// settled, or nothing is held. A refusal would leave it to the caller to come back, and held money with it.
-pub(super) fn void(payment: &Requested) -> Vec<Event> {
-    match payment.moving_held().map(|live| live.verb) {
-        Some(Verb::Void) => vec![],
-        Some(_) if payment.void_wanted => vec![],
-        Some(_) => vec![Event::VoidWanted(VoidWanted {})],
-        None => void_held(payment),
+/// Never refused for where the payment stands: whoever wants money let go either has it let go now, or has the wish on record until what
+/// is at the provider is settled, or no more is held. A refusal would leave it to the caller to come back, and held money with it.
+pub(super) fn void(payment: &Requested, keep: Minor) -> Decision {
+    kept(keep)?;
+    if payment.most_held() <= keep {
+        return Ok(vec![]);
+    }
+    match payment.moving_held() {
+        Some(_) if payment.void_wanted.is_some_and(|wanted| wanted <= keep) => Ok(vec![]),
+        Some(_) => Ok(vec![Event::VoidWanted(VoidWanted { keep })]),
+        None => Ok(void_held(payment, keep)),
     }
 }
 
-/// Lets go of what is held, if anything is.
-pub(super) fn void_held(payment: &Requested) -> Vec<Event> {
-    match payment.held() {
-        0 => vec![],
-        amount => {
-            vec![Event::VoidRequested(VoidRequested { amount, attempt: payment.void_attempts.saturating_add(1) })]
-        }
+/// Lets go of what is held beyond `keep`, if anything is.
+pub(super) fn void_held(payment: &Requested, keep: Minor) -> Vec<Event> {
+    let amount = payment.held().saturating_sub(keep);
+    if amount <= 0 {
+        return vec![];
     }
+    vec![Event::VoidRequested(VoidRequested { amount, keep, attempt: payment.void_attempts.saturating_add(1) })]
+}
+
+fn kept(keep: Minor) -> Result<(), Refusal> {
+    if (0..=LARGEST).contains(&keep) { Ok(()) } else { Err(Refusal::InvalidAmount { amount: keep }) }
 }
 
 /// Gives taken money back; several refunds may be at the provider at once.

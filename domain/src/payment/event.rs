@@ -143,25 +143,36 @@ pub struct CaptureFailed {
     pub code: String,
 }
 
-/// `VoidWanted`: what is held shall be let go as soon as the request that is at the provider now is settled. Answered in the batch that
-/// settles it: by `PaymentDeclined` (nothing is held), `VoidRequested` (something is), or `PaymentVoided` of 0 (nothing is left of it).
+/// `VoidWanted`: no more than `keep` shall be held as soon as the request that is at the provider now is settled. Answered in the batch
+/// that settles it: by `PaymentDeclined` (nothing is held), `VoidRequested` (more than that is), or `PaymentVoided` of 0 (no more is, or the
+/// gateway cannot let a part go).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct VoidWanted {}
+pub struct VoidWanted {
+    /// How much may stay held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub keep: Minor,
+}
 
-/// `VoidRequested`: what is held and not taken shall be let go.
+/// `VoidRequested`: what is held, not taken and not needed shall be let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoidRequested {
-    /// How much is held and not taken.
+    /// How much shall be let go.
     pub amount: Minor,
+    /// How much stays held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub keep: Minor,
     /// Which attempt.
     pub attempt: u32,
 }
 
-/// `PaymentVoided`: it is let go, and nothing is held any more.
+/// `PaymentVoided`: it is let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Voided {
     /// How much was let go.
     pub amount: Minor,
+    /// How much is still held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub kept: Minor,
 }
 
 /// `VoidFailed`: it was not let go, surely.
@@ -226,4 +237,9 @@ pub struct OutcomeResolved {
     pub verdict: Verdict,
     /// How that is known: the provider's answer to a query, an operator's reason.
     pub evidence: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_nothing(amount: &Minor) -> bool {
+    *amount == 0
 }

@@ -35,12 +35,12 @@ fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
             decline_code: None,
             attempt: 0,
             live: Vec::new(),
-            void_wanted: false,
+            void_wanted: None,
             expired: false,
             captures: Default::default(),
             refunds: Default::default(),
             void_attempts: 0,
-            void_done: false,
+            voids_done: Default::default(),
         });
     }
 }
@@ -52,7 +52,7 @@ fn apply(payment: &mut Requested, event: &Event) {
         Event::Declined(declined) => {
             settled(payment, Verb::Authorise);
             payment.decline_code = Some(declined.code.clone());
-            payment.void_wanted = false;
+            payment.void_wanted = None;
         }
         Event::AuthorisationExpired(expired) => {
             payment.voided = payment.voided.saturating_add(expired.amount);
@@ -75,16 +75,19 @@ fn apply(payment: &mut Requested, event: &Event) {
             let code = Some(failed.code.clone());
             capture_is(payment, failed.capture_id, Progress::Failed, code);
         }
-        Event::VoidWanted(_) => payment.void_wanted = true,
+        Event::VoidWanted(wish) => payment.void_wanted = Some(wish.keep),
         Event::VoidRequested(wish) => {
-            payment.void_wanted = false;
+            payment.void_wanted = None;
             payment.void_attempts = wish.attempt;
             goes_out(payment, Verb::Void, wish.attempt, wish.amount);
         }
         Event::Voided(voided) => {
+            // A void of 0 only says that a wish is answered.
+            match payment.at_provider(Verb::Void).map(|live| live.attempt) {
+                Some(attempt) => drop(payment.voids_done.insert(attempt)),
+                None => payment.void_wanted = None,
+            }
             settled(payment, Verb::Void);
-            payment.void_wanted = false;
-            payment.void_done = true;
             payment.voided = payment.voided.saturating_add(voided.amount);
         }
         Event::VoidFailed(_) => settled(payment, Verb::Void),

@@ -40,7 +40,7 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
                 return mismatch(live, *amount);
             }
             let evidence = told.evidence.as_deref().unwrap_or(provider_ref);
-            let event = done(live, provider_ref, *capture_before, *fee);
+            let event = done(payment, live, provider_ref, *capture_before, *fee);
             Ok(settle(payment, live, evidence, event))
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn resolve(
     let event = match (verdict, provider_ref) {
         (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE),
         (Verdict::Done, None) if verb != Verb::Void => return Err(Refusal::ProviderRefMissing),
-        (Verdict::Done, provider_ref) => done(live, provider_ref.unwrap_or_default(), None, None),
+        (Verdict::Done, provider_ref) => done(payment, live, provider_ref.unwrap_or_default(), None, None),
     };
     Ok(settle(payment, live, evidence, event))
 }
@@ -90,7 +90,7 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
         }));
     }
     events.push(outcome);
-    if payment.void_wanted {
+    if payment.void_wanted.is_some() {
         events.extend(wanted_void(payment, &events));
     }
     events
@@ -102,14 +102,15 @@ fn wanted_void(payment: &Requested, so_far: &[Event]) -> Vec<Event> {
     for event in so_far {
         after.evolve(event);
     }
-    match after {
-        // A decline says by itself that nothing is held.
-        Payment::Requested(after) if after.void_wanted && after.moving_held().is_none() => {
-            let events = void_held(&after);
-            if events.is_empty() { vec![Event::Voided(Voided { amount: 0 })] } else { events }
-        }
-        _ => vec![],
-    }
+    let Payment::Requested(after) = after else {
+        return vec![];
+    };
+    // A decline says by itself that nothing is held.
+    let Some(keep) = after.void_wanted.filter(|_| after.moving_held().is_none()) else {
+        return vec![];
+    };
+    let events = void_held(&after, keep);
+    if events.is_empty() { vec![Event::Voided(Voided { amount: 0, kept: after.held() })] } else { events }
 }
 
 /// An outcome that speaks of another amount proves nothing about what was asked for: it stays open until somebody has looked.
@@ -125,7 +126,13 @@ fn unknown(live: &Live, detail: String) -> Event {
     Event::OutcomeUnknown(OutcomeUnknown { verb: live.verb, attempt: live.attempt, detail: Some(detail) })
 }
 
-fn done(live: &Live, provider_ref: &str, capture_before: Option<Timestamp>, fee: Option<Minor>) -> Event {
+fn done(
+    payment: &Requested,
+    live: &Live,
+    provider_ref: &str,
+    capture_before: Option<Timestamp>,
+    fee: Option<Minor>,
+) -> Event {
     let amount = live.amount;
     let provider_ref = provider_ref.to_owned();
     match live.verb {
@@ -133,7 +140,7 @@ fn done(live: &Live, provider_ref: &str, capture_before: Option<Timestamp>, fee:
             Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before })
         }
         Verb::Capture { capture_id } => Event::Captured(Captured { capture_id, amount, fee, provider_ref }),
-        Verb::Void => Event::Voided(Voided { amount }),
+        Verb::Void => Event::Voided(Voided { amount, kept: payment.held().saturating_sub(amount) }),
         Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled { refund_id, amount, provider_ref }),
     }
 }
@@ -157,11 +164,14 @@ fn settled_as(payment: &Requested, verb: Verb, attempt: u32, told: Verdict) -> D
 }
 
 /// What came of an attempt that is not at the provider any more. An attempt that another one followed was not done, or there would be
-/// no other.
+/// no other; voids follow each other where each lets a part go.
 fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refusal> {
     let newest = newest_attempt(payment, verb);
     if attempt == 0 || attempt > newest {
         return Err(Refusal::NeverAsked { asked: verb });
+    }
+    if verb == Verb::Void {
+        return Ok(if payment.voids_done.contains(&attempt) { Verdict::Done } else { Verdict::NotDone });
     }
     let done = attempt == newest
         && match verb {
@@ -170,7 +180,7 @@ fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refus
                 let capture = payment.captures.get(&capture_id);
                 capture.is_some_and(|capture| capture.progress == Progress::Done)
             }
-            Verb::Void => payment.void_done,
+            Verb::Void => false,
             Verb::Refund { refund_id } => {
                 let refund = payment.refunds.get(&refund_id);
                 refund.is_some_and(|refund| refund.progress == Progress::Done)

@@ -1,6 +1,6 @@
 //! Where a payment stands: the fold of its stream. Its stage follows from its sums and from what is at the provider; it is never set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -120,8 +120,8 @@ pub struct Requested {
     /// together, since each has a key of its own and all of them count against the sums from the moment they are asked for. An
     /// authorisation and a void are there alone of those that move held money: what is held is not known while either is out.
     pub live: Vec<Live>,
-    /// Whether what is held shall be let go as soon as nothing that moves held money is at the provider.
-    pub void_wanted: bool,
+    /// How much may stay held as soon as nothing that moves held money is at the provider, if more than that shall be let go then.
+    pub void_wanted: Option<Minor>,
     /// Whether the newest hold ended by itself.
     pub expired: bool,
     /// Its captures.
@@ -130,8 +130,8 @@ pub struct Requested {
     pub refunds: BTreeMap<RefundId, Refund>,
     /// How many voids were tried.
     pub void_attempts: u32,
-    /// Whether what was left was let go.
-    pub void_done: bool,
+    /// Those of them that let something go.
+    pub voids_done: BTreeSet<u32>,
 }
 
 /// A request that is at the provider.
@@ -220,6 +220,17 @@ impl Requested {
         self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
     }
 
+    /// What is held at the most once all that is at the provider is settled: what is to come is there, what is to be let go is gone,
+    /// and nothing is taken.
+    #[must_use]
+    pub fn most_held(&self) -> Minor {
+        self.live.iter().fold(self.held(), |held, live| match live.verb {
+            Verb::Authorise => held.saturating_add(live.amount),
+            Verb::Void => held.saturating_sub(live.amount),
+            Verb::Capture { .. } | Verb::Refund { .. } => held,
+        })
+    }
+
     /// What is asked to be taken and not settled yet.
     #[must_use]
     pub fn capture_pending(&self) -> Minor {
@@ -298,7 +309,7 @@ impl Requested {
             if self.refunded == self.captured { Stage::Refunded } else { Stage::PartRefunded }
         } else if self.captured > 0 {
             if self.captured == self.authorised { Stage::Captured } else { Stage::PartCaptured }
-        } else if self.voided == 0 {
+        } else if self.held() > 0 {
             Stage::Authorised
         } else if self.expired {
             Stage::Expired
@@ -312,7 +323,7 @@ impl Requested {
     pub fn status(&self) -> PaymentStatus {
         let stage = match self.stage {
             Stage::Capturing => self.settled_stage(),
-            Stage::Voiding if self.captured > 0 => self.settled_stage(),
+            Stage::Voiding if self.captured > 0 || self.most_held() > 0 => self.settled_stage(),
             stage => stage,
         };
         match stage {

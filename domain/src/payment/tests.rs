@@ -1,6 +1,8 @@
 //! The rules of a payment, one by one, told as given, when, then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod voids;
+
 use uuid::Uuid;
 
 use super::command::{Command, Outcome, RecordOutcome};
@@ -277,76 +279,6 @@ fn a_failed_capture_may_be_asked_for_again() {
 }
 
 #[test]
-fn a_void_lets_go_of_what_is_held_and_not_taken() {
-    let voided = |amount| Event::Voided(Voided { amount });
-    let part = taken(600)
-        .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 })])
-        .when(told(Verb::Void, 1, done(400)))
-        .then([voided(400)])
-        .when(Command::Void)
-        .then_nothing();
-    assert_eq!(stage(part), (Stage::PartCaptured, PaymentStatus::PartCaptured));
-    let all = held().after([Command::Void, told(Verb::Void, 1, done(0))]);
-    assert_eq!(stage(all), (Stage::Voided, PaymentStatus::Voided));
-    taken(1000).when(Command::Void).then_nothing();
-    given::<Payment>([]).when(Command::Void).then_nothing();
-    held().after([Command::Void]).when(take(FIRST, 1)).then_refused(Refusal::PaymentState { stage: Stage::Voiding });
-    held()
-        .after([Command::Void, told(Verb::Void, 1, silence())])
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::PaymentUnknown { stage: Stage::VoidUnknown });
-}
-
-#[test]
-fn a_failed_void_may_be_asked_for_again() {
-    held()
-        .after([Command::Void])
-        .when(told(Verb::Void, 1, not_done()))
-        .then([Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into() })])
-        .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested { amount: 1000, attempt: 2 })]);
-}
-
-#[test]
-fn a_void_while_authorising_waits_for_the_outcome() {
-    let waiting = || asking().when(Command::Void).then([Event::VoidWanted(VoidWanted {})]);
-    let void = Event::VoidRequested(VoidRequested { amount: 1000, attempt: 1 });
-    waiting().when(told(Verb::Authorise, 1, done(1000))).then([authorised(), void.clone()]);
-    waiting().and([unknown(Verb::Authorise, 1)]).when(told(Verb::Authorise, 1, done(1000))).then([
-        resolved(Verb::Authorise, Verdict::Done, "ref"),
-        authorised(),
-        void,
-    ]);
-    let declined = waiting()
-        .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })])
-        .when(Command::Void)
-        .then_nothing();
-    assert_eq!(stage(declined), (Stage::Declined, PaymentStatus::Declined));
-}
-
-#[test]
-fn a_void_while_capturing_waits_for_the_last_capture() {
-    let waiting = || {
-        held()
-            .after([take(FIRST, 600), take(SECOND, 400)])
-            .when(Command::Void)
-            .then([Event::VoidWanted(VoidWanted {})])
-            .when(told(of(FIRST), 1, done(600)))
-            .then([captured(FIRST, 600)])
-    };
-    waiting().when(told(of(SECOND), 1, done(400))).then([captured(SECOND, 400), Event::Voided(Voided { amount: 0 })]);
-    waiting().when(told(of(SECOND), 1, not_done())).then([
-        Event::CaptureFailed(CaptureFailed { capture_id: SECOND, code: "do_not_honour".into() }),
-        Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 }),
-    ]);
-    waiting()
-        .when(take(CaptureId(Uuid::from_u128(9)), 1))
-        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
-}
-
-#[test]
 fn of_two_refunds_of_sixty_on_a_hundred_one_is_accepted() {
     let one = taken(100).when(refund(BACK, 60)).then([Event::RefundRequested(RefundRequested {
         refund_id: BACK,
@@ -402,7 +334,7 @@ fn a_hold_that_ended_cannot_be_taken() {
     };
     assert_eq!(stage(expired()), (Stage::Expired, PaymentStatus::Voided));
     expired().when(take(FIRST, 1)).then_refused(Refusal::AuthorisationExpired { expired: 1000 });
-    expired().when(Command::Void).then_nothing();
+    expired().when(Command::Void { keep: 0 }).then_nothing();
     held()
         .after([take(FIRST, 1)])
         .when(Command::ExpireAuthorisation)
@@ -420,33 +352,6 @@ fn an_order_is_told_the_numbers() {
     assert_eq!((told.payment_id, told.payment_version, told.status), (PAYMENT, 9, PaymentStatus::PartRefunded));
     assert_eq!((told.authorised, told.captured, told.refunded, told.refund_pending), (1000, 600, 0, 100));
     assert_eq!(Payment::Absent.record(0), None);
-}
-
-/// A void that waited for a capture or an authorisation is settled right after it, in the same batch: between the two events it waits
-/// for nothing, and that is no breach.
-#[test]
-fn a_law_of_the_whole_command_is_not_asked_of_each_event() {
-    let capturing = held().after([take(FIRST, 1000), Command::Void]);
-    let mut all_taken = Watched::of(capturing.peek().clone());
-    let events = Aggregate::decide(capturing.peek(), &told(of(FIRST), 1, done(1000))).unwrap();
-    assert!(matches!(events[..], [Event::Captured(_), ..]));
-    for event in events {
-        assert_eq!(all_taken.fold(event), Ok(()));
-    }
-    assert_eq!(all_taken.end_batch(), Ok(()));
-
-    let authorising = asking().after([Command::Void]);
-    let mut let_go = Watched::of(authorising.peek().clone());
-    let events = Aggregate::decide(authorising.peek(), &told(Verb::Authorise, 1, done(1000))).unwrap();
-    assert!(matches!(events[..], [Event::Authorised(_), Event::VoidRequested(_)]));
-    for event in events.clone() {
-        assert_eq!(let_go.fold(event), Ok(()));
-    }
-    assert_eq!(let_go.end_batch(), Ok(()));
-    // The law itself is kept: a command that ended between the two would break it.
-    let mut cut = Watched::of(authorising.peek().clone());
-    assert_eq!(cut.fold(events[0].clone()), Ok(()));
-    assert_eq!(cut.end_batch().unwrap_err().law, laws::payment::WAITS.0);
 }
 
 #[test]

@@ -186,7 +186,9 @@ impl Process for Input {
                     reason: LET_GO.into(),
                 }))
             }
-            "void" => Some(Command::Payment { payment_id: self.payment_id?, command: payment::Command::Void }),
+            "void" => {
+                Some(Command::Payment { payment_id: self.payment_id?, command: payment::Command::Void { keep: 0 } })
+            }
             "grant" => order(self.grant(self.to_refund(state))),
             step if GRANTS.contains(&step) => order(self.grant(left_by(state, before(step)?)?)),
             "refund" => Some(Command::Payment {

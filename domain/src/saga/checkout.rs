@@ -218,7 +218,7 @@ impl Process for Input {
                 instrument: self.instrument.clone(),
                 attempt: ask.attempt,
             }),
-            ("authorise", Direction::Undo) => self.payment(payment::Command::Void),
+            ("authorise", Direction::Undo) => self.payment(payment::Command::Void { keep: 0 }),
             ("confirm", Direction::Do) => self.order(order::Command::Confirm(order::command::Confirm {
                 payment_id: self.amount.map(|_| self.payment_id()),
                 reservation_id: (!self.parts.is_empty()).then_some(reservation_id),

@@ -96,6 +96,8 @@ fn outcome(event: &Event, waits: Waits, payment: Option<&Value>) -> Option<(Opti
         (Waits::Capture(id), Event::CaptureFailed(it)) if it.capture_id == id => {
             Some((None, failed(&it.code, payment)))
         }
+        // A void of a part, which somebody else asked for, leaves something held.
+        (Waits::Void, Event::Voided(it)) if it.kept > 0 => None,
         (Waits::Void, Event::Voided(_) | Event::Declined(_) | Event::AuthorisationExpired(_)) => {
             Some((None, done(payment)))
         }

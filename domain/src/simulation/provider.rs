@@ -22,6 +22,7 @@ pub(super) struct Account {
     pub(super) authorised: Minor,
     pub(super) captured: Minor,
     pub(super) refunded: Minor,
+    pub(super) voided: Minor,
 }
 
 #[derive(Default)]
@@ -85,10 +86,10 @@ impl Provider {
         match request.verb {
             Verb::Authorise => account.authorised += request.amount,
             Verb::Capture { .. } => account.captured += request.amount,
-            Verb::Void => {}
+            Verb::Void => account.voided += request.amount,
             Verb::Refund { .. } => account.refunded += request.amount,
         }
-        assert!(account.captured <= account.authorised, "{account:?}");
+        assert!(account.captured + account.voided <= account.authorised, "{account:?}");
         assert!(account.refunded <= account.captured, "{account:?}");
     }
 }
