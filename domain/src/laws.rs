@@ -66,6 +66,8 @@ pub const ALL: &[Law] = &[
     payment::SUMS,
     payment::LIVE,
     payment::WAITS,
+    payment::ABLE,
+    payment::KEPT,
     payment::STAGE,
     payment::FORWARD,
     payment::EVIDENCE,

@@ -1,5 +1,6 @@
 //! A payment: money held, taken and given back at a provider, with outcomes that may be unknown. It never calls the provider.
 
+pub mod abilities;
 pub mod command;
 mod decide;
 pub mod event;

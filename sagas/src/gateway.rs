@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::ids::{OrderId, PaymentId, Tenant};
 use domain::instrument::Instrument;
 use domain::money::{Minor, Money};
+use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb;
 use domain::time::Timestamp;
 use uuid::Uuid;
@@ -47,6 +48,8 @@ pub struct Done {
     pub capture_before: Option<Timestamp>,
     /// What the provider keeps.
     pub fee: Option<Minor>,
+    /// Of an authorisation: what can be done with it, if the provider says so.
+    pub abilities: Option<Abilities>,
 }
 
 /// What a provider answers.

@@ -32,6 +32,14 @@ pub const WAITS: Law = (
     "payment-void-waits-for-something",
     "once all events of a command are folded, a void that is wanted waits for what is at the provider",
 );
+/// Abilities.
+pub const ABLE: Law = (
+    "payment-within-abilities",
+    "a gateway is asked for no part of a void, no second capture and no raise that it cannot do, and holds nothing after its only capture",
+);
+/// What a void keeps.
+pub const KEPT: Law =
+    ("payment-void-keeps", "a void asks for what is held beyond what it keeps, and leaves held what it says");
 /// The stage.
 pub const STAGE: Law =
     ("payment-stage-follows", "the stage is unknown exactly while an outcome is, and otherwise follows from the sums");
@@ -55,7 +63,8 @@ pub(crate) fn check(payment: &Payment) -> Verdict {
         return Ok(());
     };
     let waits = payment.void_wanted.is_none() || payment.live.iter().any(moves_held);
-    hold(WAITS, waits, || format!("{payment:?}"))
+    hold(WAITS, waits, || format!("{payment:?}"))?;
+    able(payment)
 }
 
 /// Whether every law of a payment that holds between the events of a batch holds.
@@ -127,6 +136,23 @@ fn live(payment: &Requested) -> Verdict {
     hold(LIVE, holds, || format!("{payment:?}"))
 }
 
+fn held(payment: &Requested) -> i128 {
+    i128::from(payment.authorised) - i128::from(payment.captured) - i128::from(payment.voided)
+}
+
+fn able(payment: &Requested) -> Verdict {
+    let Some(abilities) = payment.abilities else {
+        return Ok(());
+    };
+    let left = held(payment);
+    let count = |progress| payment.captures.values().filter(|capture| capture.progress == progress).count();
+    let (done, asked) = (count(Progress::Done), count(Progress::Requested));
+    let once = done + asked <= 1 && (done == 0 || left == 0);
+    let whole = |live: &Live| live.verb != Verb::Void || i128::from(live.amount) == left;
+    let able = (abilities.several_captures || once) && (abilities.partial_void || payment.live.iter().all(whole));
+    hold(ABLE, able, || format!("{payment:?}"))
+}
+
 fn stage(payment: &Requested) -> Verdict {
     let unknown = payment.live.iter().any(|live| live.unknown);
     let says_unknown = matches!(
@@ -170,6 +196,14 @@ pub(crate) fn check_step(before: &Payment, earlier: Option<&Event>, event: &Even
         refund.progress != Progress::Done || now == Some(Progress::Done)
     });
     hold(FORWARD, grows && done_stays, || format!("{before:?} became {after:?} by {event:?}"))?;
+    let keeps = match event {
+        Event::VoidRequested(wish) => {
+            wish.amount > 0 && i128::from(wish.amount) + i128::from(wish.keep) == held(before)
+        }
+        Event::Voided(voided) => i128::from(voided.kept) == held(after),
+        _ => true,
+    };
+    hold(KEPT, keeps, || format!("{before:?} became {after:?} by {event:?}"))?;
     let left = before.live.iter().find(|live| {
         let gone = !after.live.iter().any(|now| now.verb == live.verb && now.unknown);
         live.unknown && gone

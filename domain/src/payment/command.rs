@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Abilities;
 use super::event::{Verb, Verdict};
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
 use crate::instrument::Instrument;
@@ -97,6 +98,9 @@ pub enum Outcome {
         capture_before: Option<Timestamp>,
         /// What the provider keeps.
         fee: Option<Minor>,
+        /// Of an authorisation: what the gateway can do with it, if it says so.
+        #[serde(default)]
+        abilities: Option<Abilities>,
     },
     /// The provider did not do it, surely.
     NotDone {

@@ -1,12 +1,13 @@
 //! What a payment answers to those who want money moved. Amounts count against the sums from the moment they are asked for.
 
+use super::abilities::Ability;
 use super::command::Command;
 use super::event::{
     AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb, VoidRequested,
     VoidWanted,
 };
 use super::refusal::{Part, Refusal};
-use super::state::{Progress, Requested, Stage};
+use super::state::{Capture, Progress, Requested, Stage};
 use crate::ids::{CaptureId, RefundId};
 use crate::money::{LARGEST, Minor};
 
@@ -85,6 +86,10 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
         Some(known) => known.attempt.saturating_add(1),
         None => 1,
     };
+    let other = |(id, capture): (&CaptureId, &Capture)| *id != capture_id && capture.progress != Progress::Failed;
+    if !payment.can().several_captures && payment.captures.iter().any(other) {
+        return Err(Refusal::GatewayCannot { ability: Ability::SeveralCaptures });
+    }
     if let Some(live) = payment.moving_held() {
         match live.verb {
             Verb::Capture { .. } => {}
@@ -129,7 +134,7 @@ fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {
 /// is at the provider is settled, or no more is held. A refusal would leave it to the caller to come back, and held money with it.
 pub(super) fn void(payment: &Requested, keep: Minor) -> Decision {
     kept(keep)?;
-    if payment.most_held() <= keep {
+    if payment.most_held() <= keep || !payment.can_keep(keep) {
         return Ok(vec![]);
     }
     match payment.moving_held() {
@@ -139,10 +144,10 @@ pub(super) fn void(payment: &Requested, keep: Minor) -> Decision {
     }
 }
 
-/// Lets go of what is held beyond `keep`, if anything is.
+/// Lets go of what is held beyond `keep`, if anything is and the gateway can.
 pub(super) fn void_held(payment: &Requested, keep: Minor) -> Vec<Event> {
     let amount = payment.held().saturating_sub(keep);
-    if amount <= 0 {
+    if amount <= 0 || !payment.can_keep(keep) {
         return vec![];
     }
     vec![Event::VoidRequested(VoidRequested { amount, keep, attempt: payment.void_attempts.saturating_add(1) })]

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Abilities;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
@@ -20,6 +21,7 @@ pub enum Event {
     CaptureRequested(CaptureRequested),
     Captured(Captured),
     CaptureFailed(CaptureFailed),
+    RemainderReleased(RemainderReleased),
     VoidWanted(VoidWanted),
     VoidRequested(VoidRequested),
     Voided(Voided),
@@ -77,6 +79,9 @@ pub struct Authorised {
     pub amount: Minor,
     /// Until when it can be taken, if the provider says so.
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it, if it says so; everything if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<Abilities>,
 }
 
 /// `PaymentDeclined`: the provider will not hold the money.
@@ -141,6 +146,13 @@ pub struct CaptureFailed {
     pub capture_id: CaptureId,
     /// The provider's code.
     pub code: String,
+}
+
+/// `RemainderReleased`: the gateway takes one capture of an authorisation, and let the rest go with the one that is done. In the same batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RemainderReleased {
+    /// How much was let go.
+    pub amount: Minor,
 }
 
 /// `VoidWanted`: no more than `keep` shall be held as soon as the request that is at the provider now is settled. Answered in the batch

@@ -35,6 +35,7 @@ fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
             decline_code: None,
             attempt: 0,
             live: Vec::new(),
+            abilities: None,
             void_wanted: None,
             expired: false,
             captures: Default::default(),
@@ -75,6 +76,7 @@ fn apply(payment: &mut Requested, event: &Event) {
             let code = Some(failed.code.clone());
             capture_is(payment, failed.capture_id, Progress::Failed, code);
         }
+        Event::RemainderReleased(rest) => payment.voided = payment.voided.saturating_add(rest.amount),
         Event::VoidWanted(wish) => payment.void_wanted = Some(wish.keep),
         Event::VoidRequested(wish) => {
             payment.void_wanted = None;
@@ -116,6 +118,7 @@ fn authorised_by(payment: &mut Requested, authorised: &Authorised) {
     payment.authorised = payment.authorised.saturating_add(authorised.amount);
     payment.provider_ref = Some(authorised.provider_ref.clone());
     payment.capture_before = authorised.capture_before;
+    payment.abilities = authorised.abilities;
 }
 
 fn capture_requested(payment: &mut Requested, wish: &CaptureRequested) {

@@ -1,11 +1,12 @@
 //! What a payment makes of what is said of its requests: by the provider, by a query, by an operator. An unknown outcome is left by
 //! evidence only, and an outcome that is settled is never overwritten.
 
+use super::abilities::Abilities;
 use super::command::{Outcome, RecordOutcome};
 use super::decide::void_held;
 use super::event::{
     Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundSettled,
-    Verb, Verdict, VoidFailed, Voided,
+    RemainderReleased, Verb, Verdict, VoidFailed, Voided,
 };
 use super::refusal::Refusal;
 use super::state::{Live, Payment, Progress, Requested};
@@ -34,13 +35,14 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
             let evidence = told.evidence.as_deref().unwrap_or(code);
             Ok(settle(payment, live, evidence, not_done(live, code)))
         }
-        Outcome::Done { provider_ref, amount, capture_before, fee } => {
+        Outcome::Done { provider_ref, amount, capture_before, fee, abilities } => {
             // A void names no amount at most providers.
             if live.verb != Verb::Void && *amount != live.amount {
                 return mismatch(live, *amount);
             }
             let evidence = told.evidence.as_deref().unwrap_or(provider_ref);
-            let event = done(payment, live, provider_ref, *capture_before, *fee);
+            let told = Told { provider_ref, capture_before: *capture_before, fee: *fee, abilities: *abilities };
+            let event = done(payment, live, &told);
             Ok(settle(payment, live, evidence, event))
         }
     }
@@ -66,7 +68,9 @@ pub(super) fn resolve(
     let event = match (verdict, provider_ref) {
         (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE),
         (Verdict::Done, None) if verb != Verb::Void => return Err(Refusal::ProviderRefMissing),
-        (Verdict::Done, provider_ref) => done(payment, live, provider_ref.unwrap_or_default(), None, None),
+        (Verdict::Done, provider_ref) => {
+            done(payment, live, &Told { provider_ref: provider_ref.unwrap_or_default(), ..Told::default() })
+        }
     };
     Ok(settle(payment, live, evidence, event))
 }
@@ -90,10 +94,21 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
         }));
     }
     events.push(outcome);
+    events.extend(remainder(payment, &events));
     if payment.void_wanted.is_some() {
         events.extend(wanted_void(payment, &events));
     }
     events
+}
+
+/// What is let go with a capture that is the only one.
+fn remainder(payment: &Requested, so_far: &[Event]) -> Option<Event> {
+    let Some(Event::Captured(captured)) = so_far.last() else {
+        return None;
+    };
+    let amount = payment.held().saturating_sub(captured.amount);
+    let released = amount > 0 && !payment.can().several_captures;
+    released.then_some(Event::RemainderReleased(RemainderReleased { amount }))
 }
 
 /// What becomes of a void that was wanted, once nothing that moves held money is at the provider.
@@ -126,18 +141,22 @@ fn unknown(live: &Live, detail: String) -> Event {
     Event::OutcomeUnknown(OutcomeUnknown { verb: live.verb, attempt: live.attempt, detail: Some(detail) })
 }
 
-fn done(
-    payment: &Requested,
-    live: &Live,
-    provider_ref: &str,
+/// What is said of a request that was done.
+#[derive(Default)]
+struct Told<'a> {
+    provider_ref: &'a str,
     capture_before: Option<Timestamp>,
     fee: Option<Minor>,
-) -> Event {
+    abilities: Option<Abilities>,
+}
+
+fn done(payment: &Requested, live: &Live, told: &Told<'_>) -> Event {
     let amount = live.amount;
-    let provider_ref = provider_ref.to_owned();
+    let provider_ref = told.provider_ref.to_owned();
+    let Told { capture_before, fee, abilities, .. } = *told;
     match live.verb {
         Verb::Authorise => {
-            Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before })
+            Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before, abilities })
         }
         Verb::Capture { capture_id } => Event::Captured(Captured { capture_id, amount, fee, provider_ref }),
         Verb::Void => Event::Voided(Voided { amount, kept: payment.held().saturating_sub(amount) }),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Ability;
 use super::event::{Verb, Verdict};
 use crate::aggregate::Class;
 use crate::money::Minor;
@@ -47,6 +48,12 @@ pub enum Refusal {
     AuthorisationExpired {
         /// What was let go.
         expired: Minor,
+    },
+    /// The gateway of the authorisation does not do that.
+    #[error("the gateway does not {ability}")]
+    GatewayCannot {
+        /// What it would have to be able to.
+        ability: Ability,
     },
     /// More is to be given back than is left of what was taken.
     #[error("{wanted} are to be given back and {refundable} can be")]
@@ -131,6 +138,7 @@ impl crate::Refusal for Refusal {
             Self::PaymentUnknown { .. } => "payment-unknown",
             Self::ExceedsAuthorised { .. } => "exceeds-authorised",
             Self::AuthorisationExpired { .. } => "authorisation-expired",
+            Self::GatewayCannot { .. } => "gateway-cannot",
             Self::ExceedsRefundable { .. } => "exceeds-refundable",
             Self::InvalidAmount { .. } => "invalid-amount",
             Self::IntentChanged => "intent-changed",
@@ -154,6 +162,7 @@ impl crate::Refusal for Refusal {
             | Self::PaymentUnknown { .. }
             | Self::ExceedsAuthorised { .. }
             | Self::AuthorisationExpired { .. }
+            | Self::GatewayCannot { .. }
             | Self::ExceedsRefundable { .. }
             | Self::TooMany { .. }
             | Self::AttemptSkipped { .. }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Abilities;
 use super::event::Verb;
 use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
 use crate::instrument::Instrument;
@@ -106,7 +107,7 @@ pub struct Requested {
     pub captured: Minor,
     /// What it gave back.
     pub refunded: Minor,
-    /// What it let go of without taking it: voided or expired.
+    /// What it let go of without taking it: voided, expired, or left by its only capture.
     pub voided: Minor,
     /// Until when held money can be taken.
     pub capture_before: Option<Timestamp>,
@@ -120,6 +121,8 @@ pub struct Requested {
     /// together, since each has a key of its own and all of them count against the sums from the moment they are asked for. An
     /// authorisation and a void are there alone of those that move held money: what is held is not known while either is out.
     pub live: Vec<Live>,
+    /// What the gateway can do with the authorisation, if it said so.
+    pub abilities: Option<Abilities>,
     /// How much may stay held as soon as nothing that moves held money is at the provider, if more than that shall be let go then.
     pub void_wanted: Option<Minor>,
     /// Whether the newest hold ended by itself.
@@ -218,6 +221,18 @@ impl Requested {
     #[must_use]
     pub fn held(&self) -> Minor {
         self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
+    }
+
+    /// What the gateway can do with the authorisation.
+    #[must_use]
+    pub fn can(&self) -> Abilities {
+        self.abilities.unwrap_or(Abilities::ALL)
+    }
+
+    /// Whether the gateway can let go of what is held beyond `keep` and go on holding that.
+    #[must_use]
+    pub fn can_keep(&self, keep: Minor) -> bool {
+        keep == 0 || self.can().partial_void
     }
 
     /// What is held at the most once all that is at the provider is settled: what is to come is there, what is to be let go is gone,

@@ -1,6 +1,7 @@
 //! The rules of a payment, one by one, told as given, when, then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod abilities;
 mod voids;
 
 use uuid::Uuid;
@@ -58,7 +59,7 @@ fn told(verb: Verb, attempt: u32, outcome: Outcome) -> Command {
 }
 
 fn done(amount: Minor) -> Outcome {
-    Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None }
+    Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None, abilities: None }
 }
 
 fn not_done() -> Outcome {
@@ -94,7 +95,13 @@ fn refund(refund_id: RefundId, amount: Minor) -> Command {
 }
 
 fn authorised() -> Event {
-    Event::Authorised(Authorised { attempt: 1, provider_ref: "ref".into(), amount: 1000, capture_before: None })
+    Event::Authorised(Authorised {
+        attempt: 1,
+        provider_ref: "ref".into(),
+        amount: 1000,
+        capture_before: None,
+        abilities: None,
+    })
 }
 
 fn captured(capture_id: CaptureId, amount: Minor) -> Event {

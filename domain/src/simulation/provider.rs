@@ -72,6 +72,7 @@ impl Provider {
                 amount: request.amount,
                 capture_before: None,
                 fee: None,
+                abilities: None,
             },
             (false, false) => Outcome::NotDone { code: "do_not_honour".into() },
         };

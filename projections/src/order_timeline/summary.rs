@@ -111,6 +111,7 @@ fn of_payment(event: &payment::Event) -> String {
         E::CaptureRequested(it) => format!("capture of {} asked for", it.amount),
         E::Captured(it) => format!("{} captured", it.amount),
         E::CaptureFailed(it) => format!("capture failed: {}", it.code),
+        E::RemainderReleased(it) => format!("{} let go with the only capture", it.amount),
         E::VoidWanted(_) => "void wanted, once what is at the provider is settled".into(),
         E::VoidRequested(it) => format!("void of {} asked for", it.amount),
         E::Voided(it) => format!("{} voided", it.amount),

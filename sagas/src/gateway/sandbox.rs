@@ -147,6 +147,7 @@ impl Sandbox {
             amount: entry.amount,
             capture_before: holds.then(|| Timestamp::from_micros(until)),
             fee: None,
+            abilities: None,
         }
     }
 }

@@ -373,6 +373,7 @@ fn told(done: Done) -> Outcome {
         amount: done.amount,
         capture_before: done.capture_before,
         fee: done.fee,
+        abilities: done.abilities,
     }
 }
 

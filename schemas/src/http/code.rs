@@ -89,6 +89,7 @@ codes! {
     "authorisation-expired" 409 "The hold on the money has ended"
     "evidence-missing" 422 "An unknown outcome is resolved by evidence only"
     "exceeds-authorised" 409 "More than is authorised"
+    "gateway-cannot" 409 "The payment's gateway does not do that"
     "intent-changed" 422 "The id was used to ask for something else"
     "invalid-amount" 422 "The amount cannot be right"
     "never-asked" 409 "The provider was never asked for that"

@@ -109,6 +109,7 @@ stored! {
         "CaptureRequested" => CaptureRequested(payment::event::CaptureRequested),
         "PaymentCaptured" => Captured(payment::event::Captured),
         "CaptureFailed" => CaptureFailed(payment::event::CaptureFailed),
+        "RemainderReleased" => RemainderReleased(payment::event::RemainderReleased),
         "VoidWanted" => VoidWanted(payment::event::VoidWanted),
         "VoidRequested" => VoidRequested(payment::event::VoidRequested),
         "PaymentVoided" => Voided(payment::event::Voided),

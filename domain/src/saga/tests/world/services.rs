@@ -139,7 +139,13 @@ impl World {
             Verb::Refund { .. } => "refund",
         };
         let script = instrument.token().split(',').find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
-        let done = Outcome::Done { provider_ref: format!("{word}-{attempt}"), amount, capture_before: None, fee: None };
+        let done = Outcome::Done {
+            provider_ref: format!("{word}-{attempt}"),
+            amount,
+            capture_before: None,
+            fee: None,
+            abilities: None,
+        };
         let not_done = Outcome::NotDone { code: "declined".into() };
         let unknown = Outcome::Unknown { detail: "silence".into() };
         let answers = match script.unwrap_or("done") {
