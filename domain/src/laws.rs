@@ -68,6 +68,7 @@ pub const ALL: &[Law] = &[
     payment::WAITS,
     payment::ABLE,
     payment::KEPT,
+    payment::ENDING,
     payment::STAGE,
     payment::FORWARD,
     payment::EVIDENCE,

@@ -25,7 +25,7 @@ pub const SUMS: Law = (
 /// One live attempt.
 pub const LIVE: Law = (
     "payment-one-live-attempt",
-    "each thing asked of the provider is there at most once, and an authorisation or a void alone of what moves held money",
+    "each thing asked of the provider is there at most once, and an authorisation, a raise or a void alone of what moves held money",
 );
 /// The wish to let held money go.
 pub const WAITS: Law = (
@@ -40,6 +40,11 @@ pub const ABLE: Law = (
 /// What a void keeps.
 pub const KEPT: Law =
     ("payment-void-keeps", "a void asks for what is held beyond what it keeps, and leaves held what it says");
+/// The end of an authorisation.
+pub const ENDING: Law = (
+    "payment-ending-noted-once",
+    "the end of an authorisation is put on record once, as it is, while something is held",
+);
 /// The stage.
 pub const STAGE: Law =
     ("payment-stage-follows", "the stage is unknown exactly while an outcome is, and otherwise follows from the sums");
@@ -95,11 +100,14 @@ fn sums(payment: &Requested) -> Verdict {
     hold(REFUNDED, given <= i128::from(payment.captured), || {
         format!("{given} of {} in {payment:?}", payment.captured)
     })?;
+    let raised = total(payment.raises.values().filter(|r| r.progress == Progress::Done).map(|r| r.amount));
     let amounts = [payment.authorised, payment.captured, payment.refunded, payment.voided];
     let adds_up = captures(Progress::Done) == i128::from(payment.captured)
         && refunds(Progress::Done) == i128::from(payment.refunded)
         && amounts.iter().all(|amount| *amount >= 0)
+        && raised <= i128::from(payment.authorised)
         && payment.captures.values().all(|c| c.amount > 0)
+        && payment.raises.values().all(|r| r.amount > 0)
         && payment.refunds.values().all(|r| r.amount > 0);
     hold(SUMS, adds_up, || format!("{payment:?}"))
 }
@@ -114,7 +122,7 @@ fn live(payment: &Requested) -> Verdict {
     verbs.dedup();
     let once = verbs.len() == payment.live.len();
     let moving = |live: &&Live| moves_held(live);
-    let alone = |live: &&Live| matches!(live.verb, Verb::Authorise | Verb::Void);
+    let alone = |live: &&Live| matches!(live.verb, Verb::Authorise | Verb::Raise { .. } | Verb::Void);
     let exclusive = !payment.live.iter().any(|live| alone(&live)) || payment.live.iter().filter(moving).count() == 1;
     let captures_match = payment.captures.iter().all(|(id, capture)| {
         let verb = Verb::Capture { capture_id: *id };
@@ -132,7 +140,15 @@ fn live(payment: &Requested) -> Verdict {
             None => refund.progress != Progress::Requested,
         }
     });
-    let holds = once && exclusive && captures_match && refunds_match;
+    let raises_match = payment.raises.iter().all(|(id, raise)| {
+        let verb = Verb::Raise { raise_id: *id };
+        let there = payment.live.iter().find(|live| live.verb == verb);
+        match there {
+            Some(live) => raise.progress == Progress::Requested && live.amount == raise.amount,
+            None => raise.progress != Progress::Requested,
+        }
+    });
+    let holds = once && exclusive && captures_match && raises_match && refunds_match;
     hold(LIVE, holds, || format!("{payment:?}"))
 }
 
@@ -149,7 +165,9 @@ fn able(payment: &Requested) -> Verdict {
     let (done, asked) = (count(Progress::Done), count(Progress::Requested));
     let once = done + asked <= 1 && (done == 0 || left == 0);
     let whole = |live: &Live| live.verb != Verb::Void || i128::from(live.amount) == left;
-    let able = (abilities.several_captures || once) && (abilities.partial_void || payment.live.iter().all(whole));
+    let able = (abilities.several_captures || once)
+        && (abilities.partial_void || payment.live.iter().all(whole))
+        && (abilities.raise || payment.raises.is_empty());
     hold(ABLE, able, || format!("{payment:?}"))
 }
 
@@ -157,7 +175,11 @@ fn stage(payment: &Requested) -> Verdict {
     let unknown = payment.live.iter().any(|live| live.unknown);
     let says_unknown = matches!(
         payment.stage,
-        Stage::AuthoriseUnknown | Stage::CaptureUnknown | Stage::VoidUnknown | Stage::RefundUnknown
+        Stage::AuthoriseUnknown
+            | Stage::CaptureUnknown
+            | Stage::VoidUnknown
+            | Stage::RaiseUnknown
+            | Stage::RefundUnknown
     );
     let by_sums = match payment.stage {
         Stage::Declined => payment.authorised == 0,
@@ -191,11 +213,22 @@ pub(crate) fn check_step(before: &Payment, earlier: Option<&Event>, event: &Even
     let done_stays = before.captures.iter().all(|(id, capture)| {
         let now = after.captures.get(id).map(|capture| capture.progress);
         capture.progress != Progress::Done || now == Some(Progress::Done)
+    }) && before.raises.iter().all(|(id, raise)| {
+        let now = after.raises.get(id).map(|raise| raise.progress);
+        raise.progress != Progress::Done || now == Some(Progress::Done)
     }) && before.refunds.iter().all(|(id, refund)| {
         let now = after.refunds.get(id).map(|refund| refund.progress);
         refund.progress != Progress::Done || now == Some(Progress::Done)
     });
     hold(FORWARD, grows && done_stays, || format!("{before:?} became {after:?} by {event:?}"))?;
+    let noted = match event {
+        Event::AuthorisationEnding(ending) => {
+            let end = Some(ending.capture_before);
+            before.ending_noted != end && before.capture_before == end && held(before) > 0
+        }
+        _ => true,
+    };
+    hold(ENDING, noted, || format!("{before:?} became {after:?} by {event:?}"))?;
     let keeps = match event {
         Event::VoidRequested(wish) => {
             wish.amount > 0 && i128::from(wish.amount) + i128::from(wish.keep) == held(before)

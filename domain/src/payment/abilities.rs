@@ -31,12 +31,15 @@ impl Abilities {
 pub enum Ability {
     /// More than one capture of an authorisation.
     SeveralCaptures,
+    /// More money on the same authorisation.
+    Raise,
 }
 
 impl fmt::Display for Ability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::SeveralCaptures => "take several captures of one authorisation",
+            Self::Raise => "hold more on the same authorisation",
         })
     }
 }

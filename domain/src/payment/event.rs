@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::abilities::Abilities;
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
 use crate::time::Timestamp;
@@ -16,6 +16,7 @@ pub enum Event {
     AuthorisationRequested(AuthorisationRequested),
     Authorised(Authorised),
     Declined(Declined),
+    AuthorisationEnding(AuthorisationEnding),
     AuthorisationExpired(AuthorisationExpired),
     OutcomeUnknown(OutcomeUnknown),
     CaptureRequested(CaptureRequested),
@@ -26,6 +27,9 @@ pub enum Event {
     VoidRequested(VoidRequested),
     Voided(Voided),
     VoidFailed(VoidFailed),
+    RaiseRequested(RaiseRequested),
+    AuthorisationRaised(AuthorisationRaised),
+    RaiseFailed(RaiseFailed),
     RefundRequested(RefundRequested),
     RefundSettled(RefundSettled),
     RefundFailed(RefundFailed),
@@ -45,6 +49,11 @@ pub enum Verb {
     },
     /// Let held money go.
     Void,
+    /// Hold more on the same authorisation.
+    Raise {
+        /// Which raise.
+        raise_id: RaiseId,
+    },
     /// Give taken money back.
     Refund {
         /// Which refund.
@@ -91,6 +100,16 @@ pub struct Declined {
     pub attempt: u32,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+/// `AuthorisationEnding`: what is held can soon not be taken any more. Once for each end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationEnding {
+    /// Until when it can be taken.
+    pub capture_before: Timestamp,
 }
 
 /// `AuthorisationExpired`: what was held and not taken is free again.
@@ -146,6 +165,9 @@ pub struct CaptureFailed {
     pub capture_id: CaptureId,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// `RemainderReleased`: the gateway takes one capture of an authorisation, and let the rest go with the one that is done. In the same batch.
@@ -194,6 +216,46 @@ pub struct VoidFailed {
     pub attempt: u32,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+/// `RaiseRequested`: more shall be held on the same authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RaiseRequested {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// How much more.
+    pub amount: Minor,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// `AuthorisationRaised`: the provider holds more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationRaised {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// How much more.
+    pub amount: Minor,
+    /// The provider's reference.
+    pub provider_ref: String,
+    /// Until when all that is held can be taken, if that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_before: Option<Timestamp>,
+}
+
+/// `RaiseFailed`: no more is held, surely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RaiseFailed {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// The provider's code.
+    pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// `RefundRequested`: taken money shall be given back.
@@ -227,6 +289,9 @@ pub struct RefundFailed {
     pub refund_id: RefundId,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// What evidence says of an unknown outcome.

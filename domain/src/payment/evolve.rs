@@ -1,8 +1,11 @@
 //! How a payment moves past each fact. Total: history is never refused, and no sum can overflow.
 
-use super::event::{AuthorisationRequested, Authorised, CaptureRequested, Event, RefundRequested, Verb};
-use super::state::{Capture, Live, Payment, Progress, Refund, Requested, Stage};
-use crate::ids::{CaptureId, RefundId};
+use super::event::{
+    AuthorisationRaised, AuthorisationRequested, Authorised, CaptureRequested, Event, RaiseRequested, RefundRequested,
+    Verb,
+};
+use super::state::{Capture, Live, Payment, Progress, Raise, Refund, Requested, Stage};
+use crate::ids::{CaptureId, RaiseId, RefundId};
 use crate::money::Minor;
 
 /// Moves past one fact.
@@ -31,6 +34,7 @@ fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
             refunded: 0,
             voided: 0,
             capture_before: None,
+            ending_noted: None,
             provider_ref: None,
             decline_code: None,
             attempt: 0,
@@ -39,6 +43,7 @@ fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
             void_wanted: None,
             expired: false,
             captures: Default::default(),
+            raises: Default::default(),
             refunds: Default::default(),
             void_attempts: 0,
             voids_done: Default::default(),
@@ -55,6 +60,7 @@ fn apply(payment: &mut Requested, event: &Event) {
             payment.decline_code = Some(declined.code.clone());
             payment.void_wanted = None;
         }
+        Event::AuthorisationEnding(ending) => payment.ending_noted = Some(ending.capture_before),
         Event::AuthorisationExpired(expired) => {
             payment.voided = payment.voided.saturating_add(expired.amount);
             payment.expired = true;
@@ -93,6 +99,12 @@ fn apply(payment: &mut Requested, event: &Event) {
             payment.voided = payment.voided.saturating_add(voided.amount);
         }
         Event::VoidFailed(_) => settled(payment, Verb::Void),
+        Event::RaiseRequested(wish) => raise_requested(payment, wish),
+        Event::AuthorisationRaised(raised) => raised_by(payment, raised),
+        Event::RaiseFailed(failed) => {
+            let code = Some(failed.code.clone());
+            raise_is(payment, failed.raise_id, Progress::Failed, code);
+        }
         Event::RefundRequested(wish) => refund_requested(payment, wish),
         Event::RefundSettled(refunded) => {
             payment.refunded = payment.refunded.saturating_add(refunded.amount);
@@ -136,6 +148,28 @@ fn capture_is(payment: &mut Requested, id: CaptureId, progress: Progress, code: 
     if let Some(capture) = payment.captures.get_mut(&id) {
         capture.progress = progress;
         capture.code = code;
+    }
+}
+
+fn raise_requested(payment: &mut Requested, wish: &RaiseRequested) {
+    let raise_id = wish.raise_id;
+    let raise = Raise { amount: wish.amount, progress: Progress::Requested, attempt: wish.attempt, code: None };
+    payment.raises.insert(raise_id, raise);
+    let verb = Verb::Raise { raise_id };
+    goes_out(payment, verb, wish.attempt, wish.amount);
+}
+
+fn raised_by(payment: &mut Requested, raised: &AuthorisationRaised) {
+    payment.authorised = payment.authorised.saturating_add(raised.amount);
+    payment.capture_before = raised.capture_before.or(payment.capture_before);
+    raise_is(payment, raised.raise_id, Progress::Done, None);
+}
+
+fn raise_is(payment: &mut Requested, id: RaiseId, progress: Progress, code: Option<String>) {
+    settled(payment, Verb::Raise { raise_id: id });
+    if let Some(raise) = payment.raises.get_mut(&id) {
+        raise.progress = progress;
+        raise.code = code;
     }
 }
 

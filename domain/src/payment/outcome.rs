@@ -5,8 +5,8 @@ use super::abilities::Abilities;
 use super::command::{Outcome, RecordOutcome};
 use super::decide::void_held;
 use super::event::{
-    Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundSettled,
-    RemainderReleased, Verb, Verdict, VoidFailed, Voided,
+    AuthorisationRaised, Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown,
+    RaiseFailed, RefundFailed, RefundSettled, RemainderReleased, Verb, Verdict, VoidFailed, Voided,
 };
 use super::refusal::Refusal;
 use super::state::{Live, Payment, Progress, Requested};
@@ -33,7 +33,7 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
         Outcome::Unknown { detail } => Ok(vec![unknown(live, detail.clone())]),
         Outcome::NotDone { code } => {
             let evidence = told.evidence.as_deref().unwrap_or(code);
-            Ok(settle(payment, live, evidence, not_done(live, code)))
+            Ok(settle(payment, live, evidence, not_done(live, code, false)))
         }
         Outcome::Done { provider_ref, amount, capture_before, fee, abilities } => {
             // A void names no amount at most providers.
@@ -48,14 +48,18 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
     }
 }
 
+/// What a person says of an unknown outcome.
+pub(super) struct Said<'a> {
+    pub(super) verdict: Verdict,
+    pub(super) evidence: &'a str,
+    pub(super) provider_ref: Option<&'a str>,
+    /// Of what was not done: whether it shall not be tried again.
+    pub(super) last: bool,
+}
+
 /// What evidence says of an unknown outcome.
-pub(super) fn resolve(
-    payment: &Requested,
-    verb: Verb,
-    verdict: Verdict,
-    evidence: &str,
-    provider_ref: Option<&str>,
-) -> Decision {
+pub(super) fn resolve(payment: &Requested, verb: Verb, said: &Said<'_>) -> Decision {
+    let Said { verdict, evidence, provider_ref, last } = *said;
     let Some(live) = payment.at_provider(verb) else {
         return settled_as(payment, verb, newest_attempt(payment, verb), verdict);
     };
@@ -66,7 +70,7 @@ pub(super) fn resolve(
         return Err(Refusal::EvidenceMissing);
     }
     let event = match (verdict, provider_ref) {
-        (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE),
+        (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE, last),
         (Verdict::Done, None) if verb != Verb::Void => return Err(Refusal::ProviderRefMissing),
         (Verdict::Done, provider_ref) => {
             done(payment, live, &Told { provider_ref: provider_ref.unwrap_or_default(), ..Told::default() })
@@ -84,7 +88,11 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
     let mut events = Vec::with_capacity(3);
     if live.unknown {
         let verdict = match &outcome {
-            Event::Authorised(_) | Event::Captured(_) | Event::Voided(_) | Event::RefundSettled(_) => Verdict::Done,
+            Event::Authorised(_)
+            | Event::AuthorisationRaised(_)
+            | Event::Captured(_)
+            | Event::Voided(_)
+            | Event::RefundSettled(_) => Verdict::Done,
             _ => Verdict::NotDone,
         };
         events.push(Event::OutcomeResolved(OutcomeResolved {
@@ -159,18 +167,22 @@ fn done(payment: &Requested, live: &Live, told: &Told<'_>) -> Event {
             Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before, abilities })
         }
         Verb::Capture { capture_id } => Event::Captured(Captured { capture_id, amount, fee, provider_ref }),
+        Verb::Raise { raise_id } => {
+            Event::AuthorisationRaised(AuthorisationRaised { raise_id, amount, provider_ref, capture_before })
+        }
         Verb::Void => Event::Voided(Voided { amount, kept: payment.held().saturating_sub(amount) }),
         Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled { refund_id, amount, provider_ref }),
     }
 }
 
-fn not_done(live: &Live, code: &str) -> Event {
+fn not_done(live: &Live, code: &str, last: bool) -> Event {
     let code = code.to_owned();
     match live.verb {
-        Verb::Authorise => Event::Declined(Declined { attempt: live.attempt, code }),
-        Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code }),
-        Verb::Void => Event::VoidFailed(VoidFailed { attempt: live.attempt, code }),
-        Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code }),
+        Verb::Authorise => Event::Declined(Declined { attempt: live.attempt, code, last }),
+        Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code, last }),
+        Verb::Raise { raise_id } => Event::RaiseFailed(RaiseFailed { raise_id, code, last }),
+        Verb::Void => Event::VoidFailed(VoidFailed { attempt: live.attempt, code, last }),
+        Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code, last }),
     }
 }
 
@@ -200,6 +212,10 @@ fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refus
                 capture.is_some_and(|capture| capture.progress == Progress::Done)
             }
             Verb::Void => false,
+            Verb::Raise { raise_id } => {
+                let raise = payment.raises.get(&raise_id);
+                raise.is_some_and(|raise| raise.progress == Progress::Done)
+            }
             Verb::Refund { refund_id } => {
                 let refund = payment.refunds.get(&refund_id);
                 refund.is_some_and(|refund| refund.progress == Progress::Done)
@@ -216,6 +232,10 @@ fn newest_attempt(payment: &Requested, verb: Verb) -> u32 {
             capture.map_or(0, |capture| capture.attempt)
         }
         Verb::Void => payment.void_attempts,
+        Verb::Raise { raise_id } => {
+            let raise = payment.raises.get(&raise_id);
+            raise.map_or(0, |raise| raise.attempt)
+        }
         Verb::Refund { refund_id } => {
             let refund = payment.refunds.get(&refund_id);
             refund.map_or(0, |refund| refund.attempt)

@@ -9,17 +9,23 @@ use super::command::{Command, Outcome, RecordOutcome};
 use super::event::{Verb, Verdict};
 use super::state::Payment;
 use crate::Aggregate;
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::laws::Watched;
 use crate::money::{Currency, Money};
+use crate::time::Timestamp;
 
 fn verb() -> impl Strategy<Value = Verb> {
     prop_oneof![
         Just(Verb::Authorise),
         (0..4_u128).prop_map(|n| Verb::Capture { capture_id: CaptureId(Uuid::from_u128(n)) }),
         Just(Verb::Void),
+        (0..3_u128).prop_map(|n| Verb::Raise { raise_id: RaiseId(Uuid::from_u128(n)) }),
         (0..4_u128).prop_map(|n| Verb::Refund { refund_id: RefundId(Uuid::from_u128(n)) }),
     ]
+}
+
+fn days(day: i64) -> Timestamp {
+    Timestamp::from_micros(day * 86_400_000_000)
 }
 
 fn abilities() -> impl Strategy<Value = Option<Abilities>> {
@@ -30,14 +36,17 @@ fn abilities() -> impl Strategy<Value = Option<Abilities>> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    let told = |amount, abilities| Outcome::Done {
+    let told = |amount, (abilities, end): (_, Option<i64>)| Outcome::Done {
         provider_ref: "ref".into(),
         amount,
-        capture_before: None,
+        capture_before: end.map(days),
         fee: None,
         abilities,
     };
-    let done = move |amount| abilities().prop_map(move |abilities| told(amount, abilities));
+    let done = move |amount| {
+        let said = (abilities(), prop::option::of(4..8_i64));
+        said.prop_map(move |said| told(amount, said))
+    };
     prop_oneof![
         // 0 stands for the amount that was asked for.
         6 => done(0),
@@ -66,6 +75,10 @@ fn command() -> impl Strategy<Value = Command> {
             amount,
         }),
         2 => prop_oneof![Just(0_i64), 0..900_i64].prop_map(|keep| Command::Void { keep }),
+        2 => (0..3_u128, -1..500_i64).prop_map(|(n, amount)| Command::Raise {
+            raise_id: RaiseId(Uuid::from_u128(n)),
+            amount,
+        }),
         3 => (0..4_u128, -1..500_i64).prop_map(|(n, amount)| Command::Refund {
             refund_id: RefundId(Uuid::from_u128(n)),
             amount,
@@ -79,8 +92,10 @@ fn command() -> impl Strategy<Value = Command> {
             verdict: if done { Verdict::Done } else { Verdict::NotDone },
             evidence: "seen".into(),
             provider_ref: Some("ref".into()),
+            try_again: done,
         }),
-        1 => Just(Command::ExpireAuthorisation),
+        1 => (0..9_i64).prop_map(|day| Command::ExpireAuthorisation { now: days(day) }),
+        1 => (0..9_i64).prop_map(|day| Command::NoteEnding { now: days(day), lead_s: 86_400 }),
     ]
 }
 

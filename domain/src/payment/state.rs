@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::abilities::Abilities;
 use super::event::Verb;
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Currency, Minor};
 use crate::order::event::{PaymentRecorded, PaymentStatus};
@@ -53,6 +53,10 @@ pub enum Stage {
     Voided,
     /// The hold ended before anything was taken.
     Expired,
+    /// It is being asked to hold more.
+    Raising,
+    /// It did not say whether it does.
+    RaiseUnknown,
     /// It is being asked to give some back.
     Refunding,
     /// It did not say whether it has.
@@ -78,6 +82,8 @@ impl fmt::Display for Stage {
             Self::VoidUnknown => "void_unknown",
             Self::Voided => "voided",
             Self::Expired => "expired",
+            Self::Raising => "raising",
+            Self::RaiseUnknown => "raise_unknown",
             Self::Refunding => "refunding",
             Self::RefundUnknown => "refund_unknown",
             Self::PartRefunded => "part_refunded",
@@ -101,7 +107,7 @@ pub struct Requested {
     pub instrument: Instrument,
     /// How far it is.
     pub stage: Stage,
-    /// What the provider held.
+    /// What the provider held, raises included.
     pub authorised: Minor,
     /// What it took.
     pub captured: Minor,
@@ -111,6 +117,8 @@ pub struct Requested {
     pub voided: Minor,
     /// Until when held money can be taken.
     pub capture_before: Option<Timestamp>,
+    /// Which end of what is held was put on record when it was near.
+    pub ending_noted: Option<Timestamp>,
     /// The provider's reference of the authorisation.
     pub provider_ref: Option<String>,
     /// Why it was declined.
@@ -119,7 +127,7 @@ pub struct Requested {
     pub attempt: u32,
     /// The requests that are at the provider now, oldest first. One at a time for each thing asked. Captures and refunds may be there
     /// together, since each has a key of its own and all of them count against the sums from the moment they are asked for. An
-    /// authorisation and a void are there alone of those that move held money: what is held is not known while either is out.
+    /// authorisation, a raise and a void are there alone of those that move held money: what is held is not known while one of them is out.
     pub live: Vec<Live>,
     /// What the gateway can do with the authorisation, if it said so.
     pub abilities: Option<Abilities>,
@@ -129,6 +137,8 @@ pub struct Requested {
     pub expired: bool,
     /// Its captures.
     pub captures: BTreeMap<CaptureId, Capture>,
+    /// The raises of its authorisation.
+    pub raises: BTreeMap<RaiseId, Raise>,
     /// Its refunds.
     pub refunds: BTreeMap<RefundId, Refund>,
     /// How many voids were tried.
@@ -150,7 +160,7 @@ pub struct Live {
     pub unknown: bool,
 }
 
-/// How far a capture or a refund is.
+/// How far a capture, a raise or a refund is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
@@ -175,6 +185,19 @@ pub struct Capture {
     pub code: Option<String>,
     /// Whether somebody asked for it by hand.
     pub by_hand: bool,
+}
+
+/// A raise of an authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// How much more.
+    pub amount: Minor,
+    /// How far it is.
+    pub progress: Progress,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why it failed.
+    pub code: Option<String>,
 }
 
 /// A refund.
@@ -240,7 +263,7 @@ impl Requested {
     #[must_use]
     pub fn most_held(&self) -> Minor {
         self.live.iter().fold(self.held(), |held, live| match live.verb {
-            Verb::Authorise => held.saturating_add(live.amount),
+            Verb::Authorise | Verb::Raise { .. } => held.saturating_add(live.amount),
             Verb::Void => held.saturating_sub(live.amount),
             Verb::Capture { .. } | Verb::Refund { .. } => held,
         })
@@ -282,7 +305,7 @@ impl Requested {
         self.live.iter().find(|live| live.verb == verb)
     }
 
-    /// The oldest request at the provider that moves held money: an authorisation, a capture or a void.
+    /// The oldest request at the provider that moves held money: an authorisation, a raise, a capture or a void.
     #[must_use]
     pub fn moving_held(&self) -> Option<&Live> {
         let mut live = self.live.iter();
@@ -307,10 +330,12 @@ impl Requested {
             (Some(Verb::Authorise), _) => Stage::AuthoriseUnknown,
             (Some(Verb::Capture { .. }), _) => Stage::CaptureUnknown,
             (Some(Verb::Void), _) => Stage::VoidUnknown,
+            (Some(Verb::Raise { .. }), _) => Stage::RaiseUnknown,
             (Some(Verb::Refund { .. }), _) => Stage::RefundUnknown,
             (None, Some(Verb::Authorise)) => Stage::Authorising,
             (None, Some(Verb::Capture { .. })) => Stage::Capturing,
             (None, Some(Verb::Void)) => Stage::Voiding,
+            (None, Some(Verb::Raise { .. })) => Stage::Raising,
             (None, Some(Verb::Refund { .. })) => Stage::Refunding,
             (None, None) => self.settled_stage(),
         }
@@ -337,22 +362,24 @@ impl Requested {
     #[must_use]
     pub fn status(&self) -> PaymentStatus {
         let stage = match self.stage {
-            Stage::Capturing => self.settled_stage(),
+            Stage::Capturing | Stage::Raising => self.settled_stage(),
             Stage::Voiding if self.captured > 0 || self.most_held() > 0 => self.settled_stage(),
             stage => stage,
         };
         match stage {
             Stage::Authorising => PaymentStatus::None,
-            Stage::Authorised | Stage::Capturing => PaymentStatus::Authorised,
+            Stage::Authorised | Stage::Capturing | Stage::Raising => PaymentStatus::Authorised,
             Stage::Declined => PaymentStatus::Declined,
             Stage::PartCaptured => PaymentStatus::PartCaptured,
             Stage::Captured => PaymentStatus::Captured,
             Stage::Voiding | Stage::Voided | Stage::Expired => PaymentStatus::Voided,
             Stage::Refunding | Stage::PartRefunded => PaymentStatus::PartRefunded,
             Stage::Refunded => PaymentStatus::Refunded,
-            Stage::AuthoriseUnknown | Stage::CaptureUnknown | Stage::VoidUnknown | Stage::RefundUnknown => {
-                PaymentStatus::Unknown
-            }
+            Stage::AuthoriseUnknown
+            | Stage::CaptureUnknown
+            | Stage::VoidUnknown
+            | Stage::RaiseUnknown
+            | Stage::RefundUnknown => PaymentStatus::Unknown,
         }
     }
 }

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod abilities;
+mod ending;
+mod raising;
+mod resolving;
 mod voids;
 
 use uuid::Uuid;
@@ -153,9 +156,11 @@ fn an_amount_that_changes_under_the_same_attempt_is_refused() {
 
 #[test]
 fn a_declined_authorisation_may_be_asked_for_again_with_the_next_attempt() {
-    let declined = asking()
-        .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })]);
+    let declined = asking().when(told(Verb::Authorise, 1, not_done())).then([Event::Declined(Declined {
+        attempt: 1,
+        code: "do_not_honour".into(),
+        last: false,
+    })]);
     let again =
         declined.when(ask(wish(1))).then_nothing().when(ask(wish(2))).then([Event::AuthorisationRequested(wish(2))]);
     assert_eq!(stage(again), (Stage::Authorising, PaymentStatus::None));
@@ -178,31 +183,6 @@ fn an_unknown_authorisation_is_left_by_a_late_answer_only_with_the_answer_as_evi
         .and([unknown(Verb::Authorise, 1)])
         .when(ask(wish(2)))
         .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
-}
-
-#[test]
-fn an_operator_resolves_with_evidence_and_the_providers_reference() {
-    let resolve = |verdict, evidence: &str, provider_ref: Option<&str>| Command::ResolveOutcome {
-        verb: Verb::Authorise,
-        verdict,
-        evidence: evidence.into(),
-        provider_ref: provider_ref.map(Into::into),
-    };
-    let silent = || asking().and([unknown(Verb::Authorise, 1)]);
-    silent()
-        .when(resolve(Verdict::Done, "seen in the portal", Some("ref")))
-        .then([resolved(Verb::Authorise, Verdict::Done, "seen in the portal"), authorised()])
-        .when(resolve(Verdict::NotDone, "no, it was not", None))
-        .then_refused(Refusal::OutcomeSettled { settled: Verdict::Done });
-    silent().when(resolve(Verdict::NotDone, "not in the portal", None)).then([
-        resolved(Verb::Authorise, Verdict::NotDone, "not in the portal"),
-        Event::Declined(Declined { attempt: 1, code: "resolved-not-done".into() }),
-    ]);
-    silent().when(resolve(Verdict::Done, " ", Some("ref"))).then_refused(Refusal::EvidenceMissing);
-    silent().when(resolve(Verdict::Done, "seen", None)).then_refused(Refusal::ProviderRefMissing);
-    asking()
-        .when(resolve(Verdict::Done, "seen", Some("ref")))
-        .then_refused(Refusal::PaymentState { stage: Stage::Authorising });
 }
 
 #[test]
@@ -271,7 +251,7 @@ fn a_failed_capture_may_be_asked_for_again() {
     let failed = held()
         .after([take(FIRST, 600)])
         .when(told(of(FIRST), 1, not_done()))
-        .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into() })]);
+        .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into(), last: false })]);
     let again = failed
         .when(take(FIRST, 600))
         .then([Event::CaptureRequested(CaptureRequested {
@@ -323,33 +303,13 @@ fn a_refund_that_fails_can_be_given_back_again() {
     let failed = taken(1000)
         .after([refund(BACK, 1000)])
         .when(told(back(BACK), 1, not_done()))
-        .then([Event::RefundFailed(RefundFailed { refund_id: BACK, code: "do_not_honour".into() })]);
+        .then([Event::RefundFailed(RefundFailed { refund_id: BACK, code: "do_not_honour".into(), last: false })]);
     let settled = failed
         .when(refund(BACK, 1000))
         .then_with(|events| assert_eq!(events.len(), 1))
         .when(told(back(BACK), 2, done(1000)))
         .then([Event::RefundSettled(RefundSettled { refund_id: BACK, amount: 1000, provider_ref: "ref".into() })]);
     assert_eq!(stage(settled), (Stage::Refunded, PaymentStatus::Refunded));
-}
-
-#[test]
-fn a_hold_that_ended_cannot_be_taken() {
-    let expired = || {
-        held()
-            .when(Command::ExpireAuthorisation)
-            .then([Event::AuthorisationExpired(AuthorisationExpired { amount: 1000 })])
-    };
-    assert_eq!(stage(expired()), (Stage::Expired, PaymentStatus::Voided));
-    expired().when(take(FIRST, 1)).then_refused(Refusal::AuthorisationExpired { expired: 1000 });
-    expired().when(Command::Void { keep: 0 }).then_nothing();
-    held()
-        .after([take(FIRST, 1)])
-        .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
-    asking()
-        .and([unknown(Verb::Authorise, 1)])
-        .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
 }
 
 #[test]

@@ -42,6 +42,10 @@ impl Provider {
                 let capture_id = it.capture_id;
                 (Verb::Capture { capture_id }, it.attempt, it.amount)
             }
+            Event::RaiseRequested(it) => {
+                let raise_id = it.raise_id;
+                (Verb::Raise { raise_id }, it.attempt, it.amount)
+            }
             Event::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
             Event::RefundRequested(it) => {
                 let refund_id = it.refund_id;
@@ -85,7 +89,7 @@ impl Provider {
     fn book(&mut self, request: &Request) {
         let account = self.accounts.entry(request.payment_id).or_default();
         match request.verb {
-            Verb::Authorise => account.authorised += request.amount,
+            Verb::Authorise | Verb::Raise { .. } => account.authorised += request.amount,
             Verb::Capture { .. } => account.captured += request.amount,
             Verb::Void => account.voided += request.amount,
             Verb::Refund { .. } => account.refunded += request.amount,

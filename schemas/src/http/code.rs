@@ -96,6 +96,7 @@ codes! {
     "outcome-settled" 409 "The outcome is settled already"
     "payment-state" 409 "The payment's stage does not allow it"
     "provider-ref-missing" 422 "The provider's reference is missing"
+    "too-early" 409 "It is not time for that yet"
     // Imports
     "import-finished" 409 "The run is finished"
     "import-changed" 409 "The run is of other content"

@@ -36,7 +36,7 @@ fn the_abilities_of_a_gateway_come_with_the_authorisation() {
 fn the_only_capture_lets_the_rest_go_once_it_is_done() {
     let single = Refusal::GatewayCannot { ability: Ability::SeveralCaptures };
     let taking = held_plainly().after([take(FIRST, 600)]).when(take(SECOND, 400)).then_refused(single.clone());
-    let failed = Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into() });
+    let failed = Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into(), last: false });
     held_plainly()
         .after([take(FIRST, 600)])
         .when(told(of(FIRST), 1, not_done()))

@@ -46,7 +46,7 @@ fn a_failed_void_may_be_asked_for_again() {
     held()
         .after([ALL])
         .when(told(Verb::Void, 1, not_done()))
-        .then([Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into() })])
+        .then([Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into(), last: false })])
         .when(ALL)
         .then([asked(1000, 0, 2)]);
 }
@@ -63,7 +63,7 @@ fn a_void_while_authorising_waits_for_the_outcome() {
     ]);
     let declined = waiting()
         .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })])
+        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into(), last: false })])
         .when(ALL)
         .then_nothing();
     assert_eq!(stage(declined), (Stage::Declined, PaymentStatus::Declined));
@@ -81,7 +81,7 @@ fn a_void_while_capturing_waits_for_the_last_capture() {
     };
     waiting().when(told(of(SECOND), 1, done(400))).then([captured(SECOND, 400), voided(0, 0)]);
     waiting().when(told(of(SECOND), 1, not_done())).then([
-        Event::CaptureFailed(CaptureFailed { capture_id: SECOND, code: "do_not_honour".into() }),
+        Event::CaptureFailed(CaptureFailed { capture_id: SECOND, code: "do_not_honour".into(), last: false }),
         asked(400, 0, 1),
     ]);
     waiting()
@@ -150,7 +150,7 @@ fn a_wish_for_less_waits_while_a_part_is_let_go() {
         .when(told(Verb::Void, 2, done(0)))
         .then([voided(500, 200)]);
     assert_eq!(stage(rest), (Stage::Authorised, PaymentStatus::Authorised));
-    let failed = Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into() });
+    let failed = Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into(), last: false });
     voiding().when(told(Verb::Void, 1, not_done())).then([failed, asked(800, 200, 2)]);
 }
 
