@@ -53,6 +53,8 @@ uuid_id! {
     RefundId,
     /// A capture of authorised money.
     CaptureId,
+    /// A raise of an authorisation.
+    RaiseId,
     /// A hold on an order.
     HoldId,
     /// An edit of an order.

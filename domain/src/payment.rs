@@ -1,5 +1,6 @@
 //! A payment: money held, taken and given back at a provider, with outcomes that may be unknown. It never calls the provider.
 
+pub mod abilities;
 pub mod command;
 mod decide;
 pub mod event;
@@ -21,7 +22,7 @@ use crate::aggregate::Aggregate;
 
 impl Aggregate for Payment {
     const CATEGORY: &'static str = crate::stream::PAYMENT;
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
@@ -48,13 +49,18 @@ impl Aggregate for Payment {
                 Command::CaptureByHand { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Hand)
                 }
-                Command::Void => Ok(decide::void(payment)),
+                Command::Raise { raise_id, amount } => decide::raise(payment, *raise_id, *amount),
+                Command::Void { keep } => decide::void(payment, *keep),
                 Command::Refund { refund_id, amount, reason } => decide::refund(payment, *refund_id, *amount, reason),
                 Command::RecordOutcome(told) => outcome::record(payment, told),
-                Command::ResolveOutcome { verb, verdict, evidence, provider_ref } => {
-                    outcome::resolve(payment, *verb, *verdict, evidence, provider_ref.as_deref())
+                Command::ResolveOutcome { verb, verdict, evidence, provider_ref, try_again } => {
+                    let provider_ref = provider_ref.as_deref();
+                    let last = !try_again;
+                    let said = outcome::Said { verdict: *verdict, evidence, provider_ref, last };
+                    outcome::resolve(payment, *verb, &said)
                 }
-                Command::ExpireAuthorisation => decide::expire(payment),
+                Command::NoteEnding { now, lead_s } => decide::ending(payment, *now, *lead_s),
+                Command::ExpireAuthorisation { now } => decide::expire(payment, *now),
             },
         }
     }

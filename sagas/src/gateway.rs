@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::ids::{OrderId, PaymentId, Tenant};
 use domain::instrument::Instrument;
 use domain::money::{Minor, Money};
+use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb;
 use domain::time::Timestamp;
 use uuid::Uuid;
@@ -32,8 +33,17 @@ pub struct Call {
     pub amount: Money,
     /// The provider's token for the means of payment.
     pub instrument: Instrument,
-    /// The provider's reference of the authorisation, once there is one.
-    pub authorisation: Option<String>,
+    /// The authorisation that it is about, once there is one.
+    pub authorisation: Option<Authorisation>,
+}
+
+/// An authorisation as its payment has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorisation {
+    /// The provider's reference.
+    pub provider_ref: String,
+    /// How much was held in all.
+    pub amount: Minor,
 }
 
 /// What a provider did.
@@ -43,10 +53,12 @@ pub struct Done {
     pub provider_ref: String,
     /// How much.
     pub amount: Minor,
-    /// Until when held money can be taken.
+    /// Until when held money can be taken; of a raise, if that changes.
     pub capture_before: Option<Timestamp>,
     /// What the provider keeps.
     pub fee: Option<Minor>,
+    /// Of an authorisation: what can be done with it, if the provider says so.
+    pub abilities: Option<Abilities>,
 }
 
 /// What a provider answers.
@@ -101,6 +113,8 @@ pub trait PaymentGateway: Send + Sync + 'static {
     async fn capture(&self, call: &Call) -> Answer;
     /// Lets held money go.
     async fn void(&self, call: &Call) -> Answer;
+    /// Holds more on the same authorisation.
+    async fn raise(&self, call: &Call) -> Answer;
     /// Gives taken money back.
     async fn refund(&self, call: &Call) -> Answer;
     /// Asks what became of a call.

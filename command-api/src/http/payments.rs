@@ -16,7 +16,7 @@ use crate::execute::Plan;
 
 answers! {
     CaptureAnswers: [202] "PaymentBody", [
-        "authorisation-expired", "exceeds-authorised", "intent-changed", "invalid-amount", "payment-state",
+        "authorisation-expired", "exceeds-authorised", "gateway-cannot", "intent-changed", "invalid-amount", "payment-state",
         "payment-unknown", "too-many",
     ];
     VoidAnswers: [202] "PaymentBody", [];
@@ -43,7 +43,7 @@ pub(super) async fn capture(
     api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED).await
 }
 
-/// Let go what is held and not taken.
+/// Let go what is held and not taken, but for what is to be kept.
 #[utoipa::path(post, path = "/v1/payments/{id}/voids", tag = "payments", request_body = VoidPayment,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(VoidAnswers))]
 pub(super) async fn void(
@@ -53,7 +53,7 @@ pub(super) async fn void(
 ) -> Result<Answer, Failure> {
     let found = api.load_payment(&ask.how, payment_id).await?;
     let command = match &found {
-        Payment::Requested(_) => Command::Void,
+        Payment::Requested(payment) => ask.body.try_into_command(payment.currency)?,
         // To let go of nothing is no failure to a process that undoes. To a caller who names an unknown payment it is: a capture of
         // nothing puts that on record, and can never take effect.
         Payment::Absent => Command::Capture { capture_id: CaptureId(ask.how.command_id), amount: 0 },

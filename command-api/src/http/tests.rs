@@ -6,6 +6,7 @@ mod described;
 mod largest;
 mod limits;
 mod mutated;
+mod paying;
 mod replays;
 mod routes;
 mod slow;

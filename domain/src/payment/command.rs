@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Abilities;
 use super::event::{Verb, Verdict};
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
 use crate::time::Timestamp;
@@ -38,9 +39,20 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
-    /// Let what is held and not taken go. While an authorisation or a capture is at the provider it waits for that to be settled; where
-    /// nothing is held, nothing happens.
-    Void,
+    /// Hold no more than `keep` of what is neither taken nor asked to be taken. While something that moves held money is at the provider
+    /// the wish waits for that to be settled, and of several wishes the smallest counts; where no more than `keep` is held, nothing happens.
+    /// Nothing happens either where the gateway cannot let a part go: the money stays until none of it is needed.
+    Void {
+        /// How much may stay held; 0 lets all of it go.
+        keep: Minor,
+    },
+    /// Hold more on the same authorisation, where the gateway can.
+    Raise {
+        /// The raise.
+        raise_id: RaiseId,
+        /// How much more.
+        amount: Minor,
+    },
     /// Give taken money back.
     Refund {
         /// The refund.
@@ -62,9 +74,22 @@ pub enum Command {
         evidence: String,
         /// The provider's reference, if there is one.
         provider_ref: Option<String>,
+        /// Of what was not done: whether it may be tried again.
+        #[serde(default = "may_be")]
+        try_again: bool,
     },
-    /// (saga) What is held cannot be taken any more.
-    ExpireAuthorisation,
+    /// (saga) Put on record that what is held can soon not be taken any more; refused where that is not near.
+    NoteEnding {
+        /// What time it is.
+        now: Timestamp,
+        /// How long before the end it is near.
+        lead_s: u32,
+    },
+    /// (saga) What is held cannot be taken any more; refused before the end that the provider told.
+    ExpireAuthorisation {
+        /// What time it is.
+        now: Timestamp,
+    },
 }
 
 /// What came of a request at the provider.
@@ -89,10 +114,13 @@ pub enum Outcome {
         provider_ref: String,
         /// How much.
         amount: Minor,
-        /// Until when held money can be taken.
+        /// Until when held money can be taken; of a raise, if that changes.
         capture_before: Option<Timestamp>,
         /// What the provider keeps.
         fee: Option<Minor>,
+        /// Of an authorisation: what the gateway can do with it, if it says so.
+        #[serde(default)]
+        abilities: Option<Abilities>,
     },
     /// The provider did not do it, surely.
     NotDone {
@@ -104,4 +132,8 @@ pub enum Outcome {
         /// What is known about why.
         detail: String,
     },
+}
+
+fn may_be() -> bool {
+    true
 }

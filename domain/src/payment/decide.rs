@@ -1,14 +1,16 @@
 //! What a payment answers to those who want money moved. Amounts count against the sums from the moment they are asked for.
 
+use super::abilities::Ability;
 use super::command::Command;
 use super::event::{
-    AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RefundRequested, Verb, VoidRequested,
-    VoidWanted,
+    AuthorisationEnding, AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RaiseRequested,
+    RefundRequested, Verb, VoidRequested, VoidWanted,
 };
 use super::refusal::{Part, Refusal};
-use super::state::{Progress, Requested, Stage};
-use crate::ids::{CaptureId, RefundId};
+use super::state::{Capture, Progress, Requested, Stage};
+use crate::ids::{CaptureId, RaiseId, RefundId};
 use crate::money::{LARGEST, Minor};
+use crate::time::Timestamp;
 
 /// Who asks for a capture.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum By {
 
 /// How many captures somebody may ask for by hand: every answer tells all of them.
 const BY_HAND: u32 = 500;
+/// How many raises a payment has at the most, for the same reason.
+const RAISES: u32 = 500;
 
 type Decision = Result<Vec<Event>, Refusal>;
 
@@ -40,13 +44,15 @@ pub(super) fn absent(command: &Command) -> Decision {
                 attempt: 1,
             })])
         }
-        Command::Void => Ok(vec![]),
+        Command::Void { keep } => kept(*keep).map(|()| vec![]),
         Command::Capture { .. }
         | Command::CaptureByHand { .. }
+        | Command::Raise { .. }
         | Command::Refund { .. }
         | Command::RecordOutcome(_)
         | Command::ResolveOutcome { .. }
-        | Command::ExpireAuthorisation => Err(Refusal::NotFound),
+        | Command::NoteEnding { .. }
+        | Command::ExpireAuthorisation { .. } => Err(Refusal::NotFound),
     }
 }
 
@@ -85,6 +91,10 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
         Some(known) => known.attempt.saturating_add(1),
         None => 1,
     };
+    let other = |(id, capture): (&CaptureId, &Capture)| *id != capture_id && capture.progress != Progress::Failed;
+    if !payment.can().several_captures && payment.captures.iter().any(other) {
+        return Err(Refusal::GatewayCannot { ability: Ability::SeveralCaptures });
+    }
     if let Some(live) = payment.moving_held() {
         match live.verb {
             Verb::Capture { .. } => {}
@@ -92,7 +102,8 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
             _ => return Err(state(payment)),
         }
     }
-    if payment.authorised == 0 || payment.void_wanted {
+    // What a void that waits is to let go is not taken any more.
+    if payment.authorised == 0 || payment.void_wanted.is_some_and(|keep| amount > keep) {
         return Err(state(payment));
     }
     if amount > payment.capturable() {
@@ -124,25 +135,60 @@ fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {
     }
 }
 
-/// Never refused: whoever wants money let go either has it let go now, or has the wish on record until what is at the provider is
-/// settled, or nothing is held. A refusal would leave it to the caller to come back, and held money with it.
-pub(super) fn void(payment: &Requested) -> Vec<Event> {
-    match payment.moving_held().map(|live| live.verb) {
-        Some(Verb::Void) => vec![],
-        Some(_) if payment.void_wanted => vec![],
-        Some(_) => vec![Event::VoidWanted(VoidWanted {})],
-        None => void_held(payment),
+/// Never refused for where the payment stands: whoever wants money let go either has it let go now, or has the wish on record until what
+/// is at the provider is settled, or no more is held. A refusal would leave it to the caller to come back, and held money with it.
+pub(super) fn void(payment: &Requested, keep: Minor) -> Decision {
+    kept(keep)?;
+    if payment.most_held() <= keep || !payment.can_keep(keep) {
+        return Ok(vec![]);
+    }
+    match payment.moving_held() {
+        Some(_) if payment.void_wanted.is_some_and(|wanted| wanted <= keep) => Ok(vec![]),
+        Some(_) => Ok(vec![Event::VoidWanted(VoidWanted { keep })]),
+        None => Ok(void_held(payment, keep)),
     }
 }
 
-/// Lets go of what is held, if anything is.
-pub(super) fn void_held(payment: &Requested) -> Vec<Event> {
-    match payment.held() {
-        0 => vec![],
-        amount => {
-            vec![Event::VoidRequested(VoidRequested { amount, attempt: payment.void_attempts.saturating_add(1) })]
-        }
+/// Lets go of what is held beyond `keep`, if anything is and the gateway can.
+pub(super) fn void_held(payment: &Requested, keep: Minor) -> Vec<Event> {
+    let amount = payment.held().saturating_sub(keep);
+    if amount <= 0 || !payment.can_keep(keep) {
+        return vec![];
     }
+    vec![Event::VoidRequested(VoidRequested { amount, keep, attempt: payment.void_attempts.saturating_add(1) })]
+}
+
+fn kept(keep: Minor) -> Result<(), Refusal> {
+    if (0..=LARGEST).contains(&keep) { Ok(()) } else { Err(Refusal::InvalidAmount { amount: keep }) }
+}
+
+/// Holds more on the same authorisation, while nothing else moves what is held.
+pub(super) fn raise(payment: &Requested, raise_id: RaiseId, amount: Minor) -> Decision {
+    positive(amount)?;
+    let attempt = match payment.raises.get(&raise_id) {
+        Some(known) if known.amount != amount => return Err(Refusal::IntentChanged),
+        Some(known) if known.progress != Progress::Failed => return Ok(vec![]),
+        Some(known) => known.attempt.saturating_add(1),
+        None => 1,
+    };
+    if !payment.can().raise {
+        return Err(Refusal::GatewayCannot { ability: Ability::Raise });
+    }
+    if let Some(live) = payment.moving_held() {
+        return Err(if live.unknown { unknown(payment) } else { state(payment) });
+    }
+    if payment.held() == 0 {
+        return Err(if payment.expired {
+            Refusal::AuthorisationExpired { expired: payment.voided }
+        } else {
+            state(payment)
+        });
+    }
+    positive(payment.authorised.saturating_add(amount))?;
+    if payment.raises.len() >= RAISES as usize && !payment.raises.contains_key(&raise_id) {
+        return Err(Refusal::TooMany { what: Part::Raise, most: RAISES });
+    }
+    Ok(vec![Event::RaiseRequested(RaiseRequested { raise_id, amount, attempt })])
 }
 
 /// Gives taken money back; several refunds may be at the provider at once.
@@ -171,15 +217,35 @@ pub(super) fn refund(payment: &Requested, refund_id: RefundId, amount: Minor, re
     Ok(vec![Event::RefundRequested(RefundRequested { refund_id, amount, reason: reason.to_owned(), attempt })])
 }
 
-/// Not while something that moves held money is at the provider: its outcome says what is left to expire.
-pub(super) fn expire(payment: &Requested) -> Decision {
+/// Once for each end, and only while something is held: what is not held has no end.
+pub(super) fn ending(payment: &Requested, now: Timestamp, lead_s: u32) -> Decision {
+    let Some(capture_before) = payment.capture_before.filter(|_| payment.held() > 0) else {
+        return Ok(vec![]);
+    };
+    if payment.ending_noted == Some(capture_before) {
+        return Ok(vec![]);
+    }
+    let at = Timestamp::from_micros(capture_before.micros().saturating_sub(i64::from(lead_s) * 1_000_000));
+    if now < at {
+        return Err(Refusal::TooEarly { at });
+    }
+    Ok(vec![Event::AuthorisationEnding(AuthorisationEnding { capture_before })])
+}
+
+/// Not while something that moves held money is at the provider: its outcome says what is left to expire. An authorisation of which no
+/// end was told has none.
+pub(super) fn expire(payment: &Requested, now: Timestamp) -> Decision {
     match payment.moving_held() {
-        Some(_) if payment.unknown() => Err(unknown(payment)),
-        Some(_) => Err(state(payment)),
-        None => Ok(match payment.held() {
-            0 => vec![],
-            amount => vec![Event::AuthorisationExpired(AuthorisationExpired { amount })],
-        }),
+        Some(_) if payment.unknown() => return Err(unknown(payment)),
+        Some(_) => return Err(state(payment)),
+        None => {}
+    }
+    let amount = payment.held();
+    match payment.capture_before {
+        _ if amount == 0 => Ok(vec![]),
+        None => Err(state(payment)),
+        Some(at) if now < at => Err(Refusal::TooEarly { at }),
+        Some(_) => Ok(vec![Event::AuthorisationExpired(AuthorisationExpired { amount })]),
     }
 }
 

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use super::abilities::Abilities;
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
 use crate::time::Timestamp;
@@ -15,15 +16,20 @@ pub enum Event {
     AuthorisationRequested(AuthorisationRequested),
     Authorised(Authorised),
     Declined(Declined),
+    AuthorisationEnding(AuthorisationEnding),
     AuthorisationExpired(AuthorisationExpired),
     OutcomeUnknown(OutcomeUnknown),
     CaptureRequested(CaptureRequested),
     Captured(Captured),
     CaptureFailed(CaptureFailed),
+    RemainderReleased(RemainderReleased),
     VoidWanted(VoidWanted),
     VoidRequested(VoidRequested),
     Voided(Voided),
     VoidFailed(VoidFailed),
+    RaiseRequested(RaiseRequested),
+    AuthorisationRaised(AuthorisationRaised),
+    RaiseFailed(RaiseFailed),
     RefundRequested(RefundRequested),
     RefundSettled(RefundSettled),
     RefundFailed(RefundFailed),
@@ -43,6 +49,11 @@ pub enum Verb {
     },
     /// Let held money go.
     Void,
+    /// Hold more on the same authorisation.
+    Raise {
+        /// Which raise.
+        raise_id: RaiseId,
+    },
     /// Give taken money back.
     Refund {
         /// Which refund.
@@ -77,6 +88,9 @@ pub struct Authorised {
     pub amount: Minor,
     /// Until when it can be taken, if the provider says so.
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it, if it says so; everything if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<Abilities>,
 }
 
 /// `PaymentDeclined`: the provider will not hold the money.
@@ -86,6 +100,16 @@ pub struct Declined {
     pub attempt: u32,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+/// `AuthorisationEnding`: what is held can soon not be taken any more. Once for each end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationEnding {
+    /// Until when it can be taken.
+    pub capture_before: Timestamp,
 }
 
 /// `AuthorisationExpired`: what was held and not taken is free again.
@@ -141,27 +165,48 @@ pub struct CaptureFailed {
     pub capture_id: CaptureId,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
-/// `VoidWanted`: what is held shall be let go as soon as the request that is at the provider now is settled. Answered in the batch that
-/// settles it: by `PaymentDeclined` (nothing is held), `VoidRequested` (something is), or `PaymentVoided` of 0 (nothing is left of it).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct VoidWanted {}
+/// `RemainderReleased`: the gateway takes one capture of an authorisation, and let the rest go with the one that is done. In the same batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RemainderReleased {
+    /// How much was let go.
+    pub amount: Minor,
+}
 
-/// `VoidRequested`: what is held and not taken shall be let go.
+/// `VoidWanted`: no more than `keep` shall be held as soon as the request that is at the provider now is settled. Answered in the batch
+/// that settles it: by `PaymentDeclined` (nothing is held), `VoidRequested` (more than that is), or `PaymentVoided` of 0 (no more is, or the
+/// gateway cannot let a part go).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VoidWanted {
+    /// How much may stay held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub keep: Minor,
+}
+
+/// `VoidRequested`: what is held, not taken and not needed shall be let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoidRequested {
-    /// How much is held and not taken.
+    /// How much shall be let go.
     pub amount: Minor,
+    /// How much stays held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub keep: Minor,
     /// Which attempt.
     pub attempt: u32,
 }
 
-/// `PaymentVoided`: it is let go, and nothing is held any more.
+/// `PaymentVoided`: it is let go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Voided {
     /// How much was let go.
     pub amount: Minor,
+    /// How much is still held.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub kept: Minor,
 }
 
 /// `VoidFailed`: it was not let go, surely.
@@ -171,6 +216,46 @@ pub struct VoidFailed {
     pub attempt: u32,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
+}
+
+/// `RaiseRequested`: more shall be held on the same authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RaiseRequested {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// How much more.
+    pub amount: Minor,
+    /// Which attempt.
+    pub attempt: u32,
+}
+
+/// `AuthorisationRaised`: the provider holds more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuthorisationRaised {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// How much more.
+    pub amount: Minor,
+    /// The provider's reference.
+    pub provider_ref: String,
+    /// Until when all that is held can be taken, if that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_before: Option<Timestamp>,
+}
+
+/// `RaiseFailed`: no more is held, surely.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RaiseFailed {
+    /// The raise.
+    pub raise_id: RaiseId,
+    /// The provider's code.
+    pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// `RefundRequested`: taken money shall be given back.
@@ -204,6 +289,9 @@ pub struct RefundFailed {
     pub refund_id: RefundId,
     /// The provider's code.
     pub code: String,
+    /// Whether it shall not be tried again: somebody said so with the evidence.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub last: bool,
 }
 
 /// What evidence says of an unknown outcome.
@@ -226,4 +314,9 @@ pub struct OutcomeResolved {
     pub verdict: Verdict,
     /// How that is known: the provider's answer to a query, an operator's reason.
     pub evidence: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_nothing(amount: &Minor) -> bool {
+    *amount == 0
 }

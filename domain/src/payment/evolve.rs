@@ -1,8 +1,11 @@
 //! How a payment moves past each fact. Total: history is never refused, and no sum can overflow.
 
-use super::event::{AuthorisationRequested, Authorised, CaptureRequested, Event, RefundRequested, Verb};
-use super::state::{Capture, Live, Payment, Progress, Refund, Requested, Stage};
-use crate::ids::{CaptureId, RefundId};
+use super::event::{
+    AuthorisationRaised, AuthorisationRequested, Authorised, CaptureRequested, Event, RaiseRequested, RefundRequested,
+    Verb,
+};
+use super::state::{Capture, Live, Payment, Progress, Raise, Refund, Requested, Stage};
+use crate::ids::{CaptureId, RaiseId, RefundId};
 use crate::money::Minor;
 
 /// Moves past one fact.
@@ -31,16 +34,19 @@ fn requested(payment: &mut Payment, wish: &AuthorisationRequested) {
             refunded: 0,
             voided: 0,
             capture_before: None,
+            ending_noted: None,
             provider_ref: None,
             decline_code: None,
             attempt: 0,
             live: Vec::new(),
-            void_wanted: false,
+            abilities: None,
+            void_wanted: None,
             expired: false,
             captures: Default::default(),
+            raises: Default::default(),
             refunds: Default::default(),
             void_attempts: 0,
-            void_done: false,
+            voids_done: Default::default(),
         });
     }
 }
@@ -52,8 +58,9 @@ fn apply(payment: &mut Requested, event: &Event) {
         Event::Declined(declined) => {
             settled(payment, Verb::Authorise);
             payment.decline_code = Some(declined.code.clone());
-            payment.void_wanted = false;
+            payment.void_wanted = None;
         }
+        Event::AuthorisationEnding(ending) => payment.ending_noted = Some(ending.capture_before),
         Event::AuthorisationExpired(expired) => {
             payment.voided = payment.voided.saturating_add(expired.amount);
             payment.expired = true;
@@ -75,19 +82,29 @@ fn apply(payment: &mut Requested, event: &Event) {
             let code = Some(failed.code.clone());
             capture_is(payment, failed.capture_id, Progress::Failed, code);
         }
-        Event::VoidWanted(_) => payment.void_wanted = true,
+        Event::RemainderReleased(rest) => payment.voided = payment.voided.saturating_add(rest.amount),
+        Event::VoidWanted(wish) => payment.void_wanted = Some(wish.keep),
         Event::VoidRequested(wish) => {
-            payment.void_wanted = false;
+            payment.void_wanted = None;
             payment.void_attempts = wish.attempt;
             goes_out(payment, Verb::Void, wish.attempt, wish.amount);
         }
         Event::Voided(voided) => {
+            // A void of 0 only says that a wish is answered.
+            match payment.at_provider(Verb::Void).map(|live| live.attempt) {
+                Some(attempt) => drop(payment.voids_done.insert(attempt)),
+                None => payment.void_wanted = None,
+            }
             settled(payment, Verb::Void);
-            payment.void_wanted = false;
-            payment.void_done = true;
             payment.voided = payment.voided.saturating_add(voided.amount);
         }
         Event::VoidFailed(_) => settled(payment, Verb::Void),
+        Event::RaiseRequested(wish) => raise_requested(payment, wish),
+        Event::AuthorisationRaised(raised) => raised_by(payment, raised),
+        Event::RaiseFailed(failed) => {
+            let code = Some(failed.code.clone());
+            raise_is(payment, failed.raise_id, Progress::Failed, code);
+        }
         Event::RefundRequested(wish) => refund_requested(payment, wish),
         Event::RefundSettled(refunded) => {
             payment.refunded = payment.refunded.saturating_add(refunded.amount);
@@ -113,6 +130,7 @@ fn authorised_by(payment: &mut Requested, authorised: &Authorised) {
     payment.authorised = payment.authorised.saturating_add(authorised.amount);
     payment.provider_ref = Some(authorised.provider_ref.clone());
     payment.capture_before = authorised.capture_before;
+    payment.abilities = authorised.abilities;
 }
 
 fn capture_requested(payment: &mut Requested, wish: &CaptureRequested) {
@@ -130,6 +148,28 @@ fn capture_is(payment: &mut Requested, id: CaptureId, progress: Progress, code: 
     if let Some(capture) = payment.captures.get_mut(&id) {
         capture.progress = progress;
         capture.code = code;
+    }
+}
+
+fn raise_requested(payment: &mut Requested, wish: &RaiseRequested) {
+    let raise_id = wish.raise_id;
+    let raise = Raise { amount: wish.amount, progress: Progress::Requested, attempt: wish.attempt, code: None };
+    payment.raises.insert(raise_id, raise);
+    let verb = Verb::Raise { raise_id };
+    goes_out(payment, verb, wish.attempt, wish.amount);
+}
+
+fn raised_by(payment: &mut Requested, raised: &AuthorisationRaised) {
+    payment.authorised = payment.authorised.saturating_add(raised.amount);
+    payment.capture_before = raised.capture_before.or(payment.capture_before);
+    raise_is(payment, raised.raise_id, Progress::Done, None);
+}
+
+fn raise_is(payment: &mut Requested, id: RaiseId, progress: Progress, code: Option<String>) {
+    settled(payment, Verb::Raise { raise_id: id });
+    if let Some(raise) = payment.raises.get_mut(&id) {
+        raise.progress = progress;
+        raise.code = code;
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a payment makes of what is said of its requests: by the provider, by a query, by an operator. An unknown outcome is left by
 //! evidence only, and an outcome that is settled is never overwritten.
 
+use super::abilities::Abilities;
 use super::command::{Outcome, RecordOutcome};
 use super::decide::void_held;
 use super::event::{
-    Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown, RefundFailed, RefundSettled,
-    Verb, Verdict, VoidFailed, Voided,
+    AuthorisationRaised, Authorised, CaptureFailed, Captured, Declined, Event, OutcomeResolved, OutcomeUnknown,
+    RaiseFailed, RefundFailed, RefundSettled, RemainderReleased, Verb, Verdict, VoidFailed, Voided,
 };
 use super::refusal::Refusal;
 use super::state::{Live, Payment, Progress, Requested};
@@ -32,28 +33,33 @@ pub(super) fn record(payment: &Requested, told: &RecordOutcome) -> Decision {
         Outcome::Unknown { detail } => Ok(vec![unknown(live, detail.clone())]),
         Outcome::NotDone { code } => {
             let evidence = told.evidence.as_deref().unwrap_or(code);
-            Ok(settle(payment, live, evidence, not_done(live, code)))
+            Ok(settle(payment, live, evidence, not_done(live, code, false)))
         }
-        Outcome::Done { provider_ref, amount, capture_before, fee } => {
+        Outcome::Done { provider_ref, amount, capture_before, fee, abilities } => {
             // A void names no amount at most providers.
             if live.verb != Verb::Void && *amount != live.amount {
                 return mismatch(live, *amount);
             }
             let evidence = told.evidence.as_deref().unwrap_or(provider_ref);
-            let event = done(live, provider_ref, *capture_before, *fee);
+            let told = Told { provider_ref, capture_before: *capture_before, fee: *fee, abilities: *abilities };
+            let event = done(payment, live, &told);
             Ok(settle(payment, live, evidence, event))
         }
     }
 }
 
+/// What a person says of an unknown outcome.
+pub(super) struct Said<'a> {
+    pub(super) verdict: Verdict,
+    pub(super) evidence: &'a str,
+    pub(super) provider_ref: Option<&'a str>,
+    /// Of what was not done: whether it shall not be tried again.
+    pub(super) last: bool,
+}
+
 /// What evidence says of an unknown outcome.
-pub(super) fn resolve(
-    payment: &Requested,
-    verb: Verb,
-    verdict: Verdict,
-    evidence: &str,
-    provider_ref: Option<&str>,
-) -> Decision {
+pub(super) fn resolve(payment: &Requested, verb: Verb, said: &Said<'_>) -> Decision {
+    let Said { verdict, evidence, provider_ref, last } = *said;
     let Some(live) = payment.at_provider(verb) else {
         return settled_as(payment, verb, newest_attempt(payment, verb), verdict);
     };
@@ -64,9 +70,11 @@ pub(super) fn resolve(
         return Err(Refusal::EvidenceMissing);
     }
     let event = match (verdict, provider_ref) {
-        (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE),
+        (Verdict::NotDone, _) => not_done(live, RESOLVED_NOT_DONE, last),
         (Verdict::Done, None) if verb != Verb::Void => return Err(Refusal::ProviderRefMissing),
-        (Verdict::Done, provider_ref) => done(live, provider_ref.unwrap_or_default(), None, None),
+        (Verdict::Done, provider_ref) => {
+            done(payment, live, &Told { provider_ref: provider_ref.unwrap_or_default(), ..Told::default() })
+        }
     };
     Ok(settle(payment, live, evidence, event))
 }
@@ -80,7 +88,11 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
     let mut events = Vec::with_capacity(3);
     if live.unknown {
         let verdict = match &outcome {
-            Event::Authorised(_) | Event::Captured(_) | Event::Voided(_) | Event::RefundSettled(_) => Verdict::Done,
+            Event::Authorised(_)
+            | Event::AuthorisationRaised(_)
+            | Event::Captured(_)
+            | Event::Voided(_)
+            | Event::RefundSettled(_) => Verdict::Done,
             _ => Verdict::NotDone,
         };
         events.push(Event::OutcomeResolved(OutcomeResolved {
@@ -90,10 +102,21 @@ fn settle(payment: &Requested, live: &Live, evidence: &str, outcome: Event) -> V
         }));
     }
     events.push(outcome);
-    if payment.void_wanted {
+    events.extend(remainder(payment, &events));
+    if payment.void_wanted.is_some() {
         events.extend(wanted_void(payment, &events));
     }
     events
+}
+
+/// What is let go with a capture that is the only one.
+fn remainder(payment: &Requested, so_far: &[Event]) -> Option<Event> {
+    let Some(Event::Captured(captured)) = so_far.last() else {
+        return None;
+    };
+    let amount = payment.held().saturating_sub(captured.amount);
+    let released = amount > 0 && !payment.can().several_captures;
+    released.then_some(Event::RemainderReleased(RemainderReleased { amount }))
 }
 
 /// What becomes of a void that was wanted, once nothing that moves held money is at the provider.
@@ -102,14 +125,15 @@ fn wanted_void(payment: &Requested, so_far: &[Event]) -> Vec<Event> {
     for event in so_far {
         after.evolve(event);
     }
-    match after {
-        // A decline says by itself that nothing is held.
-        Payment::Requested(after) if after.void_wanted && after.moving_held().is_none() => {
-            let events = void_held(&after);
-            if events.is_empty() { vec![Event::Voided(Voided { amount: 0 })] } else { events }
-        }
-        _ => vec![],
-    }
+    let Payment::Requested(after) = after else {
+        return vec![];
+    };
+    // A decline says by itself that nothing is held.
+    let Some(keep) = after.void_wanted.filter(|_| after.moving_held().is_none()) else {
+        return vec![];
+    };
+    let events = void_held(&after, keep);
+    if events.is_empty() { vec![Event::Voided(Voided { amount: 0, kept: after.held() })] } else { events }
 }
 
 /// An outcome that speaks of another amount proves nothing about what was asked for: it stays open until somebody has looked.
@@ -125,26 +149,40 @@ fn unknown(live: &Live, detail: String) -> Event {
     Event::OutcomeUnknown(OutcomeUnknown { verb: live.verb, attempt: live.attempt, detail: Some(detail) })
 }
 
-fn done(live: &Live, provider_ref: &str, capture_before: Option<Timestamp>, fee: Option<Minor>) -> Event {
+/// What is said of a request that was done.
+#[derive(Default)]
+struct Told<'a> {
+    provider_ref: &'a str,
+    capture_before: Option<Timestamp>,
+    fee: Option<Minor>,
+    abilities: Option<Abilities>,
+}
+
+fn done(payment: &Requested, live: &Live, told: &Told<'_>) -> Event {
     let amount = live.amount;
-    let provider_ref = provider_ref.to_owned();
+    let provider_ref = told.provider_ref.to_owned();
+    let Told { capture_before, fee, abilities, .. } = *told;
     match live.verb {
         Verb::Authorise => {
-            Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before })
+            Event::Authorised(Authorised { attempt: live.attempt, provider_ref, amount, capture_before, abilities })
         }
         Verb::Capture { capture_id } => Event::Captured(Captured { capture_id, amount, fee, provider_ref }),
-        Verb::Void => Event::Voided(Voided { amount }),
+        Verb::Raise { raise_id } => {
+            Event::AuthorisationRaised(AuthorisationRaised { raise_id, amount, provider_ref, capture_before })
+        }
+        Verb::Void => Event::Voided(Voided { amount, kept: payment.held().saturating_sub(amount) }),
         Verb::Refund { refund_id } => Event::RefundSettled(RefundSettled { refund_id, amount, provider_ref }),
     }
 }
 
-fn not_done(live: &Live, code: &str) -> Event {
+fn not_done(live: &Live, code: &str, last: bool) -> Event {
     let code = code.to_owned();
     match live.verb {
-        Verb::Authorise => Event::Declined(Declined { attempt: live.attempt, code }),
-        Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code }),
-        Verb::Void => Event::VoidFailed(VoidFailed { attempt: live.attempt, code }),
-        Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code }),
+        Verb::Authorise => Event::Declined(Declined { attempt: live.attempt, code, last }),
+        Verb::Capture { capture_id } => Event::CaptureFailed(CaptureFailed { capture_id, code, last }),
+        Verb::Raise { raise_id } => Event::RaiseFailed(RaiseFailed { raise_id, code, last }),
+        Verb::Void => Event::VoidFailed(VoidFailed { attempt: live.attempt, code, last }),
+        Verb::Refund { refund_id } => Event::RefundFailed(RefundFailed { refund_id, code, last }),
     }
 }
 
@@ -157,11 +195,14 @@ fn settled_as(payment: &Requested, verb: Verb, attempt: u32, told: Verdict) -> D
 }
 
 /// What came of an attempt that is not at the provider any more. An attempt that another one followed was not done, or there would be
-/// no other.
+/// no other; voids follow each other where each lets a part go.
 fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refusal> {
     let newest = newest_attempt(payment, verb);
     if attempt == 0 || attempt > newest {
         return Err(Refusal::NeverAsked { asked: verb });
+    }
+    if verb == Verb::Void {
+        return Ok(if payment.voids_done.contains(&attempt) { Verdict::Done } else { Verdict::NotDone });
     }
     let done = attempt == newest
         && match verb {
@@ -170,7 +211,11 @@ fn known(payment: &Requested, verb: Verb, attempt: u32) -> Result<Verdict, Refus
                 let capture = payment.captures.get(&capture_id);
                 capture.is_some_and(|capture| capture.progress == Progress::Done)
             }
-            Verb::Void => payment.void_done,
+            Verb::Void => false,
+            Verb::Raise { raise_id } => {
+                let raise = payment.raises.get(&raise_id);
+                raise.is_some_and(|raise| raise.progress == Progress::Done)
+            }
             Verb::Refund { refund_id } => {
                 let refund = payment.refunds.get(&refund_id);
                 refund.is_some_and(|refund| refund.progress == Progress::Done)
@@ -187,6 +232,10 @@ fn newest_attempt(payment: &Requested, verb: Verb) -> u32 {
             capture.map_or(0, |capture| capture.attempt)
         }
         Verb::Void => payment.void_attempts,
+        Verb::Raise { raise_id } => {
+            let raise = payment.raises.get(&raise_id);
+            raise.map_or(0, |raise| raise.attempt)
+        }
         Verb::Refund { refund_id } => {
             let refund = payment.refunds.get(&refund_id);
             refund.map_or(0, |refund| refund.attempt)

@@ -1,11 +1,15 @@
 //! Why a payment says no.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Ability;
 use super::event::{Verb, Verdict};
 use crate::aggregate::Class;
 use crate::money::Minor;
 use crate::payment::state::Stage;
+use crate::time::Timestamp;
 
 /// Why a payment says no. Serialises with its kebab-case `code` and its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -48,6 +52,12 @@ pub enum Refusal {
         /// What was let go.
         expired: Minor,
     },
+    /// The gateway of the authorisation does not do that.
+    #[error("the gateway does not {ability}")]
+    GatewayCannot {
+        /// What it would have to be able to.
+        ability: Ability,
+    },
     /// More is to be given back than is left of what was taken.
     #[error("{wanted} are to be given back and {refundable} can be")]
     ExceedsRefundable {
@@ -72,12 +82,18 @@ pub enum Refusal {
     #[error("that id was used to ask for something else")]
     IntentChanged,
     /// It has as many of these as it may have.
-    #[error("at most {most} captures of a payment are asked for by hand")]
+    #[error("a payment has at most {most} {what}")]
     TooMany {
         /// Of what.
         what: Part,
         /// The most there may be.
         most: u32,
+    },
+    /// It is not time for that yet.
+    #[error("it is not time for that before {at}")]
+    TooEarly {
+        /// When it is.
+        at: Timestamp,
     },
     /// An attempt that is not the next one.
     #[error("attempt {wanted} is asked for and {newest} is the newest")]
@@ -121,6 +137,17 @@ pub enum Refusal {
 pub enum Part {
     /// A capture that was asked for by hand.
     Capture,
+    /// A raise of its authorisation.
+    Raise,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capture => "captures that are asked for by hand",
+            Self::Raise => "raises of its authorisation",
+        })
+    }
 }
 
 impl crate::Refusal for Refusal {
@@ -131,10 +158,12 @@ impl crate::Refusal for Refusal {
             Self::PaymentUnknown { .. } => "payment-unknown",
             Self::ExceedsAuthorised { .. } => "exceeds-authorised",
             Self::AuthorisationExpired { .. } => "authorisation-expired",
+            Self::GatewayCannot { .. } => "gateway-cannot",
             Self::ExceedsRefundable { .. } => "exceeds-refundable",
             Self::InvalidAmount { .. } => "invalid-amount",
             Self::IntentChanged => "intent-changed",
             Self::TooMany { .. } => "too-many",
+            Self::TooEarly { .. } => "too-early",
             Self::AttemptSkipped { .. } => "attempt-skipped",
             Self::NeverAsked { .. } => "never-asked",
             Self::AmountMismatch { .. } => "amount-mismatch",
@@ -154,8 +183,10 @@ impl crate::Refusal for Refusal {
             | Self::PaymentUnknown { .. }
             | Self::ExceedsAuthorised { .. }
             | Self::AuthorisationExpired { .. }
+            | Self::GatewayCannot { .. }
             | Self::ExceedsRefundable { .. }
             | Self::TooMany { .. }
+            | Self::TooEarly { .. }
             | Self::AttemptSkipped { .. }
             | Self::NeverAsked { .. }
             | Self::AmountMismatch { .. }

@@ -1,12 +1,13 @@
 //! Where a payment stands: the fold of its stream. Its stage follows from its sums and from what is at the provider; it is never set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::abilities::Abilities;
 use super::event::Verb;
-use crate::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Currency, Minor};
 use crate::order::event::{PaymentRecorded, PaymentStatus};
@@ -52,6 +53,10 @@ pub enum Stage {
     Voided,
     /// The hold ended before anything was taken.
     Expired,
+    /// It is being asked to hold more.
+    Raising,
+    /// It did not say whether it does.
+    RaiseUnknown,
     /// It is being asked to give some back.
     Refunding,
     /// It did not say whether it has.
@@ -77,6 +82,8 @@ impl fmt::Display for Stage {
             Self::VoidUnknown => "void_unknown",
             Self::Voided => "voided",
             Self::Expired => "expired",
+            Self::Raising => "raising",
+            Self::RaiseUnknown => "raise_unknown",
             Self::Refunding => "refunding",
             Self::RefundUnknown => "refund_unknown",
             Self::PartRefunded => "part_refunded",
@@ -100,16 +107,18 @@ pub struct Requested {
     pub instrument: Instrument,
     /// How far it is.
     pub stage: Stage,
-    /// What the provider held.
+    /// What the provider held, raises included.
     pub authorised: Minor,
     /// What it took.
     pub captured: Minor,
     /// What it gave back.
     pub refunded: Minor,
-    /// What it let go of without taking it: voided or expired.
+    /// What it let go of without taking it: voided, expired, or left by its only capture.
     pub voided: Minor,
     /// Until when held money can be taken.
     pub capture_before: Option<Timestamp>,
+    /// Which end of what is held was put on record when it was near.
+    pub ending_noted: Option<Timestamp>,
     /// The provider's reference of the authorisation.
     pub provider_ref: Option<String>,
     /// Why it was declined.
@@ -118,20 +127,24 @@ pub struct Requested {
     pub attempt: u32,
     /// The requests that are at the provider now, oldest first. One at a time for each thing asked. Captures and refunds may be there
     /// together, since each has a key of its own and all of them count against the sums from the moment they are asked for. An
-    /// authorisation and a void are there alone of those that move held money: what is held is not known while either is out.
+    /// authorisation, a raise and a void are there alone of those that move held money: what is held is not known while one of them is out.
     pub live: Vec<Live>,
-    /// Whether what is held shall be let go as soon as nothing that moves held money is at the provider.
-    pub void_wanted: bool,
+    /// What the gateway can do with the authorisation, if it said so.
+    pub abilities: Option<Abilities>,
+    /// How much may stay held as soon as nothing that moves held money is at the provider, if more than that shall be let go then.
+    pub void_wanted: Option<Minor>,
     /// Whether the newest hold ended by itself.
     pub expired: bool,
     /// Its captures.
     pub captures: BTreeMap<CaptureId, Capture>,
+    /// The raises of its authorisation.
+    pub raises: BTreeMap<RaiseId, Raise>,
     /// Its refunds.
     pub refunds: BTreeMap<RefundId, Refund>,
     /// How many voids were tried.
     pub void_attempts: u32,
-    /// Whether what was left was let go.
-    pub void_done: bool,
+    /// Those of them that let something go.
+    pub voids_done: BTreeSet<u32>,
 }
 
 /// A request that is at the provider.
@@ -147,7 +160,7 @@ pub struct Live {
     pub unknown: bool,
 }
 
-/// How far a capture or a refund is.
+/// How far a capture, a raise or a refund is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
@@ -172,6 +185,19 @@ pub struct Capture {
     pub code: Option<String>,
     /// Whether somebody asked for it by hand.
     pub by_hand: bool,
+}
+
+/// A raise of an authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raise {
+    /// How much more.
+    pub amount: Minor,
+    /// How far it is.
+    pub progress: Progress,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why it failed.
+    pub code: Option<String>,
 }
 
 /// A refund.
@@ -223,6 +249,29 @@ impl Requested {
         self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
     }
 
+    /// What the gateway can do with the authorisation.
+    #[must_use]
+    pub fn can(&self) -> Abilities {
+        self.abilities.unwrap_or(Abilities::ALL)
+    }
+
+    /// Whether the gateway can let go of what is held beyond `keep` and go on holding that.
+    #[must_use]
+    pub fn can_keep(&self, keep: Minor) -> bool {
+        keep == 0 || self.can().partial_void
+    }
+
+    /// What is held at the most once all that is at the provider is settled: what is to come is there, what is to be let go is gone,
+    /// and nothing is taken.
+    #[must_use]
+    pub fn most_held(&self) -> Minor {
+        self.live.iter().fold(self.held(), |held, live| match live.verb {
+            Verb::Authorise | Verb::Raise { .. } => held.saturating_add(live.amount),
+            Verb::Void => held.saturating_sub(live.amount),
+            Verb::Capture { .. } | Verb::Refund { .. } => held,
+        })
+    }
+
     /// What is asked to be taken and not settled yet.
     #[must_use]
     pub fn capture_pending(&self) -> Minor {
@@ -259,7 +308,7 @@ impl Requested {
         self.live.iter().find(|live| live.verb == verb)
     }
 
-    /// The oldest request at the provider that moves held money: an authorisation, a capture or a void.
+    /// The oldest request at the provider that moves held money: an authorisation, a raise, a capture or a void.
     #[must_use]
     pub fn moving_held(&self) -> Option<&Live> {
         let mut live = self.live.iter();
@@ -284,10 +333,12 @@ impl Requested {
             (Some(Verb::Authorise), _) => Stage::AuthoriseUnknown,
             (Some(Verb::Capture { .. }), _) => Stage::CaptureUnknown,
             (Some(Verb::Void), _) => Stage::VoidUnknown,
+            (Some(Verb::Raise { .. }), _) => Stage::RaiseUnknown,
             (Some(Verb::Refund { .. }), _) => Stage::RefundUnknown,
             (None, Some(Verb::Authorise)) => Stage::Authorising,
             (None, Some(Verb::Capture { .. })) => Stage::Capturing,
             (None, Some(Verb::Void)) => Stage::Voiding,
+            (None, Some(Verb::Raise { .. })) => Stage::Raising,
             (None, Some(Verb::Refund { .. })) => Stage::Refunding,
             (None, None) => self.settled_stage(),
         }
@@ -301,7 +352,7 @@ impl Requested {
             if self.refunded == self.captured { Stage::Refunded } else { Stage::PartRefunded }
         } else if self.captured > 0 {
             if self.captured == self.authorised { Stage::Captured } else { Stage::PartCaptured }
-        } else if self.voided == 0 {
+        } else if self.held() > 0 {
             Stage::Authorised
         } else if self.expired {
             Stage::Expired
@@ -314,22 +365,24 @@ impl Requested {
     #[must_use]
     pub fn status(&self) -> PaymentStatus {
         let stage = match self.stage {
-            Stage::Capturing => self.settled_stage(),
-            Stage::Voiding if self.captured > 0 => self.settled_stage(),
+            Stage::Capturing | Stage::Raising => self.settled_stage(),
+            Stage::Voiding if self.captured > 0 || self.most_held() > 0 => self.settled_stage(),
             stage => stage,
         };
         match stage {
             Stage::Authorising => PaymentStatus::None,
-            Stage::Authorised | Stage::Capturing => PaymentStatus::Authorised,
+            Stage::Authorised | Stage::Capturing | Stage::Raising => PaymentStatus::Authorised,
             Stage::Declined => PaymentStatus::Declined,
             Stage::PartCaptured => PaymentStatus::PartCaptured,
             Stage::Captured => PaymentStatus::Captured,
             Stage::Voiding | Stage::Voided | Stage::Expired => PaymentStatus::Voided,
             Stage::Refunding | Stage::PartRefunded => PaymentStatus::PartRefunded,
             Stage::Refunded => PaymentStatus::Refunded,
-            Stage::AuthoriseUnknown | Stage::CaptureUnknown | Stage::VoidUnknown | Stage::RefundUnknown => {
-                PaymentStatus::Unknown
-            }
+            Stage::AuthoriseUnknown
+            | Stage::CaptureUnknown
+            | Stage::VoidUnknown
+            | Stage::RaiseUnknown
+            | Stage::RefundUnknown => PaymentStatus::Unknown,
         }
     }
 }

@@ -1,6 +1,12 @@
 //! The rules of a payment, one by one, told as given, when, then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod abilities;
+mod ending;
+mod raising;
+mod resolving;
+mod voids;
+
 use uuid::Uuid;
 
 use super::command::{Command, Outcome, RecordOutcome};
@@ -56,7 +62,7 @@ fn told(verb: Verb, attempt: u32, outcome: Outcome) -> Command {
 }
 
 fn done(amount: Minor) -> Outcome {
-    Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None }
+    Outcome::Done { provider_ref: "ref".into(), amount, capture_before: None, fee: None, abilities: None }
 }
 
 fn not_done() -> Outcome {
@@ -92,7 +98,13 @@ fn refund(refund_id: RefundId, amount: Minor) -> Command {
 }
 
 fn authorised() -> Event {
-    Event::Authorised(Authorised { attempt: 1, provider_ref: "ref".into(), amount: 1000, capture_before: None })
+    Event::Authorised(Authorised {
+        attempt: 1,
+        provider_ref: "ref".into(),
+        amount: 1000,
+        capture_before: None,
+        abilities: None,
+    })
 }
 
 fn captured(capture_id: CaptureId, amount: Minor) -> Event {
@@ -144,9 +156,11 @@ fn an_amount_that_changes_under_the_same_attempt_is_refused() {
 
 #[test]
 fn a_declined_authorisation_may_be_asked_for_again_with_the_next_attempt() {
-    let declined = asking()
-        .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })]);
+    let declined = asking().when(told(Verb::Authorise, 1, not_done())).then([Event::Declined(Declined {
+        attempt: 1,
+        code: "do_not_honour".into(),
+        last: false,
+    })]);
     let again =
         declined.when(ask(wish(1))).then_nothing().when(ask(wish(2))).then([Event::AuthorisationRequested(wish(2))]);
     assert_eq!(stage(again), (Stage::Authorising, PaymentStatus::None));
@@ -169,31 +183,6 @@ fn an_unknown_authorisation_is_left_by_a_late_answer_only_with_the_answer_as_evi
         .and([unknown(Verb::Authorise, 1)])
         .when(ask(wish(2)))
         .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
-}
-
-#[test]
-fn an_operator_resolves_with_evidence_and_the_providers_reference() {
-    let resolve = |verdict, evidence: &str, provider_ref: Option<&str>| Command::ResolveOutcome {
-        verb: Verb::Authorise,
-        verdict,
-        evidence: evidence.into(),
-        provider_ref: provider_ref.map(Into::into),
-    };
-    let silent = || asking().and([unknown(Verb::Authorise, 1)]);
-    silent()
-        .when(resolve(Verdict::Done, "seen in the portal", Some("ref")))
-        .then([resolved(Verb::Authorise, Verdict::Done, "seen in the portal"), authorised()])
-        .when(resolve(Verdict::NotDone, "no, it was not", None))
-        .then_refused(Refusal::OutcomeSettled { settled: Verdict::Done });
-    silent().when(resolve(Verdict::NotDone, "not in the portal", None)).then([
-        resolved(Verb::Authorise, Verdict::NotDone, "not in the portal"),
-        Event::Declined(Declined { attempt: 1, code: "resolved-not-done".into() }),
-    ]);
-    silent().when(resolve(Verdict::Done, " ", Some("ref"))).then_refused(Refusal::EvidenceMissing);
-    silent().when(resolve(Verdict::Done, "seen", None)).then_refused(Refusal::ProviderRefMissing);
-    asking()
-        .when(resolve(Verdict::Done, "seen", Some("ref")))
-        .then_refused(Refusal::PaymentState { stage: Stage::Authorising });
 }
 
 #[test]
@@ -262,7 +251,7 @@ fn a_failed_capture_may_be_asked_for_again() {
     let failed = held()
         .after([take(FIRST, 600)])
         .when(told(of(FIRST), 1, not_done()))
-        .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into() })]);
+        .then([Event::CaptureFailed(CaptureFailed { capture_id: FIRST, code: "do_not_honour".into(), last: false })]);
     let again = failed
         .when(take(FIRST, 600))
         .then([Event::CaptureRequested(CaptureRequested {
@@ -274,76 +263,6 @@ fn a_failed_capture_may_be_asked_for_again() {
         .when(told(of(FIRST), 1, not_done()))
         .then_nothing();
     assert_eq!(stage(again), (Stage::Capturing, PaymentStatus::Authorised));
-}
-
-#[test]
-fn a_void_lets_go_of_what_is_held_and_not_taken() {
-    let voided = |amount| Event::Voided(Voided { amount });
-    let part = taken(600)
-        .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 })])
-        .when(told(Verb::Void, 1, done(400)))
-        .then([voided(400)])
-        .when(Command::Void)
-        .then_nothing();
-    assert_eq!(stage(part), (Stage::PartCaptured, PaymentStatus::PartCaptured));
-    let all = held().after([Command::Void, told(Verb::Void, 1, done(0))]);
-    assert_eq!(stage(all), (Stage::Voided, PaymentStatus::Voided));
-    taken(1000).when(Command::Void).then_nothing();
-    given::<Payment>([]).when(Command::Void).then_nothing();
-    held().after([Command::Void]).when(take(FIRST, 1)).then_refused(Refusal::PaymentState { stage: Stage::Voiding });
-    held()
-        .after([Command::Void, told(Verb::Void, 1, silence())])
-        .when(take(FIRST, 1))
-        .then_refused(Refusal::PaymentUnknown { stage: Stage::VoidUnknown });
-}
-
-#[test]
-fn a_failed_void_may_be_asked_for_again() {
-    held()
-        .after([Command::Void])
-        .when(told(Verb::Void, 1, not_done()))
-        .then([Event::VoidFailed(VoidFailed { attempt: 1, code: "do_not_honour".into() })])
-        .when(Command::Void)
-        .then([Event::VoidRequested(VoidRequested { amount: 1000, attempt: 2 })]);
-}
-
-#[test]
-fn a_void_while_authorising_waits_for_the_outcome() {
-    let waiting = || asking().when(Command::Void).then([Event::VoidWanted(VoidWanted {})]);
-    let void = Event::VoidRequested(VoidRequested { amount: 1000, attempt: 1 });
-    waiting().when(told(Verb::Authorise, 1, done(1000))).then([authorised(), void.clone()]);
-    waiting().and([unknown(Verb::Authorise, 1)]).when(told(Verb::Authorise, 1, done(1000))).then([
-        resolved(Verb::Authorise, Verdict::Done, "ref"),
-        authorised(),
-        void,
-    ]);
-    let declined = waiting()
-        .when(told(Verb::Authorise, 1, not_done()))
-        .then([Event::Declined(Declined { attempt: 1, code: "do_not_honour".into() })])
-        .when(Command::Void)
-        .then_nothing();
-    assert_eq!(stage(declined), (Stage::Declined, PaymentStatus::Declined));
-}
-
-#[test]
-fn a_void_while_capturing_waits_for_the_last_capture() {
-    let waiting = || {
-        held()
-            .after([take(FIRST, 600), take(SECOND, 400)])
-            .when(Command::Void)
-            .then([Event::VoidWanted(VoidWanted {})])
-            .when(told(of(FIRST), 1, done(600)))
-            .then([captured(FIRST, 600)])
-    };
-    waiting().when(told(of(SECOND), 1, done(400))).then([captured(SECOND, 400), Event::Voided(Voided { amount: 0 })]);
-    waiting().when(told(of(SECOND), 1, not_done())).then([
-        Event::CaptureFailed(CaptureFailed { capture_id: SECOND, code: "do_not_honour".into() }),
-        Event::VoidRequested(VoidRequested { amount: 400, attempt: 1 }),
-    ]);
-    waiting()
-        .when(take(CaptureId(Uuid::from_u128(9)), 1))
-        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
 }
 
 #[test]
@@ -384,7 +303,7 @@ fn a_refund_that_fails_can_be_given_back_again() {
     let failed = taken(1000)
         .after([refund(BACK, 1000)])
         .when(told(back(BACK), 1, not_done()))
-        .then([Event::RefundFailed(RefundFailed { refund_id: BACK, code: "do_not_honour".into() })]);
+        .then([Event::RefundFailed(RefundFailed { refund_id: BACK, code: "do_not_honour".into(), last: false })]);
     let settled = failed
         .when(refund(BACK, 1000))
         .then_with(|events| assert_eq!(events.len(), 1))
@@ -394,59 +313,12 @@ fn a_refund_that_fails_can_be_given_back_again() {
 }
 
 #[test]
-fn a_hold_that_ended_cannot_be_taken() {
-    let expired = || {
-        held()
-            .when(Command::ExpireAuthorisation)
-            .then([Event::AuthorisationExpired(AuthorisationExpired { amount: 1000 })])
-    };
-    assert_eq!(stage(expired()), (Stage::Expired, PaymentStatus::Voided));
-    expired().when(take(FIRST, 1)).then_refused(Refusal::AuthorisationExpired { expired: 1000 });
-    expired().when(Command::Void).then_nothing();
-    held()
-        .after([take(FIRST, 1)])
-        .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentState { stage: Stage::Capturing });
-    asking()
-        .and([unknown(Verb::Authorise, 1)])
-        .when(Command::ExpireAuthorisation)
-        .then_refused(Refusal::PaymentUnknown { stage: Stage::AuthoriseUnknown });
-}
-
-#[test]
 fn an_order_is_told_the_numbers() {
     let payment = taken(600).after([refund(BACK, 100)]).peek().clone();
     let told = payment.record(9).unwrap();
     assert_eq!((told.payment_id, told.payment_version, told.status), (PAYMENT, 9, PaymentStatus::PartRefunded));
     assert_eq!((told.authorised, told.captured, told.refunded, told.refund_pending), (1000, 600, 0, 100));
     assert_eq!(Payment::Absent.record(0), None);
-}
-
-/// A void that waited for a capture or an authorisation is settled right after it, in the same batch: between the two events it waits
-/// for nothing, and that is no breach.
-#[test]
-fn a_law_of_the_whole_command_is_not_asked_of_each_event() {
-    let capturing = held().after([take(FIRST, 1000), Command::Void]);
-    let mut all_taken = Watched::of(capturing.peek().clone());
-    let events = Aggregate::decide(capturing.peek(), &told(of(FIRST), 1, done(1000))).unwrap();
-    assert!(matches!(events[..], [Event::Captured(_), ..]));
-    for event in events {
-        assert_eq!(all_taken.fold(event), Ok(()));
-    }
-    assert_eq!(all_taken.end_batch(), Ok(()));
-
-    let authorising = asking().after([Command::Void]);
-    let mut let_go = Watched::of(authorising.peek().clone());
-    let events = Aggregate::decide(authorising.peek(), &told(Verb::Authorise, 1, done(1000))).unwrap();
-    assert!(matches!(events[..], [Event::Authorised(_), Event::VoidRequested(_)]));
-    for event in events.clone() {
-        assert_eq!(let_go.fold(event), Ok(()));
-    }
-    assert_eq!(let_go.end_batch(), Ok(()));
-    // The law itself is kept: a command that ended between the two would break it.
-    let mut cut = Watched::of(authorising.peek().clone());
-    assert_eq!(cut.fold(events[0].clone()), Ok(()));
-    assert_eq!(cut.end_batch().unwrap_err().law, laws::payment::WAITS.0);
 }
 
 #[test]

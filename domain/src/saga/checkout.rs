@@ -240,7 +240,7 @@ impl Process for Input {
                 instrument: self.instrument.clone(),
                 attempt: ask.attempt,
             }),
-            ("authorise", Direction::Undo) => self.payment(payment::Command::Void),
+            ("authorise", Direction::Undo) => self.payment(payment::Command::Void { keep: 0 }),
             ("tell_declined", Direction::Do) => self.order(order::Command::RecordPayment(money::newest(state)?)),
             ("confirm", Direction::Do) => {
                 let paid = money::newest(state).filter(|told| told.authorised > 0);

@@ -123,6 +123,8 @@ fn outcome(event: &Event, waits: Waits, payment: Option<&Value>) -> Option<(Opti
     match (waits, event) {
         (Waits::Authorise, Event::Authorised(it)) => Some((Some(it.attempt), done(payment))),
         (Waits::Authorise, Event::Declined(it)) => Some((Some(it.attempt), failed(&it.code, payment))),
+        // A void of less, which somebody else asked for, leaves more held.
+        (Waits::Void { keep }, Event::Voided(it)) if it.kept > keep => None,
         (Waits::Void { .. }, Event::Voided(_) | Event::Declined(_) | Event::AuthorisationExpired(_)) => {
             Some((None, done(payment)))
         }

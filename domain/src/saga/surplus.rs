@@ -61,7 +61,7 @@ impl Process for Input {
     }
 
     fn command(&self, _state: &State, _ask: Ask<'_>) -> Option<Command> {
-        Some(Command::Payment { payment_id: self.payment_id, command: payment::Command::Void })
+        Some(Command::Payment { payment_id: self.payment_id, command: payment::Command::Void { keep: self.keep } })
     }
 
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {

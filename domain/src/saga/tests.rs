@@ -220,6 +220,7 @@ fn a_dark_provider_parks_it_and_a_person_resolves_it() {
             verdict,
             evidence: "they wrote".into(),
             provider_ref: Some("ref".into()),
+            try_again: true,
         };
         let payment_id = super::checkout::payment_of(ORDER);
         let command = resolve;

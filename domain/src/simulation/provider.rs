@@ -22,6 +22,7 @@ pub(super) struct Account {
     pub(super) authorised: Minor,
     pub(super) captured: Minor,
     pub(super) refunded: Minor,
+    pub(super) voided: Minor,
 }
 
 #[derive(Default)]
@@ -40,6 +41,10 @@ impl Provider {
             Event::CaptureRequested(it) => {
                 let capture_id = it.capture_id;
                 (Verb::Capture { capture_id }, it.attempt, it.amount)
+            }
+            Event::RaiseRequested(it) => {
+                let raise_id = it.raise_id;
+                (Verb::Raise { raise_id }, it.attempt, it.amount)
             }
             Event::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
             Event::RefundRequested(it) => {
@@ -71,6 +76,7 @@ impl Provider {
                 amount: request.amount,
                 capture_before: None,
                 fee: None,
+                abilities: None,
             },
             (false, false) => Outcome::NotDone { code: "do_not_honour".into() },
         };
@@ -83,12 +89,12 @@ impl Provider {
     fn book(&mut self, request: &Request) {
         let account = self.accounts.entry(request.payment_id).or_default();
         match request.verb {
-            Verb::Authorise => account.authorised += request.amount,
+            Verb::Authorise | Verb::Raise { .. } => account.authorised += request.amount,
             Verb::Capture { .. } => account.captured += request.amount,
-            Verb::Void => {}
+            Verb::Void => account.voided += request.amount,
             Verb::Refund { .. } => account.refunded += request.amount,
         }
-        assert!(account.captured <= account.authorised, "{account:?}");
+        assert!(account.captured + account.voided <= account.authorised, "{account:?}");
         assert!(account.refunded <= account.captured, "{account:?}");
     }
 }

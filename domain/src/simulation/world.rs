@@ -402,8 +402,8 @@ impl World {
                 continue;
             };
             let book = self.provider.accounts.get(id).copied().unwrap_or_default();
-            let ours = (payment.authorised, payment.captured, payment.refunded);
-            if (book.authorised, book.captured, book.refunded) != ours {
+            let ours = (payment.authorised, payment.captured, payment.refunded, payment.voided);
+            if (book.authorised, book.captured, book.refunded, book.voided) != ours {
                 found.push(format!("{book:?} and {payment:?}"));
             }
         }

@@ -104,6 +104,7 @@ fn of_payment(event: &payment::Event) -> String {
         }
         E::Authorised(it) => format!("{} authorised", it.amount),
         E::Declined(it) => format!("declined: {}", it.code),
+        E::AuthorisationEnding(it) => format!("authorisation ends at {}", it.capture_before),
         E::AuthorisationExpired(it) => format!("authorisation expired, {} free again", it.amount),
         E::OutcomeUnknown(it) => {
             format!("the provider did not say whether it did {} (attempt {})", verb(&it.verb), it.attempt)
@@ -111,10 +112,14 @@ fn of_payment(event: &payment::Event) -> String {
         E::CaptureRequested(it) => format!("capture of {} asked for", it.amount),
         E::Captured(it) => format!("{} captured", it.amount),
         E::CaptureFailed(it) => format!("capture failed: {}", it.code),
+        E::RemainderReleased(it) => format!("{} let go with the only capture", it.amount),
         E::VoidWanted(_) => "void wanted, once what is at the provider is settled".into(),
         E::VoidRequested(it) => format!("void of {} asked for", it.amount),
         E::Voided(it) => format!("{} voided", it.amount),
         E::VoidFailed(it) => format!("void failed: {}", it.code),
+        E::RaiseRequested(it) => format!("raise of the authorisation by {} asked for", it.amount),
+        E::AuthorisationRaised(it) => format!("{} more authorised", it.amount),
+        E::RaiseFailed(it) => format!("raise failed: {}", it.code),
         E::RefundRequested(it) => format!("refund of {} asked for", it.amount),
         E::RefundSettled(it) => format!("{} refunded", it.amount),
         E::RefundFailed(it) => format!("refund failed: {}", it.code),
@@ -127,6 +132,7 @@ fn verb(verb: &payment::event::Verb) -> &'static str {
         payment::event::Verb::Authorise => "authorise",
         payment::event::Verb::Capture { .. } => "capture",
         payment::event::Verb::Void => "void",
+        payment::event::Verb::Raise { .. } => "raise",
         payment::event::Verb::Refund { .. } => "refund",
     }
 }
@@ -229,6 +235,7 @@ pub fn reason(event: &Event) -> Option<String> {
         Event::Payment(payment::Event::OutcomeUnknown(it)) => it.detail.clone(),
         Event::Payment(payment::Event::CaptureFailed(it)) => Some(it.code.clone()),
         Event::Payment(payment::Event::VoidFailed(it)) => Some(it.code.clone()),
+        Event::Payment(payment::Event::RaiseFailed(it)) => Some(it.code.clone()),
         Event::Payment(payment::Event::RefundRequested(it)) => Some(it.reason.clone()),
         Event::Payment(payment::Event::RefundFailed(it)) => Some(it.code.clone()),
         Event::Payment(payment::Event::OutcomeResolved(it)) => Some(it.evidence.clone()),

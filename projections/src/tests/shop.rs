@@ -223,7 +223,8 @@ impl Shop {
             attempt: 1,
         };
         self.payment(payment_id, id, ask).await;
-        let outcome = Outcome::Done { provider_ref: "p-1".into(), amount: 500, capture_before: None, fee: None };
+        let outcome =
+            Outcome::Done { provider_ref: "p-1".into(), amount: 500, capture_before: None, fee: None, abilities: None };
         let done = RecordOutcome { verb: Verb::Authorise, attempt: 1, outcome, evidence: None };
         self.payment(payment_id, id, payment::Command::RecordOutcome(done)).await;
         payment_id

@@ -2,7 +2,7 @@
 //! SQLite file, as a provider would, so that what Daybook believes can be held against it. Never to be used with real customers' money.
 //!
 //! What it does is written in the instrument: `sandbox:` and one or more words, separated by commas. A word is about the authorisation;
-//! with `capture-`, `void-` or `refund-` before it, it is about that. What no word is about is approved.
+//! with `capture-`, `void-`, `raise-` or `refund-` before it, it is about that. What no word is about is approved.
 //!
 //! | word | what it does | what it answers | what a query finds |
 //! |---|---|---|---|
@@ -15,14 +15,21 @@
 //! | `dark`, `dark-n` | it | nothing, ever | no answer to the first n (3) queries, then done |
 //! | `never` | nothing | nothing, ever | no answer, ever |
 //!
+//! The word `plain` is about what can be done with an authorisation: no part of it is let go (`partial-void-unsupported`), it is not raised
+//! (`raise-unsupported`), and its first capture lets the rest go. Without that word everything can.
+//!
 //! So `sandbox:approve` takes everything, `sandbox:capture-declines` holds money and never gives it, and
 //! `sandbox:late,refund-timeout` is slow to hold and silent when it gives back. An instrument that does not begin with `sandbox:`, or
 //! has a word that is not in the table, is declined with `unknown-instrument`.
 //!
 //! Amounts are held against its book: more than was held is never taken (`exceeds-authorised`), more than was taken never given back
-//! (`exceeds-captured`).
+//! (`exceeds-captured`). After the time that it was held for, it is neither taken nor raised (`authorisation-expired`) but let go.
+//!
+//! An authorisation that never answered (`never`) and that a person said was done is believed: the book opens its account with what was
+//! held, as soon as something is asked for that names the authorisation.
 
 mod book;
+mod ledger;
 mod script;
 
 use std::future::pending;
@@ -31,10 +38,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::payment::event::Verb;
 use domain::time::Timestamp;
 
-pub use self::book::{Account, Entry, OpenError};
-use self::book::{Book, Told};
+use self::book::Book;
+pub use self::book::OpenError;
+pub use self::ledger::{Account, Entry};
+use self::ledger::{Terms, Told};
 use self::script::Behaviour;
 use super::{Answer, Call, Found, PaymentGateway};
 
@@ -111,7 +121,7 @@ impl Sandbox {
             Behaviour::Never => return pending().await,
             _ => 0,
         };
-        if lost > 0 && self.book.tried(call.key).await.is_some_and(|tries| tries <= lost) {
+        if lost > 0 && self.book.tried(call.key, lost).await == Some(true) {
             return match behaviour {
                 Behaviour::Busy(_) => Answer::Later { after: self.options.busy },
                 _ => Answer::Unknown { detail: "the connection broke".into() },
@@ -122,14 +132,14 @@ impl Sandbox {
             Behaviour::NotOurs => Some("unknown-instrument".into()),
             _ => None,
         };
-        let told = self.book.settle(call.clone(), code, (self.options.clock)()).await;
+        let told = self.book.settle(call.clone(), self.terms(call, code)).await;
         match behaviour {
             Behaviour::Timeout | Behaviour::Dark(_) => return pending().await,
             Behaviour::Late => tokio::time::sleep(self.options.late).await,
             _ => {}
         }
         match told {
-            Some(Told::Done { entry }) => Answer::Done(self.done(&entry)),
+            Some(Told::Done { entry }) => Answer::Done(done(call, entry)),
             Some(Told::NotDone { code }) => Answer::NotDone { code },
             Some(Told::OtherRequest) => {
                 Answer::Unknown { detail: "refused: the key belongs to another request".into() }
@@ -138,16 +148,28 @@ impl Sandbox {
         }
     }
 
-    fn done(&self, entry: &Entry) -> super::Done {
+    fn terms(&self, call: &Call, code: Option<String>) -> Terms {
+        let at = (self.options.clock)();
         let window = i64::try_from(self.options.capture_within.as_micros()).unwrap_or(i64::MAX);
-        let holds = entry.verb == "authorise";
-        let until = entry.at.micros().saturating_add(window);
-        super::Done {
-            provider_ref: entry.provider_ref.clone(),
-            amount: entry.amount,
-            capture_before: holds.then(|| Timestamp::from_micros(until)),
-            fee: None,
+        let instrument = call.instrument.token();
+        Terms {
+            code,
+            at,
+            until: Timestamp::from_micros(at.micros().saturating_add(window)),
+            abilities: script::abilities(instrument),
+            believes: script::behaviour(instrument, Verb::Authorise) == Behaviour::Never,
         }
+    }
+}
+
+fn done(call: &Call, entry: Entry) -> super::Done {
+    let holds = call.verb == Verb::Authorise;
+    super::Done {
+        provider_ref: entry.provider_ref,
+        amount: entry.amount,
+        capture_before: entry.capture_before,
+        fee: None,
+        abilities: holds.then(|| script::abilities(call.instrument.token())),
     }
 }
 
@@ -165,6 +187,10 @@ impl PaymentGateway for Sandbox {
         self.call(call).await
     }
 
+    async fn raise(&self, call: &Call) -> Answer {
+        self.call(call).await
+    }
+
     async fn refund(&self, call: &Call) -> Answer {
         self.call(call).await
     }
@@ -173,8 +199,8 @@ impl PaymentGateway for Sandbox {
         let silent = match script::behaviour(call.instrument.token(), call.verb) {
             Behaviour::Never => true,
             Behaviour::Dark(times) => {
-                let asked = self.book.asked(call.key).await;
-                asked.is_none_or(|asked| asked <= times)
+                let asked = self.book.asked(call.key, times).await;
+                asked.unwrap_or(true)
             }
             _ => false,
         };
@@ -182,7 +208,7 @@ impl PaymentGateway for Sandbox {
             return Found::Dark { detail: "no answer".into() };
         }
         match self.book.look(call.clone()).await {
-            Some(Some(Told::Done { entry })) => Found::Done(self.done(&entry)),
+            Some(Some(Told::Done { entry })) => Found::Done(done(call, entry)),
             Some(Some(Told::NotDone { code })) => Found::NotDone { code },
             Some(Some(Told::OtherRequest)) => Found::Dark { detail: "the key belongs to another request".into() },
             Some(None) => Found::Nothing,

@@ -37,6 +37,7 @@ impl IntentKey {
             Verb::Capture { capture_id } => (1, capture_id.0),
             Verb::Void => (2, Uuid::nil()),
             Verb::Refund { refund_id } => (3, refund_id.0),
+            Verb::Raise { raise_id } => (4, raise_id.0),
         };
         Self { tenant: tenant.clone(), payment_id, verb }
     }
@@ -47,7 +48,8 @@ impl IntentKey {
             0 => "authorise",
             1 => "capture",
             2 => "void",
-            _ => "refund",
+            3 => "refund",
+            _ => "raise",
         }
     }
 }
@@ -63,6 +65,10 @@ impl Intent {
             Event::CaptureRequested(it) => {
                 let capture_id = it.capture_id;
                 (Verb::Capture { capture_id }, it.attempt, it.amount)
+            }
+            Event::RaiseRequested(it) => {
+                let raise_id = it.raise_id;
+                (Verb::Raise { raise_id }, it.attempt, it.amount)
             }
             Event::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
             Event::RefundRequested(it) => {
@@ -92,6 +98,7 @@ impl Intent {
             Verb::Authorise => ("authorise", Uuid::nil()),
             Verb::Capture { capture_id } => ("capture", capture_id.0),
             Verb::Void => ("void", Uuid::nil()),
+            Verb::Raise { raise_id } => ("raise", raise_id.0),
             Verb::Refund { refund_id } => ("refund", refund_id.0),
         };
         let tenant = &self.key.tenant;
@@ -130,6 +137,8 @@ pub(super) fn settled(tenant: &Tenant, record: &Record, event: &Event) -> Option
         Event::Captured(it) => Verb::Capture { capture_id: it.capture_id },
         Event::CaptureFailed(it) => Verb::Capture { capture_id: it.capture_id },
         Event::Voided(_) | Event::VoidFailed(_) => Verb::Void,
+        Event::AuthorisationRaised(it) => Verb::Raise { raise_id: it.raise_id },
+        Event::RaiseFailed(it) => Verb::Raise { raise_id: it.raise_id },
         Event::RefundSettled(it) => Verb::Refund { refund_id: it.refund_id },
         Event::RefundFailed(it) => Verb::Refund { refund_id: it.refund_id },
         _ => return None,

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::Options;
 use super::intent::Intent;
 use crate::dispatch::{Dispatch, DispatchError};
-use crate::gateway::{Answer, Call, Done, Found, PaymentGateway};
+use crate::gateway::{Answer, Authorisation, Call, Done, Found, PaymentGateway};
 use crate::log::{fold, stream_id};
 use crate::meters;
 
@@ -169,6 +169,8 @@ impl Pursuit {
         loop {
             let read = fold::<Payment>(self.store.as_ref(), &name, intent.version).await;
             if let Ok(Payment::Requested(payment)) = read {
+                let amount = payment.authorised;
+                let authorisation = payment.provider_ref.map(|provider_ref| Authorisation { provider_ref, amount });
                 return Call {
                     key,
                     tenant,
@@ -177,7 +179,7 @@ impl Pursuit {
                     verb: intent.verb,
                     amount: Money { amount: intent.amount, currency: payment.currency },
                     instrument: payment.instrument,
-                    authorisation: payment.provider_ref,
+                    authorisation,
                 };
             }
             tracing::error!(payment = %payment_id, "a payment cannot be read; it is tried again");
@@ -196,6 +198,7 @@ impl Pursuit {
                 Verb::Authorise => self.gateway.authorise(call).await,
                 Verb::Capture { .. } => self.gateway.capture(call).await,
                 Verb::Void => self.gateway.void(call).await,
+                Verb::Raise { .. } => self.gateway.raise(call).await,
                 Verb::Refund { .. } => self.gateway.refund(call).await,
             }
         };
@@ -373,6 +376,7 @@ fn told(done: Done) -> Outcome {
         amount: done.amount,
         capture_before: done.capture_before,
         fee: done.fee,
+        abilities: done.abilities,
     }
 }
 

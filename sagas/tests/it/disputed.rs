@@ -50,6 +50,10 @@ impl PaymentGateway for Generous {
         self.inner.void(call).await
     }
 
+    async fn raise(&self, call: &Call) -> Answer {
+        self.inner.raise(call).await
+    }
+
     async fn refund(&self, call: &Call) -> Answer {
         self.inner.refund(call).await
     }
@@ -117,6 +121,10 @@ impl PaymentGateway for Talkative {
 
     async fn void(&self, call: &Call) -> Answer {
         self.inner.void(call).await
+    }
+
+    async fn raise(&self, call: &Call) -> Answer {
+        self.inner.raise(call).await
     }
 
     async fn refund(&self, call: &Call) -> Answer {

@@ -439,6 +439,11 @@ impl PaymentGateway for Watched {
         self.inner.void(call).await
     }
 
+    async fn raise(&self, call: &Call) -> Answer {
+        self.called();
+        self.inner.raise(call).await
+    }
+
     async fn refund(&self, call: &Call) -> Answer {
         self.called();
         self.inner.refund(call).await

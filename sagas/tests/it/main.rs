@@ -3,6 +3,7 @@
 
 mod disputed;
 mod faulty;
+mod holding;
 mod ledger;
 mod lossy;
 mod names;

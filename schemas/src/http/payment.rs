@@ -1,8 +1,9 @@
 //! Payments: captured, voided, resolved by hand; and what is shown of one. The provider's token is never shown.
 
-use domain::ids::{CaptureId, OrderId, PaymentId, RefundId};
+use domain::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use domain::money::Currency;
 use domain::payment;
+use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb as DomainVerb;
 use domain::payment::state::Requested;
 use domain::time::Timestamp;
@@ -26,10 +27,14 @@ pub struct CapturePayment {
     pub amount: Money,
 }
 
-/// What is held and not taken shall be let go: nothing more is to be said.
+/// What is held and not taken shall be let go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct VoidPayment {}
+pub struct VoidPayment {
+    /// How much of it may stay held; nothing if it is not said. Where the gateway cannot let a part go, all of it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Money>,
+}
 
 /// What evidence says of an outcome that the provider did not tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,6 +50,10 @@ pub struct ResolveOutcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub refund_id: Option<RefundId>,
+    /// Which raise; compulsory for `raise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub raise_id: Option<RaiseId>,
     /// What came of it.
     pub verdict: Verdict,
     /// How that is known.
@@ -54,6 +63,13 @@ pub struct ResolveOutcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
     pub provider_ref: Option<String>,
+    /// Of what was not done: whether it may be tried again.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub try_again: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What is asked of a provider.
@@ -66,6 +82,8 @@ pub enum Verb {
     Capture,
     /// Let held money go.
     Void,
+    /// Hold more on the same authorisation.
+    Raise,
     /// Give taken money back.
     Refund,
 }
@@ -101,6 +119,9 @@ pub struct PaymentBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub capture_before: Option<Timestamp>,
+    /// What can be done with the authorisation, if the gateway said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<AbilitiesBody>,
     /// The provider's reference of the authorisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_ref: Option<String>,
@@ -111,6 +132,9 @@ pub struct PaymentBody {
     pub live: Vec<LiveBody>,
     /// Its captures.
     pub captures: Vec<CaptureBody>,
+    /// The raises of its authorisation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raises: Vec<RaiseBody>,
     /// Its refunds.
     pub refunds: Vec<PaymentRefundBody>,
 }
@@ -120,7 +144,7 @@ pub struct PaymentBody {
 pub struct LiveBody {
     /// What was asked.
     pub verb: Verb,
-    /// Which capture or refund.
+    /// Which capture, raise or refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<uuid::Uuid>,
     /// Which attempt.
@@ -146,6 +170,36 @@ pub struct CaptureBody {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+}
+
+/// A raise of the authorisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RaiseBody {
+    /// The raise.
+    #[schema(value_type = uuid::Uuid)]
+    pub raise_id: RaiseId,
+    /// How much more.
+    pub amount: Money,
+    /// How far it is.
+    pub progress: Progress,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// What can be done with the authorisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AbilitiesBody {
+    /// Whether a part of what is held can be let go.
+    pub partial_void: bool,
+    /// Whether it can be taken in several captures; otherwise the first one that is done lets the rest go.
+    pub several_captures: bool,
+    /// Whether it can be raised.
+    pub raise: bool,
+    /// Whether the same money can be held anew when its end is near.
+    pub reauthorise: bool,
 }
 
 /// A refund at the provider.
@@ -184,6 +238,18 @@ impl CapturePayment {
     }
 }
 
+impl VoidPayment {
+    /// The command to let it go, of a payment in `currency`.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, currency: Currency) -> Result<payment::Command, Invalid> {
+        let mut check = Check::new();
+        let keep = self.keep.map_or(0, |keep| check.money("/keep", keep, currency, 0));
+        check.finish(payment::Command::Void { keep })
+    }
+}
+
 impl TryFrom<ResolveOutcome> for payment::Command {
     type Error = Invalid;
 
@@ -195,16 +261,31 @@ impl TryFrom<ResolveOutcome> for payment::Command {
         if wants_capture != body.capture_id.is_some() {
             check.fault("/capture_id", "is compulsory for capture, and for it only");
         }
+        if (body.verb == Verb::Raise) != body.raise_id.is_some() {
+            check.fault("/raise_id", "is compulsory for raise, and for it only");
+        }
         if wants_refund != body.refund_id.is_some() {
             check.fault("/refund_id", "is compulsory for refund, and for it only");
         }
         let verb = match body.verb {
             Verb::Authorise => DomainVerb::Authorise,
             Verb::Void => DomainVerb::Void,
+            Verb::Raise => DomainVerb::Raise { raise_id: body.raise_id.unwrap_or_default() },
             Verb::Capture => DomainVerb::Capture { capture_id: body.capture_id.unwrap_or_default() },
             Verb::Refund => DomainVerb::Refund { refund_id: body.refund_id.unwrap_or_default() },
         };
-        check.finish(Self::ResolveOutcome { verb, verdict: body.verdict.into(), evidence, provider_ref })
+        if !body.try_again && body.verdict != Verdict::NotDone {
+            check.fault("/try_again", "can be false only of what was not done");
+        }
+        let (verdict, try_again) = (body.verdict.into(), body.try_again);
+        check.finish(Self::ResolveOutcome { verb, verdict, evidence, provider_ref, try_again })
+    }
+}
+
+impl From<Abilities> for AbilitiesBody {
+    fn from(can: Abilities) -> Self {
+        let Abilities { partial_void, several_captures, raise, reauthorise } = can;
+        Self { partial_void, several_captures, raise, reauthorise }
     }
 }
 
@@ -225,6 +306,7 @@ impl PaymentBody {
             refunded: money(payment.refunded),
             voided: money(payment.voided),
             capture_before: payment.capture_before,
+            abilities: payment.abilities.map(Into::into),
             provider_ref: payment.provider_ref.clone(),
             decline_code: payment.decline_code.clone(),
             live: payment.live.iter().map(|live| LiveBody::new(live, payment.currency)).collect(),
@@ -237,6 +319,17 @@ impl PaymentBody {
                     progress: capture.progress.into(),
                     attempt: capture.attempt,
                     code: capture.code.clone(),
+                })
+                .collect(),
+            raises: payment
+                .raises
+                .iter()
+                .map(|(id, raise)| RaiseBody {
+                    raise_id: *id,
+                    amount: money(raise.amount),
+                    progress: raise.progress.into(),
+                    attempt: raise.attempt,
+                    code: raise.code.clone(),
                 })
                 .collect(),
             refunds: payment
@@ -260,6 +353,7 @@ impl LiveBody {
             DomainVerb::Authorise => (Verb::Authorise, None),
             DomainVerb::Void => (Verb::Void, None),
             DomainVerb::Capture { capture_id } => (Verb::Capture, Some(capture_id.0)),
+            DomainVerb::Raise { raise_id } => (Verb::Raise, Some(raise_id.0)),
             DomainVerb::Refund { refund_id } => (Verb::Refund, Some(refund_id.0)),
         };
         Self { verb, id, attempt: live.attempt, amount: Money::new(live.amount, currency), unknown: live.unknown }

@@ -37,10 +37,10 @@ mirror! {
     /// How far a payment is.
     PaymentStage of domain::payment::state::Stage {
         Authorising, AuthoriseUnknown, Authorised, Declined, Capturing, CaptureUnknown, PartCaptured, Captured,
-        Voiding, VoidUnknown, Voided, Expired, Refunding, RefundUnknown, PartRefunded, Refunded,
+        Voiding, VoidUnknown, Voided, Expired, Raising, RaiseUnknown, Refunding, RefundUnknown, PartRefunded, Refunded,
     }
 
-    /// How far a capture or a refund is at the provider.
+    /// How far a capture, a raise or a refund is at the provider.
     Progress of domain::payment::state::Progress { Requested, Done, Failed }
 
     /// What evidence says of an unknown outcome.

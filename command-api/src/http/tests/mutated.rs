@@ -31,9 +31,10 @@ fn bodies(path: &str, method: &str) -> Value {
         (_, "delivery" | "loss") => json!({"lines": units}),
         (_, "returns") => json!({"lines": [{"line_id": 1, "qty": 1, "reason": "r"}]}),
         (_, "decline") => json!({"reason": "r"}),
+        (_, "voids") => json!({"keep": money}),
         (_, "captures") => json!({"amount": money}),
         (_, "resolutions") => {
-            json!({"verb": "authorise", "verdict": "done", "evidence": "e", "provider_ref": "p"})
+            json!({"verb": "authorise", "verdict": "done", "evidence": "e", "provider_ref": "p", "try_again": true})
         }
         (_, "receipts") if path.contains("returns") => {
             json!({"lines": [{"line_id": 1, "qty": 1, "disposition": "restock"}]})

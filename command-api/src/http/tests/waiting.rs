@@ -129,7 +129,13 @@ impl Paying<'_> {
         self.payment(payment::Command::RecordOutcome(RecordOutcome {
             verb,
             attempt: 1,
-            outcome: Outcome::Done { provider_ref: format!("{verb:?}"), amount, capture_before: None, fee: None },
+            outcome: Outcome::Done {
+                provider_ref: format!("{verb:?}"),
+                amount,
+                capture_before: None,
+                fee: None,
+                abilities: None,
+            },
             evidence: None,
         }))
         .await;

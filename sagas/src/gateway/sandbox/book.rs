@@ -6,14 +6,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use domain::ids::PaymentId;
-use domain::money::Minor;
-use domain::time::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::script::word;
+use super::ledger::{self, Account, Entry, Terms, Told};
 use crate::gateway::Call;
 
 /// Requests that wait at most; more wait outside.
@@ -22,6 +19,9 @@ const QUEUE: usize = 8_192;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests in one commit.
 const GROUP: usize = 1_024;
+
+/// Calls that are counted at once: what is never sent again must not fill the memory. Beyond them nothing gets lost.
+const COUNTED: usize = 100_000;
 
 /// Why the book cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,56 +37,11 @@ pub enum OpenError {
     Closed,
 }
 
-/// Where a payment stands at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Whose payment it is.
-    pub tenant: String,
-    /// The payment.
-    pub payment_id: PaymentId,
-    /// The currency.
-    pub currency: String,
-    /// What was held in all.
-    pub authorised: Minor,
-    /// What was taken.
-    pub captured: Minor,
-    /// What was given back.
-    pub refunded: Minor,
-    /// What was let go without taking it.
-    pub voided: Minor,
-}
-
-/// A request that was decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Its key.
-    pub key: Uuid,
-    /// `authorise`, `capture`, `void` or `refund`.
-    pub verb: String,
-    /// The payment.
-    pub payment_id: PaymentId,
-    /// How much.
-    pub amount: Minor,
-    /// The provider's reference.
-    pub provider_ref: String,
-    /// Why it was not done, if it was not.
-    pub code: Option<String>,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// What is said of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    Done { entry: Entry },
-    NotDone { code: String },
-    OtherRequest,
-}
-
 enum Job {
-    Settle { call: Call, code: Option<String>, at: Timestamp, reply: oneshot::Sender<Told> },
+    Settle { call: Call, terms: Terms, reply: oneshot::Sender<Told> },
     Look { call: Call, reply: oneshot::Sender<Option<Told>> },
-    Count { key: Uuid, what: &'static str, reply: oneshot::Sender<u32> },
+    Try { key: Uuid, most: u32, reply: oneshot::Sender<bool> },
+    Ask { key: Uuid, most: u32, reply: oneshot::Sender<bool> },
     Accounts(oneshot::Sender<rusqlite::Result<Vec<Account>>>),
     Entries(oneshot::Sender<rusqlite::Result<Vec<Entry>>>),
 }
@@ -94,22 +49,10 @@ enum Job {
 /// A reply that is held back until it is durable.
 type Held = Box<dyn FnOnce() + Send>;
 
-/// How often calls were tried and asked about.
-type Counts = HashMap<(Uuid, &'static str), u32>;
+/// How often calls that are not decided were tried or asked about; forgotten when they are decided, or the process ends.
+type Counts = HashMap<Uuid, u32>;
 
 pub(super) struct Book(mpsc::Sender<Job>);
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS account (
-    tenant TEXT NOT NULL, payment TEXT NOT NULL, currency TEXT NOT NULL,
-    authorised INTEGER NOT NULL, captured INTEGER NOT NULL, refunded INTEGER NOT NULL, voided INTEGER NOT NULL,
-    PRIMARY KEY (tenant, payment)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entry (
-    number INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, verb TEXT NOT NULL, tenant TEXT NOT NULL, payment TEXT NOT NULL,
-    amount INTEGER NOT NULL, currency TEXT NOT NULL, code TEXT, at INTEGER NOT NULL
-) STRICT;
-";
 
 impl Book {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
@@ -118,7 +61,7 @@ impl Book {
         write_ahead(&db)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute_batch(SCHEMA)?;
+        ledger::prepare(&tx)?;
         tx.commit()?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         thread::Builder::new().name("sandbox-book".into()).spawn(move || write(db, queue))?;
@@ -132,24 +75,22 @@ impl Book {
     }
 
     /// Decides a call, once; `None` if nobody can tell whether it did.
-    pub(super) async fn settle(&self, call: Call, code: Option<String>, at: Timestamp) -> Option<Told> {
-        self.ask(|reply| Job::Settle { call, code, at, reply }).await
+    pub(super) async fn settle(&self, call: Call, terms: Terms) -> Option<Told> {
+        self.ask(|reply| Job::Settle { call, terms, reply }).await
     }
 
     pub(super) async fn look(&self, call: Call) -> Option<Option<Told>> {
         self.ask(|reply| Job::Look { call, reply }).await
     }
 
-    /// How often this call was tried, this time included; forgotten when the process ends.
-    pub(super) async fn tried(&self, key: Uuid) -> Option<u32> {
-        let what = "tried";
-        self.ask(|reply| Job::Count { key, what, reply }).await
+    /// Whether this is one of the first `most` times that a call which is not decided is tried.
+    pub(super) async fn tried(&self, key: Uuid, most: u32) -> Option<bool> {
+        self.ask(|reply| Job::Try { key, most, reply }).await
     }
 
-    /// How often this call was asked about, this time included; forgotten when the process ends.
-    pub(super) async fn asked(&self, key: Uuid) -> Option<u32> {
-        let what = "asked";
-        self.ask(|reply| Job::Count { key, what, reply }).await
+    /// Whether this is one of the first `most` times that a call is asked about.
+    pub(super) async fn asked(&self, key: Uuid, most: u32) -> Option<bool> {
+        self.ask(|reply| Job::Ask { key, most, reply }).await
     }
 
     pub(super) async fn accounts(&self) -> Result<Vec<Account>, OpenError> {
@@ -206,169 +147,44 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
 fn run(db: &Connection, job: Job, counts: &mut Counts) -> rusqlite::Result<Option<Held>> {
     // Whoever does not wait for the answer any more has no use for it.
     Ok(match job {
-        Job::Settle { call, code, at, reply } => {
-            let told = settle(db, &call, code, at)?;
+        Job::Settle { call, terms, reply } => {
+            let told = ledger::settle(db, &call, &terms, counts.remove(&call.key).unwrap_or(0))?;
             Some(Box::new(move || drop(reply.send(told))))
         }
         Job::Look { call, reply } => {
-            let found = known(db, &call)?;
+            let found = ledger::known(db, &call)?;
             Some(Box::new(move || drop(reply.send(found))))
         }
-        Job::Count { key, what, reply } => {
-            let count = counts.entry((key, what)).or_insert(0);
-            *count += 1;
-            let _gone = reply.send(*count);
+        Job::Try { key, most, reply } => {
+            let early = !ledger::is_decided(db, key)? && is_counted(counts, key, most);
+            let _gone = reply.send(early);
             None
         }
+        Job::Ask { key, most, reply } => {
+            let decided = ledger::is_decided(db, key)?;
+            let early = if decided { ledger::asked(db, key, most)? } else { is_counted(counts, key, most) };
+            Some(Box::new(move || {
+                let _gone = reply.send(early);
+            }))
+        }
         Job::Accounts(reply) => {
-            drop(reply.send(accounts(db)));
+            drop(reply.send(ledger::accounts(db)));
             None
         }
         Job::Entries(reply) => {
-            drop(reply.send(entries(db)));
+            drop(reply.send(ledger::entries(db)));
             None
         }
     })
 }
 
-/// What was decided of this key before.
-fn known(db: &Connection, call: &Call) -> rusqlite::Result<Option<Told>> {
-    let found = db
-        .prepare_cached(
-            "SELECT number, key, verb, payment, amount, code, at, tenant, currency FROM entry WHERE key = ?1",
-        )?
-        .query_row([call.key.as_bytes().as_slice()], |row| {
-            let text = |at| row.get::<_, String>(at);
-            Ok((entry(row)?, text(7)?, text(8)?))
-        })
-        .optional()?;
-    Ok(found.map(|(entry, tenant, currency)| {
-        let same = entry.verb == word(call.verb)
-            && entry.payment_id == call.payment_id
-            && entry.amount == call.amount.amount
-            && currency == call.amount.currency.code()
-            && tenant == call.tenant.as_str();
-        match &entry.code {
-            _ if !same => Told::OtherRequest,
-            Some(code) => Told::NotDone { code: code.clone() },
-            None => Told::Done { entry },
-        }
-    }))
-}
-
-fn settle(db: &Connection, call: &Call, code: Option<String>, at: Timestamp) -> rusqlite::Result<Told> {
-    if let Some(told) = known(db, call)? {
-        return Ok(told);
+/// Counts a call, up to `most`; whether it was one of those.
+fn is_counted(counts: &mut Counts, key: Uuid, most: u32) -> bool {
+    if counts.len() >= COUNTED && !counts.contains_key(&key) {
+        return false;
     }
-    let code = match code {
-        Some(code) => Some(code),
-        None => move_money(db, call)?,
-    };
-    db.prepare_cached(
-        "INSERT INTO entry (key, verb, tenant, payment, amount, currency, code, at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?
-    .execute(params![
-        call.key.as_bytes().as_slice(),
-        word(call.verb),
-        call.tenant.as_str(),
-        call.payment_id.to_string(),
-        call.amount.amount,
-        call.amount.currency.code(),
-        code,
-        at.micros(),
-    ])?;
-    Ok(match code {
-        Some(code) => Told::NotDone { code },
-        None => Told::Done {
-            entry: Entry {
-                key: call.key,
-                verb: word(call.verb).to_owned(),
-                payment_id: call.payment_id,
-                amount: call.amount.amount,
-                provider_ref: reference(db.last_insert_rowid()),
-                code: None,
-                at,
-            },
-        },
-    })
-}
-
-/// Moves the account; why not, if it cannot.
-fn move_money(db: &Connection, call: &Call) -> rusqlite::Result<Option<String>> {
-    let (tenant, payment) = (call.tenant.as_str(), call.payment_id.to_string());
-    let found = db
-        .prepare_cached(
-            "SELECT authorised, captured, refunded, voided, currency FROM account WHERE tenant = ?1 AND payment = ?2",
-        )?
-        .query_row(params![tenant, payment], |row| {
-            let sum = |at| row.get::<_, Minor>(at);
-            Ok(([sum(0)?, sum(1)?, sum(2)?, sum(3)?], row.get::<_, String>(4)?))
-        })
-        .optional()?;
-    let verb = word(call.verb);
-    let (amount, currency) = (call.amount.amount, call.amount.currency.code());
-    let first = || (verb == "authorise").then(|| ([0; 4], currency.to_owned()));
-    let Some(([mut authorised, mut captured, mut refunded, mut voided], of)) = found.or_else(first) else {
-        return Ok(Some("no-such-payment".into()));
-    };
-    let held = authorised - captured - voided;
-    let refusal = match verb {
-        _ if of != currency => Some("other-currency"),
-        _ if amount <= 0 => Some("invalid-amount"),
-        "authorise" if held > 0 => Some("already-authorised"),
-        "capture" if amount > held => Some("exceeds-authorised"),
-        "refund" if amount > captured - refunded => Some("exceeds-captured"),
-        _ => None,
-    };
-    if let Some(code) = refusal {
-        return Ok(Some(code.to_owned()));
-    }
-    match verb {
-        "authorise" => authorised += amount,
-        "capture" => captured += amount,
-        "void" => voided += held,
-        _ => refunded += amount,
-    }
-    db.prepare_cached("INSERT OR REPLACE INTO account VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![tenant, payment, currency, authorised, captured, refunded, voided])?;
-    Ok(None)
-}
-
-fn reference(number: i64) -> String {
-    format!("sbx-{number}")
-}
-
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
-        provider_ref: reference(row.get(0)?),
-        key: Uuid::from_slice(&row.get::<_, Vec<u8>>(1)?).unwrap_or_default(),
-        verb: row.get(2)?,
-        payment_id: row.get::<_, String>(3)?.parse().unwrap_or_default(),
-        amount: row.get(4)?,
-        code: row.get(5)?,
-        at: Timestamp::from_micros(row.get(6)?),
-    })
-}
-
-fn entries(db: &Connection) -> rusqlite::Result<Vec<Entry>> {
-    let query = "SELECT number, key, verb, payment, amount, code, at FROM entry ORDER BY number";
-    db.prepare(query)?.query_map([], entry)?.collect()
-}
-
-fn accounts(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let query = "SELECT tenant, payment, currency, authorised, captured, refunded, voided FROM account";
-    db.prepare(query)?
-        .query_map([], |row| {
-            Ok(Account {
-                tenant: row.get(0)?,
-                payment_id: row.get::<_, String>(1)?.parse().unwrap_or_default(),
-                currency: row.get(2)?,
-                authorised: row.get(3)?,
-                captured: row.get(4)?,
-                refunded: row.get(5)?,
-                voided: row.get(6)?,
-            })
-        })?
-        .collect()
+    let count = counts.entry(key).or_insert(0);
+    let early = *count < most;
+    *count += u32::from(early);
+    early
 }

@@ -1,6 +1,12 @@
 //! What an instrument tells the sandbox to do (see the table there). A word that is not understood is never taken for consent.
 
+use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb;
+
+/// What begins the instruments that are the sandbox's.
+const OURS: &str = "sandbox:";
+/// The word of an instrument with which nothing can be done but what every gateway can.
+const PLAIN: &str = "plain";
 
 /// What is done with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,18 +27,22 @@ pub(super) fn word(verb: Verb) -> &'static str {
         Verb::Authorise => "authorise",
         Verb::Capture { .. } => "capture",
         Verb::Void => "void",
+        Verb::Raise { .. } => "raise",
         Verb::Refund { .. } => "refund",
     }
 }
 
 pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
-    let Some(script) = instrument.strip_prefix("sandbox:") else {
+    let Some(script) = instrument.strip_prefix(OURS) else {
         return Behaviour::NotOurs;
     };
     let mut found = Behaviour::Approve;
     for part in script.split(',') {
         let part = part.trim();
-        let (about, what) = ["authorise", "capture", "void", "refund"]
+        if part == PLAIN {
+            continue;
+        }
+        let (about, what) = ["authorise", "capture", "void", "raise", "refund"]
             .into_iter()
             .find_map(|about| Some((about, part.strip_prefix(about)?.strip_prefix('-')?)))
             .unwrap_or(("authorise", part));
@@ -44,6 +54,12 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
         }
     }
     found
+}
+
+/// What can be done with what the instrument holds.
+pub(super) fn abilities(instrument: &str) -> Abilities {
+    let mut parts = instrument.trim_start_matches(OURS).split(',');
+    if parts.any(|part| part.trim() == PLAIN) { Abilities::NONE } else { Abilities::ALL }
 }
 
 fn parse(what: &str) -> Option<Behaviour> {
@@ -80,9 +96,16 @@ fn the_table_is_what_is_done() {
         ("sandbox:busy", Verb::Authorise, Behaviour::Busy(2)),
         ("sandbox:dark", Verb::Authorise, Behaviour::Dark(3)),
         ("sandbox:never", Verb::Authorise, Behaviour::Never),
+        ("sandbox:raise-declines", Verb::Raise { raise_id: Default::default() }, Behaviour::Decline),
+        ("sandbox:raise-declines", Verb::Authorise, Behaviour::Approve),
+        ("sandbox:plain", Verb::Authorise, Behaviour::Approve),
+        ("sandbox:plain,capture-declines", capture, Behaviour::Decline),
+        ("sandbox:capture-plain", capture, Behaviour::NotOurs),
         ("sandbox:aprove", Verb::Authorise, Behaviour::NotOurs),
         ("tok_visa", Verb::Authorise, Behaviour::NotOurs),
     ] {
         assert_eq!(behaviour(instrument, verb), expected, "{instrument}");
     }
+    assert_eq!(abilities("sandbox:approve"), Abilities::ALL);
+    assert_eq!(abilities("sandbox:late, plain"), Abilities::NONE);
 }

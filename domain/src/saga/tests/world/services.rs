@@ -131,6 +131,7 @@ impl World {
         let (verb, attempt, amount) = match event {
             E::AuthorisationRequested(it) => (Verb::Authorise, it.attempt, it.amount.amount),
             E::CaptureRequested(it) => (Verb::Capture { capture_id: it.capture_id }, it.attempt, it.amount),
+            E::RaiseRequested(it) => (Verb::Raise { raise_id: it.raise_id }, it.attempt, it.amount),
             E::VoidRequested(it) => (Verb::Void, it.attempt, it.amount),
             E::RefundRequested(it) => (Verb::Refund { refund_id: it.refund_id }, it.attempt, it.amount),
             _ => return,
@@ -140,10 +141,17 @@ impl World {
             Verb::Authorise => "authorise",
             Verb::Capture { .. } => "capture",
             Verb::Void => "void",
+            Verb::Raise { .. } => "raise",
             Verb::Refund { .. } => "refund",
         };
         let script = instrument.token().split(',').find_map(|part| part.strip_prefix(word)?.strip_prefix('-'));
-        let done = Outcome::Done { provider_ref: format!("{word}-{attempt}"), amount, capture_before: None, fee: None };
+        let done = Outcome::Done {
+            provider_ref: format!("{word}-{attempt}"),
+            amount,
+            capture_before: None,
+            fee: None,
+            abilities: None,
+        };
         let not_done = Outcome::NotDone { code: "declined".into() };
         let unknown = Outcome::Unknown { detail: "silence".into() };
         let answers = match script.unwrap_or("done") {
