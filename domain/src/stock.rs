@@ -8,6 +8,7 @@ pub mod event;
 mod evolve;
 #[cfg(test)]
 mod properties;
+mod put_back;
 pub mod recent;
 pub mod refusal;
 mod reserve;
@@ -25,7 +26,7 @@ use crate::aggregate::Aggregate;
 
 impl Aggregate for Stock {
     const CATEGORY: &'static str = crate::stream::STOCK;
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

@@ -97,6 +97,7 @@ fn named(event: &Event) -> Option<ReservationId> {
         Event::ReservationReleased(e) => Some(e.reservation_id),
         Event::ReservationExpired(e) => Some(e.reservation_id),
         Event::Shipped(e) => Some(e.reservation_id),
+        Event::ShipmentPutBack(e) => Some(e.reservation_id),
         Event::BackorderAllocated(e) => Some(e.reservation_id),
         Event::Registered(_)
         | Event::Received(_)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::LineShare;
-use crate::ids::{LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
+use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
 use crate::time::Timestamp;
 
 /// A wish about stock.
@@ -79,6 +79,36 @@ pub enum Command {
         /// The order's lines.
         lines: Vec<LineShare>,
     },
+    /// A shipment that was to leave will not. What `Ship` took for it goes back into the reservations that it came from, or on the shelf.
+    /// Where nothing was taken for it (yet), it is recorded that nothing shall be: a `Ship` of it that comes later is refused.
+    PutBack {
+        /// The shipment.
+        shipment_id: ShipmentId,
+        /// The reservation that it was to be taken from.
+        reservation_id: ReservationId,
+        /// The order.
+        order_id: Option<OrderId>,
+        /// The units that it was to take; let go where nothing was taken and `release` is set.
+        lines: Vec<LineShare>,
+        /// Whether nobody needs the units any more: they are free for all, instead of held again.
+        release: bool,
+    },
+    /// (check) Whether a reserve of these units would be granted whole: refused as that would be, with its numbers. Records nothing.
+    CheckAvailable {
+        /// The SKU; named so that a refusal can tell it.
+        sku: Sku,
+        /// Where; likewise.
+        location: LocationId,
+        /// The order's lines with their units.
+        lines: Vec<LineShare>,
+        /// The lines that may wait for stock, within the backorder limit.
+        backorder_ok: Vec<LineId>,
+    },
+    /// (check) Whether so many units are here: refused as a `Ship` of them would be. Records nothing.
+    CheckShippable {
+        /// Units.
+        qty: u32,
+    },
     /// Units came back; registers the SKU first where it is not yet.
     Return {
         /// The SKU.
@@ -132,7 +162,7 @@ pub struct Reserve {
     /// The order's lines with their units, or one share of line 0 for a reservation that no order asked for.
     pub lines: Vec<LineShare>,
     /// The lines that may wait for stock, within the backorder limit.
-    pub backorder_ok: Vec<crate::ids::LineId>,
+    pub backorder_ok: Vec<LineId>,
     /// Take what there is even if it is less.
     pub allow_partial: bool,
     /// When the hold is meant to end unless it is confirmed.

@@ -8,7 +8,7 @@ use super::event::{
 };
 use super::refusal::Refusal;
 use super::state::{Held, Stock};
-use super::{reserve, take};
+use super::{put_back, reserve, take};
 use crate::ids::{LocationId, ReservationId, Sku, fingerprint};
 use crate::time::Timestamp;
 
@@ -40,6 +40,11 @@ impl Stock {
             Command::Ship { shipment_id, reservation_id, order_id, lines } => {
                 take::ship(self, *shipment_id, *reservation_id, *order_id, lines)
             }
+            Command::PutBack { .. } => put_back::put_back(self, command),
+            Command::CheckAvailable { sku, location, lines, backorder_ok } => {
+                reserve::check(self, (sku, location), lines, backorder_ok)
+            }
+            Command::CheckShippable { qty } => take::check(self, *qty),
             Command::Return { .. } => self.take_back(command),
             Command::Adjust { .. } => self.adjust(command),
             Command::Count { counted, accept_shortage } => self.count(*counted, *accept_shortage),
@@ -179,7 +184,7 @@ impl Stock {
         Err(Refusal::WouldBreakReservations { short: self.reserved.saturating_sub(after), reservations })
     }
 
-    fn room_for(&self, qty: u32) -> Result<(), Refusal> {
+    pub(super) fn room_for(&self, qty: u32) -> Result<(), Refusal> {
         at_most(i64::from(self.on_hand) + i64::from(qty))
     }
 }

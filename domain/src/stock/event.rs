@@ -18,6 +18,7 @@ pub enum Event {
     ReservationReleased(ReservationReleased),
     ReservationExpired(ReservationExpired),
     Shipped(Shipped),
+    ShipmentPutBack(ShipmentPutBack),
     Returned(Returned),
     WrittenOff(WrittenOff),
     Adjusted(Adjusted),
@@ -160,6 +161,25 @@ pub struct Shipped {
     pub qty: u32,
     /// The lines whose units they were.
     pub lines: Vec<LineShare>,
+}
+
+/// `ShipmentPutBack`: a shipment that was to leave will not; what was taken for it is here again. One for each reservation that it took
+/// units out of. With `qty` 0 it is a tombstone: nothing was taken for the shipment, and nothing shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShipmentPutBack {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// The reservation that they came from.
+    pub reservation_id: ReservationId,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+    /// The lines whose units they are; empty where nothing was taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LineShare>,
+    /// Whether they are free for all; if not, the reservation holds them again.
+    pub released: bool,
 }
 
 /// `StockReturned`: units are back on the shelf.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::event::{
     Adjusted, BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased, Reserved,
-    Shipped,
+    ShipmentPutBack, Shipped,
 };
-use super::state::{Adjustment, End, Held, HeldLine, Release, Stock};
+use super::state::{Adjustment, End, Held, HeldLine, Release, Stock, Taken, TakenOut};
 use crate::ids::{LineId, OrderId, ReservationId};
 use crate::time::Timestamp;
 
@@ -31,6 +31,7 @@ impl Stock {
             Event::ReservationReleased(released) => self.released(released),
             Event::ReservationExpired(expired) => self.expired(expired),
             Event::Shipped(shipped) => self.shipped(shipped),
+            Event::ShipmentPutBack(back) => self.put_back(back),
             Event::Returned(returned) => {
                 self.on_hand = self.on_hand.saturating_add(returned.qty);
                 self.book.returned += i64::from(returned.qty);
@@ -147,10 +148,17 @@ impl Stock {
         self.on_hand = self.on_hand.saturating_sub(shipped.qty);
         self.book.shipped += i64::from(shipped.qty);
         self.reserved = self.reserved.saturating_sub(shipped.qty);
-        if !self.shipments.holds(&shipped.shipment_id) {
-            self.shipments.remember(shipped.shipment_id);
-        }
         let id = shipped.reservation_id;
+        let out_of = TakenOut {
+            reservation_id: id,
+            order_id: shipped.order_id,
+            promise: self.reservations.get(&id).map_or(0, |held| held.promise),
+            lines: shipped.lines.clone(),
+        };
+        match self.shipments.find_mut(|taken| taken.shipment_id == shipped.shipment_id) {
+            Some(taken) => taken.out_of.push(out_of),
+            None => self.shipments.remember(Taken { shipment_id: shipped.shipment_id, out_of: vec![out_of] }),
+        }
         if let Some(held) = self.reservations.get_mut(&id) {
             for share in &shipped.lines {
                 take(&mut held.lines, share.line_id, share.qty, 0);
@@ -159,6 +167,41 @@ impl Stock {
                 self.end(id, End::Shipped);
             }
         }
+    }
+
+    fn put_back(&mut self, back: &ShipmentPutBack) {
+        self.on_hand = self.on_hand.saturating_add(back.qty);
+        self.book.shipped -= i64::from(back.qty);
+        let id = back.reservation_id;
+        let mut promise = None;
+        match self.shipments.find_mut(|taken| taken.shipment_id == back.shipment_id) {
+            Some(taken) => taken.out_of.retain(|out_of| {
+                let this = out_of.reservation_id == id;
+                promise = promise.or(this.then_some(out_of.promise));
+                !this
+            }),
+            None => self.shipments.remember(Taken { shipment_id: back.shipment_id, out_of: vec![] }),
+        }
+        if back.released || back.qty == 0 {
+            return;
+        }
+        self.reserved = self.reserved.saturating_add(back.qty);
+        let held = match promise {
+            // The reservation may have ended with the units that left: it goes on where it was.
+            Some(promise) => self.reservations.entry(id).or_insert_with(|| Held {
+                order_id: back.order_id,
+                lines: BTreeMap::new(),
+                expires_at: None,
+                promise,
+            }),
+            None => self.open(id, back.order_id, None),
+        };
+        for share in &back.lines {
+            let line = held.lines.entry(share.line_id).or_default();
+            line.reserved = line.reserved.saturating_add(share.qty);
+        }
+        self.ended.forget(|(ended, _)| *ended == id);
+        self.tombstones.remove(&id);
     }
 
     fn end(&mut self, reservation_id: ReservationId, end: End) {

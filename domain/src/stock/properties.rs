@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::command::{Command, Reserve};
 use super::event::LineShare;
+use super::refusal::Refusal;
 use super::state::Stock;
 use crate::Aggregate;
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
@@ -35,6 +36,11 @@ fn reservation() -> impl Strategy<Value = (ReservationId, Option<OrderId>)> {
 fn lines() -> impl Strategy<Value = Vec<LineShare>> {
     let share = (1..4_u32, 1..6_u32).prop_map(|(line, qty)| LineShare { line_id: LineId(line), qty });
     prop::collection::vec(share, 1..4)
+}
+
+/// Few enough that what is put back has often left before.
+fn shipment() -> impl Strategy<Value = ShipmentId> {
+    (0..12_u128).prop_map(|n| ShipmentId(Uuid::from_u128(n)))
 }
 
 fn at(seconds: u32) -> Timestamp {
@@ -117,9 +123,14 @@ fn command() -> impl Strategy<Value = Command> {
         4 => reserve(),
         3 => release(),
         3 => booking(),
-        3 => (reservation(), lines(), 0..1_000_u128).prop_map(|((reservation_id, order_id), lines, n)| {
-            Command::Ship { shipment_id: ShipmentId(Uuid::from_u128(n)), reservation_id, order_id, lines }
+        3 => (reservation(), lines(), shipment()).prop_map(|((reservation_id, order_id), lines, shipment_id)| {
+            Command::Ship { shipment_id, reservation_id, order_id, lines }
         }),
+        2 => (reservation(), lines(), shipment(), any::<bool>()).prop_map(
+            |((reservation_id, order_id), lines, shipment_id, release)| Command::PutBack {
+                shipment_id, reservation_id, order_id, lines, release,
+            }
+        ),
         2 => Just(Command::Allocate {}),
         1 => reservation().prop_map(|(reservation_id, _)| Command::Expire { reservation_id }),
         1 => (reservation(), 0..90_u32).prop_map(|((reservation_id, _), ends)| Command::Extend {
@@ -184,6 +195,53 @@ proptest! {
         let written = serde_json::to_string(&stock).unwrap();
         let read: Stock = serde_json::from_str(&written).unwrap();
         prop_assert_eq!(read, stock);
+    }
+
+    #[test]
+    fn a_check_is_answered_as_the_reserve_or_the_shipment_would_be(wishes in prop::collection::vec(command(), 1..40)) {
+        let mut stock = Stock::default();
+        for command in wishes {
+            let command = informed(&stock, command);
+            let asked = match &command {
+                Command::Reserve(wish) => Some((
+                    Command::CheckAvailable {
+                        sku: wish.sku.clone(),
+                        location: wish.location.clone(),
+                        lines: wish.lines.clone(),
+                        backorder_ok: wish.backorder_ok.clone(),
+                    },
+                    Command::Reserve(Reserve {
+                        reservation_id: ReservationId(Uuid::from_u128(1_000)),
+                        allow_partial: false,
+                        expires_at: None,
+                        ..wish.clone()
+                    }),
+                )),
+                Command::Ship { lines, .. } => {
+                    let qty = lines.iter().map(|share| share.qty).sum();
+                    Some((Command::CheckShippable { qty }, command.clone()))
+                }
+                _ => None,
+            };
+            if let Some((check, done)) = asked {
+                match (stock.decide(&check), stock.decide(&done)) {
+                    (Ok(nothing), Ok(_)) => prop_assert_eq!(nothing, vec![]),
+                    (Err(said), Err(refused)) => prop_assert!(
+                        said == refused || !matches!(refused, Refusal::OutOfStock(_) | Refusal::ExceedsOnHand { .. }),
+                        "{said:?} and {refused:?}"
+                    ),
+                    // What is held for whom, only the shipment knows.
+                    (Ok(_), Err(refused)) => prop_assert!(
+                        !matches!(refused, Refusal::OutOfStock(_) | Refusal::ExceedsOnHand { .. }),
+                        "{refused:?}"
+                    ),
+                    (Err(said), Ok(events)) => prop_assert_eq!(events, vec![], "{:?}", said),
+                }
+            }
+            for event in stock.decide(&command).unwrap_or_default() {
+                stock.evolve(&event);
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,16 @@ impl<T: PartialEq, const N: usize> Recent<T, N> {
         self.0.push_back(newest);
     }
 
+    /// Forgets what is no longer so.
+    pub fn forget(&mut self, over: impl Fn(&T) -> bool) {
+        self.0.retain(|known| !over(known));
+    }
+
+    /// The newest of which something is true, to be corrected.
+    pub fn find_mut(&mut self, sought: impl Fn(&T) -> bool) -> Option<&mut T> {
+        self.0.iter_mut().rev().find(|known| sought(known))
+    }
+
     /// Whether it is remembered.
     #[must_use]
     pub fn holds(&self, sought: &T) -> bool {

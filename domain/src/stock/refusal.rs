@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::state::Short;
 use crate::aggregate::Class;
-use crate::ids::{LocationId, ReservationId, Sku};
+use crate::ids::{LocationId, ReservationId, ShipmentId, Sku};
 
 /// How much of a SKU was wanted and how much there was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,12 @@ pub enum Refusal {
         /// Units that are here.
         on_hand: u32,
     },
+    /// The shipment was put back, or was never to be: it does not leave any more.
+    #[error("shipment {shipment_id} was put back: request another")]
+    ShipmentPutBack {
+        /// The shipment.
+        shipment_id: ShipmentId,
+    },
     /// Somebody else changed the stock meanwhile.
     #[error("{expected} units were expected to be here and there are {on_hand}")]
     StockChanged {
@@ -114,6 +120,7 @@ impl crate::Refusal for Refusal {
             Self::IdTaken { .. } => "id-taken",
             Self::NotReserved { .. } => "not-reserved",
             Self::ExceedsOnHand { .. } => "exceeds-on-hand",
+            Self::ShipmentPutBack { .. } => "shipment-put-back",
             Self::StockChanged { .. } => "stock-changed",
             Self::WouldBreakReservations { .. } => "would-break-reservations",
             Self::BelowZero { .. } => "below-zero",
@@ -131,6 +138,7 @@ impl crate::Refusal for Refusal {
             | Self::IdTaken { .. }
             | Self::NotReserved { .. }
             | Self::ExceedsOnHand { .. }
+            | Self::ShipmentPutBack { .. }
             | Self::StockChanged { .. }
             | Self::WouldBreakReservations { .. }
             | Self::BelowZero { .. } => Class::Conflict,

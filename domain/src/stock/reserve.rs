@@ -6,7 +6,7 @@ use super::event::{Backordered, Event, LineShare, Reserved};
 use super::evolve::over;
 use super::refusal::{Refusal, Shortfall};
 use super::state::Stock;
-use crate::ids::LineId;
+use crate::ids::{LineId, LocationId, Sku};
 
 /// A line's units, and where they come from.
 struct Part {
@@ -19,7 +19,7 @@ struct Part {
 
 pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
     let reservation_id = wish.reservation_id;
-    let mut parts = parts(wish)?;
+    let mut parts = parts(&wish.lines, &wish.backorder_ok)?;
     if let Some(held) = stock.reservations.get(&reservation_id) {
         if held.order_id != wish.order_id {
             return Err(Refusal::ReservationExists { reservation_id });
@@ -34,29 +34,25 @@ pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
     if wish.expires_at.is_some_and(|end| end <= wish.now) {
         return Err(Refusal::ReservationEnded { reservation_id });
     }
-    let (available, room) = match stock.of {
-        Some(_) => (stock.unclaimed(), stock.backorder_room()),
-        None => (0, 0),
-    };
-    fill(&mut parts, available, room);
-    let wanted = sum(&parts, |part| part.wanted);
-    let promised = sum(&parts, |part| part.held.saturating_add(part.promised));
-    if promised < wanted && !wish.allow_partial {
-        return Err(Refusal::OutOfStock(Shortfall {
-            sku: wish.sku.clone(),
-            location: wish.location.clone(),
-            wanted,
-            available: promised,
-        }));
+    let filled = fill(stock, (&wish.sku, &wish.location), &mut parts);
+    if !wish.allow_partial {
+        filled?;
     }
     Ok(events(stock, wish, &parts))
 }
 
+/// Whether a new reservation of these units would be granted whole.
+pub(super) fn check(stock: &Stock, of: (&Sku, &LocationId), lines: &[LineShare], backorder_ok: &[LineId]) -> Decision {
+    let mut parts = parts(lines, backorder_ok)?;
+    fill(stock, of, &mut parts)?;
+    Ok(vec![])
+}
+
 /// The lines that are wanted, each once.
-fn parts(wish: &Reserve) -> Result<Vec<Part>, Refusal> {
-    let mut parts: Vec<Part> = Vec::with_capacity(wish.lines.len());
+fn parts(lines: &[LineShare], backorder_ok: &[LineId]) -> Result<Vec<Part>, Refusal> {
+    let mut parts: Vec<Part> = Vec::with_capacity(lines.len());
     let mut total = 0_i64;
-    for share in &wish.lines {
+    for share in lines {
         at_least_one(share.qty)?;
         total += i64::from(share.qty);
         at_most(total)?;
@@ -65,7 +61,7 @@ fn parts(wish: &Reserve) -> Result<Vec<Part>, Refusal> {
             None => parts.push(Part {
                 line_id: share.line_id,
                 wanted: share.qty,
-                may_wait: wish.backorder_ok.contains(&share.line_id),
+                may_wait: backorder_ok.contains(&share.line_id),
                 held: 0,
                 promised: 0,
             }),
@@ -79,7 +75,14 @@ fn parts(wish: &Reserve) -> Result<Vec<Part>, Refusal> {
 }
 
 /// What there is goes to lines that cannot wait before lines that can.
-fn fill(parts: &mut [Part], mut available: u32, mut room: u32) {
+///
+/// # Errors
+/// If that is not all that is wanted.
+fn fill(stock: &Stock, (sku, location): (&Sku, &LocationId), parts: &mut [Part]) -> Result<(), Refusal> {
+    let (mut available, mut room) = match stock.of {
+        Some(_) => (stock.unclaimed(), stock.backorder_room()),
+        None => (0, 0),
+    };
     for may_wait in [false, true] {
         for part in parts.iter_mut().filter(|part| part.may_wait == may_wait) {
             part.held = part.wanted.min(available);
@@ -90,6 +93,13 @@ fn fill(parts: &mut [Part], mut available: u32, mut room: u32) {
         part.promised = (part.wanted - part.held).min(room);
         room -= part.promised;
     }
+    let wanted = sum(parts, |part| part.wanted);
+    let promised = sum(parts, |part| part.held.saturating_add(part.promised));
+    if promised < wanted {
+        let (sku, location) = (sku.clone(), location.clone());
+        return Err(Refusal::OutOfStock(Shortfall { sku, location, wanted, available: promised }));
+    }
+    Ok(())
 }
 
 fn events(stock: &Stock, wish: &Reserve, parts: &[Part]) -> Vec<Event> {

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::event::LineShare;
 use super::recent::Recent;
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
 use crate::time::Timestamp;
 
-/// How many ended reservations, releases and shipments are remembered. Whoever asks again does so within seconds, and the hottest SKU
+/// How many ended reservations and releases are remembered. Whoever asks again does so within seconds, and the hottest SKU
 /// of the retail data sells eight times an hour: this is a day of it.
 pub const REMEMBERED: usize = 256;
+
+/// How many shipments are remembered with what they took, until it is certain that they leave: five days of that SKU, for a payment that is
+/// not clear that long.
+pub const REMEMBERED_SHIPMENTS: usize = 1_024;
 
 /// How many receipts of returns and adjustments are remembered: they are rarer, and nothing but this and the command id guards them.
 pub const REMEMBERED_BOOKINGS: usize = 1_024;
@@ -43,8 +48,8 @@ pub struct Stock {
     pub ended: Recent<(ReservationId, End), REMEMBERED>,
     /// Releases that took effect.
     pub releases: Recent<Release, REMEMBERED>,
-    /// Shipments that took effect.
-    pub shipments: Recent<ShipmentId, REMEMBERED>,
+    /// Shipments that took effect or never shall.
+    pub shipments: Recent<Taken, REMEMBERED_SHIPMENTS>,
     /// Receipts of returns that took effect.
     pub returns: Recent<(ReturnId, u32), REMEMBERED_BOOKINGS>,
     /// Adjustments that took effect.
@@ -75,6 +80,28 @@ pub struct Release {
     pub reservation_id: ReservationId,
     /// The order that this was for.
     pub order_id: Option<OrderId>,
+}
+
+/// What a shipment took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// What, out of each reservation; nothing where it was put back.
+    pub out_of: Vec<TakenOut>,
+}
+
+/// What a shipment took out of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenOut {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order that it is for.
+    pub order_id: Option<OrderId>,
+    /// The reservation's place in the order of promises.
+    pub promise: u64,
+    /// Units by line.
+    pub lines: Vec<LineShare>,
 }
 
 /// How a reservation ended.
@@ -201,6 +228,13 @@ impl Stock {
             }
         }
         short
+    }
+
+    /// What a shipment took here, as far as that is remembered; nothing where it was put back.
+    #[must_use]
+    pub fn taken_for(&self, shipment_id: ShipmentId) -> Option<&[TakenOut]> {
+        let mut shipments = self.shipments.iter();
+        shipments.find(|taken| taken.shipment_id == shipment_id).map(|taken| taken.out_of.as_slice())
     }
 
     /// How a reservation ended here, as far as that is remembered.

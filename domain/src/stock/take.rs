@@ -74,8 +74,10 @@ pub(super) fn ship(
     order_id: Option<OrderId>,
     lines: &[LineShare],
 ) -> Decision {
-    if stock.shipments.holds(&shipment_id) {
-        return Ok(vec![]);
+    match stock.taken_for(shipment_id) {
+        Some([]) => return Err(Refusal::ShipmentPutBack { shipment_id }),
+        Some(_) => return Ok(vec![]),
+        None => {}
     }
     let mut left = Wanted::of(None, lines)?;
     let wanted = left.units();
@@ -84,9 +86,7 @@ pub(super) fn ship(
         let reserved = wanted - left.units();
         return Err(Refusal::NotReserved { wanted, reserved });
     }
-    if wanted > stock.on_hand {
-        return Err(Refusal::ExceedsOnHand { wanted, on_hand: stock.on_hand });
-    }
+    here(stock, wanted)?;
     let sources = sources.iter().filter(|source| !source.taken.is_empty());
     let events = sources.map(|source| {
         Event::Shipped(Shipped {
@@ -98,6 +98,18 @@ pub(super) fn ship(
         })
     });
     Ok(events.collect())
+}
+
+/// Whether so many units can leave, whosever they are.
+pub(super) fn check(stock: &Stock, wanted: u32) -> Decision {
+    at_least_one(wanted)?;
+    here(stock, wanted)?;
+    Ok(vec![])
+}
+
+fn here(stock: &Stock, wanted: u32) -> Result<(), Refusal> {
+    let on_hand = stock.on_hand;
+    if wanted > on_hand { Err(Refusal::ExceedsOnHand { wanted, on_hand }) } else { Ok(()) }
 }
 
 /// Which units may be taken.

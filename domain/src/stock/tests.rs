@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::command::{Command, Reserve};
 use super::event::{
     Adjusted, BackorderAllocated, Backordered, Counted, Event, LetGo, LineShare, Received, Registered,
-    ReservationExpired, ReservationExtended, ReservationReleased, Reserved, Returned, Shipped, WrittenOff,
+    ReservationExpired, ReservationExtended, ReservationReleased, Reserved, Returned, ShipmentPutBack, Shipped,
+    WrittenOff,
 };
 use super::refusal::{Refusal, Shortfall};
-use super::state::{End, REMEMBERED, Short, Stock};
+use super::state::{End, REMEMBERED, REMEMBERED_SHIPMENTS, Short, Stock};
 use crate::Aggregate;
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
 use crate::laws;
@@ -389,6 +390,8 @@ fn a_reservation_ships_in_parts_and_ends_with_the_last() {
     all.when(release(1, None, &[], 1)).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
 }
 
+mod put_back;
+
 #[test]
 fn promised_units_do_not_ship() {
     with(1)
@@ -574,9 +577,10 @@ fn a_hot_sku_stays_small_however_much_it_sells() {
     }
     assert_eq!(stock.reservations.len(), 0);
     assert_eq!(stock.ended.len(), REMEMBERED);
+    assert_eq!(stock.shipments.len(), REMEMBERED_SHIPMENTS);
     assert_eq!(laws::Watched::of(stock.clone()).end(), Ok(()));
     let size = serde_json::to_vec(&stock).unwrap().len();
-    assert!(size < 64 * 1024, "{size} bytes");
+    assert!(size < 256 * 1024, "{size} bytes");
 }
 
 #[test]
