@@ -42,6 +42,12 @@ impl Level {
                 self.on_hand = self.on_hand.saturating_sub(it.qty);
                 self.reserved = self.reserved.saturating_sub(it.qty);
             }
+            Event::ShipmentPutBack(it) => {
+                self.on_hand = self.on_hand.saturating_add(it.qty);
+                if !it.released {
+                    self.reserved = self.reserved.saturating_add(it.qty);
+                }
+            }
             Event::Returned(it) => self.on_hand = self.on_hand.saturating_add(it.qty),
             Event::WrittenOff(it) => self.on_hand = self.on_hand.saturating_sub(it.qty),
             Event::Adjusted(it) => self.on_hand = self.on_hand.saturating_add_signed(small(it.delta)),

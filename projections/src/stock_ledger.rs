@@ -243,6 +243,15 @@ impl Entry {
                 source: Some(it.shipment_id.to_string()),
                 ..Self::default()
             },
+            Event::ShipmentPutBack(it) => Self {
+                movement: "put_back",
+                on_hand: units(it.qty),
+                reserved: if it.released { 0 } else { units(it.qty) },
+                order_id: it.order_id,
+                reservation_id: Some(it.reservation_id),
+                source: Some(it.shipment_id.to_string()),
+                ..Self::default()
+            },
             Event::Returned(it) => Self {
                 movement: "returned",
                 on_hand: units(it.qty),

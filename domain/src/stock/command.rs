@@ -109,14 +109,7 @@ pub enum Command {
         /// Units.
         qty: u32,
     },
-    /// (check) Whether the SKU is kept here, so that units of it can come back: refused as a `Return` would be. Records nothing.
-    CheckKept {
-        /// The SKU; named so that a refusal can tell it.
-        sku: Sku,
-        /// Where; likewise.
-        location: LocationId,
-    },
-    /// Units came back, to where the SKU is kept.
+    /// Units came back; registers the SKU first where it is not yet.
     Return {
         /// The SKU.
         sku: Sku,

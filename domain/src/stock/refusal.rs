@@ -28,14 +28,6 @@ pub enum Refusal {
     /// The SKU is not kept here.
     #[error("the SKU is not kept at that location")]
     NotFound,
-    /// Units came back to where the SKU was never kept.
-    #[error("{sku} was never kept at {location}: name the location where it is kept, or register it there first")]
-    NeverKept {
-        /// The SKU.
-        sku: Sku,
-        /// Where.
-        location: LocationId,
-    },
     /// There is not enough.
     #[error("{} of {} are wanted and {} can be promised", .0.wanted, .0.sku, .0.available)]
     OutOfStock(Shortfall),
@@ -121,7 +113,6 @@ impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",
-            Self::NeverKept { .. } => "never-kept",
             Self::OutOfStock(_) => "out-of-stock",
             Self::ReservationNotFound { .. } => "reservation-not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
@@ -141,8 +132,7 @@ impl crate::Refusal for Refusal {
         match self {
             Self::NotFound | Self::ReservationNotFound { .. } => Class::Absent,
             Self::InvalidQuantity { .. } => Class::Invalid,
-            Self::NeverKept { .. }
-            | Self::OutOfStock(_)
+            Self::OutOfStock(_)
             | Self::ReservationEnded { .. }
             | Self::ReservationExists { .. }
             | Self::IdTaken { .. }

@@ -492,11 +492,6 @@ fn what_came_back_is_restocked_and_what_is_damaged_is_written_off() {
     let stock = with(1).when(back(1)).then(returned(1));
     assert_eq!(numbers(&stock), (3, 0, 0, 3));
     stock.when(back(2)).then(returned(2)).when(back(1)).then_nothing();
-    let never = || Refusal::NeverKept { sku: sku(), location: here() };
-    let check = || Command::CheckKept { sku: sku(), location: here() };
-    given::<Stock>([]).when(back(1)).then_refused(never());
-    given::<Stock>([]).when(check()).then_refused(never());
-    given::<Stock>([]).after([terms(0, 0)]).when(check()).then_nothing().when(back(1)).then(returned(1));
 }
 
 fn adjust(delta: i64, expected: u32, accept_shortage: bool, n: u128) -> Command {

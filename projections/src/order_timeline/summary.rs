@@ -153,6 +153,9 @@ fn of_stock(event: &stock::Event) -> String {
             format!("reservation expired: {} held and {} promised units let go", it.qty, it.backordered)
         }
         E::Shipped(it) => format!("{} units left", it.qty),
+        E::ShipmentPutBack(it) if it.qty == 0 => "nothing leaves for that shipment any more".into(),
+        E::ShipmentPutBack(it) if it.released => format!("{} units are back on the shelf", it.qty),
+        E::ShipmentPutBack(it) => format!("{} units are back and held again", it.qty),
         E::Returned(it) => format!("{} units came back", it.qty),
         E::WrittenOff(it) => format!("{} units written off", it.qty),
         E::Adjusted(it) => format!("adjusted by {:+}", it.delta),

@@ -80,7 +80,7 @@ pub struct MovementBody {
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
-    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `returned`, `written_off`,
+    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `put_back`, `returned`, `written_off`,
     /// `adjusted`, `counted`, `allocated` or `set_aside`.
     #[schema(example = "shipped")]
     pub movement: String,

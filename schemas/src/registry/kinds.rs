@@ -135,6 +135,7 @@ stored! {
         "ReservationReleased" => ReservationReleased(stock::event::ReservationReleased),
         "ReservationExpired" => ReservationExpired(stock::event::ReservationExpired),
         "StockShipped" => Shipped(stock::event::Shipped),
+        "ShipmentPutBack" => ShipmentPutBack(stock::event::ShipmentPutBack),
         "StockReturned" => Returned(stock::event::Returned),
         "StockWrittenOff" => WrittenOff(stock::event::WrittenOff),
         "StockAdjusted" => Adjusted(stock::event::Adjusted),
