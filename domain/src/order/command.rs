@@ -11,6 +11,7 @@ use crate::ids::{
     RefundId, ReservationId, ReturnId, ShipmentId, Sku,
 };
 use crate::money::{Currency, Minor, Rounding};
+use crate::payment::abilities::Abilities;
 use crate::personal::Personal;
 use crate::stock::Shortfall;
 use crate::time::Timestamp;
@@ -366,6 +367,8 @@ pub struct Confirm {
     pub payment_version: u64,
     /// Until when the provider lets that be taken.
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it, if it says so.
+    pub abilities: Option<Abilities>,
 }
 
 /// What an edit needs.

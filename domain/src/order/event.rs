@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::line::{Line, LineQty, ShippingCharge, Totals};
 use crate::ids::{
-    CancellationId, CaptureId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
-    RefundId, ReservationId, ReturnId, ShipmentId,
+    CancellationId, CaptureId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId,
+    PaymentId, RaiseId, RefundId, ReservationId, ReturnId, ShipmentId,
 };
 use crate::instrument::Instrument;
 use crate::money::{Currency, Minor, Rounding};
+use crate::payment::abilities::Abilities;
 use crate::personal::Personal;
 use crate::time::Timestamp;
 
@@ -157,6 +158,9 @@ pub struct Confirmed {
     /// Until when the provider lets that be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it, if it says so; everything if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<Abilities>,
     /// Whether a hold was open: nothing is captured before it is released.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
@@ -792,6 +796,9 @@ pub struct PaymentRecorded {
     /// Until when the provider lets what is held be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it, if it says so; everything if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abilities: Option<Abilities>,
     /// What happened to the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fact: Option<PaymentFact>,
@@ -818,6 +825,20 @@ pub enum Happened {
         /// The provider's code.
         code: String,
     },
+    /// More is held.
+    Raised {
+        /// The raise.
+        raise_id: RaiseId,
+    },
+    /// No more is, surely.
+    RaiseFailed {
+        /// The raise.
+        raise_id: RaiseId,
+        /// The provider's code.
+        code: String,
+    },
+    /// What is held can soon not be taken any more.
+    Ending,
     /// Some of it was taken.
     Captured {
         /// The capture.
@@ -829,6 +850,9 @@ pub enum Happened {
         capture_id: CaptureId,
         /// The provider's code.
         code: String,
+        /// Whether it shall not be tried again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        last: bool,
     },
     /// Some of it, or all, was let go.
     Voided,
@@ -850,6 +874,9 @@ pub enum Happened {
         refund_id: RefundId,
         /// The provider's code.
         code: String,
+        /// Whether it shall not be tried again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        last: bool,
     },
     /// The provider did not say what came of something.
     Unknown {

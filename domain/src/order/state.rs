@@ -14,6 +14,7 @@ use crate::ids::{
     RefundId, ReservationId, ReturnId, ShipmentId,
 };
 use crate::money::{Currency, Minor, Rounding};
+use crate::payment::abilities::Abilities;
 use crate::personal::Personal;
 use crate::stock::Shortfall;
 use crate::time::Timestamp;
@@ -275,6 +276,10 @@ pub struct Payment {
     pub voided: Minor,
     /// Until when the provider lets what is held be taken.
     pub capture_before: Option<Timestamp>,
+    /// What the gateway can do with it.
+    pub abilities: Abilities,
+    /// Whether what it holds can soon not be taken any more.
+    pub ending: bool,
     /// The version of its stream that the sums are of.
     pub version: u64,
     /// The versions of its stream that were told.

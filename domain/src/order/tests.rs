@@ -132,6 +132,7 @@ fn confirm(authorised: Minor) -> Command {
         authorised,
         payment_version: 1,
         capture_before: None,
+        abilities: None,
     })
 }
 
@@ -147,6 +148,7 @@ fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, r
         refund_pending: 0,
         voided: 0,
         capture_before: None,
+        abilities: None,
         fact: None,
     })
 }

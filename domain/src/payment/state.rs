@@ -237,6 +237,7 @@ impl Payment {
             refund_pending: payment.refund_pending(),
             voided: payment.voided,
             capture_before: payment.capture_before,
+            abilities: payment.abilities,
             fact: None,
         })
     }

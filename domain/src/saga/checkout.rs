@@ -249,7 +249,8 @@ impl Process for Input {
                     reservation_id: (!self.parts.is_empty()).then_some(reservation_id),
                     authorised: paid.as_ref().map_or(0, |told| told.authorised),
                     payment_version: paid.as_ref().map_or(0, |told| told.payment_version),
-                    capture_before: paid.and_then(|told| told.capture_before),
+                    capture_before: paid.as_ref().and_then(|told| told.capture_before),
+                    abilities: paid.and_then(|told| told.abilities),
                 }))
             }
             ("clear", Direction::Do) => self.order(order::Command::ClearCapture),

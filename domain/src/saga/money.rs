@@ -75,11 +75,13 @@ pub(super) fn hear_told(
         };
         let outcome = match (waits, &fact.what) {
             (WaitsTold::Capture(id), Happened::Captured { capture_id }) if *capture_id == id => done(None),
-            (WaitsTold::Capture(id), Happened::CaptureFailed { capture_id, code }) if *capture_id == id => {
-                failed(code, None)
+            (WaitsTold::Capture(id), Happened::CaptureFailed { capture_id, code, last }) if *capture_id == id => {
+                not_done(code, *last)
             }
             (WaitsTold::Refund(id), Happened::Refunded { refund_id }) if *refund_id == id => done(None),
-            (WaitsTold::Refund(id), Happened::RefundFailed { refund_id, code }) if *refund_id == id => failed(code, None),
+            (WaitsTold::Refund(id), Happened::RefundFailed { refund_id, code, last }) if *refund_id == id => {
+                not_done(code, *last)
+            }
             (WaitsTold::Capture(id), Happened::Unknown { asked: Verb::Capture { capture_id } }) if *capture_id == id => {
                 unknown(None)
             }
@@ -113,6 +115,19 @@ fn failed(code: &str, payment: Option<&Value>) -> StepOutcome {
         code: code.to_owned(),
         details: payment.map_or_else(|| json!({}), |payment| json!({ PAYMENT: payment })),
     }
+}
+
+/// Where a refusal's details keep that it shall not be tried again.
+pub(super) const LAST: &str = "last";
+
+fn not_done(code: &str, last: bool) -> StepOutcome {
+    let details = if last { json!({ LAST: true }) } else { json!({}) };
+    StepOutcome::NotDone { code: code.to_owned(), details }
+}
+
+/// Whether a refusal says that it shall not be tried again.
+pub(super) fn is_last(details: &Value) -> bool {
+    details.get(LAST) == Some(&json!(true))
 }
 
 fn unknown(detail: Option<&String>) -> StepOutcome {
@@ -152,7 +167,8 @@ pub(super) fn is_let_go(batch: &Batch, payment_id: PaymentId) -> bool {
     let Some(Payment::Requested(payment)) = seen.map(|seen| seen.payment.as_ref()) else {
         return false;
     };
-    let letting_go = payment.void_wanted || payment.at_provider(Verb::Void).is_some() || payment.held() == 0;
+    let all = payment.at_provider(Verb::Void).is_some_and(|void| void.amount >= payment.held());
+    let letting_go = payment.void_wanted == Some(0) || all || payment.held() == 0;
     payment.authorised > 0 && letting_go
 }
 

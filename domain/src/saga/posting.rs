@@ -41,18 +41,26 @@ pub fn happened(event: &Fact) -> Option<Happened> {
         Fact::Authorised(_) => Happened::Authorised,
         Fact::Declined(it) => Happened::Declined { code: it.code.clone() },
         Fact::Captured(it) => Happened::Captured { capture_id: it.capture_id },
-        Fact::CaptureFailed(it) => Happened::CaptureFailed { capture_id: it.capture_id, code: it.code.clone() },
-        Fact::Voided(_) => Happened::Voided,
+        Fact::CaptureFailed(it) => {
+            Happened::CaptureFailed { capture_id: it.capture_id, code: it.code.clone(), last: it.last }
+        }
+        Fact::Voided(_) | Fact::RemainderReleased(_) => Happened::Voided,
         Fact::VoidFailed(it) => Happened::VoidFailed { code: it.code.clone() },
         Fact::AuthorisationExpired(_) => Happened::Expired,
         Fact::RefundSettled(it) => Happened::Refunded { refund_id: it.refund_id },
-        Fact::RefundFailed(it) => Happened::RefundFailed { refund_id: it.refund_id, code: it.code.clone() },
+        Fact::RefundFailed(it) => {
+            Happened::RefundFailed { refund_id: it.refund_id, code: it.code.clone(), last: it.last }
+        }
+        Fact::AuthorisationRaised(it) => Happened::Raised { raise_id: it.raise_id },
+        Fact::RaiseFailed(it) => Happened::RaiseFailed { raise_id: it.raise_id, code: it.code.clone() },
+        Fact::AuthorisationEnding(_) => Happened::Ending,
         Fact::OutcomeUnknown(it) => Happened::Unknown { asked: it.verb },
         Fact::AuthorisationRequested(_)
         | Fact::OutcomeResolved(_)
         | Fact::CaptureRequested(_)
         | Fact::VoidWanted(_)
         | Fact::VoidRequested(_)
+        | Fact::RaiseRequested(_)
         | Fact::RefundRequested(_) => return None,
     })
 }

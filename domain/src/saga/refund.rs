@@ -10,7 +10,7 @@ use super::event::Started;
 use super::money::{self, WaitsTold};
 use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
-use super::step::{Ask, Notice, Retry, Step, When};
+use super::step::{Ask, Notice, Retry, Step, Then, When};
 use crate::ids::{OrderId, PaymentId, RefundId, within};
 use crate::money::Minor;
 use crate::order::ledger::refund_at_payment;
@@ -115,6 +115,14 @@ impl Process for Input {
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
         let waits = ("refund", WaitsTold::Refund(self.at_payment));
         money::hear_told(batch, self.order_id, self.payment_id, waits, notices);
+    }
+
+    fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
+        if refused.step == "refund" && money::is_last(refused.details) {
+            let details = Some(json!({ "code": refused.code }));
+            return Then::Unwind { reason: FAILED.to_owned(), details };
+        }
+        Then::Retry
     }
 
     fn exhausted(&self, _state: &State, refused: Refused<'_>) -> Option<(String, Option<Value>)> {

@@ -27,6 +27,7 @@ pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
         authorised: confirm.authorised,
         payment_version: confirm.payment_version,
         capture_before: confirm.capture_before,
+        abilities: confirm.abilities,
         held: !order.holds.is_empty(),
     })])
 }

@@ -8,6 +8,7 @@ use crate::order::command::AddPayment;
 use crate::order::event::{Capture, Event, Means, PaymentAdded, PaymentRecorded, PaymentReleased};
 use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{Payment, Placed, Status};
+use crate::payment::abilities::Abilities;
 use crate::saga::checkout;
 
 pub(super) fn add(order: &Placed, add: &AddPayment) -> Decision {
@@ -106,7 +107,8 @@ pub(super) fn record(order: &Placed, told: &PaymentRecorded) -> Decision {
         return Ok(if news { vec![Event::PaymentRecorded(now)] } else { Vec::new() });
     }
     let unchanged = PaymentRecorded { payment_version: told.payment_version, fact: None, ..sums(known) };
-    let same = PaymentRecorded { fact: None, refund_pending: unchanged.refund_pending, ..told.clone() } == unchanged;
+    let abilities = Some(told.abilities.unwrap_or(Abilities::ALL));
+    let same = PaymentRecorded { fact: None, refund_pending: 0, abilities, ..told.clone() } == unchanged;
     if same && !news {
         return Ok(Vec::new());
     }
@@ -139,6 +141,7 @@ fn sums(payment: &Payment) -> PaymentRecorded {
         refund_pending: 0,
         voided: payment.voided,
         capture_before: payment.capture_before,
+        abilities: Some(payment.abilities),
         fact: None,
     }
 }

@@ -165,8 +165,11 @@ fn surplus(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
     };
     let mut keep = Vec::new();
     for payment in after.payments.iter().filter(|payment| !payment.is_external() && !payment.released) {
-        let amount = payment.held().min(needed);
-        needed -= amount;
+        let held = payment.held();
+        let wanted = held.min(needed);
+        needed -= wanted;
+        // What cannot be let go in part is held on until none of it is needed.
+        let amount = if wanted > 0 && !payment.abilities.partial_void { held } else { wanted };
         let less = payment.keep.is_none_or(|asked| amount < asked);
         if less && amount < at_provider(payment) {
             keep.push(PaymentShare { payment_id: payment.payment_id, amount });

@@ -6,6 +6,7 @@ use crate::order::event::{
     RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
+use crate::payment::abilities::Abilities;
 use crate::order::state::{Payment, Placed, Refund, RefundPart, RefundProgress};
 
 impl Payment {
@@ -22,6 +23,8 @@ impl Payment {
             refunded: 0,
             voided: 0,
             capture_before: None,
+            abilities: Abilities::ALL,
+            ending: false,
             version: 0,
             told: Default::default(),
             keep: None,
@@ -53,6 +56,7 @@ impl Placed {
             payment.requested = confirmed.authorised;
             payment.authorised = confirmed.authorised;
             payment.capture_before = confirmed.capture_before;
+            payment.abilities = confirmed.abilities.unwrap_or(Abilities::ALL);
             payment.status = PaymentStatus::Authorised;
             payment.version = confirmed.payment_version;
         }
@@ -97,7 +101,9 @@ impl Placed {
             payment.captured = told.captured;
             payment.refunded = told.refunded;
             payment.voided = told.voided;
+            payment.ending &= payment.capture_before == told.capture_before;
             payment.capture_before = told.capture_before;
+            payment.abilities = told.abilities.unwrap_or(Abilities::ALL);
         }
         let Some(fact) = &told.fact else {
             return;
@@ -106,6 +112,7 @@ impl Placed {
         match &fact.what {
             // What was let go of is held all the same.
             Happened::VoidFailed { .. } => payment.released = false,
+            Happened::Ending => payment.ending = true,
             Happened::Captured { capture_id } => {
                 let order_id = self.order_id;
                 for (shipment_id, shipment) in &mut self.shipments {

@@ -168,7 +168,7 @@ impl History {
                 Command::GrantRefund(refund)
             }
             23 => edit(self.step, self.changes(a, b, c)),
-            24 if c % 4 == 0 => {
+            24 => {
                 Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None }
             }
             25 => Command::WithdrawShipment {
@@ -269,6 +269,7 @@ impl History {
             refund_pending: 0,
             voided,
             capture_before: None,
+            abilities: None,
             fact: Some(event::PaymentFact { version, what }),
         }))
     }
@@ -394,7 +395,8 @@ fn random_histories_reach_every_command_and_most_refusals() {
         let history = (some_order(), steps(180)).new_tree(&mut runner).unwrap();
         let (place, steps) = history.current();
         let mut history = History::start(place);
-        for step in usual(number).into_iter().chain(steps) {
+        let first = (number % 5 > 0).then(|| usual(number));
+        for step in first.into_iter().flatten().chain(steps) {
             history.take(step, &mut seen);
         }
     }

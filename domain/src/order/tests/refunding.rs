@@ -217,6 +217,7 @@ fn payments_cannot_tell_what_cannot_be() {
         refund_pending: 0,
         voided: 0,
         capture_before: None,
+        abilities: None,
         fact: None,
     });
     confirmed(three_lines()).when(other).then_refused(Refusal::AnotherPayment { payment_id });
