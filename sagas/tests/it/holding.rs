@@ -10,16 +10,21 @@ use domain::payment::abilities::Abilities;
 use domain::payment::command::Command as Wish;
 use domain::payment::event::{Verb, Verdict};
 use domain::payment::state::{Requested, Stage};
+use schemas::Metadata;
 use uuid::Uuid;
 
 use super::ledger::reconcile;
-use super::shop::{Shop, WITHIN, ship};
+use super::shop::{Shop, WITHIN, meta, ship, tenant};
 
 const MORE: RaiseId = RaiseId(Uuid::from_u128(7));
 
-async fn wish(shop: &mut Shop, order_id: OrderId, command: Wish) {
+async fn wish(shop: &Shop, order_id: OrderId, command: Wish) {
     let payment_id = PaymentId(derived(order_id.0, "payment"));
-    assert_eq!(shop.send(Command::Payment { payment_id, command }).await, None);
+    let id = derived(payment_id.0, &format!("{command:?}"));
+    // The sagas of the order hear of what belongs to it.
+    let meta = Metadata { correlation: order_id.0, ..meta() };
+    let done = shop.services.carry_out(&tenant(), id, &Command::Payment { payment_id, command }, &meta).await;
+    assert_eq!(done.unwrap(), None);
 }
 
 async fn until(shop: &Shop, order_id: OrderId, wanted: impl Fn(&Requested) -> bool) -> Requested {
@@ -46,10 +51,10 @@ async fn an_authorisation_is_raised_and_a_part_of_it_let_go() {
     assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
     let held = until(&shop, order_id, |payment| payment.stage == Stage::Authorised).await;
     assert_eq!((held.authorised, held.can()), (5_000, Abilities::ALL));
-    wish(&mut shop, order_id, Wish::Raise { raise_id: MORE, amount: 700 }).await;
+    wish(&shop, order_id, Wish::Raise { raise_id: MORE, amount: 700 }).await;
     let raised = until(&shop, order_id, |payment| payment.authorised == 5_700).await;
     assert_eq!(raised.capture_before, held.capture_before, "it ends when it did");
-    wish(&mut shop, order_id, Wish::Void { keep: 5_200 }).await;
+    wish(&shop, order_id, Wish::Void { keep: 5_200 }).await;
     let kept = until(&shop, order_id, |payment| payment.voided == 500).await;
     assert_eq!((kept.stage, kept.held()), (Stage::Authorised, 5_200));
     assert_eq!(shop.order(order_id, ship(order_id)).await, None);
@@ -64,7 +69,7 @@ async fn a_raise_that_is_declined_leaves_what_was_held() {
     let life = shop.live();
     let order_id = shop.place(1, Capture::AtShipment, "sandbox:raise-declines").await;
     assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
-    wish(&mut shop, order_id, Wish::Raise { raise_id: MORE, amount: 700 }).await;
+    wish(&shop, order_id, Wish::Raise { raise_id: MORE, amount: 700 }).await;
     let after = until(&shop, order_id, |payment| at_rest(payment) && !payment.raises.is_empty()).await;
     assert_eq!(after.raises[&MORE].code.as_deref(), Some("raise-declined"));
     assert_eq!((after.stage, after.held()), (Stage::Authorised, 5_000));
@@ -79,7 +84,7 @@ async fn a_gateway_that_takes_one_capture_lets_the_rest_go_with_it() {
     let order_id = shop.place(1, Capture::AtShipment, "sandbox:plain").await;
     assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
     let capture_id = domain::ids::CaptureId(Uuid::from_u128(8));
-    wish(&mut shop, order_id, Wish::CaptureByHand { capture_id, amount: 1_000 }).await;
+    wish(&shop, order_id, Wish::CaptureByHand { capture_id, amount: 1_000 }).await;
     let taken = until(&shop, order_id, |payment| payment.captured == 1_000).await;
     assert_eq!((taken.can(), taken.voided, taken.held()), (Abilities::NONE, 4_000, 0));
     reconcile(&shop).await;
@@ -99,7 +104,7 @@ async fn an_authorisation_that_never_answered_and_is_known_by_evidence_can_be_ta
         provider_ref: Some("portal-1".into()),
         try_again: true,
     };
-    wish(&mut shop, order_id, resolve).await;
+    wish(&shop, order_id, resolve).await;
     assert_eq!(shop.verdict(order_id).await, Status::Confirmed);
     assert_eq!(shop.order(order_id, ship(order_id)).await, None);
     shop.until(order_id, |order| order.status == Status::Completed).await;

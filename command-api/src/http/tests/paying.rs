@@ -50,7 +50,7 @@ async fn a_void_keeps_what_its_body_says() {
     authorised(&server, Abilities::ALL).await;
     let foreign = json!({"keep": {"amount": 5, "currency": "EUR"}});
     let refused = server.send(post(&path("voids"), foreign)).await;
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     let kept = server.send(post(&path("voids"), json!({"keep": pounds(1_000)}))).await;
     assert_eq!((kept.status, kept.json()["live"].as_array().map(Vec::len)), (StatusCode::ACCEPTED, Some(0)));
     let part = server.send(post(&path("voids"), json!({"keep": pounds(400)}))).await.json();
@@ -66,7 +66,8 @@ async fn a_void_keeps_what_its_body_says() {
 async fn a_second_capture_is_refused_where_the_gateway_takes_one() {
     let server = Server::new();
     authorised(&server, Abilities::NONE).await;
-    let take = |amount| post(&path("captures"), json!({"amount": pounds(amount)}));
+    let captures = path("captures");
+    let take = |amount| post(&captures, json!({"amount": pounds(amount)}));
     assert_eq!(server.send(take(600)).await.status, StatusCode::ACCEPTED);
     let refused = server.send(take(400)).await;
     assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "gateway-cannot".into()));
@@ -78,14 +79,15 @@ async fn what_was_not_done_can_be_resolved_for_good() {
     let server = Server::new();
     authorising(&server).await;
     told(&server, Verb::Authorise, Outcome::Unknown { detail: "timeout".into() }).await;
+    let resolutions = path("resolutions");
     let resolve = |verdict, try_again| {
         let known = json!({
             "verb": "authorise", "verdict": verdict, "evidence": "e", "provider_ref": "p", "try_again": try_again,
         });
-        post(&path("resolutions"), known)
+        post(&resolutions, known)
     };
     let refused = server.send(resolve("done", false)).await;
-    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.json()["errors"][0]["pointer"], "/try_again");
     let told = server.send(resolve("not_done", false)).await;
     assert_eq!((told.status, told.json()["status"].clone()), (StatusCode::OK, json!("declined")));
