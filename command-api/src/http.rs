@@ -14,9 +14,11 @@ mod payments;
 pub mod problem;
 mod records;
 mod reservations;
+mod refunds;
 mod returns;
 mod shipments;
 mod stock;
+mod tenders;
 #[cfg(test)]
 mod tests;
 
@@ -87,11 +89,18 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(orders::change_address))
         .routes(routes!(orders::add_note))
         .routes(routes!(orders::set_tags))
-        .routes(routes!(orders::refund))
+        .routes(routes!(refunds::grant))
+        .routes(routes!(refunds::retry))
+        .routes(routes!(refunds::confirm_paid))
+        .routes(routes!(refunds::withdraw))
+        .routes(routes!(tenders::add))
         .routes(routes!(shipments::request))
         .routes(routes!(shipments::update_tracking))
         .routes(routes!(shipments::confirm_delivery))
         .routes(routes!(shipments::report_loss))
+        .routes(routes!(shipments::decide_loss))
+        .routes(routes!(shipments::report_found))
+        .routes(routes!(shipments::withdraw))
         .routes(routes!(returns::request))
         .routes(routes!(returns::receive))
         .routes(routes!(returns::decline))
@@ -242,10 +251,14 @@ impl Api {
         command: order::Command,
         told: Told,
     ) -> Result<Answer, Failure> {
+        self.order_plan(how, order_id, claims::order(order_id, command), told).await
+    }
+
+    /// Runs a plan whose first part is a command to an order, as [`Self::order`] does.
+    async fn order_plan(&self, how: &How, order_id: OrderId, plan: Plan, told: Told) -> Result<Answer, Failure> {
         let about = stream::order(order_id);
         let mut envelope = how.envelope(&about, order_id.0);
         envelope.metadata.occurred_at = told.occurred_at;
-        let plan = claims::order(order_id, command);
         let done = self.execute(how, &about, envelope, plan).await?;
         if how.dry_run {
             return self.dry_run(how, &done);

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use domain::Aggregate;
-use domain::ids::{CancellationId, PaymentId, RefundId, ShipmentId, Tenant};
-use domain::order::state::{ShipmentStatus, Status};
+use domain::ids::{CancellationId, EditId, PaymentId, RefundId, ShipmentId, Tenant};
+use domain::order::state::{LineState, Payment, Placed, Refund, RefundProgress, ShipmentStatus, Status};
 use domain::order::{Event, Order};
-use domain::payment;
 use domain::stream::{self, StreamName};
 use event_store::record::{StreamId, Version};
 use event_store::{Class, Error as StoreError, EventStore, Filter};
@@ -29,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 
 /// The events after which it is worth looking again. The others are on the way to one of these.
-const TELLING: [&str; 7] = [
+const TELLING: [&str; 14] = [
     "OrderConfirmed",
     "OrderRejected",
     "OrderCancelled",
@@ -37,6 +36,13 @@ const TELLING: [&str; 7] = [
     "ShipmentDispatched",
     "ShipmentRefused",
     "PaymentRecorded",
+    "RefundDeclined",
+    "RefundPaid",
+    "LinesReserved",
+    "LinesBackordered",
+    "LinesCancelled",
+    "PaymentAdded",
+    "OrderCompleted",
 ];
 
 /// What is waited for.
@@ -50,6 +56,10 @@ pub enum Awaited {
     Shipment(ShipmentId),
     /// Given back, or not.
     Refund(RefundId),
+    /// Held and paid for, or not.
+    Edit(EditId),
+    /// Held, or not.
+    Payment(PaymentId),
 }
 
 /// An order at the version where the verdict fell.
@@ -172,28 +182,42 @@ impl Drop for Watching {
 }
 
 impl Awaited {
-    /// Whether the order says by itself that nothing more is to come. Of a refund it does not: its payment has to be asked.
+    /// Whether nothing more is to come, as the order itself says.
     #[must_use]
     pub fn is_over(self, order: &Order) -> bool {
-        self.fell(order, None)
-    }
-
-    fn fell(self, order: &Order, refund: Option<Version>) -> bool {
         let Order::Placed(order) = order else {
             return true;
         };
         match self {
             Self::Placement => order.status != Status::Pending,
-            Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|c| c.closed),
-            Self::Shipment(id) => order.shipments.get(&id).is_none_or(|s| s.status != ShipmentStatus::Requested),
-            Self::Refund(id) => {
-                !order.refunds.contains_key(&id)
-                    || refund.is_some_and(|settled| {
-                        order.payment.recorded.as_ref().is_some_and(|told| told.payment_version >= settled)
-                    })
+            Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|cancellation| {
+                let whole = cancellation.whole && order.shipped_units() == 0;
+                cancellation.closed && given_back(order, |refund| refund.cancellation_id == Some(id))
+                    && (!whole || order.status.is_terminal())
+            }),
+            Self::Shipment(id) => order.shipments.get(&id).is_none_or(|shipment| {
+                !matches!(shipment.status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn)
+            }),
+            Self::Refund(id) => order.refunds.get(&id).is_none_or(|refund| is_given_back(order, refund)),
+            Self::Edit(id) => {
+                let unassigned = |line: &LineState| line.line.stocked && line.unassigned() > 0;
+                !order.lines.values().any(unassigned)
+                    && order.ledger().awaited == 0
+                    && given_back(order, |refund| refund.edit_id == Some(id))
             }
+            Self::Payment(id) => order.payment_of(id).is_none_or(|payment| payment.awaited() == 0),
         }
     }
+}
+
+fn given_back(order: &Placed, which: impl Fn(&Refund) -> bool) -> bool {
+    order.refunds.values().filter(|refund| which(refund)).all(|refund| is_given_back(order, refund))
+}
+
+/// Whether nothing of a refund is on its way: what is owed by hand may take days.
+fn is_given_back(order: &Placed, refund: &Refund) -> bool {
+    let by_hand = |payment_id| order.payment_of(payment_id).is_some_and(Payment::is_external);
+    refund.parts.iter().all(|part| part.progress != RefundProgress::Pending || by_hand(part.payment_id))
 }
 
 impl Verdicts {
@@ -211,13 +235,12 @@ impl Verdicts {
         patience: Duration,
     ) -> Result<Option<Verdict>, Error> {
         let until = Instant::now() + patience;
-        let mut refund = None;
         let stream = stream_id(tenant, name);
         let mut watching = self.watch(stream.clone());
         let mut here = from;
         let mut pause = LOOK_AGAIN_SOON;
         loop {
-            match self.follow(tenant, &stream, here.clone(), awaited, &mut refund).await {
+            match self.follow(&stream, here.clone(), awaited).await {
                 Ok((next, true)) => return Ok(Some(next)),
                 Ok((next, false)) => here = next,
                 // What cannot be read now is looked at again: who waits has an answer already, and wants a better one.
@@ -251,13 +274,11 @@ impl Verdicts {
     /// Moves on commit by commit, to the first by which the verdict has fallen or to the end of the stream.
     async fn follow(
         &self,
-        tenant: &Tenant,
         stream: &StreamId,
         mut here: Verdict,
         awaited: Awaited,
-        refund: &mut Option<Version>,
     ) -> Result<(Verdict, bool), Error> {
-        if self.fell(tenant, &here.order, awaited, refund).await? {
+        if awaited.is_over(&here.order) {
             return Ok((here, true));
         }
         loop {
@@ -272,46 +293,8 @@ impl Verdicts {
                 here.version = entry.record.version;
                 here.position = entry.record.position;
                 let ends = entries.get(i + 1).is_none_or(|next| next.record.command_id != entry.record.command_id);
-                if ends && self.fell(tenant, &here.order, awaited, refund).await? {
+                if ends && awaited.is_over(&here.order) {
                     return Ok((here, true));
-                }
-            }
-        }
-    }
-
-    async fn fell(
-        &self,
-        tenant: &Tenant,
-        order: &Order,
-        awaited: Awaited,
-        refund: &mut Option<Version>,
-    ) -> Result<bool, Error> {
-        if let (Awaited::Refund(id), None, Order::Placed(placed)) = (awaited, *refund, order)
-            && let Some(payment) = placed.payment.payment_id
-        {
-            *refund = self.settled(tenant, payment, id).await?;
-        }
-        Ok(awaited.fell(order, *refund))
-    }
-
-    /// The version of a payment at which a refund was given back, or surely not.
-    async fn settled(&self, tenant: &Tenant, payment: PaymentId, refund: RefundId) -> Result<Option<Version>, Error> {
-        let stream = stream_id(tenant, &stream::payment(payment));
-        let mut at = 0;
-        loop {
-            let entries = streams::after(&*self.store, &stream, at).await?;
-            let Some(last) = entries.last() else {
-                return Ok(None);
-            };
-            at = last.record.version;
-            for entry in &entries {
-                let about = match entry.event.as_ref().and_then(payment::Event::of) {
-                    Some(payment::Event::RefundSettled(settled)) => Some(settled.refund_id),
-                    Some(payment::Event::RefundFailed(failed)) => Some(failed.refund_id),
-                    _ => None,
-                };
-                if about == Some(refund) {
-                    return Ok(Some(entry.record.version));
                 }
             }
         }

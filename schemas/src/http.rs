@@ -26,6 +26,7 @@ pub mod returns;
 pub mod shipment;
 pub mod status;
 pub mod stock;
+pub mod tender;
 
 use domain::ids::{Channel, LocationId};
 

@@ -36,17 +36,18 @@ pub(super) fn fit(
             .map_err(|error| Error::Plan(error.to_string()))?;
         let Some(needs) = may_start(&stream.id, &event) else { continue };
         let mut after = before.branch();
-        if needs != Needs::Nothing {
+        if matches!(needs, Needs::Order(_)) {
             facts.fold(&mut *after);
         }
         let order = state::<Order>(&*after).and_then(Order::placed);
         // Neither the id nor the moment has another length.
         let origin =
-            Origin { stream: &stream.id, event_id: Uuid::max(), recorded_at: Timestamp::default(), event: &event };
-        let Some(started) = start(&origin, order) else { continue };
-        let started = registry::encode(&Event::Saga(saga::event::Event::Started(started)));
-        let started = started.map_err(|error| Error::Plan(error.to_string()))?;
-        small_enough("the first event of the process that it starts", started.data.len())?;
+            Origin { stream: &stream.id, version: 1, event_id: Uuid::max(), recorded_at: Timestamp::default(), event: &event };
+        for started in start(&origin, order, None) {
+            let started = registry::encode(&Event::Saga(saga::event::Event::Started(started)));
+            let started = started.map_err(|error| Error::Plan(error.to_string()))?;
+            small_enough("the first event of the process that it starts", started.data.len())?;
+        }
     }
     Ok(())
 }

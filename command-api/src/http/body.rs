@@ -52,6 +52,13 @@ bodies!(LARGEST_ORDER, false =>
     http::returns::RequestReturn,
     http::returns::ReceiveReturn,
     http::refund::GrantRefund,
+    http::refund::RetryRefund,
+    http::refund::ConfirmRefundPaid,
+    http::refund::WithdrawRefund,
+    http::tender::AddPayment,
+    http::shipment::DecideLoss,
+    http::shipment::ReportFound,
+    http::shipment::WithdrawShipment,
 );
 bodies!(LARGEST_ORDER, true =>
     http::shipment::RequestShipment,

@@ -15,7 +15,6 @@ use schemas::http::hold::{PlaceHold, ReleaseHold};
 use schemas::http::note::{AddNote, SetTags};
 use schemas::http::order::RejectionBody;
 use schemas::http::placement::{OnRefusal, PlaceOrder};
-use schemas::http::refund::GrantRefund;
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -31,7 +30,7 @@ answers! {
         "already-placed", "duplicate-external-ref", "invalid-line", "order-rejected", "out-of-stock",
         "payment-declined", "totals-mismatch",
     ];
-    EditAnswers: [200] "OrderBody", [
+    EditAnswers: [200, 202] "OrderBody", [
         "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
     ];
     CancelAnswers: [200, 202] "OrderBody", [
@@ -42,9 +41,6 @@ answers! {
     AddressAnswers: [200] "OrderBody", ["already-shipped", "if-match-required", "order-state", "too-many"];
     NoteAnswers: [201] "OrderBody", ["id-taken", "order-state", "too-many"];
     TagsAnswers: [200] "OrderBody", ["order-state", "too-many"];
-    RefundAnswers: [200, 202] "OrderBody", [
-        "exceeds-refundable", "id-taken", "invalid-line", "invalid-refund", "order-state", "payment-unknown", "too-many",
-    ];
 }
 
 /// Place an order.
@@ -64,9 +60,9 @@ pub(super) async fn place(State(api): State<Api>, ask: Ask<PlaceOrder>) -> Resul
     api.order(&ask.how, order_id, command, told).await
 }
 
-/// Change an order's lines: add, set a quantity, a price, a discount.
+/// Change an order's lines: add, set a quantity, a price, a discount. 202 while stock and money follow.
 #[utoipa::path(patch, path = "/v1/orders/{id}/lines", tag = "orders", request_body = EditLines,
-    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(EditAnswers))]
+    params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(EditAnswers))]
 pub(super) async fn edit_lines(
     State(api): State<Api>,
     Id(order_id): Id<OrderId>,
@@ -75,9 +71,10 @@ pub(super) async fn edit_lines(
     ask.how.require_if_match()?;
     let given = ask.body.currency();
     let currency = api.currency(&ask.how, order_id, given).await?;
-    let command = ask.body.try_into_command(ask.how.names(), currency)?;
-    let told = Told::at_once(StatusCode::OK);
-    api.order(&ask.how, order_id, command, told).await
+    let names = ask.how.names();
+    let awaited = Awaited::Edit(ask.body.edit_id(names));
+    let command = ask.body.try_into_command(names, currency)?;
+    api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
 /// Cancel an order, or units of it that have not shipped. 202 while what was held and taken is given back.
@@ -161,25 +158,9 @@ pub(super) async fn set_tags(
     api.order(&ask.how, order_id, command, told).await
 }
 
-/// Grant a refund. 202 while the money is on its way back.
-#[utoipa::path(post, path = "/v1/orders/{id}/refunds", tag = "orders", request_body = GrantRefund,
-    params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(RefundAnswers))]
-pub(super) async fn refund(
-    State(api): State<Api>,
-    Id(order_id): Id<OrderId>,
-    ask: Ask<GrantRefund>,
-) -> Result<Answer, Failure> {
-    let names = ask.how.names();
-    let awaited = Awaited::Refund(ask.body.refund_id(names));
-    let given = ask.body.currency();
-    let currency = api.currency(&ask.how, order_id, given).await?;
-    let command = ask.body.try_into_command(names, currency)?;
-    api.order(&ask.how, order_id, command, Told::starting(awaited)).await
-}
-
 impl Api {
     /// The currency of an order; where there is none, what the caller takes it to be, since the decision will say that there is none.
-    async fn currency(&self, how: &How, order_id: OrderId, given: Option<Currency>) -> Result<Currency, Failure> {
+    pub(super) async fn currency(&self, how: &How, order_id: OrderId, given: Option<Currency>) -> Result<Currency, Failure> {
         let Some(given) = given else {
             return Ok(Currency::default());
         };

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ids::{CaptureId, PaymentId};
+use domain::order::{self, Order};
 use domain::payment::{Command, Payment};
 use domain::stream;
 use schemas::http::payment::{CapturePayment, PaymentBody, ResolveOutcome, VoidPayment};
@@ -16,7 +17,7 @@ use crate::execute::Plan;
 
 answers! {
     CaptureAnswers: [202] "PaymentBody", [
-        "authorisation-expired", "exceeds-authorised", "gateway-cannot", "intent-changed", "invalid-amount", "payment-state",
+        "authorisation-expired", "on-hold", "order-state", "exceeds-authorised", "gateway-cannot", "intent-changed", "invalid-amount", "payment-state",
         "payment-unknown", "too-many",
     ];
     VoidAnswers: [202] "PaymentBody", [];
@@ -96,7 +97,22 @@ impl Api {
             Payment::Requested(payment) => payment.order_id.0,
             Payment::Absent => payment_id.0,
         };
+        let about_order = match (found, &command) {
+            // A hold stops captures, and an order that ends wants none.
+            (Payment::Requested(payment), Command::CaptureByHand { .. }) => {
+                Some((payment.order_id, order::Command::ClearCapture))
+            }
+            // The order counts on what is let go no more, so that it never confirms on it.
+            (Payment::Requested(payment), Command::Void { .. }) => {
+                Some((payment.order_id, order::Command::ReleasePayment { payment_id }))
+            }
+            _ => None,
+        };
         let plan = Plan::new().and::<Payment>(name.clone(), command);
+        let plan = match about_order {
+            Some((order_id, command)) => plan.and_unseen::<Order>(stream::order(order_id), command),
+            None => plan,
+        };
         let done = self.run(how, &name, correlation, plan).await?;
         if how.dry_run {
             return self.dry_run(how, &done);

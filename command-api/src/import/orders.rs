@@ -392,7 +392,7 @@ fn terms(check: &mut Check, capture: Option<Capture>, instrument: Option<&Instru
     }
     let instrument = check.optional_text("instrument", instrument.map(Instrument::token), LONGEST_TITLE);
     let instrument = instrument.unwrap_or_else(|| DEFAULT_INSTRUMENT.to_owned()).into();
-    Some(PaymentTerms { capture: capture.unwrap_or_default(), instrument })
+    Some(PaymentTerms { capture: capture.unwrap_or_default(), instrument, retry_for_s: 0 })
 }
 
 /// Units, their raw value, and whether they are ware.

@@ -202,6 +202,7 @@ fn place(sale: Sale, order_id: OrderId, options: &Options, simulated: bool) -> P
         payment: sale.payment.unwrap_or_else(|| PaymentTerms {
             capture: Capture::AtShipment,
             instrument: instrument(sale.external_ref.as_str(), options.faults.as_ref()).into(),
+            retry_for_s: 0,
         }),
         external_ref: Some(sale.external_ref),
         channel: options.origin.channel.clone(),
@@ -217,6 +218,7 @@ fn place(sale: Sale, order_id: OrderId, options: &Options, simulated: bool) -> P
         occurred_at: Some(sale.at),
         tags,
         expected_total: sale.expected_total,
+        replaces: None,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use domain::order::state::Placed;
-use domain::saga::{self, Origin, may_start, start};
+use domain::saga::{self, Origin, PaymentSeen, may_start, start};
 use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Position, Record, StreamId};
@@ -27,8 +27,15 @@ impl Begun {
         Self { settled, owed: HashMap::new(), check, conflicts: Vec::new(), conflicts_count: 0 }
     }
 
-    /// Takes the next event of the log; `order` is the order right after it, for an event of an order.
-    pub(super) fn see(&mut self, record: &Record, event: &Event, order: Option<&Placed>) {
+    /// Takes the next event of the log; `order` is the order right after it, for an event of an order, and `payment` the payment for one of
+    /// a payment.
+    pub(super) fn see(
+        &mut self,
+        record: &Record,
+        event: &Event,
+        order: Option<&Placed>,
+        payment: Option<&PaymentSeen>,
+    ) {
         if let Event::Saga(fact) = event {
             self.owed.remove(&record.stream);
             self.conflict(record, fact);
@@ -39,11 +46,12 @@ impl Begun {
         }
         let origin = Origin {
             stream: &record.stream.id,
+            version: record.version,
             event_id: record.event_id,
             recorded_at: Timestamp::from_micros(record.recorded_at),
             event,
         };
-        if let Some(started) = start(&origin, order) {
+        for started in start(&origin, order, payment) {
             self.check.checked += 1;
             let name = stream::saga(&started.kind, started.subject);
             let id = StreamId::new(record.stream.tenant.clone(), name.category, name.id.as_str());

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use domain::ids::{OrderId, PaymentId, ReservationId};
 use domain::laws::crossing::{self, Holdings};
@@ -11,6 +12,7 @@ use domain::laws::{Lawful, Violation, Watched};
 use domain::order::Order;
 use domain::payment::{self, Payment};
 use domain::reservation::Reservation;
+use domain::saga::PaymentSeen;
 use domain::stock::Stock;
 use domain::stream::STOCK;
 use domain::{Aggregate, Event};
@@ -63,8 +65,8 @@ struct Batch {
 struct OrderSeen {
     state: Watched<Order>,
     last: Position,
-    /// The payment that was asked for it.
-    payment: Option<PaymentId>,
+    /// The payments that were asked for it.
+    payments: BTreeSet<PaymentId>,
     #[serde(with = "holdings")]
     held: Holdings,
 }
@@ -199,7 +201,7 @@ impl Laws {
         let seen = self.orders.change(&id, record.data.len())?;
         seen.last = record.position;
         tell(&mut self.order_laws, record, seen.state.fold(event.clone()));
-        self.begun.see(record, &Event::Order(event), seen.state.state().placed());
+        self.begun.see(record, &Event::Order(event), seen.state.state().placed(), None);
         self.touch(id);
         Ok(())
     }
@@ -209,11 +211,13 @@ impl Laws {
             return Ok(());
         };
         if let payment::Event::AuthorisationRequested(requested) = &event {
-            self.orders.change(&requested.order_id, 0)?.payment = Some(requested.payment_id);
+            self.orders.change(&requested.order_id, 0)?.payments.insert(requested.payment_id);
         }
         let seen = self.payments.change(&id, record.data.len())?;
-        tell(&mut self.payment_laws, record, seen.fold(event));
-        let order = seen.state().requested().map(|requested| requested.order_id);
+        tell(&mut self.payment_laws, record, seen.fold(event.clone()));
+        let payment = PaymentSeen { payment_id: id, version: record.version, payment: Arc::new(seen.state().clone()) };
+        let order = payment.payment.requested().map(|requested| requested.order_id);
+        self.begun.see(record, &Event::Payment(event), None, Some(&payment));
         if let Some(batch) = &mut self.batch {
             batch.payments.insert(id);
         }
@@ -267,15 +271,12 @@ impl Laws {
         for order in &batch.orders {
             let seen = self.orders.change(order, 0)?;
             end(&mut self.order_laws, order, command, &mut seen.state);
-            let payment = match seen.payment {
-                Some(id) => self.payments.get(&id)?,
-                None => None,
-            };
+            let payments = states(&mut self.payments, &seen.payments)?;
             if self.unread.clouds_order(*order, seen.state.state(), &seen.held) {
                 continue;
             }
             self.crossing_laws.checked += 1;
-            if let Err(violation) = seen.cross(payment, true) {
+            if let Err(violation) = seen.cross(&payments, true) {
                 self.crossing_laws.violate(|| format!("command {command}: {}", said(&violation)));
             }
         }
@@ -308,12 +309,9 @@ impl Laws {
                 return Ok(());
             }
             self.payments.make_room()?;
-            let payment = match seen.payment {
-                Some(payment) => self.payments.get(&payment)?,
-                None => None,
-            };
+            let payments = states(&mut self.payments, &seen.payments)?;
             self.end_laws.checked += 1;
-            if let Err(violation) = seen.cross(payment, false) {
+            if let Err(violation) = seen.cross(&payments, false) {
                 self.end_laws.violate(|| said(&violation));
             }
             Ok(())
@@ -345,10 +343,19 @@ impl Laws {
 }
 
 impl OrderSeen {
-    fn cross(&self, payment: Option<&Watched<Payment>>, on_its_way: bool) -> Result<(), Violation> {
-        let none = Payment::default();
-        crossing::check(self.state.state(), payment.map_or(&none, Watched::state), &self.held, on_its_way)
+    fn cross(&self, payments: &[Payment], on_its_way: bool) -> Result<(), Violation> {
+        let payments: Vec<&Payment> = payments.iter().collect();
+        crossing::check(self.state.state(), &payments, &self.held, on_its_way)
     }
+}
+
+/// Where payments stand.
+fn states(payments: &mut Spilled<PaymentId, Watched<Payment>>, ids: &BTreeSet<PaymentId>) -> anyhow::Result<Vec<Payment>> {
+    let mut states = Vec::with_capacity(ids.len());
+    for id in ids {
+        states.extend(payments.get(id)?.map(|seen| seen.state().clone()));
+    }
+    Ok(states)
 }
 
 fn tell(check: &mut Check, record: &Record, verdict: Result<(), Violation>) {

@@ -33,8 +33,8 @@ impl Unread {
             return false;
         }
         let placed = order.placed();
-        let payment = placed.and_then(|placed| placed.payment.payment_id);
-        if payment.is_some_and(|payment| self.concerned.contains(&payment.0)) {
+        let mut payments = placed.into_iter().flat_map(|placed| &placed.payments);
+        if payments.any(|payment| self.concerned.contains(&payment.payment_id.0)) {
             return true;
         }
         let ordered: Vec<_> = placed

@@ -188,6 +188,8 @@ pub enum Command {
         shipment_id: ShipmentId,
         /// What is lost; all that was not delivered if `None`.
         lines: Option<Vec<Units>>,
+        /// What the order sends that is placed with it; it has to be all lost units of which nobody decided before.
+        sent: Option<Vec<Units>>,
         /// What is done about it.
         then: AfterLoss,
     },

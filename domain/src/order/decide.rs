@@ -88,7 +88,9 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ConfirmDelivery { shipment_id, lines, at } => {
             ship::confirm_delivery(order, *shipment_id, lines.as_deref(), *at)
         }
-        Command::ReportLost { shipment_id, lines, then } => loss::report(order, *shipment_id, lines.as_deref(), *then),
+        Command::ReportLost { shipment_id, lines, sent, then } => {
+            loss::report(order, *shipment_id, lines.as_deref(), sent.as_deref(), *then)
+        }
         Command::DecideLoss { shipment_id, decision, sent, then } => {
             loss::decide(order, *shipment_id, *decision, sent.as_deref(), *then)
         }

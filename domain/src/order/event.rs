@@ -50,7 +50,7 @@ pub enum Event {
     ShipmentFound(ShipmentFound),
     StockWanted(StockWanted),
     RefundGranted(RefundGranted),
-    RefundFailed(RefundFailed),
+    RefundDeclined(RefundDeclined),
     RefundPaid(RefundPaid),
     RefundWithdrawn(RefundWithdrawn),
     PaymentAdded(PaymentAdded),
@@ -655,9 +655,9 @@ fn is_zero(amount: &Minor) -> bool {
     *amount == 0
 }
 
-/// `RefundFailed`: the provider will not pay this part of a refund. It is not granted any more, and can be granted again.
+/// `RefundDeclined`: the provider will not pay this part of a refund. It is not granted any more, and can be granted again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RefundFailed {
+pub struct RefundDeclined {
     /// The refund.
     pub refund_id: RefundId,
     /// The payment that it was to come out of.

@@ -94,7 +94,7 @@ fn after_placing(order: &mut Placed, event: &Event) {
         }
         Event::ReturnReceived(received) => order.receive_return(received),
         Event::RefundGranted(granted) => order.grant(granted),
-        Event::RefundFailed(failed) => order.fail_refund(failed),
+        Event::RefundDeclined(failed) => order.fail_refund(failed),
         Event::RefundPaid(paid) => order.pay_by_hand(paid),
         Event::RefundWithdrawn(withdrawn) => order.withdraw_refund(withdrawn),
         Event::PaymentAdded(added) => order.add_payment(added),

@@ -123,6 +123,7 @@ impl Process for Input {
             }
             // The order ends: what is held is let go by others.
             ("clear", "order-state") if gone.contains(&status) || cancelling => Then::Unwind { reason: "order_ended".into(), details: None },
+            ("capture", _) if money::is_busy(refused.details) => Then::Retry,
             // Less is held than was: the order let go of some of it, or all, and takes what it needs with its shipments.
             ("capture", "payment-state" | "exceeds-authorised" | "authorisation-expired") => Then::Done(Output::new()),
             _ => Then::Retry,

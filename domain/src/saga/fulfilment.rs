@@ -200,6 +200,7 @@ impl Process for Input {
             ("ship", Direction::Do, "not-reserved") => Then::Retry,
             ("ship", Direction::Do, code) => Then::Unwind { reason: code.replace('-', "_"), details },
             ("dispatch", _, "shipment-state") => Then::Unwind { reason: WITHDRAWN.into(), details },
+            (step, _, _) if CAPTURES.contains(&step) && money::is_busy(refused.details) => Then::Retry,
             (step, Direction::Do, code) if CAPTURES.contains(&step) && code != "payment-unknown" => {
                 Then::Unwind { reason: "capture_failed".into(), details }
             }

@@ -117,6 +117,12 @@ fn failed(code: &str, payment: Option<&Value>) -> StepOutcome {
     }
 }
 
+/// Whether something else that moves held money is at the provider: it is asked again once that is settled.
+pub(super) fn is_busy(details: &Value) -> bool {
+    let stage = details.get("stage").and_then(Value::as_str);
+    matches!(stage, Some("voiding" | "raising" | "authorising"))
+}
+
 /// Where a refusal's details keep that it shall not be tried again.
 pub(super) const LAST: &str = "last";
 

@@ -1,7 +1,7 @@
 //! What an event says to people: one line, and its reason where it gives one. Amounts are in minor units, since most events name no
 //! currency. No personal field is ever part of it.
 
-use domain::order::event::Disposition;
+use domain::order::event::{AfterLoss, Disposition, Means};
 use domain::{Event, import, order, outcome, payment, record, reservation, saga, stock};
 
 use crate::models::word;
@@ -85,7 +85,30 @@ fn of_order(event: &order::Event) -> String {
                 it.refund.iter().map(|line| line.amount).sum::<i64>()
             )
         }
+        E::ShipmentWithdrawn(_) => "shipment withdrawn".into(),
+        E::LossDecided(it) => {
+            let units = sum(it.lines.iter().map(|line| line.qty));
+            match it.then {
+                AfterLoss::Resend => format!("{units} lost units are sent again by another order"),
+                AfterLoss::Refund | AfterLoss::Later => {
+                    format!("{units} lost units, worth {}, are refunded", it.lines.iter().map(|line| line.amount).sum::<i64>())
+                }
+            }
+        }
+        E::ShipmentFound(it) => format!("{} lost units turned up", sum(it.lines.iter().map(|line| line.qty))),
+        E::StockWanted(it) => format!("{} units asked for once more", sum(it.reserve.iter().map(|line| line.qty))),
         E::RefundGranted(it) => format!("refund of {} granted", it.amount),
+        E::RefundDeclined(it) => format!("refund not paid by the provider: {}", it.code),
+        E::RefundPaid(_) => "refund paid by hand".into(),
+        E::RefundWithdrawn(_) => "refund withdrawn".into(),
+        E::PaymentAdded(it) => match it.means {
+            Means::External { .. } => format!("{} came another way", it.amount),
+            Means::Provider { .. } => format!("a further payment of {} asked for", it.amount),
+        },
+        E::PaymentReleased(_) => "what a payment holds let go by hand".into(),
+        E::SurplusReleased(it) => {
+            format!("surplus released: {} kept on hold", it.keep.iter().map(|share| share.amount).sum::<i64>())
+        }
         E::PaymentRecorded(it) => format!(
             "payment {}: {} authorised, {} captured, {} refunded",
             word(&it.status),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::order::Order;
+use domain::saga::event::Started;
 use domain::saga::{Batch, Origin, Recorded, Saga, may_start, start};
 use domain::stream;
 use event_store::record::{Record, Version};
@@ -16,16 +17,34 @@ use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
-const STARTERS: [&str; 8] = [
+const STARTERS: [&str; 25] = [
     "OrderPlaced",
     "ShipmentRequested",
     "LinesCancelled",
     "ReturnReceived",
     "RefundGranted",
     "OrderEdited",
+    "StockWanted",
+    "PaymentAdded",
+    "SurplusReleased",
     "BackorderAllocated",
     "ReservationOpened",
+    "PaymentAuthorised",
+    "PaymentDeclined",
+    "AuthorisationEnding",
+    "AuthorisationExpired",
+    "AuthorisationRaised",
+    "RaiseFailed",
+    "PaymentOutcomeUnknown",
+    "PaymentCaptured",
+    "CaptureFailed",
+    "RemainderReleased",
+    "PaymentVoided",
+    "VoidFailed",
+    "RefundSettled",
+    "RefundFailed",
 ];
+
 
 /// Whether a record may start a saga.
 pub(super) fn may_begin(record: &Record) -> bool {
@@ -138,44 +157,56 @@ impl Session {
             };
             let origin = Origin {
                 stream: &recorded.stream,
+                version: recorded.version,
                 event_id: record.event_id,
                 recorded_at: group.recorded_at,
                 event: &recorded.event,
             };
             let order = orders.get(&recorded.version).and_then(|it| it.placed());
-            let Some(started) = start(&origin, order) else {
-                continue;
-            };
-            if !self.is_ours(&record.stream.tenant, started.correlation) {
-                meters::foreign();
-                continue;
+            for started in start(&origin, order, batch.payment.as_ref()) {
+                self.begin(group, record, started, flights).await?;
             }
-            let key = Key {
-                tenant: record.stream.tenant.clone(),
-                kind: started.kind.as_str().into(),
-                subject: started.subject,
-            };
-            if self.index.cause(&key) == Some(record.event_id) || self.left_alone.contains_key(&key) {
-                continue;
-            }
-            let known = self.index.version(&key).is_some();
-            if known {
-                // What it was started with has to be in the log before somebody else's start is held against it.
-                let before = std::mem::take(flights);
-                self.settle(before).await?;
-            }
-            let work = Work {
-                append_id: format!("at/{}", record.position),
-                causation: record.event_id,
-                at: group.recorded_at,
-                cause: Cause::Start {
-                    started: Box::new(started),
-                    look_first: known || record.position <= self.written_before,
-                },
-                key,
-            };
-            flights.extend(self.attempt(work).await?);
         }
+        Ok(())
+    }
+
+    /// Begins a saga, unless it is known to have begun by this record.
+    async fn begin(
+        &mut self,
+        group: &Group<'_>,
+        record: &Record,
+        started: Started,
+        flights: &mut Vec<Flight>,
+    ) -> Result<(), Stopped> {
+        if !self.is_ours(&record.stream.tenant, started.correlation) {
+            meters::foreign();
+            return Ok(());
+        }
+        let key = Key {
+            tenant: record.stream.tenant.clone(),
+            kind: started.kind.as_str().into(),
+            subject: started.subject,
+        };
+        if self.index.cause(&key) == Some(record.event_id) || self.left_alone.contains_key(&key) {
+            return Ok(());
+        }
+        let known = self.index.version(&key).is_some();
+        if known {
+            // What it was started with has to be in the log before somebody else's start is held against it.
+            let before = std::mem::take(flights);
+            self.settle(before).await?;
+        }
+        let work = Work {
+            append_id: format!("at/{}", record.position),
+            causation: record.event_id,
+            at: group.recorded_at,
+            cause: Cause::Start {
+                started: Box::new(started),
+                look_first: known || record.position <= self.written_before,
+            },
+            key,
+        };
+        flights.extend(self.attempt(work).await?);
         Ok(())
     }
 

@@ -50,19 +50,18 @@ async fn one_refund_id_on_two_orders_is_paid_on_both() {
     let orders = confirmed(&mut shop, [1, 2]).await;
     for order_id in orders {
         shop.order(order_id, ship(order_id)).await;
-        shop.until(order_id, |order| order.payment.captured == 5_000).await;
+        shop.until(order_id, |order| order.payment().captured == 5_000).await;
         let grant = order::Command::GrantRefund(GrantRefund {
             refund_id: RefundId(BATCH),
             amount: Some(GIFT),
             lines: Vec::new(),
-            return_id: None,
-            cancellation_id: None,
+            shipping: 0,
             reason: "sorry".into(),
         });
         assert_eq!(shop.order(order_id, grant).await, None);
     }
     for order_id in orders {
-        shop.until(order_id, |order| order.payment.refunded == GIFT).await;
+        shop.until(order_id, |order| order.payment().refunded == GIFT).await;
     }
     all_sagas_ended(&shop).await;
     reconcile(&shop).await;
@@ -106,7 +105,7 @@ async fn a_shipment_called_as_its_order_is_shipped_and_paid() {
             tracking: None,
         };
         assert_eq!(shop.order(order_id, request).await, None);
-        shop.until(order_id, |order| order.status == Status::Completed && order.payment.captured == 5_000).await;
+        shop.until(order_id, |order| order.status == Status::Completed && order.payment().captured == 5_000).await;
     }
     all_sagas_ended(&shop).await;
     reconcile(&shop).await;

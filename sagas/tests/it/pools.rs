@@ -144,7 +144,7 @@ async fn two_share_the_work_and_what_one_left_half_done_the_other_finishes() {
         shop.until(*order_id, |it| it.status == Status::Completed).await;
     }
     for order_id in shipped {
-        shop.until(*order_id, |it| it.payment.refunded == 3_000).await;
+        shop.until(*order_id, |it| it.payment().refunded == 3_000).await;
     }
     all_sagas_ended(&shop).await;
     assert!(third.lives());

@@ -30,7 +30,7 @@ async fn orders_are_confirmed_shipped_rejected_and_cancelled() {
     shop.until(good, |order| order.status == Status::Completed).await;
     assert_eq!(shop.order(busy, cancel(busy)).await, None);
     shop.until(busy, |order| order.status == Status::Cancelled).await;
-    shop.until(slow, |order| order.payment.captured == 5_000).await;
+    shop.until(slow, |order| order.payment().captured == 5_000).await;
     assert_eq!(shop.order(slow, cancel(slow)).await, None);
     shop.until(slow, |order| order.status == Status::Cancelled).await;
     assert_eq!(shop.reserved().await, 10, "those of flaky and dark");
@@ -83,7 +83,7 @@ async fn killed_at_random_moments_every_order_comes_to_its_end_and_nothing_happe
                 && order.shipments.values().all(|it| it.status != order::state::ShipmentStatus::Requested)
                 && (order.status.is_terminal()
                     || order.payment_terms.capture == Capture::AtShipment
-                    || order.payment.captured == 5_000)
+                    || order.payment().captured == 5_000)
         };
         shop.until(*order_id, over).await;
     }

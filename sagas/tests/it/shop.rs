@@ -221,12 +221,13 @@ impl Shop {
             discount: 0,
             shipping: Vec::new(),
             ship_to: None,
-            payment: PaymentTerms { capture, instrument: instrument.into() },
+            payment: PaymentTerms { capture, instrument: instrument.into(), retry_for_s: 0 },
             location: "main".parse().unwrap(),
             reserve_for_s: 900,
             occurred_at: None,
             tags: Vec::new(),
             expected_total: None,
+            replaces: None,
         };
         self.order(order_id, order::Command::Place(Box::new(place))).await;
         order_id

@@ -91,11 +91,18 @@ impl EditLines {
         })
     }
 
+    /// The edit's id: the caller's, or one made from the command's.
+    #[must_use]
+    pub fn edit_id(&self, names: Names) -> EditId {
+        self.edit_id.unwrap_or_else(|| EditId(names.of("edit")))
+    }
+
     /// The command to edit an order whose amounts are in `currency`.
     ///
     /// # Errors
     /// With everything that is out of bounds.
     pub fn try_into_command(self, names: Names, currency: Currency) -> Result<order::Command, Invalid> {
+        let edit_id = self.edit_id(names);
         let mut check = Check::new();
         let reason = check.text("/reason", &self.reason, 500);
         let mut changes = Vec::new();
@@ -106,7 +113,6 @@ impl EditLines {
                 changes.push(change.check(&mut check, i, currency));
             }
         }
-        let edit_id = self.edit_id.unwrap_or_else(|| EditId(names.of("edit")));
         check.finish(order::Command::Edit(order::command::Edit { edit_id, changes, reason }))
     }
 }

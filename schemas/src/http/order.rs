@@ -2,7 +2,8 @@
 
 use domain::ids::{Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId};
 use domain::money::Currency;
-use domain::order::state::{Placed, Rejection};
+use domain::order::event::Means;
+use domain::order::state::{Payment, Placed, Rejection};
 use domain::order::{ShippingCharge, Totals};
 use domain::stock::Shortfall;
 use domain::time::Timestamp;
@@ -15,6 +16,7 @@ use super::hold::HoldBody;
 use super::line::LineBody;
 use super::money::Money;
 use super::note::NoteBody;
+use super::tender::PaymentMethod;
 use super::refund::RefundBody;
 use super::returns::ReturnBody;
 use super::shipment::ShipmentBody;
@@ -67,6 +69,8 @@ pub struct OrderBody {
     pub totals: TotalsBody,
     /// Its money.
     pub payment: OrderPaymentBody,
+    /// Its payments, the oldest first.
+    pub payments: Vec<OrderPaymentItem>,
     /// Its lines.
     pub lines: Vec<LineBody>,
     /// What is charged for shipping.
@@ -85,6 +89,10 @@ pub struct OrderBody {
     pub occurred_at: Option<Timestamp>,
     /// Its labels.
     pub tags: Vec<String>,
+    /// The order whose lost goods it sends again, for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub replaces: Option<OrderId>,
     /// The reservation that holds its stock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -148,25 +156,70 @@ pub struct TotalsBody {
     pub total: Money,
 }
 
-/// The order's view of its payment.
+/// The money of an order, summed up over its payments and refunds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OrderPaymentBody {
-    /// The payment, once there is one.
+    /// The newest payment, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub payment_id: Option<PaymentId>,
     /// When the money is taken.
     pub capture: Capture,
-    /// Held in all.
+    /// Held in all, or come another way.
     pub authorised: Money,
-    /// Taken in all.
+    /// Taken in all, or come another way.
     pub captured: Money,
+    /// Let go in all without being taken.
+    pub voided: Money,
+    /// Held now and counted on.
+    pub held: Money,
+    /// What the customer has back.
+    pub refunded: Money,
+    /// Granted and not with the customer yet.
+    pub refund_pending: Money,
+    /// Granted in all: `refunded` and `refund_pending`.
+    pub granted: Money,
+    /// Was granted, and the provider would not pay it: not granted any more.
+    pub failed: Money,
+    /// Was granted and withdrawn: not granted any more.
+    pub withdrawn: Money,
+    /// What the customer has paid in the end.
+    pub owed: Money,
+    /// `owed` less what was taken and is not granted: above 0 it is still to be paid, below 0 too much was taken.
+    pub balance: Money,
+}
+
+/// One payment of an order, as the order knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrderPaymentItem {
+    /// The payment.
+    #[schema(value_type = uuid::Uuid)]
+    pub payment_id: PaymentId,
+    /// How it comes: through the provider, or another way.
+    pub method: PaymentMethod,
+    /// How it can be found, if it came another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The payment that it takes the place of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub replaces: Option<PaymentId>,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// Held in all, or come another way.
+    pub authorised: Money,
+    /// Taken in all, or come another way.
+    pub captured: Money,
+    /// Let go without being taken.
+    pub voided: Money,
     /// Given back in all.
     pub refunded: Money,
-    /// Asked to be given back and not settled yet.
-    pub refund_pending: Money,
-    /// What is owed, less what was taken and not given back: above 0 it is still to be paid, below 0 too much was taken.
-    pub balance: Money,
+    /// Until when what is held can be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub capture_before: Option<Timestamp>,
+    /// Whether that is soon.
+    pub ending: bool,
 }
 
 /// What is charged for shipping.
@@ -213,11 +266,12 @@ impl OrderBody {
             rejection: order.rejection.as_ref().map(RejectionBody::new),
             cancel_reason: order.cancel_reason.clone(),
             stock_status: order.stock_status().into(),
-            payment_status: order.payment.status.into(),
+            payment_status: order.payment_status().into(),
             fulfilment_status: order.fulfilment_status().into(),
             return_status: order.return_status().into(),
             totals: TotalsBody::new(&order.totals, currency),
             payment: OrderPaymentBody::new(order),
+            payments: each(&order.payments, |payment| OrderPaymentItem::new(payment, currency)),
             lines: each(&order.lines, |(_, line)| LineBody::new(line, currency)),
             shipping: each(&order.shipping, |charge| ShippingBody::new(charge, currency)),
             ship_to: order.ship_to.as_ref().and_then(Address::shown),
@@ -225,11 +279,12 @@ impl OrderBody {
             reserve_for_s: order.reserve_for_s,
             occurred_at: order.occurred_at,
             tags: order.tags.clone(),
+            replaces: order.replaces,
             reservation_id: order.reservation_id,
             holds: each(&order.holds, |(id, hold)| HoldBody::new(*id, hold)),
             shipments: each(&order.shipments, |(id, s)| ShipmentBody::new(*id, s, currency)),
             returns: each(&order.returns, |(id, r)| ReturnBody::new(*id, r, currency)),
-            refunds: each(&order.refunds, |(id, r)| RefundBody::new(*id, r, currency)),
+            refunds: each(&order.refunds, |(id, r)| RefundBody::new(*id, r, order)),
             cancellations: each(&order.cancellations, |(id, c)| CancellationBody::new(*id, c, currency)),
             edits: each(&order.edits, |(id, edit)| EditBody {
                 edit_id: *id,
@@ -287,15 +342,44 @@ impl TotalsBody {
 impl OrderPaymentBody {
     fn new(order: &Placed) -> Self {
         let money = |amount| Money::new(amount, order.currency);
-        let payment = &order.payment;
+        let (payment, ledger) = (order.payment(), order.ledger());
         Self {
             payment_id: payment.payment_id,
             capture: order.payment_terms.capture.into(),
             authorised: money(payment.authorised),
             captured: money(payment.captured),
+            voided: money(payment.voided),
+            held: money(ledger.held),
+            refunded: money(ledger.refunded),
+            refund_pending: money(ledger.refund_pending()),
+            granted: money(ledger.granted),
+            failed: money(ledger.failed),
+            withdrawn: money(ledger.withdrawn),
+            owed: money(ledger.owed),
+            balance: money(ledger.balance()),
+        }
+    }
+}
+
+impl OrderPaymentItem {
+    fn new(payment: &Payment, currency: Currency) -> Self {
+        let money = |amount| Money::new(amount, currency);
+        let (method, reference) = match &payment.means {
+            Some(Means::External { reference }) => (PaymentMethod::External, Some(reference.clone())),
+            Some(Means::Provider { .. }) | None => (PaymentMethod::Provider, None),
+        };
+        Self {
+            payment_id: payment.payment_id,
+            method,
+            reference,
+            replaces: payment.replaces,
+            status: payment.status.into(),
+            authorised: money(payment.authorised),
+            captured: money(payment.captured),
+            voided: money(payment.voided),
             refunded: money(payment.refunded),
-            refund_pending: money(payment.refund_pending),
-            balance: money(order.balance()),
+            capture_before: payment.capture_before.filter(|_| !payment.holds_nothing()),
+            ending: payment.ending && !payment.holds_nothing(),
         }
     }
 }

@@ -108,6 +108,10 @@ pub struct PaymentTerms {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "sandbox:approve")]
     pub instrument: Option<Instrument>,
+    /// How long after a decline the order stays pending with its stock held, so that it can be paid another way; in seconds.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 604_800)]
+    pub retry_for_s: u32,
 }
 
 /// A shipping charge as the caller prices it.
@@ -172,6 +176,7 @@ impl PlaceOrder {
             occurred_at: self.occurred_at,
             tags,
             expected_total,
+            replaces: None,
         };
         check.finish(place)
     }
@@ -184,7 +189,12 @@ impl PaymentTerms {
         if self.instrument.is_none() && self.capture != Capture::PayLater {
             check.fault("/payment/instrument", "is compulsory unless capture is pay_later");
         }
-        order::event::PaymentTerms { capture: self.capture.into(), instrument: instrument.unwrap_or_default().into() }
+        check.range("/payment/retry_for_s", i64::from(self.retry_for_s), 0, 604_800);
+        order::event::PaymentTerms {
+            capture: self.capture.into(),
+            instrument: instrument.unwrap_or_default().into(),
+            retry_for_s: self.retry_for_s,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Refunds that somebody grants: the body of `POST /v1/orders/{id}/refunds`, and what is shown of one.
 
-use domain::ids::{CancellationId, LineId, RefundId, ReturnId};
+use domain::ids::{CancellationId, EditId, LineId, PaymentId, RefundId, ReturnId, ShipmentId};
 use domain::money::Currency;
 use domain::order;
 use domain::order::event::LineValue;
+use domain::order::state::{Payment, Placed, Refund, RefundPart, RefundProgress};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,10 +27,44 @@ pub struct GrantRefund {
     #[serde(default)]
     #[schema(max_items = 2000)]
     pub lines: Vec<RefundLine>,
+    /// For shipping charges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<RefundShipping>,
     /// Why.
     #[schema(min_length = 1, max_length = 500, example = "goodwill")]
     pub reason: String,
 }
+
+/// What is given back of the shipping charges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundShipping {
+    /// How much.
+    pub amount: Money,
+}
+
+/// What was owed by hand of a refund is paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmRefundPaid {
+    /// How that can be found: the number of a transfer, say.
+    #[schema(min_length = 1, max_length = 200, example = "transfer 20261130-17")]
+    pub reference: String,
+}
+
+/// What is owed by hand of a refund is not granted any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawRefund {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500, example = "granted by mistake")]
+    pub reason: String,
+}
+
+/// What failed or was withdrawn of a refund is granted once more: nothing more is to be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryRefund {}
 
 /// Units of a line and what is given back for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -55,6 +90,18 @@ pub struct RefundBody {
     pub amount: Money,
     /// Why.
     pub reason: String,
+    /// How far it is: `failed` and `withdrawn` only where all of it is.
+    pub status: RefundStatus,
+    /// Out of which payments, and how far each is.
+    pub parts: Vec<RefundPartBody>,
+    /// Whether somebody granted it; otherwise it follows from what happened to the order.
+    pub by_hand: bool,
+    /// For which lines, if somebody granted it for lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RefundLine>,
+    /// For shipping charges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<Money>,
     /// The return that it follows from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -63,6 +110,48 @@ pub struct RefundBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub cancellation_id: Option<CancellationId>,
+    /// The edit that it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub edit_id: Option<EditId>,
+    /// The shipment whose loss it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub shipment_id: Option<ShipmentId>,
+}
+
+/// How far a refund is, or a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// It is on its way.
+    Pending,
+    /// A person has to give it back.
+    OwedByHand,
+    /// The customer has it.
+    Done,
+    /// The provider will not pay it.
+    Failed,
+    /// It is not granted any more.
+    Withdrawn,
+}
+
+/// What of a refund comes out of one payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefundPartBody {
+    /// The payment.
+    #[schema(value_type = uuid::Uuid)]
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// How far it is.
+    pub status: RefundStatus,
+    /// The provider's code, if it will not pay it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// How it can be found, if somebody gave it back by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 impl GrantRefund {
@@ -70,7 +159,8 @@ impl GrantRefund {
     #[must_use]
     pub fn currency(&self) -> Option<Currency> {
         let line = || self.lines.first().map(|line| line.amount);
-        self.amount.or_else(line).map(|amount| amount.currency)
+        let shipping = || self.shipping.map(|shipping| shipping.amount);
+        self.amount.or_else(line).or_else(shipping).map(|amount| amount.currency)
     }
 
     /// The refund's id: the caller's, or one made from the command's.
@@ -87,16 +177,17 @@ impl GrantRefund {
         let mut check = Check::new();
         let reason = check.text("/reason", &self.reason, 500);
         check.own_id("/refund_id", self.refund_id);
-        if self.amount.is_none() && self.lines.is_empty() {
-            check.fault("/amount", "is compulsory where no lines are named");
+        if self.amount.is_none() && self.lines.is_empty() && self.shipping.is_none() {
+            check.fault("/amount", "is compulsory where neither lines nor shipping are named");
         }
         let amount = self.amount.map(|amount| check.money("/amount", amount, currency, 1));
         if check.list("/lines", &self.lines, 0) {
             for (i, line) in self.lines.iter().enumerate() {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
-                check.money(format_args!("/lines/{i}/amount"), line.amount, currency, 0);
+                check.money(format_args!("/lines/{i}/amount"), line.amount, currency, 1);
             }
         }
+        let shipping = self.shipping.map(|it| check.money("/shipping/amount", it.amount, currency, 1));
         let lines = self.lines.iter().map(|line| LineValue {
             line_id: line.line_id,
             qty: line.qty,
@@ -106,23 +197,73 @@ impl GrantRefund {
             refund_id: self.refund_id(names),
             amount,
             lines: lines.collect(),
-            return_id: None,
-            cancellation_id: None,
+            shipping: shipping.unwrap_or(0),
             reason,
         }))
     }
 }
 
+impl ConfirmRefundPaid {
+    /// The command to confirm it.
+    ///
+    /// # Errors
+    /// If the reference is out of bounds.
+    pub fn try_into_command(self, refund_id: RefundId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let reference = check.text("/reference", &self.reference, 200);
+        check.finish(order::Command::ConfirmRefundPaid { refund_id, reference })
+    }
+}
+
+impl WithdrawRefund {
+    /// The command to withdraw it.
+    ///
+    /// # Errors
+    /// If the reason is out of bounds.
+    pub fn try_into_command(self, refund_id: RefundId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let reason = check.text("/reason", &self.reason, 500);
+        check.finish(order::Command::WithdrawRefund { refund_id, reason })
+    }
+}
+
 impl RefundBody {
-    /// What is shown of a refund.
+    /// What is shown of a refund of an order.
     #[must_use]
-    pub fn new(id: RefundId, state: &order::state::Refund, currency: Currency) -> Self {
+    pub fn new(id: RefundId, state: &Refund, order: &Placed) -> Self {
+        let money = |amount| Money::new(amount, order.currency);
+        let line = |line: &LineValue| RefundLine { line_id: line.line_id, qty: line.qty, amount: money(line.amount) };
+        let parts: Vec<_> = state.parts.iter().map(|part| RefundPartBody::new(part, order)).collect();
+        let has = |status| parts.iter().any(|part| part.status == status);
+        let open = [RefundStatus::Pending, RefundStatus::OwedByHand, RefundStatus::Done, RefundStatus::Failed];
         Self {
             refund_id: id,
-            amount: Money::new(state.amount, currency),
+            amount: money(state.amount),
             reason: state.reason.clone(),
+            status: open.into_iter().find(|status| has(*status)).unwrap_or(RefundStatus::Withdrawn),
+            by_hand: state.by_hand,
+            lines: state.lines.iter().map(line).collect(),
+            shipping: (state.shipping > 0).then(|| money(state.shipping)),
             return_id: state.return_id,
             cancellation_id: state.cancellation_id,
+            edit_id: state.edit_id,
+            shipment_id: state.shipment_id,
+            parts,
         }
+    }
+}
+
+impl RefundPartBody {
+    fn new(part: &RefundPart, order: &Placed) -> Self {
+        let by_hand = order.payment_of(part.payment_id).is_some_and(Payment::is_external);
+        let (status, code, reference) = match &part.progress {
+            RefundProgress::Pending if by_hand => (RefundStatus::OwedByHand, None, None),
+            RefundProgress::Pending => (RefundStatus::Pending, None, None),
+            RefundProgress::Done { reference } => (RefundStatus::Done, None, reference.clone()),
+            RefundProgress::Failed { code } => (RefundStatus::Failed, Some(code.clone()), None),
+            RefundProgress::Withdrawn { .. } => (RefundStatus::Withdrawn, None, None),
+        };
+        let amount = Money::new(part.amount, order.currency);
+        Self { payment_id: part.payment_id, amount, status, code, reference }
     }
 }

@@ -1,6 +1,6 @@
 //! Shipments: asked for, tracked, delivered, lost; and what is shown of one.
 
-use domain::ids::{LineId, LocationId, ShipmentId};
+use domain::ids::{LineId, LocationId, OrderId, ShipmentId};
 use domain::money::Currency;
 use domain::order;
 use domain::text::Entered;
@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Names;
+use super::address::Address;
 use super::check::{Check, Invalid};
 use super::line::{LineUnits, units};
 use super::money::Money;
-use super::status::ShipmentStatus;
+use super::status::{AfterLoss, ShipmentStatus};
 
 /// A shipment to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -69,13 +70,47 @@ pub struct ConfirmDelivery {
 }
 
 /// What will not arrive.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportLoss {
     /// Which units; all that were not delivered if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Option<Vec<LineUnits>>,
+    /// What is done about it.
+    #[serde(default = "later")]
+    pub then: AfterLoss,
+}
+
+fn later() -> AfterLoss {
+    AfterLoss::Later
+}
+
+/// What is done about all lost units of a shipment of which nobody decided that yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecideLoss {
+    /// `refund` or `resend`.
+    pub then: AfterLoss,
+}
+
+/// What was lost and arrived after all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportFound {
+    /// Which units; all that are lost if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 2000)]
+    pub lines: Option<Vec<LineUnits>>,
+}
+
+/// Why a shipment shall not leave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawShipment {
+    /// Why.
+    #[schema(min_length = 1, max_length = 500, example = "fraud")]
+    pub reason: String,
 }
 
 /// A shipment.
@@ -101,9 +136,16 @@ pub struct ShipmentBody {
     /// The carrier's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// Why it was refused.
+    /// Where it goes; left out if nobody said, or once it was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ship_to: Option<Address>,
+    /// Why it was refused or withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// The orders that send its lost goods again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    pub resent: Vec<OrderId>,
 }
 
 /// A line of a shipment.
@@ -120,6 +162,8 @@ pub struct ShipmentLineBody {
     pub delivered: u32,
     /// Of those, units that got lost.
     pub lost: u32,
+    /// Of those lost, units of which somebody has to decide what is done about them.
+    pub undecided: u32,
 }
 
 impl RequestShipment {
@@ -185,7 +229,45 @@ impl ReportLoss {
     pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
-        check.finish(order::Command::ReportLost { shipment_id, lines })
+        check.finish(order::Command::ReportLost { shipment_id, lines, sent: None, then: self.then.into() })
+    }
+}
+
+impl DecideLoss {
+    /// The command to decide it.
+    ///
+    /// # Errors
+    /// If nothing is decided by it.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        if self.then == AfterLoss::Later {
+            check.fault("/then", "must be refund or resend");
+        }
+        check.finish(order::Command::DecideLoss { shipment_id, decision: None, sent: None, then: self.then.into() })
+    }
+}
+
+impl ReportFound {
+    /// The command to report it.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let lines = self.lines.map(|lines| units(&mut check, "/lines", &lines));
+        check.finish(order::Command::ReportFound { shipment_id, lines })
+    }
+}
+
+impl WithdrawShipment {
+    /// The command to withdraw it.
+    ///
+    /// # Errors
+    /// If the reason is out of bounds.
+    pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
+        let mut check = Check::new();
+        let reason = check.text("/reason", &self.reason, 500);
+        check.finish(order::Command::WithdrawShipment { shipment_id, reason })
     }
 }
 
@@ -205,6 +287,7 @@ impl ShipmentBody {
                     amount: Money::new(line.amount, currency),
                     delivered: line.delivered,
                     lost: line.lost,
+                    undecided: line.undecided(),
                 })
                 .collect(),
             location: state.location.clone(),
@@ -212,7 +295,9 @@ impl ShipmentBody {
             to_capture: Money::new(state.to_capture, currency),
             carrier: state.carrier.clone(),
             tracking: state.tracking.clone(),
+            ship_to: state.ship_to.as_ref().and_then(Address::shown),
             refused: state.refused.clone(),
+            resent: state.resent.clone(),
         }
     }
 }

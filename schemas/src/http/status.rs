@@ -26,7 +26,10 @@ mirror! {
     ReturnStatus of state::ReturnStatus { None, Requested, PartReturned, Returned }
 
     /// How far a shipment is.
-    ShipmentStatus of state::ShipmentStatus { Requested, Dispatched, Refused, Delivered, Lost }
+    ShipmentStatus of state::ShipmentStatus { Requested, Withdrawn, Dispatched, Refused, Delivered, Lost }
+
+    /// What is done about units that got lost: their money goes back, others are sent, or somebody decides later.
+    AfterLoss of domain::order::event::AfterLoss { Refund, Resend, Later }
 
     /// How far a return is.
     ReturnStage of state::ReturnStage { Requested, Declined, PartReceived, Received }

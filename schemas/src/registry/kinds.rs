@@ -95,7 +95,25 @@ stored! {
         "ReturnDeclined" => ReturnDeclined(order::event::ReturnDeclined),
         "ReturnReceived" => ReturnReceived(order::event::ReturnReceived),
         "RefundGranted" => RefundGranted(order::event::RefundGranted),
+        "ShipmentWithdrawn" => ShipmentWithdrawn(order::event::ShipmentWithdrawn),
+        "LossDecided" => LossDecided(order::event::LossDecided),
+        "ShipmentFound" => ShipmentFound(order::event::ShipmentFound),
+        "StockWanted" => StockWanted(order::event::StockWanted),
+        "RefundDeclined" => RefundDeclined(order::event::RefundDeclined),
+        "RefundPaid" => RefundPaid(order::event::RefundPaid),
+        "RefundWithdrawn" => RefundWithdrawn(order::event::RefundWithdrawn),
+        "PaymentAdded" => PaymentAdded(order::event::PaymentAdded),
+        "PaymentReleased" => PaymentReleased(order::event::PaymentReleased),
+        "SurplusReleased" => SurplusReleased(order::event::SurplusReleased),
         "PaymentRecorded" => PaymentRecorded(order::event::PaymentRecorded),
+    }
+
+    fn correlation(&self) -> Option<Uuid> {
+        match self {
+            // It may be placed together with what another order decides, and belongs to itself.
+            Self::Placed(placed) => Some(placed.order_id.0),
+            _ => None,
+        }
     }
 }
 

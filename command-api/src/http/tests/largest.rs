@@ -68,8 +68,12 @@ impl<'a> Runner<'a> {
         let mut begun = Vec::new();
         for record in written {
             let event = streams::event(record).unwrap();
-            begun.extend(self.begun_by(record, &event).await);
             batch.events.push(Recorded { stream: record.stream.id.clone(), version: record.version, event });
+        }
+        batch.payment = self.payment_of(written).await;
+        for record in written {
+            let event = streams::event(record).unwrap();
+            begun.extend(self.begun_by(record, &event, batch.payment.as_ref()).await);
         }
         let now = Timestamp::from_micros(written[0].recorded_at);
         for saga in self.running.values_mut() {
@@ -80,19 +84,33 @@ impl<'a> Runner<'a> {
         self.running.extend(begun.into_iter().map(|saga| (saga.id(), saga)));
     }
 
-    async fn begun_by(&self, record: &Record, event: &Event) -> Option<Saga> {
-        let needs = saga::may_start(&record.stream.id, event)?;
+    async fn payment_of(&self, written: &[Record]) -> Option<PaymentSeen> {
+        let last = written.iter().rev().find(|record| &*record.stream.category == stream::PAYMENT)?;
+        let payment_id = PaymentId(last.stream.id.parse().unwrap());
+        let name = stream::payment(payment_id);
+        let (payment, version) = self.server.executor.load::<Payment>(&tenant(), &name).await.unwrap();
+        Some(PaymentSeen { payment_id, version, payment })
+    }
+
+    async fn begun_by(&self, record: &Record, event: &Event, payment: Option<&PaymentSeen>) -> Vec<Saga> {
+        let Some(needs) = saga::may_start(&record.stream.id, event) else {
+            return Vec::new();
+        };
         let mut order = None;
         if let Needs::Order(order_id) = needs {
             let name = stream::order(order_id);
             order = Some(self.server.executor.load::<Order>(&tenant(), &name).await.unwrap().0);
         }
         let recorded_at = Timestamp::from_micros(record.recorded_at);
-        let origin = Origin { stream: &record.stream.id, event_id: record.event_id, recorded_at, event };
-        let started = saga::start(&origin, order.as_deref().and_then(Order::placed))?;
-        let (saga, events) = Saga::begin(&tenant(), started, recorded_at).unwrap();
-        fit(&events);
-        Some(saga)
+        let (stream, version, event_id) = (&*record.stream.id, record.version, record.event_id);
+        let origin = Origin { stream, version, event_id, recorded_at, event };
+        let started = saga::start(&origin, order.as_deref().and_then(Order::placed), payment);
+        let begun = started.into_iter().map(|started| {
+            let (saga, events) = Saga::begin(&tenant(), started, recorded_at).unwrap();
+            fit(&events);
+            saga
+        });
+        begun.collect()
     }
 
     async fn act(&mut self) -> bool {

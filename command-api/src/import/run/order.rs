@@ -146,9 +146,8 @@ impl Of<'_> {
         let left = self.until("the shipment", |order| {
             let shipment = order.shipments.get(&shipment_id)?;
             match shipment.status {
-                ShipmentStatus::Requested => None,
+                ShipmentStatus::Requested | ShipmentStatus::Withdrawn => None,
                 ShipmentStatus::Refused => Some(false),
-                // Completing is the last thing that the process does, after stock is settled.
                 _ => (order.status == Status::Completed).then_some(true),
             }
         });
@@ -210,9 +209,6 @@ fn reason(portion: &Portion) -> String {
 
 /// Something, once what a return came to has been given back.
 fn refunded(order: &Placed, return_id: ReturnId) -> Option<()> {
-    let owed = order.returns.get(&return_id)?.refund;
-    let granted: i64 =
-        order.refunds.values().filter(|refund| refund.return_id == Some(return_id)).map(|refund| refund.amount).sum();
-    let all: i64 = order.refunds.values().map(|refund| refund.amount).sum();
-    (granted >= owed && order.payment.refunded >= all).then_some(())
+    order.returns.get(&return_id).filter(|announced| announced.receipts > 0)?;
+    (order.ledger().refund_pending() == 0).then_some(())
 }

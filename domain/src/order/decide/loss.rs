@@ -13,7 +13,13 @@ use crate::order::refusal::Refusal;
 use crate::order::replacement::replacement_of;
 use crate::order::state::{LineState, Placed, Shipment, ShipmentLine};
 
-pub(super) fn report(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>, then: AfterLoss) -> Decision {
+pub(super) fn report(
+    order: &Placed,
+    shipment_id: ShipmentId,
+    lines: Option<&[Units]>,
+    sent: Option<&[Units]>,
+    then: AfterLoss,
+) -> Decision {
     let lines = under_way(order, shipment_id, lines)?;
     for LineUnits { line_id, qty } in &lines {
         // What is announced to come back has arrived.
@@ -34,7 +40,7 @@ pub(super) fn report(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Un
     let mut events = vec![lost];
     if let Some(after) = after.placed() {
         let decision = after.shipments.get(&shipment_id).map(|shipment| shipment.decisions.saturating_add(1));
-        events.extend(decide(after, shipment_id, decision, None, then)?);
+        events.extend(decide(after, shipment_id, decision, sent, then)?);
     }
     Ok(events)
 }

@@ -5,7 +5,7 @@ use super::{Decision, bounds, fingerprint, known, units};
 use crate::ids::{PaymentId, RefundId};
 use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
-use crate::order::event::{Event, PaymentStatus, RefundFailed, RefundGranted, RefundPaid, RefundWithdrawn};
+use crate::order::event::{Event, PaymentStatus, RefundDeclined, RefundGranted, RefundPaid, RefundWithdrawn};
 use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{Placed, Refund, RefundPart, RefundProgress};
 
@@ -139,7 +139,7 @@ pub(super) fn fail(order: &Placed, refund_id: RefundId, payment_id: PaymentId, c
     if !refund.parts.iter().any(open) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::RefundFailed(RefundFailed { refund_id, payment_id, code: code.to_owned() })])
+    Ok(vec![Event::RefundDeclined(RefundDeclined { refund_id, payment_id, code: code.to_owned() })])
 }
 
 fn owed_by_hand(order: &Placed, refund: &Refund) -> bool {

@@ -51,7 +51,7 @@ fn may_move_money(event: &Event) -> bool {
         | Event::LossDecided(_)
         | Event::ReturnReceived(_)
         | Event::RefundGranted(_)
-        | Event::RefundFailed(_)
+        | Event::RefundDeclined(_)
         | Event::RefundPaid(_)
         | Event::RefundWithdrawn(_)
         | Event::PaymentAdded(_)

@@ -2,7 +2,7 @@
 
 use crate::ids::{PaymentId, RefundId};
 use crate::order::event::{
-    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentShare, PaymentStatus, RefundFailed, RefundGranted,
+    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentShare, PaymentStatus, RefundDeclined, RefundGranted,
     RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
@@ -166,7 +166,7 @@ impl Placed {
         }
     }
 
-    pub(super) fn fail_refund(&mut self, failed: &RefundFailed) {
+    pub(super) fn fail_refund(&mut self, failed: &RefundDeclined) {
         let to = RefundProgress::Failed { code: failed.code.clone() };
         self.move_part(failed.refund_id, failed.payment_id, to);
     }

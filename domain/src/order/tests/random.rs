@@ -157,6 +157,7 @@ impl History {
             18 => Command::ReportLost {
                 shipment_id: self.shipment(a, ShipmentStatus::Dispatched)?,
                 lines: Some(vec![units(line, 1)]),
+                sent: None,
                 then: [AfterLoss::Later, AfterLoss::Refund, AfterLoss::Resend][c as usize % 3],
             },
             19 => request_return(self.step, &[(line, some(3))]),

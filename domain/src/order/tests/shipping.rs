@@ -208,7 +208,7 @@ fn units_arrive_or_get_lost_once() {
     let shipment_id = ShipmentId(id(900));
     let order = order.after([delivered(900, Some(vec![units(L2, 2)]))]);
     assert_eq!(order.look().fulfilment_status(), FulfilmentStatus::PartDelivered);
-    let lost = Command::ReportLost { shipment_id, lines: Some(vec![units(L2, 1)]), then: event::AfterLoss::Later };
+    let lost = Command::ReportLost { shipment_id, lines: Some(vec![units(L2, 1)]), sent: None, then: event::AfterLoss::Later };
     let order = order.after([lost]);
     let too_many = delivered(900, Some(vec![units(L2, 3)]));
     let refusal = Refusal::QuantityExceedsShipment { shipment_id, line_id: L2, asked: 3, open: 2 };
