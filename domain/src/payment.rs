@@ -46,6 +46,7 @@ impl Aggregate for Payment {
                 Command::Capture { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Process)
                 }
+                Command::CaptureUpTo { capture_id, most } => decide::capture_up_to(payment, *capture_id, *most),
                 Command::CaptureByHand { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Hand)
                 }

@@ -268,10 +268,12 @@ pub enum Command {
     },
     /// Pay once more, or another way.
     AddPayment(AddPayment),
-    /// Let go of what a payment holds: decided together with the payment's own part of it.
+    /// Let go of what a payment holds, but for what is to be kept: decided together with the payment's own part of it.
     ReleasePayment {
         /// The payment.
         payment_id: PaymentId,
+        /// How much may stay held.
+        keep: Minor,
     },
     /// Whether a payment of it may be captured now; nothing is recorded.
     ClearCapture,

@@ -733,11 +733,14 @@ pub struct PaymentAdded {
     pub asked: Option<Uuid>,
 }
 
-/// `PaymentReleased`: somebody lets go of what a payment holds. The order counts on it no more.
+/// `PaymentReleased`: somebody lets go of what a payment holds, but for what is to be kept. The order counts on no more than that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReleased {
     /// The payment.
     pub payment_id: PaymentId,
+    /// How much of what is held stays.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub keep: Minor,
 }
 
 /// `SurplusReleased`: more is held than the order will take. Of each payment that is named, no more than this is held on.

@@ -98,7 +98,7 @@ fn after_placing(order: &mut Placed, event: &Event) {
         Event::RefundPaid(paid) => order.pay_by_hand(paid),
         Event::RefundWithdrawn(withdrawn) => order.withdraw_refund(withdrawn),
         Event::PaymentAdded(added) => order.add_payment(added),
-        Event::PaymentReleased(released) => order.release_payment(released.payment_id),
+        Event::PaymentReleased(released) => order.release_payment(released),
         Event::SurplusReleased(released) => order.release_surplus(&released.keep),
         Event::PaymentRecorded(recorded) => order.record_payment(recorded),
 

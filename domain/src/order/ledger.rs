@@ -221,7 +221,9 @@ impl Payment {
     #[must_use]
     pub fn held(&self) -> Minor {
         let held = self.authorised - self.captured - self.voided;
-        let counted = if self.released { 0 } else { self.keep.map_or(held, |keep| held.min(keep)) };
+        // Where the gateway cannot let a part go, all of it stays.
+        let keep = self.keep.filter(|keep| *keep == 0 || self.abilities.partial_void);
+        let counted = if self.released { 0 } else { keep.map_or(held, |keep| held.min(keep)) };
         counted.max(0)
     }
 

@@ -32,6 +32,13 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
+    /// (saga) Take what is held and nobody lets go of, at most `most`: somebody may have taken or let go of some by hand meanwhile.
+    CaptureUpTo {
+        /// The capture.
+        capture_id: CaptureId,
+        /// How much at the most.
+        most: Minor,
+    },
     /// (operator) Take money that is held, as [`Command::Capture`] does; at most 500 for each payment.
     CaptureByHand {
         /// The capture.

@@ -46,6 +46,7 @@ pub(super) fn absent(command: &Command) -> Decision {
         }
         Command::Void { keep } => kept(*keep).map(|()| vec![]),
         Command::Capture { .. }
+        | Command::CaptureUpTo { .. }
         | Command::CaptureByHand { .. }
         | Command::Raise { .. }
         | Command::Refund { .. }
@@ -91,6 +92,10 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
         Some(known) => known.attempt.saturating_add(1),
         None => 1,
     };
+    capture_anew(payment, capture_id, amount, attempt, by)
+}
+
+fn capture_anew(payment: &Requested, capture_id: CaptureId, amount: Minor, attempt: u32, by: By) -> Decision {
     let other = |(id, capture): (&CaptureId, &Capture)| *id != capture_id && capture.progress != Progress::Failed;
     if !payment.can().several_captures && payment.captures.iter().any(other) {
         return Err(Refusal::GatewayCannot { ability: Ability::SeveralCaptures });
@@ -115,6 +120,29 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
         return Err(Refusal::TooMany { what: Part::Capture, most: BY_HAND });
     }
     Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt, by_hand })])
+}
+
+/// Takes what is left of what is held, under an id that takes something once.
+pub(super) fn capture_up_to(payment: &Requested, capture_id: CaptureId, most: Minor) -> Decision {
+    positive(most)?;
+    let known = payment.captures.get(&capture_id);
+    if known.is_some_and(|known| known.progress != Progress::Failed) {
+        return Ok(vec![]);
+    }
+    let kept = payment.void_wanted.unwrap_or(Minor::MAX);
+    let left = payment.capturable().min(kept).min(most);
+    if left == 0 && payment.authorised > 0 {
+        return Err(if payment.capturable() == 0 { beyond_held(payment, most) } else { state(payment) });
+    }
+    // What was declined of another amount was not done: its id is free for what is left now.
+    let amount = if left == 0 { most } else { left };
+    match known {
+        Some(known) if known.amount != amount => {
+            let attempt = known.attempt.saturating_add(1);
+            capture_anew(payment, capture_id, amount, attempt, By::Process)
+        }
+        _ => capture(payment, capture_id, amount, By::Process),
+    }
 }
 
 fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {

@@ -95,7 +95,9 @@ impl Process for Input {
                 attempt: ask.attempt,
             }),
             "clear" => Some(Command::Order { order_id: self.order_id, command: order::Command::ClearCapture }),
-            "capture" => payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount.amount }),
+            "capture" => {
+                payment(payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount.amount })
+            }
             _ => None,
         }
     }
@@ -123,9 +125,8 @@ impl Process for Input {
             }
             // The order ends: what is held is let go by others.
             ("clear", "order-state") if gone.contains(&status) || cancelling => Then::Unwind { reason: "order_ended".into(), details: None },
-            ("capture", _) if money::is_busy(refused.details) => Then::Retry,
-            // Less is held than was: the order let go of some of it, or all, and takes what it needs with its shipments.
-            ("capture", "payment-state" | "exceeds-authorised" | "authorisation-expired") => Then::Done(Output::new()),
+            // Somebody was faster: what was held is taken or let go.
+            ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),
             _ => Then::Retry,
         }
     }

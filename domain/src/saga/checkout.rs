@@ -255,7 +255,7 @@ impl Process for Input {
             }
             ("clear", Direction::Do) => self.order(order::Command::ClearCapture),
             ("capture", Direction::Do) => {
-                self.payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount?.amount })
+                self.payment(payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount?.amount })
             }
             ("verdict", Direction::Do) => self.verdict(state),
             ("close", Direction::Do) => {
@@ -328,7 +328,12 @@ impl Process for Input {
                 Then::Done(Output::from_iter(payment.into_iter().chain([(DECLINED.to_owned(), json!(refused.code))])))
             }
             ("authorise", Direction::Do) => unwind("payment_declined"),
-            ("confirm", Direction::Do) if declined(state) && refused.code == "not-paid" => Then::Retry,
+            // As long as somebody may still pay.
+            ("confirm", Direction::Do)
+                if declined(state) && refused.code == "not-paid" && state.timers.contains_key(RESERVATION_ENDS) =>
+            {
+                Then::Retry
+            }
             ("confirm", Direction::Do) if refused.code == "not-paid" => unwind("payment_declined"),
             ("confirm" | "tell_reserved", Direction::Do) => match cancellation(state) {
                 Some(_) => unwind("cancelled"),
@@ -337,8 +342,8 @@ impl Process for Input {
             ("tell_declined", Direction::Do) => Then::Done(Output::new()),
             // The order came to its end meanwhile.
             ("clear", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
-            // A cancellation was faster: what was held is let go, and there is nothing to take any more.
-            ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => Then::Done(Output::new()),
+            // Somebody was faster: what was held is taken or let go, and there is nothing to take any more.
+            ("capture", Direction::Do) if money::is_gone(refused.code, refused.details) => Then::Done(Output::new()),
             // The cancellation lets go of what could not be taken.
             ("capture", Direction::Do) if cancellation(state).is_some() => {
                 Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
@@ -351,6 +356,8 @@ impl Process for Input {
         if timer == RESERVATION_ENDS {
             let reason = if declined(state) { "payment_declined" } else { "expired" };
             notices.push(Notice::Unwind { reason, details: None });
+            // Asked for already and refused, since not enough was paid: this time it is for good.
+            notices.push(Notice::Nudge { step: "confirm" });
         }
     }
 

@@ -123,6 +123,13 @@ pub(super) fn is_busy(details: &Value) -> bool {
     matches!(stage, Some("voiding" | "raising" | "authorising"))
 }
 
+/// Whether a refusal of a capture says that nothing is held any more, or will be: another capture that is on its way may still fail.
+pub(super) fn is_gone(code: &str, details: &Value) -> bool {
+    let pending = details.get("pending").and_then(Value::as_i64).unwrap_or(0) > 0;
+    let gone = matches!(code, "payment-state" | "exceeds-authorised" | "authorisation-expired");
+    gone && !pending && !is_busy(details)
+}
+
 /// Where a refusal's details keep that it shall not be tried again.
 pub(super) const LAST: &str = "last";
 

@@ -1,11 +1,16 @@
-//! A payment provider with a book of its own: it does each request once, and sometimes says no, or nothing.
+//! A payment provider with a book of its own: it does each request once, and sometimes says no, or nothing. What its gateway can, and what it
+//! always declines, hangs on the instrument.
 
 use std::collections::BTreeMap;
 
 use crate::ids::PaymentId;
 use crate::money::Minor;
+use crate::payment::abilities::Abilities;
 use crate::payment::command::{Outcome, RecordOutcome};
-use crate::payment::event::{Event, Verb};
+use crate::payment::event::{Event, Verb, Verdict};
+
+/// The instruments there are: most of them can everything.
+pub(super) const INSTRUMENTS: [&str; 10] = ["all", "all", "all", "all", "all", "whole", "once", "none", "keeps", "dry"];
 
 /// A request at the provider.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,13 +36,18 @@ pub(super) struct Provider {
     /// What it did with each request, for ever.
     done: BTreeMap<Request, bool>,
     pub(super) accounts: BTreeMap<PaymentId, Account>,
+    /// The instrument that each payment is made with.
+    tokens: BTreeMap<PaymentId, String>,
 }
 
 impl Provider {
     /// A request that an event asks for.
     pub(super) fn asked(&mut self, payment_id: PaymentId, event: &Event) {
         let (verb, attempt, amount) = match event {
-            Event::AuthorisationRequested(it) => (Verb::Authorise, it.attempt, it.amount.amount),
+            Event::AuthorisationRequested(it) => {
+                self.tokens.insert(payment_id, it.instrument.token().to_owned());
+                (Verb::Authorise, it.attempt, it.amount.amount)
+            }
             Event::CaptureRequested(it) => {
                 let capture_id = it.capture_id;
                 (Verb::Capture { capture_id }, it.attempt, it.amount)
@@ -51,24 +61,54 @@ impl Provider {
                 let refund_id = it.refund_id;
                 (Verb::Refund { refund_id }, it.attempt, it.amount)
             }
+            // A capture that is the only one lets the rest go.
+            Event::RemainderReleased(it) => {
+                self.accounts.entry(payment_id).or_default().voided += it.amount;
+                return;
+            }
             _ => return,
         };
         self.waiting.push(Request { payment_id, verb, attempt, amount });
     }
 
+    fn token(&self, payment_id: PaymentId) -> &str {
+        self.tokens.get(&payment_id).map_or("", String::as_str)
+    }
+
+    fn abilities(&self, payment_id: PaymentId) -> Option<Abilities> {
+        match self.token(payment_id) {
+            "whole" => Some(Abilities { partial_void: false, ..Abilities::ALL }),
+            "once" => Some(Abilities { several_captures: false, ..Abilities::ALL }),
+            "none" => Some(Abilities::NONE),
+            _ => None,
+        }
+    }
+
+    /// Whether it never does such a request with this instrument; a void that is refused for ever would be the provider's fault.
+    fn never(&self, request: &Request) -> bool {
+        match request.verb {
+            Verb::Refund { .. } => self.token(request.payment_id) == "keeps",
+            Verb::Capture { .. } => self.token(request.payment_id) == "dry",
+            Verb::Authorise | Verb::Raise { .. } | Verb::Void => false,
+        }
+    }
+
+    fn do_once(&mut self, request: &Request, willing: bool) -> bool {
+        if let Some(done) = self.done.get(request) {
+            return *done;
+        }
+        let done = (willing || request.verb == Verb::Void) && !self.never(request);
+        self.done.insert(request.clone(), done);
+        if done {
+            self.book(request);
+        }
+        done
+    }
+
     /// Does the request, or what it did before is told again. `willing` is asked once for each request; `silent` lets the answer get lost.
     pub(super) fn answer(&mut self, at: usize, willing: bool, silent: bool) -> RecordOutcome {
         let request = self.waiting[at].clone();
-        let done = match self.done.get(&request) {
-            Some(done) => *done,
-            None => {
-                self.done.insert(request.clone(), willing);
-                if willing {
-                    self.book(&request);
-                }
-                willing
-            }
-        };
+        let done = self.do_once(&request, willing);
         let outcome = match (silent, done) {
             (true, _) => Outcome::Unknown { detail: "timeout".into() },
             (false, true) => Outcome::Done {
@@ -76,7 +116,7 @@ impl Provider {
                 amount: request.amount,
                 capture_before: None,
                 fee: None,
-                abilities: None,
+                abilities: self.abilities(request.payment_id),
             },
             (false, false) => Outcome::NotDone { code: "do_not_honour".into() },
         };
@@ -84,6 +124,12 @@ impl Provider {
             self.waiting.remove(at);
         }
         RecordOutcome { verb: request.verb, attempt: request.attempt, outcome, evidence: None }
+    }
+
+    /// What somebody finds out who looks a request up, which it will not do any more then.
+    pub(super) fn look_up(&mut self, at: usize) -> Verdict {
+        let request = self.waiting.remove(at);
+        if self.do_once(&request, false) { Verdict::Done } else { Verdict::NotDone }
     }
 
     fn book(&mut self, request: &Request) {

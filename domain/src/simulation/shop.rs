@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::world::World;
 use crate::command::StockCommand;
 use crate::ids::{CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReturnId, ShipmentId, Sku};
-use crate::money::{Currency, Rounding};
+use crate::money::{Currency, Minor, Rounding};
 use crate::order::command::{
     Change, Edit, GrantRefund, NewLine, NewShipping, Place, ReceivedUnits, ReturnUnits, Units,
 };
@@ -83,17 +83,32 @@ impl World {
         self.stock_command(sku, command);
     }
 
-    /// Only more than the book says: what a shortage asks of people is told elsewhere.
+    /// More than the book says, or fewer, also than are held for orders.
     fn count(&mut self) {
-        let (sku, more) = (self.sku(), self.number(0, 2));
+        let (sku, more, fewer) = (self.sku(), self.number(0, 2), self.number(0, 6));
         let here = self.stock.get(&(Self::location(), sku.clone()));
-        let counted = here.map_or(0, |here| here.state.state().on_hand) + more;
-        let accept_shortage = false;
-        self.stock_command(sku, stock::Command::Count { counted, accept_shortage });
+        let on_hand = here.map_or(0, |here| here.state.state().on_hand);
+        let accept_shortage = true;
+        let command = match self.roll(3) {
+            0 => stock::Command::Count { counted: on_hand.saturating_sub(fewer), accept_shortage },
+            1 if on_hand > 0 => stock::Command::Adjust {
+                delta: -i64::from(fewer.clamp(1, on_hand)),
+                reason: "broken".into(),
+                expected: on_hand,
+                accept_shortage,
+                adjustment_id: self.new_id(),
+            },
+            _ => stock::Command::Count { counted: on_hand + more, accept_shortage: false },
+        };
+        self.stock_command(sku, command);
     }
 
-    fn number(&mut self, least: u32, most: u32) -> u32 {
+    pub(super) fn number(&mut self, least: u32, most: u32) -> u32 {
         least + u32::try_from(self.roll((most - least + 1) as usize)).unwrap()
+    }
+
+    fn price(&mut self) -> UnitPrice {
+        UnitPrice::try_from(format!("{}.333", self.number(0, 9))).unwrap()
     }
 
     fn new_line(&mut self, line: u32) -> NewLine {
@@ -102,8 +117,8 @@ impl World {
             sku: self.sku(),
             title: "thing".into(),
             qty: self.number(1, 4),
-            unit_price: UnitPrice::try_from(format!("{}.333", self.number(0, 9))).unwrap(),
-            discount: 0,
+            unit_price: self.price(),
+            discount: Minor::from(self.number(0, 1)) * 10,
             tax_bp: 2_000,
             tax_included: false,
             backorder_ok: self.roll(2) == 0,
@@ -115,18 +130,21 @@ impl World {
         let order_id = OrderId(self.new_id());
         let lines = (1..=self.number(1, 3)).collect::<Vec<_>>();
         let captures = [Capture::AtShipment, Capture::AtShipment, Capture::AtConfirmation, Capture::PayLater];
+        let currencies = [Currency::GBP, Currency::GBP, Currency::JPY, Currency::KWD];
+        let retry_for_s = if self.roll(3) == 0 { 600 } else { 0 };
+        let discount = if self.roll(3) == 0 { Minor::from(self.number(1, 90)) } else { 0 };
         let place = Place {
             order_id,
             external_ref: None,
             channel: "web".parse().unwrap(),
             customer: None,
-            currency: Currency::GBP,
+            currency: currencies[self.roll(currencies.len())],
             rounding: Rounding::HalfEven,
             lines: lines.into_iter().map(|line| self.new_line(line)).collect(),
-            discount: 0,
+            discount,
             shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
-            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: "tok".into(), retry_for_s: 0 },
+            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: self.instrument(), retry_for_s },
             location: Self::location(),
             reserve_for_s: 900,
             occurred_at: None,
@@ -184,12 +202,14 @@ impl World {
     fn edit(&mut self, order: &Placed) -> Option<order::Command> {
         let lines: Vec<LineId> = order.lines.keys().copied().collect();
         let line_id = lines[self.roll(lines.len())];
-        let change = if self.roll(3) == 0 {
-            let next = u32::try_from(lines.len()).unwrap() + 1;
-            Change::Add(self.new_line(next))
-        } else {
-            let qty = self.number(1, 5);
-            Change::SetQty { line_id, qty }
+        let change = match self.roll(6) {
+            0..=1 => {
+                let next = u32::try_from(lines.len()).unwrap() + 1;
+                Change::Add(self.new_line(next))
+            }
+            2 => Change::Reprice { line_id, unit_price: self.price() },
+            3 => Change::Discount { line_id, discount: self.number(0, 60).into() },
+            _ => Change::SetQty { line_id, qty: self.number(1, 5) },
         };
         Some(order::Command::Edit(Edit {
             edit_id: EditId(self.named_id(order)),

@@ -7,18 +7,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::provider::Provider;
-use crate::command::StockCommand;
-use crate::ids::{LocationId, OrderId, PaymentId, Sku, Tenant, derived};
+use super::tally::Tally;
+use crate::ids::{LocationId, OrderId, PaymentId, Sku, Tenant};
 use crate::laws::{Lawful, Watched, crossing};
 use crate::order::Order;
 use crate::order::state::Placed;
-use crate::outcome::{self, Settled, Verdict};
 use crate::payment::Payment;
 use crate::payment::command::RecordOutcome;
 use crate::saga::{self, Batch, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use crate::stock::Stock;
 use crate::time::Timestamp;
-use crate::{Aggregate, Command, Event, Refusal, order, payment, stream};
+use crate::{Command, order, payment};
 
 /// A stream, folded.
 #[derive(Clone, Debug, Default)]
@@ -28,19 +27,19 @@ pub(super) struct Folded<A: Lawful> {
 }
 
 /// An event on its way to the sagas, with its order right after it.
-struct Sent {
-    recorded: Recorded,
-    event_id: Uuid,
-    correlation: Uuid,
-    order: Option<Placed>,
+pub(super) struct Sent {
+    pub(super) recorded: Recorded,
+    pub(super) event_id: Uuid,
+    pub(super) correlation: Uuid,
+    pub(super) order: Option<Placed>,
 }
 
 /// What was recorded together.
-struct Delivery {
-    command_id: Uuid,
-    at: Timestamp,
-    sent: Vec<Sent>,
-    payment: Option<PaymentSeen>,
+pub(super) struct Delivery {
+    pub(super) command_id: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) sent: Vec<Sent>,
+    pub(super) payment: Option<PaymentSeen>,
 }
 
 pub(super) struct World {
@@ -49,22 +48,24 @@ pub(super) struct World {
     pub(super) orders: BTreeMap<OrderId, Folded<Order>>,
     pub(super) payments: BTreeMap<PaymentId, Folded<Payment>>,
     pub(super) stock: BTreeMap<(LocationId, Sku), Folded<Stock>>,
-    holdings: BTreeMap<OrderId, crossing::Holdings>,
-    history: BTreeMap<String, Vec<Recorded>>,
-    sagas: BTreeMap<(String, Uuid), Saga>,
-    taken: BTreeSet<Uuid>,
+    pub(super) holdings: BTreeMap<OrderId, crossing::Holdings>,
+    pub(super) history: BTreeMap<String, Vec<Recorded>>,
+    pub(super) sagas: BTreeMap<(String, Uuid), Saga>,
+    pub(super) taken: BTreeSet<Uuid>,
     /// Ids of orders that a shipment or a return has as well.
     pub(super) claimed: BTreeSet<Uuid>,
     /// What the wish that is made of some orders just now is called.
     pub(super) named: Uuid,
-    deliveries: VecDeque<Delivery>,
+    pub(super) deliveries: VecDeque<Delivery>,
     pub(super) provider: Provider,
     /// Everything that happened, in words.
     pub(super) told: Vec<String>,
     pub(super) ids: u128,
+    /// How often each kind of thing happened.
+    pub(super) tally: Tally,
+    /// How many captures orders allowed that were not asked for yet.
+    pub(super) cleared: BTreeMap<OrderId, u32>,
 }
-
-type Answer = Result<Vec<Sent>, (String, crate::Class, String, serde_json::Value)>;
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
@@ -84,6 +85,8 @@ impl World {
             provider: Provider::default(),
             told: Vec::new(),
             ids: 0,
+            tally: Tally::default(),
+            cleared: BTreeMap::new(),
         }
     }
 
@@ -103,8 +106,9 @@ impl World {
 
     /// One thing happens somewhere.
     pub(super) fn moment(&mut self) {
-        match self.roll(20) {
+        match self.roll(22) {
             0..=3 => self.somebody_asks(),
+            20..=21 => self.somebody_acts(),
             4..=10 => self.deliver(),
             11..=16 => {
                 self.dispatch_one();
@@ -140,6 +144,19 @@ impl World {
         panic!("it never comes to rest: {:?}", &self.told[self.told.len() - 40..]);
     }
 
+    /// Somebody has looked at everything that was held.
+    pub(super) fn release_holds(&mut self) {
+        let of = |order: &Placed| order.holds.keys().map(|hold_id| (order.order_id, *hold_id)).collect::<Vec<_>>();
+        let orders = self.orders.values().filter_map(|it| it.state.state().placed());
+        let holds: Vec<_> = orders.flat_map(of).collect();
+        for (order_id, hold_id) in holds {
+            let id = self.new_id();
+            let command = order::Command::ReleaseHold { hold_id, resolution: "fine".into() };
+            let refused = self.run(id, order_id.0, &Command::Order { order_id, command });
+            assert_eq!(refused, None);
+        }
+    }
+
     /// Sends what a saga asked for, sometimes what it was answered already. Whether there was something to send.
     fn dispatch_one(&mut self) -> bool {
         let pending: Vec<_> = self
@@ -166,8 +183,6 @@ impl World {
         }
         let at = self.roll(self.provider.waiting.len());
         let request = self.provider.waiting[at].clone();
-        // A void that is refused for ever would be the provider's fault.
-        let willing = willing || request.verb == payment::event::Verb::Void;
         let told: RecordOutcome = self.provider.answer(at, willing, silent);
         let order = self.payments[&request.payment_id].state.state().requested().unwrap().order_id;
         let command =
@@ -175,139 +190,6 @@ impl World {
         let id = self.new_id();
         let refused = self.run(id, order.0, &command);
         assert_eq!(refused, None, "what the provider says is always taken");
-    }
-
-    /// Runs a command once. The refusal's code, if it was refused.
-    pub(super) fn run(&mut self, id: Uuid, correlation: Uuid, command: &Command) -> Option<String> {
-        if !self.taken.insert(id) {
-            return None;
-        }
-        self.now = Timestamp::from_micros(self.now.micros() + 1_000);
-        let answer = match command {
-            Command::Order { order_id, command } => self.run_order(*order_id, command),
-            Command::Payment { payment_id, command } => self.run_payment(*payment_id, command, correlation),
-            Command::Inventory { stock, .. } => self.run_stock(stock, correlation),
-        };
-        self.told.push(format!("{command:?} => {}", summary(&answer)));
-        let (sent, refused) = match answer {
-            Ok(sent) if sent.is_empty() => (vec![settled(id, correlation, Verdict::NothingToDo)], None),
-            Ok(sent) => (sent, None),
-            Err((code, class, message, details)) => {
-                let verdict = Verdict::Refused {
-                    class,
-                    code: code.clone(),
-                    message,
-                    details: details.as_object().cloned().unwrap_or_default(),
-                };
-                (vec![settled(id, correlation, verdict)], Some(code))
-            }
-        };
-        let seen = sent.iter().find_map(|sent| match &sent.recorded.event {
-            Event::Payment(_) => sent.recorded.stream.parse().ok().map(PaymentId),
-            _ => None,
-        });
-        let payment = seen.map(|payment_id| self.seen(payment_id));
-        let mut sent = sent;
-        for (n, sent) in sent.iter_mut().enumerate() {
-            sent.event_id = derived(id, &n.to_string());
-        }
-        self.deliveries.push_back(Delivery { command_id: id, at: self.now, sent, payment });
-        refused
-    }
-
-    fn seen(&self, payment_id: PaymentId) -> PaymentSeen {
-        let folded = &self.payments[&payment_id];
-        PaymentSeen { payment_id, version: folded.version, payment: Arc::new(folded.state.state().clone()) }
-    }
-
-    fn run_order(&mut self, order_id: OrderId, command: &order::Command) -> Answer {
-        let folded = self.orders.entry(order_id).or_default();
-        let events = folded.state.state().decide(command).map_err(|refusal| no(&refusal))?;
-        let mut sent = Vec::new();
-        for event in events {
-            assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
-            folded.version += 1;
-            let recorded = recorded(&stream::order(order_id).id, folded.version, Event::Order(event));
-            self.history.entry(stream::order(order_id).id).or_default().push(recorded.clone());
-            sent.push(Sent {
-                recorded,
-                event_id: Uuid::nil(),
-                correlation: order_id.0,
-                order: folded.state.state().placed().cloned(),
-            });
-        }
-        assert_eq!(folded.state.end_batch(), Ok(()), "{command:?}");
-        self.cross(order_id, true);
-        Ok(sent)
-    }
-
-    fn run_payment(&mut self, id: PaymentId, command: &payment::Command, correlation: Uuid) -> Answer {
-        let folded = self.payments.entry(id).or_default();
-        let events = folded.state.state().decide(command).map_err(|refusal| no(&refusal))?;
-        let mut sent = Vec::new();
-        for event in events {
-            assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
-            folded.version += 1;
-            self.provider.asked(id, &event);
-            let recorded = recorded(&stream::payment(id).id, folded.version, Event::Payment(event.clone()));
-            self.history.entry(stream::payment(id).id).or_default().push(recorded.clone());
-            sent.push(Sent { recorded, event_id: Uuid::nil(), correlation, order: None });
-        }
-        assert_eq!(folded.state.end_batch(), Ok(()), "{command:?}");
-        self.cross(OrderId(correlation), true);
-        Ok(sent)
-    }
-
-    /// All of it or none.
-    fn run_stock(&mut self, commands: &[StockCommand], correlation: Uuid) -> Answer {
-        let mut decided = Vec::new();
-        for command in commands {
-            let key = (command.location.clone(), command.sku.clone());
-            let folded = self.stock.entry(key.clone()).or_default();
-            let events = folded.state.state().decide(&command.command).map_err(|refusal| no(&refusal))?;
-            decided.push((key, events));
-        }
-        let mut sent = Vec::new();
-        for (key, events) in decided {
-            let folded = self.stock.get_mut(&key).unwrap();
-            for event in events {
-                assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
-                folded.version += 1;
-                let mut correlation = correlation;
-                if let Some((crossing::Owner::Order(order_id), units)) = crossing::moved(&event) {
-                    *self.holdings.entry(order_id).or_default().entry(key.clone()).or_default() += units;
-                    correlation = order_id.0;
-                }
-                sent.push(Sent {
-                    recorded: recorded(&stream::stock(&key.0, &key.1).id, folded.version, Event::Stock(event)),
-                    event_id: Uuid::nil(),
-                    correlation,
-                    order: None,
-                });
-            }
-            assert_eq!(folded.state.end_batch(), Ok(()));
-        }
-        self.cross(OrderId(correlation), true);
-        Ok(sent)
-    }
-
-    fn cross(&self, order_id: OrderId, on_its_way: bool) {
-        let order = self.orders.get(&order_id).map_or(Order::Absent, |it| it.state.state().clone());
-        let of = |payment: &&Payment| payment.requested().is_some_and(|paid| paid.order_id == order_id);
-        let payments: Vec<&Payment> = self.payments.values().map(|it| it.state.state()).filter(of).collect();
-        let stock = self.holdings.get(&order_id).cloned().unwrap_or_default();
-        let verdict = crossing::check(&order, &payments, &stock, on_its_way);
-        if verdict.is_err() {
-            let about = order_id.to_string();
-            let told: Vec<_> = self.told.iter().filter(|told| told.contains(&about)).collect();
-            panic!("{verdict:?}\n{told:#?}\n{:#?}", self.sagas_of(order_id));
-        }
-    }
-
-    fn sagas_of(&self, order_id: OrderId) -> Vec<(&str, &saga::State)> {
-        let sagas = self.sagas.iter();
-        let of = sagas.filter(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
-        of.map(|((kind, _), saga)| (kind.as_str(), saga.state())).collect()
     }
 
     /// The next batch reaches the sagas.
@@ -375,40 +257,6 @@ impl World {
         saga.evolve_all(&events);
         true
     }
-
-    /// Every order at rest, and whether something of it is parked; the laws of each are checked.
-    pub(super) fn verdicts(&self) -> Vec<(&Placed, bool)> {
-        let mut found = Vec::new();
-        for (order_id, folded) in &self.orders {
-            let open = self.sagas_of(*order_id).iter().any(|(_, saga)| saga.ended.is_none());
-            self.cross(*order_id, open);
-            found.extend(folded.state.state().placed().map(|order| (order, open)));
-        }
-        found
-    }
-
-    /// What should not be: sagas that wait for nothing, or for a person without having tried; payments whose book is not the provider's.
-    pub(super) fn unfinished(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for (key, saga) in &self.sagas {
-            let state = saga.state();
-            let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
-            if state.ended.is_none() && !tried {
-                found.push(format!("{key:?}: {state:?}"));
-            }
-        }
-        for (id, folded) in &self.payments {
-            let Some(payment) = folded.state.state().requested() else {
-                continue;
-            };
-            let book = self.provider.accounts.get(id).copied().unwrap_or_default();
-            let ours = (payment.authorised, payment.captured, payment.refunded, payment.voided);
-            if (book.authorised, book.captured, book.refunded, book.voided) != ours {
-                found.push(format!("{book:?} and {payment:?}"));
-            }
-        }
-        found
-    }
 }
 
 fn start(sent: &Sent, at: Timestamp, payment: Option<&PaymentSeen>) -> Vec<saga::event::Started> {
@@ -424,30 +272,4 @@ fn start(sent: &Sent, at: Timestamp, payment: Option<&PaymentSeen>) -> Vec<saga:
         event: &recorded.event,
     };
     saga::start(&origin, sent.order.as_ref(), payment)
-}
-
-fn recorded(stream: &str, version: u64, event: Event) -> Recorded {
-    Recorded { stream: stream.into(), version, event }
-}
-
-fn settled(id: Uuid, correlation: Uuid, verdict: Verdict) -> Sent {
-    let settled = Settled { verdict, rests_on: vec![] };
-    Sent {
-        recorded: recorded(&id.to_string(), 1, Event::Outcome(outcome::Event::Settled(settled))),
-        event_id: Uuid::nil(),
-        correlation,
-        order: None,
-    }
-}
-
-fn no(refusal: &impl Refusal) -> (String, crate::Class, String, serde_json::Value) {
-    let details = serde_json::to_value(refusal).unwrap();
-    (refusal.code().to_owned(), refusal.class(), refusal.to_string(), details)
-}
-
-fn summary(answer: &Answer) -> String {
-    match answer {
-        Ok(sent) => format!("{:?}", sent.iter().map(|sent| &sent.recorded.event).collect::<Vec<_>>()),
-        Err((code, ..)) => format!("refused: {code}"),
-    }
 }

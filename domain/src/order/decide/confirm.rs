@@ -5,7 +5,7 @@ use crate::order::command::Confirm;
 use crate::money::Minor;
 use crate::order::event::{Confirmed, Event, PaymentRecorded, RejectReason, Rejected};
 use crate::order::refusal::Refusal;
-use crate::order::state::{Placed, Status};
+use crate::order::state::{Payment, Placed, Status};
 use crate::saga::checkout;
 use crate::stock::Shortfall;
 
@@ -35,10 +35,20 @@ pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
 /// What checkout's payment holds, unless somebody lets go of it, and what the others hold or took.
 fn available(order: &Placed, confirm: &Confirm) -> Minor {
     let own = confirm.payment_id.unwrap_or_else(|| checkout::payment_of(order.order_id));
-    let released = order.payment_of(own).is_some_and(|payment| payment.released);
+    let known = order.payment_of(own);
+    let released = known.is_some_and(|payment| payment.released);
     let others = order.payments.iter().filter(|payment| payment.payment_id != own);
     let others: Minor = others.map(|payment| payment.captured - payment.refunded + payment.held()).sum();
-    if released { others } else { others + confirm.authorised }
+    if released {
+        return others;
+    }
+    others
+        + match known {
+            // What payments itself told since is newer than what checkout had from it.
+            Some(known) if known.version > confirm.payment_version => known.captured - known.refunded + known.held(),
+            Some(Payment { keep: Some(keep), .. }) => confirm.authorised.min(*keep),
+            _ => confirm.authorised,
+        }
 }
 
 pub(super) fn reject(

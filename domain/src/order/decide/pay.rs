@@ -60,16 +60,21 @@ pub(super) fn more(order: &Placed, payment_id: PaymentId) -> Result<Option<Event
 }
 
 /// An order that ended counts on nothing: there the payment alone decides.
-pub(super) fn release(order: &Placed, payment_id: PaymentId) -> Decision {
+pub(super) fn release(order: &Placed, payment_id: PaymentId, keep: Minor) -> Decision {
     if !is_ours(order, payment_id) {
         return Err(Refusal::AnotherPayment { payment_id });
     }
     let there = order.payment_of(payment_id);
-    let already = there.is_some_and(|payment| payment.released || payment.authorised > 0 && payment.holds_nothing());
+    let already = there.is_some_and(|payment| {
+        let none = payment.released || payment.authorised > 0 && payment.holds_nothing();
+        // What a gateway cannot let go of in part stays, as the payment itself says.
+        let whole = keep > 0 && (!payment.abilities.partial_void || payment.keep.is_some_and(|there| there <= keep));
+        none || whole
+    });
     if already || matches!(order.status, Status::Rejected | Status::Cancelled) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id })])
+    Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id, keep: keep.max(0) })])
 }
 
 /// Whether money may be taken for it now.

@@ -7,7 +7,7 @@ use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
 use crate::order::event::{Event, PaymentStatus, RefundDeclined, RefundGranted, RefundPaid, RefundWithdrawn};
 use crate::order::refusal::{Part, Refusal};
-use crate::order::state::{Placed, Refund, RefundPart, RefundProgress};
+use crate::order::state::{Placed, Refund, RefundPart, RefundProgress, Status};
 
 pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
     let asked = fingerprint(grant.refund_id.0, grant);
@@ -78,7 +78,9 @@ fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
 }
 
 fn shipping(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
-    let left = (order.totals.shipping - order.shipping_cancelled - order.refunded_shipping()).max(0);
+    // Of an order that was rejected nothing is charged: its money went back as a whole.
+    let charged = if order.status == Status::Rejected { 0 } else { order.totals.shipping };
+    let left = (charged - order.shipping_cancelled - order.refunded_shipping()).max(0);
     if !(0..=left).contains(&grant.shipping) {
         return Err(Refusal::RefundExceedsShipping { refund_id: grant.refund_id, asked: grant.shipping, left });
     }

@@ -147,6 +147,17 @@ fn because(order: &Placed, event: &Event) -> Option<Because> {
                 ..none
             }
         }
+        // What was granted by hand is not with the customer, and may be owed to nobody else any more.
+        Event::RefundDeclined(declined) => {
+            let attempt = order.refunds.get(&declined.refund_id).map_or(0, |refund| refund.attempt);
+            let what = format!("{attempt}/{}/surplus", declined.payment_id);
+            Because { refund_id: id("refund", declined.refund_id.0, &what), reason: "surplus".into(), ..none }
+        }
+        Event::RefundWithdrawn(withdrawn) => {
+            let attempt = order.refunds.get(&withdrawn.refund_id).map_or(0, |refund| refund.attempt);
+            let what = format!("{attempt}/surplus");
+            Because { refund_id: id("refund", withdrawn.refund_id.0, &what), reason: "surplus".into(), ..none }
+        }
         Event::PaymentAdded(added) => {
             Because { refund_id: id("payment", added.payment_id.0, "refund"), reason: "surplus".into(), ..none }
         }

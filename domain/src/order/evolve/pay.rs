@@ -2,7 +2,7 @@
 
 use crate::ids::{PaymentId, RefundId};
 use crate::order::event::{
-    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentShare, PaymentStatus, RefundDeclined, RefundGranted,
+    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentReleased, PaymentShare, PaymentStatus, RefundDeclined, RefundGranted,
     RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
@@ -76,9 +76,12 @@ impl Placed {
         self.payments.push(payment);
     }
 
-    pub(super) fn release_payment(&mut self, payment_id: PaymentId) {
-        if let Some(payment) = self.payment_mut(payment_id) {
-            payment.released = true;
+    pub(super) fn release_payment(&mut self, released: &PaymentReleased) {
+        if let Some(payment) = self.payment_mut(released.payment_id) {
+            match released.keep {
+                0 => payment.released = true,
+                keep => payment.keep = Some(payment.keep.map_or(keep, |there| there.min(keep))),
+            }
         }
     }
 
