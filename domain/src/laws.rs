@@ -89,6 +89,8 @@ pub const ALL: &[Law] = &[
     crossing::OWNED,
     crossing::TOLD,
     crossing::HELD_ON,
+    crossing::SURPLUS,
+    crossing::COVERED,
     crossing::RESERVED,
 ];
 

@@ -22,7 +22,7 @@ pub use state::Order;
 
 impl crate::Aggregate for Order {
     const CATEGORY: &'static str = crate::stream::ORDER;
-    const FOLD: u32 = 4;
+    const FOLD: u32 = 5;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

@@ -10,7 +10,7 @@ use crate::ids::{LocationId, OrderId, ReservationId, Sku};
 use crate::money::Minor;
 use crate::order::Order;
 use crate::order::event::Capture;
-use crate::order::state::{Placed, ShipmentStatus, Status};
+use crate::order::state::{Placed, RefundPart, ShipmentStatus, Status};
 use crate::payment::Payment;
 use crate::payment::state::Requested;
 use crate::reservation::Reservation;
@@ -45,7 +45,17 @@ pub const TOLD: Law = (
 /// Law 4.
 pub const HELD_ON: Law = (
     "nothing-held-on-for-nothing",
-    "once nothing is on its way, no payment of an order that has ended holds money, unless that is still to be taken",
+    "once nothing is on its way, no payment holds more than its order is still to take, unless its gateway cannot let a part go",
+);
+/// Surplus.
+pub const SURPLUS: Law = (
+    "no-surplus-is-kept",
+    "once nothing is on its way, nothing is kept that is neither owed nor a refund that failed or was withdrawn",
+);
+/// Cover.
+pub const COVERED: Law = (
+    "what-is-to-be-taken-is-held",
+    "what is still to be taken is held by a payment, unless one was declined or let go of, or there is nothing to pay with",
 );
 /// Reservations that no order asked for.
 pub const RESERVED: Law = ("reservation-and-stock-agree", "stock never holds more for a reservation than it asked for");
@@ -235,25 +245,49 @@ fn money(order: &Placed, paid: &[&Requested], on_its_way: bool) -> Verdict {
     if on_its_way {
         return Ok(());
     }
-    let owes = order.balance() > 0 && order.status == Status::Completed;
     for paid in paid {
         let told = order.payment_of(paid.payment_id);
-        let all = told.is_some_and(|told| {
-            (told.authorised, told.captured, told.refunded, told.voided)
-                == (paid.authorised, paid.captured, paid.refunded, paid.voided)
-        });
-        let nothing = paid.held() == 0 && paid.live.is_empty();
+        let told = told.map_or((0, 0, 0, 0), |it| (it.authorised, it.captured, it.refunded, it.voided));
+        hold(TOLD, told == (paid.authorised, paid.captured, paid.refunded, paid.voided), detail)?;
+        let undone = paid.captured == paid.refunded || !all_refunded(order);
         match order.status {
-            Status::Pending => hold(OWNED, paid.captured == paid.refunded, detail)?,
-            Status::Rejected | Status::Cancelled => hold(OWNED, paid.captured == paid.refunded && nothing, detail)?,
-            Status::Confirmed => hold(TOLD, all || paid.authorised == 0, detail)?,
-            Status::Completed => {
-                hold(TOLD, all || paid.authorised == 0, detail)?;
-                hold(HELD_ON, nothing || owes, detail)?;
-            }
+            Status::Pending => hold(OWNED, undone, detail)?,
+            Status::Rejected | Status::Cancelled => hold(OWNED, undone && paid.held() == 0, detail)?,
+            Status::Confirmed | Status::Completed => {}
         }
     }
-    Ok(())
+    held_on(order, paid, detail)?;
+    hold(SURPLUS, order.ledger().surplus() == 0, detail)?;
+    hold(COVERED, order.ledger().uncovered() == 0 || may_be_uncovered(order, paid), detail)
+}
+
+/// Whether no part of a refund failed or was withdrawn.
+fn all_refunded(order: &Placed) -> bool {
+    order.refunds.values().flat_map(|refund| &refund.parts).all(RefundPart::stands)
+}
+
+/// The oldest payments are taken from first.
+fn held_on(order: &Placed, paid: &[&Requested], detail: impl Fn() -> String) -> Verdict {
+    let mut needed = match order.status {
+        Status::Rejected | Status::Cancelled => 0,
+        Status::Pending | Status::Confirmed | Status::Completed => order.ledger().to_capture(),
+    };
+    for told in &order.payments {
+        let Some(paid) = paid.iter().find(|paid| paid.payment_id == told.payment_id) else {
+            continue;
+        };
+        let whole = needed > 0 && !paid.can().partial_void;
+        hold(HELD_ON, paid.live.is_empty() && (paid.held() <= needed || whole), &detail)?;
+        needed = (needed - paid.held()).max(0);
+    }
+    let unknown = paid.iter().filter(|paid| order.payment_of(paid.payment_id).is_none());
+    hold(HELD_ON, unknown.map(|paid| paid.held()).sum::<Minor>() == 0, detail)
+}
+
+fn may_be_uncovered(order: &Placed, paid: &[&Requested]) -> bool {
+    let lost = |paid: &&&Requested| paid.authorised == 0 || paid.voided > 0;
+    let token = order.payment_terms.instrument.token();
+    pays_later(order) || token.is_empty() || paid.iter().any(|paid| lost(&paid))
 }
 
 /// Whether the laws that cross streams hold of a reservation that no order asked for, and what stock holds for it.

@@ -3,7 +3,7 @@
 //!
 //! | number | definition |
 //! |---|---|
-//! | `value` | the totals, less what was cancelled, came back, or got lost and is refunded; of a line at least what was refunded by that line is taken off |
+//! | `value` | the totals, less what was cancelled, came back, or got lost and is refunded; what was refunded by a line is taken off as well, once what comes back of it later is worth no more |
 //! | `made_good` | of what was granted by hand for no line and no charge, what takes the place of refunds that followed from something and failed |
 //! | `goodwill` | the rest of that |
 //! | `unpaid` | refunds that followed from something, failed or were withdrawn, and were not made good |
@@ -183,8 +183,13 @@ impl Refund {
     }
 
     /// What of a refund by hand counts on its lines, on shipping charges, and on neither, in this order, as far as it stands.
-    fn counted(&self) -> Counted {
-        let mut left = self.standing();
+    pub(super) fn counted(&self) -> Counted {
+        self.counting(self.standing())
+    }
+
+    /// The same, if so much of it stood.
+    pub(super) fn counting(&self, standing: Minor) -> Counted {
+        let mut left = standing;
         let mut take = |amount: Minor| {
             let taken = amount.min(left);
             left -= taken;
@@ -196,9 +201,10 @@ impl Refund {
     }
 }
 
-struct Counted {
-    lines: Vec<(LineId, Minor)>,
-    shipping: Minor,
+/// What of a refund by hand counts where.
+pub(super) struct Counted {
+    pub(super) lines: Vec<(LineId, Minor)>,
+    pub(super) shipping: Minor,
     goodwill: Minor,
 }
 
@@ -256,7 +262,7 @@ impl Placed {
         }
         // What a line is not owed for any more: what came back of it, and at least what was refunded by it.
         let credit = |(line_id, line): (&LineId, &LineState)| {
-            line.back_value().max(of_lines.get(line_id).copied().unwrap_or(0))
+            line.back_value().max(line.back_before + of_lines.get(line_id).copied().unwrap_or(0))
         };
         let credits: Minor = self.lines.iter().map(credit).sum::<Minor>() + of_shipping;
         let cancelled: Minor = self.lines.values().map(|line| line.cancelled_value).sum::<Minor>() + self.shipping_cancelled;
@@ -367,6 +373,12 @@ impl Placed {
         let by_hand = self.refunds.values().filter(|refund| refund.by_hand);
         let lines = by_hand.flat_map(|refund| refund.counted().lines);
         lines.filter(|(of, _)| *of == line_id).map(|(_, amount)| amount).sum()
+    }
+
+    /// What of a line is not owed for any more: what came back of it, and what was refunded by it.
+    #[must_use]
+    pub fn credit_of(&self, line: &LineState) -> Minor {
+        line.back_value().max(line.back_before + self.refunded_by_line(line.line.line_id))
     }
 
     /// What was granted by hand on shipping charges, as far as it stands.

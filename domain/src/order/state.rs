@@ -239,6 +239,8 @@ pub struct LineState {
     pub returned_value: Minor,
     /// Value of the units that got lost and whose money goes back.
     pub lost_value: Minor,
+    /// Of what came back, how much did before money was refunded by the line: that money is for other units, and comes on top.
+    pub back_before: Minor,
     /// Where the line's value is counted from.
     pub basis: Basis,
 }

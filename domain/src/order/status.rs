@@ -203,6 +203,7 @@ impl LineState {
             shipped_value: 0,
             returned_value: 0,
             lost_value: 0,
+            back_before: 0,
             basis: Basis::default(),
         }
     }

@@ -17,16 +17,18 @@ impl World {
     /// Somebody does something by hand.
     pub(super) fn somebody_acts(&mut self) {
         match self.roll(30) {
-            0..=2 => self.on_payment(Self::capture),
-            3..=4 => self.on_payment(Self::void),
+            // What was refused is often tried again.
+            _ if self.roll(4) == 0 => self.on_order(Self::retry_refund),
+            0..=3 => self.on_payment(Self::capture),
+            4 => self.on_payment(Self::void),
             5..=7 => self.look_up(),
             8..=10 => self.on_order(Self::lose),
             11 => self.on_order(Self::decide_loss),
-            12 => self.on_order(Self::find),
-            13..=15 => self.on_order(Self::refund_by_line),
+            12..=13 => self.on_order(Self::find),
+            14..=15 => self.on_order(Self::refund_by_line),
             16..=17 => self.on_order(Self::refund_shipping),
-            18..=19 => self.on_order(Self::retry_refund),
-            20..=22 => self.on_order(Self::owed_by_hand),
+            18..=20 => self.on_order(Self::retry_refund),
+            21..=22 => self.on_order(Self::owed_by_hand),
             23..=27 => self.on_order(Self::pay),
             _ => self.on_order(Self::withdraw),
         }

@@ -18,15 +18,15 @@ impl World {
     /// Somebody asks for something.
     pub(super) fn somebody_asks(&mut self) {
         match self.roll(24) {
-            0..=3 => self.place(),
-            4..=6 => self.receive(),
-            7..=12 => self.ask(Self::shipment),
+            0..=2 => self.place(),
+            3..=5 => self.receive(),
+            6..=12 => self.ask(Self::shipment),
             13..=14 => self.ask(Self::cancellation),
             15..=16 => self.ask(Self::edit),
             17..=18 => self.ask(Self::announce),
             19..=20 => self.ask(Self::receipt),
             21 => self.ask(Self::gift),
-            22 => self.ask(Self::hold),
+            22 if self.roll(2) == 0 => self.ask(Self::hold),
             _ => self.count(),
         }
     }
@@ -85,7 +85,7 @@ impl World {
 
     /// More than the book says, or fewer, also than are held for orders.
     fn count(&mut self) {
-        let (sku, more, fewer) = (self.sku(), self.number(0, 2), self.number(0, 6));
+        let (sku, more, fewer) = (self.sku(), self.number(0, 2), self.number(0, 40));
         let here = self.stock.get(&(Self::location(), sku.clone()));
         let on_hand = here.map_or(0, |here| here.state.state().on_hand);
         let accept_shortage = true;

@@ -7,13 +7,30 @@ use crate::order::event::{Added, AfterLoss, Event, Means};
 use crate::order::state::{Placed, Status};
 use crate::payment;
 
+/// What has to happen, and the ends that orders have to come to.
+pub(super) const KINDS: [&str; 44] = [
+    "placed in yen", "placed in dinars", "placed with a discount", "placed for another", "confirmed after a decline",
+    "held while pending", "held", "withdrawn by a cancellation", "withdrawn", "lost", "lost and refunded",
+    "lost and resent", "found", "returned", "refunded by line", "refunded of shipping", "goodwill",
+    "refunded by itself", "refund tried again", "refund declined", "refund paid by hand", "refund withdrawn",
+    "paid another way", "paid later", "paid with another instrument", "paid for an edit",
+    "paid once more while pending", "let go of by hand", "let go of by itself", "edited up", "edited down",
+    "captured by hand", "capture declined", "authorisation declined", "resolved", "resolved for good",
+    "let go of with the only capture", "void", "void that waits", "shortage", "completed", "cancelled", "rejected",
+    "confirmed",
+];
+
 /// How often each kind happened.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(pub(super) BTreeMap<&'static str, u32>);
+pub(super) struct Tally(BTreeMap<&'static str, u32>);
 
 impl Tally {
     pub(super) fn count(&mut self, kind: &'static str, happened: bool) {
         *self.0.entry(kind).or_default() += u32::from(happened);
+    }
+
+    pub(super) fn of(&self, kind: &str) -> u32 {
+        self.0.get(kind).copied().unwrap_or(0)
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -106,20 +106,33 @@ impl World {
 
     /// One thing happens somewhere.
     pub(super) fn moment(&mut self) {
-        match self.roll(22) {
-            0..=3 => self.somebody_asks(),
-            20..=21 => self.somebody_acts(),
-            4..=10 => self.deliver(),
-            11..=16 => {
+        match self.roll(50) {
+            0..=6 => self.somebody_asks(),
+            7..=10 => self.somebody_acts(),
+            11..=24 => self.deliver(),
+            25..=37 => {
                 self.dispatch_one();
             }
-            17..=18 => {
-                let (willing, silent) = (self.roll(6) > 0, self.roll(4) == 0);
+            38..=46 => {
+                let silent = self.roll(4) == 0;
+                let willing = self.roll(if silent { 2 } else { 6 }) > 0;
                 self.provider_answers(willing, silent);
             }
+            47..=48 => self.quiet(),
             _ => {
                 self.fire();
             }
+        }
+    }
+
+    /// For a while nobody asks for anything, so that some wishes come to their ends.
+    fn quiet(&mut self) {
+        for _ in 0..self.roll(80) {
+            if self.deliveries.is_empty() && !self.dispatch_one() {
+                let willing = self.roll(20) > 0;
+                self.provider_answers(willing, false);
+            }
+            self.deliver();
         }
     }
 

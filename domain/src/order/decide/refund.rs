@@ -78,13 +78,15 @@ fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
 }
 
 fn shipping(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
+    shipping_fits(order, grant.refund_id, grant.shipping)?;
+    Ok(grant.shipping)
+}
+
+fn shipping_fits(order: &Placed, refund_id: RefundId, asked: Minor) -> Result<(), Refusal> {
     // Of an order that was rejected nothing is charged: its money went back as a whole.
     let charged = if order.status == Status::Rejected { 0 } else { order.totals.shipping };
     let left = (charged - order.shipping_cancelled - order.refunded_shipping()).max(0);
-    if !(0..=left).contains(&grant.shipping) {
-        return Err(Refusal::RefundExceedsShipping { refund_id: grant.refund_id, asked: grant.shipping, left });
-    }
-    Ok(grant.shipping)
+    if (0..=left).contains(&asked) { Ok(()) } else { Err(Refusal::RefundExceedsShipping { refund_id, asked, left }) }
 }
 
 /// Of a line no more than left and was given back neither by hand nor because it came back or got lost.
@@ -98,7 +100,7 @@ fn fits(order: &Placed, refund_id: RefundId, asked: &crate::order::event::LineVa
         .fold(0, |sum, of| sum.saturating_add(of.qty));
     let gone = line.returned.saturating_add(line.lost_refunded).max(by_hand);
     let units = line.shipped.saturating_sub(gone);
-    let value = (line.shipped_value - line.back_value().max(order.refunded_by_line(asked.line_id))).max(0);
+    let value = (line.shipped_value - order.credit_of(line)).max(0);
     if asked.qty > units || asked.amount > value {
         let (line_id, qty) = (asked.line_id, asked.qty);
         return Err(Refusal::RefundExceedsLine { refund_id, line_id, qty, asked: asked.amount, units, value });
@@ -110,12 +112,33 @@ fn find(order: &Placed, refund_id: RefundId) -> Result<&Refund, Refusal> {
     order.refunds.get(&refund_id).ok_or(Refusal::RefundNotFound { refund_id })
 }
 
+/// What it was granted for may have come back, or have been refunded otherwise, meanwhile.
+fn fits_again(order: &Placed, refund_id: RefundId, refund: &Refund) -> Result<(), Refusal> {
+    let (now, then) = (refund.counted(), refund.counting(refund.amount));
+    shipping_fits(order, refund_id, then.shipping - now.shipping)?;
+    for ((line_id, had), (_, has)) in now.lines.into_iter().zip(then.lines) {
+        let Some(line) = order.lines.get(&line_id) else {
+            continue;
+        };
+        let (asked, value) = (has - had, (line.shipped_value - order.credit_of(line)).max(0));
+        if asked > value {
+            let units = line.shipped.saturating_sub(line.returned.saturating_add(line.lost_refunded));
+            let qty = refund.lines.iter().filter(|of| of.line_id == line_id).map(|of| of.qty).sum();
+            return Err(Refusal::RefundExceedsLine { refund_id, line_id, qty, asked, units, value });
+        }
+    }
+    Ok(())
+}
+
 /// What failed of it, or was withdrawn, is granted once more. `attempt` is the one that this makes.
 pub(super) fn retry(order: &Placed, refund_id: RefundId, attempt: Option<u32>) -> Decision {
     let refund = find(order, refund_id)?;
     let amount = refund.failed() + refund.withdrawn();
     if attempt.is_some_and(|attempt| attempt <= refund.attempt) || amount == 0 {
         return Ok(Vec::new());
+    }
+    if refund.by_hand {
+        fits_again(order, refund_id, refund)?;
     }
     let parts = parts(order, amount)?;
     Ok(vec![Event::RefundGranted(RefundGranted {

@@ -136,6 +136,12 @@ impl Placed {
 
     pub(super) fn grant(&mut self, granted: &RefundGranted) {
         let at_payment = refund_at_payment(self.order_id, granted.refund_id, granted.attempt);
+        for of in granted.lines.iter().filter(|_| granted.by_hand) {
+            let by_line = self.refunded_by_line(of.line_id);
+            if let Some(line) = self.lines.get_mut(&of.line_id) {
+                line.back_before += (line.back_value() - line.back_before - by_line).max(0);
+            }
+        }
         let part = |share: &PaymentShare| RefundPart {
             payment_id: share.payment_id,
             amount: share.amount,
