@@ -263,7 +263,7 @@ fn money(order: &Placed) -> Verdict {
     let by_hand = |refund: &Refund| refund.by_hand;
     for (line_id, line) in &order.lines {
         let granted = order.credit_of(line);
-        law(granted <= line.shipped_value, "refunded by a line, and what came back before, ≤ what left of it", || {
+        law(granted <= line.shipped_value, "refunded by a line ≤ what left of it", || {
             format!("line {line_id}: {granted} of {}", line.shipped_value)
         })?;
     }

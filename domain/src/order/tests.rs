@@ -13,6 +13,7 @@ use crate::testing::{Given, Named, given};
 use crate::{Aggregate, laws};
 use uuid::Uuid;
 
+mod book;
 mod cancelling;
 mod confirming;
 mod editing;

@@ -19,9 +19,9 @@ impl World {
         match self.roll(30) {
             // What was refused is often tried again.
             _ if self.roll(4) == 0 => self.on_order(Self::retry_refund),
-            0..=3 => self.on_payment(Self::capture),
-            4 => self.on_payment(Self::void),
-            5..=7 => self.look_up(),
+            0..=2 => self.on_payment(Self::capture),
+            3 => self.on_payment(Self::void),
+            4..=7 => self.look_up(),
             8..=10 => self.on_order(Self::lose),
             11 => self.on_order(Self::decide_loss),
             12..=13 => self.on_order(Self::find),
@@ -103,7 +103,7 @@ impl World {
             verdict: self.provider.look_up(at),
             evidence: "looked up".into(),
             provider_ref: Some("looked up".into()),
-            try_again: request.verb == payment::event::Verb::Void || self.roll(2) == 0,
+            try_again: request.verb == payment::event::Verb::Void || self.roll(4) == 0,
         };
         let command = crate::Command::Payment { payment_id: request.payment_id, command };
         let id = self.new_id();

@@ -114,7 +114,7 @@ impl World {
                 self.dispatch_one();
             }
             38..=46 => {
-                let silent = self.roll(4) == 0;
+                let silent = self.roll(3) == 0;
                 let willing = self.roll(if silent { 2 } else { 6 }) > 0;
                 self.provider_answers(willing, silent);
             }

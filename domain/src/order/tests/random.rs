@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::book::Book;
 use super::*;
 use crate::ids::{CancellationId, HoldId, RefundId, ReturnId, ShipmentId};
 use crate::laws::Watched;
@@ -26,13 +27,14 @@ struct Seen {
 
 struct History {
     order: Order,
+    book: Book,
     step: u128,
     payment_version: u64,
 }
 
 impl History {
     fn start(place: Place) -> Self {
-        let mut history = Self { order: Order::Absent, step: 1_000, payment_version: 0 };
+        let mut history = Self { order: Order::Absent, book: Book::default(), step: 1_000, payment_version: 0 };
         history.ask(&placing(place)).unwrap();
         history
     }
@@ -49,9 +51,11 @@ impl History {
             if let Err(violation) = watched.fold(event.clone()) {
                 panic!("{violation:?}\nafter {event:?}\nof {command:?}\nto {:#?}", watched.state());
             }
+            self.book.fold(watched.state().placed().unwrap(), event);
         }
         assert_eq!(watched.end_batch(), Ok(()), "{command:?}");
         self.order.clone_from(watched.state());
+        self.book.agrees(self.placed());
         if command.names_what_it_makes() {
             assert_eq!(self.order.decide(command), Ok(vec![]), "again: {command:?}");
         }
@@ -420,5 +424,50 @@ fn random_histories_reach_every_command_and_most_refusals() {
     ];
     for code in codes {
         assert!(seen.refused.contains_key(code), "nothing was refused as {code}");
+    }
+}
+
+/// How many orders there are: `DAYBOOK_MONEY_ORDERS`, so that a long run has more.
+fn orders() -> u64 {
+    std::env::var("DAYBOOK_MONEY_ORDERS").ok().map_or(400, |orders| orders.parse().unwrap())
+}
+
+/// So many random orders, and how many of each currency took and gave back money.
+fn many(orders: u64, seed: u64) -> BTreeMap<String, u64> {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut moved = BTreeMap::new();
+    for number in 0..orders {
+        let history = (some_order(), steps(60)).new_tree(&mut runner).unwrap();
+        let (place, steps) = history.current();
+        let mut history = History::start(place);
+        let first = (number % 8 > 0).then(|| usual(1));
+        for step in first.into_iter().flatten().chain(steps) {
+            history.take(step, &mut Seen::default());
+        }
+        let ledger = history.placed().ledger();
+        let both = ledger.captured > 0 && ledger.granted > 0;
+        *moved.entry(history.placed().currency.to_string()).or_default() += u64::from(both);
+    }
+    moved
+}
+
+#[test]
+fn money_is_exact_to_the_minor_unit() {
+    let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
+    let moved = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|seed| scope.spawn(move || many(orders().div_ceil(threads), seed))).collect();
+        let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+        for (currency, orders) in all.into_iter().flat_map(|one| one.join().unwrap()) {
+            *sum.entry(currency).or_default() += orders;
+        }
+        sum
+    });
+    for currency in ["GBP", "JPY", "KWD"] {
+        let orders = orders() / 30;
+        assert!(moved.get(currency) > Some(&orders), "{moved:?}");
     }
 }
