@@ -58,7 +58,10 @@ pub fn undecided(order: &Placed, shipment_id: ShipmentId, lost_now: &[Units]) ->
     let Some(shipment) = order.shipments.get(&shipment_id) else {
         return Vec::new();
     };
-    let now = |line_id: &LineId| lost_now.iter().filter(|units| units.line_id == *line_id).map(|units| units.qty).sum::<u32>();
-    let of = |(line_id, line): (&LineId, &ShipmentLine)| Units { line_id: *line_id, qty: line.undecided() + now(line_id) };
+    let now = |line_id: &LineId| {
+        lost_now.iter().filter(|units| units.line_id == *line_id).map(|units| units.qty).sum::<u32>()
+    };
+    let of =
+        |(line_id, line): (&LineId, &ShipmentLine)| Units { line_id: *line_id, qty: line.undecided() + now(line_id) };
     shipment.lines.iter().map(of).filter(|units| units.qty > 0).collect()
 }

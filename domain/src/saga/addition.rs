@@ -106,10 +106,10 @@ impl Process for Input {
         money::hear(batch, self.payment_id, ("authorise", Direction::Do, Waits::Authorise), notices);
         let capture = ("capture", WaitsTold::Capture(self.capture_id()));
         money::hear_told(batch, self.order_id, self.payment_id, capture, notices);
-        let clears = |event: &Event| {
-            matches!(event, Event::Order(order::Event::HoldReleased(_) | order::Event::Confirmed(_)))
-        };
-        let ends = |event: &Event| matches!(event, Event::Order(order::Event::Rejected(_) | order::Event::LinesCancelled(_)));
+        let clears =
+            |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_) | order::Event::Confirmed(_)));
+        let ends =
+            |event: &Event| matches!(event, Event::Order(order::Event::Rejected(_) | order::Event::LinesCancelled(_)));
         if batch.events.iter().any(|recorded| clears(&recorded.event) || ends(&recorded.event)) {
             notices.push(Notice::Nudge { step: "clear" });
         }
@@ -124,7 +124,9 @@ impl Process for Input {
                 Then::Unwind { reason: "payment_declined".into(), details: Some(json!({ "code": code })) }
             }
             // The order ends: what is held is let go by others.
-            ("clear", "order-state") if gone.contains(&status) || cancelling => Then::Unwind { reason: "order_ended".into(), details: None },
+            ("clear", "order-state") if gone.contains(&status) || cancelling => {
+                Then::Unwind { reason: "order_ended".into(), details: None }
+            }
             // Somebody was faster: what was held is taken or let go.
             ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),
             _ => Then::Retry,

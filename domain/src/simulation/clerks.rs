@@ -187,7 +187,8 @@ impl World {
     }
 
     fn refund(&mut self, order: &Placed, lines: Vec<LineValue>, shipping: Minor) -> Plan {
-        let grant = GrantRefund { refund_id: RefundId(self.new_id()), amount: None, lines, shipping, reason: "sorry".into() };
+        let grant =
+            GrantRefund { refund_id: RefundId(self.new_id()), amount: None, lines, shipping, reason: "sorry".into() };
         Plan::of(order.order_id, order::Command::GrantRefund(grant))
     }
 

@@ -144,7 +144,11 @@ impl World {
             discount,
             shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
-            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: self.instrument(), retry_for_s },
+            payment: PaymentTerms {
+                capture: captures[self.roll(captures.len())],
+                instrument: self.instrument(),
+                retry_for_s,
+            },
             location: Self::location(),
             reserve_for_s: 900,
             occurred_at: None,

@@ -9,14 +9,49 @@ use crate::payment;
 
 /// What has to happen, and the ends that orders have to come to.
 pub(super) const KINDS: [&str; 44] = [
-    "placed in yen", "placed in dinars", "placed with a discount", "placed for another", "confirmed after a decline",
-    "held while pending", "held", "withdrawn by a cancellation", "withdrawn", "lost", "lost and refunded",
-    "lost and resent", "found", "returned", "refunded by line", "refunded of shipping", "goodwill",
-    "refunded by itself", "refund tried again", "refund declined", "refund paid by hand", "refund withdrawn",
-    "paid another way", "paid later", "paid with another instrument", "paid for an edit",
-    "paid once more while pending", "let go of by hand", "let go of by itself", "edited up", "edited down",
-    "captured by hand", "capture declined", "authorisation declined", "resolved", "resolved for good",
-    "let go of with the only capture", "void", "void that waits", "shortage", "completed", "cancelled", "rejected",
+    "placed in yen",
+    "placed in dinars",
+    "placed with a discount",
+    "placed for another",
+    "confirmed after a decline",
+    "held while pending",
+    "held",
+    "withdrawn by a cancellation",
+    "withdrawn",
+    "lost",
+    "lost and refunded",
+    "lost and resent",
+    "found",
+    "returned",
+    "refunded by line",
+    "refunded of shipping",
+    "goodwill",
+    "refunded by itself",
+    "refund tried again",
+    "refund declined",
+    "refund paid by hand",
+    "refund withdrawn",
+    "paid another way",
+    "paid later",
+    "paid with another instrument",
+    "paid for an edit",
+    "paid once more while pending",
+    "let go of by hand",
+    "let go of by itself",
+    "edited up",
+    "edited down",
+    "captured by hand",
+    "capture declined",
+    "authorisation declined",
+    "resolved",
+    "resolved for good",
+    "let go of with the only capture",
+    "void",
+    "void that waits",
+    "shortage",
+    "completed",
+    "cancelled",
+    "rejected",
     "confirmed",
 ];
 
@@ -58,9 +93,10 @@ impl Tally {
                 &[("withdrawn by a cancellation", cancelled), ("withdrawn", !cancelled)]
             }
             Event::ShipmentLost(_) => &[("lost", true)],
-            Event::LossDecided(it) => {
-                &[("lost and refunded", it.then == AfterLoss::Refund), ("lost and resent", it.then == AfterLoss::Resend)]
-            }
+            Event::LossDecided(it) => &[
+                ("lost and refunded", it.then == AfterLoss::Refund),
+                ("lost and resent", it.then == AfterLoss::Resend),
+            ],
             Event::ShipmentFound(_) => &[("found", true)],
             Event::ReturnReceived(_) => &[("returned", true)],
             Event::RefundGranted(it) => &[

@@ -7,8 +7,8 @@ use crate::money::Minor;
 use crate::order;
 use crate::order::event::Capture;
 use crate::order::state::{Placed, RefundProgress, ShipmentStatus, Status};
-use crate::payment::{self, Payment};
 use crate::payment::event::Verb;
+use crate::payment::{self, Payment};
 
 /// What a payment has and does not let go of.
 fn firm(payment: &Payment) -> Minor {
@@ -119,7 +119,9 @@ impl World {
     fn may_hang(&self, order_id: OrderId, step: &str) -> bool {
         let held = self.orders[&order_id].state.state().placed().is_some_and(|order| !order.holds.is_empty());
         let dry = self.payments_of(order_id).iter().any(|payment| {
-            payment.requested().is_some_and(|it| it.captures.values().any(|it| it.progress == payment::state::Progress::Failed))
+            payment
+                .requested()
+                .is_some_and(|it| it.captures.values().any(|it| it.progress == payment::state::Progress::Failed))
         });
         match step {
             "clear" | "dispatch" => held,
@@ -141,7 +143,10 @@ fn left_open(order: &Placed) -> Vec<&'static str> {
     let wrong = [
         ("it is pending", order.status == Status::Pending && !(order.cancelling() && (owed || failed))),
         ("it is being cancelled", order.cancelling() && !(owed || failed)),
-        ("a cancellation is open", order.status == Status::Confirmed && order.cancellations.values().any(|it| !it.closed)),
+        (
+            "a cancellation is open",
+            order.status == Status::Confirmed && order.cancellations.values().any(|it| !it.closed),
+        ),
         ("a shipment waits", order.shipments.values().any(|shipment| waits(shipment.status))),
         (
             "units are neither held nor promised",

@@ -74,12 +74,15 @@ pub(super) fn cancel(
         });
         // Stock lets go of the units of a withdrawn shipment as it puts them back.
         let back = put_back.get(&units.line_id).copied().unwrap_or(0);
-        let goods = released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
+        let goods =
+            released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
         release.extend(goods.filter(|goods| goods.qty > 0));
     }
     let units: u64 = wanted.iter().map(|u| u64::from(u.qty)).sum();
-    let whole = order.shipped_units() == 0 && order.all_open_units() == units;
-    let shipping = if whole { order.shipping_left() } else { 0 };
+    let last = order.all_open_units() == units;
+    let whole = order.shipped_units() == 0 && last;
+    // A charge that no shipment has (one that had it was refused) is due with none any more.
+    let shipping = if last { order.shipping_left() } else { 0 };
     events.push(Event::LinesCancelled(LinesCancelled {
         cancellation_id,
         amount: shipping + cancelled.iter().map(|l| l.amount).sum::<i64>(),
@@ -141,7 +144,8 @@ pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision
 }
 
 fn all_free(order: &Placed) -> Vec<Units> {
-    let units = |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() + line.waiting(order) };
+    let units =
+        |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() + line.waiting(order) };
     let all = order.lines.iter().map(units);
     all.filter(|units| units.qty > 0).collect()
 }

@@ -61,7 +61,8 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     event.totals_after = price::totals(lines, &order.shipping).map_err(price::too_large(None))?;
     event.balance_change =
         money::subtract(event.totals_after.total, order.totals.total).map_err(price::too_large(None))?;
-    if after.all_open_units() == 0 && after.shipped_units() == 0 {
+    // A charge that no shipment has yet needs one, or a cancellation.
+    if after.all_open_units() == 0 && (after.shipped_units() == 0 || after.shipping_left() > 0) {
         return Err(refused(None, EditProblem::NothingLeft));
     }
     after.totals = event.totals_after;
@@ -174,9 +175,10 @@ impl Draft<'_> {
         let kept = self.order.lines.iter().filter(|(line_id, _)| !untouched(**line_id));
         let kept: Minor = kept.map(|(_, state)| state.line.order_discount).sum();
         let mut free: Vec<Line> = self.lines.iter().filter(|line| untouched(line.line_id)).cloned().collect();
-        let others = self.order.lines.iter().filter(|(line_id, _)| {
-            untouched(**line_id) && !self.lines.iter().any(|line| line.line_id == **line_id)
-        });
+        let others =
+            self.order.lines.iter().filter(|(line_id, _)| {
+                untouched(**line_id) && !self.lines.iter().any(|line| line.line_id == **line_id)
+            });
         free.extend(others.map(|(_, state)| state.line.clone()));
         free.sort_by_key(|line| line.line_id);
         for line in &mut free {

@@ -94,7 +94,10 @@ fn fits(order: &Placed, refund_id: RefundId, asked: &crate::order::event::LineVa
     let Some(line) = order.lines.get(&asked.line_id) else {
         return Ok(());
     };
-    let by_hand: u32 = order.refunds.values().filter(|refund| refund.by_hand && refund.standing() > 0)
+    let by_hand: u32 = order
+        .refunds
+        .values()
+        .filter(|refund| refund.by_hand && refund.standing() > 0)
         .flat_map(|refund| &refund.lines)
         .filter(|of| of.line_id == asked.line_id)
         .fold(0, |sum, of| sum.saturating_add(of.qty));

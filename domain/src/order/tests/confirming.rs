@@ -114,10 +114,8 @@ fn an_order_that_ended_is_told_that_it_holds_nothing() {
 
 #[test]
 fn an_order_is_completed_when_nothing_is_left_to_ship() {
-    let order = confirmed(three_lines()).after([
-        request_shipment(900, None),
-        payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]),
-    ]);
+    let order = confirmed(three_lines())
+        .after([request_shipment(900, None), payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0])]);
     let order = order.when(dispatch(900)).then_with(|events| {
         assert!(matches!(events, [Event::ShipmentDispatched(_), Event::Completed(_)]), "{events:?}");
     });

@@ -173,9 +173,7 @@ impl History {
                 Command::GrantRefund(refund)
             }
             23 => edit(self.step, self.changes(a, b, c)),
-            24 => {
-                Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None }
-            }
+            24 => Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None },
             25 => Command::WithdrawShipment {
                 shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
                 reason: "not now".to_owned(),
@@ -219,7 +217,8 @@ impl History {
             32 => {
                 let state = &self.placed().lines[&line];
                 let amount = state.value_of_next(1, Rounding::HalfEven).max(i64::from(b % 500)) + 1;
-                let lines = vec![event::LineValue { line_id: line, qty: some(2), amount: amount.min(1 + i64::from(c % 700)) }];
+                let lines =
+                    vec![event::LineValue { line_id: line, qty: some(2), amount: amount.min(1 + i64::from(c % 700)) }];
                 Command::GrantRefund(GrantRefund { lines, ..grant(self.step, None) })
             }
             33 => Command::GrantRefund(GrantRefund { shipping: i64::from(b % 300), ..grant(self.step, None) }),
@@ -459,7 +458,8 @@ fn many(orders: u64, seed: u64) -> BTreeMap<String, u64> {
 fn money_is_exact_to_the_minor_unit() {
     let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let moved = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|seed| scope.spawn(move || many(orders().div_ceil(threads), seed))).collect();
+        let all: Vec<_> =
+            (0..threads).map(|seed| scope.spawn(move || many(orders().div_ceil(threads), seed))).collect();
         let mut sum: BTreeMap<String, u64> = BTreeMap::new();
         for (currency, orders) in all.into_iter().flat_map(|one| one.join().unwrap()) {
             *sum.entry(currency).or_default() += orders;
