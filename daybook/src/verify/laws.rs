@@ -162,7 +162,7 @@ impl Laws {
 
     fn fold(&mut self, record: &Record, event: Event) -> anyhow::Result<()> {
         if !matches!(event, Event::Order(_)) {
-            self.begun.see(record, &event, None);
+            self.begun.see(record, &event, None, None);
         }
         match event {
             Event::Order(event) => self.order(record, event),
