@@ -9,6 +9,7 @@ mod engine;
 pub mod event;
 pub mod fulfilment;
 mod goods;
+pub mod hold;
 mod kinds;
 mod money;
 pub mod process;
@@ -22,6 +23,6 @@ mod tests;
 
 pub use engine::Saga;
 pub use event::{Direction, Event};
-pub use kinds::{Needs, Unloadable, may_start, start};
+pub use kinds::{Needs, Unloadable, may_start, moves, start};
 pub use process::{Batch, Origin, PaymentSeen, Process, Recorded, Trigger};
 pub use state::State;

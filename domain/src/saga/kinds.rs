@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::event::Started;
 use super::process::{Origin, Process};
-use super::{allocation, amendment, cancellation, checkout, fulfilment, refund, reservation, returns};
+use super::{allocation, amendment, cancellation, checkout, fulfilment, hold, refund, reservation, returns};
 use crate::Event;
 use crate::ids::OrderId;
 use crate::order;
@@ -48,6 +48,7 @@ pub(super) fn process(started: &Started) -> Result<Arc<dyn Process>, Unloadable>
         (allocation::KIND, allocation::DEFINITION) => read::<allocation::Input>(started),
         (amendment::KIND, amendment::DEFINITION) => read::<amendment::Input>(started),
         (reservation::KIND, reservation::DEFINITION) => read::<reservation::Input>(started),
+        (hold::KIND, hold::DEFINITION) => read::<hold::Input>(started),
         _ => Err(Unloadable::Unknown { kind: started.kind.clone(), definition: started.definition }),
     }
 }
@@ -57,6 +58,12 @@ fn read<P: Process + DeserializeOwned + 'static>(started: &Started) -> Result<Ar
         Ok(process) => Ok(Arc::new(process)),
         Err(error) => Err(Unloadable::Input { kind: started.kind.clone(), problem: error.to_string() }),
     }
+}
+
+/// Whether processes of a kind move goods or money. While one that does is on its way, an order, its payment and its stock need not agree.
+#[must_use]
+pub fn moves(kind: &str) -> bool {
+    kind != hold::KIND
 }
 
 /// What has to be known to start a saga.
@@ -74,6 +81,7 @@ pub fn may_start(stream: &str, event: &Event) -> Option<Needs> {
     match event {
         Event::Order(event) => match event {
             order::Event::Placed(_) => Some(Needs::Nothing),
+            order::Event::HoldPlaced(placed) => placed.until.map(|_| Needs::Nothing),
             order::Event::ShipmentRequested(_)
             | order::Event::LinesCancelled(_)
             | order::Event::ReturnReceived(_)
@@ -98,6 +106,7 @@ pub fn start(origin: &Origin<'_>, order: Option<&Placed>) -> Option<Started> {
             order::Event::ReturnReceived(_) => returns::start(origin, order?),
             order::Event::RefundGranted(_) => refund::start(origin, order?),
             order::Event::Edited(_) => amendment::start(origin, order?),
+            order::Event::HoldPlaced(_) => hold::start(origin),
             _ => None,
         },
         Event::Stock(_) => allocation::start(origin),

@@ -16,7 +16,7 @@ use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
-const STARTERS: [&str; 8] = [
+const STARTERS: [&str; 9] = [
     "OrderPlaced",
     "ShipmentRequested",
     "LinesCancelled",
@@ -25,6 +25,7 @@ const STARTERS: [&str; 8] = [
     "OrderEdited",
     "BackorderAllocated",
     "ReservationOpened",
+    "HoldPlaced",
 ];
 
 /// Whether a record may start a saga.

@@ -34,7 +34,7 @@ pub(super) const LOADING: usize = 32;
 /// Sagas that are read before they are looked at.
 const LOADED: usize = 1_024;
 /// The kinds that are measured even while there is none of them.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     domain::saga::checkout::KIND,
     domain::saga::fulfilment::KIND,
     domain::saga::cancellation::KIND,
@@ -43,6 +43,7 @@ const KINDS: [&str; 8] = [
     domain::saga::allocation::KIND,
     domain::saga::amendment::KIND,
     domain::saga::reservation::KIND,
+    domain::saga::hold::KIND,
 ];
 
 pub(super) struct Session {
