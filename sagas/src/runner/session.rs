@@ -147,6 +147,8 @@ impl Session {
 
     pub(super) async fn run(&mut self, feed: &mut dyn Feed, cancel: &CancellationToken) -> Result<(), Stopped> {
         self.reopen().await?;
+        // Where nothing is left to read no page will say so, and timers are due all the same.
+        self.caught_up = self.position >= self.written_before;
         feed.seek(self.position);
         let term = self.term.clone();
         while !cancel.is_cancelled() {

@@ -13,4 +13,5 @@ mod runs;
 mod sandbox;
 mod services;
 mod shop;
+mod timed;
 mod unreadable;
