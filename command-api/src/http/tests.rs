@@ -3,6 +3,7 @@
 
 mod bulk;
 mod described;
+mod instants;
 mod largest;
 mod limits;
 mod mutated;
@@ -267,6 +268,12 @@ fn order_of(external_ref: Option<&str>) -> Value {
 
 fn order_id(told: &Told) -> OrderId {
     told.json()["order_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// So many seconds from now, or before it.
+fn in_seconds(seconds: i64) -> Value {
+    let now = (event_store::clock::system_clock())();
+    Timestamp::from_micros(now + seconds * 1_000_000).to_string().into()
 }
 
 fn uuid(n: u128) -> Uuid {
