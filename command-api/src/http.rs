@@ -19,6 +19,7 @@ mod returns;
 mod shipments;
 mod stock;
 mod tenders;
+mod test_clock;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use domain::ids::OrderId;
 use domain::order::{self, Order};
 use domain::stream::{self, StreamName};
 use domain::time::Timestamp;
+use event_store::clock::TestClock;
 use schemas::http::Defaults;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
@@ -74,7 +76,23 @@ struct Inner {
     verdicts: Verdicts,
     settings: Settings,
     imports: Option<Service>,
+    test_clock: Option<Arc<dyn TestClock>>,
     uploads: Uploads,
+}
+
+impl Inner {
+    /// The same parts once more; uploads are counted anew.
+    fn copied(&self) -> Self {
+        let Self { executor, verdicts, settings, imports, test_clock, uploads: _ } = self;
+        Self {
+            executor: executor.clone(),
+            verdicts: verdicts.clone(),
+            settings: settings.clone(),
+            imports: imports.clone(),
+            test_clock: test_clock.clone(),
+            uploads: Uploads::default(),
+        }
+    }
 }
 
 /// All routes of the write side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
@@ -118,6 +136,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(imports::show))
         .routes(routes!(imports::errors))
         .routes(routes!(commands::outcome))
+        .routes(routes!(test_clock::time, test_clock::advance))
         .with_state(api)
         .layer(CatchPanicLayer::custom(problem::panicked))
 }
@@ -167,18 +186,26 @@ impl Api {
     /// Puts the parts together. It takes no imports in.
     #[must_use]
     pub fn new(executor: Executor, verdicts: Verdicts, settings: Settings) -> Self {
-        Self::build(executor, verdicts, settings, None)
+        Self(Arc::new(Inner {
+            executor,
+            verdicts,
+            settings,
+            imports: None,
+            test_clock: None,
+            uploads: Uploads::default(),
+        }))
     }
 
     /// The same, and imports are taken in by `service`.
     #[must_use]
     pub fn with_imports(&self, service: Service) -> Self {
-        let Inner { executor, verdicts, settings, .. } = &*self.0;
-        Self::build(executor.clone(), verdicts.clone(), settings.clone(), Some(service))
+        Self(Arc::new(Inner { imports: Some(service), ..self.0.copied() }))
     }
 
-    fn build(executor: Executor, verdicts: Verdicts, settings: Settings, imports: Option<Service>) -> Self {
-        Self(Arc::new(Inner { executor, verdicts, settings, imports, uploads: Uploads::default() }))
+    /// The same, and the clock of the store can be advanced, if that was made for a test.
+    #[must_use]
+    pub fn with_test_clock(&self, clock: Arc<dyn TestClock>) -> Self {
+        Self(Arc::new(Inner { test_clock: Some(clock), ..self.0.copied() }))
     }
 
     fn imports(&self) -> Option<&Service> {
@@ -200,6 +227,12 @@ impl Api {
     /// Now, by the store's clock.
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.executor().store().now())
+    }
+
+    /// Whether the command was answered before.
+    async fn answered(&self, how: &How) -> Result<bool, Failure> {
+        let found = self.executor().outcome(&how.caller.tenant, how.command_id).await;
+        Ok(found.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?.is_some())
     }
 
     /// Runs a command that is mainly about one stream. A refusal is a failure here.

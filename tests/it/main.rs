@@ -21,6 +21,7 @@ mod orders;
 mod scaled;
 mod service;
 mod slow_clients;
+mod test_clock;
 mod text;
 mod tidy;
 mod unreadable;

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod described;
+mod instants;
 mod largest;
 mod limits;
 mod mutated;
@@ -170,7 +171,14 @@ impl Server {
         self.saga(order_id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
         self.saga(
             order_id,
-            order::Command::Confirm(Confirm { payment_id: None, reservation_id: Some(reservation_id), authorised: 0 }),
+            order::Command::Confirm(Confirm {
+                payment_id: None,
+                reservation_id: Some(reservation_id),
+                authorised: 0,
+                payment_version: 0,
+                capture_before: None,
+                abilities: None,
+            }),
         )
         .await;
     }
@@ -268,6 +276,12 @@ fn order_of(external_ref: Option<&str>) -> Value {
 
 fn order_id(told: &Told) -> OrderId {
     told.json()["order_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// So many seconds from now, or before it.
+fn in_seconds(seconds: i64) -> Value {
+    let now = (event_store::clock::system_clock())();
+    Timestamp::from_micros(now + seconds * 1_000_000).to_string().into()
 }
 
 fn uuid(n: u128) -> Uuid {

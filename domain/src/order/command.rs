@@ -96,7 +96,7 @@ pub enum Command {
         reason: String,
         /// More about it.
         note: Option<Personal<String>>,
-        /// When somebody should look again.
+        /// When it is released by itself, if it is.
         until: Option<Timestamp>,
     },
     /// Let it go on.

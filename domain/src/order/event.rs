@@ -329,7 +329,7 @@ pub struct HoldPlaced {
     pub reason: String,
     /// More about it.
     pub note: Option<Personal<String>>,
-    /// When somebody should look again; nothing happens by itself.
+    /// When it is released by itself, if nobody has released it before; without it, it stays until somebody does.
     pub until: Option<Timestamp>,
 }
 

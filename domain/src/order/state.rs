@@ -299,7 +299,7 @@ pub struct Hold {
     pub reason: String,
     /// More about it.
     pub note: Option<Personal<String>>,
-    /// When somebody should look again.
+    /// When it is released by itself, if it is.
     pub until: Option<Timestamp>,
 }
 

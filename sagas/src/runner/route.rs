@@ -17,7 +17,7 @@ use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
-const STARTERS: [&str; 25] = [
+const STARTERS: [&str; 26] = [
     "OrderPlaced",
     "ShipmentRequested",
     "LinesCancelled",
@@ -43,6 +43,7 @@ const STARTERS: [&str; 25] = [
     "VoidFailed",
     "RefundSettled",
     "RefundFailed",
+    "HoldPlaced",
 ];
 
 

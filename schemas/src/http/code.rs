@@ -114,6 +114,7 @@ codes! {
     "exceeds-on-hand" 409 "More than is here"
     "invalid-items" 422 "The items cannot be right"
     "invalid-quantity" 422 "The quantity cannot be right"
+    "lives-too-long" 422 "The reservation would hold stock for too long"
     "not-later" 422 "A reservation can only be prolonged"
     "out-of-stock" 409 "There is not enough stock"
     "reservation-ended" 409 "The reservation has ended"

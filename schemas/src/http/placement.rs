@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::address::Address;
 use super::check::{Check, Invalid};
+use super::instant::Span;
 use super::line::NewLine;
 use super::money::Money;
 use super::status::{Capture, Rounding};
@@ -70,7 +71,7 @@ pub struct PlaceOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10, maximum = 604_800, example = 900)]
     pub reserve_for_s: Option<u32>,
-    /// When it was placed in the business's own time, where that is not now.
+    /// When it was placed in the business's own time, where that is not now: ten years back to a day ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub occurred_at: Option<Timestamp>,
@@ -137,6 +138,11 @@ fn at_shipment() -> Capture {
 }
 
 impl PlaceOrder {
+    /// Notes an instant of placing that lies too far off.
+    pub fn in_time(&self, now: Timestamp, check: &mut Check) {
+        check.instant("/occurred_at", self.occurred_at, now, Span::Happened);
+    }
+
     /// The order's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn order_id(&self, names: Names) -> OrderId {

@@ -45,8 +45,8 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
     let mut commands = 0;
     for (path, methods) in paths {
         for (method, route) in methods.as_object().unwrap() {
-            // Content is its own key, and what a run writes is not known before it ran.
-            if method == "get" || path == "/v1/imports" {
+            // Content is its own key, and what a run writes is not known before it ran. The clock of a test writes nothing to the log.
+            if method == "get" || path == "/v1/imports" || path == "/v1/test-clock" {
                 continue;
             }
             commands += 1;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Error, Importer, Observed, Observer};
 use crate::execute::{self, Done, Executor, Plan, Request};
 use crate::import::keys::Origin;
-use crate::import::plan::{Options, Plan as ImportPlan};
+use crate::import::plan::Options;
 
 /// How often a command is sent that the executor is too busy for, or whose outcome is unknown.
 const TRIES: u32 = 60;
@@ -50,11 +50,11 @@ pub(super) struct Command {
 }
 
 impl Sender {
-    pub(super) fn new(importer: &Importer, plan: &ImportPlan, options: &Options) -> Self {
+    pub(super) fn new(importer: &Importer, import_id: ImportId, options: &Options) -> Self {
         Self {
             executor: importer.executor.clone(),
             origin: options.origin.clone(),
-            import_id: plan.started.import_id,
+            import_id,
             patience: importer.patience,
             actor: importer.actor.clone(),
             observer: importer.observer.clone(),

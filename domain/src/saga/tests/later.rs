@@ -298,6 +298,7 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
         let open = reservation::Command::Open {
             reservation_id,
             items: vec![item],
+            opened_at: world.now,
             expires_at,
             hold_for_s: 60,
             reference: None,
