@@ -75,6 +75,7 @@ bodies!(LARGEST, false =>
     http::stock::ReceiveStock,
     http::stock::AdjustStock,
     http::stock::CountStock,
+    http::stock::DeferStock,
     http::reservation::OpenReservation,
     http::reservation::ExtendReservation,
 );

@@ -15,7 +15,7 @@ use crate::verdict::Awaited;
 
 answers! {
     RequestAnswers: [200, 202] "OrderBody", [
-        "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
+        "exceeds-on-hand", "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
         "quantity-exceeds-open", "shipment-state", "too-many",
     ];
     TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];

@@ -96,6 +96,7 @@ impl GrantRefund {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
                 check.money(format_args!("/lines/{i}/amount"), line.amount, currency, 0);
             }
+            check.lines_once("/lines", self.lines.iter().map(|line| (line.line_id, ())));
         }
         let lines = self.lines.iter().map(|line| LineValue {
             line_id: line.line_id,

@@ -51,6 +51,7 @@ pub(super) fn grant(order: &Placed, grant: &GrantRefund) -> Decision {
 fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
     let refund_id = grant.refund_id;
     let follows = following(order, grant)?;
+    units::once(grant.lines.iter().map(|line| (line.line_id, ())))?;
     let mut lines = 0_i128;
     for line in &grant.lines {
         units::known(order, line.line_id, line.qty)?;
