@@ -58,16 +58,16 @@ pub async fn deferral(known: Known<'_>, order_id: OrderId, of: &Held) -> Result<
     let reason = of.reason.clone();
     let record = Command::RecordDeferred { lines: lines.clone(), reason: reason.clone() };
     let plan = Plan::new().and_unseen::<Order>(name.clone(), record).made_at::<Order>(name, version);
-    let Some(reservation_id) = order.placed().and_then(|order| order.reservation_id) else {
-        // The order says why not.
-        return Ok(plan);
+    let reservation_id = order.placed().and_then(|order| order.reservation_id);
+    let asked = match reservation_id.filter(|_| !lines.is_empty()) {
+        Some(reservation_id) => {
+            let lines = lines.iter().map(|line| LineShare { line_id: line.line_id, qty: line.qty }).collect();
+            stock::Command::Defer { reservation_id, order_id, lines, reason }
+        }
+        // The order says why not. The stock is looked at all the same: the caller may name the version that it knows.
+        None => stock::Command::CheckKept { sku: of.sku.clone(), location: of.location.clone() },
     };
-    if lines.is_empty() {
-        return Ok(plan);
-    }
-    let lines = lines.iter().map(|line| LineShare { line_id: line.line_id, qty: line.qty }).collect();
-    let defer = stock::Command::Defer { reservation_id, order_id, lines, reason };
-    Ok(plan.and::<Stock>(stream::stock(&of.location, &of.sku), defer))
+    Ok(plan.and::<Stock>(stream::stock(&of.location, &of.sku), asked))
 }
 
 /// Units that an order holds.
