@@ -211,6 +211,16 @@ impl Awaited {
     }
 }
 
+/// Whether everything that a cancellation had to give back is given back, goods and money.
+#[must_use]
+pub fn cancellation_is_over(order: &Placed, id: CancellationId) -> bool {
+    order.cancellations.get(&id).is_none_or(|cancellation| {
+        let whole = cancellation.whole && order.shipped_units() == 0;
+        let given_back = given_back(order, |refund| refund.cancellation_id == Some(id));
+        cancellation.closed && given_back && (!whole || order.status.is_terminal())
+    })
+}
+
 fn given_back(order: &Placed, which: impl Fn(&Refund) -> bool) -> bool {
     order.refunds.values().filter(|refund| which(refund)).all(|refund| is_given_back(order, refund))
 }

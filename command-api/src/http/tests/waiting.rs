@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use domain::ids::{PaymentId, RefundId};
 use domain::money::Money;
-use domain::order::event::{PaymentRecorded, PaymentStatus};
+use domain::order::event::{Happened, PaymentFact, PaymentRecorded, PaymentStatus};
 use domain::payment;
 use domain::payment::command::{Outcome, RecordOutcome};
 use domain::payment::event::Verb;
@@ -153,7 +153,10 @@ impl Paying<'_> {
             voided: 0,
             capture_before: None,
             abilities: None,
-            fact: None,
+            fact: (refunded > 0).then_some(PaymentFact {
+                version,
+                what: Happened::Refunded { refund_id: RefundId(uuid(8)) },
+            }),
         };
         let command = order::Command::RecordPayment(recorded);
         self.server.saga(self.order_id, command).await;

@@ -118,7 +118,7 @@ impl Of<'_> {
             return Ok(false);
         }
         self.until("the cancellation", |order| {
-            order.cancellations.get(&cancellation_id).filter(|cancellation| cancellation.closed).map(drop)
+            cancellation_is_over(order, cancellation_id).then_some(())
         })
         .await?;
         Ok(true)

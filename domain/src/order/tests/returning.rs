@@ -50,7 +50,7 @@ fn a_line_is_named_once_for_each_thing_that_becomes_of_it() {
     if let Command::ReceiveReturn { lines, .. } = &mut elsewhere {
         lines[0].location = Some(LocationId::try_new("shop").unwrap());
     }
-    announced().when(elsewhere).then_with(|events| assert_eq!(events.len(), 1));
+    announced().when(elsewhere).then_with(|events| assert_eq!(events.len(), 2));
     let mut main = receive(1, 1, &[(L1, 1, RESTOCK), (L1, 1, RESTOCK)]);
     if let Command::ReceiveReturn { lines, .. } = &mut main {
         lines[0].location = Some(announced().look().location.clone());
