@@ -13,8 +13,8 @@ mod orders;
 mod payments;
 pub mod problem;
 mod records;
-mod reservations;
 mod refunds;
+mod reservations;
 mod returns;
 mod shipments;
 mod stock;
@@ -53,8 +53,8 @@ use answer::{Answer, Place, events_since};
 use arrival::Uploads;
 use extract::{How, TooManyWait};
 
-use crate::claims;
-use crate::execute::{Done, Executor, Plan, Request};
+use crate::claims::{self, Known};
+use crate::execute::{Done, Error, Executor, Plan, Request};
 use crate::import::service::Service;
 use crate::verdict::{self, Awaited, Verdicts};
 
@@ -129,6 +129,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(stock::receive))
         .routes(routes!(stock::adjust))
         .routes(routes!(stock::count))
+        .routes(routes!(stock::defer))
         .routes(routes!(reservations::open))
         .routes(routes!(reservations::extend, reservations::release))
         .routes(routes!(records::set_aside))
@@ -241,11 +242,13 @@ impl Api {
     }
 
     async fn execute(&self, how: &How, about: &StreamName, envelope: Request, plan: Plan) -> Result<Done, Failure> {
-        let done = self
-            .executor()
-            .execute(envelope, plan)
-            .await
-            .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        let answer = self.executor().execute(envelope, plan).await;
+        self.done(how, about, answer).await
+    }
+
+    /// What came of a command. A refusal is a failure here.
+    async fn done(&self, how: &How, about: &StreamName, answer: Result<Done, Error>) -> Result<Done, Failure> {
+        let done = answer.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         match done.refused() {
             None => Ok(done),
             Some(refused) if refused.class == Class::Stale => Err(self.stale(how, about, &done).await?),
@@ -284,15 +287,13 @@ impl Api {
         command: order::Command,
         told: Told,
     ) -> Result<Answer, Failure> {
-        self.order_plan(how, order_id, claims::order(order_id, command), told).await
-    }
-
-    /// Runs a plan whose first part is a command to an order, as [`Self::order`] does.
-    async fn order_plan(&self, how: &How, order_id: OrderId, plan: Plan, told: Told) -> Result<Answer, Failure> {
         let about = stream::order(order_id);
         let mut envelope = how.envelope(&about, order_id.0);
         envelope.metadata.occurred_at = told.occurred_at;
-        let done = self.execute(how, &about, envelope, plan).await?;
+        let (executor, tenant) = (self.executor(), &how.caller.tenant);
+        let plan = |again| claims::order(Known { executor, tenant, again }, order_id, &command);
+        let answer = executor.execute_planned(envelope, plan).await;
+        let done = self.done(how, &about, answer).await?;
         if how.dry_run {
             return self.dry_run(how, &done);
         }

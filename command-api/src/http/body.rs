@@ -100,6 +100,7 @@ bodies!(LARGEST, false =>
     http::stock::AdjustStock,
     http::stock::CountStock,
     http::test_clock::AdvanceClock,
+    http::stock::DeferStock,
     http::reservation::OpenReservation,
 );
 

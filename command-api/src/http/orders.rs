@@ -160,7 +160,12 @@ pub(super) async fn set_tags(
 
 impl Api {
     /// The currency of an order; where there is none, what the caller takes it to be, since the decision will say that there is none.
-    pub(super) async fn currency(&self, how: &How, order_id: OrderId, given: Option<Currency>) -> Result<Currency, Failure> {
+    pub(super) async fn currency(
+        &self,
+        how: &How,
+        order_id: OrderId,
+        given: Option<Currency>,
+    ) -> Result<Currency, Failure> {
         let Some(given) = given else {
             return Ok(Currency::default());
         };

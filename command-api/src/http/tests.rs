@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod bulk;
+mod checked;
 mod described;
 mod instants;
 mod largest;
@@ -164,8 +165,9 @@ impl Server {
         assert_eq!(done.refused(), None);
     }
 
-    /// What checkout does with an order of one line that is paid later.
+    /// What checkout does with an order of one line that is paid later. As much of it comes in as it needs.
     async fn confirm(&self, order_id: OrderId, qty: u32) {
+        self.send(post("/v1/stock/85123A/receipts", json!({ "qty": qty }))).await;
         let reservation_id = ReservationId(derived(order_id.0, "reservation"));
         let reserved = vec![LineQty { line_id: LineId(1), qty, location: LocationId::try_new("main").unwrap() }];
         self.saga(order_id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
@@ -190,6 +192,7 @@ impl Server {
             order::Command::Reject {
                 reason: RejectReason::OutOfStock,
                 detail: None,
+                payment: None,
                 shortfalls: vec![Shortfall {
                     sku: Sku::try_new("85123A").unwrap(),
                     location: LocationId::try_new("main").unwrap(),

@@ -350,7 +350,10 @@ impl OrderSeen {
 }
 
 /// Where payments stand.
-fn states(payments: &mut Spilled<PaymentId, Watched<Payment>>, ids: &BTreeSet<PaymentId>) -> anyhow::Result<Vec<Payment>> {
+fn states(
+    payments: &mut Spilled<PaymentId, Watched<Payment>>,
+    ids: &BTreeSet<PaymentId>,
+) -> anyhow::Result<Vec<Payment>> {
     let mut states = Vec::with_capacity(ids.len());
     for id in ids {
         states.extend(payments.get(id)?.map(|seen| seen.state().clone()));

@@ -88,7 +88,9 @@ pub fn check_settled(order: &Order) -> Verdict {
         return Ok(());
     }
     let due = ledger.owed + ledger.unpaid;
-    law(ledger.kept() == due, "captured − refunded = value of units kept", || format!("{} kept: {ledger:?}", ledger.kept()))
+    law(ledger.kept() == due, "captured − refunded = value of units kept", || {
+        format!("{} kept: {ledger:?}", ledger.kept())
+    })
 }
 
 fn counters(id: LineId, line: &LineState) -> Verdict {
@@ -220,7 +222,9 @@ fn waits(shipment: &Shipment) -> bool {
     match shipment.status {
         ShipmentStatus::Requested => true,
         ShipmentStatus::Withdrawn => shipment.cancellation_id.is_none(),
-        ShipmentStatus::Dispatched | ShipmentStatus::Refused | ShipmentStatus::Delivered | ShipmentStatus::Lost => false,
+        ShipmentStatus::Dispatched | ShipmentStatus::Refused | ShipmentStatus::Delivered | ShipmentStatus::Lost => {
+            false
+        }
     }
 }
 

@@ -132,6 +132,13 @@ pub enum Command {
         /// All its labels from now on.
         tags: Vec<String>,
     },
+    /// Units that are held wait for stock again: there is none for them. In the batch that says so to inventory.
+    RecordDeferred {
+        /// What waits, each line once.
+        lines: Vec<LineQty>,
+        /// Why.
+        reason: String,
+    },
     /// Ship these units; all that are reserved if `lines` is `None`.
     RequestShipment {
         /// The shipment.

@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{
-    self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved,
-};
+use super::event::{self, Confirmed, Edited, Event, LineChange, LinesCancelled, LinesReserved, LinesUnreserved};
 use super::line::LineQty;
-use super::state::{
-    Cancellation, Edit, Hold, LineState, Note, Order, Placed, Rejection, ReleasedHold, Status,
-};
+use super::state::{Cancellation, Edit, Hold, LineState, Note, Order, Placed, Rejection, ReleasedHold, Status};
 use crate::ids::{LineId, ReservationId};
 
 mod pay;

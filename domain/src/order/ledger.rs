@@ -253,11 +253,11 @@ impl Placed {
             goodwill += counted.goodwill;
         }
         // What a line is not owed for any more: what came back of it, and at least what was refunded by it.
-        let credit = |(line_id, line): (&LineId, &LineState)| {
-            line.back_value().max(of_lines.get(line_id).copied().unwrap_or(0))
-        };
+        let credit =
+            |(line_id, line): (&LineId, &LineState)| line.back_value().max(of_lines.get(line_id).copied().unwrap_or(0));
         let credits: Minor = self.lines.iter().map(credit).sum::<Minor>() + of_shipping;
-        let cancelled: Minor = self.lines.values().map(|line| line.cancelled_value).sum::<Minor>() + self.shipping_cancelled;
+        let cancelled: Minor =
+            self.lines.values().map(|line| line.cancelled_value).sum::<Minor>() + self.shipping_cancelled;
         let follows = self.refunds.values().filter(|refund| !refund.by_hand);
         let lost: Minor = follows.map(|refund| refund.failed() + refund.withdrawn()).sum();
         let made_good = goodwill.min(lost);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::{
-    Address, Means, PaymentShare, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility, LineValue,
+    Address, LineValue, Means, PaymentShare, PaymentStatus, PaymentTerms, RejectReason, ReturnLine, Visibility,
 };
 use super::line::{Line, ShippingCharge, Totals};
 use crate::ids::{

@@ -95,7 +95,9 @@ impl Process for Input {
                 attempt: ask.attempt,
             }),
             "clear" => Some(Command::Order { order_id: self.order_id, command: order::Command::ClearCapture }),
-            "capture" => payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount.amount }),
+            "capture" => {
+                payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount.amount })
+            }
             _ => None,
         }
     }
@@ -104,10 +106,10 @@ impl Process for Input {
         money::hear(batch, self.payment_id, ("authorise", Direction::Do, Waits::Authorise), notices);
         let capture = ("capture", WaitsTold::Capture(self.capture_id()));
         money::hear_told(batch, self.order_id, self.payment_id, capture, notices);
-        let clears = |event: &Event| {
-            matches!(event, Event::Order(order::Event::HoldReleased(_) | order::Event::Confirmed(_)))
-        };
-        let ends = |event: &Event| matches!(event, Event::Order(order::Event::Rejected(_) | order::Event::LinesCancelled(_)));
+        let clears =
+            |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_) | order::Event::Confirmed(_)));
+        let ends =
+            |event: &Event| matches!(event, Event::Order(order::Event::Rejected(_) | order::Event::LinesCancelled(_)));
         if batch.events.iter().any(|recorded| clears(&recorded.event) || ends(&recorded.event)) {
             notices.push(Notice::Nudge { step: "clear" });
         }
@@ -122,7 +124,9 @@ impl Process for Input {
                 Then::Unwind { reason: "payment_declined".into(), details: Some(json!({ "code": code })) }
             }
             // The order ends: what is held is let go by others.
-            ("clear", "order-state") if gone.contains(&status) || cancelling => Then::Unwind { reason: "order_ended".into(), details: None },
+            ("clear", "order-state") if gone.contains(&status) || cancelling => {
+                Then::Unwind { reason: "order_ended".into(), details: None }
+            }
             ("capture", _) if money::is_busy(refused.details) => Then::Retry,
             // Less is held than was: the order let go of some of it, or all, and takes what it needs with its shipments.
             ("capture", "payment-state" | "exceeds-authorised" | "authorisation-expired") => Then::Done(Output::new()),

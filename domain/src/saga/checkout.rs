@@ -376,7 +376,9 @@ impl Input {
                 Event::Payment(payment::Event::Declined(_)) if *recorded.stream == *payment => {
                     notices.push(Notice::SetTimerIn { timer: RESERVATION_ENDS, after_s: self.retry_for_s });
                 }
-                Event::Order(event) if *recorded.stream == *order && declined(state) && brings_money(event, self.payment_id()) => {
+                Event::Order(event)
+                    if *recorded.stream == *order && declined(state) && brings_money(event, self.payment_id()) =>
+                {
                     notices.push(Notice::Note { note: MONEY, value: json!(true) });
                     notices.push(Notice::Nudge { step: "confirm" });
                 }

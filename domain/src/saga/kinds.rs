@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::event::Started;
 use super::process::{Origin, PaymentSeen, Process};
 use super::{
-    addition, allocation, amendment, cancellation, checkout, fulfilment, hold, posting, refund, reservation, returns, surplus,
+    addition, allocation, amendment, cancellation, checkout, fulfilment, hold, posting, refund, reservation, returns,
+    surplus,
 };
 use crate::Event;
 use crate::ids::OrderId;

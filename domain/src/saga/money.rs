@@ -82,7 +82,9 @@ pub(super) fn hear_told(
             (WaitsTold::Refund(id), Happened::RefundFailed { refund_id, code, last }) if *refund_id == id => {
                 not_done(code, *last)
             }
-            (WaitsTold::Capture(id), Happened::Unknown { asked: Verb::Capture { capture_id } }) if *capture_id == id => {
+            (WaitsTold::Capture(id), Happened::Unknown { asked: Verb::Capture { capture_id } })
+                if *capture_id == id =>
+            {
                 unknown(None)
             }
             (WaitsTold::Refund(id), Happened::Unknown { asked: Verb::Refund { refund_id } }) if *refund_id == id => {

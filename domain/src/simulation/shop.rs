@@ -126,7 +126,11 @@ impl World {
             discount: 0,
             shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
-            payment: PaymentTerms { capture: captures[self.roll(captures.len())], instrument: "tok".into(), retry_for_s: 0 },
+            payment: PaymentTerms {
+                capture: captures[self.roll(captures.len())],
+                instrument: "tok".into(),
+                retry_for_s: 0,
+            },
             location: Self::location(),
             reserve_for_s: 900,
             occurred_at: None,

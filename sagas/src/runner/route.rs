@@ -46,7 +46,6 @@ const STARTERS: [&str; 26] = [
     "HoldPlaced",
 ];
 
-
 /// Whether a record may start a saga.
 pub(super) fn may_begin(record: &Record) -> bool {
     STARTERS.contains(&&*record.kind)
@@ -183,11 +182,8 @@ impl Session {
             meters::foreign();
             return Ok(());
         }
-        let key = Key {
-            tenant: record.stream.tenant.clone(),
-            kind: started.kind.as_str().into(),
-            subject: started.subject,
-        };
+        let key =
+            Key { tenant: record.stream.tenant.clone(), kind: started.kind.as_str().into(), subject: started.subject };
         if self.index.cause(&key) == Some(record.event_id) || self.left_alone.contains_key(&key) {
             return Ok(());
         }

@@ -16,13 +16,13 @@ use super::hold::HoldBody;
 use super::line::LineBody;
 use super::money::Money;
 use super::note::NoteBody;
-use super::tender::PaymentMethod;
 use super::refund::RefundBody;
 use super::returns::ReturnBody;
 use super::shipment::ShipmentBody;
 use super::status::{
     Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding, StockStatus,
 };
+use super::tender::PaymentMethod;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -186,6 +186,7 @@ impl GrantRefund {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
                 check.money(format_args!("/lines/{i}/amount"), line.amount, currency, 1);
             }
+            check.lines_once("/lines", self.lines.iter().map(|line| (line.line_id, ())));
         }
         let shipping = self.shipping.map(|it| check.money("/shipping/amount", it.amount, currency, 1));
         let lines = self.lines.iter().map(|line| LineValue {

@@ -61,7 +61,7 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
             assert!(route["summary"].as_str().or(route["description"].as_str()).is_some());
         }
     }
-    assert_eq!(commands, 27);
+    assert_eq!(commands, 28);
     let place = &paths["/v1/orders"]["post"]["responses"];
     assert!(place["409"]["description"].as_str().unwrap().contains("`duplicate-external-ref`"));
 }

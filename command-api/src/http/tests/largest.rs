@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use domain::command::StockCommand;
+use domain::ids::PaymentId;
 use domain::order::Order;
-use domain::saga::{self, Batch, Needs, Origin, Recorded, Saga, Trigger};
+use domain::payment::Payment;
+use domain::saga::{self, Batch, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use domain::time::Timestamp;
 use domain::{Event, stock};
 use event_store::record::Record;

@@ -42,6 +42,7 @@ fn bodies(path: &str, method: &str) -> Value {
         (_, "receipts") => json!({"qty": 5}),
         (_, "adjustments") => json!({"delta": -1, "reason": "r", "expected": 5}),
         (_, "counts") => json!({"counted": 4}),
+        (_, "backorders") => json!({"order_id": uuid(1), "qty": 1, "reason": "r"}),
         (_, "reservations") => json!({"items": [{"sku": "A", "qty": 1}], "hold_for_s": 60}),
         ("patch", _) if path.contains("reservations") => {
             json!({"expires_at": in_seconds(3_600)})

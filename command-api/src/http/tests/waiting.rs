@@ -150,6 +150,10 @@ impl Paying<'_> {
             captured,
             refunded,
             refund_pending: 0,
+            voided: 0,
+            capture_before: None,
+            abilities: None,
+            fact: None,
         };
         let command = order::Command::RecordPayment(recorded);
         self.server.saga(self.order_id, command).await;

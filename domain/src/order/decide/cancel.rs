@@ -74,7 +74,8 @@ pub(super) fn cancel(
         });
         // Stock lets go of the units of a withdrawn shipment as it puts them back.
         let back = put_back.get(&units.line_id).copied().unwrap_or(0);
-        let goods = released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
+        let goods =
+            released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
         release.extend(goods.filter(|goods| goods.qty > 0));
     }
     let units: u64 = wanted.iter().map(|u| u64::from(u.qty)).sum();
@@ -141,7 +142,8 @@ pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision
 }
 
 fn all_free(order: &Placed) -> Vec<Units> {
-    let units = |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() + line.waiting(order) };
+    let units =
+        |(line_id, line): (&LineId, &LineState)| Units { line_id: *line_id, qty: line.free() + line.waiting(order) };
     let all = order.lines.iter().map(units);
     all.filter(|units| units.qty > 0).collect()
 }

@@ -1,8 +1,8 @@
 //! The verdicts on an order: confirmed or rejected. Confirming is the pivot: never without the money that it needs.
 
 use super::{Decision, wrong_state};
-use crate::order::command::Confirm;
 use crate::money::Minor;
+use crate::order::command::Confirm;
 use crate::order::event::{Confirmed, Event, PaymentRecorded, RejectReason, Rejected};
 use crate::order::refusal::Refusal;
 use crate::order::state::{Placed, Status};

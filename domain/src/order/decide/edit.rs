@@ -174,9 +174,10 @@ impl Draft<'_> {
         let kept = self.order.lines.iter().filter(|(line_id, _)| !untouched(**line_id));
         let kept: Minor = kept.map(|(_, state)| state.line.order_discount).sum();
         let mut free: Vec<Line> = self.lines.iter().filter(|line| untouched(line.line_id)).cloned().collect();
-        let others = self.order.lines.iter().filter(|(line_id, _)| {
-            untouched(**line_id) && !self.lines.iter().any(|line| line.line_id == **line_id)
-        });
+        let others =
+            self.order.lines.iter().filter(|(line_id, _)| {
+                untouched(**line_id) && !self.lines.iter().any(|line| line.line_id == **line_id)
+            });
         free.extend(others.map(|(_, state)| state.line.clone()));
         free.sort_by_key(|line| line.line_id);
         for line in &mut free {

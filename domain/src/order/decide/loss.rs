@@ -1,8 +1,8 @@
 //! What got lost on its way, what is done about that, and what turns up after all. Lost units cannot come back as well.
 
+use super::Decision;
 use super::ship::{all, find, under_way, wrong_stage};
 use super::units::{self, invalid};
-use super::Decision;
 use crate::Aggregate;
 use crate::ids::ShipmentId;
 use crate::order::Order;
@@ -88,7 +88,11 @@ pub(super) fn found(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Uni
     for units in named {
         found.push(lost(shipment_id, shipment, units)?);
     }
-    if found.is_empty() { Ok(Vec::new()) } else { Ok(vec![Event::ShipmentFound(ShipmentFound { shipment_id, lines: found })]) }
+    if found.is_empty() {
+        Ok(Vec::new())
+    } else {
+        Ok(vec![Event::ShipmentFound(ShipmentFound { shipment_id, lines: found })])
+    }
 }
 
 fn lost(shipment_id: ShipmentId, shipment: &Shipment, units: Units) -> Result<LineUnits, Refusal> {

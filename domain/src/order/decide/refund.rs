@@ -52,12 +52,9 @@ fn parts(order: &Placed, amount: Minor) -> Result<Vec<crate::order::event::Payme
 fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
     let refund_id = grant.refund_id;
     let mut sum = i128::from(shipping(order, grant)?);
-    let mut seen = std::collections::BTreeSet::new();
+    units::once(grant.lines.iter().map(|line| (line.line_id, ())))?;
     for line in &grant.lines {
         units::known(order, line.line_id, line.qty)?;
-        if !seen.insert(line.line_id) {
-            return Err(units::invalid(line.line_id, crate::order::line::LineProblem::Duplicate));
-        }
         if !(1..=LARGEST).contains(&line.amount) {
             let amount = line.amount;
             return Err(Refusal::InvalidRefund { refund_id, amount });
@@ -90,7 +87,10 @@ fn fits(order: &Placed, refund_id: RefundId, asked: &crate::order::event::LineVa
     let Some(line) = order.lines.get(&asked.line_id) else {
         return Ok(());
     };
-    let by_hand: u32 = order.refunds.values().filter(|refund| refund.by_hand && refund.standing() > 0)
+    let by_hand: u32 = order
+        .refunds
+        .values()
+        .filter(|refund| refund.by_hand && refund.standing() > 0)
         .flat_map(|refund| &refund.lines)
         .filter(|of| of.line_id == asked.line_id)
         .fold(0, |sum, of| sum.saturating_add(of.qty));

@@ -192,7 +192,8 @@ fn end(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
     }
     // The order is cancelled for the reason for which nothing of it was left.
     let mut cancellations = after.cancellations.values();
-    let whole = after.cancellations.values().find(|cancellation| cancellation.whole).or_else(|| cancellations.next())?;
+    let whole =
+        after.cancellations.values().find(|cancellation| cancellation.whole).or_else(|| cancellations.next())?;
     let goods = after.cancellations.values().all(|cancellation| cancellation.closed);
     (goods && money_is_undone(after)).then(|| Event::Cancelled(Cancelled { reason: whole.reason.clone() }))
 }

@@ -199,7 +199,11 @@ pub(super) fn confirm_delivery(
 }
 
 /// The units named, or all, of what left and neither arrived nor got lost.
-pub(super) fn under_way(order: &Placed, shipment_id: ShipmentId, lines: Option<&[Units]>) -> Result<Vec<LineUnits>, Refusal> {
+pub(super) fn under_way(
+    order: &Placed,
+    shipment_id: ShipmentId,
+    lines: Option<&[Units]>,
+) -> Result<Vec<LineUnits>, Refusal> {
     let shipment = find(order, shipment_id)?;
     if !shipment.status.has_left() {
         return Err(wrong_stage(shipment_id, shipment));

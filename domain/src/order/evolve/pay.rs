@@ -2,12 +2,12 @@
 
 use crate::ids::{PaymentId, RefundId};
 use crate::order::event::{
-    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentShare, PaymentStatus, RefundDeclined, RefundGranted,
-    RefundPaid, RefundWithdrawn,
+    Confirmed, Happened, Means, PaymentAdded, PaymentRecorded, PaymentShare, PaymentStatus, RefundDeclined,
+    RefundGranted, RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
-use crate::payment::abilities::Abilities;
 use crate::order::state::{Payment, Placed, Refund, RefundPart, RefundProgress};
+use crate::payment::abilities::Abilities;
 
 impl Payment {
     /// A payment of which nothing is known yet.

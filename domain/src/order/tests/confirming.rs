@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::order::event::RejectReason;
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Refusal, ReservedUnits};
 use crate::order::state::{Status, StockStatus};
 
 fn reject() -> Command {
@@ -88,6 +88,30 @@ fn stock_that_came_goes_to_what_waited_for_it() {
 }
 
 #[test]
+fn what_is_held_and_not_there_waits_again_all_of_it_or_nothing() {
+    let deferred =
+        |lines: &[LineQty]| Command::RecordDeferred { lines: lines.to_vec(), reason: "counted short".to_owned() };
+    let order = || confirmed(three_lines());
+    let location = order().look().location.clone();
+    let missing = |lines| Refusal::NotReserved { location: location.clone(), lines };
+    let waits = order().when(deferred(&[at_main(L1, 2)])).then_with(|events| assert_eq!(events.len(), 2));
+    let line = &waits.look().lines[&L1];
+    assert_eq!((line.reserved, line.backordered, line.unassigned()), (1, 2, 0));
+    let short = |asked, reserved| missing(vec![ReservedUnits { line_id: L1, asked, reserved }]);
+    waits.when(deferred(&[at_main(L2, 1), at_main(L1, 2)])).then_refused(short(2, 1));
+    order().when(deferred(&[])).then_refused(missing(vec![]));
+    // What a shipment takes does not wait.
+    order()
+        .after([request_shipment(1, Some(vec![units(L1, 2)]))])
+        .when(deferred(&[at_main(L1, 2)]))
+        .then_refused(short(2, 1));
+    pending(three_lines())
+        .after([record_reserved(&[(L1, 3)], &[])])
+        .when(deferred(&[at_main(L1, 1)]))
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: false });
+}
+
+#[test]
 fn what_is_not_held_any_more_is_open_again() {
     let order = pending(three_lines()).after([record_reserved(&[(L2, 2)], &[(L2, 3)])]);
     let unreserved = |qty| Command::RecordUnreserved {
@@ -114,10 +138,8 @@ fn an_order_that_ended_is_told_that_it_holds_nothing() {
 
 #[test]
 fn an_order_is_completed_when_nothing_is_left_to_ship() {
-    let order = confirmed(three_lines()).after([
-        request_shipment(900, None),
-        payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]),
-    ]);
+    let order = confirmed(three_lines())
+        .after([request_shipment(900, None), payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0])]);
     let order = order.when(dispatch(900)).then_with(|events| {
         assert!(matches!(events, [Event::ShipmentDispatched(_), Event::Completed(_)]), "{events:?}");
     });

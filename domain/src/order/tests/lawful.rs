@@ -181,8 +181,8 @@ fn steps_backwards_are_seen() {
 
 /// Shipped, one unit back and refunded, completed.
 fn settled() -> Order {
-    let order = shipped(three_lines())
-        .after([request_return(3, &[(L1, 1)]), receive(3, 1, &[(L1, 1, Disposition::Restock)])]);
+    let order =
+        shipped(three_lines()).after([request_return(3, &[(L1, 1)]), receive(3, 1, &[(L1, 1, Disposition::Restock)])]);
     let refund_id = *order.look().refunds.keys().next().unwrap();
     let order = order.after([refunded(20, refund_id, [4_900, 4_900, 1_000])]);
     order.look();

@@ -151,11 +151,6 @@ fn a_free_order_needs_no_payment() {
     place.shipping.clear();
     let order = pending(place);
     assert!(!order.look().needs_payment());
-    let order = order.after([
-        record_reserved(&[(L1, 3)], &[]),
-        confirm(0),
-        request_shipment(1, None),
-        dispatch(1),
-    ]);
+    let order = order.after([record_reserved(&[(L1, 3)], &[]), confirm(0), request_shipment(1, None), dispatch(1)]);
     assert_eq!(order.look().status.name(), "completed");
 }

@@ -169,9 +169,7 @@ impl History {
                 Command::GrantRefund(refund)
             }
             23 => edit(self.step, self.changes(a, b, c)),
-            24 => {
-                Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None }
-            }
+            24 => Command::Reject { reason: RejectReason::Expired, detail: None, shortfalls: vec![], payment: None },
             25 => Command::WithdrawShipment {
                 shipment_id: self.shipment(a, ShipmentStatus::Requested)?,
                 reason: "not now".to_owned(),
@@ -215,7 +213,8 @@ impl History {
             32 => {
                 let state = &self.placed().lines[&line];
                 let amount = state.value_of_next(1, Rounding::HalfEven).max(i64::from(b % 500)) + 1;
-                let lines = vec![event::LineValue { line_id: line, qty: some(2), amount: amount.min(1 + i64::from(c % 700)) }];
+                let lines =
+                    vec![event::LineValue { line_id: line, qty: some(2), amount: amount.min(1 + i64::from(c % 700)) }];
                 Command::GrantRefund(GrantRefund { lines, ..grant(self.step, None) })
             }
             33 => Command::GrantRefund(GrantRefund { shipping: i64::from(b % 300), ..grant(self.step, None) }),

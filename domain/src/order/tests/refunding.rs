@@ -110,7 +110,14 @@ fn units_amounts_and_their_sum_are_judged() {
     shipped(three_lines())
         .after([request_return(1, &[(L1, 2)]), receive(1, 1, &[(L1, 2, Disposition::Restock)])])
         .when(of_line(1, None, line(2, 1_000)))
-        .then_refused(Refusal::RefundExceedsLine { refund_id, line_id: L1, qty: 2, asked: 1_000, units: 1, value: 1_000 });
+        .then_refused(Refusal::RefundExceedsLine {
+            refund_id,
+            line_id: L1,
+            qty: 2,
+            asked: 1_000,
+            units: 1,
+            value: 1_000,
+        });
     let shipping = |amount| Command::GrantRefund(GrantRefund { shipping: amount, ..grant(1, None) });
     shipped(three_lines()).when(shipping(501)).then_refused(Refusal::RefundExceedsShipping {
         refund_id,
@@ -127,10 +134,8 @@ fn goodwill_is_neither_clawed_back_nor_owed() {
     assert_eq!((order.look().owed(), order.look().balance()), (4_600, 0));
     let mut place = three_lines();
     place.payment.capture = Capture::AtConfirmation;
-    let order = confirmed(place).after([
-        payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]),
-        Command::GrantRefund(grant(1, Some(300))),
-    ]);
+    let order = confirmed(place)
+        .after([payment(PaymentStatus::Captured, 9, [4_900, 4_900, 0]), Command::GrantRefund(grant(1, Some(300)))]);
     order.when(cancel(2, Some(vec![units(L1, 1)]))).then_with(|events| {
         let [_, Event::RefundGranted(granted)] = events else {
             panic!("{events:?}");
@@ -169,10 +174,8 @@ fn what_the_provider_declines_can_be_granted_again_at_once() {
 
 #[test]
 fn a_refund_that_followed_from_a_return_and_failed_is_owed_until_it_is_made_good() {
-    let order = shipped(three_lines()).after([
-        request_return(1, &[(L1, 1)]),
-        receive(1, 1, &[(L1, 1, Disposition::Restock)]),
-    ]);
+    let order =
+        shipped(three_lines()).after([request_return(1, &[(L1, 1)]), receive(1, 1, &[(L1, 1, Disposition::Restock)])]);
     let refund_id = *order.look().refunds.keys().next().unwrap();
     let order = order.after([failed(refund_id.0.as_u128())]);
     let ledger = order.look().ledger();

@@ -193,10 +193,8 @@ fn what_was_captured_at_confirmation_is_not_captured_again() {
 fn what_a_cancellation_gave_back_cannot_pay_for_goods() {
     let mut place = three_lines();
     place.payment.capture = Capture::AtConfirmation;
-    let order = confirmed(place).after([
-        payment(PaymentStatus::Captured, 3, [4_900, 4_900, 0]),
-        cancel(2, Some(vec![units(L1, 3)])),
-    ]);
+    let order = confirmed(place)
+        .after([payment(PaymentStatus::Captured, 3, [4_900, 4_900, 0]), cancel(2, Some(vec![units(L1, 3)]))]);
     assert_eq!(order.look().granted(), 3_000);
     let (_, shipment) = requested(order, request_shipment(1, None));
     assert_eq!(shipment.to_capture, 0);
@@ -208,7 +206,8 @@ fn units_arrive_or_get_lost_once() {
     let shipment_id = ShipmentId(id(900));
     let order = order.after([delivered(900, Some(vec![units(L2, 2)]))]);
     assert_eq!(order.look().fulfilment_status(), FulfilmentStatus::PartDelivered);
-    let lost = Command::ReportLost { shipment_id, lines: Some(vec![units(L2, 1)]), sent: None, then: event::AfterLoss::Later };
+    let lost =
+        Command::ReportLost { shipment_id, lines: Some(vec![units(L2, 1)]), sent: None, then: event::AfterLoss::Later };
     let order = order.after([lost]);
     let too_many = delivered(900, Some(vec![units(L2, 3)]));
     let refusal = Refusal::QuantityExceedsShipment { shipment_id, line_id: L2, asked: 3, open: 2 };
