@@ -46,6 +46,7 @@ impl Aggregate for Payment {
                 Command::Capture { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Process)
                 }
+                Command::CaptureHeld { capture_id, at_most } => decide::capture_held(payment, *capture_id, *at_most),
                 Command::CaptureByHand { capture_id, amount } => {
                     decide::capture(payment, *capture_id, *amount, decide::By::Hand)
                 }

@@ -31,7 +31,8 @@ answers! {
         "payment-declined", "totals-mismatch",
     ];
     EditAnswers: [200, 202] "OrderBody", [
-        "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
+        "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "out-of-stock",
+        "quantity-exceeds-open", "too-many",
     ];
     CancelAnswers: [200, 202] "OrderBody", [
         "already-shipped", "id-taken", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",

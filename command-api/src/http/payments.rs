@@ -103,8 +103,8 @@ impl Api {
                 Some((payment.order_id, order::Command::ClearCapture))
             }
             // The order counts on what is let go no more, so that it never confirms on it.
-            (Payment::Requested(payment), Command::Void { .. }) => {
-                Some((payment.order_id, order::Command::ReleasePayment { payment_id }))
+            (Payment::Requested(payment), Command::Void { keep }) => {
+                Some((payment.order_id, order::Command::ReleasePayment { payment_id, keep: *keep }))
             }
             _ => None,
         };

@@ -23,7 +23,8 @@ answers! {
     TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];
     WithdrawAnswers: [200, 202] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];
     LossAnswers: [200] "OrderBody", [
-        "already-placed", "invalid-line", "nothing-lost", "order-state", "shipment-not-found", "shipment-state",
+        "already-placed", "invalid-line", "nothing-lost", "order-state", "quantity-exceeds-shipment", "shipment-not-found",
+        "shipment-state",
     ];
     DeliveryAnswers: [200] "OrderBody", [
         "invalid-line", "order-state", "quantity-exceeds-shipment", "shipment-not-found", "shipment-state",
@@ -74,7 +75,7 @@ pub(super) async fn confirm_delivery(
 
 /// Report that a shipment, or some of it, will not arrive, and what is done about it.
 #[utoipa::path(post, path = "/v1/shipments/{id}/loss", tag = "shipments", request_body = ReportLoss,
-    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(DeliveryAnswers))]
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(LossAnswers))]
 pub(super) async fn report_loss(
     State(api): State<Api>,
     Id(shipment_id): Id<ShipmentId>,

@@ -279,6 +279,8 @@ pub enum Command {
     ReleasePayment {
         /// The payment.
         payment_id: PaymentId,
+        /// What of it is held on.
+        keep: Minor,
     },
     /// Whether a payment of it may be captured now; nothing is recorded.
     ClearCapture,

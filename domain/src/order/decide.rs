@@ -106,7 +106,7 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ConfirmRefundPaid { refund_id, reference } => refund::confirm_paid(order, *refund_id, reference),
         Command::WithdrawRefund { refund_id, reason } => refund::withdraw(order, *refund_id, reason),
         Command::AddPayment(add) => pay::add(order, add),
-        Command::ReleasePayment { payment_id } => pay::release(order, *payment_id),
+        Command::ReleasePayment { payment_id, keep } => pay::release(order, *payment_id, *keep),
         Command::ClearCapture => pay::clear_capture(order),
         Command::RecordPayment(told) => pay::record(order, told),
     }

@@ -32,6 +32,13 @@ pub enum Command {
         /// How much.
         amount: Minor,
     },
+    /// (saga) Take what is held of it, at most this: less may be needed than was, and the rest let go.
+    CaptureHeld {
+        /// The capture.
+        capture_id: CaptureId,
+        /// How much at most.
+        at_most: Minor,
+    },
     /// (operator) Take money that is held, as [`Command::Capture`] does; at most 500 for each payment.
     CaptureByHand {
         /// The capture.

@@ -47,6 +47,7 @@ pub(super) fn absent(command: &Command) -> Decision {
         Command::Void { keep } => kept(*keep).map(|()| vec![]),
         Command::Capture { .. }
         | Command::CaptureByHand { .. }
+        | Command::CaptureHeld { .. }
         | Command::Raise { .. }
         | Command::Refund { .. }
         | Command::RecordOutcome(_)
@@ -115,6 +116,16 @@ pub(super) fn capture(payment: &Requested, capture_id: CaptureId, amount: Minor,
         return Err(Refusal::TooMany { what: Part::Capture, most: BY_HAND });
     }
     Ok(vec![Event::CaptureRequested(CaptureRequested { capture_id, amount, attempt, by_hand })])
+}
+
+/// Takes what is held of an amount. Asked again it is the same capture, whatever it came to.
+pub(super) fn capture_held(payment: &Requested, capture_id: CaptureId, at_most: Minor) -> Decision {
+    let known = payment.captures.get(&capture_id).map(|known| known.amount);
+    let amount = known.unwrap_or_else(|| at_most.min(payment.capturable()));
+    if amount == 0 {
+        return Err(beyond_held(payment, at_most));
+    }
+    capture(payment, capture_id, amount, By::Process)
 }
 
 fn beyond_held(payment: &Requested, wanted: Minor) -> Refusal {

@@ -96,7 +96,8 @@ impl Process for Input {
             }),
             "clear" => Some(Command::Order { order_id: self.order_id, command: order::Command::ClearCapture }),
             "capture" => {
-                payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount.amount })
+                let (capture_id, at_most) = (self.capture_id(), self.amount.amount);
+                payment(payment::Command::CaptureHeld { capture_id, at_most })
             }
             _ => None,
         }
@@ -128,7 +129,7 @@ impl Process for Input {
                 Then::Unwind { reason: "order_ended".into(), details: None }
             }
             ("capture", _) if money::is_busy(refused.details) => Then::Retry,
-            // Less is held than was: the order let go of some of it, or all, and takes what it needs with its shipments.
+            // Nothing is held any more that is still to be taken.
             ("capture", "payment-state" | "exceeds-authorised" | "authorisation-expired") => Then::Done(Output::new()),
             _ => Then::Retry,
         }

@@ -8,7 +8,7 @@ use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, Waits, WaitsTold};
 use super::process::{Answered, Batch, Origin, Process, Refused};
-use super::state::State;
+use super::state::{Progress, State};
 use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
 use crate::instrument::Instrument;
@@ -187,7 +187,9 @@ impl Process for Input {
             steps.push(Step::new("confirm", before).pivot());
         }
         if self.amount.is_some() && self.capture && !declined {
-            if state.output("confirm").is_some_and(|output| output.contains_key(HELD)) {
+            let held = state.output("confirm").is_some_and(|output| output.contains_key(HELD));
+            // A hold that was placed since stops it as well, unless it was asked for before.
+            if held || (state.notes.contains_key(HELD) && *state.progress("capture") == Progress::Idle) || state.steps.contains_key("clear") {
                 steps.push(Step::new("clear", &["confirm"]).patient());
             }
             let told = stream::order(self.order_id);
@@ -255,7 +257,8 @@ impl Process for Input {
             }
             ("clear", Direction::Do) => self.order(order::Command::ClearCapture),
             ("capture", Direction::Do) => {
-                self.payment(payment::Command::Capture { capture_id: self.capture_id(), amount: self.amount?.amount })
+                let (capture_id, at_most) = (self.capture_id(), self.amount?.amount);
+                self.payment(payment::Command::CaptureHeld { capture_id, at_most })
             }
             ("verdict", Direction::Do) => self.verdict(state),
             ("close", Direction::Do) => {
@@ -276,6 +279,10 @@ impl Process for Input {
         let capture = WaitsTold::Capture(self.capture_id());
         money::hear_told(batch, self.order_id, payment_id, ("capture", capture), notices);
         self.listen_for_money(state, batch, notices);
+        let held = |event: &Event| matches!(event, Event::Order(order::Event::HoldPlaced(_)));
+        if self.capture && batch.events.iter().any(|recorded| held(&recorded.event)) {
+            notices.push(Notice::Note { note: HELD, value: json!(true) });
+        }
         let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
         if batch.events.iter().any(|recorded| released(&recorded.event)) {
             notices.push(Notice::Nudge { step: "clear" });
@@ -339,6 +346,8 @@ impl Process for Input {
             ("clear", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             // A cancellation was faster: what was held is let go, and there is nothing to take any more.
             ("capture", Direction::Do) if details.get("stage") == Some(&json!("voided")) => Then::Done(Output::new()),
+            // Nothing is held any more that is still to be taken.
+            ("capture", Direction::Do) if details.get("capturable") == Some(&json!(0)) => Then::Done(Output::new()),
             // The cancellation lets go of what could not be taken.
             ("capture", Direction::Do) if cancellation(state).is_some() => {
                 Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))

@@ -392,7 +392,11 @@ impl World {
         let mut found = Vec::new();
         for (key, saga) in &self.sagas {
             let state = saga.state();
-            let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
+            // A hold that nobody released stops a shipment for as long.
+            let order = OrderId(state.about.as_ref().unwrap().correlation);
+            let placed = self.orders.get(&order).and_then(|order| order.state.state().placed());
+            let held = state.notes.contains_key("held") && placed.is_some_and(|order| !order.holds.is_empty());
+            let tried = held || state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             if state.ended.is_none() && !tried {
                 found.push(format!("{key:?}: {state:?}"));
             }

@@ -5,7 +5,9 @@ use super::{Decision, bounds, fingerprint, known, wrong_state};
 use crate::ids::{OrderId, PaymentId};
 use crate::money::{LARGEST, Minor};
 use crate::order::command::AddPayment;
-use crate::order::event::{Capture, Event, Means, PaymentAdded, PaymentRecorded, PaymentReleased};
+use crate::order::event::{
+    Capture, Event, Means, PaymentAdded, PaymentRecorded, PaymentReleased, PaymentShare, SurplusReleased,
+};
 use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{Payment, Placed, Status};
 use crate::payment::abilities::Abilities;
@@ -60,7 +62,7 @@ pub(super) fn more(order: &Placed, payment_id: PaymentId) -> Result<Option<Event
 }
 
 /// An order that ended counts on nothing: there the payment alone decides.
-pub(super) fn release(order: &Placed, payment_id: PaymentId) -> Decision {
+pub(super) fn release(order: &Placed, payment_id: PaymentId, keep: Minor) -> Decision {
     if !is_ours(order, payment_id) {
         return Err(Refusal::AnotherPayment { payment_id });
     }
@@ -69,7 +71,12 @@ pub(super) fn release(order: &Placed, payment_id: PaymentId) -> Decision {
     if already || matches!(order.status, Status::Rejected | Status::Cancelled) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id })])
+    if keep == 0 {
+        return Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id })]);
+    }
+    let less = there.is_some_and(|payment| keep < payment.held());
+    let keep = vec![PaymentShare { payment_id, amount: keep }];
+    Ok(if less { vec![Event::SurplusReleased(SurplusReleased { keep })] } else { Vec::new() })
 }
 
 /// Whether money may be taken for it now.

@@ -33,7 +33,7 @@ fn a_hold_with_an_end_is_released_when_its_time_is_over_and_what_waited_for_it_g
         world.run(590);
         assert!(world.placed().holds.contains_key(&HOLD), "seed {seed}");
         assert_eq!(world.placed().status, Status::Confirmed);
-        world.run(60);
+        world.run(700);
         assert_eq!(world.resolution(), Some("until"));
         assert_eq!(world.placed().status, Status::Completed);
         assert_eq!(world.ends("hold"), ["until"]);

@@ -114,7 +114,7 @@ fn a_hold_stops_the_dispatch_until_it_is_released() {
     world.run(600);
     assert_eq!(world.placed().status, Status::Confirmed);
     world.ask_order(order::Command::ReleaseHold { hold_id, resolution: "fine".into() });
-    world.run(5);
+    world.run(60);
     assert_eq!(world.placed().status, Status::Completed);
     world.at_rest();
 }
