@@ -16,6 +16,7 @@ mod hot_sku;
 mod idempotency;
 mod import_crash;
 mod load;
+mod money;
 mod openapi;
 mod orders;
 mod scaled;

@@ -13,6 +13,7 @@ use domain::time::Timestamp;
 
 use super::send::{Command, Sender};
 use super::{Error, credits, wait};
+use crate::verdict::cancellation_is_over;
 use crate::execute::Refused;
 use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
