@@ -1,14 +1,15 @@
 //! A command of the domain, as a saga sends it, becomes a plan. The saga's id for it is all that tells two of them apart.
 
-use domain::ids::Tenant;
+use domain::command::StockCommand;
+use domain::ids::{ReservationId, Tenant};
 use domain::payment::Payment;
-use domain::reservation::Reservation;
+use domain::reservation::{self, Reservation};
 use domain::stock::Stock;
 use domain::{Command, stream};
 use schemas::Metadata;
 use uuid::Uuid;
 
-use crate::claims;
+use crate::claims::{self, Known};
 use crate::execute::{Done, Error, Executor, Plan, Request, fingerprint};
 
 impl Executor {
@@ -33,25 +34,27 @@ impl Executor {
             if_match: None,
             dry_run: false,
         };
-        self.execute(request, plan(command)).await
+        match command {
+            Command::Order { order_id, command } => {
+                let plan = |again| claims::order_unseen(Known { executor: self, tenant, again }, order_id, &command);
+                self.execute_planned(request, plan).await
+            }
+            Command::Payment { payment_id, command } => {
+                let plan = Plan::new().and_unseen::<Payment>(stream::payment(payment_id), command);
+                self.execute(request, plan).await
+            }
+            Command::Inventory { reservation, stock } => self.execute(request, inventory(reservation, stock)).await,
+        }
     }
 }
 
-fn plan(command: Command) -> Plan {
-    match command {
-        Command::Order { order_id, command } => claims::order_unseen(order_id, command),
-        Command::Payment { payment_id, command } => {
-            Plan::new().and_unseen::<Payment>(stream::payment(payment_id), command)
-        }
-        Command::Inventory { reservation, stock } => {
-            let plan = match reservation {
-                Some((id, command)) => Plan::new().and_unseen::<Reservation>(stream::reservation(id), command),
-                None => Plan::new(),
-            };
-            stock.into_iter().fold(plan, |plan, part| {
-                let stream = stream::stock(&part.location, &part.sku);
-                plan.and_unseen::<Stock>(stream, part.command)
-            })
-        }
-    }
+fn inventory(reservation: Option<(ReservationId, reservation::Command)>, stock: Vec<StockCommand>) -> Plan {
+    let plan = match reservation {
+        Some((id, command)) => Plan::new().and_unseen::<Reservation>(stream::reservation(id), command),
+        None => Plan::new(),
+    };
+    stock.into_iter().fold(plan, |plan, part| {
+        let stream = stream::stock(&part.location, &part.sku);
+        plan.and_unseen::<Stock>(stream, part.command)
+    })
 }

@@ -200,6 +200,25 @@ impl Executor {
         answer
     }
 
+    /// Runs a command whose plan is made of what is there ([`Plan::made_at`]): where that moves on before the command is decided, the plan
+    /// is made anew, told so by `true`.
+    ///
+    /// # Errors
+    /// If there is no outcome (yet), or no plan could be made.
+    pub async fn execute_planned<F, P>(&self, request: Request, plan: F) -> Result<Done, Error>
+    where
+        F: Fn(bool) -> P,
+        P: Future<Output = Result<Plan, Error>>,
+    {
+        for tries in 0..=self.0.options.retries {
+            match self.execute(request.clone(), plan(tries > 0).await?).await {
+                Err(Error::Outdated) => {}
+                answer => return answer,
+            }
+        }
+        Err(busy())
+    }
+
     /// An aggregate as it is: its durable state and version, version 0 if there is none.
     ///
     /// # Errors

@@ -13,12 +13,13 @@ mod orders;
 mod payments;
 pub mod problem;
 mod records;
-mod reservations;
 mod refunds;
+mod reservations;
 mod returns;
 mod shipments;
 mod stock;
 mod tenders;
+mod test_clock;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use domain::ids::OrderId;
 use domain::order::{self, Order};
 use domain::stream::{self, StreamName};
 use domain::time::Timestamp;
+use event_store::clock::TestClock;
 use schemas::http::Defaults;
 use schemas::http::order::OrderBody;
 use serde::Serialize;
@@ -51,8 +53,8 @@ use answer::{Answer, Place, events_since};
 use arrival::Uploads;
 use extract::{How, TooManyWait};
 
-use crate::claims;
-use crate::execute::{Done, Executor, Plan, Request};
+use crate::claims::{self, Known};
+use crate::execute::{Done, Error, Executor, Plan, Request};
 use crate::import::service::Service;
 use crate::verdict::{self, Awaited, Verdicts};
 
@@ -74,7 +76,23 @@ struct Inner {
     verdicts: Verdicts,
     settings: Settings,
     imports: Option<Service>,
+    test_clock: Option<Arc<dyn TestClock>>,
     uploads: Uploads,
+}
+
+impl Inner {
+    /// The same parts once more; uploads are counted anew.
+    fn copied(&self) -> Self {
+        let Self { executor, verdicts, settings, imports, test_clock, uploads: _ } = self;
+        Self {
+            executor: executor.clone(),
+            verdicts: verdicts.clone(),
+            settings: settings.clone(),
+            imports: imports.clone(),
+            test_clock: test_clock.clone(),
+            uploads: Uploads::default(),
+        }
+    }
 }
 
 /// All routes of the write side, with their description. A layer in front puts a [`Caller`] into each request, and where requests are
@@ -111,6 +129,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(stock::receive))
         .routes(routes!(stock::adjust))
         .routes(routes!(stock::count))
+        .routes(routes!(stock::defer))
         .routes(routes!(reservations::open))
         .routes(routes!(reservations::extend, reservations::release))
         .routes(routes!(records::set_aside))
@@ -118,6 +137,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(imports::show))
         .routes(routes!(imports::errors))
         .routes(routes!(commands::outcome))
+        .routes(routes!(test_clock::time, test_clock::advance))
         .with_state(api)
         .layer(CatchPanicLayer::custom(problem::panicked))
 }
@@ -167,18 +187,26 @@ impl Api {
     /// Puts the parts together. It takes no imports in.
     #[must_use]
     pub fn new(executor: Executor, verdicts: Verdicts, settings: Settings) -> Self {
-        Self::build(executor, verdicts, settings, None)
+        Self(Arc::new(Inner {
+            executor,
+            verdicts,
+            settings,
+            imports: None,
+            test_clock: None,
+            uploads: Uploads::default(),
+        }))
     }
 
     /// The same, and imports are taken in by `service`.
     #[must_use]
     pub fn with_imports(&self, service: Service) -> Self {
-        let Inner { executor, verdicts, settings, .. } = &*self.0;
-        Self::build(executor.clone(), verdicts.clone(), settings.clone(), Some(service))
+        Self(Arc::new(Inner { imports: Some(service), ..self.0.copied() }))
     }
 
-    fn build(executor: Executor, verdicts: Verdicts, settings: Settings, imports: Option<Service>) -> Self {
-        Self(Arc::new(Inner { executor, verdicts, settings, imports, uploads: Uploads::default() }))
+    /// The same, and the clock of the store can be advanced, if that was made for a test.
+    #[must_use]
+    pub fn with_test_clock(&self, clock: Arc<dyn TestClock>) -> Self {
+        Self(Arc::new(Inner { test_clock: Some(clock), ..self.0.copied() }))
     }
 
     fn imports(&self) -> Option<&Service> {
@@ -202,17 +230,25 @@ impl Api {
         Timestamp::from_micros(self.executor().store().now())
     }
 
+    /// Whether the command was answered before.
+    async fn answered(&self, how: &How) -> Result<bool, Failure> {
+        let found = self.executor().outcome(&how.caller.tenant, how.command_id).await;
+        Ok(found.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?.is_some())
+    }
+
     /// Runs a command that is mainly about one stream. A refusal is a failure here.
     async fn run(&self, how: &How, about: &StreamName, correlation: Uuid, plan: Plan) -> Result<Done, Failure> {
         self.execute(how, about, how.envelope(about, correlation), plan).await
     }
 
     async fn execute(&self, how: &How, about: &StreamName, envelope: Request, plan: Plan) -> Result<Done, Failure> {
-        let done = self
-            .executor()
-            .execute(envelope, plan)
-            .await
-            .map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
+        let answer = self.executor().execute(envelope, plan).await;
+        self.done(how, about, answer).await
+    }
+
+    /// What came of a command. A refusal is a failure here.
+    async fn done(&self, how: &How, about: &StreamName, answer: Result<Done, Error>) -> Result<Done, Failure> {
+        let done = answer.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         match done.refused() {
             None => Ok(done),
             Some(refused) if refused.class == Class::Stale => Err(self.stale(how, about, &done).await?),
@@ -251,15 +287,13 @@ impl Api {
         command: order::Command,
         told: Told,
     ) -> Result<Answer, Failure> {
-        self.order_plan(how, order_id, claims::order(order_id, command), told).await
-    }
-
-    /// Runs a plan whose first part is a command to an order, as [`Self::order`] does.
-    async fn order_plan(&self, how: &How, order_id: OrderId, plan: Plan, told: Told) -> Result<Answer, Failure> {
         let about = stream::order(order_id);
         let mut envelope = how.envelope(&about, order_id.0);
         envelope.metadata.occurred_at = told.occurred_at;
-        let done = self.execute(how, &about, envelope, plan).await?;
+        let (executor, tenant) = (self.executor(), &how.caller.tenant);
+        let plan = |again| claims::order(Known { executor, tenant, again }, order_id, &command);
+        let answer = executor.execute_planned(envelope, plan).await;
+        let done = self.done(how, &about, answer).await?;
         if how.dry_run {
             return self.dry_run(how, &done);
         }

@@ -192,7 +192,8 @@ impl Awaited {
             Self::Placement => order.status != Status::Pending,
             Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|cancellation| {
                 let whole = cancellation.whole && order.shipped_units() == 0;
-                cancellation.closed && given_back(order, |refund| refund.cancellation_id == Some(id))
+                cancellation.closed
+                    && given_back(order, |refund| refund.cancellation_id == Some(id))
                     && (!whole || order.status.is_terminal())
             }),
             Self::Shipment(id) => order.shipments.get(&id).is_none_or(|shipment| {
@@ -208,6 +209,16 @@ impl Awaited {
             Self::Payment(id) => order.payment_of(id).is_none_or(|payment| payment.awaited() == 0),
         }
     }
+}
+
+/// Whether everything that a cancellation had to give back is given back, goods and money.
+#[must_use]
+pub fn cancellation_is_over(order: &Placed, id: CancellationId) -> bool {
+    order.cancellations.get(&id).is_none_or(|cancellation| {
+        let whole = cancellation.whole && order.shipped_units() == 0;
+        let given_back = given_back(order, |refund| refund.cancellation_id == Some(id));
+        cancellation.closed && given_back && (!whole || order.status.is_terminal())
+    })
 }
 
 fn given_back(order: &Placed, which: impl Fn(&Refund) -> bool) -> bool {
@@ -272,12 +283,7 @@ impl Verdicts {
     }
 
     /// Moves on commit by commit, to the first by which the verdict has fallen or to the end of the stream.
-    async fn follow(
-        &self,
-        stream: &StreamId,
-        mut here: Verdict,
-        awaited: Awaited,
-    ) -> Result<(Verdict, bool), Error> {
+    async fn follow(&self, stream: &StreamId, mut here: Verdict, awaited: Awaited) -> Result<(Verdict, bool), Error> {
         if awaited.is_over(&here.order) {
             return Ok((here, true));
         }

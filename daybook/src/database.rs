@@ -49,7 +49,8 @@ pub async fn migrate(config: &Config, asked: &Migrate) -> anyhow::Result<()> {
     if !url.is_set() {
         bail!("store.url names no database; a SQLite log needs nothing made");
     }
-    postgres::migrate(url.secret()).await.with_context(|| format!("the tables in {url} cannot be made"))?;
+    let made = postgres::migrate(url.secret(), config.store.test_clock).await;
+    made.with_context(|| format!("the tables in {url} cannot be made"))?;
     for role in &asked.grant_to {
         postgres::grant(url.secret(), role).await.with_context(|| format!("{role} cannot be let in at {url}"))?;
     }

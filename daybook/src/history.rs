@@ -138,7 +138,8 @@ async fn find(log: &dyn EventStore, tenant: &Tenant, channel: &str, asked: &Hist
     let name = stream::reference(&channel, &ExternalRef::try_new(asked.order.as_str())?);
     let stream = StreamId::new(tenant.as_str(), name.category, name.id);
     let entries = streams::entries(log, &stream, Until::End).await?;
-    match entries.into_iter().find_map(|entry| entry.event) {
+    // The number of a rejected order leads to the one that was placed after it.
+    match entries.into_iter().rev().find_map(|entry| entry.event) {
         Some(domain::Event::Reference(domain::reference::Event::Claimed(claimed))) => Ok(claimed.order_id),
         _ => bail!("there is no order {} in the channel {channel} (see --channel)", asked.order),
     }

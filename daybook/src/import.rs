@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use command_api::import::run::{Importer, Observed, Observer, Report};
 use command_api::import::tally::{Class, Tally};
-use command_api::import::{Layout, Options, Plan, content, keys};
+use command_api::import::{Layout, Options, Plan, content, keys, plan};
 use domain::ids::{Channel, LocationId, Tenant};
 use domain::import::{Policy, RowRefusal};
 use hdrhistogram::Histogram;
@@ -131,10 +131,12 @@ pub async fn run(running: &Running, job: Job, stop: CancellationToken) -> anyhow
     let before = running.head();
     let watch = Arc::new(Watch::new()?);
     let importer = importer(running, watch.observer(), stop);
-    let plan = Plan::new(job.layout, job.sha256, job.content, &job.options);
-    let started = importer.start(&plan, &job.options).await?;
-    running.wait_for_models(started).await?;
-    let report = importer.run(plan, &job.options, started).await?;
+    let Job { mut content, sha256, layout, options } = job;
+    let started = importer.start(plan::started(layout, sha256, &options), &options).await?;
+    running.wait_for_models(started.position).await?;
+    content.refuse_after(started.latest);
+    let plan = Plan::new(layout, sha256, content, &options);
+    let report = importer.run(plan, &options, started.position).await?;
     let took = watch.took(begun.elapsed(), running.head() - before);
     Ok(Imported { report, took })
 }

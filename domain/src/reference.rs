@@ -1,5 +1,5 @@
-//! A name that leads to an order and is taken once, for ever: its number in a channel, the id of a shipment or of a return. The stream
-//! exists or it does not; it is never given to another order.
+//! A name that leads to an order: its number in a channel, the id of a shipment or of a return. It is taken once, for ever, and never given
+//! to another order; but the number of an order that was rejected can be had by the next one, and leads to that from then on.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,13 @@ pub enum Command {
         order_id: OrderId,
         /// What kind of name it is.
         kind: Kind,
+    },
+    /// Take an external reference for this order, after the one that has it was rejected. That it was is for the caller to know.
+    Succeed {
+        /// The order.
+        order_id: OrderId,
+        /// The one before.
+        rejected: OrderId,
     },
     /// Say whether anything has it: refused if nothing does.
     Find,
@@ -102,7 +109,14 @@ impl Aggregate for Reference {
             (None, Command::Claim { order_id, .. }) => Ok(vec![Event::Claimed(Claimed { order_id })]),
             (None, Command::Find) => Err(Refusal::NotFound),
 
+            (None, Command::Succeed { .. }) => Err(Refusal::NotFound),
+
             (Some(_), Command::Find) => Ok(vec![]),
+            (Some(owner), Command::Succeed { order_id, .. }) if owner == order_id => Ok(vec![]),
+            (Some(owner), Command::Succeed { order_id, rejected }) if owner == rejected => {
+                Ok(vec![Event::Claimed(Claimed { order_id })])
+            }
+            (Some(order_id), Command::Succeed { .. }) => Err(Refusal::DuplicateExternalRef { order_id }),
             (Some(owner), Command::Claim { order_id, .. }) if owner == order_id => Ok(vec![]),
             (Some(order_id), Command::Claim { kind, .. }) => Err(match kind {
                 Kind::ExternalRef => Refusal::DuplicateExternalRef { order_id },
@@ -122,6 +136,7 @@ mod tests {
     use super::*;
 
     const ONE: OrderId = OrderId(uuid::Uuid::from_u128(1));
+    const THIRD: OrderId = OrderId(uuid::Uuid::from_u128(3));
     const OTHER: OrderId = OrderId(uuid::Uuid::from_u128(2));
 
     fn claim(order_id: OrderId, kind: Kind) -> Command {
@@ -140,5 +155,19 @@ mod tests {
         assert_eq!(name.decide(&Command::Find), Ok(vec![]));
         assert_eq!(name.decide(&claim(OTHER, Kind::Shipment)), Err(Refusal::IdTaken { order_id: ONE }));
         assert_eq!(name.decide(&claim(OTHER, Kind::ExternalRef)), Err(Refusal::DuplicateExternalRef { order_id: ONE }));
+    }
+
+    #[test]
+    fn the_number_of_a_rejected_order_goes_to_the_next_one_and_leads_to_it() {
+        let succeed = |order_id, rejected| Command::Succeed { order_id, rejected };
+        let mut name = Reference(Some(ONE));
+        assert_eq!(Reference::default().decide(&succeed(OTHER, ONE)), Err(Refusal::NotFound));
+        for event in name.decide(&succeed(OTHER, ONE)).expect("the one before was rejected") {
+            name.evolve(&event);
+        }
+        assert_eq!(name, Reference(Some(OTHER)));
+        assert_eq!(name.decide(&succeed(OTHER, ONE)), Ok(vec![]));
+        assert_eq!(name.decide(&succeed(THIRD, ONE)), Err(Refusal::DuplicateExternalRef { order_id: OTHER }));
+        assert_eq!(name.decide(&succeed(ONE, ONE)), Err(Refusal::DuplicateExternalRef { order_id: OTHER }));
     }
 }

@@ -2,6 +2,8 @@
 //! held by the stock streams, in the same batch; this stream remembers which they are, so that they can be extended and let go.
 //! It never says what stock holds: only the stock streams do.
 
+use std::cmp::Ordering;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +11,10 @@ use crate::aggregate::{Aggregate, Class};
 use crate::ids::{LocationId, ReservationId, Sku};
 use crate::stream;
 use crate::time::Timestamp;
+
+/// The longest that a reservation lives, in seconds after it was opened, however often it is prolonged: 366 days. A basket that is older
+/// keeps stock from those who would buy it.
+pub const LONGEST_LIFE_S: u32 = 366 * 24 * 60 * 60;
 
 /// A SKU and how many units of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +36,8 @@ pub enum Command {
         reservation_id: ReservationId,
         /// What it holds, each SKU and location once.
         items: Vec<Item>,
+        /// When it is opened.
+        opened_at: Timestamp,
         /// When it ends.
         expires_at: Timestamp,
         /// For how long the caller wants it, in seconds.
@@ -75,6 +83,8 @@ pub struct Opened {
     pub reservation_id: ReservationId,
     /// What it holds.
     pub items: Vec<Item>,
+    /// When it was opened: the whole of its life is counted from here.
+    pub opened_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
     /// What the caller wants to find it by.
@@ -140,6 +150,14 @@ pub enum Refusal {
         /// When it ends.
         expires_at: Timestamp,
     },
+    /// It would hold stock for too long.
+    #[error(
+        "the reservation lasts until {latest} at most, however often it is prolonged: release it and open another one"
+    )]
+    LivesTooLong {
+        /// The latest end that it can be given.
+        latest: Timestamp,
+    },
     /// Nothing to hold, a quantity of 0, or a SKU and location twice.
     #[error("a reservation holds at least one unit of each item, and names each item once")]
     InvalidItems,
@@ -152,6 +170,7 @@ impl crate::Refusal for Refusal {
             Self::ReservationEnded { .. } => "reservation-ended",
             Self::IdTaken { .. } => "id-taken",
             Self::NotLater { .. } => "not-later",
+            Self::LivesTooLong { .. } => "lives-too-long",
             Self::InvalidItems => "invalid-items",
         }
     }
@@ -160,24 +179,25 @@ impl crate::Refusal for Refusal {
         match self {
             Self::NotFound => Class::Absent,
             Self::ReservationEnded { .. } | Self::IdTaken { .. } => Class::Conflict,
-            Self::NotLater { .. } | Self::InvalidItems => Class::Invalid,
+            Self::NotLater { .. } | Self::LivesTooLong { .. } | Self::InvalidItems => Class::Invalid,
         }
     }
 }
 
 impl Aggregate for Reservation {
     const CATEGORY: &'static str = stream::RESERVATION;
-    const FOLD: u32 = 2;
+    const FOLD: u32 = 3;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match (self, command) {
-            (Self::Absent, Command::Open { reservation_id, items, expires_at, hold_for_s, reference }) => {
+            (Self::Absent, Command::Open { reservation_id, items, opened_at, expires_at, hold_for_s, reference }) => {
                 open(Opened {
                     reservation_id: *reservation_id,
                     items: items.clone(),
+                    opened_at: *opened_at,
                     expires_at: *expires_at,
                     reference: reference.clone(),
                     hold_for_s: Some(*hold_for_s),
@@ -193,11 +213,7 @@ impl Aggregate for Reservation {
                     Err(Refusal::IdTaken { reservation_id: *reservation_id })
                 }
             }
-            (Self::Open(known), Command::Prolong { expires_at }) => match known.expires_at.cmp(expires_at) {
-                std::cmp::Ordering::Less => Ok(vec![Event::Prolonged(Prolonged { expires_at: *expires_at })]),
-                std::cmp::Ordering::Equal => Ok(vec![]),
-                std::cmp::Ordering::Greater => Err(Refusal::NotLater { expires_at: known.expires_at }),
-            },
+            (Self::Open(known), Command::Prolong { expires_at }) => prolong(known, *expires_at),
             (Self::Open(_), Command::Close { end }) => Ok(vec![Event::Closed(Closed { end: *end })]),
 
             (Self::Ended { end, .. }, Command::Close { end: again }) if end == again => Ok(vec![]),
@@ -229,6 +245,16 @@ fn open(opened: Opened) -> Result<Vec<Event>, Refusal> {
     if fits { Ok(vec![Event::Opened(opened)]) } else { Err(Refusal::InvalidItems) }
 }
 
+fn prolong(known: &Opened, expires_at: Timestamp) -> Result<Vec<Event>, Refusal> {
+    let latest = known.opened_at.plus_seconds(LONGEST_LIFE_S);
+    match known.expires_at.cmp(&expires_at) {
+        Ordering::Less if expires_at > latest => Err(Refusal::LivesTooLong { latest }),
+        Ordering::Less => Ok(vec![Event::Prolonged(Prolonged { expires_at })]),
+        Ordering::Equal => Ok(vec![]),
+        Ordering::Greater => Err(Refusal::NotLater { expires_at: known.expires_at }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -243,6 +269,7 @@ mod tests {
         }
     }
 
+    const OPENED: Timestamp = Timestamp::from_micros(0);
     const NOON: Timestamp = Timestamp::from_micros(1_000_000);
     const LATER: Timestamp = NOON.plus_seconds(60);
 
@@ -254,6 +281,7 @@ mod tests {
         Opened {
             reservation_id: ReservationId(Uuid::from_u128(1)),
             items: vec![item("A", 1), item("B", 2)],
+            opened_at: OPENED,
             expires_at: NOON,
             reference: Some("cart 7".into()),
             hold_for_s: Some(60),
@@ -262,7 +290,7 @@ mod tests {
 
     fn open_with(items: Vec<Item>) -> Command {
         let Opened { reservation_id, expires_at, reference, .. } = opened();
-        Command::Open { reservation_id, items, expires_at, hold_for_s: 60, reference }
+        Command::Open { reservation_id, items, opened_at: OPENED, expires_at, hold_for_s: 60, reference }
     }
 
     const fn close(end: End) -> Command {
@@ -284,7 +312,7 @@ mod tests {
         let Command::Open { reservation_id, items, expires_at, .. } = open_with(opened().items) else { return };
         for (hold_for_s, reference) in [(60, None), (61, Some("cart 7".to_owned()))] {
             let items = items.clone();
-            let other = Command::Open { reservation_id, items, expires_at, hold_for_s, reference };
+            let other = Command::Open { reservation_id, items, opened_at: LATER, expires_at, hold_for_s, reference };
             given::<Reservation>([Event::Opened(opened())]).when(other).then_refused(taken.clone());
         }
         for items in [vec![], vec![item("A", 0)], vec![item("A", 1), item("A", 1)]] {
@@ -300,6 +328,18 @@ mod tests {
             .then([Event::Prolonged(Prolonged { expires_at: LATER })])
             .when(prolong(NOON))
             .then_refused(Refusal::NotLater { expires_at: LATER });
+    }
+
+    #[test]
+    fn however_often_it_is_prolonged_a_reservation_lives_for_a_year_at_most() {
+        let latest = OPENED.plus_seconds(LONGEST_LIFE_S);
+        given::<Reservation>([Event::Opened(opened())])
+            .when(prolong(latest))
+            .then([Event::Prolonged(Prolonged { expires_at: latest })])
+            .when(prolong(latest.plus_seconds(1)))
+            .then_refused(Refusal::LivesTooLong { latest })
+            .when(prolong(latest))
+            .then_nothing();
     }
 
     #[test]

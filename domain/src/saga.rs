@@ -10,6 +10,7 @@ mod engine;
 pub mod event;
 pub mod fulfilment;
 mod goods;
+pub mod hold;
 mod kinds;
 mod money;
 pub mod posting;
@@ -25,6 +26,6 @@ mod tests;
 
 pub use engine::Saga;
 pub use event::{Direction, Event};
-pub use kinds::{Needs, Unloadable, may_start, start};
+pub use kinds::{Needs, Unloadable, may_start, moves, start};
 pub use process::{Batch, Origin, PaymentSeen, Process, Recorded, Trigger};
 pub use state::State;

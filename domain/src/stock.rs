@@ -4,6 +4,7 @@
 mod allocate;
 pub mod command;
 mod decide;
+mod defer;
 pub mod event;
 mod evolve;
 #[cfg(test)]

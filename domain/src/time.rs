@@ -44,6 +44,12 @@ impl Timestamp {
     pub const fn plus_seconds(self, seconds: u32) -> Self {
         Self::from_micros(self.0.saturating_add(seconds as i64 * 1_000_000))
     }
+
+    /// This instant and `seconds` less, at least the first one.
+    #[must_use]
+    pub const fn minus_seconds(self, seconds: u32) -> Self {
+        Self::from_micros(self.0.saturating_sub(seconds as i64 * 1_000_000))
+    }
 }
 
 impl fmt::Display for Timestamp {

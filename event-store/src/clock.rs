@@ -1,9 +1,13 @@
-//! Where a store takes its time from.
+//! Where a store takes its time from, and the clock of a test, which is advanced instead of waited for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+
 use crate::record::Micros;
+use crate::store::Error;
 
 /// A clock: microseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> Micros + Send + Sync>;
@@ -15,4 +19,78 @@ pub fn system_clock() -> Clock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX))
     })
+}
+
+/// How far a test clock is ahead at most: a century. Instants beyond it would soon have no text.
+pub const MOST_AHEAD: Micros = 100 * 366 * 86_400 * 1_000_000;
+
+/// The clock of a store that was made for a test. It goes as any other does, ahead by what it was advanced; that is kept in the store, and
+/// every process that has the store open goes by it.
+#[async_trait]
+pub trait TestClock: Send + Sync {
+    /// How far it is ahead; `None` where the store has no test clock.
+    fn ahead(&self) -> Option<Micros>;
+
+    /// Advances it, durably, and tells how far it is ahead then. Leases do not go by it: whoever holds one keeps it.
+    ///
+    /// # Errors
+    /// [`Error::Never`] where the store has no test clock, for less than a microsecond, and beyond [`MOST_AHEAD`].
+    async fn advance(&self, by: Micros) -> Result<Micros, Error>;
+}
+
+/// A store has another kind of clock than it was to be opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It was made for a test.
+    #[error("it has a test clock, and was to be opened without one")]
+    HasTestClock,
+    /// It was not made for a test.
+    #[error("it was made without a test clock and never gets one: a test needs a store of its own")]
+    HasNone,
+}
+
+impl Mismatch {
+    /// Compares what a store has with what is wanted of it.
+    pub(crate) fn check(has: bool, wanted: bool) -> Result<(), Self> {
+        match (has, wanted) {
+            (true, false) => Err(Self::HasTestClock),
+            (false, true) => Err(Self::HasNone),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How far a store's clock is ahead, as a handle knows it: never less than it knew before.
+#[derive(Debug)]
+pub(crate) struct Ahead(AtomicI64);
+
+/// The store has no test clock.
+const NONE: Micros = -1;
+
+impl Ahead {
+    pub(crate) fn new(found: Option<Micros>) -> Self {
+        Self(AtomicI64::new(found.unwrap_or(NONE)))
+    }
+
+    /// What the store says of it now.
+    pub(crate) fn learn(&self, found: Option<Micros>) {
+        self.0.fetch_max(found.unwrap_or(NONE), Ordering::AcqRel);
+    }
+
+    pub(crate) fn get(&self) -> Option<Micros> {
+        Some(self.0.load(Ordering::Acquire)).filter(|ahead| *ahead != NONE)
+    }
+
+    pub(crate) fn micros(&self) -> Micros {
+        self.get().unwrap_or(0)
+    }
+
+    /// Refuses what no test clock is advanced by.
+    pub(crate) fn check(&self, by: Micros) -> Result<(), Error> {
+        let Some(ahead) = self.get() else {
+            return Err(Error::Never("the store has no test clock".into()));
+        };
+        let fits = by > 0 && ahead.checked_add(by).is_some_and(|ahead| ahead <= MOST_AHEAD);
+        if fits { Ok(()) } else { Err(Error::Never("a test clock is advanced, and by a century at most".into())) }
+    }
 }

@@ -22,7 +22,7 @@ pub struct Lease {
     pub owner: String,
     /// Grows by one with each change of hands; a save with an older epoch is refused.
     pub epoch: u64,
-    /// When it ends, by the store's clock.
+    /// When it ends, by the store's clock for leases.
     pub lease_until: Micros,
 }
 

@@ -21,6 +21,8 @@ pub struct End {
     pub head: Head,
     /// Up to which instant it has been answered what was recorded.
     pub answered_to: Micros,
+    /// Whether its store has a test clock.
+    pub for_a_test: bool,
 }
 
 /// A log that can be read as it is stored.
@@ -55,6 +57,9 @@ pub enum Error {
     /// The target holds another log, or more of this one than the source.
     #[error("the target is not a beginning of the source: {0}")]
     Foreign(String),
+    /// The source goes by a clock that the target has not.
+    #[error("the source has a test clock, and what was recorded by it is of no use elsewhere")]
+    TestClock,
     /// A store failed, or the source is damaged.
     #[error(transparent)]
     Store(#[from] crate::Error),
@@ -82,10 +87,13 @@ pub async fn run(
     target: &mut dyn Target,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<Head, Error> {
+    let mut end = source.end().await?;
+    if end.for_a_test {
+        return Err(Error::TestClock);
+    }
     // The incarnation is a name; what the target holds is compared as well.
     let begun = target.begin(source.incarnation()).await?;
     let mut at = begun.head;
-    let mut end = source.end().await?;
     check_beginning(source, at, end.head.position).await?;
     loop {
         progress(Progress { position: at.position, head: end.head.position });
@@ -94,7 +102,7 @@ pub async fn run(
         let next = Head { position: last.position, hash: last.hash, recorded_at: last.recorded_at };
         check_chain(at, &records)?;
         end = source.end().await?;
-        let reached = End { head: next, answered_to: end.answered_to };
+        let reached = End { head: next, ..end };
         target.put(at, &records, reached).await?;
         at = next;
     }

@@ -60,6 +60,10 @@ pub trait Layer: Send + Sync + 'static {
         self.below().now()
     }
 
+    fn lease_clock(&self) -> Micros {
+        self.below().lease_clock()
+    }
+
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {
         self.below().acquire(key, owner, lease_us).await
     }
@@ -135,6 +139,10 @@ impl<L: Layer> EventStore for L {
 
     fn now(&self) -> Micros {
         Layer::now(self)
+    }
+
+    fn lease_clock(&self) -> Micros {
+        Layer::lease_clock(self)
     }
 
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {

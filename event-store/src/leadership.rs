@@ -40,7 +40,7 @@ struct Held {
     began: Instant,
     /// Until when it may be relied on: by this machine's steady clock, in microseconds after `began` …
     steady_until: AtomicU64,
-    /// … and by the store's, which goes on while a machine sleeps.
+    /// … and by the store's for leases, which goes on while a machine sleeps.
     store_until: AtomicI64,
     over: CancellationToken,
 }
@@ -297,7 +297,7 @@ impl Term {
         let steady = Duration::from_micros(self.0.steady_until.load(Ordering::Acquire));
         let steady = steady.saturating_sub(self.0.began.elapsed());
         let store_until = self.0.store_until.load(Ordering::Acquire);
-        let by_store = store_until.saturating_sub(self.0.store.now());
+        let by_store = store_until.saturating_sub(self.0.store.lease_clock());
         steady.min(Duration::from_micros(u64::try_from(by_store).unwrap_or(0)))
     }
 }

@@ -91,7 +91,7 @@ impl Membership {
             return Ok((None, BTreeSet::new()));
         };
         let rows = self.store.consumers(&self.group).await?;
-        let alive = alive(&rows, self.store.now());
+        let alive = alive(&rows, self.store.lease_clock());
         Ok((Some(place.lease), share(&alive, &self.owner, self.partitions)))
     }
 

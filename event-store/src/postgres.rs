@@ -26,6 +26,7 @@ mod snapshots;
 mod source;
 mod store;
 mod target;
+mod test_clock;
 mod watcher;
 mod writer;
 

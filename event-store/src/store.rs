@@ -175,6 +175,9 @@ pub trait EventStore: Send + Sync + 'static {
     /// The store's clock.
     fn now(&self) -> Micros;
 
+    /// The clock that leases go by: the store's, without what a test has advanced it by. Whoever holds a lease keeps it through that.
+    fn lease_clock(&self) -> Micros;
+
     /// Takes or renews a lease: succeeds if the row is free, its lease has ended, or `owner` holds it. `None`: another holds it.
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error>;
 

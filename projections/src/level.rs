@@ -25,6 +25,12 @@ impl Level {
         self.on_hand.saturating_sub(self.reserved).saturating_sub(self.safety_stock)
     }
 
+    /// Held units that there is no stock for.
+    #[must_use]
+    pub fn short(&self) -> u32 {
+        self.reserved.saturating_sub(self.on_hand)
+    }
+
     /// Moves past one fact.
     pub fn evolve(&mut self, event: &Event) {
         match event {
@@ -47,6 +53,10 @@ impl Level {
                 if !it.released {
                     self.reserved = self.reserved.saturating_add(it.qty);
                 }
+            }
+            Event::ReservationDeferred(it) => {
+                self.reserved = self.reserved.saturating_sub(it.qty);
+                self.backordered = self.backordered.saturating_add(it.qty);
             }
             Event::Returned(it) => self.on_hand = self.on_hand.saturating_add(it.qty),
             Event::WrittenOff(it) => self.on_hand = self.on_hand.saturating_sub(it.qty),

@@ -216,6 +216,7 @@ fn order_of_stock(event: &stock::Event) -> Option<OrderId> {
         stock::Event::ReservationExpired(it) => it.order_id,
         stock::Event::Shipped(it) => it.order_id,
         stock::Event::ShipmentPutBack(it) => it.order_id,
+        stock::Event::ReservationDeferred(it) => it.order_id,
         stock::Event::Returned(it) => it.order_id,
         stock::Event::BackorderAllocated(it) => it.order_id,
         stock::Event::Registered(_)

@@ -252,6 +252,15 @@ impl Entry {
                 source: Some(it.shipment_id.to_string()),
                 ..Self::default()
             },
+            Event::ReservationDeferred(it) => Self {
+                movement: "deferred",
+                reserved: -units(it.qty),
+                backordered: units(it.qty),
+                reason: Some(it.reason.clone()),
+                order_id: it.order_id,
+                reservation_id: Some(it.reservation_id),
+                ..Self::default()
+            },
             Event::Returned(it) => Self {
                 movement: "returned",
                 on_hand: units(it.qty),

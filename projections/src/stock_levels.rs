@@ -8,7 +8,7 @@ use crate::level::Level;
 use crate::projection::{Projection, Rows, Shown};
 use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
-use crate::value::{Row, Shape, Spec, Spread, Table, int, text};
+use crate::value::{Row, Shape, Spec, Spread, Table, index, int, text};
 
 /// The read model.
 #[derive(Debug)]
@@ -31,12 +31,13 @@ static TABLE: Table = Table {
         int("safety_stock"),
         int("backorder_limit"),
         int("available"),
+        int("is_short"),
     ],
     key: 3,
-    indexes: &[],
+    indexes: &[index("short", "tenant, is_short, sku, location")],
 };
 
-static SPEC: Spec = Spec { name: "stock_levels", version: 1, spread: Spread::ByStream, tables: &[&TABLE] };
+static SPEC: Spec = Spec { name: "stock_levels", version: 2, spread: Spread::ByStream, tables: &[&TABLE] };
 
 const LEVEL: &str = "
 SELECT version, position, first_at, last_at, on_hand, reserved, backordered, safety_stock, backorder_limit
@@ -45,6 +46,10 @@ FROM stock_level{slot} WHERE tenant = $1 AND sku = $2 AND location = $3";
 const PAGE: &str = "
 SELECT sku, location, version, position, first_at, last_at, on_hand, reserved, backordered, safety_stock, backorder_limit
 FROM stock_level WHERE tenant = $1 AND (sku, location) > ($2, $3) ORDER BY sku, location LIMIT $4";
+
+const SHORT: &str = "
+SELECT sku, location, version, position, first_at, last_at, on_hand, reserved, backordered, safety_stock, backorder_limit
+FROM stock_level WHERE tenant = $1 AND is_short = 1 AND (sku, location) > ($2, $3) ORDER BY sku, location LIMIT $4";
 
 const BY_SKU: &str = "
 SELECT sku, location, version, position, first_at, last_at, on_hand, reserved, backordered, safety_stock, backorder_limit
@@ -67,6 +72,15 @@ pub struct Standing {
     pub last_at: Micros,
     /// The numbers.
     pub level: Level,
+}
+
+/// Which stock a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All of it.
+    All,
+    /// Where more is held than is here.
+    Short,
 }
 
 impl Projection for StockLevels {
@@ -107,6 +121,7 @@ impl Projection for StockLevels {
                 level.safety_stock.into(),
                 level.backorder_limit.into(),
                 level.available().into(),
+                u32::from(level.short() > 0).into(),
             ],
         );
     }
@@ -119,12 +134,17 @@ impl Projection for StockLevels {
 pub async fn page(
     reads: &Reads,
     tenant: &str,
+    which: Which,
     after: Option<(&Sku, &LocationId)>,
     limit: u32,
 ) -> Result<Answer<Vec<Standing>>, Error> {
     let (sku, location) = after.map_or(("", ""), |(sku, location)| (sku.as_str(), location.as_str()));
     let values = vec![tenant.into(), sku.into(), location.into(), limit.into()];
-    standings(reads, Statement::new(PAGE, values)).await
+    let sql = match which {
+        Which::All => PAGE,
+        Which::Short => SHORT,
+    };
+    standings(reads, Statement::new(sql, values)).await
 }
 
 /// The stock of a SKU at every location.

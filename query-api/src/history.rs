@@ -6,8 +6,8 @@ use domain::ids::{LocationId, OrderId, Sku};
 use domain::order::Order;
 use domain::stock::Stock;
 use domain::stream::{self, StreamName};
-use event_store::EventStore;
-use event_store::record::{Micros, Position, StreamId, Version};
+use event_store::record::{Micros, Position, Record, StreamId, Version};
+use event_store::{Direction, EventStore};
 use schemas::{Stored, StoredEvent as _};
 use streams::Unreadable;
 
@@ -91,6 +91,45 @@ pub async fn stock_at(
     at: At,
 ) -> Result<Moment<Stock>, Error> {
     fold_at(log, tenant, &stream::stock(location, sku), at).await
+}
+
+/// The stock of a SKU at a location as a read model shows it, from the newest snapshot that is not beyond that.
+///
+/// # Errors
+/// If the log cannot be read.
+pub(crate) async fn stock_shown(
+    log: &dyn EventStore,
+    tenant: &str,
+    location: &LocationId,
+    sku: &Sku,
+    version: Version,
+) -> Result<Stock, Error> {
+    let name = stream::stock(location, sku);
+    let stream = StreamId::new(tenant, name.category, name.id.as_str());
+    let start = snapshot(log, &stream, version).await?;
+    let step = |stock: &mut Stock, _: &Record, event: Option<&domain::Event>| {
+        if let Some(event) = event.and_then(<Stock as Aggregate>::Event::of) {
+            stock.evolve(event);
+        }
+    };
+    Ok(streams::fold(log, &stream, streams::Until::Version(version), start, Stock::default, step).await?)
+}
+
+/// A snapshot is a cache: what does not fit the log, or cannot be read, is passed over.
+async fn snapshot(
+    log: &dyn EventStore,
+    stream: &StreamId,
+    version: Version,
+) -> Result<Option<streams::Start<Stock>>, Error> {
+    let found = log.snapshot(stream, Stock::FOLD).await?;
+    let Some(snapshot) = found.filter(|snapshot| snapshot.version <= version) else {
+        return Ok(None);
+    };
+    let there = log.read_stream(stream, snapshot.version, Direction::Forwards, 1).await?;
+    let fits =
+        there.first().is_some_and(|record| record.version == snapshot.version && record.event_id == snapshot.event_id);
+    let state = serde_json::from_slice(&snapshot.state).ok().filter(|_| fits);
+    Ok(state.map(|state| streams::Start { state, version: snapshot.version }))
 }
 
 /// Whatever a stream folds to, at a moment.

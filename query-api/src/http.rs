@@ -41,7 +41,7 @@ pub use events::EventsBody;
 pub use orders::{DiffBody, MomentBody, OrderSummaryBody};
 pub use problem::Failure;
 pub use projections::{ProjectionBody, ProjectionsBody, RebuildBody};
-pub use stock::{MovementBody, SkuBody, StockLevelBody};
+pub use stock::body::{MovementBody, ShortBody, SkuBody, StockLevelBody};
 pub use timeline::TimelineEntryBody;
 
 use wanted::Wanted;

@@ -10,6 +10,7 @@ pub mod command;
 pub mod event;
 pub mod hold;
 pub mod import;
+pub mod instant;
 pub mod line;
 mod mirror;
 pub mod money;
@@ -27,6 +28,7 @@ pub mod shipment;
 pub mod status;
 pub mod stock;
 pub mod tender;
+pub mod test_clock;
 
 use domain::ids::{Channel, LocationId};
 

@@ -81,6 +81,10 @@ impl<'a> Work<'a> {
                 return Ok(Decision::Settle(refuse::stale(*expected, actual).into()));
             }
         }
+        let mut parts = self.parts.iter().zip(held);
+        if parts.any(|(part, held)| part.step.made_at.is_some_and(|version| version != held.version)) {
+            return Err(Error::Outdated);
+        }
         let mut facts = Vec::with_capacity(held.len());
         let mut refused = Vec::new();
         for (part, held) in self.parts.iter().zip(held) {

@@ -20,6 +20,9 @@ pub enum Error {
         /// When to come back.
         retry_after: Duration,
     },
+    /// What the plan was made of has moved on; nothing was decided. A plan that is made anew may succeed.
+    #[error("what the command was planned on has changed meanwhile")]
+    Outdated,
     /// The write may or may not be in the log; the same command id again tells.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -63,6 +66,7 @@ impl Error {
             Self::KeyReused | Self::TooLarge(_) | Self::OutcomeSetAside { .. } | Self::Plan(_) => Class::Never,
             Self::InProgress
             | Self::Busy { .. }
+            | Self::Outdated
             | Self::Closed
             | Self::NotWritten(_)
             | Self::LogDamaged(_)
@@ -77,7 +81,7 @@ impl Error {
         match self {
             Self::KeyReused => "key_reused",
             Self::InProgress => "in_progress",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::Outdated => "busy",
             Self::Unknown(_) | Self::Lost => "unknown",
             Self::Closed => "closed",
             Self::NotWritten(_) => "not_written",

@@ -41,8 +41,13 @@ pub(super) fn fit(
         }
         let order = state::<Order>(&*after).and_then(Order::placed);
         // Neither the id nor the moment has another length.
-        let origin =
-            Origin { stream: &stream.id, version: 1, event_id: Uuid::max(), recorded_at: Timestamp::default(), event: &event };
+        let origin = Origin {
+            stream: &stream.id,
+            version: 1,
+            event_id: Uuid::max(),
+            recorded_at: Timestamp::default(),
+            event: &event,
+        };
         for started in start(&origin, order, None) {
             let started = registry::encode(&Event::Saga(saga::event::Event::Started(started)));
             let started = started.map_err(|error| Error::Plan(error.to_string()))?;

@@ -47,7 +47,22 @@ impl Plan {
                 A::CATEGORY
             ));
         }
-        self.steps.push(Step { stream, of: Type::of::<A>(), shown, ask: Box::new(Asked::<A>(command)) });
+        self.steps.push(Step { stream, of: Type::of::<A>(), shown, made_at: None, ask: Box::new(Asked::<A>(command)) });
+        self
+    }
+
+    /// Tells that the plan was made of what a stream had become at a version, 0 if it had not begun. Where it has moved on, nothing is
+    /// decided ([`Error::Outdated`]). A stream that is asked nothing is looked at all the same: it has not moved on before the batch is
+    /// written.
+    #[must_use]
+    pub fn made_at<A: Stored>(mut self, stream: StreamName, version: u64) -> Self {
+        match self.steps.iter_mut().find(|step| step.stream == stream) {
+            Some(step) => step.made_at = Some(version),
+            None => {
+                let (of, ask) = (Type::of::<A>(), Box::new(Unasked));
+                self.steps.push(Step { stream, of, shown: false, made_at: Some(version), ask });
+            }
+        }
         self
     }
 
@@ -70,6 +85,8 @@ pub(super) struct Step {
     pub(super) stream: StreamName,
     pub(super) of: Type,
     pub(super) shown: bool,
+    /// The version of the stream that the plan was made of, if it was.
+    pub(super) made_at: Option<u64>,
     pub(super) ask: Box<dyn Ask>,
 }
 
@@ -116,6 +133,16 @@ impl<A: Stored> Ask for Asked<A> {
                 Ok(Answer::Refused(Refused::new(refusal.class(), refusal.code(), refusal.to_string(), &refusal)))
             }
         }
+    }
+}
+
+/// Nothing is asked.
+#[derive(Debug)]
+struct Unasked;
+
+impl Ask for Unasked {
+    fn decide(&self, _: &dyn Fold) -> Result<Answer, Error> {
+        Ok(Answer::Nothing)
     }
 }
 

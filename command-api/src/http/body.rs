@@ -2,8 +2,9 @@
 
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use domain::time::Timestamp;
 use schemas::http;
-use schemas::http::check::Fault;
+use schemas::http::check::{Check, Fault};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
@@ -24,6 +25,9 @@ pub(super) trait Body: DeserializeOwned + Send + 'static {
     const LARGEST: usize = LARGEST;
     /// Whether nothing at all stands for `{}`.
     const OPTIONAL: bool = false;
+
+    /// Notes every instant that it names out of bounds of `now`, if it names any.
+    fn in_time(&self, _now: Timestamp, _check: &mut Check) {}
 }
 
 /// Of a route that takes no body.
@@ -37,6 +41,16 @@ impl Body for NoBody {
 }
 
 macro_rules! bodies {
+    ($largest:expr, $optional:expr, names instants => $($body:ty),+ $(,)?) => {$(
+        impl Body for $body {
+            const LARGEST: usize = $largest;
+            const OPTIONAL: bool = $optional;
+
+            fn in_time(&self, now: Timestamp, check: &mut Check) {
+                <$body>::in_time(self, now, check);
+            }
+        }
+    )+};
     ($largest:expr, $optional:expr => $($body:ty),+ $(,)?) => {$(
         impl Body for $body {
             const LARGEST: usize = $largest;
@@ -45,8 +59,13 @@ macro_rules! bodies {
     )+};
 }
 
+bodies!(LARGEST_ORDER, false, names instants => http::placement::PlaceOrder);
+bodies!(LARGEST_ORDER, true, names instants => http::shipment::ConfirmDelivery);
+bodies!(LARGEST, false, names instants =>
+    http::hold::PlaceHold,
+    http::reservation::ExtendReservation,
+);
 bodies!(LARGEST_ORDER, false =>
-    http::placement::PlaceOrder,
     http::amendment::EditLines,
     http::cancellation::CancelOrder,
     http::returns::RequestReturn,
@@ -62,7 +81,6 @@ bodies!(LARGEST_ORDER, false =>
 );
 bodies!(LARGEST_ORDER, true =>
     http::shipment::RequestShipment,
-    http::shipment::ConfirmDelivery,
     http::shipment::ReportLoss,
 );
 bodies!(LARGEST, true =>
@@ -71,7 +89,6 @@ bodies!(LARGEST, true =>
 );
 bodies!(LARGEST, false =>
     http::address::ChangeAddress,
-    http::hold::PlaceHold,
     http::note::AddNote,
     http::note::SetTags,
     http::record::SetAsideRecord,
@@ -82,8 +99,9 @@ bodies!(LARGEST, false =>
     http::stock::ReceiveStock,
     http::stock::AdjustStock,
     http::stock::CountStock,
+    http::test_clock::AdvanceClock,
+    http::stock::DeferStock,
     http::reservation::OpenReservation,
-    http::reservation::ExtendReservation,
 );
 
 /// Reads the fields.

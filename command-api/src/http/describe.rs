@@ -14,6 +14,7 @@ use schemas::http::problem::{CONTENT_TYPE, Problem};
 use schemas::http::record::RecordBody;
 use schemas::http::reservation::ReservationBody;
 use schemas::http::stock::StockBody;
+use schemas::http::test_clock::TestClockBody;
 use utoipa::openapi::schema::OneOfBuilder;
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
@@ -31,6 +32,7 @@ use utoipa::{IntoParams, OpenApi};
     ImportBody,
     ImportErrorsBody,
     RecordBody,
+    TestClockBody,
     DryRunBody,
     EventBody,
     Problem,
@@ -131,6 +133,14 @@ pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<Stri
         .collect();
     let mut responses = problems(&every);
     responses.insert("202".to_owned(), success(202, body, false).into());
+    responses
+}
+
+/// The answers to what changes something that is not of the log: no key, no dry run, and no version.
+pub(super) fn change(body: &'static str) -> BTreeMap<String, RefOr<Response>> {
+    let of_bodies = ["malformed-body", "body-too-slow", "body-too-large", "unsupported-media-type", "outcome-unknown"];
+    let mut responses = problems(&[&EVERY_QUESTION[..], &of_bodies].concat());
+    responses.insert("200".to_owned(), success(200, body, false).into());
     responses
 }
 

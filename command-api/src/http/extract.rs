@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use domain::ids::Tenant;
 use domain::stream::StreamName;
 use schemas::http::Names;
+use schemas::http::check::Check;
 use schemas::http::place::{Place, Waiting};
 use schemas::{Actor, Metadata};
 use serde::de::DeserializeOwned;
@@ -154,7 +155,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
         let place = place(&parts);
         let arriving = arrival::whole(body, T::LARGEST, api.settings().bodies.patience);
         let raw = arrival::without_place(place.as_ref(), arriving).await?;
-        let body = body::parse(&parts.headers, &raw)?;
+        let body: T = body::parse(&parts.headers, &raw)?;
         let if_match_raw = header(&parts.headers, "if-match").unwrap_or("");
         let how = How {
             command_id: match &key {
@@ -176,6 +177,14 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
             place,
             caller,
         };
+        let mut check = Check::new();
+        body.in_time(api.now(), &mut check);
+        // What was answered is answered again, however late the request is repeated.
+        if let Err(invalid) = check.finish(())
+            && (key.is_none() || !api.answered(&how).await?)
+        {
+            return Err(invalid.into());
+        }
         Ok(Self { how, query, body })
     }
 }

@@ -31,7 +31,8 @@ answers! {
         "payment-declined", "totals-mismatch",
     ];
     EditAnswers: [200, 202] "OrderBody", [
-        "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
+        "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "out-of-stock",
+        "quantity-exceeds-open", "too-many",
     ];
     CancelAnswers: [200, 202] "OrderBody", [
         "already-shipped", "id-taken", "invalid-line", "order-state", "quantity-exceeds-open", "too-many",
@@ -160,7 +161,12 @@ pub(super) async fn set_tags(
 
 impl Api {
     /// The currency of an order; where there is none, what the caller takes it to be, since the decision will say that there is none.
-    pub(super) async fn currency(&self, how: &How, order_id: OrderId, given: Option<Currency>) -> Result<Currency, Failure> {
+    pub(super) async fn currency(
+        &self,
+        how: &How,
+        order_id: OrderId,
+        given: Option<Currency>,
+    ) -> Result<Currency, Failure> {
         let Some(given) = given else {
             return Ok(Currency::default());
         };

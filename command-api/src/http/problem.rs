@@ -133,6 +133,9 @@ impl Failure {
             Error::Busy { retry_after } => {
                 Self::new("overloaded", "nothing was written: send the same request again").retry_after(*retry_after)
             }
+            Error::Outdated => {
+                Self::new("overloaded", "nothing was written: send the same request again").retry_after(SOON)
+            }
             Error::Unknown(_) | Error::Lost => {
                 tracing::error!(request.id = request_id, %error, "whether a command took effect is not known");
                 Self::new("outcome-unknown", "the same request with the same Idempotency-Key tells").retry_after(SOON)

@@ -21,7 +21,7 @@ answers! {
     OpenAnswers: [201] "ReservationBody", [
         "id-taken", "invalid-items", "invalid-quantity", "out-of-stock", "reservation-ended", "reservation-exists",
     ];
-    ExtendAnswers: [200] "ReservationBody", ["not-later", "reservation-ended", "reservation-not-found"];
+    ExtendAnswers: [200] "ReservationBody", ["lives-too-long", "not-later", "reservation-ended", "reservation-not-found"];
     EndAnswers: [200] "ReservationBody", ["reservation-ended", "reservation-not-found"];
 }
 

@@ -20,9 +20,8 @@ answers! {
         "too-many",
     ];
     ReceiveAnswers: [200] "OrderBody", [
-        "id-taken", "invalid-line", "order-state", "quantity-exceeds-announced", "receipt-out-of-order",
-        "return-not-found",
-        "return-state", "too-many",
+        "id-taken", "invalid-line", "never-kept", "order-state", "quantity-exceeds-announced", "receipt-out-of-order",
+        "return-not-found", "return-state", "too-many",
     ];
     DeclineAnswers: [200] "OrderBody", ["id-taken", "order-state", "return-not-found", "return-state", "too-many"];
 }

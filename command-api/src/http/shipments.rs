@@ -3,11 +3,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ids::{OrderId, ShipmentId};
-use domain::order::command::Units;
-use domain::order::event::AfterLoss;
-use domain::order::replacement::{self, replacement_of, undecided};
-use domain::order::state::ShipmentLine;
-use domain::order::{Command, Order};
 use domain::stream;
 use schemas::http::shipment::{
     ConfirmDelivery, DecideLoss, ReportFound, ReportLoss, RequestShipment, UpdateTracking, WithdrawShipment,
@@ -15,21 +10,21 @@ use schemas::http::shipment::{
 
 use super::answer::Answer;
 use super::describe::{CommandHeaders, CommandQuery, WaitHeader, answers};
-use super::extract::{Ask, How, Id};
+use super::extract::{Ask, Id};
 use super::problem::Failure;
 use super::{Api, Told};
-use crate::claims;
 use crate::verdict::Awaited;
 
 answers! {
     RequestAnswers: [200, 202] "OrderBody", [
-        "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
+        "exceeds-on-hand", "id-taken", "invalid-line", "not-paid", "not-reserved", "on-hold", "order-state", "payment-unknown",
         "quantity-exceeds-open", "shipment-state", "too-many",
     ];
     TrackingAnswers: [200] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];
     WithdrawAnswers: [200, 202] "OrderBody", ["order-state", "shipment-not-found", "shipment-state", "too-many"];
     LossAnswers: [200] "OrderBody", [
-        "already-placed", "invalid-line", "nothing-lost", "order-state", "shipment-not-found", "shipment-state",
+        "already-placed", "invalid-line", "nothing-lost", "order-state", "quantity-exceeds-shipment", "shipment-not-found",
+        "shipment-state",
     ];
     DeliveryAnswers: [200] "OrderBody", [
         "invalid-line", "order-state", "quantity-exceeds-shipment", "shipment-not-found", "shipment-state",
@@ -80,7 +75,7 @@ pub(super) async fn confirm_delivery(
 
 /// Report that a shipment, or some of it, will not arrive, and what is done about it.
 #[utoipa::path(post, path = "/v1/shipments/{id}/loss", tag = "shipments", request_body = ReportLoss,
-    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(DeliveryAnswers))]
+    params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(LossAnswers))]
 pub(super) async fn report_loss(
     State(api): State<Api>,
     Id(shipment_id): Id<ShipmentId>,
@@ -88,7 +83,8 @@ pub(super) async fn report_loss(
 ) -> Result<Answer, Failure> {
     let command = ask.body.try_into_command(shipment_id)?;
     let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
-    api.lost(&ask.how, order_id, shipment_id, command).await
+    let told = Told::at_once(StatusCode::OK);
+    api.order(&ask.how, order_id, command, told).await
 }
 
 /// Decide what is done about the lost units of a shipment of which nobody decided that yet.
@@ -101,7 +97,8 @@ pub(super) async fn decide_loss(
 ) -> Result<Answer, Failure> {
     let command = ask.body.try_into_command(shipment_id)?;
     let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
-    api.lost(&ask.how, order_id, shipment_id, command).await
+    let told = Told::at_once(StatusCode::OK);
+    api.order(&ask.how, order_id, command, told).await
 }
 
 /// Report that lost units arrived after all.
@@ -129,54 +126,4 @@ pub(super) async fn withdraw(
     let command = ask.body.try_into_command(shipment_id)?;
     let order_id = api.owner(&ask.how, &stream::shipment(shipment_id)).await?;
     api.order(&ask.how, order_id, command, Told::starting(Awaited::Shipment(shipment_id))).await
-}
-
-impl Api {
-    /// Runs a command about lost units; where others are sent for them, the order that sends them is placed in the same batch.
-    async fn lost(
-        &self,
-        how: &How,
-        order_id: OrderId,
-        shipment_id: ShipmentId,
-        command: Command,
-    ) -> Result<Answer, Failure> {
-        let told = Told::at_once(StatusCode::OK);
-        let lost_now = match &command {
-            Command::ReportLost { lines, then: AfterLoss::Resend, .. } => Some(lines.clone()),
-            Command::DecideLoss { then: AfterLoss::Resend, .. } => Some(Some(Vec::new())),
-            _ => None,
-        };
-        let loaded = self.executor().load::<Order>(&how.caller.tenant, &stream::order(order_id)).await;
-        let (order, _) = loaded.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
-        let (Some(lost_now), Some(order)) = (lost_now, order.placed()) else {
-            return self.order(how, order_id, command, told).await;
-        };
-        let under_way = |line: &ShipmentLine| line.under_way();
-        let all = || {
-            let lines = order.shipments.get(&shipment_id).into_iter().flat_map(|shipment| &shipment.lines);
-            lines.map(|(line_id, line)| Units { line_id: *line_id, qty: under_way(line) }).filter(|it| it.qty > 0).collect()
-        };
-        let sent = undecided(order, shipment_id, &lost_now.unwrap_or_else(all));
-        let decision = order.shipments.get(&shipment_id).map_or(1, |shipment| shipment.decisions.saturating_add(1));
-        let resent = replacement_of(order_id, shipment_id, decision);
-        let command = match command {
-            Command::ReportLost { lines, .. } => {
-                Command::ReportLost { shipment_id, lines, sent: Some(sent.clone()), then: AfterLoss::Resend }
-            }
-            Command::DecideLoss { .. } => Command::DecideLoss {
-                shipment_id,
-                decision: Some(decision),
-                sent: Some(sent.clone()),
-                then: AfterLoss::Resend,
-            },
-            other => other,
-        };
-        let mut plan = claims::order(order_id, command);
-        // Nothing to send: the order says why not.
-        if !sent.is_empty() {
-            let place = replacement::place(order, resent, &sent);
-            plan = plan.and_unseen::<Order>(stream::order(resent), Command::Place(Box::new(place)));
-        }
-        self.order_plan(how, order_id, plan, told).await
-    }
 }

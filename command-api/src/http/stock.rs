@@ -2,18 +2,19 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use domain::ids::Sku;
+use domain::ids::{OrderId, Sku};
 use domain::stock::Stock;
-use domain::stream;
+use domain::stream::{self, StreamName};
 use domain::text::Entered;
-use schemas::http::stock::{AdjustStock, At, CountStock, ReceiveStock, RegisterStock, StockBody};
+use schemas::http::stock::{AdjustStock, At, CountStock, DeferStock, ReceiveStock, RegisterStock, StockBody};
 
 use super::Api;
 use super::answer::{Answer, Place};
 use super::describe::{CommandHeaders, CommandQuery, answers};
 use super::extract::{Ask, How, Id};
 use super::problem::Failure;
-use crate::execute::Plan;
+use crate::claims::{self, Held, Known};
+use crate::execute::{Done, Plan};
 
 answers! {
     RegisterAnswers: [200] "StockBody", [];
@@ -22,6 +23,7 @@ answers! {
         "below-zero", "id-taken", "invalid-quantity", "stock-changed", "would-break-reservations",
     ];
     CountAnswers: [201] "StockBody", ["invalid-quantity", "would-break-reservations"];
+    DeferAnswers: [201] "StockBody", ["not-reserved", "not-short", "order-state"];
 }
 
 /// Keep a SKU at a location, on these terms.
@@ -75,6 +77,21 @@ pub(super) async fn count(
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
 }
 
+/// Let units that an order holds, and that there is no stock for, wait for stock again. They are held again when it comes, in the order's
+/// old place among those who wait.
+#[utoipa::path(post, path = "/v1/stock/{sku}/backorders", tag = "stock", request_body = DeferStock,
+    params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(DeferAnswers))]
+pub(super) async fn defer(
+    State(api): State<Api>,
+    Id(Entered(sku)): Id<Entered<Sku>>,
+    ask: Ask<DeferStock>,
+) -> Result<Answer, Failure> {
+    let wish = ask.body.check(&api.settings().defaults)?;
+    let name = stream::stock(&wish.location, &sku);
+    let held = Held { sku, location: wish.location, qty: wish.qty, reason: wish.reason };
+    api.defer(&ask.how, &name, wish.order_id, &held).await
+}
+
 impl Api {
     /// Runs a command to stock and answers with the stock. The work belongs to nothing but the command itself.
     async fn stock(
@@ -87,13 +104,25 @@ impl Api {
         let name = stream::stock(&location, sku);
         let plan = Plan::new().and::<Stock>(name.clone(), command);
         let done = self.run(how, &name, how.command_id, plan).await?;
+        self.stock_answer(how, &name, &done, status)
+    }
+
+    async fn defer(&self, how: &How, name: &StreamName, order_id: OrderId, held: &Held) -> Result<Answer, Failure> {
+        let (executor, tenant) = (self.executor(), &how.caller.tenant);
+        let plan = |again| claims::deferral(Known { executor, tenant, again }, order_id, held);
+        let answer = executor.execute_planned(how.envelope(name, order_id.0), plan).await;
+        let done = self.done(how, name, answer).await?;
+        self.stock_answer(how, name, &done, StatusCode::CREATED)
+    }
+
+    fn stock_answer(&self, how: &How, name: &StreamName, done: &Done, status: StatusCode) -> Result<Answer, Failure> {
         if how.dry_run {
-            return self.dry_run(how, &done);
+            return self.dry_run(how, done);
         }
-        let version = done.version(&name).unwrap_or(0);
-        let stock = done.state::<Stock>(&name);
+        let version = done.version(name).unwrap_or(0);
+        let stock = done.state::<Stock>(name);
         match stock.and_then(|stock| StockBody::new(&stock, version)) {
-            Some(body) => self.answer(how, status, &body, Place::of(&done, &name)),
+            Some(body) => self.answer(how, status, &body, Place::of(done, name)),
             None => Err(Failure::internal(how.request_id.as_deref(), &"the answer lacks its stock")),
         }
     }

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod bulk;
+mod checked;
 mod described;
+mod instants;
 mod largest;
 mod limits;
 mod mutated;
@@ -163,14 +165,22 @@ impl Server {
         assert_eq!(done.refused(), None);
     }
 
-    /// What checkout does with an order of one line that is paid later.
+    /// What checkout does with an order of one line that is paid later. As much of it comes in as it needs.
     async fn confirm(&self, order_id: OrderId, qty: u32) {
+        self.send(post("/v1/stock/85123A/receipts", json!({ "qty": qty }))).await;
         let reservation_id = ReservationId(derived(order_id.0, "reservation"));
         let reserved = vec![LineQty { line_id: LineId(1), qty, location: LocationId::try_new("main").unwrap() }];
         self.saga(order_id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
         self.saga(
             order_id,
-            order::Command::Confirm(Confirm { payment_id: None, reservation_id: Some(reservation_id), authorised: 0 }),
+            order::Command::Confirm(Confirm {
+                payment_id: None,
+                reservation_id: Some(reservation_id),
+                authorised: 0,
+                payment_version: 0,
+                capture_before: None,
+                abilities: None,
+            }),
         )
         .await;
     }
@@ -182,6 +192,7 @@ impl Server {
             order::Command::Reject {
                 reason: RejectReason::OutOfStock,
                 detail: None,
+                payment: None,
                 shortfalls: vec![Shortfall {
                     sku: Sku::try_new("85123A").unwrap(),
                     location: LocationId::try_new("main").unwrap(),
@@ -268,6 +279,12 @@ fn order_of(external_ref: Option<&str>) -> Value {
 
 fn order_id(told: &Told) -> OrderId {
     told.json()["order_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// So many seconds from now, or before it.
+fn in_seconds(seconds: i64) -> Value {
+    let now = (event_store::clock::system_clock())();
+    Timestamp::from_micros(now + seconds * 1_000_000).to_string().into()
 }
 
 fn uuid(n: u128) -> Uuid {

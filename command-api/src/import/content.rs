@@ -178,6 +178,28 @@ pub struct Content {
     pub tally: Tally,
 }
 
+impl Content {
+    /// Refuses what is said to happen after `latest`: a date that is wrong, and would be believed for ever. What lies back is what imports
+    /// are for.
+    pub fn refuse_after(&mut self, latest: Timestamp) {
+        let after = |at: &Timestamp| *at > latest;
+        let mut late: Vec<(u64, Timestamp)> = Vec::new();
+        late.extend(self.sales.extract_if(.., |sale| after(&sale.at)).map(|sale| (sale.line, sale.at)));
+        late.extend(self.credits.extract_if(.., |credit| after(&credit.at)).map(|credit| (credit.line, credit.at)));
+        late.extend(self.corrections.extract_if(.., |row| after(&row.at)).map(|row| (row.line, row.at)));
+        let receipts = self.receipts.extract_if(.., |receipt| receipt.at.as_ref().is_some_and(after));
+        late.extend(receipts.map(|receipt| (receipt.line, receipt.at.unwrap_or_default())));
+        self.refused.extend(late.into_iter().map(|(line, at)| {
+            refusal(
+                line,
+                "in-the-future",
+                format!("{at} is later than {latest}, a day after the import began: mend the date"),
+            )
+        }));
+        self.refused.sort_by_key(|refused| refused.line);
+    }
+}
+
 /// Reads content in a layout.
 ///
 /// # Errors

@@ -146,15 +146,8 @@ impl Plan {
     #[must_use]
     pub fn new(layout: Layout, sha256: [u8; 32], content: Content, options: &Options) -> Self {
         let simulated = layout == Layout::Retail;
-        let started = Started {
-            import_id: options.origin.import_id(layout.name(), options.policy, &sha256),
-            layout: layout.name().to_owned(),
-            sha256: keys::hex(&sha256),
-            source: options.source.clone(),
-            policy: options.policy,
-        };
         let mut plan = Self {
-            started,
+            started: started(layout, sha256, options),
             stock: stock::plan(&content, &keys::hex(&sha256), options, simulated),
             orders: Vec::with_capacity(content.sales.len()),
             credits: vec![],
@@ -170,6 +163,18 @@ impl Plan {
     #[must_use]
     pub fn is_called_off(&self) -> bool {
         self.started.policy == Policy::All && !self.refused.is_empty()
+    }
+}
+
+/// The run that imports content.
+#[must_use]
+pub fn started(layout: Layout, sha256: [u8; 32], options: &Options) -> Started {
+    Started {
+        import_id: options.origin.import_id(layout.name(), options.policy, &sha256),
+        layout: layout.name().to_owned(),
+        sha256: keys::hex(&sha256),
+        source: options.source.clone(),
+        policy: options.policy,
     }
 }
 

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::{CustomerRef, ImportId, Sku};
-use domain::import::{self, Finished, Import, RowRefusal};
+use domain::import::{self, Finished, Import, RowRefusal, Started};
 use domain::stream;
+use domain::time::Timestamp;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
+use schemas::http::instant::AHEAD_S;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{self, EarlierLine, Options, Plan};
@@ -75,6 +77,16 @@ pub struct Importer {
     pub stop: CancellationToken,
 }
 
+/// A run that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Where that is recorded.
+    pub position: u64,
+    /// The latest instant that its content may name. Counted from when it was begun first, so that the same content, sent again, comes to
+    /// the same.
+    pub latest: Timestamp,
+}
+
 /// What came of a run. The same content gives the same report each time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
@@ -120,10 +132,10 @@ impl Importer {
     ///
     /// # Errors
     /// If that has no outcome.
-    pub async fn start(&self, plan: &Plan, options: &Options) -> Result<u64, Error> {
-        let sender = Sender::new(self, plan, options);
-        let done = sender.import("start", import::Command::Start(plan.started.clone())).await?;
-        Ok(done.position)
+    pub async fn start(&self, started: Started, options: &Options) -> Result<Begun, Error> {
+        let sender = Sender::new(self, started.import_id, options);
+        let done = sender.import("start", import::Command::Start(started)).await?;
+        Ok(Begun { position: done.position, latest: done.recorded_at.plus_seconds(AHEAD_S) })
     }
 
     /// Runs a plan that was [started](Self::start) at a position.
@@ -131,7 +143,7 @@ impl Importer {
     /// # Errors
     /// If it ends early.
     pub async fn run(&self, mut plan: Plan, options: &Options, started: u64) -> Result<Report, Error> {
-        let sender = Arc::new(Sender::new(self, &plan, options));
+        let sender = Arc::new(Sender::new(self, plan.started.import_id, options));
         let mut counts = plan.tally.named();
         let called_off = plan.is_called_off();
         let mut refused = std::mem::take(&mut plan.refused);

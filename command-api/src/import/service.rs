@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::content::{self, Layout, Unreadable};
 use super::keys::{self, Origin};
-use super::plan::{Options, Plan};
+use super::plan::{self, Options, Plan};
 use super::run::{self, Importer};
 
 /// Runs at once. Each works on hundreds of orders at a time, so more would only share the same writer.
@@ -89,16 +89,22 @@ impl Service {
             return Ok(import_id);
         };
         let content = submission.content;
-        let plan = self.0.tracker.spawn_blocking(move || -> Result<(Plan, Options), Unreadable> {
-            let parsed = content::parse(layout, &content)?;
-            Ok((Plan::new(layout, sha256, parsed, &options), options))
-        });
-        let (plan, options) = plan.await.map_err(|_| run::Error::Stopped)??;
+        let parsed = self.0.tracker.spawn_blocking(move || content::parse(layout, &content));
+        let mut parsed = parsed.await.map_err(|_| run::Error::Stopped)??;
         let importer = Importer { actor: submission.actor, ..self.0.importer.clone() };
-        let started = importer.start(&plan, &options).await?;
+        let begun = importer.start(plan::started(layout, sha256, &options), &options).await?;
+        let tracker = self.0.tracker.clone();
         self.0.tracker.spawn(async move {
             let _turn = turn;
-            match importer.run(plan, &options, started).await {
+            let planned = tracker.spawn_blocking(move || {
+                parsed.refuse_after(begun.latest);
+                (Plan::new(layout, sha256, parsed, &options), options)
+            });
+            let ran = match planned.await {
+                Ok((plan, options)) => importer.run(plan, &options, begun.position).await,
+                Err(_) => Err(run::Error::Stopped),
+            };
+            match ran {
                 Ok(report) => tracing::info!(import.id = %report.import_id, import.refused = report.refused.len(), "an import is done"),
                 Err(error) => tracing::warn!(import.id = %import_id, error = &error as &dyn std::error::Error, "an import ended early"),
             }

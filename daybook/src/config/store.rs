@@ -13,6 +13,9 @@ concern! {
         url: Url = Url::default(),
         /// The folder of the log, its index and the read models; with a database, of the sandbox gateway's book alone.
         data: PathBuf = PathBuf::from("daybook-data"),
+        /// Whether the store has a clock that tests advance with POST /v1/test-clock. A new store is made so, and is never opened otherwise; a store
+        /// that was made without never gets one.
+        test_clock: bool = false,
         /// Events that wait for the writer; a command beyond them is answered 503 with Retry-After.
         queue_events: usize = 65_536 => 16..=16_777_216,
         /// Folded aggregates that are kept in memory, at most.

@@ -176,7 +176,7 @@ impl Admin {
 
 fn api(running: &Running) -> anyhow::Result<Api> {
     let api = Api::new(running.executor.clone(), running.verdicts.clone(), settings(&running.config)?);
-    Ok(api.with_imports(imports(running)?))
+    Ok(api.with_imports(imports(running)?).with_test_clock(running.store.test_clock()))
 }
 
 /// Takes imports in: they go on behind their answers, until the process stops.

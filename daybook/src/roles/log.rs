@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context as _;
 use event_store::audit::Audit;
+use event_store::clock::{Mismatch, TestClock};
 use event_store::{EventStore, Trouble, postgres, sqlite};
 use tokio::sync::watch;
 
@@ -36,6 +37,7 @@ impl Log {
         let folder = &config.store.data;
         let mut options = sqlite::Options::new(folder).role(role);
         options.queue_events = config.store.queue_events;
+        options.test_clock = config.store.test_clock;
         options.readers = files::readers();
         let bar = std::sync::Mutex::new(None);
         options.progress = Some(Arc::new(move |progress| {
@@ -47,7 +49,12 @@ impl Log {
             }
         }));
         adjust(&mut options);
-        sqlite::Store::open(options).map(Self::File).with_context(|| cannot_open(folder))
+        let store = sqlite::Store::open(options);
+        let clock = store.as_ref().err().and_then(|error| match error {
+            sqlite::OpenError::Clock(mismatch) => Some(*mismatch),
+            _ => None,
+        });
+        store.map(Self::File).with_context(|| format!("{}{}", cannot_open(folder), what_to_do(clock)))
     }
 
     /// The log as everybody reads and writes it.
@@ -55,6 +62,14 @@ impl Log {
         match self {
             Self::File(store) => Arc::clone(store) as Arc<dyn EventStore>,
             Self::Database(store) => Arc::clone(store) as Arc<dyn EventStore>,
+        }
+    }
+
+    /// The clock that a test advances, if it was made with one.
+    pub(super) fn test_clock(&self) -> Arc<dyn TestClock> {
+        match self {
+            Self::File(store) => Arc::clone(store) as Arc<dyn TestClock>,
+            Self::Database(store) => Arc::clone(store) as Arc<dyn TestClock>,
         }
     }
 
@@ -139,7 +154,22 @@ pub(crate) async fn for_writing(config: &Config, role: &str) -> anyhow::Result<A
 async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<postgres::Store>> {
     let mut options = postgres::Options::new(url.secret()).role(role);
     options.queue_events = config.store.queue_events;
-    postgres::Store::open(options).await.with_context(|| format!("the store in {url} cannot be opened"))
+    options.test_clock = config.store.test_clock;
+    let store = postgres::Store::open(options).await;
+    let clock = store.as_ref().err().and_then(|error| match error {
+        postgres::OpenError::Clock(mismatch) => Some(*mismatch),
+        _ => None,
+    });
+    store.with_context(|| format!("the store in {url} cannot be opened{}", what_to_do(clock)))
+}
+
+/// What to set where a store has another clock than the configuration says.
+fn what_to_do(clock: Option<Mismatch>) -> &'static str {
+    match clock {
+        Some(Mismatch::HasTestClock) => " (store.test_clock = true opens the store of a test, and no other)",
+        Some(Mismatch::HasNone) => " (store.test_clock = false opens it; name another place for the store of a test)",
+        None => "",
+    }
 }
 
 fn cannot_open(folder: &Path) -> String {

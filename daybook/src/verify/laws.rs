@@ -162,7 +162,7 @@ impl Laws {
 
     fn fold(&mut self, record: &Record, event: Event) -> anyhow::Result<()> {
         if !matches!(event, Event::Order(_)) {
-            self.begun.see(record, &event, None);
+            self.begun.see(record, &event, None, None);
         }
         match event {
             Event::Order(event) => self.order(record, event),
@@ -350,7 +350,10 @@ impl OrderSeen {
 }
 
 /// Where payments stand.
-fn states(payments: &mut Spilled<PaymentId, Watched<Payment>>, ids: &BTreeSet<PaymentId>) -> anyhow::Result<Vec<Payment>> {
+fn states(
+    payments: &mut Spilled<PaymentId, Watched<Payment>>,
+    ids: &BTreeSet<PaymentId>,
+) -> anyhow::Result<Vec<Payment>> {
     let mut states = Vec::with_capacity(ids.len());
     for id in ids {
         states.extend(payments.get(id)?.map(|seen| seen.state().clone()));

@@ -12,13 +12,14 @@ use super::Counts;
 #[derive(Default)]
 pub(super) struct Sagas {
     open: HashMap<StreamId, Open>,
-    /// How many of what something belongs to are on their way.
+    /// How many of what something belongs to are on their way, of those that move goods or money.
     pub(super) about: HashMap<Uuid, u64>,
     ended: Counts,
 }
 
 struct Open {
-    correlation: Uuid,
+    /// What it moves goods or money for, if it does.
+    about: Option<Uuid>,
     parked: bool,
 }
 
@@ -26,20 +27,23 @@ impl Sagas {
     pub(super) fn see(&mut self, record: &Record, event: saga::Event) {
         match event {
             saga::Event::Started(started) => {
-                let open = Open { correlation: started.correlation, parked: false };
-                if self.open.insert(record.stream.clone(), open).is_none() {
-                    *self.about.entry(started.correlation).or_default() += 1;
+                let about = saga::moves(&started.kind).then_some(started.correlation);
+                let open = Open { about, parked: false };
+                if self.open.insert(record.stream.clone(), open).is_none()
+                    && let Some(about) = about
+                {
+                    *self.about.entry(about).or_default() += 1;
                 }
             }
             saga::Event::Parked(_) => self.park(record, true),
             saga::Event::Resumed(_) => self.park(record, false),
             saga::Event::Ended(ended) => {
-                if let Some(open) = self.open.remove(&record.stream)
-                    && let Some(count) = self.about.get_mut(&open.correlation)
+                if let Some(about) = self.open.remove(&record.stream).and_then(|open| open.about)
+                    && let Some(count) = self.about.get_mut(&about)
                 {
                     *count -= 1;
                     if *count == 0 {
-                        self.about.remove(&open.correlation);
+                        self.about.remove(&about);
                     }
                 }
                 let kind = record.stream.id.split('-').next().unwrap_or_default();

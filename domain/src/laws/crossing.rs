@@ -120,6 +120,10 @@ pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
             let units = Units { reserved: if e.released { 0 } else { qty }, shipped: -qty, ..none };
             Some((of(e.order_id, e.reservation_id), units))
         }
+        stock::Event::ReservationDeferred(e) => {
+            let units = Units { reserved: -i64::from(e.qty), backordered: i64::from(e.qty), ..none };
+            Some((of(e.order_id, e.reservation_id), units))
+        }
         stock::Event::BackorderAllocated(e) => {
             let units = Units { reserved: i64::from(e.qty), backordered: -i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))

@@ -185,7 +185,7 @@ fn stage(payment: &Requested) -> Verdict {
         Stage::Declined => payment.authorised == 0,
         Stage::Authorised => payment.captured == 0 && payment.voided < payment.authorised,
         Stage::PartCaptured => (1..payment.authorised).contains(&payment.captured),
-        Stage::Captured => payment.captured == payment.authorised && payment.refunded == 0,
+        Stage::Captured => payment.captured > 0 && payment.held() == 0 && payment.refunded == 0,
         Stage::Voided | Stage::Expired => payment.captured == 0 && payment.voided == payment.authorised,
         Stage::PartRefunded => (1..payment.captured).contains(&payment.refunded),
         Stage::Refunded => payment.refunded > 0 && payment.refunded == payment.captured,

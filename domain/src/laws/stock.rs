@@ -19,8 +19,10 @@ pub const COVERED: Law = (
     "what is reserved is never more than what is on hand, but for what an accepted count or adjustment, or a write-off, left short",
 );
 /// Backorders.
-pub const LIMIT: Law =
-    ("stock-backorders-within-limit", "no more is backordered than the limit allowed when it was promised");
+pub const LIMIT: Law = (
+    "stock-backorders-within-limit",
+    "no more is backordered than the limit allowed when it was promised, but for what was held and deferred",
+);
 /// Fairness.
 pub const QUEUE: Law = (
     "stock-oldest-promise-first",
@@ -98,6 +100,7 @@ fn named(event: &Event) -> Option<ReservationId> {
         Event::ReservationExpired(e) => Some(e.reservation_id),
         Event::Shipped(e) => Some(e.reservation_id),
         Event::ShipmentPutBack(e) => Some(e.reservation_id),
+        Event::ReservationDeferred(e) => Some(e.reservation_id),
         Event::BackorderAllocated(e) => Some(e.reservation_id),
         Event::Registered(_)
         | Event::Received(_)

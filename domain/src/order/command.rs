@@ -96,7 +96,7 @@ pub enum Command {
         reason: String,
         /// More about it.
         note: Option<Personal<String>>,
-        /// When somebody should look again.
+        /// When it is released by itself, if it is.
         until: Option<Timestamp>,
     },
     /// Let it go on.
@@ -131,6 +131,13 @@ pub enum Command {
     SetTags {
         /// All its labels from now on.
         tags: Vec<String>,
+    },
+    /// Units that are held wait for stock again: there is none for them. In the batch that says so to inventory.
+    RecordDeferred {
+        /// What waits, each line once.
+        lines: Vec<LineQty>,
+        /// Why.
+        reason: String,
     },
     /// Ship these units; all that are reserved if `lines` is `None`.
     RequestShipment {

@@ -52,6 +52,7 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::RecordUnreserved { reservation_id, lines, reason } => {
             reserve::unreserved(order, *reservation_id, lines, reason)
         }
+        Command::RecordDeferred { lines, reason } => reserve::deferred(order, lines, reason),
 
         Command::Cancel { cancellation_id, lines, reason } => {
             cancel::cancel(order, *cancellation_id, lines.as_deref(), reason)

@@ -329,7 +329,7 @@ pub struct HoldPlaced {
     pub reason: String,
     /// More about it.
     pub note: Option<Personal<String>>,
-    /// When somebody should look again; nothing happens by itself.
+    /// When it is released by itself, if nobody has released it before; without it, it stays until somebody does.
     pub until: Option<Timestamp>,
 }
 
@@ -559,7 +559,7 @@ pub struct ReturnDeclined {
 }
 
 /// What becomes of a unit that came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Disposition {
     /// Back on the shelf.

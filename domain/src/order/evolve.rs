@@ -133,6 +133,7 @@ fn placed(placed: &event::Placed) -> Placed {
         reservation_id: None,
         was_reserved: false,
         payments: Vec::new(),
+        discount: placed.lines.iter().map(|line| line.order_discount).sum(),
         holds: BTreeMap::new(),
         released_holds: BTreeMap::new(),
         shipments: BTreeMap::new(),

@@ -65,3 +65,11 @@ pub fn undecided(order: &Placed, shipment_id: ShipmentId, lost_now: &[Units]) ->
         |(line_id, line): (&LineId, &ShipmentLine)| Units { line_id: *line_id, qty: line.undecided() + now(line_id) };
     shipment.lines.iter().map(of).filter(|units| units.qty > 0).collect()
 }
+
+/// The units of a shipment that are on their way.
+#[must_use]
+pub fn under_way(order: &Placed, shipment_id: ShipmentId) -> Vec<Units> {
+    let lines = order.shipments.get(&shipment_id).into_iter().flat_map(|shipment| &shipment.lines);
+    let units = lines.map(|(line_id, line)| Units { line_id: *line_id, qty: line.under_way() });
+    units.filter(|units| units.qty > 0).collect()
+}

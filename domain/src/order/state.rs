@@ -166,6 +166,8 @@ pub struct Placed {
     pub was_reserved: bool,
     /// The payment.
     pub payments: Vec<Payment>,
+    /// The discount on the whole order, as it was placed: it is spread over the lines.
+    pub discount: Minor,
     /// Holds that are open.
     pub holds: BTreeMap<HoldId, Hold>,
     /// Holds that were released.
@@ -301,7 +303,7 @@ pub struct Hold {
     pub reason: String,
     /// More about it.
     pub note: Option<Personal<String>>,
-    /// When somebody should look again.
+    /// When it is released by itself, if it is.
     pub until: Option<Timestamp>,
 }
 

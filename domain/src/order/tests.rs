@@ -32,7 +32,10 @@ impl Named for Command {
             // Refused the second time: the request's key answers it before it is decided.
             Self::Place(_) => false,
             // These move units by number; the command's id is what keeps them from moving twice.
-            Self::RecordReserved { .. } | Self::RecordAllocated { .. } | Self::RecordUnreserved { .. } => false,
+            Self::RecordReserved { .. }
+            | Self::RecordAllocated { .. }
+            | Self::RecordUnreserved { .. }
+            | Self::RecordDeferred { .. } => false,
             Self::ConfirmDelivery { lines, .. } | Self::ReportLost { lines, .. } | Self::ReportFound { lines, .. } => {
                 lines.is_none()
             }

@@ -352,7 +352,8 @@ impl Requested {
         } else if self.refunded > 0 {
             if self.refunded == self.captured { Stage::Refunded } else { Stage::PartRefunded }
         } else if self.captured > 0 {
-            if self.captured == self.authorised { Stage::Captured } else { Stage::PartCaptured }
+            // What was let go is not to be taken any more.
+            if self.held() == 0 { Stage::Captured } else { Stage::PartCaptured }
         } else if self.held() > 0 {
             Stage::Authorised
         } else if self.expired {

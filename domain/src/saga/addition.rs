@@ -127,6 +127,7 @@ impl Process for Input {
             ("clear", "order-state") if gone.contains(&status) || cancelling => {
                 Then::Unwind { reason: "order_ended".into(), details: None }
             }
+            ("capture", _) if money::is_busy(refused.details) => Then::Retry,
             // Somebody was faster: what was held is taken or let go.
             ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),
             _ => Then::Retry,

@@ -8,7 +8,7 @@ use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, Waits, WaitsTold};
 use super::process::{Answered, Batch, Origin, Process, Refused};
-use super::state::State;
+use super::state::{Progress, State};
 use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
 use crate::instrument::Instrument;
@@ -187,7 +187,12 @@ impl Process for Input {
             steps.push(Step::new("confirm", before).pivot());
         }
         if self.amount.is_some() && self.capture && !declined {
-            if state.output("confirm").is_some_and(|output| output.contains_key(HELD)) {
+            let held = state.output("confirm").is_some_and(|output| output.contains_key(HELD));
+            // A hold that was placed since stops it as well, unless it was asked for before.
+            if held
+                || (state.notes.contains_key(HELD) && *state.progress("capture") == Progress::Idle)
+                || state.steps.contains_key("clear")
+            {
                 steps.push(Step::new("clear", &["confirm"]).patient());
             }
             let told = stream::order(self.order_id);
@@ -276,6 +281,10 @@ impl Process for Input {
         let capture = WaitsTold::Capture(self.capture_id());
         money::hear_told(batch, self.order_id, payment_id, ("capture", capture), notices);
         self.listen_for_money(state, batch, notices);
+        let held = |event: &Event| matches!(event, Event::Order(order::Event::HoldPlaced(_)));
+        if self.capture && batch.events.iter().any(|recorded| held(&recorded.event)) {
+            notices.push(Notice::Note { note: HELD, value: json!(true) });
+        }
         let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
         if batch.events.iter().any(|recorded| released(&recorded.event)) {
             notices.push(Notice::Nudge { step: "clear" });

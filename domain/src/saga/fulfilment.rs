@@ -9,9 +9,9 @@ use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, WaitsTold};
 use super::process::{Batch, Origin, Process, Refused};
-use super::state::State;
+use super::state::{Progress, State};
 use super::step::{Ask, Notice, Step, Then, When};
-use crate::ids::{OrderId, ReservationId, ShipmentId, within};
+use crate::ids::{HoldId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::event::{LineUnits, PaymentShare};
 use crate::order::ledger::capture_of;
 use crate::order::state::Placed;
@@ -24,6 +24,8 @@ pub const DEFINITION: u32 = 1;
 
 /// The shipment was withdrawn; the units of it that a cancellation took.
 const WITHDRAWN: &str = "withdrawn";
+/// The holds that were placed since, and are open.
+const HELD: &str = "held";
 /// One step for each payment that is captured from. An order has no more payments that hold money.
 const CAPTURES: [&str; 20] = [
     "capture_1",
@@ -127,6 +129,15 @@ impl Input {
     }
 }
 
+/// Whether a hold is open that was placed since.
+fn held(state: &State) -> bool {
+    holds(state).is_some_and(|holds| !holds.is_empty())
+}
+
+fn holds(state: &State) -> Option<Vec<HoldId>> {
+    serde_json::from_value(state.notes.get(HELD)?.clone()).ok()
+}
+
 impl Input {
     /// What a cancellation took of the shipment: stock lets go of it once it has it back.
     fn cancelled(&self, state: &State) -> Vec<Part> {
@@ -151,10 +162,16 @@ impl Process for Input {
         if !self.parts.is_empty() {
             steps.push(Step::new("ship", &[]).undoable_at_once());
         }
-        for (_, name) in self.captures.iter().zip(CAPTURES) {
+        // A hold that was placed since stops what was not asked for yet.
+        let held = held(state);
+        let names = self.captures.iter().zip(CAPTURES).map(|(_, name)| name);
+        let goes = |name: &&str| !held || *state.progress(name) != Progress::Idle;
+        for name in names.clone().filter(goes) {
             steps.push(Step::new(name, &BEFORE[..1]).by_evidence(stream::order(self.order_id)));
         }
-        steps.push(Step::new("dispatch", &BEFORE).pivot());
+        if names.clone().all(|name| goes(&name)) {
+            steps.push(Step::new("dispatch", &BEFORE).pivot());
+        }
         if !self.cancelled(state).is_empty() {
             steps.push(Step::new("release", &[]).when(When::Closing).patient());
         }
@@ -209,7 +226,7 @@ impl Process for Input {
         }
     }
 
-    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+    fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
         for (share, step) in self.captures.iter().zip(CAPTURES) {
             let capture = WaitsTold::Capture(capture_of(self.order_id, self.shipment_id, share.payment_id));
             money::hear_told(batch, self.order_id, share.payment_id, (step, capture), notices);
@@ -220,7 +237,21 @@ impl Process for Input {
                     notices.push(Notice::Note { note: WITHDRAWN, value: json!(it.release) });
                     notices.push(Notice::Unwind { reason: "withdrawn", details: None });
                 }
-                Event::Order(order::Event::HoldReleased(_) | order::Event::PaymentRecorded(_)) => {
+                Event::Order(order::Event::HoldPlaced(it)) => {
+                    let mut holds = holds(state).unwrap_or_default();
+                    if !holds.contains(&it.hold_id) {
+                        holds.push(it.hold_id);
+                    }
+                    notices.push(Notice::Note { note: HELD, value: json!(holds) });
+                }
+                Event::Order(order::Event::HoldReleased(it)) => {
+                    if let Some(mut holds) = holds(state) {
+                        holds.retain(|hold_id| *hold_id != it.hold_id);
+                        notices.push(Notice::Note { note: HELD, value: json!(holds) });
+                    }
+                    notices.push(Notice::Nudge { step: "dispatch" });
+                }
+                Event::Order(order::Event::PaymentRecorded(_)) => {
                     notices.push(Notice::Nudge { step: "dispatch" });
                 }
                 _ => {}
@@ -245,5 +276,10 @@ impl Process for Input {
 
     fn exhausted(&self, _state: &State, refused: Refused<'_>) -> Option<(String, Option<Value>)> {
         (refused.step == "ship").then(|| (refused.code.replace('-', "_"), None))
+    }
+
+    /// A hold makes it wait.
+    fn complete(&self, state: &State) -> bool {
+        state.is_done("dispatch")
     }
 }

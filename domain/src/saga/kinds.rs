@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use super::event::Started;
 use super::process::{Origin, PaymentSeen, Process};
 use super::{
-    addition, allocation, amendment, cancellation, checkout, fulfilment, posting, refund, reservation, returns, surplus,
+    addition, allocation, amendment, cancellation, checkout, fulfilment, hold, posting, refund, reservation, returns,
+    surplus,
 };
 use crate::Event;
 use crate::ids::OrderId;
@@ -53,6 +54,7 @@ pub(super) fn process(started: &Started) -> Result<Arc<dyn Process>, Unloadable>
         (surplus::KIND, surplus::DEFINITION) => read::<surplus::Input>(started),
         (posting::KIND, posting::DEFINITION) => read::<posting::Input>(started),
         (reservation::KIND, reservation::DEFINITION) => read::<reservation::Input>(started),
+        (hold::KIND, hold::DEFINITION) => read::<hold::Input>(started),
         _ => Err(Unloadable::Unknown { kind: started.kind.clone(), definition: started.definition }),
     }
 }
@@ -62,6 +64,12 @@ fn read<P: Process + DeserializeOwned + 'static>(started: &Started) -> Result<Ar
         Ok(process) => Ok(Arc::new(process)),
         Err(error) => Err(Unloadable::Input { kind: started.kind.clone(), problem: error.to_string() }),
     }
+}
+
+/// Whether processes of a kind move goods or money. While one that does is on its way, an order, its payment and its stock need not agree.
+#[must_use]
+pub fn moves(kind: &str) -> bool {
+    kind != hold::KIND
 }
 
 /// What has to be known to start a saga.
@@ -81,6 +89,7 @@ pub fn may_start(stream: &str, event: &Event) -> Option<Needs> {
     match event {
         Event::Order(event) => match event {
             order::Event::Placed(_) => Some(Needs::Nothing),
+            order::Event::HoldPlaced(placed) => placed.until.map(|_| Needs::Nothing),
             order::Event::ShipmentRequested(_)
             | order::Event::LinesCancelled(_)
             | order::Event::ReturnReceived(_)
@@ -111,6 +120,7 @@ pub fn start(origin: &Origin<'_>, order: Option<&Placed>, payment: Option<&Payme
             order::Event::PaymentAdded(_) => addition::start(origin, order),
             order::Event::RefundGranted(_) => return refund::start(origin, order),
             order::Event::SurplusReleased(_) => return surplus::start(origin, order),
+            order::Event::HoldPlaced(_) => hold::start(origin),
             _ => None,
         },
         (Event::Payment(_), _) => posting::start(origin, payment),

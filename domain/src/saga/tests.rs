@@ -1,6 +1,7 @@
 //! The processes on the real aggregates: each kind's way, each refusal, and storms of all of them at once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
+mod holds;
 mod later;
 mod storms;
 mod world;

@@ -93,6 +93,17 @@ pub enum Command {
         /// Whether nobody needs the units any more: they are free for all, instead of held again.
         release: bool,
     },
+    /// Units of an order that it holds, and that there is no stock for, wait for stock again, in the order's old place.
+    Defer {
+        /// The reservation.
+        reservation_id: ReservationId,
+        /// The order.
+        order_id: OrderId,
+        /// The order's lines.
+        lines: Vec<LineShare>,
+        /// Why.
+        reason: String,
+    },
     /// (check) Whether a reserve of these units would be granted whole: refused as that would be, with its numbers. Records nothing.
     CheckAvailable {
         /// The SKU; named so that a refusal can tell it.
@@ -109,7 +120,14 @@ pub enum Command {
         /// Units.
         qty: u32,
     },
-    /// Units came back; registers the SKU first where it is not yet.
+    /// (check) Whether the SKU is kept here, so that units of it can come back: refused as a `Return` would be. Records nothing.
+    CheckKept {
+        /// The SKU; named so that a refusal can tell it.
+        sku: Sku,
+        /// Where; likewise.
+        location: LocationId,
+    },
+    /// Units came back, to where the SKU is kept.
     Return {
         /// The SKU.
         sku: Sku,

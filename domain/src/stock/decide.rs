@@ -8,7 +8,7 @@ use super::event::{
 };
 use super::refusal::Refusal;
 use super::state::{Held, Stock};
-use super::{put_back, reserve, take};
+use super::{defer, put_back, reserve, take};
 use crate::ids::{LocationId, ReservationId, Sku, fingerprint};
 use crate::time::Timestamp;
 
@@ -41,10 +41,12 @@ impl Stock {
                 take::ship(self, *shipment_id, *reservation_id, *order_id, lines)
             }
             Command::PutBack { .. } => put_back::put_back(self, command),
+            Command::Defer { .. } => defer::defer(self, command),
             Command::CheckAvailable { sku, location, lines, backorder_ok } => {
                 reserve::check(self, (sku, location), lines, backorder_ok)
             }
             Command::CheckShippable { qty } => take::check(self, *qty),
+            Command::CheckKept { sku, location } => self.kept(sku, location).map(|()| vec![]),
             Command::Return { .. } => self.take_back(command),
             Command::Adjust { .. } => self.adjust(command),
             Command::Count { counted, accept_shortage } => self.count(*counted, *accept_shortage),
@@ -111,6 +113,14 @@ impl Stock {
         self.with_allocations(vec![Event::ReservationExpired(expired)], TOGETHER)
     }
 
+    /// Refuses a place where the SKU was never kept. Only a delivery opens one: what comes back once left from somewhere.
+    fn kept(&self, sku: &Sku, location: &LocationId) -> Result<(), Refusal> {
+        match self.of {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NeverKept { sku: sku.clone(), location: location.clone() }),
+        }
+    }
+
     fn take_back(&self, command: &Command) -> Decision {
         let Command::Return { sku, location, return_id, receipt, order_id, restock, damaged } = command else {
             return Ok(vec![]);
@@ -121,9 +131,9 @@ impl Stock {
         }
         let qty = restock.saturating_add(*damaged);
         at_least_one(qty)?;
+        self.kept(sku, location)?;
         self.room_for(qty)?;
-        let mut events = self.first(sku, location);
-        events.push(Event::Returned(Returned { return_id, receipt, order_id: *order_id, qty }));
+        let mut events = vec![Event::Returned(Returned { return_id, receipt, order_id: *order_id, qty })];
         if *damaged > 0 {
             events.push(Event::WrittenOff(WrittenOff {
                 return_id,

@@ -19,6 +19,7 @@ pub enum Event {
     ReservationExpired(ReservationExpired),
     Shipped(Shipped),
     ShipmentPutBack(ShipmentPutBack),
+    ReservationDeferred(ReservationDeferred),
     Returned(Returned),
     WrittenOff(WrittenOff),
     Adjusted(Adjusted),
@@ -180,6 +181,22 @@ pub struct ShipmentPutBack {
     pub lines: Vec<LineShare>,
     /// Whether they are free for all; if not, the reservation holds them again.
     pub released: bool,
+}
+
+/// `ReservationDeferred`: there is no stock for units that are held, and somebody lets them wait for it again, whatever the backorder limit
+/// is. The reservation keeps its place among those who wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationDeferred {
+    /// The reservation.
+    pub reservation_id: ReservationId,
+    /// The order.
+    pub order_id: Option<OrderId>,
+    /// Units.
+    pub qty: u32,
+    /// The lines whose units they are.
+    pub lines: Vec<LineShare>,
+    /// Why.
+    pub reason: String,
 }
 
 /// `StockReturned`: units are back on the shelf.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::event::{
-    Adjusted, BackorderAllocated, Backordered, Event, Registered, ReservationExpired, ReservationReleased, Reserved,
-    ShipmentPutBack, Shipped,
+    Adjusted, BackorderAllocated, Backordered, Event, Registered, ReservationDeferred, ReservationExpired,
+    ReservationReleased, Reserved, ShipmentPutBack, Shipped,
 };
 use super::state::{Adjustment, End, Held, HeldLine, Release, Stock, Taken, TakenOut};
 use crate::ids::{LineId, OrderId, ReservationId};
@@ -32,6 +32,7 @@ impl Stock {
             Event::ReservationExpired(expired) => self.expired(expired),
             Event::Shipped(shipped) => self.shipped(shipped),
             Event::ShipmentPutBack(back) => self.put_back(back),
+            Event::ReservationDeferred(deferred) => self.deferred(deferred),
             Event::Returned(returned) => {
                 self.on_hand = self.on_hand.saturating_add(returned.qty);
                 self.book.returned += i64::from(returned.qty);
@@ -202,6 +203,20 @@ impl Stock {
         }
         self.ended.forget(|(ended, _)| *ended == id);
         self.tombstones.remove(&id);
+    }
+
+    fn deferred(&mut self, deferred: &ReservationDeferred) {
+        self.reserved = self.reserved.saturating_sub(deferred.qty);
+        self.backordered = self.backordered.saturating_add(deferred.qty);
+        // Somebody accepts it beyond the limit.
+        self.backorder_allowed = self.backorder_allowed.max(self.backordered);
+        if let Some(held) = self.reservations.get_mut(&deferred.reservation_id) {
+            for share in &deferred.lines {
+                let line = held.lines.entry(share.line_id).or_default();
+                line.reserved = line.reserved.saturating_sub(share.qty);
+                line.backordered = line.backordered.saturating_add(share.qty);
+            }
+        }
     }
 
     fn end(&mut self, reservation_id: ReservationId, end: End) {

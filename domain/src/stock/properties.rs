@@ -131,6 +131,12 @@ fn command() -> impl Strategy<Value = Command> {
                 shipment_id, reservation_id, order_id, lines, release,
             }
         ),
+        2 => (0..2_u128, lines()).prop_map(|(order, lines)| Command::Defer {
+            reservation_id: ReservationId(Uuid::from_u128(100 + 2 * order)),
+            order_id: OrderId(Uuid::from_u128(order)),
+            lines,
+            reason: "counted short".into(),
+        }),
         2 => Just(Command::Allocate {}),
         1 => reservation().prop_map(|(reservation_id, _)| Command::Expire { reservation_id }),
         1 => (reservation(), 0..90_u32).prop_map(|((reservation_id, _), ends)| Command::Extend {

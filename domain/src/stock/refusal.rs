@@ -28,6 +28,14 @@ pub enum Refusal {
     /// The SKU is not kept here.
     #[error("the SKU is not kept at that location")]
     NotFound,
+    /// Units came back to where the SKU was never kept.
+    #[error("{sku} was never kept at {location}: name the location where it is kept, or register it there first")]
+    NeverKept {
+        /// The SKU.
+        sku: Sku,
+        /// Where.
+        location: LocationId,
+    },
     /// There is not enough.
     #[error("{} of {} are wanted and {} can be promised", .0.wanted, .0.sku, .0.available)]
     OutOfStock(Shortfall),
@@ -71,6 +79,14 @@ pub enum Refusal {
         /// Units that are here.
         on_hand: u32,
     },
+    /// There is stock for what is held.
+    #[error("{wanted} held units are to wait for stock and {short} have none")]
+    NotShort {
+        /// Units that are to wait.
+        wanted: u32,
+        /// Held units that there is no stock for.
+        short: u32,
+    },
     /// The shipment was put back, or was never to be: it does not leave any more.
     #[error("shipment {shipment_id} was put back: request another")]
     ShipmentPutBack {
@@ -113,6 +129,7 @@ impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",
+            Self::NeverKept { .. } => "never-kept",
             Self::OutOfStock(_) => "out-of-stock",
             Self::ReservationNotFound { .. } => "reservation-not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
@@ -120,6 +137,7 @@ impl crate::Refusal for Refusal {
             Self::IdTaken { .. } => "id-taken",
             Self::NotReserved { .. } => "not-reserved",
             Self::ExceedsOnHand { .. } => "exceeds-on-hand",
+            Self::NotShort { .. } => "not-short",
             Self::ShipmentPutBack { .. } => "shipment-put-back",
             Self::StockChanged { .. } => "stock-changed",
             Self::WouldBreakReservations { .. } => "would-break-reservations",
@@ -132,12 +150,14 @@ impl crate::Refusal for Refusal {
         match self {
             Self::NotFound | Self::ReservationNotFound { .. } => Class::Absent,
             Self::InvalidQuantity { .. } => Class::Invalid,
-            Self::OutOfStock(_)
+            Self::NeverKept { .. }
+            | Self::OutOfStock(_)
             | Self::ReservationEnded { .. }
             | Self::ReservationExists { .. }
             | Self::IdTaken { .. }
             | Self::NotReserved { .. }
             | Self::ExceedsOnHand { .. }
+            | Self::NotShort { .. }
             | Self::ShipmentPutBack { .. }
             | Self::StockChanged { .. }
             | Self::WouldBreakReservations { .. }

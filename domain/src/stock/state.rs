@@ -14,9 +14,9 @@ use crate::time::Timestamp;
 /// of the retail data sells eight times an hour: this is a day of it.
 pub const REMEMBERED: usize = 256;
 
-/// How many shipments are remembered with what they took, until it is certain that they leave: five days of that SKU, for a payment that is
-/// not clear that long.
-pub const REMEMBERED_SHIPMENTS: usize = 1_024;
+/// How many shipments are remembered with what they took, so that they can be put back: two days of that SKU, for a
+/// payment that is not clear that long.
+pub const REMEMBERED_SHIPMENTS: usize = 512;
 
 /// How many receipts of returns and adjustments are remembered: they are rarer, and nothing but this and the command id guards them.
 pub const REMEMBERED_BOOKINGS: usize = 1_024;

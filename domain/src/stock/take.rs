@@ -79,6 +79,37 @@ pub(super) fn ship(
         Some(_) => return Ok(vec![]),
         None => {}
     }
+    let taken = held(stock, reservation_id, order_id, lines)?;
+    here(stock, taken.iter().map(|part| part.qty).sum())?;
+    let events = taken.into_iter().map(|part| {
+        Event::Shipped(Shipped {
+            shipment_id,
+            reservation_id: part.reservation_id,
+            order_id,
+            qty: part.qty,
+            lines: part.lines,
+        })
+    });
+    Ok(events.collect())
+}
+
+/// What is taken out of a reservation.
+pub(super) struct Part {
+    pub(super) reservation_id: ReservationId,
+    pub(super) qty: u32,
+    pub(super) lines: Vec<LineShare>,
+}
+
+/// Held units, out of a reservation and where that has not enough out of the order's others here.
+///
+/// # Errors
+/// If not so many are held.
+pub(super) fn held(
+    stock: &Stock,
+    reservation_id: ReservationId,
+    order_id: Option<OrderId>,
+    lines: &[LineShare],
+) -> Result<Vec<Part>, Refusal> {
     let mut left = Wanted::of(None, lines)?;
     let wanted = left.units();
     let sources = left.sources(stock, reservation_id, order_id, Units::Held);
@@ -86,18 +117,13 @@ pub(super) fn ship(
         let reserved = wanted - left.units();
         return Err(Refusal::NotReserved { wanted, reserved });
     }
-    here(stock, wanted)?;
     let sources = sources.iter().filter(|source| !source.taken.is_empty());
-    let events = sources.map(|source| {
-        Event::Shipped(Shipped {
-            shipment_id,
-            reservation_id: source.id,
-            order_id: source.held.order_id,
-            qty: sum(&source.taken, |line| line.reserved),
-            lines: shares(&source.taken),
-        })
+    let parts = sources.map(|source| Part {
+        reservation_id: source.id,
+        qty: sum(&source.taken, |line| line.reserved),
+        lines: shares(&source.taken),
     });
-    Ok(events.collect())
+    Ok(parts.collect())
 }
 
 /// Whether so many units can leave, whosever they are.

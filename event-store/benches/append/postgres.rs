@@ -132,7 +132,7 @@ impl Side for Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let url = self.url("baseline");
-            migrate(&url).await.unwrap();
+            migrate(&url, false).await.unwrap();
             let mut connection = PgConnection::connect(&url).await.unwrap();
             for statement in [BARE, "CHECKPOINT"] {
                 sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();

@@ -37,7 +37,7 @@ pub(super) enum Failure {
 pub(super) struct Written {
     pub(super) judged: Judged,
     pub(super) head: Head,
-    /// The time when the head was locked.
+    /// The store's time when the head was locked.
     pub(super) now: Micros,
     pub(super) receipts: Vec<Receipt>,
 }
@@ -79,7 +79,7 @@ pub(super) async fn commit(
             judged = judge.judge(jobs, &commands);
         }
         let (head, receipts, wrote) = write(connection, shared, &locked, jobs, &judged).await?;
-        Ok((judged, head, receipts, wrote, shared.clock.given().unwrap_or(locked.now)))
+        Ok((judged, head, receipts, wrote, shared.clock.recording(&locked)))
     };
     let done = within_failure(stall + super::connect::CONNECT * 2, before).await;
     let (judged, head, receipts, wrote, now) = match done {
@@ -203,7 +203,7 @@ async fn write(
     let mut rows = Rows::default();
     let mut head = locked.head;
     let mut receipts = Vec::with_capacity(judged.accepted.len());
-    let now = shared.clock.given().unwrap_or(locked.now);
+    let now = shared.clock.recording(locked);
     head.recorded_at = now.max(locked.head.recorded_at + 1).max(answered_to.saturating_add(1));
     for accepted in &judged.accepted {
         if let Job::Append(prepared) = &jobs[accepted.job] {

@@ -120,7 +120,7 @@ fn changed(rows: u64) -> Result<(), Error> {
 }
 
 /// Does a change in a task of its own.
-async fn run<T: Send + 'static>(
+pub(super) async fn run<T: Send + 'static>(
     shared: &Shared,
     work: impl Future<Output = sqlx::Result<T>> + Send + 'static,
 ) -> Result<T, Error> {

@@ -22,6 +22,7 @@ use super::snapshots::{self, Kept};
 use super::store::Store;
 use super::writer::{self, Writer};
 use super::{schema, watcher};
+use crate::clock::Mismatch;
 use crate::hash;
 use crate::limits::Weight;
 use crate::record::Micros;
@@ -50,6 +51,9 @@ pub enum OpenError {
     /// The log's partitions are not those of this version.
     #[error("the store's partitions are {0}")]
     Partitions(String),
+    /// Its clock is of another kind.
+    #[error(transparent)]
+    Clock(#[from] Mismatch),
     /// What is stored is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -66,13 +70,14 @@ impl Store {
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let address = address(&options)?;
         let mut connection = connect_to_write(&address, options.patience).await?;
-        schema::bring_up(&mut connection).await?;
+        schema::bring_up(&mut connection, options.test_clock).await?;
         schema::assert_partitions(&mut connection).await?;
         let clock = ServerClock::new(options.clock.clone());
         let asked = Instant::now();
         let row = sqlx::query(HEAD).fetch_one(&mut connection).await?;
         let found = rows::head(&row)?;
-        clock.learn(asked, found.now);
+        clock.learn(asked, &found);
+        Mismatch::check(found.ahead.is_some(), options.test_clock)?;
         check_head(&mut connection, &found.head).await?;
 
         let prepare: Prepare = Arc::new(|connection| Box::pin(prepare_reader(connection)));
@@ -108,7 +113,7 @@ impl Store {
         let clock = ServerClock::new(options.clock.clone());
         let asked = Instant::now();
         let found = rows::head(&sqlx::query(HEAD).fetch_one(&mut connection).await?)?;
-        clock.learn(asked, found.now);
+        clock.learn(asked, &found);
         check_head(&mut connection, &found.head).await?;
         let prepare: Prepare = Arc::new(|connection| Box::pin(super::connect::prepare(connection)));
         let shared = Arc::new(shared(options, address, prepare, clock, &found, true));

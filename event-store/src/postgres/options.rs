@@ -35,6 +35,8 @@ pub struct Options {
     pub poll: Duration,
     /// Where the time comes from in place of the server's clock; for tests.
     pub clock: Option<Clock>,
+    /// Whether the store is made with a clock that a test can advance. A store is only opened for writing as what it was made.
+    pub test_clock: bool,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             answer: Duration::from_secs(10),
             poll: Duration::from_millis(100),
             clock: None,
+            test_clock: false,
         }
     }
 
@@ -68,6 +71,13 @@ impl Options {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Makes or opens a store with a clock that a test can advance.
+    #[must_use]
+    pub fn test_clock(mut self, test_clock: bool) -> Self {
+        self.test_clock = test_clock;
         self
     }
 }

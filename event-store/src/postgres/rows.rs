@@ -107,21 +107,24 @@ fn damage(error: Error) -> sqlx::Error {
 /// server's clock, read when the lock is held: one that was read while others still wrote would let a group be recorded at an instant
 /// that somebody was answered about meanwhile.
 pub(super) const LOCK_HEAD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-    WITH locked AS MATERIALIZED (SELECT position, hash, recorded_at, answered_to FROM daybook.head FOR UPDATE) \
+    WITH locked AS MATERIALIZED (SELECT position, hash, recorded_at, answered_to, ahead_us FROM daybook.head FOR UPDATE) \
     SELECT position, hash, recorded_at, answered_to, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
-    (SELECT incarnation FROM daybook.store) FROM locked";
+    (SELECT incarnation FROM daybook.store), ahead_us FROM locked";
 
 /// The head's row as it stands, with the same columns.
 pub(super) const HEAD: &str = "SELECT position, hash, recorded_at, answered_to, \
-    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, (SELECT incarnation FROM daybook.store) FROM daybook.head";
+    (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, (SELECT incarnation FROM daybook.store), ahead_us FROM daybook.head";
 
 /// What the head's row says.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeadRow {
     pub(super) head: Head,
     pub(super) answered_to: Micros,
+    /// The server's clock.
     pub(super) now: Micros,
     pub(super) incarnation: Uuid,
+    /// How far a test has advanced the store's clock; none where it has no test clock.
+    pub(super) ahead: Option<Micros>,
 }
 
 pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
@@ -132,6 +135,7 @@ pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
         answered_to: row.try_get(3)?,
         now: row.try_get(4)?,
         incarnation: row.try_get(5)?,
+        ahead: row.try_get(6)?,
     })
 }
 

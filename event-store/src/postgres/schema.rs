@@ -10,7 +10,8 @@ use super::options::Options;
 use crate::partition;
 
 /// What each version adds; a step that has been released is never changed.
-const STEPS: &[&str] = &[include_str!("schema/1_log.sql"), include_str!("schema/2_leaf.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema/1_log.sql"), include_str!("schema/2_leaf.sql"), include_str!("schema/3_test_clock.sql")];
 /// The version that this code reads and writes.
 const KNOWN: i32 = STEPS.len() as i32;
 /// The advisory lock under which the schema is changed: "daybook" in hexadecimal.
@@ -25,13 +26,14 @@ const RIGHTS: &[&str] = &[
     "SELECT, INSERT, UPDATE, DELETE ON daybook.snapshot",
 ];
 
-/// Makes the schema in the database at `url`, or brings it up to what this version knows. The role of `url` owns what is made.
+/// Makes the schema in the database at `url`, with a test clock if the store is for a test, or brings it up to what this version knows. The
+/// role of `url` owns what is made.
 ///
 /// # Errors
 /// [`OpenError::Schema`] if the schema is newer than this version, or why the database refused.
-pub async fn migrate(url: &str) -> Result<(), OpenError> {
+pub async fn migrate(url: &str, test_clock: bool) -> Result<(), OpenError> {
     let mut connection = connect(&address(&Options::new(url).role("migrate"))?).await?;
-    bring_up(&mut connection).await?;
+    bring_up(&mut connection, test_clock).await?;
     connection.close().await?;
     Ok(())
 }
@@ -51,8 +53,8 @@ pub async fn grant(url: &str, role: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The schema as this version knows it, made or migrated where it is not.
-pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<(), OpenError> {
+/// The schema as this version knows it, made or migrated where it is not. Only what is made gets a test clock.
+pub(super) async fn bring_up(connection: &mut PgConnection, test_clock: bool) -> Result<(), OpenError> {
     if found(connection).await? == KNOWN {
         return Ok(());
     }
@@ -82,6 +84,9 @@ pub(super) async fn bring_up(connection: &mut PgConnection) -> Result<(), OpenEr
             .bind(partition::HASH)
             .execute(&mut *transaction)
             .await?;
+        if test_clock {
+            sqlx::query("UPDATE daybook.head SET ahead_us = 0").execute(&mut *transaction).await?;
+        }
     }
     transaction.commit().await?;
     Ok(())

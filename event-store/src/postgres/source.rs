@@ -21,7 +21,7 @@ impl Source for Store {
     async fn end(&self) -> Result<End, Error> {
         let found = reading!(self.shared, connection => sqlx::query::<Postgres>(HEAD).fetch_one(connection));
         let row = rows::head(&found?).map_err(|error| read_error(&error))?;
-        Ok(End { head: row.head, answered_to: row.answered_to })
+        Ok(End { head: row.head, answered_to: row.answered_to, for_a_test: row.ahead.is_some() })
     }
 
     async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Record>, Error> {

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::queue::{Job, Prepared};
 use super::shared::Shared;
-use super::{consumers, reader, snapshots};
+use super::{consumers, reader, snapshots, test_clock};
 use crate::append::{Batch, Pending, Receipt};
+use crate::clock::TestClock;
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::hash;
 use crate::heads::key_of;
@@ -91,6 +92,18 @@ impl Store {
 }
 
 #[async_trait]
+impl TestClock for Store {
+    fn ahead(&self) -> Option<Micros> {
+        self.shared.clock.ahead.get()
+    }
+
+    async fn advance(&self, by: Micros) -> Result<Micros, Error> {
+        self.writes()?;
+        test_clock::advance(&self.shared, by).await
+    }
+}
+
+#[async_trait]
 impl EventStore for Store {
     fn append(&self, batch: Batch) -> Pending {
         self.enqueue(batch)
@@ -158,6 +171,10 @@ impl EventStore for Store {
 
     fn now(&self) -> Micros {
         self.shared.clock.now()
+    }
+
+    fn lease_clock(&self) -> Micros {
+        self.shared.clock.for_leases()
     }
 
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {

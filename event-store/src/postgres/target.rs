@@ -30,7 +30,7 @@ impl Target {
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let options = Options::new(url).role("copy");
         let mut connection = connect_to_write(&address(&options)?, options.patience).await?;
-        schema::bring_up(&mut connection).await?;
+        schema::bring_up(&mut connection, false).await?;
         schema::assert_partitions(&mut connection).await?;
         Ok(Self { connection })
     }
@@ -61,7 +61,7 @@ impl copy::Target for Target {
                 .map_err(|error| failed(&error))?;
         }
         self.end_with("COMMIT").await.map_err(|error| failed(&error))?;
-        Ok(End { head: locked.head, answered_to: locked.answered_to })
+        Ok(End { head: locked.head, answered_to: locked.answered_to, for_a_test: false })
     }
 
     async fn put(&mut self, after: Head, records: &[Record], end: End) -> Result<(), Error> {
@@ -91,7 +91,7 @@ impl copy::Target for Target {
             .await
             .map_err(|error| failed(&error))?;
         let count = unsigned(&row, 0).map_err(|error| failed(&error))?;
-        let end = End { head: found.head, answered_to: found.answered_to };
+        let end = End { head: found.head, answered_to: found.answered_to, for_a_test: false };
         Ok((count, end))
     }
 }

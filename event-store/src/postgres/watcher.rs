@@ -91,7 +91,7 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
     let (known, asked): (Head, _) = (*shared.head.borrow(), Instant::now());
     let row = within(LOOK.min(shared.options.stall), sqlx::query(HEAD).fetch_one(connection)).await?;
     let found = rows::head(&row)?;
-    shared.clock.learn(asked, found.now);
+    shared.clock.learn(asked, &found);
     let same_place = found.head.position == known.position;
     if found.incarnation != shared.incarnation {
         shared.fail("the database holds another log now");

@@ -35,6 +35,15 @@ pub(super) struct Written {
     pub(super) commands: Vec<(Uuid, Position)>,
     pub(super) receipts: Vec<Receipt>,
     pub(super) consumers: Vec<ConsumerAnswer>,
+    /// How far the test clock is ahead after each advance.
+    pub(super) advanced: Vec<Micros>,
+}
+
+/// The clocks when a group is written.
+#[derive(Clone, Copy)]
+pub(super) struct Clocks {
+    pub(super) now: Micros,
+    pub(super) leases: Micros,
 }
 
 /// Writes the group and makes it durable.
@@ -42,12 +51,12 @@ pub(super) fn commit(
     log: &Connection,
     group: &mut Group,
     written: &mut Written,
-    now: Micros,
+    clocks: Clocks,
     options: &Options,
 ) -> Result<(), Failure> {
     log.execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| Failure::NotNow(format!("the log cannot be written: {error}")))?;
-    if let Err(error) = put(log, group, written, now) {
+    if let Err(error) = put(log, group, written, clocks) {
         return Err(roll_back(log, format!("the log cannot be written: {error}")));
     }
     options.step(Step::Written);
@@ -82,9 +91,9 @@ fn unknown(failure: Failure) -> Failure {
     }
 }
 
-fn put(log: &Connection, group: &mut Group, written: &mut Written, now: Micros) -> rusqlite::Result<()> {
+fn put(log: &Connection, group: &mut Group, written: &mut Written, clocks: Clocks) -> rusqlite::Result<()> {
     if !group.accepted.is_empty() {
-        let recorded_at = now.max(written.head.recorded_at + 1).max(written.answered_to + 1);
+        let recorded_at = clocks.now.max(written.head.recorded_at + 1).max(written.answered_to + 1);
         let mut chain = Chain { head: Head { recorded_at, ..written.head }, rows: RowWriter::new(log)? };
         for accepted in &mut group.accepted {
             let starts = &group.starts[accepted.starts_at..];
@@ -101,7 +110,10 @@ fn put(log: &Connection, group: &mut Group, written: &mut Written, now: Micros) 
     while !group.consumers.is_empty() {
         // One by one: those after one that fails are told of the failure as well.
         let job = group.consumers.remove(0);
-        written.consumers.push(job.apply(log, now)?);
+        written.consumers.push(job.apply(log, clocks.leases)?);
+    }
+    for (by, _) in &group.advances {
+        written.advanced.push(rows::advance(log, *by)?);
     }
     Ok(())
 }

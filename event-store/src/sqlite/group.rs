@@ -38,6 +38,8 @@ pub(super) struct Group {
     /// The latest instant that a barrier asked about; never later than the clock was then.
     pub(super) asked: Option<Micros>,
     pub(super) consumers: Vec<ConsumerJob>,
+    /// What the test clock is advanced by, and who waits for that.
+    pub(super) advances: Vec<(Micros, oneshot::Sender<Result<Micros, Error>>)>,
     /// What the states in their checkpoints weigh.
     pub(super) states: usize,
 }
@@ -84,6 +86,7 @@ impl Judge {
                 group.states += job.bytes();
                 group.consumers.push(job);
             }
+            Job::Advance { by, reply } => group.advances.push((by, reply)),
         }
     }
 

@@ -29,8 +29,9 @@ use super::store::{Store, Threads};
 use super::tail::Tail;
 use super::writer::{self, Writer};
 use super::{indexer, rows, schema};
+use crate::clock::{Ahead, Mismatch};
 use crate::limits::Weight;
-use crate::record::Position;
+use crate::record::{Micros, Position};
 use crate::store::Head;
 
 /// Why a store could not be opened.
@@ -53,6 +54,9 @@ pub enum OpenError {
     /// The files cannot be written durably.
     #[error("the store would not be durable: {0}")]
     NotDurable(String),
+    /// Its clock is of another kind.
+    #[error(transparent)]
+    Clock(#[from] Mismatch),
     /// What is stored is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -74,7 +78,9 @@ impl Store {
         fs::create_dir_all(&options.dir)?;
         let lock = Lock::take(&options.dir, &options.role)?;
         let now = (options.clock)();
-        let (log, incarnation) = schema::open_log(&options.dir, now)?;
+        let (log, incarnation) = schema::open_log(&options.dir, now, options.test_clock)?;
+        let ahead = rows::ahead(&log)?;
+        Mismatch::check(ahead.is_some(), options.test_clock)?;
         let (head, answered_to) = rows::head(&log)?;
         check_head(&log, &head)?;
         let Fitted { index, sums, heads, streams, commands } = fit::fit(&options, &log, incarnation, head.position)?;
@@ -93,7 +99,7 @@ impl Store {
         };
         judge.learn(&run);
         tail.publish(&run.entries, &run.commands);
-        let shared = Arc::new(shared(options, incarnation, (tail, IndexState::new(sums)), head, lock));
+        let shared = Arc::new(shared(options, incarnation, (tail, IndexState::new(sums)), (head, ahead), lock));
         let indexer = indexer::start(Arc::clone(&shared), index)?;
         let copier = schema::log_beside(shared.dir())?;
         let beside = Arc::clone(&shared);
@@ -108,7 +114,13 @@ impl Store {
     }
 }
 
-fn shared(options: Options, incarnation: Uuid, (tail, index): (Tail, IndexState), head: Head, lock: Lock) -> Shared {
+fn shared(
+    options: Options,
+    incarnation: Uuid,
+    (tail, index): (Tail, IndexState),
+    (head, ahead): (Head, Option<Micros>),
+    lock: Lock,
+) -> Shared {
     Shared {
         queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
         readers: Readers::new(options.dir.clone(), options.readers, Reader::open),
@@ -116,6 +128,7 @@ fn shared(options: Options, incarnation: Uuid, (tail, index): (Tail, IndexState)
         index,
         proof: Proof::default(),
         head: watch::Sender::new(head),
+        ahead: Ahead::new(ahead),
         failed: watch::Sender::new(None),
         trouble: watch::Sender::new(None),
         snapshots: Kept::default(),

@@ -60,6 +60,8 @@ pub struct Options {
     pub role: String,
     /// Where the time comes from.
     pub clock: Clock,
+    /// Whether the store is made with a clock that a test can advance. A store is only opened as what it was made.
+    pub test_clock: bool,
     /// Connections for reading: more than a few gain nothing on a page cache that all of them share.
     pub readers: usize,
     /// The most events that wait on the queue; the next batch is refused as overloaded. About a second's work.
@@ -94,6 +96,7 @@ impl Options {
             dir: dir.into(),
             role: "writer".into(),
             clock: system_clock(),
+            test_clock: false,
             readers: 4,
             queue_events: 65_536,
             queue_bytes: 128 * 1024 * 1024,
@@ -120,6 +123,13 @@ impl Options {
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Makes or opens a store with a clock that a test can advance.
+    #[must_use]
+    pub fn test_clock(mut self, test_clock: bool) -> Self {
+        self.test_clock = test_clock;
         self
     }
 

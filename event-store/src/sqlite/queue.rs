@@ -49,6 +49,11 @@ pub(super) enum Job {
         reply: oneshot::Sender<Result<Head, Error>>,
     },
     Consumer(ConsumerJob),
+    /// Advances the test clock.
+    Advance {
+        by: Micros,
+        reply: oneshot::Sender<Result<Micros, Error>>,
+    },
 }
 
 struct State {
@@ -127,6 +132,7 @@ impl Job {
             Job::Append(prepared) => prepared.answer(Err(error.clone())),
             Job::Barrier { reply, .. } => drop(reply.send(Err(error.clone()))),
             Job::Consumer(job) => job.refuse(error),
+            Job::Advance { reply, .. } => drop(reply.send(Err(error.clone()))),
         }
     }
 }

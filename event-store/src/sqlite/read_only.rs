@@ -19,7 +19,7 @@ use super::store::Store;
 use super::{consumers, fit, index, schema, snapshots};
 use crate::append::{Batch, Pending, Receipt};
 use crate::audit::{Audit, IndexAudit, Kept};
-use crate::clock::{Clock, system_clock};
+use crate::clock::{Ahead, Clock, system_clock};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::heads::key_of;
 use crate::record::{Micros, Position, Record, StreamId, Version};
@@ -38,6 +38,8 @@ pub struct ReadOnly {
     head: watch::Sender<Head>,
     incarnation: Uuid,
     clock: Clock,
+    /// How far a test has advanced the writer's clock.
+    ahead: Ahead,
     /// Whether the index comes to the sums that were written with it, once somebody has asked it.
     whole: Arc<OnceLock<bool>>,
 }
@@ -56,12 +58,16 @@ impl Store {
             head: watch::Sender::new(head),
             incarnation: schema::incarnation(&reader.log)?,
             clock: system_clock(),
+            ahead: Ahead::new(rows::ahead(&reader.log)?),
             whole: Arc::default(),
             dir,
         });
         let watched = Arc::downgrade(&store);
         let poll = move || {
             while let Some(store) = watched.upgrade() {
+                if let Ok(ahead) = rows::ahead(&reader.log) {
+                    store.ahead.learn(ahead);
+                }
                 if let Ok((head, _)) = rows::head(&reader.log) {
                     store.head.send_if_modified(|known| std::mem::replace(known, head) != head);
                 }
@@ -243,6 +249,10 @@ impl EventStore for ReadOnly {
     }
 
     fn now(&self) -> Micros {
+        self.lease_clock().saturating_add(self.ahead.micros())
+    }
+
+    fn lease_clock(&self) -> Micros {
         (self.clock)()
     }
 

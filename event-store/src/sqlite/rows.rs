@@ -152,6 +152,21 @@ pub(super) fn head(log: &Connection) -> rusqlite::Result<(Head, Micros)> {
     })
 }
 
+/// How far the store's clock is ahead; `None` where it has no test clock.
+pub(super) fn ahead(log: &Connection) -> rusqlite::Result<Option<Micros>> {
+    let there = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'test_clock')";
+    if !log.prepare_cached(there)?.query_row([], |row| row.get::<_, bool>(0))? {
+        return Ok(None);
+    }
+    log.prepare_cached("SELECT ahead_us FROM test_clock")?.query_row([], |row| row.get(0)).map(Some)
+}
+
+/// Advances the store's clock, and tells how far it is ahead then.
+pub(super) fn advance(log: &Connection, by: Micros) -> rusqlite::Result<Micros> {
+    log.prepare_cached("UPDATE test_clock SET ahead_us = ahead_us + ?1 RETURNING ahead_us")?
+        .query_row([by], |row| row.get(0))
+}
+
 /// Moves the head.
 pub(super) fn move_head(log: &Connection, head: &Head, answered_to: Micros) -> rusqlite::Result<()> {
     log.prepare_cached("UPDATE head SET position = ?1, hash = ?2, recorded_at = ?3, answered_to = ?4")?

@@ -62,6 +62,15 @@ CREATE TABLE consumer (
 ) STRICT;
 ";
 
+/// In a store that was made for a test, and in no other: how far its clock is ahead.
+const TEST_CLOCK: &str = "
+CREATE TABLE test_clock (
+  one      INTEGER PRIMARY KEY CHECK (one = 1),
+  ahead_us INTEGER NOT NULL
+) STRICT;
+INSERT INTO test_clock VALUES (1, 0);
+";
+
 /// Where a stream's first event is stands with the stream, since many have no other; `entry` holds the versions from 2 on.
 const INDEX_TABLES: &str = "
 CREATE TABLE indexed (
@@ -104,8 +113,8 @@ CREATE TABLE snapshot (
 /// Successive runs write the same pages again: three or four of them are copied at once.
 const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
 
-/// Opens the log for writing; makes it if it is not there. Answers the store's incarnation.
-pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenError> {
+/// Opens the log for writing; makes it if it is not there, with a test clock if it is for a test. Answers the store's incarnation.
+pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connection, Uuid), OpenError> {
     let log = connect(&dir.join(LOG_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&log)?;
     log.pragma_update(None, "synchronous", "FULL")?;
@@ -117,7 +126,7 @@ pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenE
         return Err(OpenError::NotDurable(format!("synchronous is {synchronous} and not FULL")));
     }
     match user_version(&log)? {
-        0 => create_log(&log, now)?,
+        0 => create_log(&log, now, test_clock)?,
         LOG_SCHEMA => {}
         newer => {
             return Err(OpenError::Schema { found: newer, known: LOG_SCHEMA });
@@ -129,9 +138,12 @@ pub(super) fn open_log(dir: &Path, now: i64) -> Result<(Connection, Uuid), OpenE
     Ok((log, incarnation))
 }
 
-fn create_log(log: &Connection, now: i64) -> Result<(), OpenError> {
+fn create_log(log: &Connection, now: i64, test_clock: bool) -> Result<(), OpenError> {
     log.execute_batch("BEGIN IMMEDIATE")?;
     log.execute_batch(LOG_TABLES)?;
+    if test_clock {
+        log.execute_batch(TEST_CLOCK)?;
+    }
     log.execute("INSERT INTO head VALUES (1, 0, ?1, 0, 0)", [&[0_u8; 32][..]])?;
     let incarnation = Uuid::now_v7();
     log.execute("INSERT INTO store VALUES (1, ?1, ?2)", rusqlite::params![&incarnation.as_bytes()[..], now])?;

@@ -17,6 +17,8 @@ use super::queue::Queue;
 use super::readers::Readers;
 use super::snapshots::Kept;
 use super::tail::Tail;
+use crate::clock::Ahead;
+use crate::record::Micros;
 use crate::store::{Error, Head, Trouble};
 
 pub(super) struct Shared {
@@ -27,6 +29,8 @@ pub(super) struct Shared {
     pub(super) index: IndexState,
     pub(super) proof: Proof,
     pub(super) head: watch::Sender<Head>,
+    /// How far a test has advanced the clock.
+    pub(super) ahead: Ahead,
     /// Why the writer stopped, once it did by itself.
     pub(super) failed: watch::Sender<Option<String>>,
     /// Why the writer could not write the last group, if it could not.
@@ -42,6 +46,15 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn dir(&self) -> &PathBuf {
         &self.options.dir
+    }
+
+    /// The clock that leases go by.
+    pub(super) fn lease_clock(&self) -> Micros {
+        (self.options.clock)()
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        self.lease_clock().saturating_add(self.ahead.micros())
     }
 
     pub(super) fn condition(&self) -> Condition {

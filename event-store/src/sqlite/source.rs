@@ -19,7 +19,8 @@ impl Source for ReadOnly {
         self.readers
             .with(|reader| {
                 let (head, answered_to) = rows::head(&reader.log).map_err(read_error)?;
-                Ok(End { head, answered_to })
+                let ahead = rows::ahead(&reader.log).map_err(read_error)?;
+                Ok(End { head, answered_to, for_a_test: ahead.is_some() })
             })
             .await
     }

@@ -18,6 +18,7 @@ use super::reader::{Part, Reader, Wanted};
 use super::shared::Shared;
 use super::snapshots;
 use crate::append::{Batch, Pending, Receipt};
+use crate::clock::TestClock;
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::hash;
 use crate::heads::key_of;
@@ -132,6 +133,19 @@ impl Store {
 }
 
 #[async_trait]
+impl TestClock for Store {
+    fn ahead(&self) -> Option<Micros> {
+        self.shared.ahead.get()
+    }
+
+    async fn advance(&self, by: Micros) -> Result<Micros, Error> {
+        self.shared.ahead.check(by)?;
+        let (reply, answer) = oneshot::channel();
+        self.ask(Job::Advance { by, reply }, answer).await
+    }
+}
+
+#[async_trait]
 impl EventStore for Store {
     fn append(&self, batch: Batch) -> Pending {
         self.enqueue(batch)
@@ -205,7 +219,11 @@ impl EventStore for Store {
     }
 
     fn now(&self) -> Micros {
-        (self.shared.options.clock)()
+        self.shared.now()
+    }
+
+    fn lease_clock(&self) -> Micros {
+        self.shared.lease_clock()
     }
 
     async fn acquire(&self, key: &ConsumerKey, owner: &str, lease_us: Micros) -> Result<Option<ConsumerRow>, Error> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::checkpointer::Added;
-use super::commit::{Failure, Written, commit};
+use super::commit::{Clocks, Failure, Written, commit};
 use super::group::{Group, Judge};
 use super::open::OpenError;
 use super::options::Step;
@@ -86,17 +86,18 @@ impl Writer {
         }
         shared.options.step(Step::Judged);
         let mut written = Written { head: self.head, answered_to: self.answered_to, ..Written::default() };
-        let now = (shared.options.clock)();
-        let writes = !group.accepted.is_empty() || !group.consumers.is_empty();
+        let clocks = Clocks { now: shared.now(), leases: shared.lease_clock() };
+        let writes = !group.accepted.is_empty() || !group.consumers.is_empty() || !group.advances.is_empty();
         if !writes {
             // An instant that is asked about is noted and nothing is written for it.
             written.answered_to = written.answered_to.max(group.asked.unwrap_or(Micros::MIN));
         } else {
             let began = Instant::now();
-            if let Err(failure) = commit(&self.log, &mut group, &mut written, now, &shared.options) {
+            if let Err(failure) = commit(&self.log, &mut group, &mut written, clocks, &shared.options) {
                 return self.fail_group(group, written, failure);
             }
             shared.written();
+            shared.ahead.learn(written.advanced.last().copied());
             shared.options.step(Step::LogCommitted);
             measure(&group, began, shared.queue.len());
             self.kept_to = written.answered_to;
@@ -159,6 +160,9 @@ impl Writer {
         for answer in written.consumers {
             answer.tell_instead(&error);
         }
+        for (_, reply) in group.advances {
+            let _ = reply.send(Err(error.clone()));
+        }
         goes_on
     }
 }
@@ -182,6 +186,9 @@ fn answer(group: Group, written: Written) {
     }
     for answer in written.consumers {
         answer.tell();
+    }
+    for ((_, reply), ahead) in group.advances.into_iter().zip(written.advanced) {
+        let _ = reply.send(Ok(ahead));
     }
 }
 

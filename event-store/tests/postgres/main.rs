@@ -17,12 +17,14 @@ mod read_only;
 mod roles;
 mod settings;
 mod swallowed;
+mod test_clock;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event_store::postgres::{Options, Store};
+use event_store::clock::{self, Mismatch};
+use event_store::postgres::{OpenError, Options, Store};
 use event_store::{EventStore, Filter, verify};
 use servers::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -52,6 +54,14 @@ impl Backend for Shared {
         let mut options = options(&self.url).clock(self.clock.as_clock());
         options.patience = Duration::from_millis(500);
         Store::open(options).await.unwrap()
+    }
+
+    async fn open_as(&self, test_clock: bool) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch> {
+        match Store::open(options(&self.url).test_clock(test_clock)).await {
+            Ok(store) => Ok((Arc::clone(&store) as Arc<dyn EventStore>, store)),
+            Err(OpenError::Clock(mismatch)) => Err(mismatch),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     fn clock(&self) -> &TestClock {

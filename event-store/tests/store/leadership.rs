@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use event_store::clock::TestClock as _;
 use event_store::consumer::ConsumerKey;
 use event_store::leadership::{Leadership, Term};
 use event_store::sqlite::{Options, Store};
@@ -74,6 +75,27 @@ async fn one_is_active_and_the_next_begins_as_soon_as_it_stops() {
     assert!(next.epoch() > term.epoch());
     assert!(asked.elapsed() < LEASE, "{:?}", asked.elapsed());
     assert!(matches!(term.confirm().await, Err(Error::LeaseLost)));
+}
+
+/// A test may advance the store's clock by days: whoever is active stays it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_advance_of_the_clock_ends_no_term() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = Store::open(Options::new(dir.path()).test_clock(true)).unwrap();
+    let store: Arc<dyn EventStore> = made.clone();
+    let mut first = Candidate::start(&store, "a");
+    let term = first.term().await;
+    let mut second = Candidate::start(&store, "b");
+    for _ in 0..3 {
+        made.advance(86_400 * 1_000_000).await.unwrap();
+        assert!(term.holds());
+        tokio::time::sleep(LEASE / 2).await;
+        assert!(term.holds(), "it is renewed in time");
+        assert!(second.stands_by());
+    }
+    first.task.abort();
+    let next = second.term().await;
+    assert!(!term.holds() && next.epoch() == term.epoch() + 1, "and it ends as it would without");
 }
 
 #[tokio::test(flavor = "multi_thread")]

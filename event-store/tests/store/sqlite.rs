@@ -9,6 +9,7 @@ use std::{fs, io};
 
 use async_trait::async_trait;
 use event_store::append::{Expectation, Outcome};
+use event_store::clock::{self, Mismatch};
 use event_store::sqlite::{Holder, OpenError, Options, Progress, Store, holder};
 use event_store::{Direction, Error, EventStore, Filter, verify};
 use tempfile::TempDir;
@@ -53,6 +54,10 @@ impl Backend for Sqlite {
         self.open_with(Options::new(self.dir.path()))
     }
 
+    async fn open_as(&self, test_clock: bool) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch> {
+        open_as(Options::new(self.dir.path()).test_clock(test_clock))
+    }
+
     fn clock(&self) -> &TestClock {
         &self.clock
     }
@@ -70,6 +75,14 @@ impl Backend for Sqlite {
     }
 }
 
+fn open_as(options: Options) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch> {
+    match Store::open(options) {
+        Ok(store) => Ok((Arc::clone(&store) as Arc<dyn EventStore>, store)),
+        Err(OpenError::Clock(mismatch)) => Err(mismatch),
+        Err(other) => panic!("{other}"),
+    }
+}
+
 /// Each commit goes into the write-ahead log first.
 fn commits(dir: &Path) -> String {
     let file = std::fs::metadata(dir.join("log.sqlite-wal")).unwrap();
@@ -84,6 +97,10 @@ pub(crate) struct Cramped(Sqlite);
 impl Backend for Cramped {
     async fn open(&self) -> Arc<dyn EventStore> {
         self.0.open_with(cramped(self.0.dir.path()))
+    }
+
+    async fn open_as(&self, test_clock: bool) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch> {
+        open_as(cramped(self.0.dir.path()).test_clock(test_clock))
     }
 
     fn clock(&self) -> &TestClock {

@@ -91,7 +91,10 @@ fn of_order(event: &order::Event) -> String {
             match it.then {
                 AfterLoss::Resend => format!("{units} lost units are sent again by another order"),
                 AfterLoss::Refund | AfterLoss::Later => {
-                    format!("{units} lost units, worth {}, are refunded", it.lines.iter().map(|line| line.amount).sum::<i64>())
+                    format!(
+                        "{units} lost units, worth {}, are refunded",
+                        it.lines.iter().map(|line| line.amount).sum::<i64>()
+                    )
                 }
             }
         }
@@ -179,6 +182,7 @@ fn of_stock(event: &stock::Event) -> String {
         E::ShipmentPutBack(it) if it.qty == 0 => "nothing leaves for that shipment any more".into(),
         E::ShipmentPutBack(it) if it.released => format!("{} units are back on the shelf", it.qty),
         E::ShipmentPutBack(it) => format!("{} units are back and held again", it.qty),
+        E::ReservationDeferred(it) => format!("{} held units wait for stock again", it.qty),
         E::Returned(it) => format!("{} units came back", it.qty),
         E::WrittenOff(it) => format!("{} units written off", it.qty),
         E::Adjusted(it) => format!("adjusted by {:+}", it.delta),
@@ -266,6 +270,7 @@ pub fn reason(event: &Event) -> Option<String> {
         Event::Payment(payment::Event::RefundFailed(it)) => Some(it.code.clone()),
         Event::Payment(payment::Event::OutcomeResolved(it)) => Some(it.evidence.clone()),
         Event::Stock(stock::Event::ReservationReleased(it)) => Some(it.reason.clone()),
+        Event::Stock(stock::Event::ReservationDeferred(it)) => Some(it.reason.clone()),
         Event::Stock(stock::Event::WrittenOff(it)) => Some(it.reason.clone()),
         Event::Stock(stock::Event::Adjusted(it)) => Some(it.reason.clone()),
         Event::Outcome(outcome::Event::Settled(outcome::Settled {

@@ -16,6 +16,7 @@ use crate::models;
 use crate::order_list::{Filter, Query, Sort};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
+use crate::stock_levels::Which;
 use crate::store::{Change, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Shape, Spec, Spread, Table, Value, index, int, text};
 use crate::{Error, Projections, Reads, Sharing, Snapshot, verify_snapshot};
@@ -111,7 +112,7 @@ async fn answers(shop: &Shop, reads: &Reads) -> Vec<String> {
         let customer = "c-1".parse().unwrap();
         let open = open_quantity::newest_first(reads, TENANT, Some(&customer), &name, i64::MAX, 10);
         told.push(format!("{:?}", open.await.unwrap()));
-        let page = stock_levels::page(reads, TENANT, Some((&name, &main)), 2).await;
+        let page = stock_levels::page(reads, TENANT, Which::All, Some((&name, &main)), 2).await;
         told.push(format!("{:?}", page.unwrap()));
     }
     told

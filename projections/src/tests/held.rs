@@ -17,6 +17,7 @@ use super::shop::{Shop, TENANT, main, sku};
 use super::workers::{SOON, dump, fresh, open};
 use crate::order_list::{self, Query};
 use crate::sqlite::Sqlite;
+use crate::stock_levels::Which;
 use crate::store::{ReadStore as _, Slot};
 use crate::{Error, Projections, Snapshot, models, order_detail, payments, stock_ledger, stock_levels, verify};
 
@@ -96,7 +97,7 @@ async fn what_cannot_be_read_holds_its_own_stream_and_everything_else_is_shown()
     for order in shop.orders.keys().filter(|id| **id != poisoned.order) {
         assert!(order_detail::by_id(&reads, TENANT, *order).await.unwrap().value.is_some());
     }
-    let levels = stock_levels::page(&reads, TENANT, None, 10).await.unwrap();
+    let levels = stock_levels::page(&reads, TENANT, Which::All, None, 10).await.unwrap();
     let of = |name: &str| levels.value.iter().find(|it| it.sku == sku(name)).unwrap().level.on_hand;
     assert_eq!(of("LAMP"), shop.stocks[&("LAMP".to_owned(), "main".to_owned())].on_hand);
     assert_ne!(of("MUG"), shop.stocks[&("MUG".to_owned(), "main".to_owned())].on_hand);
@@ -143,7 +144,7 @@ async fn what_was_set_aside_is_made_up_for_whatever_happened_meanwhile() {
     assert_eq!(detail.order, shop.orders[&poisoned.order], "as the domain has it, which never saw the record");
     let list = orders(&projections).await;
     assert!(!list.stale && list.value.orders.len() == shop.orders.len());
-    for level in stock_levels::page(&reads, TENANT, None, 10).await.unwrap().value {
+    for level in stock_levels::page(&reads, TENANT, Which::All, None, 10).await.unwrap().value {
         let stock = &shop.stocks[&(level.sku.to_string(), "main".to_owned())];
         assert_eq!((level.level.on_hand, level.level.reserved), (stock.on_hand, stock.reserved), "{}", level.sku);
     }
@@ -199,7 +200,7 @@ async fn a_record_that_the_rows_show_and_that_is_set_aside_is_taken_out_of_them(
     shop.set_aside(noted).await;
     projections.catch_up(None).await.unwrap();
     let reads = projections.reads();
-    let levels = stock_levels::page(&reads, TENANT, None, 10).await.unwrap().value;
+    let levels = stock_levels::page(&reads, TENANT, Which::All, None, 10).await.unwrap().value;
     let mug = levels.iter().find(|it| it.sku == sku("MUG")).unwrap();
     assert_eq!(mug.level.on_hand + 1_000, shop.stocks[&("MUG".to_owned(), "main".to_owned())].on_hand);
     let list = orders(&projections).await.value.orders;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
+use crate::stock_levels::Which;
 use crate::store::{ReadStore, Statement};
 use crate::value::{Row, Value};
 use crate::{Error, Projections, Reads, Sharing};
@@ -182,7 +183,8 @@ fn rows() -> Vec<String> {
             numbers(5_000)
         ),
         format!(
-            "INSERT INTO stock_level {} SELECT 'acme', 'S' || CAST(i / 3 AS TEXT), 'l-' || CAST(i % 3 AS TEXT), 1, i, i, i, 1, 0, 0, 0, 0, 1 FROM n",
+            "INSERT INTO stock_level {} SELECT 'acme', 'S' || CAST(i / 3 AS TEXT), 'l-' || CAST(i % 3 AS TEXT), 1, i, i, i, 1, 0, 0, 0, 0, 1, \
+             CASE WHEN i % 100 = 0 THEN 1 ELSE 0 END FROM n",
             numbers(20_000)
         ),
         format!(
@@ -305,7 +307,8 @@ async fn serves_the_other_lists(database: Database) {
     let (sku, place) = ("S7".parse().unwrap(), "main".parse().unwrap());
     assert!(!stock_ledger::page(&reads, "acme", &sku, &place, Some(20_000), 51).await.unwrap().value.is_empty());
     let near = "l-1".parse().unwrap();
-    assert_eq!(stock_levels::page(&reads, "acme", Some((&sku, &near)), 51).await.unwrap().value.len(), 51);
+    assert_eq!(stock_levels::page(&reads, "acme", Which::All, Some((&sku, &near)), 51).await.unwrap().value.len(), 51);
+    stock_levels::page(&reads, "acme", Which::Short, Some((&sku, &near)), 51).await.unwrap();
     assert!(!stock_levels::by_sku(&reads, "acme", &sku).await.unwrap().value.is_empty());
     payments::by_order(&reads, "acme", domain::ids::OrderId(order(1))).await.unwrap();
     let customer = "c-7".parse().unwrap();

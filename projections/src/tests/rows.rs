@@ -7,6 +7,7 @@ use domain::order::Order;
 
 use super::shop::{Shop, TENANT, main, sku};
 use crate::order_list::{Filter, Query, Sort};
+use crate::stock_levels::Which;
 use crate::{Options, Projections, Reads};
 use crate::{open_quantity, order_detail, order_list, order_timeline, payments, stock_ledger, stock_levels};
 
@@ -235,8 +236,11 @@ async fn stock_levels_are_those_of_the_fold_and_the_ledger_adds_up_to_them() {
             assert_eq!(running, i64::from(m.on_hand), "{name} after {}", m.version);
         }
     }
-    let page = stock_levels::page(&reads, TENANT, None, 2).await.unwrap().value;
-    let rest = stock_levels::page(&reads, TENANT, Some((&page[1].sku, &page[1].location)), 10).await.unwrap().value;
+    let page = stock_levels::page(&reads, TENANT, Which::All, None, 2).await.unwrap().value;
+    let rest = stock_levels::page(&reads, TENANT, Which::All, Some((&page[1].sku, &page[1].location)), 10)
+        .await
+        .unwrap()
+        .value;
     assert_eq!(page.len() + rest.len(), shop.stocks.len());
 }
 

@@ -175,12 +175,13 @@ impl Shop {
             discount: 0,
             shipping: vec![],
             ship_to: None,
-            payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into() },
+            payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into(), retry_for_s: 0 },
             location: main(),
             reserve_for_s: 900,
             occurred_at: Some(Timestamp::from_micros(at)),
             tags: vec!["simulated".into()],
             expected_total: None,
+            replaces: None,
         };
         self.order(id, order::Command::Place(Box::new(place))).await;
         id
@@ -208,7 +209,14 @@ impl Shop {
         let reserved =
             lines.iter().map(|(line_id, _, qty)| LineQty { line_id: *line_id, qty: *qty, location: main() }).collect();
         self.order(id, order::Command::RecordReserved { reservation_id, reserved, backordered: vec![] }).await;
-        let confirm = Confirm { payment_id: None, reservation_id: Some(reservation_id), authorised: 0 };
+        let confirm = Confirm {
+            payment_id: None,
+            reservation_id: Some(reservation_id),
+            authorised: 0,
+            payment_version: 0,
+            capture_before: None,
+            abilities: None,
+        };
         self.order(id, order::Command::Confirm(confirm)).await
     }
 
@@ -236,7 +244,6 @@ impl Shop {
         let request =
             order::Command::RequestShipment { shipment_id, lines: None, location: None, carrier: None, tracking: None };
         self.order(id, request).await;
-        self.order(id, order::Command::Dispatch { shipment_id }).await;
         let reservation_id = ReservationId(derived(id.0, "reservation"));
         let lines = self.lines(id);
         let commands = lines.iter().map(|(line_id, sku, qty)| {
@@ -244,7 +251,7 @@ impl Shop {
             (sku.as_str(), stock::Command::Ship { shipment_id, reservation_id, order_id: Some(id), lines })
         });
         self.stock(id.0, commands.collect()).await;
-        self.order(id, order::Command::Complete).await
+        self.order(id, order::Command::Dispatch { shipment_id }).await
     }
 
     /// Takes units of the first line back, onto the shelf.

@@ -1,21 +1,20 @@
 //! Stock: how much there is, now or as it was, and every movement that led there.
 
+pub(super) mod body;
+
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::ids::{LocationId, OrderId, ReservationId, Sku};
+use domain::ids::{LocationId, Sku};
 use domain::stock::Stock;
 use domain::stream;
-use domain::time::Timestamp;
 use event_store::record::Position;
-use projections::stock_ledger::{self, Moment as Ledger, Movement};
-use projections::stock_levels::{self, Standing};
+use projections::stock_ledger::{self, Moment as Ledger};
+use projections::stock_levels::{self, Standing, Which};
 use projections::{Answer, Held};
 use schemas::http::problem::Problem;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use uuid::Uuid;
 
+use self::body::{MovementBody, ShortBody, SkuBody, StockLevelBody};
 use super::Api;
 use super::answer::{Listing, Shown};
 use super::caller::Caller;
@@ -27,160 +26,14 @@ use crate::history::{self, At, Moment, Until};
 /// The read model of stock as it is now.
 const LEVELS: &str = "stock_levels";
 
-/// How much there is of a SKU at a location.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct StockLevelBody {
-    /// The SKU.
-    #[schema(value_type = String, example = "85123A")]
-    pub sku: Sku,
-    /// Where.
-    #[schema(value_type = String, example = "main")]
-    pub location: LocationId,
-    /// The version of its stream that this shows.
-    #[schema(example = 3)]
-    pub version: u64,
-    /// Units that are here.
-    pub on_hand: u32,
-    /// Of those, units that are held.
-    pub reserved: u32,
-    /// Units that can be promised: `max(0, on_hand − reserved − safety_stock)`.
-    pub available: u32,
-    /// Units promised once stock comes.
-    pub backordered: u32,
-    /// Units that are never promised.
-    pub safety_stock: u32,
-    /// How many units may be promised beyond what there is.
-    pub backorder_limit: u32,
-    /// When its last event was recorded.
-    #[schema(value_type = String, format = DateTime)]
-    pub updated_at: Timestamp,
-}
-
-/// How much there is of a SKU, location by location.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SkuBody {
-    /// The SKU.
-    #[schema(value_type = String, example = "85123A")]
-    pub sku: Sku,
-    /// The position that this stands for.
-    pub position: u64,
-    /// Whether the read model has stopped, so that what it shows grows old.
-    pub stale: bool,
-    /// Where there is how much.
-    pub locations: Vec<StockLevelBody>,
-}
-
-/// A movement of stock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MovementBody {
-    /// The version of the stock's stream.
-    pub version: u64,
-    /// The event's position.
-    pub position: u64,
-    /// When it was recorded.
-    #[schema(value_type = String, format = DateTime)]
-    pub recorded_at: Timestamp,
-    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `put_back`, `returned`, `written_off`,
-    /// `adjusted`, `counted`, `allocated` or `set_aside`.
-    #[schema(example = "shipped")]
-    pub movement: String,
-    /// Units more or fewer on hand.
-    pub on_hand_change: i64,
-    /// Units more or fewer held.
-    pub reserved_change: i64,
-    /// Units more or fewer promised.
-    pub backordered_change: i64,
-    /// Units on hand after it.
-    pub on_hand: u32,
-    /// Units held after it.
-    pub reserved: u32,
-    /// Units promised after it.
-    pub backordered: u32,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The order that it was for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub order_id: Option<OrderId>,
-    /// The reservation that it was of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub reservation_id: Option<ReservationId>,
-    /// The delivery, the shipment or the return that it was part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Who did it.
-    pub actor: String,
-    /// The event.
-    pub event_id: Uuid,
-    /// The command whose batch wrote it.
-    pub command_id: Uuid,
-}
-
-impl From<Standing> for StockLevelBody {
-    fn from(stock: Standing) -> Self {
-        Self {
-            sku: stock.sku,
-            location: stock.location,
-            version: stock.version,
-            on_hand: stock.level.on_hand,
-            reserved: stock.level.reserved,
-            available: stock.level.available(),
-            backordered: stock.level.backordered,
-            safety_stock: stock.level.safety_stock,
-            backorder_limit: stock.level.backorder_limit,
-            updated_at: Timestamp::from_micros(stock.last_at),
-        }
-    }
-}
-
-impl StockLevelBody {
-    fn then(sku: &Sku, location: LocationId, moment: &Moment<Stock>) -> Self {
-        let stock = &moment.state;
-        Self {
-            sku: sku.clone(),
-            location,
-            version: moment.version,
-            on_hand: stock.on_hand,
-            reserved: stock.reserved,
-            available: stock.available(),
-            backordered: stock.backordered,
-            safety_stock: stock.safety_stock,
-            backorder_limit: stock.backorder_limit,
-            updated_at: Timestamp::from_micros(moment.recorded_at),
-        }
-    }
-}
-
-impl From<Movement> for MovementBody {
-    fn from(movement: Movement) -> Self {
-        Self {
-            version: movement.version,
-            position: movement.position,
-            recorded_at: Timestamp::from_micros(movement.recorded_at),
-            movement: movement.movement,
-            on_hand_change: movement.on_hand_change,
-            reserved_change: movement.reserved_change,
-            backordered_change: movement.backordered_change,
-            on_hand: movement.on_hand,
-            reserved: movement.reserved,
-            backordered: movement.backordered,
-            reason: movement.reason,
-            order_id: movement.order_id,
-            reservation_id: movement.reservation_id,
-            source: movement.source,
-            actor: movement.actor,
-            event_id: movement.event_id,
-            command_id: movement.command_id,
-        }
-    }
-}
+/// How many reservations are named that have no stock; those that come after them are shown as these are settled.
+const MOST_SHORT: usize = 200;
 
 /// All stock, by SKU and location.
 #[utoipa::path(get, path = "/v1/stock", tag = "stock",
     params(("cursor" = Option<String>, Query, description = "Where the page before ended: its `next`"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
+        ("short" = Option<bool>, Query, description = "`true`: only where more is held than is here"),
         ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
     responses(
     (status = 200, description = "A page", body = Listing<StockLevelBody>),
@@ -190,12 +43,16 @@ impl From<Movement> for MovementBody {
 pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Params) -> Result<Shown, Failure> {
     let limit = params.limit(MOST)?;
     let after = params.text("cursor")?.map(|text| from_cursor(&text)).transpose()?;
+    let which = match params.parsed("short", "true or false")? {
+        Some(true) => Which::Short,
+        Some(false) | None => Which::All,
+    };
     let min_position = params.min_position()?;
     params.end()?;
     api.reach(LEVELS, min_position).await?;
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let after = after.as_ref().map(|(sku, location)| (sku, location));
-    let answer = stock_levels::page(&api.reads(), caller.tenant.as_str(), after, wanted).await?;
+    let answer = stock_levels::page(&api.reads(), caller.tenant.as_str(), which, after, wanted).await?;
     Shown::first::<_, StockLevelBody>(answer, limit, |last| cursor(&last.sku, &last.location))
 }
 
@@ -238,7 +95,11 @@ pub(super) async fn one(
     let mut there = answer.value;
     there.retain(|stock| location.as_ref().is_none_or(|wanted| stock.location == *wanted));
     let Some(at) = as_of else {
-        let locations: Vec<_> = there.into_iter().map(StockLevelBody::from).collect();
+        let mut locations = Vec::with_capacity(there.len());
+        for stock in there {
+            let shortage = api.shortage(tenant, &stock).await?;
+            locations.push(StockLevelBody { shortage, ..stock.into() });
+        }
         if locations.is_empty() {
             return Err(lacks.unwrap_or_else(|| Failure::absent("SKU")));
         }
@@ -280,6 +141,18 @@ pub(super) async fn one(
 }
 
 impl Api {
+    /// Whose units have no stock. The read model keeps no reservations, so the stream is asked, where there is a shortage at all.
+    async fn shortage(&self, tenant: &str, stock: &Standing) -> Result<Vec<ShortBody>, Failure> {
+        if stock.level.short() == 0 {
+            return Ok(Vec::new());
+        }
+        let shown = history::stock_shown(&*self.log, tenant, &stock.location, &stock.sku, stock.version).await?;
+        let short = shown.shortage().into_iter().take(MOST_SHORT);
+        Ok(short
+            .map(|it| ShortBody { reservation_id: it.reservation_id, order_id: it.order_id, qty: it.qty })
+            .collect())
+    }
+
     /// The stock of a SKU at every location, and why some of it may be lacking.
     async fn of_sku(&self, tenant: &str, sku: &Sku) -> Result<(Answer<Vec<Standing>>, Option<Failure>), Failure> {
         let mut answer = stock_levels::by_sku(&self.reads(), tenant, sku).await?;

@@ -261,6 +261,43 @@ async fn stock_payments_and_read_models_are_shown() {
     assert_eq!(client.send("POST", "/v1/projections/no_such/rebuild", &[], TENANT).await.status, 404);
 }
 
+#[tokio::test]
+async fn a_shortage_names_the_newest_orders_until_it_is_over() {
+    let mut shop = Shop::open();
+    shop.receive("MUG", 20).await;
+    shop.receive("CUP", 20).await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        let id = shop.place("c-1", &[("MUG", 5)], 1_000 * n).await;
+        shop.confirm(id).await;
+        ids.push(id);
+    }
+    let count = domain::stock::Command::Count { counted: 8, accept_shortage: true };
+    shop.stock(uuid::Uuid::now_v7(), vec![("MUG", count)]).await;
+    let mut short = Client::open(shop).await;
+    let told = short.get("/v1/stock/MUG").await;
+    let level = &told.body["locations"][0];
+    assert_eq!(level["short"], 7);
+    let named: Vec<_> =
+        level["shortage"].as_array().unwrap().iter().map(|it| (it["order_id"].clone(), it["qty"].clone())).collect();
+    assert_eq!(named, [(json!(ids[2]), json!(5)), (json!(ids[1]), json!(2))]);
+    let skus = |told: &Answered| -> Vec<String> {
+        told.body["items"].as_array().unwrap().iter().map(|it| it["sku"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(skus(&short.get("/v1/stock?short=true").await), ["MUG"]);
+    assert_eq!(skus(&short.get("/v1/stock").await), ["CUP", "MUG"]);
+    assert_eq!(short.get("/v1/stock?short=maybe").await.status, 400);
+
+    short.shop.receive("MUG", 7).await;
+    short.caught_up().await;
+    let told = short.get("/v1/stock/MUG").await;
+    assert_eq!(
+        (&told.body["locations"][0]["short"], &told.body["locations"][0]["shortage"]),
+        (&json!(0), &Value::Null)
+    );
+    assert_eq!(skus(&short.get("/v1/stock?short=true").await), Vec::<String>::new());
+}
+
 /// What a moment of a SKU's stock is, by the fold of its stream.
 async fn folded(client: &Client, at: crate::history::At) -> (u64, u32, u32) {
     let log = client.shop.log();

@@ -17,7 +17,7 @@ use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
 
 /// The types that may start a saga: others need not be read for that.
-const STARTERS: [&str; 25] = [
+const STARTERS: [&str; 26] = [
     "OrderPlaced",
     "ShipmentRequested",
     "LinesCancelled",
@@ -43,8 +43,8 @@ const STARTERS: [&str; 25] = [
     "VoidFailed",
     "RefundSettled",
     "RefundFailed",
+    "HoldPlaced",
 ];
-
 
 /// Whether a record may start a saga.
 pub(super) fn may_begin(record: &Record) -> bool {
@@ -182,11 +182,8 @@ impl Session {
             meters::foreign();
             return Ok(());
         }
-        let key = Key {
-            tenant: record.stream.tenant.clone(),
-            kind: started.kind.as_str().into(),
-            subject: started.subject,
-        };
+        let key =
+            Key { tenant: record.stream.tenant.clone(), kind: started.kind.as_str().into(), subject: started.subject };
         if self.index.cause(&key) == Some(record.event_id) || self.left_alone.contains_key(&key) {
             return Ok(());
         }

@@ -34,7 +34,7 @@ pub(super) const LOADING: usize = 32;
 /// Sagas that are read before they are looked at.
 const LOADED: usize = 1_024;
 /// The kinds that are measured even while there is none of them.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     domain::saga::checkout::KIND,
     domain::saga::fulfilment::KIND,
     domain::saga::cancellation::KIND,
@@ -43,6 +43,7 @@ const KINDS: [&str; 8] = [
     domain::saga::allocation::KIND,
     domain::saga::amendment::KIND,
     domain::saga::reservation::KIND,
+    domain::saga::hold::KIND,
 ];
 
 pub(super) struct Session {
@@ -146,6 +147,8 @@ impl Session {
 
     pub(super) async fn run(&mut self, feed: &mut dyn Feed, cancel: &CancellationToken) -> Result<(), Stopped> {
         self.reopen().await?;
+        // Where nothing is left to read no page will say so, and timers are due all the same.
+        self.caught_up = self.position >= self.written_before;
         feed.seek(self.position);
         let term = self.term.clone();
         while !cancel.is_cancelled() {

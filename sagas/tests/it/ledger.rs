@@ -121,7 +121,8 @@ pub(crate) async fn laws_hold(shop: &Shop, orders: &[OrderId]) {
         Watched::of(order.clone()).end().unwrap();
         laws::order::check_settled(&order).unwrap();
         Watched::of(payment.clone()).end().unwrap();
-        laws::crossing::check(&order, &[&payment], held, false).unwrap_or_else(|broken| panic!("{order_id}: {broken:?}"));
+        laws::crossing::check(&order, &[&payment], held, false)
+            .unwrap_or_else(|broken| panic!("{order_id}: {broken:?}"));
     }
 }
 

@@ -14,4 +14,5 @@ mod runs;
 mod sandbox;
 mod services;
 mod shop;
+mod timed;
 mod unreadable;

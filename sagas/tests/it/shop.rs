@@ -117,9 +117,17 @@ fn sandbox(path: &Path) -> Arc<Sandbox> {
 
 impl Shop {
     pub(crate) async fn open(unreliable: usize) -> Self {
+        Self::open_with(unreliable, false).await
+    }
+
+    /// The same with a clock that can be advanced.
+    pub(crate) async fn open_for_a_test() -> Self {
+        Self::open_with(0, true).await
+    }
+
+    async fn open_with(unreliable: usize, test_clock: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(sqlite::Options::new(dir.path().join("store")));
-        let store = store.unwrap();
+        let store = Store::open(sqlite::Options::new(dir.path().join("store")).test_clock(test_clock)).unwrap();
         let sandbox = sandbox(&dir.path().join("sandbox.sqlite"));
         let services = Arc::new(Services { store: store.clone(), unreliable, count: AtomicUsize::new(0) });
         let mut shop = Self { store, services, sandbox, dir, made: 0 };

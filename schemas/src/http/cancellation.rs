@@ -40,7 +40,7 @@ pub struct CancellationBody {
     pub reason: String,
     /// Whether nothing of the order was left by it.
     pub whole: bool,
-    /// Whether everything that it had to give back is given back.
+    /// Whether stock has let go of what it had to give back. Its money is in the refunds that name it.
     pub closed: bool,
 }
 

@@ -1,8 +1,10 @@
 //! What types alone cannot say of a body: lengths, ranges, one currency. It collects every fault with a JSON Pointer and decides
 //! nothing that depends on state.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use domain::ids::LineId;
 use domain::money::{Currency, LARGEST, Minor};
 use domain::text::{self, BadText};
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,16 @@ impl Check {
                 pointer,
                 "must not be a UUID of version 8, which is how Daybook names what its processes make: take version 4, 5 or 7",
             );
+        }
+    }
+
+    /// A list that names each line once; with a purpose of the line, once for each.
+    pub fn lines_once<P: Ord>(&mut self, at: &str, lines: impl Iterator<Item = (LineId, P)>) {
+        let mut seen = BTreeSet::new();
+        for (i, line) in lines.enumerate() {
+            if !seen.insert(line) {
+                self.fault(format_args!("{at}/{i}/line_id"), "a line may be named only once");
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Names;
 use super::check::{Check, Invalid};
+use super::instant::{LONGEST_HOLD_S, Span};
 
 /// A hold to be placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +26,8 @@ pub struct PlaceHold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 4000)]
     pub note: Option<String>,
-    /// When somebody should look again; nothing happens by itself.
+    /// When it is released by itself, with the resolution `until`, if nobody has released it before: after now, and 366 days ahead at most.
+    /// Without it, the hold stays until somebody releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
@@ -54,13 +56,18 @@ pub struct HoldBody {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When somebody should look again.
+    /// When it is released by itself, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
 }
 
 impl PlaceHold {
+    /// Notes an end that is over already or lies too far ahead.
+    pub fn in_time(&self, now: Timestamp, check: &mut Check) {
+        check.instant("/until", self.until, now, Span::Ends(LONGEST_HOLD_S));
+    }
+
     /// The hold's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn hold_id(&self, names: Names) -> HoldId {

@@ -167,10 +167,8 @@ pub(super) fn units(check: &mut Check, at: &str, lines: &[LineUnits]) -> Vec<Uni
     }
     for (i, line) in lines.iter().enumerate() {
         check.units(format_args!("{at}/{i}/qty"), line.qty);
-        if lines[..i].iter().any(|other| other.line_id == line.line_id) {
-            check.fault(format_args!("{at}/{i}/line_id"), "a line may be named only once");
-        }
     }
+    check.lines_once(at, lines.iter().map(|line| (line.line_id, ())));
     lines.iter().map(|line| Units { line_id: line.line_id, qty: line.qty }).collect()
 }
 

@@ -16,13 +16,13 @@ use super::hold::HoldBody;
 use super::line::LineBody;
 use super::money::Money;
 use super::note::NoteBody;
-use super::tender::PaymentMethod;
 use super::refund::RefundBody;
 use super::returns::ReturnBody;
 use super::shipment::ShipmentBody;
 use super::status::{
     Capture, FulfilmentStatus, OrderStatus, PaymentStatus, RejectReason, ReturnStatus, Rounding, StockStatus,
 };
+use super::tender::PaymentMethod;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -183,8 +183,14 @@ pub struct OrderPaymentBody {
     pub failed: Money,
     /// Was granted and withdrawn: not granted any more.
     pub withdrawn: Money,
-    /// What the customer has paid in the end.
+    /// What the goods and charges that stand are worth.
+    pub value: Money,
+    /// Granted by hand for no line and no charge, and not in the place of a refund that failed.
+    pub goodwill: Money,
+    /// What the customer has paid in the end: `value` less `goodwill`, at least 0.
     pub owed: Money,
+    /// What of that is due now.
+    pub due: Money,
     /// `owed` less what was taken and is not granted: above 0 it is still to be paid, below 0 too much was taken.
     pub balance: Money,
 }
@@ -355,7 +361,10 @@ impl OrderPaymentBody {
             granted: money(ledger.granted),
             failed: money(ledger.failed),
             withdrawn: money(ledger.withdrawn),
+            value: money(ledger.value),
+            goodwill: money(ledger.goodwill),
             owed: money(ledger.owed),
+            due: money(ledger.due),
             balance: money(ledger.balance()),
         }
     }

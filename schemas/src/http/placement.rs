@@ -1,5 +1,6 @@
 //! Placing an order: the body of `POST /v1/orders`. The caller prices the lines; the decision proves the arithmetic.
 
+use domain::Aggregate as _;
 use domain::ids::{Channel, CustomerRef, ExternalRef, LocationId, OrderId};
 use domain::instrument::Instrument;
 use domain::money::{Currency, Minor};
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::address::Address;
 use super::check::{Check, Invalid};
+use super::instant::Span;
 use super::line::NewLine;
 use super::money::Money;
 use super::status::{Capture, Rounding};
@@ -29,7 +31,7 @@ pub struct PlaceOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub order_id: Option<OrderId>,
-    /// Its number where it comes from; taken once per channel, for ever.
+    /// Its number where it comes from; taken once per channel, unless the order that has it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "536365")]
     pub external_ref: Option<Entered<ExternalRef>>,
@@ -70,7 +72,7 @@ pub struct PlaceOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10, maximum = 604_800, example = 900)]
     pub reserve_for_s: Option<u32>,
-    /// When it was placed in the business's own time, where that is not now.
+    /// When it was placed in the business's own time, where that is not now: ten years back to a day ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub occurred_at: Option<Timestamp>,
@@ -104,7 +106,8 @@ pub struct PaymentTerms {
     /// When the money is taken.
     #[serde(default = "at_shipment")]
     pub capture: Capture,
-    /// The provider's token for the means of payment; never a card number. Compulsory unless `capture` is `pay_later`.
+    /// The provider's token for the means of payment; never a card number. Compulsory unless `capture` is `pay_later` or nothing is
+    /// to be paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200, example = "sandbox:approve")]
     pub instrument: Option<Instrument>,
@@ -137,6 +140,11 @@ fn at_shipment() -> Capture {
 }
 
 impl PlaceOrder {
+    /// Notes an instant of placing that lies too far off.
+    pub fn in_time(&self, now: Timestamp, check: &mut Check) {
+        check.instant("/occurred_at", self.occurred_at, now, Span::Happened);
+    }
+
     /// The order's id: the caller's, or one made from the command's.
     #[must_use]
     pub fn order_id(&self, names: Names) -> OrderId {
@@ -159,6 +167,7 @@ impl PlaceOrder {
         let reserve_for_s = self.reserve_for_s.unwrap_or(defaults.reserve_for_s);
         check.range("/reserve_for_s", i64::from(reserve_for_s), 10, 604_800);
         let tags = tags(&mut check, &self.tags);
+        let unnamed = self.payment.instrument.is_none() && self.payment.capture != Capture::PayLater;
         let place = Place {
             order_id,
             external_ref: self.external_ref.map(|name| name.0),
@@ -178,17 +187,24 @@ impl PlaceOrder {
             expected_total,
             replaces: None,
         };
+        if unnamed && !is_free(&place) {
+            check.fault("/payment/instrument", "is compulsory unless capture is pay_later or nothing is to be paid");
+        }
         check.finish(place)
     }
+}
+
+/// Whether nothing is to be paid, as the decision computes it.
+fn is_free(place: &Place) -> bool {
+    let place = Place { expected_total: None, ..place.clone() };
+    let decided = order::Order::default().decide(&order::Command::Place(Box::new(place)));
+    matches!(decided.as_deref(), Ok([order::Event::Placed(placed)]) if placed.totals.total == 0)
 }
 
 impl PaymentTerms {
     fn check(self, check: &mut Check) -> order::event::PaymentTerms {
         let token = self.instrument.as_ref().map(Instrument::token);
         let instrument = check.optional_text("/payment/instrument", token, 200);
-        if self.instrument.is_none() && self.capture != Capture::PayLater {
-            check.fault("/payment/instrument", "is compulsory unless capture is pay_later");
-        }
         check.range("/payment/retry_for_s", i64::from(self.retry_for_s), 0, 604_800);
         order::event::PaymentTerms {
             capture: self.capture.into(),
@@ -292,6 +308,25 @@ mod tests {
                 "/payment/instrument"
             ]
         );
+    }
+
+    #[test]
+    fn an_order_for_nothing_needs_no_instrument() {
+        let place = |price: &str, more: &str| {
+            let line = format!(r#"{{"sku": "a", "title": "A", "qty": 2, "unit_price": "{price}"}}"#);
+            let json = format!(r#"{{"currency": "GBP", "payment": {{}}, "lines": [{line}]{more}}}"#);
+            body(&json).try_into_command(Names(uuid::Uuid::from_u128(7)), &defaults())
+        };
+        assert_eq!(place("0", "").unwrap().payment.instrument.token(), "");
+        let off = r#", "discount": {"amount": 300, "currency": "GBP"}"#;
+        assert!(place("1.50", off).is_ok(), "the discount takes all of it");
+        let parcel = r#", "shipping": [{"title": "Parcel", "price": {"amount": 1, "currency": "GBP"}}]"#;
+        for paid in [place("1.50", ""), place("0", parcel), place("1.51", off)] {
+            assert_eq!(paid.unwrap_err().faults[0].pointer, "/payment/instrument");
+        }
+        // A total that is not expected is refused for what it is.
+        let wrong = r#", "expected_total": {"amount": 5, "currency": "GBP"}"#;
+        assert!(place("0", wrong).is_ok());
     }
 
     #[test]

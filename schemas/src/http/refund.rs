@@ -20,7 +20,7 @@ pub struct GrantRefund {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub refund_id: Option<RefundId>,
-    /// How much; the sum of the lines if left out.
+    /// How much; the sum of lines and shipping if left out. Where these are named it has to be their sum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
     /// For which lines.
@@ -90,7 +90,7 @@ pub struct RefundBody {
     pub amount: Money,
     /// Why.
     pub reason: String,
-    /// How far it is: `failed` and `withdrawn` only where all of it is.
+    /// How far it is: that of the part that has the farthest to go, of those that are open or failed.
     pub status: RefundStatus,
     /// Out of which payments, and how far each is.
     pub parts: Vec<RefundPartBody>,
@@ -146,7 +146,7 @@ pub struct RefundPartBody {
     pub amount: Money,
     /// How far it is.
     pub status: RefundStatus,
-    /// The provider's code, if it will not pay it.
+    /// Why it is not paid: the provider's code, or the reason for which it was withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// How it can be found, if somebody gave it back by hand.
@@ -186,6 +186,7 @@ impl GrantRefund {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
                 check.money(format_args!("/lines/{i}/amount"), line.amount, currency, 1);
             }
+            check.lines_once("/lines", self.lines.iter().map(|line| (line.line_id, ())));
         }
         let shipping = self.shipping.map(|it| check.money("/shipping/amount", it.amount, currency, 1));
         let lines = self.lines.iter().map(|line| LineValue {
@@ -235,7 +236,7 @@ impl RefundBody {
         let line = |line: &LineValue| RefundLine { line_id: line.line_id, qty: line.qty, amount: money(line.amount) };
         let parts: Vec<_> = state.parts.iter().map(|part| RefundPartBody::new(part, order)).collect();
         let has = |status| parts.iter().any(|part| part.status == status);
-        let open = [RefundStatus::Pending, RefundStatus::OwedByHand, RefundStatus::Done, RefundStatus::Failed];
+        let open = [RefundStatus::Pending, RefundStatus::OwedByHand, RefundStatus::Failed, RefundStatus::Done];
         Self {
             refund_id: id,
             amount: money(state.amount),
@@ -261,7 +262,7 @@ impl RefundPartBody {
             RefundProgress::Pending => (RefundStatus::Pending, None, None),
             RefundProgress::Done { reference } => (RefundStatus::Done, None, reference.clone()),
             RefundProgress::Failed { code } => (RefundStatus::Failed, Some(code.clone()), None),
-            RefundProgress::Withdrawn { .. } => (RefundStatus::Withdrawn, None, None),
+            RefundProgress::Withdrawn { reason } => (RefundStatus::Withdrawn, Some(reason.clone()), None),
         };
         let amount = Money::new(part.amount, order.currency);
         Self { payment_id: part.payment_id, amount, status, code, reference }

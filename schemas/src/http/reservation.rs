@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Check, Invalid};
+use super::instant::Span;
 use super::status::ReservationEnd;
 use super::{Defaults, MOST_UNITS, Names};
 
 /// The most SKUs that one reservation may hold.
 const MOST_ITEMS: usize = 200;
-/// The longest that a reservation may be asked to last, in seconds: 31 days.
+/// The longest that a reservation may be asked to last from now on, in seconds: 31 days.
 const LONGEST_S: u32 = 2_678_400;
 
 /// Stock to be held.
@@ -63,7 +64,7 @@ pub struct ReservationItem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendReservation {
-    /// Its new end, later than the old one.
+    /// Its new end, later than the old one: 31 days from now at most, and within a year of its opening.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }
@@ -138,9 +139,17 @@ impl OpenReservation {
                 }),
             })
             .collect();
-        let open = reservation::Command::Open { reservation_id: id, items, expires_at, hold_for_s, reference };
+        let open =
+            reservation::Command::Open { reservation_id: id, items, opened_at: now, expires_at, hold_for_s, reference };
         let command = Command::Inventory { reservation: Some((id, open)), stock };
         check.finish((id, command))
+    }
+}
+
+impl ExtendReservation {
+    /// Notes an end that lies too far ahead.
+    pub fn in_time(&self, now: Timestamp, check: &mut Check) {
+        check.instant("/expires_at", Some(self.expires_at), now, Span::Lasts(LONGEST_S));
     }
 }
 

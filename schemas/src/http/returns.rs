@@ -21,7 +21,7 @@ pub struct RequestReturn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub return_id: Option<ReturnId>,
-    /// What shall come back, and why.
+    /// What shall come back, and why; each line once.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<ReturnLine>,
 }
@@ -49,7 +49,7 @@ pub struct ReceiveReturn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub receipt: Option<u32>,
-    /// What came back.
+    /// What came back; each line once for each disposition and location.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<ReceivedLine>,
 }
@@ -66,7 +66,7 @@ pub struct ReceivedLine {
     pub qty: u32,
     /// What becomes of them.
     pub disposition: Disposition,
-    /// Where they came in; the order's own location if left out.
+    /// Where they came in; the order's own location if left out. The SKU has to be kept there already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
     pub location: Option<Entered<LocationId>>,
@@ -131,6 +131,7 @@ impl RequestReturn {
             for (i, line) in self.lines.iter().enumerate() {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
             }
+            check.lines_once("/lines", self.lines.iter().map(|line| (line.line_id, ())));
         }
         let return_id = self.return_id(names);
         let lines = self.lines.iter().enumerate().take(MOST_LINES).map(|(i, line)| ReturnUnits {
@@ -157,6 +158,11 @@ impl ReceiveReturn {
             for (i, line) in self.lines.iter().enumerate() {
                 check.units(format_args!("/lines/{i}/qty"), line.qty);
             }
+            let place = |line: &ReceivedLine| {
+                let disposition: order::event::Disposition = line.disposition.into();
+                (disposition, line.location.as_ref().map(|name| name.0.clone()))
+            };
+            check.lines_once("/lines", self.lines.iter().map(|line| (line.line_id, place(line))));
         }
         let lines = self.lines.into_iter().map(|line| ReceivedUnits {
             line_id: line.line_id,

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::Names;
 use super::address::Address;
 use super::check::{Check, Invalid};
+use super::instant::Span;
 use super::line::{LineUnits, units};
 use super::money::Money;
 use super::status::{AfterLoss, ShipmentStatus};
@@ -63,7 +64,7 @@ pub struct ConfirmDelivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Option<Vec<LineUnits>>,
-    /// When, in the business's own time.
+    /// When, in the business's own time: ten years back to a day ahead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,
@@ -210,6 +211,11 @@ impl UpdateTracking {
 }
 
 impl ConfirmDelivery {
+    /// Notes an arrival that lies too far off.
+    pub fn in_time(&self, now: Timestamp, check: &mut Check) {
+        check.instant("/at", self.at, now, Span::Happened);
+    }
+
     /// The command to confirm it.
     ///
     /// # Errors

@@ -86,6 +86,38 @@ pub struct CountStock {
     pub accept_shortage: bool,
 }
 
+/// Units of an order that shall wait for stock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeferStock {
+    /// Where; the configured location if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
+    pub location: Option<Entered<LocationId>>,
+    /// The order that holds them.
+    #[schema(value_type = uuid::Uuid)]
+    pub order_id: OrderId,
+    /// Units; no more than there is no stock for.
+    #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
+    pub qty: u32,
+    /// Why.
+    #[schema(min_length = 1, max_length = 200, example = "counted short")]
+    pub reason: String,
+}
+
+/// The same, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    /// Where.
+    pub location: LocationId,
+    /// The order that holds them.
+    pub order_id: OrderId,
+    /// Units.
+    pub qty: u32,
+    /// Why.
+    pub reason: String,
+}
+
 /// The stock of a SKU at a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StockBody {
@@ -219,6 +251,20 @@ impl AdjustStock {
             adjustment_id: self.adjustment_id.unwrap_or_else(|| names.of("adjustment")),
         };
         check.finish((location(self.location, defaults), command))
+    }
+}
+
+impl DeferStock {
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// With everything that is out of bounds.
+    pub fn check(self, defaults: &Defaults) -> Result<Deferral, Invalid> {
+        let mut check = Check::new();
+        check.units("/qty", self.qty);
+        let reason = check.text("/reason", &self.reason, 200);
+        let location = location(self.location, defaults);
+        check.finish(Deferral { location, order_id: self.order_id, qty: self.qty, reason })
     }
 }
 

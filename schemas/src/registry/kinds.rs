@@ -154,6 +154,7 @@ stored! {
         "ReservationExpired" => ReservationExpired(stock::event::ReservationExpired),
         "StockShipped" => Shipped(stock::event::Shipped),
         "ShipmentPutBack" => ShipmentPutBack(stock::event::ShipmentPutBack),
+        "ReservationDeferred" => ReservationDeferred(stock::event::ReservationDeferred),
         "StockReturned" => Returned(stock::event::Returned),
         "StockWrittenOff" => WrittenOff(stock::event::WrittenOff),
         "StockAdjusted" => Adjusted(stock::event::Adjusted),

@@ -1,5 +1,7 @@
 //! A request that fits the document, made from its schemas: what the mutations start from.
 
+use domain::time::Timestamp;
+use event_store::clock::system_clock;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -92,7 +94,8 @@ fn text(rng: &mut StdRng, schema: &Value, known: &KnownIds) -> String {
     }
     match schema["format"].as_str() {
         Some("uuid") => known.any_uuid(rng),
-        Some("date-time") => "2031-01-02T03:04:05Z".to_owned(),
+        // Soon: what lies far off is refused wherever it stands.
+        Some("date-time") => Timestamp::from_micros(system_clock()() + 3_600_000_000).to_string(),
         _ => ["GBP", "a", "sandbox:approve", "2.55", "web", "x1"].choose(rng).copied().unwrap_or("a").to_owned(),
     }
 }

@@ -43,7 +43,9 @@ impl System {
         loop {
             let rows = log.consumers(&gone.key.name).await.unwrap();
             let taken = |row: &ConsumerRow| {
-                row.lease.owner != gone.owner && row.lease.lease_until > log.now() && self.holder(role, row).is_some()
+                row.lease.owner != gone.owner
+                    && row.lease.lease_until > log.lease_clock()
+                    && self.holder(role, row).is_some()
             };
             let left: Vec<_> = rows.iter().filter(|row| !taken(row)).collect();
             if left.is_empty() && rows[0].lease.epoch > gone.epoch {

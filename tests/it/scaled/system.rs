@@ -38,21 +38,27 @@ pub(crate) struct System {
 impl System {
     /// Everything that compose.yaml has, with so many of some services.
     pub(crate) async fn start(replicas: &[(&str, usize)]) -> Self {
-        Self::wired(replicas, None).await
+        Self::wired(replicas, None, &[]).await
     }
 
-    async fn wired(replicas: &[(&str, usize)], wire: Option<cluster::Wire>) -> Self {
+    /// The same on a store with a clock that can be advanced.
+    pub(crate) async fn for_a_test(replicas: &[(&str, usize)]) -> Self {
+        Self::wired(replicas, None, &[("DAYBOOK_STORE__TEST_CLOCK", "true")]).await
+    }
+
+    async fn wired(replicas: &[(&str, usize)], wire: Option<cluster::Wire>, more: &[(&str, &str)]) -> Self {
         let folder = servers::folder::temporary("cluster");
         // The server's user has to get to its data.
         let path = folder.path().to_owned();
         let opened = Command::new("chmod").arg("755").arg(&path).status();
         assert!(opened.unwrap().success());
-        let environment = BTreeMap::from([
+        let mut environment = BTreeMap::from([
             ("DAYBOOK_ROLES__LEASE_MS", LEASE.as_millis().to_string()),
             ("DAYBOOK_PAYMENTS__TIMEOUT_MS", "2000".into()),
             ("DAYBOOK_PAYMENTS__GRACE_MS", "2000".into()),
             ("DAYBOOK_TELEMETRY__FORMAT", "text".into()),
         ]);
+        environment.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let options = Options {
             compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml"),
             folder: path.join("cluster"),
@@ -77,7 +83,7 @@ impl System {
         let server = servers::free_port();
         let proxy = servers::Swallow::before(server);
         let laid = cluster::Wire { server, port: proxy.port() };
-        (Self::wired(&Self::one_of_each(), Some(laid)).await, proxy)
+        (Self::wired(&Self::one_of_each(), Some(laid), &[]).await, proxy)
     }
 
     fn one_of_each() -> Vec<(&'static str, usize)> {

@@ -70,12 +70,13 @@ fn large_order(n: u128) -> (StreamName, order::Command) {
         discount: 0,
         shipping: vec![],
         ship_to: None,
-        payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into() },
+        payment: PaymentTerms { capture: Capture::PayLater, instrument: "approve".into(), retry_for_s: 0 },
         location: LocationId::try_new("main").unwrap(),
         reserve_for_s: 900,
         occurred_at: None,
         tags: vec![],
         expected_total: None,
+        replaces: None,
     };
     (stream::order(id), order::Command::Place(Box::new(place)))
 }

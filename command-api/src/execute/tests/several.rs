@@ -19,6 +19,7 @@ fn holding(items: &[(&str, u32)], reservation: Uuid) -> Command {
                     .iter()
                     .map(|(name, qty)| reservation::Item { sku: sku(name), location: north(), qty: *qty })
                     .collect(),
+                opened_at: Timestamp::default(),
                 expires_at: Timestamp::from_micros(1_000_000),
                 hold_for_s: 60,
                 reference: None,

@@ -92,6 +92,33 @@ async fn a_receipt_that_differs_from_what_is_stored_is_told_and_not_counted_as_r
     assert_eq!(stock.on_hand, 10);
 }
 
+/// What lies back is what imports are for; what lies ahead is a wrong date.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_takes_any_past_instant_and_none_that_lies_far_ahead() {
+    let server = Server::new();
+    let receipt = |name: &str, at: Value| {
+        json!({"type": "receipt", "source_ref": name, "sku": "A", "qty": 5, "at": at}).to_string()
+    };
+    let order = |name: &str, at: Value| {
+        let line = json!({"sku": "A", "qty": 1, "unit_price": "1.00"});
+        json!({"type": "order", "external_ref": name, "placed_at": at, "lines": [line]}).to_string()
+    };
+    let day = 86_400;
+    let rows = [
+        receipt("old", "1970-01-02T00:00:00Z".into()),
+        receipt("soon", in_seconds(day - 3_600)),
+        receipt("late", in_seconds(day + 3_600)),
+        order("late", "9999-12-31T23:59:59Z".into()),
+    ]
+    .join("\n");
+    let ahead = |line: u64| (line, "in-the-future".to_owned());
+    assert_eq!(refused(&server, &rows).await, [ahead(3), ahead(4)]);
+    assert_eq!(refused(&server, &rows).await, [ahead(3), ahead(4)], "sent again, it comes to the same");
+    let name = stream::stock(&settings().defaults.location, &Sku::try_new("A").unwrap());
+    let (stock, _) = server.executor.load::<domain::stock::Stock>(&tenant(), &name).await.unwrap();
+    assert_eq!(stock.on_hand, 10);
+}
+
 #[tokio::test]
 async fn content_that_cannot_be_an_import_is_refused() {
     let server = Server::new();

@@ -45,8 +45,8 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
     let mut commands = 0;
     for (path, methods) in paths {
         for (method, route) in methods.as_object().unwrap() {
-            // Content is its own key, and what a run writes is not known before it ran.
-            if method == "get" || path == "/v1/imports" {
+            // Content is its own key, and what a run writes is not known before it ran. The clock of a test writes nothing to the log.
+            if method == "get" || path == "/v1/imports" || path == "/v1/test-clock" {
                 continue;
             }
             commands += 1;
@@ -61,7 +61,7 @@ async fn every_command_takes_a_key_and_tells_its_refusals() {
             assert!(route["summary"].as_str().or(route["description"].as_str()).is_some());
         }
     }
-    assert_eq!(commands, 27);
+    assert_eq!(commands, 35);
     let place = &paths["/v1/orders"]["post"]["responses"];
     assert!(place["409"]["description"].as_str().unwrap().contains("`duplicate-external-ref`"));
 }

@@ -20,7 +20,7 @@ fn bodies(path: &str, method: &str) -> Value {
             json!({"reason": "r", "changes": [{"set_qty": {"line_id": 1, "qty": 3}}, {"discount": {"line_id": 1, "discount": money}}]})
         }
         (_, "cancellations") => json!({"reason": "r", "lines": units}),
-        (_, "holds") => json!({"reason": "r", "note": "n", "until": "2030-01-01T00:00:00Z"}),
+        (_, "holds") => json!({"reason": "r", "note": "n", "until": in_seconds(3_600)}),
         (_, "shipping-address") => json!({"ship_to": address}),
         (_, "notes") => json!({"text": "t", "visibility": "customer"}),
         (_, "tags") => json!({"tags": ["a", "b"]}),
@@ -42,9 +42,10 @@ fn bodies(path: &str, method: &str) -> Value {
         (_, "receipts") => json!({"qty": 5}),
         (_, "adjustments") => json!({"delta": -1, "reason": "r", "expected": 5}),
         (_, "counts") => json!({"counted": 4}),
+        (_, "backorders") => json!({"order_id": uuid(1), "qty": 1, "reason": "r"}),
         (_, "reservations") => json!({"items": [{"sku": "A", "qty": 1}], "hold_for_s": 60}),
         ("patch", _) if path.contains("reservations") => {
-            json!({"expires_at": "2030-01-01T00:00:00Z"})
+            json!({"expires_at": in_seconds(3_600)})
         }
         ("patch", _) => json!({"tracking": "t"}),
         ("put", _) => json!({"safety_stock": 1}),

@@ -33,6 +33,10 @@ async fn told(server: &Server, verb: Verb, outcome: Outcome) {
 async fn authorising(server: &Server) {
     let amount = Money { amount: 1_000, currency: "GBP".parse().unwrap() };
     let (payment_id, order_id) = (PAYMENT, OrderId(uuid(1)));
+    let mut body = order_of(None);
+    body["order_id"] = json!(order_id);
+    assert_eq!(server.send(post("/v1/orders", body)).await.status, StatusCode::CREATED);
+    server.confirm(order_id, 6).await;
     let instrument = "tok".into();
     wish(server, Wish::RequestAuthorisation { payment_id, order_id, amount, instrument, attempt: 1 }).await;
 }

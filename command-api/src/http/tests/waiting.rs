@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use domain::ids::{PaymentId, RefundId};
 use domain::money::Money;
-use domain::order::event::{PaymentRecorded, PaymentStatus};
+use domain::order::event::{Happened, PaymentFact, PaymentRecorded, PaymentStatus};
 use domain::payment;
 use domain::payment::command::{Outcome, RecordOutcome};
 use domain::payment::event::Verb;
@@ -150,6 +150,11 @@ impl Paying<'_> {
             captured,
             refunded,
             refund_pending: 0,
+            voided: 0,
+            capture_before: None,
+            abilities: None,
+            fact: (refunded > 0)
+                .then_some(PaymentFact { version, what: Happened::Refunded { refund_id: RefundId(uuid(8)) } }),
         };
         let command = order::Command::RecordPayment(recorded);
         self.server.saga(self.order_id, command).await;

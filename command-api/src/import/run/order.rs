@@ -13,10 +13,10 @@ use domain::time::Timestamp;
 
 use super::send::{Command, Sender};
 use super::{Error, credits, wait};
-use crate::claims;
 use crate::execute::Refused;
 use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
+use crate::verdict::cancellation_is_over;
 
 /// What came of an order.
 #[derive(Default)]
@@ -75,8 +75,7 @@ impl Of<'_> {
     async fn place(&self, placing: &Placing, skip: bool, outcome: &mut Outcome) -> Result<bool, Error> {
         let place = &placing.command;
         let command = self.command(&placing.key, placing.print.to_vec(), place.occurred_at);
-        let plan = || claims::order_unseen(self.plan.order_id, Ask::Place(place.clone()));
-        let done = self.sender.send(&command, plan).await?;
+        let done = self.sender.send_order(&command, self.plan.order_id, &Ask::Place(place.clone())).await?;
         let there = matches!(&*wait::order(self.sender, self.plan.order_id).await?, Order::Placed(_));
         match &done {
             None if !skip => {
@@ -119,10 +118,7 @@ impl Of<'_> {
         if !self.ask(&portion.key, portion.at, ask).await? {
             return Ok(false);
         }
-        self.until("the cancellation", |order| {
-            order.cancellations.get(&cancellation_id).filter(|cancellation| cancellation.closed).map(drop)
-        })
-        .await?;
+        self.until("the cancellation", |order| cancellation_is_over(order, cancellation_id).then_some(())).await?;
         Ok(true)
     }
 
@@ -186,7 +182,7 @@ impl Of<'_> {
     async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<bool, Error> {
         let print = serde_json::to_vec(&ask).unwrap_or_default();
         let command = self.command(key, print, Some(at));
-        let done = self.sender.send(&command, || claims::order_unseen(self.plan.order_id, ask.clone())).await?;
+        let done = self.sender.send_order(&command, self.plan.order_id, &ask).await?;
         Ok(done.is_none_or(|done| super::applied(&done.verdict)))
     }
 

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use domain::ids::{ImportId, Tenant};
+use domain::ids::{ImportId, OrderId, Tenant};
 use domain::import::{self, Import};
-use domain::stream;
 use domain::time::Timestamp;
+use domain::{order, stream};
 use event_store::Class;
 use schemas::{Actor, Metadata};
 use uuid::Uuid;
 
 use super::{Error, Importer, Observed, Observer};
+use crate::claims::{self, Known};
 use crate::execute::{self, Done, Executor, Plan, Request};
 use crate::import::keys::Origin;
-use crate::import::plan::{Options, Plan as ImportPlan};
+use crate::import::plan::Options;
 
 /// How often a command is sent that the executor is too busy for, or whose outcome is unknown.
 const TRIES: u32 = 60;
@@ -50,11 +51,11 @@ pub(super) struct Command {
 }
 
 impl Sender {
-    pub(super) fn new(importer: &Importer, plan: &ImportPlan, options: &Options) -> Self {
+    pub(super) fn new(importer: &Importer, import_id: ImportId, options: &Options) -> Self {
         Self {
             executor: importer.executor.clone(),
             origin: options.origin.clone(),
-            import_id: plan.started.import_id,
+            import_id,
             patience: importer.patience,
             actor: importer.actor.clone(),
             observer: importer.observer.clone(),
@@ -71,10 +72,29 @@ impl Sender {
 
     /// Sends a command; `None` if its key stands for another one, which an import of other content sent.
     pub(super) async fn send(&self, command: &Command, plan: impl Fn() -> Plan) -> Result<Option<Done>, Error> {
+        self.sent(|| self.executor.execute(self.request(command), plan())).await
+    }
+
+    /// The same, to an order.
+    pub(super) async fn send_order(
+        &self,
+        command: &Command,
+        order_id: OrderId,
+        ask: &order::Command,
+    ) -> Result<Option<Done>, Error> {
+        let (executor, tenant) = (&self.executor, self.tenant());
+        let plan = |again| claims::order_unseen(Known { executor, tenant, again }, order_id, ask);
+        self.sent(|| executor.execute_planned(self.request(command), plan)).await
+    }
+
+    async fn sent<F>(&self, send: impl Fn() -> F) -> Result<Option<Done>, Error>
+    where
+        F: Future<Output = Result<Done, execute::Error>>,
+    {
         let mut pause = PAUSE;
         for attempt in 1.. {
             let begun = Instant::now();
-            match self.executor.execute(self.request(command), plan()).await {
+            match send().await {
                 Ok(done) => {
                     (self.observer)(Observed::Command(begun.elapsed()));
                     return Ok(Some(done));

@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
 impl Draft<'_> {
     /// The order's discount is spread anew over the lines of which nothing was cancelled, left or is on its way; the others keep their shares.
     fn spread_anew(&mut self) -> Result<(), Refusal> {
-        let discount: Minor = self.order.lines.values().map(|state| state.line.order_discount).sum();
+        let discount = self.order.discount;
         let untouched = |line_id: LineId| self.order.lines.get(&line_id).is_none_or(|state| state.taken().units == 0);
         if discount == 0 {
             return Ok(());

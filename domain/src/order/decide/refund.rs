@@ -52,12 +52,9 @@ fn parts(order: &Placed, amount: Minor) -> Result<Vec<crate::order::event::Payme
 fn amount(order: &Placed, grant: &GrantRefund) -> Result<Minor, Refusal> {
     let refund_id = grant.refund_id;
     let mut sum = i128::from(shipping(order, grant)?);
-    let mut seen = std::collections::BTreeSet::new();
+    units::once(grant.lines.iter().map(|line| (line.line_id, ())))?;
     for line in &grant.lines {
         units::known(order, line.line_id, line.qty)?;
-        if !seen.insert(line.line_id) {
-            return Err(units::invalid(line.line_id, crate::order::line::LineProblem::Duplicate));
-        }
         if !(1..=LARGEST).contains(&line.amount) {
             let amount = line.amount;
             return Err(Refusal::InvalidRefund { refund_id, amount });

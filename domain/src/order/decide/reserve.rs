@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, cancel, wrong_state};
+use super::{Decision, cancel, units, wrong_state};
 use crate::ids::{CancellationId, EditId, LineId, ReservationId};
 use crate::order::command::Units;
 use crate::order::event::{Event, LinesBackordered, LinesReserved, LinesUnreserved, StockWanted};
 use crate::order::line::LineQty;
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Refusal, ReservedUnits};
 use crate::order::state::{LineState, Placed, Status};
 
 /// Units of stocked lines that can still be moved, by line.
@@ -96,6 +96,32 @@ pub(super) fn resolve_shortage(
     }
     let units: Vec<Units> = wanted.iter().map(|line| Units { line_id: line.line_id, qty: line.qty }).collect();
     cancel::cancel(order, cancellation_id, Some(&units), "out_of_stock")
+}
+
+/// All of these or none: inventory lets as many wait in the same batch.
+pub(super) fn deferred(order: &Placed, lines: &[LineQty], reason: &str) -> Decision {
+    if order.status != Status::Confirmed {
+        return Err(wrong_state(order));
+    }
+    units::once(lines.iter().map(|line| (line.line_id, ())))?;
+    let held =
+        |line_id: &LineId| order.lines.get(line_id).filter(|line| line.line.stocked).map_or(0, LineState::shippable);
+    let short = |line: &&LineQty| line.qty > held(&line.line_id);
+    let missing = lines.iter().filter(short).map(|line| ReservedUnits {
+        line_id: line.line_id,
+        asked: line.qty,
+        reserved: held(&line.line_id),
+    });
+    let missing: Vec<_> = missing.collect();
+    match order.reservation_id {
+        Some(reservation_id) if missing.is_empty() && !lines.is_empty() => {
+            let (lines, reason) = (lines.to_vec(), reason.to_owned());
+            let unreserved = LinesUnreserved { reservation_id, lines: lines.clone(), reason };
+            let backordered = LinesBackordered { reservation_id, lines };
+            Ok(vec![Event::LinesUnreserved(unreserved), Event::LinesBackordered(backordered)])
+        }
+        _ => Err(Refusal::NotReserved { location: order.location.clone(), lines: missing }),
+    }
 }
 
 /// An order that ended holds nothing: what inventory holds for it has to be let go.

@@ -21,13 +21,10 @@ pub(super) fn request(order: &Placed, return_id: ReturnId, lines: &[ReturnUnits]
     }
     units::count(lines.len())?;
     bounds::announced(order, lines)?;
-    let mut asked: BTreeMap<LineId, u32> = BTreeMap::new();
+    units::once(lines.iter().map(|line| (line.line_id, ())))?;
     for line in lines {
-        units::known(order, line.line_id, line.qty)?;
-        let sum = asked.entry(line.line_id).or_default();
-        *sum = sum.saturating_add(line.qty);
-    }
-    for (line_id, asked) in asked {
+        let (line_id, asked) = (line.line_id, line.qty);
+        units::known(order, line_id, asked)?;
         let returnable = order.lines.get(&line_id).map_or(0, |l| l.returnable());
         if asked > returnable {
             return Err(Refusal::QuantityExceedsShipped { line_id, asked, returnable });
@@ -98,6 +95,8 @@ fn counted(
     lines: &[ReceivedUnits],
 ) -> Result<BTreeMap<LineId, u32>, Refusal> {
     units::count(lines.len())?;
+    let place = |line: &ReceivedUnits| line.location.clone().unwrap_or_else(|| order.location.clone());
+    units::once(lines.iter().map(|line| (line.line_id, (line.disposition, place(line)))))?;
     let mut all: BTreeMap<LineId, u32> = BTreeMap::new();
     let mut came_back: BTreeMap<LineId, u32> = BTreeMap::new();
     for line in lines {

@@ -7,7 +7,7 @@ use crate::ids::{CancellationId, EditId, RefundId, ReturnId, ShipmentId, within}
 use crate::money::Minor;
 use crate::order::Order;
 use crate::order::event::{AfterLoss, Cancelled, Completed, Event, PaymentShare, RefundGranted, SurplusReleased};
-use crate::order::state::{Payment, Placed, Status};
+use crate::order::state::{Payment, Placed, Refund, Shipment, ShipmentStatus, Status};
 
 /// What money goes back for.
 #[derive(Default)]
@@ -205,12 +205,14 @@ fn end(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
     let mut cancellations = after.cancellations.values();
     let whole =
         after.cancellations.values().find(|cancellation| cancellation.whole).or_else(|| cancellations.next())?;
-    let goods = after.cancellations.values().all(|cancellation| cancellation.closed);
+    let back = |shipment: &Shipment| shipment.status != ShipmentStatus::Withdrawn;
+    let goods =
+        after.cancellations.values().all(|cancellation| cancellation.closed) && after.shipments.values().all(back);
     (goods && money_is_undone(after)).then(|| Event::Cancelled(Cancelled { reason: whole.reason.clone() }))
 }
 
 fn money_is_undone(order: &Placed) -> bool {
     let paid = order.payment();
-    let refunded: Minor = order.refunds.values().map(crate::order::state::Refund::done).sum();
+    let refunded: Minor = order.refunds.values().map(Refund::done).sum();
     paid.captured == refunded && order.payments.iter().all(Payment::holds_nothing)
 }

@@ -1,5 +1,7 @@
 //! Units of lines as a command names them: each line once, at least one unit, and lines that are there.
 
+use std::collections::BTreeSet;
+
 use crate::ids::LineId;
 use crate::order::command::Units;
 use crate::order::line::LineProblem;
@@ -43,6 +45,18 @@ pub(super) fn known(order: &Placed, line_id: LineId, qty: u32) -> Result<(), Ref
     quantity(line_id, qty)
 }
 
+/// Refuses a line that is named twice, for the same purpose where lines have several. One rule for all commands: whether the second is
+/// another wish or the same one again, only the caller knows.
+pub(super) fn once<P: Ord>(lines: impl IntoIterator<Item = (LineId, P)>) -> Result<(), Refusal> {
+    let mut seen = BTreeSet::new();
+    for (line_id, purpose) in lines {
+        if !seen.insert((line_id, purpose)) {
+            return Err(invalid(line_id, LineProblem::Duplicate));
+        }
+    }
+    Ok(())
+}
+
 /// By line number.
 pub(super) fn sorted(lines: &[Units]) -> Vec<Units> {
     let mut lines = lines.to_vec();
@@ -54,13 +68,7 @@ pub(super) fn sorted(lines: &[Units]) -> Vec<Units> {
 pub(super) fn named(order: &Placed, lines: &[Units]) -> Result<Vec<Units>, Refusal> {
     count(lines.len())?;
     let lines = sorted(lines);
-    for pair in lines.windows(2) {
-        if let [one, other] = pair
-            && one.line_id == other.line_id
-        {
-            return Err(invalid(one.line_id, LineProblem::Duplicate));
-        }
-    }
+    once(lines.iter().map(|line| (line.line_id, ())))?;
     for line in &lines {
         known(order, line.line_id, line.qty)?;
     }

@@ -148,13 +148,13 @@ impl Placed {
             at_payment,
             progress: RefundProgress::Pending,
         };
-        // Granted once more: what the customer has of it stays, what failed is asked for again.
+        // Granted once more: what the customer has of it, or will have, stays; what failed is asked for again.
         let before = self.refunds.remove(&granted.refund_id).map_or_else(Vec::new, |before| before.parts);
-        let done = before.into_iter().filter(|part| matches!(part.progress, RefundProgress::Done { .. }));
+        let stands = before.into_iter().filter(RefundPart::stands);
         let refund = Refund {
             amount: granted.amount,
             attempt: granted.attempt,
-            parts: done.chain(granted.parts.iter().map(part)).collect(),
+            parts: stands.chain(granted.parts.iter().map(part)).collect(),
             lines: granted.lines.clone(),
             shipping: granted.shipping,
             by_hand: granted.by_hand,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::order::event::RejectReason;
-use crate::order::refusal::Refusal;
+use crate::order::refusal::{Refusal, ReservedUnits};
 use crate::order::state::{Status, StockStatus};
 
 fn reject() -> Command {
@@ -85,6 +85,30 @@ fn stock_that_came_goes_to_what_waited_for_it() {
     assert_eq!((line.reserved, line.backordered), (5, 0));
     assert_eq!(order.look().stock_status(), StockStatus::Reserved);
     order.when(allocated(1)).then_nothing();
+}
+
+#[test]
+fn what_is_held_and_not_there_waits_again_all_of_it_or_nothing() {
+    let deferred =
+        |lines: &[LineQty]| Command::RecordDeferred { lines: lines.to_vec(), reason: "counted short".to_owned() };
+    let order = || confirmed(three_lines());
+    let location = order().look().location.clone();
+    let missing = |lines| Refusal::NotReserved { location: location.clone(), lines };
+    let waits = order().when(deferred(&[at_main(L1, 2)])).then_with(|events| assert_eq!(events.len(), 2));
+    let line = &waits.look().lines[&L1];
+    assert_eq!((line.reserved, line.backordered, line.unassigned()), (1, 2, 0));
+    let short = |asked, reserved| missing(vec![ReservedUnits { line_id: L1, asked, reserved }]);
+    waits.when(deferred(&[at_main(L2, 1), at_main(L1, 2)])).then_refused(short(2, 1));
+    order().when(deferred(&[])).then_refused(missing(vec![]));
+    // What a shipment takes does not wait.
+    order()
+        .after([request_shipment(1, Some(vec![units(L1, 2)]))])
+        .when(deferred(&[at_main(L1, 2)]))
+        .then_refused(short(2, 1));
+    pending(three_lines())
+        .after([record_reserved(&[(L1, 3)], &[])])
+        .when(deferred(&[at_main(L1, 1)]))
+        .then_refused(Refusal::OrderState { status: Status::Pending, cancelling: false });
 }
 
 #[test]

@@ -184,9 +184,12 @@ fn every_text_of_an_order_counts_and_none_keeps_it_from_being_undone() {
     let full = || Refusal::TooMany { what: Part::Text, most: 262_144 };
     let of_return = |number: u128| Command::RequestReturn {
         return_id: crate::ids::ReturnId(id(number)),
-        lines: vec![crate::order::command::ReturnUnits { line_id: L1, qty: 1, reason: long.clone() }; 10],
+        lines: (1..=10)
+            .map(|n| crate::order::command::ReturnUnits { line_id: LineId(n), qty: 1, reason: long.clone() })
+            .collect(),
     };
-    let returns = shipped(place_of(vec![line.clone()])).after((1..=52).map(of_return));
+    let ten = (1..=10).map(|n| new_line(LineId(n), 60, "10.00")).collect();
+    let returns = shipped(place_of(ten)).after((1..=52).map(of_return));
     returns.when(of_return(53)).then_refused(full());
 
     let all = || Refusal::TooMany { what: Part::Text, most: 524_288 };

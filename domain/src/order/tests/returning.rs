@@ -1,8 +1,9 @@
 //! Returns: only what left, only what was announced, each receipt once; single units are worth their line exactly.
 
 use super::*;
-use crate::ids::ReturnId;
+use crate::ids::{LocationId, ReturnId};
 use crate::order::event::LineValue;
+use crate::order::line::LineProblem;
 use crate::order::refusal::Refusal;
 use crate::order::state::{ReturnStage, ReturnStatus};
 
@@ -32,12 +33,32 @@ fn only_what_left_comes_back() {
     });
     let order = shipped(three_lines()).after([request_return(1, &[(L1, 2)])]);
     assert_eq!(order.look().return_status(), ReturnStatus::Requested);
-    // Named twice in one announcement, units are added up.
-    order.when(request_return(2, &[(L1, 1), (L1, 1)])).then_refused(Refusal::QuantityExceedsShipped {
+    order.when(request_return(2, &[(L1, 2)])).then_refused(Refusal::QuantityExceedsShipped {
         line_id: L1,
         asked: 2,
         returnable: 1,
     });
+}
+
+#[test]
+fn a_line_is_named_once_for_each_thing_that_becomes_of_it() {
+    let twice = || Refusal::InvalidLine { line_id: Some(L1), problem: LineProblem::Duplicate };
+    shipped(three_lines()).when(request_return(1, &[(L1, 1), (L2, 1), (L1, 1)])).then_refused(twice());
+    let announced = || shipped(three_lines()).after([request_return(1, &[(L1, 3)])]);
+    announced().when(receive(1, 1, &[(L1, 1, RESTOCK), (L1, 1, RESTOCK)])).then_refused(twice());
+    let mut elsewhere = receive(1, 1, &[(L1, 1, RESTOCK), (L1, 1, RESTOCK), (L1, 1, DAMAGED)]);
+    if let Command::ReceiveReturn { lines, .. } = &mut elsewhere {
+        lines[0].location = Some(LocationId::try_new("shop").unwrap());
+    }
+    announced().when(elsewhere).then_with(|events| assert_eq!(events.len(), 2));
+    let mut main = receive(1, 1, &[(L1, 1, RESTOCK), (L1, 1, RESTOCK)]);
+    if let Command::ReceiveReturn { lines, .. } = &mut main {
+        lines[0].location = Some(announced().look().location.clone());
+    }
+    announced().when(main).then_refused(twice());
+    let mut refund = grant(1, None);
+    refund.lines = vec![LineValue { line_id: L1, qty: 1, amount: 1 }; 2];
+    announced().when(Command::GrantRefund(refund)).then_refused(twice());
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn the_only_capture_lets_the_rest_go_once_it_is_done() {
         .then_with(|events| assert_eq!(events.len(), 1));
     let taken = taking.when(told(of(FIRST), 1, done(600))).then([captured(FIRST, 600), rest(400)]);
     let taken = taken.when(take(SECOND, 1)).then_refused(single);
-    assert_eq!(stage(taken), (Stage::PartCaptured, PaymentStatus::PartCaptured));
+    assert_eq!(stage(taken), (Stage::Captured, PaymentStatus::Captured));
     let all = held_plainly().after([take(FIRST, 1000)]).when(told(of(FIRST), 1, done(1000)));
     all.then([captured(FIRST, 1000)]);
 }

@@ -29,7 +29,7 @@ fn a_void_lets_go_of_what_is_held_and_not_taken() {
         .then([voided(400, 0)])
         .when(ALL)
         .then_nothing();
-    assert_eq!(stage(part), (Stage::PartCaptured, PaymentStatus::PartCaptured));
+    assert_eq!(stage(part), (Stage::Captured, PaymentStatus::Captured));
     let all = held().after([ALL, told(Verb::Void, 1, done(0))]);
     assert_eq!(stage(all), (Stage::Voided, PaymentStatus::Voided));
     taken(1000).when(ALL).then_nothing();
@@ -132,7 +132,7 @@ fn a_void_of_a_part_keeps_what_is_needed() {
         .after([void(700), told(Verb::Void, 1, done(0)), take(FIRST, 700), told(of(FIRST), 1, done(700))])
         .when(void(0))
         .then_nothing();
-    assert_eq!(stage(rest), (Stage::PartCaptured, PaymentStatus::PartCaptured));
+    assert_eq!(stage(rest), (Stage::Captured, PaymentStatus::Captured));
     held().when(void(-1)).then_refused(Refusal::InvalidAmount { amount: -1 });
     given::<Payment>([]).when(void(-1)).then_refused(Refusal::InvalidAmount { amount: -1 });
 }

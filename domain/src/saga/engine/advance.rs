@@ -8,7 +8,14 @@ use crate::saga::step::{Step, When};
 impl Draft<'_> {
     /// Asks for everything that can be asked for now, and ends what is over.
     pub(super) fn advance(&mut self) {
-        if self.state.about.is_none() || self.state.ended.is_some() || self.state.parked.is_some() {
+        if self.state.about.is_none() || self.state.ended.is_some() {
+            return;
+        }
+        if self.state.parked.is_some() {
+            // It waits for a person; goods do not.
+            if self.state.unwinding.is_some() {
+                self.free_at_once();
+            }
             return;
         }
         let steps = self.process.steps(&self.state);
@@ -46,17 +53,24 @@ impl Draft<'_> {
         all_done
     }
 
+    /// Asks for the undo of what waits for nothing.
+    fn free_at_once(&mut self) {
+        let steps = self.process.steps(&self.state);
+        for step in steps.iter().filter(|step| step.at_once && step.when == When::Forward) {
+            let asked = self.state.side(step.name, Direction::Undo).is_some();
+            if self.state.is_done(step.name) && !asked {
+                self.ask(step, Direction::Undo);
+            }
+        }
+    }
+
     pub(super) fn advance_back(&mut self, steps: &[Step], reason: String) {
         let forward = || steps.iter().filter(|step| step.when == When::Forward);
         let ran: Vec<_> = forward().filter(|step| step.undo && self.state.is_done(step.name)).cloned().collect();
         let undone =
             |state: &State, name: &str| state.side(name, Direction::Undo).is_some_and(|side| side.progress.is_done());
         let asked = |state: &State, name: &str| state.side(name, Direction::Undo).is_some();
-        for step in ran.iter().filter(|step| step.at_once) {
-            if !asked(&self.state, step.name) {
-                self.ask(step, Direction::Undo);
-            }
-        }
+        self.free_at_once();
         if forward().any(|step| self.state.progress(step.name).is_open()) {
             return;
         }

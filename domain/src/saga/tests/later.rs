@@ -114,7 +114,7 @@ fn a_hold_stops_the_dispatch_until_it_is_released() {
     world.run(600);
     assert_eq!(world.placed().status, Status::Confirmed);
     world.ask_order(order::Command::ReleaseHold { hold_id, resolution: "fine".into() });
-    world.run(5);
+    world.run(60);
     assert_eq!(world.placed().status, Status::Completed);
     world.at_rest();
 }
@@ -298,6 +298,7 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
         let open = reservation::Command::Open {
             reservation_id,
             items: vec![item],
+            opened_at: world.now,
             expires_at,
             hold_for_s: 60,
             reference: None,

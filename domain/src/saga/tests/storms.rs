@@ -49,7 +49,8 @@ fn storms_end_with_every_process_over_and_every_law_kept() {
             }
             let order_id = orders[dice.below(orders.len())];
             // Much of this is refused, as it is when people do it.
-            let _answer = world.order(order_id, wish(&mut dice, order_id, round));
+            let wish = wish(&mut dice, order_id, round, world.now);
+            let _answer = world.order(order_id, wish);
             if dice.below(40) == 0 {
                 world.receive("A", 3);
             }
@@ -63,12 +64,12 @@ fn storms_end_with_every_process_over_and_every_law_kept() {
     }
 }
 
-fn wish(dice: &mut Dice, order_id: OrderId, round: u32) -> order::Command {
+fn wish(dice: &mut Dice, order_id: OrderId, round: u32, now: crate::time::Timestamp) -> order::Command {
     let id = derived(order_id.0, &format!("wish/{round}"));
     let line_id = LineId(1 + u32::try_from(dice.below(2)).unwrap());
     let qty = 1 + u32::try_from(dice.below(3)).unwrap();
     let units = vec![Units { line_id, qty }];
-    match dice.below(8) {
+    match dice.below(9) {
         0 => order::Command::Cancel { cancellation_id: CancellationId(id), lines: None, reason: "all".into() },
         1 => order::Command::Cancel { cancellation_id: CancellationId(id), lines: Some(units), reason: "some".into() },
         2 | 3 => order::Command::RequestShipment {
@@ -91,6 +92,12 @@ fn wish(dice: &mut Dice, order_id: OrderId, round: u32) -> order::Command {
             return_id: ReturnId(derived(order_id.0, &format!("return/{}", round % 3))),
             receipt: None,
             lines: vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }],
+        },
+        7 => order::Command::PlaceHold {
+            hold_id: HoldId(id),
+            reason: "look".into(),
+            note: None,
+            until: Some(now.plus_seconds(u32::try_from(dice.below(300)).unwrap())),
         },
         _ => order::Command::SetTags { tags: vec![format!("tag {}", dice.below(3))] },
     }

@@ -115,8 +115,9 @@ impl World {
         for (order_id, order) in &self.orders {
             let of = |payment: &&payment::Payment| payment.requested().is_some_and(|paid| paid.order_id == *order_id);
             let payments: Vec<_> = self.payments.values().filter(of).collect();
-            let on_its_way =
-                self.open().iter().any(|(_, saga)| saga.state().about.as_ref().unwrap().correlation == order_id.0);
+            let on_its_way = self.open().iter().any(|(kind, saga)| {
+                saga::moves(kind) && saga.state().about.as_ref().unwrap().correlation == order_id.0
+            });
             let none = crossing::Holdings::new();
             let owner = crossing::Owner::Order(*order_id);
             let held = self.holdings.get(&owner).unwrap_or(&none);
@@ -219,7 +220,7 @@ impl World {
         true
     }
 
-    fn fire(&mut self) {
+    pub(super) fn fire(&mut self) {
         let due: Vec<_> = self
             .sagas
             .iter()

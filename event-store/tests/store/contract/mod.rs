@@ -1,5 +1,6 @@
 //! The contract of an event store, as one suite. It names no backend: a backend is tested by `contract!(Its::Factory)`.
 
+pub(crate) mod advancing;
 pub(crate) mod appending;
 pub(crate) mod commands;
 pub(crate) mod consumers;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, Receipt, StreamWrite};
+use event_store::clock::{self, Mismatch};
 use event_store::record::{Micros, Record, StreamId};
 use event_store::sqlite::{Clock, system_clock};
 use event_store::{Direction, EventStore, Filter};
@@ -29,6 +31,9 @@ pub(crate) trait Backend: Default + Send + Sync {
     async fn open_impatient(&self) -> Arc<dyn EventStore> {
         self.open().await
     }
+
+    /// Opens the store with a clock that can be advanced, or without; nothing else of its time is set.
+    async fn open_as(&self, test_clock: bool) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch>;
 
     /// The clock that the store goes by.
     fn clock(&self) -> &TestClock;
@@ -110,6 +115,12 @@ macro_rules! contract {
             consumers::partitions_are_rows_of_their_own,
             consumers::the_rows_of_a_name_are_listed,
             consumers::of_many_who_want_a_lease_one_gets_it,
+            advancing::what_is_recorded_after_an_advance_is_recorded_so_much_later,
+            advancing::an_advance_outlives_the_process,
+            advancing::a_store_is_only_opened_as_what_it_was_made,
+            advancing::a_store_that_was_made_without_a_test_clock_never_gets_one,
+            advancing::a_clock_is_advanced_and_by_a_century_at_most,
+            advancing::a_lease_is_kept_through_an_advance,
         }
     };
 }
