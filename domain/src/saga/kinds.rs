@@ -112,6 +112,7 @@ pub fn may_start(stream: &str, event: &Event) -> Option<Needs> {
 pub fn start(origin: &Origin<'_>, order: Option<&Placed>, payment: Option<&PaymentSeen>) -> Vec<Started> {
     let one = match (origin.event, order) {
         (Event::Order(order::Event::Placed(_)), _) => checkout::start(origin),
+        (Event::Order(order::Event::HoldPlaced(_)), _) => hold::start(origin),
         (Event::Order(event), Some(order)) => match event {
             order::Event::ShipmentRequested(_) => fulfilment::start(origin, order),
             order::Event::LinesCancelled(_) => cancellation::start(origin, order),
@@ -120,7 +121,6 @@ pub fn start(origin: &Origin<'_>, order: Option<&Placed>, payment: Option<&Payme
             order::Event::PaymentAdded(_) => addition::start(origin, order),
             order::Event::RefundGranted(_) => return refund::start(origin, order),
             order::Event::SurplusReleased(_) => return surplus::start(origin, order),
-            order::Event::HoldPlaced(_) => hold::start(origin),
             _ => None,
         },
         (Event::Payment(_), _) => posting::start(origin, payment),

@@ -186,7 +186,7 @@ fn surplus(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
             keep.push(PaymentShare { payment_id: payment.payment_id, amount });
         }
     }
-    (!keep.is_empty()).then(|| Event::SurplusReleased(SurplusReleased { keep }))
+    (!keep.is_empty()).then_some(Event::SurplusReleased(SurplusReleased { keep }))
 }
 
 fn at_provider(payment: &Payment) -> Minor {
@@ -199,7 +199,7 @@ fn end(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
         return None;
     }
     if after.shipped_units() > 0 {
-        return (after.status == Status::Confirmed).then(|| Event::Completed(Completed {}));
+        return (after.status == Status::Confirmed).then_some(Event::Completed(Completed {}));
     }
     // The order is cancelled for the reason for which nothing of it was left.
     let mut cancellations = after.cancellations.values();
