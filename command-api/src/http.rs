@@ -297,13 +297,12 @@ impl Api {
         if how.dry_run {
             return self.dry_run(how, &done);
         }
-        self.order_answer(how, &done, told).await
+        self.order_answer(how, &about, &done, told).await
     }
 
-    async fn order_answer(&self, how: &How, done: &Done, told: Told) -> Result<Answer, Failure> {
+    async fn order_answer(&self, how: &How, about: &StreamName, done: &Done, told: Told) -> Result<Answer, Failure> {
         let request_id = how.request_id.as_deref();
-        // The first one's order: a replay may have named another by itself.
-        let Some((name, version, order)) = done.first::<Order>() else {
+        let Some((name, version, order)) = done.about::<Order>(about) else {
             return Err(Failure::internal(request_id, &"the answer lacks its order"));
         };
         let mut place = Place::of(done, name);

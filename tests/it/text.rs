@@ -188,7 +188,8 @@ async fn a_token_is_never_shown() {
     let mut shown = vec![tried, placed, since];
     let document = client.get("/openapi.json").await.expect(200).json();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        if methods.get("get").is_none() {
+        // A shop's store has no test clock.
+        if methods.get("get").is_none() || path == "/v1/test-clock" {
             continue;
         }
         let id = match path.split('/').nth(2) {

@@ -28,6 +28,8 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 fn is_test(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tests.rs")
+        || path.starts_with("domain/src/simulation")
+        || path.starts_with("domain/src/simulation.rs")
         || path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
 }
 

@@ -110,6 +110,17 @@ impl Done {
         Some((name, *version, self.state::<A>(name)?))
     }
 
+    /// The stream that a command was to, with its version and state; where it is not among those written, the first of its category: a
+    /// replayed placing has another id than the request that repeats it. A batch may write to a second aggregate of the same category,
+    /// and the order of the streams in it tells nothing.
+    #[must_use]
+    pub fn about<'a, A: Stored>(&'a self, stream: &'a StreamName) -> Option<(&'a StreamName, u64, Arc<A>)> {
+        match self.version(stream).zip(self.state::<A>(stream)) {
+            Some((version, state)) => Some((stream, version, state)),
+            None => self.first(),
+        }
+    }
+
     /// Of a command that is not answered from streams.
     pub(crate) fn nothing(command_id: Uuid) -> Self {
         Self {

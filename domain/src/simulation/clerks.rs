@@ -218,7 +218,7 @@ impl World {
     /// Some of what nobody pays yet, or all of it, with another instrument or another way.
     fn pay(&mut self, order: &Placed) -> Option<Plan> {
         let open = order.ledger().uncovered();
-        if order.status.is_terminal() && open == 0 || open == 0 {
+        if open == 0 {
             return None;
         }
         let amount = (self.roll(2) == 0).then(|| Minor::from(self.number(1, u32::try_from(open).unwrap())));

@@ -75,7 +75,10 @@ impl Backend for Sqlite {
     }
 }
 
-fn open_as(options: Options) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch> {
+/// A store as its readers and as its test clock.
+type Opened = (Arc<dyn EventStore>, Arc<dyn clock::TestClock>);
+
+fn open_as(options: Options) -> Result<Opened, Mismatch> {
     match Store::open(options) {
         Ok(store) => Ok((Arc::clone(&store) as Arc<dyn EventStore>, store)),
         Err(OpenError::Clock(mismatch)) => Err(mismatch),

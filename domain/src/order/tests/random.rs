@@ -427,6 +427,7 @@ fn random_histories_reach_every_command_and_most_refusals() {
 }
 
 /// How many orders there are: `DAYBOOK_MONEY_ORDERS`, so that a long run has more.
+#[expect(clippy::disallowed_methods, reason = "a number of orders is given to a test, not to the product")]
 fn orders() -> u64 {
     std::env::var("DAYBOOK_MONEY_ORDERS").ok().map_or(400, |orders| orders.parse().unwrap())
 }
