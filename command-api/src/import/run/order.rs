@@ -8,6 +8,7 @@ use domain::import::RowRefusal;
 use domain::order::Order;
 use domain::order::command::{Command as Ask, ReceivedUnits, ReturnUnits, Units};
 use domain::order::event::Disposition;
+use domain::order::event::PaymentStatus;
 use domain::order::state::{Placed, ShipmentStatus, Status};
 use domain::time::Timestamp;
 
@@ -126,6 +127,8 @@ impl Of<'_> {
         if !self.status().await?.0 {
             return Ok(false);
         }
+        // A provider that has not said what came of a call is asked again by the saga that made it; until then nothing may be captured.
+        self.until("the payment", |order| (order.payment().status != PaymentStatus::Unknown).then_some(())).await?;
         let shipment_id = ShipmentId(derived(self.sender.command_id(key), "shipment"));
         let ask = Ask::RequestShipment {
             shipment_id,
