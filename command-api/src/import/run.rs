@@ -21,7 +21,7 @@ use schemas::http::instant::AHEAD_S;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::{self, EarlierLine, Options, Plan};
-use crate::execute::{self, Executor, Verdict};
+use crate::execute::{self, Executor};
 
 use order::Outcome;
 use send::Sender;
@@ -235,9 +235,4 @@ pub async fn state(
     import_id: ImportId,
 ) -> Result<(Arc<Import>, u64), execute::Error> {
     executor.load::<Import>(tenant, &stream::import(import_id)).await
-}
-
-/// Whether a command took effect, now or before.
-fn applied(verdict: &Verdict) -> bool {
-    !matches!(verdict, Verdict::Refused(_))
 }

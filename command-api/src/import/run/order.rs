@@ -7,14 +7,13 @@ use domain::ids::{CancellationId, ReturnId, ShipmentId, derived};
 use domain::import::RowRefusal;
 use domain::order::Order;
 use domain::order::command::{Command as Ask, ReceivedUnits, ReturnUnits, Units};
-use domain::order::event::Disposition;
-use domain::order::event::PaymentStatus;
+use domain::order::event::{Disposition, PaymentStatus};
 use domain::order::state::{Placed, ShipmentStatus, Status};
 use domain::time::Timestamp;
 
 use super::send::{Command, Sender};
 use super::{Error, credits, wait};
-use crate::execute::Refused;
+use crate::execute::{Done, Refused};
 use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
 use crate::verdict::cancellation_is_over;
@@ -116,7 +115,7 @@ impl Of<'_> {
             lines: Some(vec![Units { line_id: portion.line_id, qty: portion.qty }]),
             reason: reason(portion),
         };
-        if !self.ask(&portion.key, portion.at, ask).await? {
+        if self.ask(&portion.key, portion.at, ask).await?.is_some() {
             return Ok(false);
         }
         self.until("the cancellation", |order| cancellation_is_over(order, cancellation_id).then_some(())).await?;
@@ -137,8 +136,8 @@ impl Of<'_> {
             carrier: Some("simulated".into()),
             tracking: None,
         };
-        if !self.ask(key, at, ask).await? {
-            let reason = format!("the simulated shipment of order {} was refused", self.plan.name);
+        if let Some(refused) = self.ask(key, at, ask).await? {
+            let reason = format!("the simulated shipment of order {} was refused: {}", self.plan.name, refused.message);
             outcome.refused.push(refusal(self.plan.line, "not-shipped", reason));
             return Ok(false);
         }
@@ -166,7 +165,7 @@ impl Of<'_> {
         let (line_id, qty) = (portion.line_id, portion.qty);
         let request =
             Ask::RequestReturn { return_id, lines: vec![ReturnUnits { line_id, qty, reason: reason(portion) }] };
-        if !self.ask(&portion.key, portion.at, request).await? {
+        if self.ask(&portion.key, portion.at, request).await?.is_some() {
             return Ok(false);
         }
         let receive = Ask::ReceiveReturn {
@@ -174,7 +173,7 @@ impl Of<'_> {
             receipt: Some(1),
             lines: vec![ReceivedUnits { line_id, qty, disposition: Disposition::Restock, location: None }],
         };
-        if !self.ask(&format!("{}/received", portion.key), portion.at, receive).await? {
+        if self.ask(&format!("{}/received", portion.key), portion.at, receive).await?.is_some() {
             return Ok(false);
         }
         self.until("the refund", |order| refunded(order, return_id)).await?;
@@ -182,11 +181,12 @@ impl Of<'_> {
     }
 
     /// Asks something of the order. True if it took effect, now or before.
-    async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<bool, Error> {
+    /// Asks the order for something; `Some`: why it refused.
+    async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<Option<Refused>, Error> {
         let print = serde_json::to_vec(&ask).unwrap_or_default();
         let command = self.command(key, print, Some(at));
         let done = self.sender.send_order(&command, self.plan.order_id, &ask).await?;
-        Ok(done.is_none_or(|done| super::applied(&done.verdict)))
+        Ok(done.as_ref().and_then(Done::refused).cloned())
     }
 
     async fn until<T>(&self, what: &'static str, found: impl Fn(&Placed) -> Option<T>) -> Result<T, Error> {

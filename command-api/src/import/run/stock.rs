@@ -6,8 +6,8 @@ use domain::stock::{self, Stock};
 use domain::stream::{self, StreamName};
 use domain::time::Timestamp;
 
+use super::Error;
 use super::send::{Command, Sender};
-use super::{Error, applied};
 use crate::execute::{Done, Plan};
 use crate::import::content::refusal;
 use crate::import::plan::{StockPlan, StockStep};
@@ -114,7 +114,7 @@ impl Of<'_> {
             let Some(done) = self.send(key, Some(at), print.clone(), command).await? else {
                 return Ok(Some(differs("a correction")));
             };
-            let Some(refused) = done.refused().filter(|_| !applied(&done.verdict)) else {
+            let Some(refused) = done.refused() else {
                 return Ok(None);
             };
             let again = refused.code == "stock-changed";
