@@ -151,7 +151,12 @@ impl Known<'_> {
             Command::DecideLoss { shipment_id, .. } => (*shipment_id, Vec::new()),
             _ => return Ok(Plan::new().and::<Order>(name, command.clone())),
         };
-        let sent = order.placed().map_or_else(Vec::new, |order| replacement::undecided(order, shipment_id, &lost_now));
+        // A report of nothing decides nothing, of earlier losses neither.
+        let nothing = matches!(command, Command::ReportLost { .. }) && lost_now.is_empty();
+        let sent = match order.placed() {
+            Some(order) if !nothing => replacement::undecided(order, shipment_id, &lost_now),
+            _ => Vec::new(),
+        };
         let mut command = command.clone();
         if let Command::ReportLost { sent: told, .. } | Command::DecideLoss { sent: told, .. } = &mut command {
             *told = Some(sent.clone());

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::claims::{self, Known};
 use crate::execute::{Done, Error, Executor, Plan, Request, fingerprint};
+use crate::payments;
 
 impl Executor {
     /// Runs a command that a process within Daybook sends. Sent again under the same id it has the same outcome.
@@ -42,6 +43,9 @@ impl Executor {
             Command::Payment { payment_id, command } => {
                 let plan = Plan::new().and_unseen::<Payment>(stream::payment(payment_id), command);
                 self.execute(request, plan).await
+            }
+            Command::Capture { order_id, payment_id, command } => {
+                self.execute(request, payments::capture(order_id, payment_id, command)).await
             }
             Command::Inventory { reservation, stock } => self.execute(request, inventory(reservation, stock)).await,
         }

@@ -6,4 +6,5 @@ mod dispatch;
 pub mod execute;
 pub mod http;
 pub mod import;
+mod payments;
 pub mod verdict;

@@ -190,12 +190,7 @@ impl Awaited {
         };
         match self {
             Self::Placement => order.status != Status::Pending,
-            Self::Cancellation(id) => order.cancellations.get(&id).is_none_or(|cancellation| {
-                let whole = cancellation.whole && order.shipped_units() == 0;
-                cancellation.closed
-                    && given_back(order, |refund| refund.cancellation_id == Some(id))
-                    && (!whole || order.status.is_terminal())
-            }),
+            Self::Cancellation(id) => cancellation_is_over(order, id),
             Self::Shipment(id) => order.shipments.get(&id).is_none_or(|shipment| {
                 !matches!(shipment.status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn)
             }),

@@ -22,6 +22,15 @@ pub enum Command {
         /// What of it.
         command: payment::Command,
     },
+    /// To payments: take money that is held, where the order lets it be taken. Asked of both in one batch, so that no capture slips past a hold.
+    Capture {
+        /// The order.
+        order_id: OrderId,
+        /// The payment.
+        payment_id: PaymentId,
+        /// The capture.
+        command: payment::Command,
+    },
     /// To inventory: all of them or none.
     Inventory {
         /// Of a reservation that no order asked for, what is asked of its own stream.
@@ -59,7 +68,7 @@ impl Command {
     pub fn service(&self) -> Service {
         match self {
             Self::Order { .. } => Service::Ordering,
-            Self::Payment { .. } => Service::Payments,
+            Self::Payment { .. } | Self::Capture { .. } => Service::Payments,
             Self::Inventory { .. } => Service::Inventory,
         }
     }

@@ -227,6 +227,24 @@ async fn lost_goods_are_refunded_or_sent_again_and_may_turn_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_of_nothing_sends_nothing_again() {
+    let shop = Shop::open().await;
+    let order = shop.at_shipment(1).await;
+    let shipped = shop.ask(&format!("{order}/shipments"), json!({})).await.expect(200);
+    let shipment = format!("/v1/shipments/{}", shipped.text("/shipments/0/shipment_id"));
+    let open = shop.ask(&format!("{shipment}/loss"), json!({ "then": "later" })).await.expect(200);
+    assert_eq!(open.number("/shipments/0/lines/0/undecided"), 1);
+    // Nothing is left to get lost: what was left open before is not decided by the way.
+    let again = shop.ask(&format!("{shipment}/loss"), json!({ "then": "resend" })).await.expect(200);
+    assert_eq!(again.number("/shipments/0/lines/0/undecided"), 1);
+    assert_eq!(again.json()["shipments"][0].get("resent"), open.json()["shipments"][0].get("resent"));
+    let decided = shop.ask(&format!("{shipment}/loss-decisions"), json!({ "then": "resend" })).await.expect(200);
+    let resent = format!("/v1/orders/{}", decided.text("/shipments/0/resent/0"));
+    shop.until(&resent, "confirmed", |order| order["status"] == "confirmed").await;
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_declined_order_is_paid_another_way() {
     let shop = Shop::open().await;
     let pending = shop.order(2, json!({ "instrument": "sandbox:decline", "retry_for_s": 600 })).await;

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::ids::{CaptureId, PaymentId};
-use domain::order::{self, Order};
 use domain::payment::{Command, Payment};
 use domain::stream;
 use schemas::http::payment::{CapturePayment, PaymentBody, ResolveOutcome, VoidPayment};
@@ -13,7 +12,8 @@ use super::answer::{Answer, Place};
 use super::describe::{CommandHeaders, CommandQuery, answers};
 use super::extract::{Ask, How, Id};
 use super::problem::Failure;
-use crate::execute::Plan;
+use crate::claims::Known;
+use crate::payments;
 
 answers! {
     CaptureAnswers: [202] "PaymentBody", [
@@ -83,7 +83,7 @@ impl Api {
         Ok((*payment).clone())
     }
 
-    /// Runs a command to a payment and answers with the payment. `found` tells which order the work belongs to.
+    /// Runs a command to a payment and answers with the payment. `found` says which order the work belongs to.
     async fn payment(
         &self,
         how: &How,
@@ -97,23 +97,10 @@ impl Api {
             Payment::Requested(payment) => payment.order_id.0,
             Payment::Absent => payment_id.0,
         };
-        let about_order = match (found, &command) {
-            // A hold stops captures, and an order that ends wants none.
-            (Payment::Requested(payment), Command::CaptureByHand { .. }) => {
-                Some((payment.order_id, order::Command::ClearCapture))
-            }
-            // The order counts on what is let go no more, so that it never confirms on it.
-            (Payment::Requested(payment), Command::Void { keep }) => {
-                Some((payment.order_id, order::Command::ReleasePayment { payment_id, keep: *keep }))
-            }
-            _ => None,
-        };
-        let plan = Plan::new().and::<Payment>(name.clone(), command);
-        let plan = match about_order {
-            Some((order_id, command)) => plan.and_unseen::<Order>(stream::order(order_id), command),
-            None => plan,
-        };
-        let done = self.run(how, &name, correlation, plan).await?;
+        let (executor, tenant) = (self.executor(), &how.caller.tenant);
+        let plan = |again| payments::by_hand(Known { executor, tenant, again }, payment_id, &command);
+        let answer = executor.execute_planned(how.envelope(&name, correlation), plan).await;
+        let done = self.done(how, &name, answer).await?;
         if how.dry_run {
             return self.dry_run(how, &done);
         }

@@ -18,7 +18,10 @@ answers! {
         "exceeds-refundable", "id-taken", "invalid-line", "invalid-refund", "order-state", "payment-unknown",
         "refund-exceeds-line", "refund-exceeds-shipping", "refund-sums-differ", "too-many",
     ];
-    RetryAnswers: [200, 202] "OrderBody", ["exceeds-refundable", "order-state", "payment-unknown", "refund-not-found"];
+    RetryAnswers: [200, 202] "OrderBody", [
+        "exceeds-refundable", "order-state", "payment-unknown", "refund-exceeds-line", "refund-exceeds-shipping",
+        "refund-not-found",
+    ];
     ByHandAnswers: [200] "OrderBody", ["nothing-owed-by-hand", "order-state", "refund-not-found", "too-many"];
 }
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{
-    Added, Address, AfterLoss, Capture, Disposition, Means, PaymentRecorded, PaymentTerms, RejectReason, Visibility,
+    Added, Address, AfterLoss, Capture, Disposition, Means, PaymentRecorded, PaymentTerms, RefundDeclined,
+    RejectReason, Visibility,
 };
 use super::line::{LineQty, UnitPrice};
 use crate::ids::{
@@ -87,6 +88,8 @@ pub enum Command {
     CloseCancellation {
         /// The cancellation.
         cancellation_id: CancellationId,
+        /// Where the payment stands that was declined before the order was cancelled.
+        payment: Option<PaymentRecorded>,
     },
     /// Hold it: no capture, no shipping.
     PlaceHold {
@@ -251,14 +254,7 @@ pub enum Command {
         attempt: Option<u32>,
     },
     /// (saga) The provider will not pay this part of a refund.
-    FailRefund {
-        /// The refund.
-        refund_id: RefundId,
-        /// Out of which payment.
-        payment_id: PaymentId,
-        /// The provider's code.
-        code: String,
-    },
+    FailRefund(RefundDeclined),
     /// What of a refund was owed by hand is paid.
     ConfirmRefundPaid {
         /// The refund.
@@ -281,6 +277,8 @@ pub enum Command {
         payment_id: PaymentId,
         /// How much may stay held.
         keep: Minor,
+        /// The version of the payment before it.
+        payment_version: u64,
     },
     /// Whether a payment of it may be captured now; nothing is recorded.
     ClearCapture,

@@ -60,7 +60,9 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ResolveShortage { edit_id, attempt, refused, cancellation_id } => {
             reserve::resolve_shortage(order, *edit_id, *attempt, refused, *cancellation_id)
         }
-        Command::CloseCancellation { cancellation_id } => cancel::close(order, *cancellation_id),
+        Command::CloseCancellation { cancellation_id, payment } => {
+            cancel::close(order, *cancellation_id, payment.as_ref())
+        }
 
         Command::PlaceHold { hold_id, reason, note, until } => {
             remark::place_hold(order, *hold_id, reason, note.as_ref(), *until)
@@ -102,11 +104,13 @@ fn after_placing(order: &Placed, command: &Command) -> Decision {
         Command::ReceiveReturn { return_id, receipt, lines } => returns::receive(order, *return_id, *receipt, lines),
         Command::GrantRefund(grant) => refund::grant(order, grant),
         Command::RetryRefund { refund_id, attempt } => refund::retry(order, *refund_id, *attempt),
-        Command::FailRefund { refund_id, payment_id, code } => refund::fail(order, *refund_id, *payment_id, code),
+        Command::FailRefund(declined) => refund::fail(order, declined),
         Command::ConfirmRefundPaid { refund_id, reference } => refund::confirm_paid(order, *refund_id, reference),
         Command::WithdrawRefund { refund_id, reason } => refund::withdraw(order, *refund_id, reason),
         Command::AddPayment(add) => pay::add(order, add),
-        Command::ReleasePayment { payment_id, keep } => pay::release(order, *payment_id, *keep),
+        Command::ReleasePayment { payment_id, keep, payment_version } => {
+            pay::release(order, *payment_id, *keep, *payment_version)
+        }
         Command::ClearCapture => pay::clear_capture(order),
         Command::RecordPayment(told) => pay::record(order, told),
     }

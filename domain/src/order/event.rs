@@ -167,9 +167,6 @@ pub struct Confirmed {
     /// What the gateway can do with it, if it says so; everything if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abilities: Option<Abilities>,
-    /// Whether a hold was open: nothing is captured before it is released.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub held: bool,
 }
 
 /// Why an order was rejected.

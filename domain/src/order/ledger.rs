@@ -217,7 +217,7 @@ impl LineState {
 }
 
 impl Payment {
-    /// Whether a provider has it.
+    /// Whether it came another way than through a provider.
     #[must_use]
     pub fn is_external(&self) -> bool {
         matches!(self.means, Some(Means::External { .. }))
@@ -227,16 +227,28 @@ impl Payment {
     #[must_use]
     pub fn held(&self) -> Minor {
         let held = self.authorised - self.captured - self.voided;
-        // Where the gateway cannot let a part go, all of it stays.
-        let keep = self.keep.filter(|keep| *keep == 0 || self.abilities.partial_void);
-        let counted = if self.released { 0 } else { keep.map_or(held, |keep| held.min(keep)) };
-        counted.max(0)
+        // Where the gateway cannot void a part, all of it stays.
+        let keep = self.to_keep().filter(|keep| *keep == 0 || self.abilities.partial_void);
+        keep.map_or(held, |keep| held.min(keep)).max(0)
+    }
+
+    /// The least that any void leaves held, whether the order asked for it, somebody by hand, or the payment reports it.
+    #[must_use]
+    pub fn to_keep(&self) -> Option<Minor> {
+        let by_hand = self.released.map(|void| void.keep);
+        [self.keep, self.keeps, by_hand].into_iter().flatten().min()
+    }
+
+    /// Whether all that it holds, or will hold, is voided other than by the order's own wish.
+    #[must_use]
+    pub fn is_voiding(&self) -> bool {
+        self.released.is_some_and(|void| void.keep == 0) || self.keeps == Some(0)
     }
 
     /// What it is asked for, as long as the provider has not answered.
     #[must_use]
     pub fn awaited(&self) -> Minor {
-        let asked = self.status == PaymentStatus::None && !self.is_external() && !self.released;
+        let asked = self.status == PaymentStatus::None && !self.is_external() && !self.is_voiding();
         if asked { self.requested } else { 0 }
     }
 
@@ -406,8 +418,11 @@ impl Placed {
             .sum()
     }
 
-    /// What a payment holds for shipments that nobody asked for yet.
+    /// What a payment holds for shipments that nobody asked for yet. Where the gateway takes one capture only, the first shipment has it.
     pub(super) fn free_of(&self, payment: &Payment) -> Minor {
+        if !payment.abilities.several_captures && self.promised_of(payment.payment_id) > 0 {
+            return 0;
+        }
         (payment.held() - self.promised_of(payment.payment_id)).max(0)
     }
 

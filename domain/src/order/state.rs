@@ -288,12 +288,23 @@ pub struct Payment {
     pub version: u64,
     /// The versions of its stream that were told.
     pub told: BTreeSet<u64>,
-    /// The most of it that the order will still take, once it let go of the rest.
+    /// The most of it that the order will still take, once it gave up the rest.
     pub keep: Option<Minor>,
-    /// Whether somebody lets go of what it holds.
-    pub released: bool,
+    /// What stays held once a void that the payment reported is done.
+    pub keeps: Option<Minor>,
+    /// A void by hand of which the payment has not reported yet.
+    pub released: Option<ByHand>,
     /// A fingerprint of what was asked for.
     pub asked: Option<Uuid>,
+}
+
+/// A void by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// How much of what is held stays.
+    pub keep: Minor,
+    /// The version of the payment before it: what the payment reports of a later one knows of the void.
+    pub payment_version: u64,
 }
 
 /// An open hold.

@@ -151,6 +151,7 @@ fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, r
         refunded,
         refund_pending: 0,
         voided: 0,
+        keeps: None,
         capture_before: None,
         abilities: None,
         fact: None,
@@ -207,7 +208,7 @@ fn cancel(number: u128, lines: Option<Vec<Units>>) -> Command {
 }
 
 fn close(number: u128) -> Command {
-    Command::CloseCancellation { cancellation_id: crate::ids::CancellationId(id(number)) }
+    Command::CloseCancellation { cancellation_id: crate::ids::CancellationId(id(number)), payment: None }
 }
 
 fn request_return(number: u128, lines: &[(LineId, u32)]) -> Command {

@@ -236,6 +236,7 @@ impl Payment {
             refunded: payment.refunded,
             refund_pending: payment.refund_pending(),
             voided: payment.voided,
+            keeps: payment.keeps(),
             capture_before: payment.capture_before,
             abilities: payment.abilities,
             fact: None,
@@ -248,6 +249,13 @@ impl Requested {
     #[must_use]
     pub fn held(&self) -> Minor {
         self.authorised.saturating_sub(self.captured).saturating_sub(self.voided)
+    }
+
+    /// What stays held once a void that is at the provider, or waits, is done; `None` if there is none.
+    #[must_use]
+    pub fn keeps(&self) -> Option<Minor> {
+        let void = self.at_provider(Verb::Void).map(|void| self.held().saturating_sub(void.amount));
+        [void, self.void_wanted].into_iter().flatten().min()
     }
 
     /// What the gateway can do with the authorisation.

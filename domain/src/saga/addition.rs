@@ -78,8 +78,7 @@ impl Process for Input {
     fn steps(&self, _state: &State) -> Vec<Step> {
         let mut steps = vec![Step::new("authorise", &[]).by_evidence(stream::payment(self.payment_id))];
         if self.capture {
-            steps.push(Step::new("clear", &["authorise"]).patient());
-            steps.push(Step::new("capture", &["clear"]).patient().by_evidence(stream::order(self.order_id)));
+            steps.push(Step::new("capture", &["authorise"]).patient().by_evidence(stream::order(self.order_id)));
         }
         steps
     }
@@ -94,10 +93,11 @@ impl Process for Input {
                 instrument: self.instrument.clone(),
                 attempt: ask.attempt,
             }),
-            "clear" => Some(Command::Order { order_id: self.order_id, command: order::Command::ClearCapture }),
-            "capture" => {
-                payment(payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount.amount })
-            }
+            "capture" => Some(Command::Capture {
+                order_id: self.order_id,
+                payment_id: self.payment_id,
+                command: payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount.amount },
+            }),
             _ => None,
         }
     }
@@ -111,7 +111,7 @@ impl Process for Input {
         let ends =
             |event: &Event| matches!(event, Event::Order(order::Event::Rejected(_) | order::Event::LinesCancelled(_)));
         if batch.events.iter().any(|recorded| clears(&recorded.event) || ends(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "clear" });
+            notices.push(Notice::Nudge { step: "capture" });
         }
     }
 
@@ -124,9 +124,10 @@ impl Process for Input {
                 Then::Unwind { reason: "payment_declined".into(), details: Some(json!({ "code": code })) }
             }
             // The order ends: what is held is let go by others.
-            ("clear", "order-state") if gone.contains(&status) || cancelling => {
+            ("capture", "order-state") if gone.contains(&status) || cancelling => {
                 Then::Unwind { reason: "order_ended".into(), details: None }
             }
+            ("capture", "on-hold" | "order-state") => Then::Wait,
             ("capture", _) if money::is_busy(refused.details) => Then::Retry,
             // Somebody was faster: what was held is taken or let go.
             ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),

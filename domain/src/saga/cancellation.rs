@@ -92,7 +92,8 @@ impl Process for Input {
                 }))
             }
             "close" => {
-                let command = order::Command::CloseCancellation { cancellation_id: self.cancellation_id };
+                let command =
+                    order::Command::CloseCancellation { cancellation_id: self.cancellation_id, payment: None };
                 Some(Command::Order { order_id: self.order_id, command })
             }
             _ => None,

@@ -8,12 +8,12 @@ use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, Waits, WaitsTold};
 use super::process::{Answered, Batch, Origin, Process, Refused};
-use super::state::{Progress, State};
+use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
 use crate::instrument::Instrument;
 use crate::money::Money;
-use crate::order::event::{Capture, Means, PaymentStatus, RejectReason};
+use crate::order::event::{Capture, Means, PaymentRecorded, PaymentStatus, RejectReason};
 use crate::order::line::LineQty;
 use crate::stock::Shortfall;
 use crate::time::Timestamp;
@@ -33,8 +33,6 @@ const CLOSED: &str = "closed";
 const DECLINED: &str = "declined";
 /// Somebody paid another way meanwhile, or tried to.
 const MONEY: &str = "money";
-/// A hold was open when the order was confirmed.
-const HELD: &str = "held";
 
 /// What a checkout needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +132,7 @@ impl Input {
     /// Calls the order off if somebody asked for that, and rejects it otherwise.
     fn verdict(&self, state: &State) -> Option<Command> {
         if let Some(cancellation_id) = cancellation(state) {
-            return self.order(order::Command::CloseCancellation { cancellation_id });
+            return self.close(state, cancellation_id);
         }
         let unwinding = state.unwinding.as_ref()?;
         let details = unwinding.details.as_ref();
@@ -149,9 +147,18 @@ impl Input {
             reason,
             detail: code.map(str::to_owned),
             shortfalls: details.map(shortfalls).unwrap_or_default(),
-            payment: money::newest(state).filter(|told| told.status == PaymentStatus::Declined),
+            payment: declined_payment(state),
         })
     }
+
+    fn close(&self, state: &State, cancellation_id: CancellationId) -> Option<Command> {
+        self.order(order::Command::CloseCancellation { cancellation_id, payment: declined_payment(state) })
+    }
+}
+
+/// Where the payment stands if it was declined: the order may hear of that from checkout only.
+fn declined_payment(state: &State) -> Option<PaymentRecorded> {
+    money::newest(state).filter(|told| told.status == PaymentStatus::Declined)
 }
 
 fn cancellation(state: &State) -> Option<CancellationId> {
@@ -187,16 +194,8 @@ impl Process for Input {
             steps.push(Step::new("confirm", before).pivot());
         }
         if self.amount.is_some() && self.capture && !declined {
-            let held = state.output("confirm").is_some_and(|output| output.contains_key(HELD));
-            // A hold that was placed since stops it as well, unless it was asked for before.
-            if held
-                || (state.notes.contains_key(HELD) && *state.progress("capture") == Progress::Idle)
-                || state.steps.contains_key("clear")
-            {
-                steps.push(Step::new("clear", &["confirm"]).patient());
-            }
             let told = stream::order(self.order_id);
-            steps.push(Step::new("capture", &["confirm", "clear"]).patient().by_evidence(told));
+            steps.push(Step::new("capture", &["confirm"]).patient().by_evidence(told));
         }
         let verdict = Step::new("verdict", &[]).when(When::Closing);
         steps.push(verdict.patient());
@@ -258,14 +257,13 @@ impl Process for Input {
                     abilities: paid.and_then(|told| told.abilities),
                 }))
             }
-            ("clear", Direction::Do) => self.order(order::Command::ClearCapture),
-            ("capture", Direction::Do) => {
-                self.payment(payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount?.amount })
-            }
+            ("capture", Direction::Do) => Some(Command::Capture {
+                order_id,
+                payment_id: self.payment_id(),
+                command: payment::Command::CaptureUpTo { capture_id: self.capture_id(), most: self.amount?.amount },
+            }),
             ("verdict", Direction::Do) => self.verdict(state),
-            ("close", Direction::Do) => {
-                self.order(order::Command::CloseCancellation { cancellation_id: cancellation(state)? })
-            }
+            ("close", Direction::Do) => self.close(state, cancellation(state)?),
             _ => None,
         }
     }
@@ -281,13 +279,9 @@ impl Process for Input {
         let capture = WaitsTold::Capture(self.capture_id());
         money::hear_told(batch, self.order_id, payment_id, ("capture", capture), notices);
         self.listen_for_money(state, batch, notices);
-        let held = |event: &Event| matches!(event, Event::Order(order::Event::HoldPlaced(_)));
-        if self.capture && batch.events.iter().any(|recorded| held(&recorded.event)) {
-            notices.push(Notice::Note { note: HELD, value: json!(true) });
-        }
         let released = |event: &Event| matches!(event, Event::Order(order::Event::HoldReleased(_)));
         if batch.events.iter().any(|recorded| released(&recorded.event)) {
-            notices.push(Notice::Nudge { step: "clear" });
+            notices.push(Notice::Nudge { step: "capture" });
         }
         for recorded in &batch.events {
             if let Event::Order(order::Event::LinesCancelled(cancelled)) = &recorded.event
@@ -312,10 +306,6 @@ impl Process for Input {
         }
         let closed = |event: &Event| matches!(event, Event::Order(order::Event::CancellationClosed(_)));
         let mut events = answered.batch.events.iter();
-        let held = |event: &Event| matches!(event, Event::Order(order::Event::Confirmed(it)) if it.held);
-        if answered.step == "confirm" && answered.batch.events.iter().any(|recorded| held(&recorded.event)) {
-            output.insert(HELD.into(), json!(true));
-        }
         if answered.step == "verdict" && events.any(|recorded| closed(&recorded.event)) {
             output.insert(CLOSED.into(), json!(true));
         }
@@ -331,12 +321,15 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) if refused.code == "reservation-ended" => unwind("expired"),
             ("reserve", Direction::Do) => unwind("out_of_stock"),
-            ("authorise", Direction::Do) if self.retry_for_s > 0 && cancellation(state).is_none() => {
-                let payment = refused.details.get(money::PAYMENT).cloned();
-                let payment = payment.map(|payment| (money::PAYMENT.to_owned(), payment));
-                Then::Done(Output::from_iter(payment.into_iter().chain([(DECLINED.to_owned(), json!(refused.code))])))
-            }
-            ("authorise", Direction::Do) => unwind("payment_declined"),
+            ("authorise", Direction::Do) => match refused.details.get(money::PAYMENT) {
+                // What the provider declined; anything else was not asked of it.
+                Some(payment) if self.retry_for_s > 0 && cancellation(state).is_none() => {
+                    let output =
+                        [(money::PAYMENT.to_owned(), payment.clone()), (DECLINED.to_owned(), json!(refused.code))];
+                    Then::Done(Output::from_iter(output))
+                }
+                _ => unwind("payment_declined"),
+            },
             // As long as somebody may still pay.
             ("confirm", Direction::Do)
                 if declined(state) && refused.code == "not-paid" && state.timers.contains_key(RESERVATION_ENDS) =>
@@ -349,8 +342,9 @@ impl Process for Input {
                 None => unwind("expired"),
             },
             ("tell_declined", Direction::Do) => Then::Done(Output::new()),
+            ("capture", Direction::Do) if refused.code == "on-hold" => Then::Wait,
             // The order came to its end meanwhile.
-            ("clear", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
+            ("capture", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             // Somebody was faster: what was held is taken or let go, and there is nothing to take any more.
             ("capture", Direction::Do) if money::is_gone(refused.code, refused.details) => Then::Done(Output::new()),
             // The cancellation lets go of what could not be taken.

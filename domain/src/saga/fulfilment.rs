@@ -9,9 +9,9 @@ use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, WaitsTold};
 use super::process::{Batch, Origin, Process, Refused};
-use super::state::{Progress, State};
+use super::state::State;
 use super::step::{Ask, Notice, Step, Then, When};
-use crate::ids::{HoldId, OrderId, ReservationId, ShipmentId, within};
+use crate::ids::{OrderId, ReservationId, ShipmentId, within};
 use crate::order::event::{LineUnits, PaymentShare};
 use crate::order::ledger::capture_of;
 use crate::order::state::Placed;
@@ -24,32 +24,8 @@ pub const DEFINITION: u32 = 1;
 
 /// The shipment was withdrawn; the units of it that a cancellation took.
 const WITHDRAWN: &str = "withdrawn";
-/// The holds that were placed since, and are open.
-const HELD: &str = "held";
-/// One step for each payment that is captured from. An order has no more payments that hold money.
-const CAPTURES: [&str; 20] = [
-    "capture_1",
-    "capture_2",
-    "capture_3",
-    "capture_4",
-    "capture_5",
-    "capture_6",
-    "capture_7",
-    "capture_8",
-    "capture_9",
-    "capture_10",
-    "capture_11",
-    "capture_12",
-    "capture_13",
-    "capture_14",
-    "capture_15",
-    "capture_16",
-    "capture_17",
-    "capture_18",
-    "capture_19",
-    "capture_20",
-];
-/// All that has to be done before goods leave.
+/// All that has to be done before goods leave: stock gives its units, then money is taken from each payment that is captured from. An order
+/// has no more payments that hold money.
 const BEFORE: [&str; 21] = [
     "ship",
     "capture_1",
@@ -73,6 +49,8 @@ const BEFORE: [&str; 21] = [
     "capture_19",
     "capture_20",
 ];
+/// One step for each payment that is captured from.
+const CAPTURES: &[&str] = BEFORE.split_at(1).1;
 
 /// What a fulfilment needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +95,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 impl Input {
     /// What is captured in a step.
     fn share(&self, step: &str) -> Option<&PaymentShare> {
-        self.captures.iter().zip(CAPTURES).find(|(_, name)| *name == step).map(|(share, _)| share)
+        self.captures.iter().zip(CAPTURES).find(|(_, name)| **name == step).map(|(share, _)| share)
     }
 
     fn order(&self, command: order::Command) -> Option<Command> {
@@ -127,15 +105,6 @@ impl Input {
     fn release_id(&self) -> Uuid {
         within(self.order_id, KIND, self.shipment_id.0, "release")
     }
-}
-
-/// Whether a hold is open that was placed since.
-fn held(state: &State) -> bool {
-    holds(state).is_some_and(|holds| !holds.is_empty())
-}
-
-fn holds(state: &State) -> Option<Vec<HoldId>> {
-    serde_json::from_value(state.notes.get(HELD)?.clone()).ok()
 }
 
 impl Input {
@@ -162,16 +131,10 @@ impl Process for Input {
         if !self.parts.is_empty() {
             steps.push(Step::new("ship", &[]).undoable_at_once());
         }
-        // A hold that was placed since stops what was not asked for yet.
-        let held = held(state);
-        let names = self.captures.iter().zip(CAPTURES).map(|(_, name)| name);
-        let goes = |name: &&str| !held || *state.progress(name) != Progress::Idle;
-        for name in names.clone().filter(goes) {
+        for (_, name) in self.captures.iter().zip(CAPTURES) {
             steps.push(Step::new(name, &BEFORE[..1]).by_evidence(stream::order(self.order_id)));
         }
-        if names.clone().all(|name| goes(&name)) {
-            steps.push(Step::new("dispatch", &BEFORE).pivot());
-        }
+        steps.push(Step::new("dispatch", &BEFORE).pivot());
         if !self.cancelled(state).is_empty() {
             steps.push(Step::new("release", &[]).when(When::Closing).patient());
         }
@@ -221,15 +184,15 @@ impl Process for Input {
                 let share = self.share(step)?;
                 let capture_id = capture_of(self.order_id, self.shipment_id, share.payment_id);
                 let command = payment::Command::Capture { capture_id, amount: share.amount };
-                Some(Command::Payment { payment_id: share.payment_id, command })
+                Some(Command::Capture { order_id: self.order_id, payment_id: share.payment_id, command })
             }
         }
     }
 
-    fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+    fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
         for (share, step) in self.captures.iter().zip(CAPTURES) {
             let capture = WaitsTold::Capture(capture_of(self.order_id, self.shipment_id, share.payment_id));
-            money::hear_told(batch, self.order_id, share.payment_id, (step, capture), notices);
+            money::hear_told(batch, self.order_id, share.payment_id, (*step, capture), notices);
         }
         for recorded in &batch.events {
             match &recorded.event {
@@ -237,19 +200,9 @@ impl Process for Input {
                     notices.push(Notice::Note { note: WITHDRAWN, value: json!(it.release) });
                     notices.push(Notice::Unwind { reason: "withdrawn", details: None });
                 }
-                Event::Order(order::Event::HoldPlaced(it)) => {
-                    let mut holds = holds(state).unwrap_or_default();
-                    if !holds.contains(&it.hold_id) {
-                        holds.push(it.hold_id);
-                    }
-                    notices.push(Notice::Note { note: HELD, value: json!(holds) });
-                }
-                Event::Order(order::Event::HoldReleased(it)) => {
-                    if let Some(mut holds) = holds(state) {
-                        holds.retain(|hold_id| *hold_id != it.hold_id);
-                        notices.push(Notice::Note { note: HELD, value: json!(holds) });
-                    }
-                    notices.push(Notice::Nudge { step: "dispatch" });
+                Event::Order(order::Event::HoldReleased(_)) => {
+                    let captures = self.captures.iter().zip(CAPTURES).map(|(_, name)| *name);
+                    notices.extend(captures.chain(["dispatch"]).map(|step| Notice::Nudge { step }));
                 }
                 Event::Order(order::Event::PaymentRecorded(_)) => {
                     notices.push(Notice::Nudge { step: "dispatch" });
@@ -265,6 +218,12 @@ impl Process for Input {
             // Another shipment of the order gives its units back just now.
             ("ship", Direction::Do, "not-reserved") => Then::Retry,
             ("ship", Direction::Do, code) => Then::Unwind { reason: code.replace('-', "_"), details },
+            // The end of the hold lets it go on.
+            (_, Direction::Do, "on-hold") => Then::Wait,
+            // The order is being cancelled, its shipments with it.
+            (step, Direction::Do, "order-state") if CAPTURES.contains(&step) => {
+                Then::Unwind { reason: WITHDRAWN.into(), details }
+            }
             ("dispatch", _, "shipment-state") => Then::Unwind { reason: WITHDRAWN.into(), details },
             (step, _, _) if CAPTURES.contains(&step) && money::is_busy(refused.details) => Then::Retry,
             (step, Direction::Do, code) if CAPTURES.contains(&step) && code != "payment-unknown" => {
@@ -276,10 +235,5 @@ impl Process for Input {
 
     fn exhausted(&self, _state: &State, refused: Refused<'_>) -> Option<(String, Option<Value>)> {
         (refused.step == "ship").then(|| (refused.code.replace('-', "_"), None))
-    }
-
-    /// A hold makes it wait.
-    fn complete(&self, state: &State) -> bool {
-        state.is_done("dispatch")
     }
 }

@@ -13,6 +13,7 @@ use super::state::State;
 use super::step::{Ask, Notice, Retry, Step, Then, When};
 use crate::ids::{OrderId, PaymentId, RefundId, within};
 use crate::money::Minor;
+use crate::order::event::RefundDeclined;
 use crate::order::ledger::refund_at_payment;
 use crate::order::state::{Payment, Placed};
 use crate::{Command, Event, order, payment, stream};
@@ -101,11 +102,12 @@ impl Process for Input {
                 let code = details.and_then(|details| details.get("code")?.as_str()).unwrap_or(FAILED);
                 Some(Command::Order {
                     order_id: self.order_id,
-                    command: order::Command::FailRefund {
+                    command: order::Command::FailRefund(RefundDeclined {
                         refund_id: self.refund_id,
                         payment_id: self.payment_id,
+                        at_payment: self.at_payment,
                         code: code.to_owned(),
-                    },
+                    }),
                 })
             }
             _ => None,

@@ -163,6 +163,8 @@ pub enum Then {
     Done(Output),
     /// Try again later; a person is told when the budget is spent.
     Retry,
+    /// Try again once a [`Notice::Nudge`] says that what it was refused for is over: no timer, and no budget is spent.
+    Wait,
     /// Undo what was done (past the pivot: tell a person).
     Unwind {
         /// A stable code.

@@ -79,7 +79,8 @@ impl World {
     fn void(&mut self, payment: &Requested) -> Option<Plan> {
         let payment_id = payment.payment_id;
         let keep = if self.roll(3) > 0 { 0 } else { payment.held() / 2 };
-        let released = order::Command::ReleasePayment { payment_id, keep };
+        let payment_version = self.payments[&payment_id].version;
+        let released = order::Command::ReleasePayment { payment_id, keep, payment_version };
         Some(Plan::of(payment.order_id, released).with(payment_id, payment::Command::Void { keep }))
     }
 

@@ -49,6 +49,10 @@ impl World {
                 let plan = Plan { orders: Vec::new(), payment: Some((*payment_id, command.clone())) };
                 self.once(id, correlation, &format!("{plan:?}"), |world| world.decide_plan(&plan, correlation))
             }
+            Command::Capture { order_id, payment_id, command } => {
+                let plan = Plan::of(*order_id, order::Command::ClearCapture).with(*payment_id, command.clone());
+                self.run_plan(id, &plan)
+            }
             Command::Inventory { stock, .. } => {
                 self.once(id, correlation, &format!("{stock:?}"), |world| world.run_stock(stock, correlation))
             }
@@ -117,11 +121,6 @@ impl World {
             }
             None => None,
         };
-        for (order_id, command) in &plan.orders {
-            if *command == order::Command::ClearCapture {
-                self.clear(*order_id, 1);
-            }
-        }
         let mut sent = Vec::new();
         for (order_id, events) in decided {
             for event in events {

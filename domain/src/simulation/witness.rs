@@ -5,10 +5,10 @@ use super::world::World;
 use crate::ids::{OrderId, PaymentId};
 use crate::money::Minor;
 use crate::order;
-use crate::order::event::Capture;
 use crate::order::state::{Placed, RefundProgress, ShipmentStatus, Status};
 use crate::payment::event::Verb;
 use crate::payment::{self, Payment};
+use crate::saga::state::{Progress, StepState};
 
 /// What a payment has and does not let go of.
 fn firm(payment: &Payment) -> Minor {
@@ -21,25 +21,12 @@ fn firm(payment: &Payment) -> Minor {
 }
 
 impl World {
-    /// The order said that money may be taken, so many times.
-    pub(super) fn clear(&mut self, order_id: OrderId, times: u32) {
-        let order = self.orders.get(&order_id).and_then(|it| it.state.state().placed());
-        let held = order.is_some_and(|order| !order.holds.is_empty());
-        assert!(times == 0 || !held, "cleared under a hold\n{}", self.story(order_id));
-        *self.cleared.entry(order_id).or_default() += times;
-    }
-
     /// Before the order moves past an event.
     pub(super) fn witness_order(&mut self, order_id: OrderId, event: &order::Event) {
         let before = self.orders[&order_id].state.state().placed().cloned();
         self.tally.order(before.as_ref(), event);
         match (event, before) {
-            (order::Event::ShipmentRequested(it), _) => {
-                self.clear(order_id, u32::try_from(it.captures.len()).unwrap());
-            }
-            (order::Event::Confirmed(it), Some(order)) => {
-                let at_once = order.payment_terms.capture == Capture::AtConfirmation && !it.held;
-                self.clear(order_id, u32::from(at_once));
+            (order::Event::Confirmed(_), Some(order)) => {
                 let external = order.payments.iter().filter(|payment| payment.is_external());
                 let external: Minor = external.map(|payment| payment.captured - payment.refunded).sum();
                 let firm = external + self.payments_of(order_id).into_iter().map(firm).sum::<Minor>();
@@ -62,14 +49,11 @@ impl World {
         let payment::Event::CaptureRequested(it) = event else {
             return;
         };
-        // Tried again, it was cleared before.
-        if it.attempt == 1 {
-            let order_id = self.payments[&id].state.state().requested().unwrap().order_id;
-            let cleared = self.cleared.entry(order_id).or_default();
-            let allowed = cleared.checked_sub(1);
-            *cleared = allowed.unwrap_or(0);
-            assert!(allowed.is_some(), "nobody allowed {it:?}\n{}", self.story(order_id));
-        }
+        let order_id = self.payments[&id].state.state().requested().unwrap().order_id;
+        let order = self.orders[&order_id].state.state().placed().unwrap();
+        let lets = matches!(order.status, Status::Confirmed | Status::Completed);
+        let lets = lets && order.holds.is_empty() && !order.cancelling();
+        assert!(lets, "{it:?} while the order lets nothing be taken\n{}", self.story(order_id));
     }
 
     /// Every order at rest, and whether something of it is parked; the laws of each are checked.
@@ -98,7 +82,8 @@ impl World {
             let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             let step = state.parked.as_ref().and_then(|it| it.step.clone()).unwrap_or_default();
             let order_id = OrderId(state.about.as_ref().unwrap().correlation);
-            if state.ended.is_none() && !(tried && self.may_hang(order_id, &step)) {
+            let held = self.is_held(order_id) && state.steps.values().any(waits_for_a_release);
+            if state.ended.is_none() && !held && !(tried && self.may_hang(order_id, &step)) {
                 found.push(format!("{key:?}: {state:?}\n{}", self.story(order_id)));
             }
         }
@@ -115,20 +100,23 @@ impl World {
         found
     }
 
-    /// Where a process may wait for a person: for the end of a hold, and for money that the provider will not take.
+    fn is_held(&self, order_id: OrderId) -> bool {
+        self.orders[&order_id].state.state().placed().is_some_and(|order| !order.holds.is_empty())
+    }
+
+    /// Where a process may wait for a person: for money that the provider will not take.
     fn may_hang(&self, order_id: OrderId, step: &str) -> bool {
-        let held = self.orders[&order_id].state.state().placed().is_some_and(|order| !order.holds.is_empty());
         let dry = self.payments_of(order_id).iter().any(|payment| {
             payment
                 .requested()
                 .is_some_and(|it| it.captures.values().any(|it| it.progress == payment::state::Progress::Failed))
         });
-        match step {
-            "clear" | "dispatch" => held,
-            "capture" => dry,
-            _ => false,
-        }
+        step == "capture" && dry
     }
+}
+
+fn waits_for_a_release(step: &StepState) -> bool {
+    matches!(&step.forth.progress, Progress::NotDone { code, .. } if code == "on-hold")
 }
 
 /// What is open of an order at rest and should not be.

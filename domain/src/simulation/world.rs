@@ -63,8 +63,6 @@ pub(super) struct World {
     pub(super) ids: u128,
     /// How often each kind of thing happened.
     pub(super) tally: Tally,
-    /// How many captures orders allowed that were not asked for yet.
-    pub(super) cleared: BTreeMap<OrderId, u32>,
 }
 
 impl World {
@@ -86,7 +84,6 @@ impl World {
             told: Vec::new(),
             ids: 0,
             tally: Tally::default(),
-            cleared: BTreeMap::new(),
         }
     }
 

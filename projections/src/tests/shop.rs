@@ -280,7 +280,7 @@ impl Shop {
         let lines = qty.map(|qty| vec![Units { line_id: LineId(1), qty }]);
         let cancel = order::Command::Cancel { cancellation_id, lines, reason: "customer_request".into() };
         self.order(id, cancel).await;
-        self.order(id, order::Command::CloseCancellation { cancellation_id }).await
+        self.order(id, order::Command::CloseCancellation { cancellation_id, payment: None }).await
     }
 
     /// Some hundred events of all kinds, the same in each run but for the ids.

@@ -89,6 +89,12 @@ impl Services {
                 let name = stream::payment(*payment_id);
                 parts.push(self.ask::<Payment>(tenant, name, command, payment, Event::Payment).await?);
             }
+            Command::Capture { order_id, payment_id, command } => {
+                let (name, clear) = (stream::order(*order_id), domain::order::Command::ClearCapture);
+                parts.push(self.ask::<Order>(tenant, name, &clear, order, Event::Order).await?);
+                let name = stream::payment(*payment_id);
+                parts.push(self.ask::<Payment>(tenant, name, command, payment, Event::Payment).await?);
+            }
             Command::Inventory { reservation, stock } => {
                 if let Some((id, command)) = reservation {
                     let name = stream::reservation(*id);

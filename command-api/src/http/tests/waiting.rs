@@ -151,6 +151,7 @@ impl Paying<'_> {
             refunded,
             refund_pending: 0,
             voided: 0,
+            keeps: None,
             capture_before: None,
             abilities: None,
             fact: (refunded > 0)

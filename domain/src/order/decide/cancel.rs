@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, bounds, fingerprint, known, units, wrong_state};
+use super::{Decision, bounds, fingerprint, known, pay, units, wrong_state};
 use crate::Aggregate;
 use crate::ids::{CancellationId, LineId, ShipmentId};
 use crate::order::Order;
 use crate::order::command::Units;
-use crate::order::event::{CancellationClosed, Event, LineUnits, LineValue, LinesCancelled, ShipmentWithdrawn};
+use crate::order::event::{
+    CancellationClosed, Event, LineUnits, LineValue, LinesCancelled, PaymentRecorded, ShipmentWithdrawn,
+};
 use crate::order::line::LineQty;
 use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{LineState, Placed, ShipmentStatus, Status};
@@ -133,14 +135,16 @@ pub(super) fn released(order: &Placed, line: &LineState, units: u32) -> Option<L
     })
 }
 
-pub(super) fn close(order: &Placed, cancellation_id: CancellationId) -> Decision {
+pub(super) fn close(order: &Placed, cancellation_id: CancellationId, declined: Option<&PaymentRecorded>) -> Decision {
     let Some(cancellation) = order.cancellations.get(&cancellation_id) else {
         return Err(Refusal::CancellationNotFound { cancellation_id });
     };
     if cancellation.closed {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::CancellationClosed(CancellationClosed { cancellation_id })])
+    let mut events = declined.map_or_else(|| Ok(Vec::new()), |told| pay::record(order, told))?;
+    events.push(Event::CancellationClosed(CancellationClosed { cancellation_id }));
+    Ok(events)
 }
 
 fn all_free(order: &Placed) -> Vec<Units> {

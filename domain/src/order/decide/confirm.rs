@@ -28,7 +28,6 @@ pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
         payment_version: confirm.payment_version,
         capture_before: confirm.capture_before,
         abilities: confirm.abilities,
-        held: !order.holds.is_empty(),
     })])
 }
 
@@ -36,18 +35,18 @@ pub(super) fn confirm(order: &Placed, confirm: &Confirm) -> Decision {
 fn available(order: &Placed, confirm: &Confirm) -> Minor {
     let own = confirm.payment_id.unwrap_or_else(|| checkout::payment_of(order.order_id));
     let known = order.payment_of(own);
-    let released = known.is_some_and(|payment| payment.released);
+    let voiding = known.is_some_and(Payment::is_voiding);
     let others = order.payments.iter().filter(|payment| payment.payment_id != own);
     let others: Minor = others.map(|payment| payment.captured - payment.refunded + payment.held()).sum();
-    if released {
+    if voiding {
         return others;
     }
     others
         + match known {
             // What payments itself told since is newer than what checkout had from it.
             Some(known) if known.version > confirm.payment_version => known.captured - known.refunded + known.held(),
-            Some(Payment { keep: Some(keep), .. }) => confirm.authorised.min(*keep),
-            _ => confirm.authorised,
+            Some(known) => known.to_keep().map_or(confirm.authorised, |keep| confirm.authorised.min(keep)),
+            None => confirm.authorised,
         }
 }
 

@@ -60,21 +60,22 @@ pub(super) fn more(order: &Placed, payment_id: PaymentId) -> Result<Option<Event
 }
 
 /// An order that ended counts on nothing: there the payment alone decides.
-pub(super) fn release(order: &Placed, payment_id: PaymentId, keep: Minor) -> Decision {
+pub(super) fn release(order: &Placed, payment_id: PaymentId, keep: Minor, payment_version: u64) -> Decision {
     if !is_ours(order, payment_id) {
         return Err(Refusal::AnotherPayment { payment_id });
     }
     let there = order.payment_of(payment_id);
     let already = there.is_some_and(|payment| {
-        let none = payment.released || payment.authorised > 0 && payment.holds_nothing();
-        // What a gateway cannot let go of in part stays, as the payment itself says.
-        let whole = keep > 0 && (!payment.abilities.partial_void || payment.keep.is_some_and(|there| there <= keep));
-        none || whole
+        let none = payment.authorised > 0 && payment.holds_nothing();
+        // What a gateway cannot void in part stays, as the payment itself says.
+        let whole = keep > 0 && !payment.abilities.partial_void;
+        // A void that the order itself asked for may not be at the payment yet: it counts on no more anyway.
+        none || whole || payment.to_keep().is_some_and(|there| there <= keep)
     });
     if already || matches!(order.status, Status::Rejected | Status::Cancelled) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id, keep: keep.max(0) })])
+    Ok(vec![Event::PaymentReleased(PaymentReleased { payment_id, keep: keep.max(0), payment_version })])
 }
 
 /// Whether money may be taken for it now.
@@ -145,6 +146,7 @@ fn sums(payment: &Payment) -> PaymentRecorded {
         refunded: payment.refunded,
         refund_pending: 0,
         voided: payment.voided,
+        keeps: payment.keeps,
         capture_before: payment.capture_before,
         abilities: Some(payment.abilities),
         fact: None,

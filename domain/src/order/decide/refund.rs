@@ -2,7 +2,7 @@
 //! than it is worth, and nothing while nobody knows what was taken.
 
 use super::{Decision, bounds, fingerprint, known, units};
-use crate::ids::{PaymentId, RefundId};
+use crate::ids::RefundId;
 use crate::money::{LARGEST, Minor};
 use crate::order::command::GrantRefund;
 use crate::order::event::{Event, PaymentStatus, RefundDeclined, RefundGranted, RefundPaid, RefundWithdrawn};
@@ -130,6 +130,16 @@ fn fits_again(order: &Placed, refund_id: RefundId, refund: &Refund) -> Result<()
     Ok(())
 }
 
+/// What followed from something and failed may have been made good by hand meanwhile.
+fn still_unpaid(order: &Placed, amount: Minor) -> Result<(), Refusal> {
+    let ledger = order.ledger();
+    if amount <= ledger.unpaid {
+        return Ok(());
+    }
+    let (captured, granted, refundable) = (ledger.captured, ledger.granted, ledger.unpaid);
+    Err(Refusal::ExceedsRefundable { asked: amount, captured, granted, refundable })
+}
+
 /// What failed of it, or was withdrawn, is granted once more. `attempt` is the one that this makes.
 pub(super) fn retry(order: &Placed, refund_id: RefundId, attempt: Option<u32>) -> Decision {
     let refund = find(order, refund_id)?;
@@ -139,6 +149,8 @@ pub(super) fn retry(order: &Placed, refund_id: RefundId, attempt: Option<u32>) -
     }
     if refund.by_hand {
         fits_again(order, refund_id, refund)?;
+    } else {
+        still_unpaid(order, amount)?;
     }
     let parts = parts(order, amount)?;
     Ok(vec![Event::RefundGranted(RefundGranted {
@@ -158,13 +170,13 @@ pub(super) fn retry(order: &Placed, refund_id: RefundId, attempt: Option<u32>) -
     })])
 }
 
-pub(super) fn fail(order: &Placed, refund_id: RefundId, payment_id: PaymentId, code: &str) -> Decision {
-    let refund = find(order, refund_id)?;
-    let open = |part: &RefundPart| part.payment_id == payment_id && part.progress == RefundProgress::Pending;
+pub(super) fn fail(order: &Placed, declined: &RefundDeclined) -> Decision {
+    let refund = find(order, declined.refund_id)?;
+    let open = |part: &RefundPart| declined.is_of(part) && part.progress == RefundProgress::Pending;
     if !refund.parts.iter().any(open) {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::RefundDeclined(RefundDeclined { refund_id, payment_id, code: code.to_owned() })])
+    Ok(vec![Event::RefundDeclined(declined.clone())])
 }
 
 fn owed_by_hand(order: &Placed, refund: &Refund) -> bool {

@@ -149,9 +149,8 @@ fn because(order: &Placed, event: &Event) -> Option<Because> {
         }
         // What was granted by hand is not with the customer, and may be owed to nobody else any more.
         Event::RefundDeclined(declined) => {
-            let attempt = order.refunds.get(&declined.refund_id).map_or(0, |refund| refund.attempt);
-            let what = format!("{attempt}/{}/surplus", declined.payment_id);
-            Because { refund_id: id("refund", declined.refund_id.0, &what), reason: "surplus".into(), ..none }
+            let what = format!("{}/surplus", declined.payment_id);
+            Because { refund_id: id("refund", declined.at_payment.0, &what), reason: "surplus".into(), ..none }
         }
         Event::RefundWithdrawn(withdrawn) => {
             let attempt = order.refunds.get(&withdrawn.refund_id).map_or(0, |refund| refund.attempt);
@@ -175,13 +174,13 @@ fn surplus(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
         Status::Pending | Status::Confirmed | Status::Completed => after.ledger().to_capture(),
     };
     let mut keep = Vec::new();
-    for payment in after.payments.iter().filter(|payment| !payment.is_external() && !payment.released) {
+    for payment in after.payments.iter().filter(|payment| !payment.is_external() && !payment.is_voiding()) {
         let held = payment.held();
         let wanted = held.min(needed);
         needed -= wanted;
         // What cannot be let go in part is held on until none of it is needed.
         let amount = if wanted > 0 && !payment.abilities.partial_void { held } else { wanted };
-        let less = payment.keep.is_none_or(|asked| amount < asked);
+        let less = payment.to_keep().is_none_or(|asked| amount < asked);
         if less && amount < at_provider(payment) {
             keep.push(PaymentShare { payment_id: payment.payment_id, amount });
         }

@@ -8,6 +8,7 @@ use super::LineValue;
 use crate::ids::{CancellationId, CaptureId, EditId, PaymentId, RaiseId, RefundId, ReturnId, ShipmentId};
 use crate::instrument::Instrument;
 use crate::money::Minor;
+use crate::order::state::RefundPart;
 use crate::payment::abilities::Abilities;
 use crate::time::Timestamp;
 
@@ -74,8 +75,18 @@ pub struct RefundDeclined {
     pub refund_id: RefundId,
     /// The payment that it was to come out of.
     pub payment_id: PaymentId,
+    /// The refund as that payment knows it: a refund that is granted again may come out of one payment in two parts.
+    pub at_payment: RefundId,
     /// The provider's code.
     pub code: String,
+}
+
+impl RefundDeclined {
+    /// Whether it is about this part.
+    #[must_use]
+    pub fn is_of(&self, part: &RefundPart) -> bool {
+        part.payment_id == self.payment_id && part.at_payment == self.at_payment
+    }
 }
 
 /// `RefundPaid`: somebody has given back by hand what was to come out of a payment that no provider made.
@@ -145,7 +156,7 @@ pub struct PaymentAdded {
     pub asked: Option<Uuid>,
 }
 
-/// `PaymentReleased`: somebody lets go of what a payment holds, but for what is to be kept. The order counts on no more than that.
+/// `PaymentReleased`: somebody voids what a payment holds, but for what is to be kept. The order counts on no more than that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReleased {
     /// The payment.
@@ -153,6 +164,8 @@ pub struct PaymentReleased {
     /// How much of what is held stays.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub keep: Minor,
+    /// The version of the payment's stream before the void.
+    pub payment_version: u64,
 }
 
 /// `SurplusReleased`: more is held than the order will take. Of each payment that is named, no more than this is held on.
@@ -208,6 +221,9 @@ pub struct PaymentRecorded {
     /// Let go without being taken.
     #[serde(default)]
     pub voided: Minor,
+    /// What stays held once a void that is under way or waits is done; `None` if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<Minor>,
     /// Until when the provider lets what is held be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture_before: Option<Timestamp>,

@@ -6,7 +6,7 @@ use crate::order::event::{
     RefundDeclined, RefundGranted, RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
-use crate::order::state::{Payment, Placed, Refund, RefundPart, RefundProgress};
+use crate::order::state::{ByHand, Payment, Placed, Refund, RefundPart, RefundProgress};
 use crate::payment::abilities::Abilities;
 
 impl Payment {
@@ -28,7 +28,8 @@ impl Payment {
             version: 0,
             told: Default::default(),
             keep: None,
-            released: false,
+            keeps: None,
+            released: None,
             asked: None,
         }
     }
@@ -78,10 +79,8 @@ impl Placed {
 
     pub(super) fn release_payment(&mut self, released: &PaymentReleased) {
         if let Some(payment) = self.payment_mut(released.payment_id) {
-            match released.keep {
-                0 => payment.released = true,
-                keep => payment.keep = Some(payment.keep.map_or(keep, |there| there.min(keep))),
-            }
+            let keep = payment.released.map_or(released.keep, |there| there.keep.min(released.keep));
+            payment.released = Some(ByHand { keep, payment_version: released.payment_version });
         }
     }
 
@@ -104,17 +103,18 @@ impl Placed {
             payment.captured = told.captured;
             payment.refunded = told.refunded;
             payment.voided = told.voided;
+            payment.keeps = told.keeps;
             payment.ending &= payment.capture_before == told.capture_before;
             payment.capture_before = told.capture_before;
             payment.abilities = told.abilities.unwrap_or(Abilities::ALL);
         }
+        // From here on the payment's own word says what becomes of the void.
+        payment.released = payment.released.filter(|void| told.payment_version <= void.payment_version);
         let Some(fact) = &told.fact else {
             return;
         };
         payment.told.insert(fact.version);
         match &fact.what {
-            // What was let go of is held all the same.
-            Happened::VoidFailed { .. } => payment.released = false,
             Happened::Ending => payment.ending = true,
             Happened::Captured { capture_id } => {
                 let order_id = self.order_id;
@@ -168,16 +168,16 @@ impl Placed {
         self.refunds.insert(granted.refund_id, refund);
     }
 
-    fn move_part(&mut self, refund_id: RefundId, payment_id: PaymentId, to: RefundProgress) {
+    fn move_parts(&mut self, refund_id: RefundId, which: impl Fn(&RefundPart) -> bool, to: &RefundProgress) {
         let parts = self.refunds.get_mut(&refund_id).into_iter().flat_map(|refund| &mut refund.parts);
-        for part in parts.filter(|part| part.payment_id == payment_id && part.progress == RefundProgress::Pending) {
+        for part in parts.filter(|part| part.progress == RefundProgress::Pending && which(part)) {
             part.progress = to.clone();
         }
     }
 
     pub(super) fn fail_refund(&mut self, failed: &RefundDeclined) {
         let to = RefundProgress::Failed { code: failed.code.clone() };
-        self.move_part(failed.refund_id, failed.payment_id, to);
+        self.move_parts(failed.refund_id, |part| failed.is_of(part), &to);
     }
 
     fn move_external(&mut self, refund_id: RefundId, to: &RefundProgress) {
@@ -188,7 +188,7 @@ impl Placed {
                 let parts = refund.parts.iter().filter(|part| part.payment_id == payment_id);
                 parts.filter(|part| part.progress == RefundProgress::Pending).map(|part| part.amount).sum()
             });
-            self.move_part(refund_id, payment_id, to.clone());
+            self.move_parts(refund_id, |part| part.payment_id == payment_id, to);
             if let (RefundProgress::Done { .. }, Some(payment)) = (to, self.payment_mut(payment_id)) {
                 payment.refunded += pending;
                 payment.status = match payment.refunded {

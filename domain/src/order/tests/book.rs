@@ -100,8 +100,9 @@ impl Book {
             Event::PaymentRecorded(it) => self.told(it),
             Event::RefundGranted(it) => self.grant(order, it),
             Event::RefundDeclined(it) => {
-                let payment_id = it.payment_id;
-                self.settle(it.refund_id, Fate::Failed, |share| share.payment_id == payment_id);
+                let (payment_id, at_payment) = (it.payment_id, it.at_payment);
+                let is_of = |share: &Share| share.payment_id == payment_id && share.at_payment == at_payment;
+                self.settle(it.refund_id, Fate::Failed, is_of);
             }
             Event::RefundPaid(it) => {
                 let external = self.external.clone();

@@ -136,7 +136,7 @@ impl History {
             7 => {
                 let open = self.placed().cancellations.iter().find(|(_, c)| !c.closed);
                 let cancellation_id = open.map_or(CancellationId(id(7)), |(id, _)| *id);
-                Command::CloseCancellation { cancellation_id }
+                Command::CloseCancellation { cancellation_id, payment: None }
             }
             8 if c % 4 == 0 => Command::PlaceHold {
                 hold_id: HoldId(id(self.step)),
@@ -202,11 +202,11 @@ impl History {
             }),
             30 => {
                 let (refund_id, part) = self.open_part(a)?;
-                let (payment_id, code) = (part.payment_id, "no".to_owned());
+                let (payment_id, at_payment, code) = (part.payment_id, part.at_payment, "no".to_owned());
                 match self.placed().payment_of(payment_id).is_some_and(|payment| payment.is_external()) {
                     true if b % 2 == 0 => Command::ConfirmRefundPaid { refund_id, reference: "till".to_owned() },
                     true => Command::WithdrawRefund { refund_id, reason: "mistake".to_owned() },
-                    false => Command::FailRefund { refund_id, payment_id, code },
+                    false => Command::FailRefund(event::RefundDeclined { refund_id, payment_id, at_payment, code }),
                 }
             }
             31 => {
@@ -272,6 +272,7 @@ impl History {
             refunded,
             refund_pending: 0,
             voided,
+            keeps: None,
             capture_before: None,
             abilities: None,
             fact: Some(event::PaymentFact { version, what }),

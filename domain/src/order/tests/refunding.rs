@@ -1,8 +1,9 @@
 //! Refunds and what payments tells: never more than was captured, nothing while the outcome is unknown, nothing old after something new.
 
 use super::*;
-use crate::ids::RefundId;
-use crate::order::event::{LineValue, PaymentShare, RefundGranted};
+use crate::ids::{OrderId, RefundId};
+use crate::order::event::{LineValue, PaymentShare, RefundDeclined, RefundGranted};
+use crate::order::ledger::refund_at_payment;
 use crate::order::refusal::Refusal;
 
 #[test]
@@ -156,20 +157,29 @@ fn a_return_gives_what_is_left_and_nothing_where_nothing_is() {
     assert_eq!((order.look().refunds.len(), order.look().balance()), (1, 0));
 }
 
-fn failed(number: u128) -> Command {
-    Command::FailRefund { refund_id: RefundId(id(number)), payment_id: payment_id(), code: "no".to_owned() }
+/// The provider will not pay what was granted in an attempt.
+fn failed(refund_id: RefundId, attempt: u32) -> Command {
+    Command::FailRefund(RefundDeclined {
+        refund_id,
+        payment_id: payment_id(),
+        at_payment: refund_at_payment(OrderId(id(1)), refund_id, attempt),
+        code: "no".to_owned(),
+    })
 }
 
 #[test]
 fn what_the_provider_declines_can_be_granted_again_at_once() {
-    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(4_000))), failed(1)]);
+    let refund_id = RefundId(id(1));
+    let order = shipped(three_lines()).after([Command::GrantRefund(grant(1, Some(4_000))), failed(refund_id, 1)]);
     let ledger = order.look().ledger();
     assert_eq!((ledger.granted, ledger.failed, ledger.refundable(), ledger.balance()), (0, 4_000, 4_900, 0));
-    let again = Command::RetryRefund { refund_id: RefundId(id(1)), attempt: Some(2) };
+    let again = Command::RetryRefund { refund_id, attempt: Some(2) };
     let order = order.after([again.clone()]);
     assert_eq!(order.look().ledger().granted, 4_000);
     let order = order.when(again).then_nothing();
-    order.after([failed(1), Command::GrantRefund(grant(2, Some(4_900)))]).look();
+    // What is heard of the first attempt once more is about what failed already.
+    let order = order.when(failed(refund_id, 1)).then_nothing();
+    order.after([failed(refund_id, 2), Command::GrantRefund(grant(2, Some(4_900)))]).look();
 }
 
 #[test]
@@ -177,7 +187,7 @@ fn a_refund_that_followed_from_a_return_and_failed_is_owed_until_it_is_made_good
     let order =
         shipped(three_lines()).after([request_return(1, &[(L1, 1)]), receive(1, 1, &[(L1, 1, Disposition::Restock)])]);
     let refund_id = *order.look().refunds.keys().next().unwrap();
-    let order = order.after([failed(refund_id.0.as_u128())]);
+    let order = order.after([failed(refund_id, 1)]);
     let ledger = order.look().ledger();
     assert_eq!((ledger.unpaid, ledger.balance(), ledger.surplus()), (1_000, -1_000, 0));
     // It does not go back by itself a second time, and pays for no other goods.
@@ -186,6 +196,13 @@ fn a_refund_that_followed_from_a_return_and_failed_is_owed_until_it_is_made_good
     let order = order.after([Command::GrantRefund(grant(7, Some(1_200)))]);
     let ledger = order.look().ledger();
     assert_eq!((ledger.unpaid, ledger.goodwill, ledger.owed, ledger.balance()), (0, 200, 3_700, 0));
+    // What was made good by hand is not granted a second time.
+    order.when(Command::RetryRefund { refund_id, attempt: None }).then_refused(Refusal::ExceedsRefundable {
+        asked: 1_000,
+        captured: 4_900,
+        granted: 1_200,
+        refundable: 0,
+    });
 }
 
 #[test]
@@ -219,6 +236,7 @@ fn payments_cannot_tell_what_cannot_be() {
         refunded: 0,
         refund_pending: 0,
         voided: 0,
+        keeps: None,
         capture_before: None,
         abilities: None,
         fact: None,

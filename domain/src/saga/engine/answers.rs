@@ -119,6 +119,7 @@ impl Draft<'_> {
             Then::Unwind { reason, .. } | Then::Park { reason } => {
                 self.park(&reason, format!("{} was refused: {code}", step.name), Some(step.name));
             }
+            Then::Wait => {}
             Then::Retry | Then::Done(_) => self.retry_later(step, direction, code, details),
         }
     }

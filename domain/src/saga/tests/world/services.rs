@@ -52,6 +52,11 @@ impl World {
             Command::Payment { payment_id, command } => {
                 ask(self.payments.get(payment_id), stream::payment(*payment_id), command, Event::Payment)
             }
+            Command::Capture { order_id, payment_id, command } => {
+                let clear = order::Command::ClearCapture;
+                ask(self.orders.get(order_id), stream::order(*order_id), &clear, Event::Order)?;
+                ask(self.payments.get(payment_id), stream::payment(*payment_id), command, Event::Payment)
+            }
             Command::Inventory { reservation, stock } => {
                 let mut events = Vec::new();
                 if let Some((id, command)) = reservation {
