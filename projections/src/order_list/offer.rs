@@ -205,9 +205,9 @@ pub fn offered() -> String {
         .collect();
     let _ = write!(
         table,
-        "\nEach may be given with `[gte]` and `[lt]` of what the list is sorted by. With `placed_at[gte]` (or `placed_at` itself) and a \
-         sort by `placed_at`, also these, and several filters together: {}, {}, and every value of the states above. The orders of that \
-         range are looked at one by one then, so keep it short.\n",
+        "\nEach may be combined with `[gte]` and `[lt]` of the field that the list is sorted by. With `placed_at[gte]` (or `placed_at` \
+         itself) and a sort by `placed_at`, these filters are also allowed, and several together: {}, {}, and every value of the states \
+         above. Such a query scans every order of the range, so keep the range short.\n",
         scanned.join(", "),
         prefixes.join(", ")
     );
