@@ -41,8 +41,8 @@ pub trait Audit: EventStore {
 pub struct IndexAudit(pub(crate) IndexView);
 
 impl IndexAudit {
-    /// Holds it against the log's entries in order of key and version, and its commands in order of their ids, of which all up to `end`
-    /// are there. What is read of them is what the index covers.
+    /// Compares it with the log's entries in order of key and version, and with its commands in order of their ids;
+    /// both must be complete up to `end`. Only the entries that the index covers are compared.
     pub(crate) fn compare(
         self,
         entries: &mut dyn Iterator<Item = io::Result<Entry>>,

@@ -24,17 +24,18 @@ pub fn system_clock() -> Clock {
 /// How far a test clock is ahead at most: a century. Instants beyond it would soon have no text.
 pub const MOST_AHEAD: Micros = 100 * 366 * 86_400 * 1_000_000;
 
-/// The clock of a store that was made for a test. It goes as any other does, ahead by what it was advanced; that is kept in the store, and
-/// every process that has the store open goes by it.
+/// The clock of a store that was made for a test: another clock plus an offset that tests increase. The offset is kept
+/// in the store, and every process that has the store open uses it.
 #[async_trait]
 pub trait TestClock: Send + Sync {
     /// How far it is ahead; `None` where the store has no test clock.
     fn ahead(&self) -> Option<Micros>;
 
-    /// Advances it, durably, and tells how far it is ahead then. Leases do not go by it: whoever holds one keeps it.
+    /// Advances the clock durably by `by` microseconds and returns the new offset. Leases use another clock and do not
+    /// end early.
     ///
     /// # Errors
-    /// [`Error::Never`] where the store has no test clock, for less than a microsecond, and beyond [`MOST_AHEAD`].
+    /// [`Error::Never`] if the store has no test clock, for less than a microsecond, and beyond [`MOST_AHEAD`].
     async fn advance(&self, by: Micros) -> Result<Micros, Error>;
 }
 
@@ -50,7 +51,7 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// Compares what a store has with what is wanted of it.
+    /// Compares the store's kind of clock with the requested one.
     pub(crate) fn check(has: bool, wanted: bool) -> Result<(), Self> {
         match (has, wanted) {
             (true, false) => Err(Self::HasTestClock),

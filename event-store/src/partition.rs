@@ -17,7 +17,8 @@ pub const CORRELATIONS: u32 = 16;
 /// in bytes (u32 BE), modulo the count.
 pub const HASH: &str = "sha256-8";
 
-/// What a record's work belongs to (an order, a reservation): told by whoever knows what records mean.
+/// The entity that a record's work belongs to (an order, a reservation); supplied by the caller, who can decode
+/// records.
 pub type Correlate = Arc<dyn Fn(&Record) -> Uuid + Send + Sync>;
 
 /// The stream partition of a stream.

@@ -1,5 +1,5 @@
-//! Patience with a store: what it cannot do now is tried again after longer and longer waits, without end, by parts that nobody waits
-//! for. It ends with the lease under which the work is done, and when the part is cancelled.
+//! Retrying operations that a store cannot do now: with growing pauses and without end, for background parts that no
+//! request waits for. A retry ends with the lease under which the work is done, and when the part is cancelled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ impl Backoff {
     }
 }
 
-/// Whether it helps to ask this store again: not now, or nobody knows, and it is not closed.
+/// Whether a retry can help: the error is *not now* or *unknown*, and the store is not closed.
 #[must_use]
 pub fn is_worth_waiting(error: &Error) -> bool {
     !matches!(error, Error::Closed) && matches!(error.class(), Class::NotNow | Class::Unknown)
@@ -74,22 +74,22 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// `store`, asked again for as long as `term` holds and nobody says stop; `pulse` hears what is waited for.
+    /// `store` with retries, as long as `term` holds and `cancel` is not triggered; `pulse` reports what is waited for.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, term: Term, cancel: CancellationToken, pulse: Pulse) -> Self {
         Self { store, term, cancel, pulse }
     }
 
-    /// Waits after `error`, if it is worth waiting.
+    /// Waits after `error`, if a retry can help.
     ///
     /// # Errors
-    /// The error itself if it is not, or if the part was told to stop; [`Error::LeaseLost`] if the term has ended.
+    /// The error itself if a retry cannot help or the part was cancelled; [`Error::LeaseLost`] if the term has ended.
     pub async fn wait(&self, error: Error, backoff: &mut Backoff) -> Result<(), Error> {
         if !is_worth_waiting(&error) {
             return Err(error);
         }
         let wait = backoff.next_wait();
-        tracing::warn!(%error, ?wait, "the store cannot do it now; it is asked again after a wait");
+        tracing::warn!(%error, ?wait, "the store cannot do this now; retrying after a wait");
         metrics::counter!("daybook_store_waits_total").increment(1);
         self.pulse.waits(&error.to_string());
         tokio::select! {
@@ -180,7 +180,7 @@ pub struct PatientFeed {
 }
 
 impl PatientFeed {
-    /// `feed`, asked again without end; `pulse` hears what is waited for.
+    /// `feed` with endless retries; `pulse` reports what is waited for.
     #[must_use]
     pub fn new(feed: Box<dyn Feed>, pulse: Pulse) -> Self {
         Self { feed, pulse, backoff: Backoff::of_a_store(), not_before: None }
@@ -208,7 +208,7 @@ impl Feed for PatientFeed {
                 }
                 Err(error) if is_worth_waiting(&error) => {
                     let wait = self.backoff.next_wait();
-                    tracing::warn!(%error, ?wait, "the log cannot be read now; it is read again after a wait");
+                    tracing::warn!(%error, ?wait, "the log cannot be read now; retrying after a wait");
                     metrics::counter!("daybook_store_waits_total").increment(1);
                     self.pulse.waits(&error.to_string());
                     self.not_before = Some(Instant::now() + wait);

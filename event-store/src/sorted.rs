@@ -8,11 +8,11 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What is sorted in memory.
+/// Bytes that are sorted in memory.
 const BYTES: usize = 8 * 1024 * 1024;
 /// Runs that are merged at once; when there are as many, they become one.
 const RUNS: usize = 64;
-/// What is read of a run at once.
+/// Bytes that are read of a run at once.
 const READ: usize = 64 * 1024;
 
 /// Takes items in any order.

@@ -28,17 +28,17 @@ pub struct Proven {
 /// What one check came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
-    /// What was checked.
+    /// The checked property.
     pub name: String,
     /// How many times.
     pub checked: u64,
     /// How much does not hold.
     pub violated: u64,
-    /// What does not hold, at most [`TOLD`].
+    /// Violations, at most [`TOLD`].
     pub violations: Vec<String>,
 }
 
-/// Violations that are told; more are only counted.
+/// Violations that are listed; more are only counted.
 pub const TOLD: usize = 100;
 
 impl Finding {
@@ -156,7 +156,7 @@ pub async fn prove(
     let end = chain.proven.position;
     for (position, _) in expected.iter().filter(|(position, _)| *position > end || *position == 0) {
         known.checked += 1;
-        known.violate(|| format!("position {position} was expected, and what is proved ends at {end}"));
+        known.violate(|| format!("position {position} was expected, but the proved log ends at {end}"));
     }
     let mut first = Finding::new("hash chain, positions and batches");
     first.checked = end;
@@ -291,7 +291,7 @@ fn unique(sorter: Sorter<24>, finding: &mut Finding, what: &str) -> impl Iterato
         let begun = (Uuid::from_bytes(std::array::from_fn(|n| item[n])), number(&item[16..]));
         finding.checked += 1;
         if let Some((_, before)) = last.filter(|(id, _)| *id == begun.0) {
-            finding.violate(|| format!("position {}: the {what} {} stands at position {before} too", begun.1, begun.0));
+            finding.violate(|| format!("position {}: the {what} {} is also at position {before}", begun.1, begun.0));
         }
         last = Some(begun);
         Ok(begun)

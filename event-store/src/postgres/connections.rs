@@ -1,10 +1,12 @@
-//! Connections to one database, a bounded number of them, lent one by one. Nothing here waits for a server without a limit: a peer that
-//! vanished, or whose packets are swallowed on the way, never says so. A connection that did not answer in time, or whose user went away
-//! in the middle, is thrown away and never lent again; those that lay idle beside one that failed are as old and go with it.
+//! A bounded pool of connections to one database. No wait for a server is unlimited, because a peer that vanished, or
+//! whose packets are dropped, never reports it. A connection that did not answer in time, or whose user was dropped in
+//! the middle of a statement, is discarded and never lent again; idle connections of the same age as a failed one are
+//! discarded too.
 //!
-//! It is a pool of its own because that of `sqlx` asks the server once more when a connection is given back, without a limit: a server
-//! that has stopped answering by then keeps the place for good, and a few such places are the whole pool. Asking again is also one round
-//! trip for each read that needs none: who gives a connection back has had its whole answer.
+//! The pool of `sqlx` does not fit, because it sends one more request when a connection is returned, without a limit:
+//! if the server has stopped answering, that place is lost permanently, and a few such places are the whole pool. The
+//! extra request also costs one round trip for each read and checks nothing: a caller returns a connection only after
+//! its whole answer.
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -58,10 +60,10 @@ impl Connections {
         }))
     }
 
-    /// A connection, for as long as it is held.
+    /// Borrows a connection until it is dropped or returned.
     ///
     /// # Errors
-    /// `PoolTimedOut` if none is to be had in time, `PoolClosed` after [`Connections::close`], or why the server refuses.
+    /// `PoolTimedOut` if none is free in time, `PoolClosed` after [`Connections::close`], or the server's error.
     pub async fn lend(&self) -> sqlx::Result<Lent> {
         let lent = async {
             let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| Error::PoolClosed)?;
@@ -112,20 +114,20 @@ impl Connections {
         drop(old);
     }
 
-    /// Whether nothing is lent any more.
+    /// Whether no connection is lent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.places.is_closed()
     }
 
-    /// Waits for those that are out, within the patience, and lends no more.
+    /// Waits for borrowed connections, within the patience, and lends no more.
     pub async fn close(&self) {
         let all = tokio::time::timeout(self.0.patience, self.0.places.acquire_many(self.0.most)).await;
         self.0.places.close();
         drop(all);
         let idle = std::mem::take(&mut *self.lock());
         for (connection, _) in idle {
-            // The server is told, so that it does not log a client that vanished.
+            // Says goodbye to the server, so that it does not log a lost client.
             drop(within(TRIAL, connection.close()).await);
         }
     }
@@ -151,7 +153,7 @@ fn starts(error: &Error) -> bool {
     }
 }
 
-/// A connection that is lent. Dropped without being given back it is thrown away, with whatever was under way on it.
+/// A borrowed connection. Dropping it without returning it discards it, with any statement in progress.
 pub struct Lent {
     connection: PgConnection,
     home: Connections,

@@ -1,5 +1,5 @@
-//! Consumer rows: leases and checkpoints, each changed by one statement that compares and sets. A save under an epoch that is
-//! over must never succeed. The statements run in tasks of their own: a caller who goes away cancels nothing half way.
+//! Consumer rows: leases and checkpoints, each changed by one compare-and-set statement. A save under an old epoch must
+//! never succeed. The statements run in separate tasks, so a dropped caller cancels nothing half-way.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), E
 pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
         return Err(Error::Never(format!(
-            "a consumer's state of {} bytes, {MAX_STATE} at most",
+            "a consumer's state has {} bytes, at most {MAX_STATE} are allowed",
             checkpoint.state.len()
         )));
     }
@@ -119,7 +119,7 @@ fn changed(rows: u64) -> Result<(), Error> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
-/// Does a change in a task of its own.
+/// Makes a change in a separate task.
 pub(super) async fn run<T: Send + 'static>(
     shared: &Shared,
     work: impl Future<Output = sqlx::Result<T>> + Send + 'static,

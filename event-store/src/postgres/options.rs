@@ -10,7 +10,7 @@ use crate::clock::Clock;
 pub struct Options {
     /// The database: `postgres://user:password@host:port/database?sslmode=verify-full`.
     pub url: String,
-    /// What this process is, for whoever looks at the server's sessions: `serve`, `copy` …
+    /// The command of this process (`serve`, `copy` …), shown as `application_name` among the server's sessions.
     pub role: String,
     /// Connections for reading and for consumer rows, beside one to write, one to watch the head, one to listen and one to notify.
     pub connections: u32,
@@ -35,7 +35,8 @@ pub struct Options {
     pub poll: Duration,
     /// Where the time comes from in place of the server's clock; for tests.
     pub clock: Option<Clock>,
-    /// Whether the store is made with a clock that a test can advance. A store is only opened for writing as what it was made.
+    /// Whether the store is created with a clock that a test can advance. For writing, it must match the existing
+    /// store.
     pub test_clock: bool,
 }
 

@@ -23,7 +23,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Tells the outcome and gives the batch back to be thrown away. That nobody waits any more changes nothing.
+    /// Sends the outcome, and returns the batch so that the caller drops it. It does not matter if the caller has
+    /// stopped waiting.
     pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
         let spent = Some((self.batch, self.keys, self.leaves));
         let _ = self.reply.send(Answer { outcome, spent });
@@ -42,7 +43,7 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Tells whoever waits for it that it failed.
+    /// Reports the failure to the waiting caller.
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Job::Append(prepared) => prepared.answer(Err(error.clone())),
@@ -93,12 +94,12 @@ impl Queue {
                     return None;
                 }
             }
-            // What was pushed since has left a permit.
+            // A job that was pushed meanwhile has left a permit.
             self.arrived.notified().await;
         }
     }
 
-    /// Takes nothing more; what is on the queue stays on it.
+    /// Accepts no more jobs; the queued ones stay.
     pub(super) fn close(&self) {
         self.lock().closed.get_or_insert_with(Instant::now);
         self.arrived.notify_one();
@@ -109,7 +110,7 @@ impl Queue {
         self.lock().closed
     }
 
-    /// Takes nothing more and gives back what nobody will do.
+    /// Accepts no more jobs and returns those that will not be done.
     pub(super) fn abandon(&self) -> Vec<Job> {
         let mut state = self.lock();
         state.closed.get_or_insert_with(Instant::now);

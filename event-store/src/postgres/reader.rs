@@ -1,5 +1,6 @@
-//! Reading, through the pool. Nothing past the durable head is ever returned, and what is at or before it never changes, so several
-//! statements read as well as one. A connection that the server has cut is noticed only by using it: a read is tried again then.
+//! Reads through the pool. They never return anything past the durable head, and records up to it never change, so
+//! several statements are as consistent as one. A connection that the server has closed is noticed only when it is
+//! used; the read is then retried.
 
 use std::time::Duration;
 
@@ -63,7 +64,8 @@ macro_rules! page {
     " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
       FROM daybook.events WHERE position > $1 AND position <= $2 \
-        AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY ($4)) \
+        AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY \
+        ($4)) \
         AND (cardinality($5::bytea[]) = 0 OR kind = ANY ($5)) ORDER BY position LIMIT $6) page \
      WHERE before < $7 ORDER BY position"
         )
@@ -263,7 +265,8 @@ const FORWARDS: &str = concat!(
     columns!(),
     ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
-      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version LIMIT $5) part \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version \
+      LIMIT $5) part \
      WHERE before < $6 ORDER BY version"
 );
 
@@ -272,7 +275,8 @@ const BACKWARDS: &str = concat!(
     columns!(),
     ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
-      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version DESC LIMIT $5) part \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version \
+      DESC LIMIT $5) part \
      WHERE before < $6 ORDER BY version DESC"
 );
 
@@ -354,7 +358,8 @@ pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position
                UNION ALL \
                SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END, \
                       CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END \
-               FROM search s JOIN daybook.events e ON e.position = s.low + (s.high - s.low + 1) / 2 WHERE s.low < s.high) \
+               FROM search s JOIN daybook.events e ON e.position = s.low + (s.high - s.low + 1) / 2 WHERE s.low < \
+               s.high) \
              SELECT low FROM search WHERE low = high",
         )
         .bind(instant)

@@ -1,4 +1,4 @@
-//! Writing rows of the log: a whole group is one statement, whatever its length.
+//! Writes rows of the log: one statement for a whole group of any length.
 
 use sqlx::Postgres;
 use sqlx::postgres::PgConnection;

@@ -1,6 +1,6 @@
-//! Seeing what other processes commit: a poll of the head's row, woken by notifications. A notification is sent by itself after the
-//! commit, on a connection of its own: inside the transaction it would make all commits of the database wait for each other.
-//! Losing one costs the time until the next poll and nothing else.
+//! Observes the commits of other processes: polls the head's row, and polls at once on a notification. A notification
+//! is sent after the commit, on a separate connection: inside the transaction it would make all commits of the database
+//! wait for each other. A lost notification only costs the time until the next poll.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const CHANNEL: &str = "daybook_head";
 const SPACING: Duration = Duration::from_millis(5);
 /// How long a look at one row may take: so soon it is known that a server does not answer.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a listener may hear nothing before it asks whether its connection still is one.
+/// How long a listener may receive nothing before it checks its connection.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -66,9 +66,12 @@ fn away(shared: &Shared, why: Option<String>) {
         if turned {
             match &why {
                 Some(why) => {
-                    tracing::warn!(error = why, "the store is away: nothing is read or written until it is back")
+                    tracing::warn!(
+                        error = why,
+                        "the database cannot be reached: nothing is read or written until it is back"
+                    )
                 }
-                None => tracing::info!("the store is back"),
+                None => tracing::info!("the database can be reached again"),
             }
         }
         metrics::gauge!("daybook_store_away").set(f64::from(u8::from(why.is_some())));
@@ -97,7 +100,8 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
         shared.fail("the database holds another log now");
     } else if found.head.position < known.position || (same_place && found.head.hash != known.hash) {
         shared.fail(&format!(
-            "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
+            "the log ends at position {} now, after it was seen at {}: it was restored from a backup, or a standby \
+             that lacks its end took over",
             found.head.position, known.position
         ));
     } else {
@@ -106,14 +110,14 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
     Ok(())
 }
 
-/// Hears what others say, and wakes the poll.
+/// Listens for notifications of other processes, and wakes the poll.
 pub(super) async fn listen(shared: Arc<Shared>) {
     let own = shared.handle.to_string();
     loop {
         let pool =
             PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT).connect_lazy_with(shared.address.clone());
         if let Err(error) = hear(&shared, &pool, &own).await {
-            tracing::debug!(%error, "notifications are not heard");
+            tracing::debug!(%error, "notifications cannot be received");
         }
         sleep(PAUSE).await;
     }
@@ -129,7 +133,7 @@ async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<(
                 // None: the connection was lost and is made again, and something may have been said meanwhile.
                 Some(_) | None => shared.woken.notify_one(),
             },
-            // Nothing was said, or a connection that is none any more does not say so.
+            // Either nothing was sent, or the connection is dead and does not report it.
             Err(_) => {
                 within(LOOK, sqlx::query("SELECT 1").execute(&mut listener)).await?;
             }
@@ -137,7 +141,7 @@ async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<(
     }
 }
 
-/// Tells others that this process has moved the head.
+/// Notifies other processes that this process has moved the head.
 pub(super) async fn notify(shared: Arc<Shared>) {
     let mut connection = None;
     let own = shared.handle.to_string();

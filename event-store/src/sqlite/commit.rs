@@ -20,7 +20,7 @@ use crate::store::Head;
 
 /// Why a group is not in the log, or may not be.
 pub(super) enum Failure {
-    /// It is not in the log, and the writer goes on.
+    /// It is not in the log, and the writer continues.
     NotNow(String),
     /// It may or may not be; the writer stops.
     Unknown(String),
@@ -75,7 +75,7 @@ pub(super) fn commit(
 
 /// Takes back what the transaction did. If even that fails, what the file holds is not known.
 fn roll_back(log: &Connection, why: String) -> Failure {
-    // SQLite rolls back by itself after the graver errors.
+    // SQLite rolls back automatically after severe errors.
     if log.is_autocommit() {
         return Failure::NotNow(why);
     }
@@ -108,7 +108,7 @@ fn put(log: &Connection, group: &mut Group, written: &mut Written, clocks: Clock
     }
     rows::move_head(log, &written.head, written.answered_to)?;
     while !group.consumers.is_empty() {
-        // One by one: those after one that fails are told of the failure as well.
+        // One by one: after a failure, the remaining callers get the same error.
         let job = group.consumers.remove(0);
         written.consumers.push(job.apply(log, clocks.leases)?);
     }

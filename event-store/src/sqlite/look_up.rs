@@ -1,4 +1,4 @@
-//! Look-ups of the process that writes: what is in memory first, then the index, and nothing is believed that the log does not bear out.
+//! Look-ups of the writing process: memory first, then the index. An answer of the index must agree with the log.
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -29,14 +29,14 @@ pub(super) fn receipt(
         return Ok(None);
     };
     let receipt = rows::receipt(log, names, id, first)?;
-    // Whatever is missing or changed in the log has been told by now: the record that is there is another.
+    // Any damage of the log was reported before this point: the record there is a different, valid one.
     if receipt.is_none() && in_tail.is_none() {
         let what = format!("it has a command at position {first} that the log does not have there");
         shared.index.give_up(generation, &what);
-        return Err(Error::Read(format!("the index is being made again: {what}")));
+        return Err(Error::Read(format!("the index is being rebuilt: {what}")));
     }
     if receipt.is_none() {
-        let what = "the command that was written there is not there".into();
+        let what = "the command that was written there is missing".into();
         return Err(Error::Damaged { position: first, what });
     }
     Ok(receipt)

@@ -25,9 +25,9 @@ pub enum Step {
     Judged,
     /// The group is in the open transaction; it is not committed.
     Written,
-    /// The group is committed and synced; nobody knows.
+    /// The group is committed and synced; no caller knows it yet.
     LogCommitted,
-    /// The group can be read and the head has moved; nobody has been answered.
+    /// The group is readable and the head has moved; no caller has been answered.
     Answering,
     /// A run is in the index's open transaction; it is not committed.
     IndexWritten,
@@ -56,11 +56,11 @@ pub type ProgressHook = Arc<dyn Fn(Progress) + Send + Sync>;
 pub struct Options {
     /// The directory of the files; made if it is not there.
     pub dir: PathBuf,
-    /// What this process is, for whoever finds the lock held: `serve`, `import` …
+    /// The command of this process (`serve`, `import` …), shown to processes that find the lock held.
     pub role: String,
     /// Where the time comes from.
     pub clock: Clock,
-    /// Whether the store is made with a clock that a test can advance. A store is only opened as what it was made.
+    /// Whether the store is created with a clock that a test can advance. It must match the existing store.
     pub test_clock: bool,
     /// Connections for reading: more than a few gain nothing on a page cache that all of them share.
     pub readers: usize,
@@ -81,7 +81,7 @@ pub struct Options {
     pub tail: usize,
     /// How long the log must be quiet for a shorter run to be written.
     pub idle: Duration,
-    /// Told how a rebuild of the index goes.
+    /// Reports the progress of a rebuild of the index.
     pub progress: Option<ProgressHook>,
     /// Called right before each commit; none in production.
     pub before_commit: Option<SyncHook>,

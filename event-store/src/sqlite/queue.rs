@@ -16,7 +16,7 @@ use crate::waiting::Waiting;
 pub(super) struct Reply(pub(super) oneshot::Sender<Answer>);
 
 impl Reply {
-    /// That nobody waits any more changes nothing.
+    /// It does not matter if the caller has stopped waiting.
     pub(super) fn send(self, outcome: Result<Outcome, Error>) {
         let _ = self.0.send(Answer { outcome, spent: None });
     }
@@ -33,7 +33,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Tells the outcome and gives the batch back to be thrown away.
+    /// Sends the outcome, and returns the batch so that the caller drops it.
     pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
         let spent = Some((self.batch, self.keys, self.leaves));
         let _ = self.reply.0.send(Answer { outcome, spent });
@@ -103,13 +103,13 @@ impl Queue {
         true
     }
 
-    /// Takes nothing more; what is on the queue stays on it.
+    /// Accepts no more jobs; the queued ones stay.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
     }
 
-    /// Takes nothing more and gives back what nobody will do.
+    /// Accepts no more jobs and returns those that will not be done.
     pub(super) fn abandon(&self) -> Vec<Job> {
         let mut state = self.lock();
         state.closed = true;
@@ -126,7 +126,7 @@ impl Queue {
 }
 
 impl Job {
-    /// Tells whoever waits for it that it failed.
+    /// Reports the failure to the waiting caller.
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Job::Append(prepared) => prepared.answer(Err(error.clone())),

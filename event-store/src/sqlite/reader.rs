@@ -120,7 +120,7 @@ impl Reader {
             if row.get::<_, Position>(0).map_err(read_error)? != position {
                 return Err(Error::hole(position));
             }
-            // Those that are not wanted are proved as well: what was changed may be what makes a record wanted.
+            // Records outside the filter are checked too: a change may be what makes a record match or not.
             let record = match rows::proved(row, &mut self.names, position, &previous) {
                 Ok(record) => record,
                 Err(error) => {
@@ -180,7 +180,7 @@ impl Reader {
             Unfit::Store(error) => error,
             Unfit::Index(what) => {
                 state.give_up(generation, &what);
-                Error::Read(format!("the index is being made again: {what}"))
+                Error::Read(format!("the index is being rebuilt: {what}"))
             }
         })
     }
@@ -232,7 +232,7 @@ impl Reader {
             if record.stream != *stream || record.version != version || version != expected {
                 let there = format!("{:?} {}", record.stream, record.version);
                 return Err(Unfit::Index(format!(
-                    "position {position} has {there} where {stream:?} {expected} belongs"
+                    "position {position} has {there}, but {stream:?} {expected} belongs there"
                 )));
             }
             bytes += record.data.len() + record.metadata.len();
@@ -280,8 +280,8 @@ impl Reader {
     }
 }
 
-/// The places of the wanted versions, in the index and in the tail, which may overlap. Every version between is there, or the index is
-/// not what was written.
+/// The positions of the wanted versions, in the index and in the tail, which may overlap. Every version between must be
+/// there; otherwise the index is damaged.
 fn find(look: &Look<'_>, wanted: &Wanted<'_>, part: Part) -> Result<Vec<(Version, Position)>, IndexError> {
     let tail_from = wanted.tail.first().map_or(Version::MAX, |&(version, _)| version);
     let mut found = if part.forwards() { Vec::new() } else { cut(wanted.tail, part) };

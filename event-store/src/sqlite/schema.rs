@@ -14,7 +14,7 @@ pub(super) const INDEX_FILE: &str = "index.sqlite";
 
 /// Grows with every change of the log's tables; a store with a newer one is refused.
 const LOG_SCHEMA: i64 = 2;
-/// Grows with every change of the index's tables; an index with another one is made anew.
+/// Increases with every change of the index's tables; an index with another number is rebuilt.
 const INDEX_SCHEMA: i64 = 3;
 
 /// The large columns come last, so that reading the others never touches an overflow page.
@@ -132,7 +132,8 @@ pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connec
             return Err(OpenError::Schema { found: newer, known: LOG_SCHEMA });
         }
     }
-    // What a crashed process wrote and did not sync is in the page cache only: this puts it on disk before anybody is told of it.
+    // Writes of a crashed process that it did not sync are in the page cache only: this syncs them before any caller
+    // learns of them.
     log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let incarnation = incarnation(&log)?;
     Ok((log, incarnation))

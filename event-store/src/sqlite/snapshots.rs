@@ -115,7 +115,7 @@ fn put(
     Ok(())
 }
 
-/// The hash of the record that a snapshot stands at.
+/// The hash of the record that a snapshot belongs to.
 fn standing_at(
     index: &Connection,
     log: &Connection,
@@ -140,7 +140,7 @@ fn standing_at(
     });
     match found {
         Ok(found) => Ok(found),
-        // What is wrong with the log is told by those who read it; here it only is no snapshot of it.
+        // Readers of the log report its damage; here it only means that there is no snapshot.
         Err(error) => {
             tracing::debug!(%error, position, "the record of a snapshot cannot be read");
             Ok(None)
@@ -148,7 +148,7 @@ fn standing_at(
     }
 }
 
-/// The snapshot of a stream by this fold that the index has, with the proof that stands beside it.
+/// The index's snapshot of a stream by this fold, with its proof.
 pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Result<Option<(Snapshot, Vec<u8>)>> {
     let sql = "SELECT version, event_id, state, proof FROM snapshot WHERE key = ?1 AND fold = ?2";
     index
