@@ -1,4 +1,4 @@
-//! What the doors of a process share: the connection, the relay's progress, and what was read of the store.
+//! State that the feeds of a process share: the connection, the relay's progress, and recently read pages of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,7 @@ impl Default for Options {
     }
 }
 
-/// What the feeds of a bus have done so far.
+/// Counters of the feeds of a bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records that came over the bus.
@@ -115,13 +115,13 @@ impl Bus {
         Box::new(DoorFeed::new(Arc::clone(&self.shared), door, 0))
     }
 
-    /// Whether a relay of this store was heard just now; without one, feeds read the store.
+    /// Whether a relay of this store has reported progress recently; without one, feeds read the store.
     #[must_use]
     pub fn hears(&self) -> bool {
         self.shared.current().is_some()
     }
 
-    /// What the feeds have done so far.
+    /// The counters of the feeds.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counts = &self.shared.counts;
@@ -137,7 +137,7 @@ impl Bus {
         }
     }
 
-    /// Listens to the relay until told to stop; one task for all feeds.
+    /// Listens to the relay until it is cancelled; one task for all feeds.
     pub async fn run(&self, cancel: CancellationToken) {
         let shared = &self.shared;
         while shared.connection.wait(&cancel).await {
@@ -211,14 +211,14 @@ impl Shared {
         (fresh && believed).then(|| Arc::clone(&heard.progress))
     }
 
-    /// Believes a generation no more.
+    /// Stops trusting a generation.
     pub(super) fn distrust(&self, generation: u64, reason: &str) {
         self.foreign_word();
         if self.foreign.fetch_max(generation, Ordering::Relaxed) < generation {
             tracing::error!(
                 generation,
                 reason,
-                "the event stream is not this store's; the store is read until a new generation begins"
+                "the event stream belongs to another store; the store is read until a new generation begins"
             );
         }
     }

@@ -22,7 +22,8 @@ use crate::relay::hash_at;
 
 /// A message is compared with the store at least this often.
 const CHECK: Duration = Duration::from_secs(1);
-/// A relay this far behind what was read from the store is near enough to go back to the bus: the few messages are skipped.
+/// If the relay is at most this far behind the position read from the store, the feed returns to the bus and skips the
+/// few messages.
 const NEAR: u64 = 4_096;
 /// The longest pause before the bus is tried again, in silences.
 const PATIENCE_MOST: u32 = 32;
@@ -55,7 +56,7 @@ pub(super) struct DoorFeed {
     retry: Instant,
 }
 
-/// The store is read: nothing that can be believed has been heard, or the bus was silent while the relay said that it was here.
+/// The store is read: no trusted progress was received, or the bus was silent although the relay reported progress.
 struct Away {
     relay: Option<Position>,
 }
@@ -63,7 +64,7 @@ struct Away {
 impl DoorFeed {
     pub(super) fn new(shared: Arc<Shared>, door: Door, after: Position) -> Self {
         let now = Instant::now();
-        // If the stream has what comes next, it gets its chance before the store is read.
+        // If the stream has the next record, try it before the store.
         let there = shared.current().is_some_and(|progress| progress.base <= after);
         Self {
             head: shared.store.head(),
@@ -109,7 +110,7 @@ impl DoorFeed {
         let message = match came {
             Ok(message) => message,
             Err(reason) => {
-                tracing::debug!(door = ?self.door, reason, "a subscription ends");
+                tracing::debug!(door = ?self.door, reason, "a subscription ended");
                 self.leave();
                 return;
             }
@@ -165,10 +166,10 @@ impl DoorFeed {
         let Ok(stored) = stored else { return };
         if stored != Some(hash) {
             let generation = self.live.as_ref().map_or(0, |live| live.generation);
-            self.shared.distrust(generation, "a record's hash is not the store's");
+            self.shared.distrust(generation, "a record's hash differs from the store's");
             self.leave();
             self.away = Some(Away { relay: None });
-            // What came with it is not believed either.
+            // The other messages of that subscription are not trusted either.
             self.pending.clear();
             self.seen = self.after;
             self.hole = None;
@@ -240,7 +241,7 @@ impl DoorFeed {
             if self.seen < progress.base {
                 return Some("base");
             }
-            // The relay does not know what was before it began; the store does.
+            // The relay does not know the positions before its start; the store does.
             let last = progress.last(&self.door).unwrap_or(0);
             if last > self.seen && last <= progress.since && !matches!(self.door, Door::All) {
                 return Some("since");

@@ -1,4 +1,4 @@
-//! Telling readers how far the stream is.
+//! Publishes the stream's progress to readers.
 
 use std::time::{Duration, Instant};
 
