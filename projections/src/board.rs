@@ -1,4 +1,5 @@
-//! Where each read model stands, for whoever waits for a position or asks about lag. It says what was committed, never what is hoped.
+//! The positions of the read models, for requests that wait for a position or ask about lag. It shows only committed
+//! positions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

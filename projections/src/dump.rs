@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The next rows of a table by key: the canonical order of a dump. A tally that stands at 0 is as good as absent.
+/// The next rows of a table by key: the canonical order of a dump. A tally of 0 counts as absent.
 fn part(table: &Table, after: Option<Vec<Value>>) -> Statement {
     let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
     let key = names[..table.key].join(", ");

@@ -1,4 +1,4 @@
-//! A record of the log, decoded once for every read model that looks at it. Decoding never guesses: what is not known is an error.
+//! A record of the log, decoded once for all read models. Decoding never guesses: unknown content is an error.
 
 use domain::Event;
 use event_store::record::Record;

@@ -149,13 +149,13 @@ pub struct Summary {
     pub customer: Option<String>,
     /// The currency of every amount.
     pub currency: String,
-    /// What was ordered, in minor units, edits included.
+    /// The total in minor units, edits included.
     pub total: i64,
-    /// What is owed for it in all.
+    /// The amount that the customer owes in all, in minor units.
     pub owed: i64,
-    /// What was taken.
+    /// The captured amount, in minor units.
     pub captured: i64,
-    /// What was given back.
+    /// The refunded amount, in minor units.
     pub refunded: i64,
     /// How many lines it has.
     pub lines: u64,

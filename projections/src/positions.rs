@@ -1,5 +1,5 @@
-//! Where each read model stands as its database says, for processes that do not post it themselves: they look, often while somebody
-//! waits, and not at all otherwise.
+//! The positions of the read models from their database, for processes that do not project them: polled often while a
+//! request waits, and not at all otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::board::Stop;
 use crate::held;
 use crate::store::{Checkpoint, Error, ReadStore, Slot, Statement};
 
-/// How old what was seen may be for one who waits, and how often is looked while somebody does.
+/// How old a polled position may be for a waiting request, and how often it is polled meanwhile.
 const FRESH: Duration = Duration::from_millis(15);
 
 /// The checkpoints of every model, in order of partition.
@@ -41,7 +41,7 @@ impl Positions {
         })
     }
 
-    /// What was seen last.
+    /// The last polled positions.
     pub(crate) fn last(&self) -> Arc<Seen> {
         self.kept(Duration::MAX).unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl Positions {
         Ok(())
     }
 
-    /// Why it cannot be seen where they stand, while that is so.
+    /// Why the positions cannot be read; `None` while they can.
     pub(crate) fn away(&self) -> Option<String> {
         self.failure().map(|(_, error)| error.to_string())
     }
@@ -74,7 +74,7 @@ impl Positions {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks, unless somebody just did.
+    /// Polls, unless another caller just did.
     pub(crate) async fn look(&self) -> Result<Arc<Seen>, Error> {
         let entered = Instant::now();
         let _turn = self.turn.lock().await;

@@ -40,7 +40,7 @@ pub trait Projection: Send + Sync + 'static {
     /// Whether events of streams of a category matter to it.
     fn wants(&self, category: &str) -> bool;
 
-    /// Whether it needs the subjects of that category folded; a model that only tells facts does not.
+    /// Whether it needs the subjects of that category folded; a model that only lists events does not.
     fn folds(&self, category: &str) -> bool {
         self.wants(category)
     }
@@ -57,8 +57,8 @@ pub trait Projection: Send + Sync + 'static {
     /// The rows that show the stock of a SKU at a location.
     fn stock(&self, _stock: &Shown<Level>, _rows: &mut Rows) {}
 
-    /// Whether every subject is always shown by the same keys, so that new rows simply replace the old ones and those need not be made
-    /// once more to be compared.
+    /// Whether every subject always has the same row keys, so that new rows simply replace the old ones and the old
+    /// ones need not be computed again for a comparison.
     fn replaces(&self) -> bool {
         false
     }
@@ -102,7 +102,7 @@ impl Rows {
         }));
     }
 
-    /// The changes from what was shown of a subject to these rows, and what they add to the tallies.
+    /// The changes from the earlier rows of a subject to these rows, and the changes of the tallies.
     pub(crate) fn instead_of(self, before: Self, changes: &mut Vec<Change>, tallies: &mut Tallies) {
         let mut old = BTreeMap::new();
         for (table, row) in before.rows {

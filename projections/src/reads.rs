@@ -27,7 +27,7 @@ pub struct Answer<T> {
     pub stopped: bool,
     /// How many streams the model holds, since a record of theirs cannot be read or applied.
     pub held: u64,
-    /// What was asked for.
+    /// The result of the read.
     pub value: T,
 }
 
@@ -55,10 +55,10 @@ pub struct Reads {
     standing: Standing,
 }
 
-/// Who knows where the read models stand.
+/// The source of the read models' positions.
 #[derive(Clone)]
 enum Standing {
-    /// This process posts them.
+    /// This process projects them.
     Board(Board),
     /// Their database does; rows of other versions and of another store are not read.
     Rows { positions: Arc<Positions>, versions: Arc<BTreeMap<&'static str, u32>>, incarnation: Option<Uuid> },
@@ -105,8 +105,8 @@ impl Reads {
         self.wait(name, None, position, timeout).await
     }
 
-    /// Waits until a read model shows what a stream's events up to a position make of it; where it is posted in partitions, only the
-    /// stream's own is waited for.
+    /// Waits until a read model shows a stream's events up to a position; in a partitioned model it waits only for the
+    /// stream's own partition.
     ///
     /// # Errors
     /// If it does not within the time, or has stopped before it.
@@ -192,7 +192,7 @@ impl Reads {
                 }
             }
         };
-        // The hold of one stream is told by the read of that stream.
+        // A read of one stream reports the hold itself.
         let stale = stopped || (held > 0 && stream.is_none());
         Ok(Answer { position, stale, stopped, held, value: answers })
     }
@@ -232,7 +232,7 @@ impl Reads {
         }
     }
 
-    /// The same for a list of what happened to one stream: where the model holds it, the answer goes so far and is stale.
+    /// The same for the list of a stream's events: if the model holds the stream, the answer ends there and is stale.
     pub(crate) async fn rows_up_to(
         &self,
         name: &'static str,

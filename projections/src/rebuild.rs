@@ -1,5 +1,5 @@
-//! Building a read model anew beside the one that is read, and putting it in its place: in one transaction, so that nobody ever reads
-//! half a model, and never behind what was read before.
+//! Rebuilds a read model beside the live one, and replaces the live one in one transaction, so that no reader ever sees
+//! half a model, or an older state than before.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::worker::{Parts, Progress, Worker};
 
 /// How often new tables may find the live ones ahead before those are made to wait.
 const CHASES: u32 = 3;
-/// How long new tables wait before they try again, if somebody looks at the live ones for long.
+/// How long the new tables wait before another attempt, while a long transaction reads the live ones.
 const BUSY: Duration = Duration::from_secs(2);
 
 impl Projections {
@@ -34,7 +34,7 @@ impl Projections {
         tracing::info!(projection.name = spec.name, "rebuilding a read model");
         let mut parts = self.parts.clone();
         if !matches!(self.way, Way::Whole(_)) {
-            // Of another's checkpoints can be told whose they are.
+            // A separate owner id, so that its checkpoints can be told from the live workers'.
             parts.owner = Uuid::now_v7();
         }
         let built = self.build(&parts, model, progress).await;
@@ -87,7 +87,10 @@ impl Projections {
                     return Ok(checkpoint.position);
                 }
                 Takeover::Busy => {
-                    tracing::info!(projection.name = spec.name, "the rows are being looked at; the new ones wait");
+                    tracing::info!(
+                        projection.name = spec.name,
+                        "a long transaction reads the live rows; the new ones wait"
+                    );
                     tokio::time::sleep(BUSY).await;
                 }
                 Takeover::Behind(live) => {
@@ -122,7 +125,7 @@ async fn still(parts: &Parts, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps one rebuild of a model from meeting another, also when it is dropped half-way.
+/// Guard: one rebuild per model at a time; released on drop.
 struct Rebuilding<'a>(&'a Mutex<BTreeSet<&'static str>>, &'static str);
 
 impl<'a> Rebuilding<'a> {

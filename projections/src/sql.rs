@@ -1,4 +1,4 @@
-//! Definitions that both databases are told in the same words. It reads and writes no rows.
+//! Definitions in SQL that both databases accept. It reads and writes no rows.
 
 use std::fmt::Write as _;
 

@@ -29,7 +29,7 @@ pub(crate) struct Failure {
 pub(crate) struct Engine {
     pub(crate) folds: Folds,
     pub(crate) batch: u64,
-    /// What each of its models holds, in their order: what is prepared may be ahead of what is committed.
+    /// The held streams of each model, in their order: prepared changes may be ahead of committed ones.
     pub(crate) held: Vec<held::All>,
     /// The record for whose sake held streams are being read on, if there is one.
     pub(crate) following: Option<Box<Following>>,
@@ -37,7 +37,7 @@ pub(crate) struct Engine {
     doing: Option<&'static str>,
 }
 
-/// What was shown of a subject before the batch, for each model that does not hold it.
+/// The rows of a subject before the batch, for each model that does not hold it.
 type Before = HashMap<StreamId, Vec<Option<Rows>>>;
 
 impl Engine {
@@ -59,7 +59,7 @@ impl Engine {
             && models.iter().enumerate().any(|(at, model)| model.folds(category) && !self.skips(at, record))
     }
 
-    /// The changes that these steps make to each model. After a failure the engine is of no more use.
+    /// The changes of these steps for each model. After a failure the engine is unusable.
     pub(crate) fn apply(
         &mut self,
         steps: &[Step],

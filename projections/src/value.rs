@@ -130,7 +130,7 @@ impl Row {
         }
     }
 
-    /// The text in a column, as what it was written from.
+    /// Parses the text in a column.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -148,7 +148,7 @@ impl Row {
         T::deserialize(text).map_err(|_| unexpected(column, self.0.get(column)))
     }
 
-    /// The text in a column that may hold none, as what it was written from.
+    /// Parses the text in a nullable column.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -170,7 +170,7 @@ impl Row {
 }
 
 fn unexpected(column: usize, value: Option<&Value>) -> Error {
-    Error::Read(format!("column {column} holds {value:?}, which is not what was written there"))
+    Error::Read(format!("column {column} holds {value:?}, which this version does not write"))
 }
 
 /// What a column holds.

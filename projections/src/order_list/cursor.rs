@@ -10,7 +10,7 @@ use super::filter::{Filter, Sort};
 use super::page::BadCursor;
 use crate::value::Value;
 
-/// Where to go on.
+/// The position of the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) value: i64,

@@ -10,8 +10,8 @@ use domain::time::Timestamp;
 use crate::models::from_word;
 use crate::value::Value;
 
-/// The most values that `in` may name. A page is read for each of them from its index and the pages are merged by their keys, so what is
-/// sorted is this many pages of keys at most.
+/// The most values that `in` may name. For each of them a page is read from its index, and the pages are merged by
+/// their keys, so at most this many pages of keys are sorted.
 pub(super) const MOST_VALUES: usize = 20;
 /// The longest text that a filter may hold, in bytes.
 const LONGEST: usize = 512;
@@ -45,7 +45,7 @@ pub struct Filter {
 pub struct BadFilter {
     /// The parameter, as it was given.
     pub parameter: String,
-    /// What is wrong with it.
+    /// What is wrong with it, as a predicate of the parameter.
     pub what: String,
 }
 
@@ -111,7 +111,7 @@ impl Filter {
         FIELDS.iter().map(|field| field.name)
     }
 
-    /// What is wrong with it.
+    /// A refusal of this filter.
     pub(super) fn bad(&self, what: String) -> BadFilter {
         let name = self.field.name;
         let op = match self.op {
@@ -143,10 +143,13 @@ impl Filter {
             _ => return Err(bad("is compared by eq, in, gte, lt or prefix".into())),
         };
         let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
-            return Err(bad(format!("the list has {}", Self::fields().collect::<Vec<_>>().join(", "))));
+            return Err(bad(format!(
+                "is not a filter; the list has {}",
+                Self::fields().collect::<Vec<_>>().join(", ")
+            )));
         };
         if !field.reading.allows(op) {
-            return Err(bad(format!("{name} cannot be compared so")));
+            return Err(bad(format!("{name} does not support this comparison")));
         }
         if value.len() > LONGEST * MOST_VALUES {
             return Err(bad("is too long".into()));
@@ -207,11 +210,13 @@ impl Field {
                 known(text).map(Value::Text).ok_or_else(|| format!("`{text}` cannot be a {}", self.name))
             }
             Reading::Instant => text.parse::<Timestamp>().map(|at| at.micros().into()).map_err(|bad| bad.to_string()),
-            Reading::Number => text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is no whole number")),
+            Reading::Number => {
+                text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is not a whole number"))
+            }
             Reading::Flag => match text {
                 "true" => Ok(true.into()),
                 "false" => Ok(false.into()),
-                _ => Err("is true or false".into()),
+                _ => Err("must be true or false".into()),
             },
         }
     }
@@ -231,13 +236,13 @@ impl Default for Sort {
 }
 
 impl Sort {
-    /// What there is.
-    pub(super) const KNOWN: &str = "is placed_at, updated_at or total, with - before it for falling";
+    /// The allowed sorts.
+    pub(super) const KNOWN: &str = "must be placed_at, updated_at or total, with - before it for descending order";
 
-    /// A sort from a query parameter, `-placed_at` say.
+    /// A sort from a query parameter, for example `-placed_at`.
     ///
     /// # Errors
-    /// If the list cannot be sorted so.
+    /// If the list does not support the sort.
     pub fn parse(value: &str) -> Result<Self, BadFilter> {
         let (name, falling) = value.strip_prefix('-').map_or((value, false), |name| (name, true));
         let column = ["placed_at", "updated_at", "total"].into_iter().find(|known| *known == name);

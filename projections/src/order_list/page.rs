@@ -1,5 +1,5 @@
-//! A page of the list of orders, and how many there are. Walking by cursor meets every order that stays exactly once, whatever is
-//! placed meanwhile.
+//! A page of the list of orders, and the number of orders. A walk by cursor returns every order that stays in the list
+//! exactly once, whatever is placed meanwhile.
 
 use super::cursor::{Bound, Cursor};
 use super::filter::{BadFilter, Filter, Op, Reading, Sort};
@@ -9,7 +9,7 @@ use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
 use crate::value::{Row, Value};
 
-/// What is asked of the list.
+/// A query of the list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Whose orders.
@@ -40,7 +40,7 @@ pub struct Count {
 pub struct Page {
     /// The orders.
     pub orders: Vec<Summary>,
-    /// Where to go on, `None` if this was the last page.
+    /// The cursor of the next page, `None` if this was the last page.
     pub next: Option<String>,
     /// How many there are, if that was asked.
     pub count: Option<Count>,
@@ -50,7 +50,7 @@ pub struct Page {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCursor {
     /// It is none of ours, or was made with other filters or another sort.
-    #[error("the cursor is none of this list with these filters and this sort")]
+    #[error("the cursor does not belong to this list with these filters and this sort")]
     Foreign,
     /// It was made by another version of the list.
     #[error("the cursor was made by another version of the list")]
@@ -105,7 +105,7 @@ fn cursor(last: &Summary, sort: Sort) -> Cursor {
     Cursor { value, order_id: last.order_id.to_string() }
 }
 
-/// Collects SQL and what stands for its `$n`.
+/// Collects SQL and the values of its `$n`.
 struct Builder {
     sql: String,
     values: Vec<Value>,
@@ -200,7 +200,7 @@ struct By {
 fn led(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: Option<(&Filter, &Value)>) -> By {
     let tenant = &shared.tenant;
     let by = match lead {
-        // A label's rows stand in the list's own order, so the page is read off them.
+        // A label's rows are in the list's order, so the page is read from them directly.
         Some((filter, value)) if plan.offer.is_label() => {
             let (kind, label) = (builder.mark(filter.field.name.into()), builder.mark(value.clone()));
             builder.add(&format!(

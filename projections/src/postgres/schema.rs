@@ -1,4 +1,5 @@
-//! What PostgreSQL is told of tables and checkpoints. The one place with its own dialect of definitions; it reads and writes no rows.
+//! PostgreSQL's definitions of tables and checkpoints. The one place with its own dialect of definitions; it reads and
+//! writes no rows.
 
 use std::fmt::Write as _;
 
@@ -19,10 +20,10 @@ const LAYOUT: i32 = 2;
 const MAKING_SCHEMA: i64 = 0x6461_7962_7265_6101;
 const MAKING_TABLES: i64 = 0x6461_7962_7265_6102;
 
-/// Checkpoints: one row for each model, slot and partition; a model that is posted whole has the row of partition 0. A reader of rows holds the
-/// gate from before its snapshot, and whoever puts tables in the place of others closes it: else a snapshot from before could find
-/// the new tables as they were then. Beside them the streams that a model holds: one of their records cannot be read or applied, and their
-/// rows show what came before.
+/// Checkpoints: one row for each model, slot and partition; a model that is projected whole has the row of partition 0.
+/// A reader of rows holds the gate from before its snapshot, and a process that replaces tables closes it: otherwise an
+/// earlier snapshot could see the new tables in an earlier state. Beside them are the streams that a model holds,
+/// because one of their records cannot be read or applied; their rows show the state before that record.
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS gate ();
 CREATE SEQUENCE IF NOT EXISTS generation;
@@ -101,11 +102,11 @@ pub(super) async fn unlock(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(write_error)
 }
 
-/// How long the gate may take to close, in milliseconds: queries queue behind whoever wants to close it.
+/// How long the gate may take to close, in milliseconds: queries queue behind a process that wants to close it.
 const CLOSING: u32 = 1_000;
 
-/// Closes the gate until the end of the transaction. Answers whether it did: a long look at the rows (a verification, say) is not
-/// waited for. If it did not, the transaction is of no more use.
+/// Closes the gate until the end of the transaction. Returns whether it did: it does not wait for a long read of the
+/// rows (for example, a verification). If it did not, the transaction is unusable.
 pub(super) async fn close_gate(connection: &mut PgConnection) -> Result<bool, Error> {
     let sql = format!(
         "SET LOCAL lock_timeout = {CLOSING}; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = 0"

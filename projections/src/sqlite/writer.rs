@@ -39,7 +39,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            // Whoever asked may have gone; the transaction stands all the same.
+            // The caller may have stopped waiting; the transaction stays valid.
             let _ = answer.send(transact(connection, job));
         });
         self.jobs.send(work).await.map_err(|_| Error::Closed)?;

@@ -37,7 +37,7 @@ pub(crate) struct Shop {
     seed: u64,
 }
 
-/// What is bought: a SKU and how many.
+/// The purchase: SKUs and their quantities.
 pub(crate) type Wanted<'a> = &'a [(&'a str, u32)];
 
 impl Shop {
@@ -91,7 +91,7 @@ impl Shop {
         self.raw(writes.collect()).await
     }
 
-    /// Appends as one command whatever it is.
+    /// Appends any writes as one command.
     pub(crate) async fn raw(&self, writes: Vec<StreamWrite>) -> Position {
         let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes };
         match self.store.append(batch).await {
@@ -327,7 +327,7 @@ impl Shop {
         self.stock(Uuid::now_v7(), vec![("TRAY", stock::Command::Count { counted: 999, accept_shortage: true })]).await;
     }
 
-    /// Whatever is said, as an event of a stream.
+    /// Writes any bytes as an event of a stream.
     pub(crate) async fn write(
         &self,
         stream: StreamId,
