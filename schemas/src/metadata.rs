@@ -1,4 +1,5 @@
-//! What is kept beside each event: who, on whose behalf, because of what. Nothing that a decision or a fold reads is ever put here.
+//! The metadata of each event: who, on whose behalf, because of what. It never contains anything that a decision or a
+//! fold reads.
 
 use bytes::Bytes;
 use domain::time::Timestamp;
@@ -12,7 +13,7 @@ pub struct Actor {
     pub id: String,
     /// How it came in: `http`, `saga`, `import`, `cli` …
     pub via: String,
-    /// For whom, where that is somebody else.
+    /// The party on whose behalf the actor acted, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
 }
@@ -66,8 +67,8 @@ impl Metadata {
     }
 }
 
-/// What a record's work belongs to: the order or the reservation itself, else what its metadata says. Everything that one long process
-/// must see has the same. Nil where neither can be read; such a record concerns no process.
+/// The correlation of a record: the order or the reservation itself, otherwise the one in its metadata. All records
+/// that one saga must see have the same correlation. Nil if neither can be read; such a record concerns no saga.
 #[must_use]
 pub fn correlation(category: &str, stream_id: &str, metadata: &[u8]) -> Uuid {
     #[derive(Deserialize)]

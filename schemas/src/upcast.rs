@@ -1,4 +1,5 @@
-//! From what was stored once to what is read today, one schema version at a time. A step is total: it never refuses what was stored.
+//! Converts stored schema versions to the newest one, one version at a time. A step is total: it never refuses stored
+//! data.
 
 use serde_json::Value;
 

@@ -17,6 +17,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        parts.extensions.get().cloned().ok_or_else(|| Failure::internal(&"no layer in front says who asks"))
+        parts.extensions.get().cloned().ok_or_else(|| Failure::internal(&"no layer in front identified the caller"))
     }
 }

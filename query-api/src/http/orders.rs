@@ -67,13 +67,13 @@ pub struct OrderSummaryBody {
     /// Who ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
-    /// What was ordered, edits included.
+    /// The total, edits included.
     pub total: Money,
-    /// What is owed for it in all.
+    /// The amount that the customer owes in all.
     pub owed: Money,
-    /// What was taken.
+    /// The captured amount.
     pub captured: Money,
-    /// What was given back.
+    /// The refunded amount.
     pub refunded: Money,
     /// How many lines it has.
     pub lines: u64,
@@ -166,7 +166,7 @@ struct ListParams {
     /// `exact` or `estimate`: say how many there are. Counted from counters: exact without filters and with one alone on a status or
     /// `on_hold`; an estimate otherwise, and said to be one.
     count: Option<String>,
-    /// Wait until at least this position is shown.
+    /// Wait until the answer shows at least this position.
     min_position: Option<u64>,
 }
 
@@ -184,7 +184,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
         None => false,
         Some("exact" | "estimate") => true,
         Some(_) => {
-            return Err(Failure::at("malformed-query", "count", "count is exact or estimate"));
+            return Err(Failure::at("malformed-query", "count", "count must be exact or estimate"));
         }
     };
     let query = Query {
@@ -214,7 +214,7 @@ const MOST_FILTERS: usize = 20;
 fn filters(params: Params) -> Result<Vec<Filter>, Failure> {
     let rest = params.rest();
     if rest.len() > MOST_FILTERS {
-        return Err(Failure::new("bad-filter", format!("more than {MOST_FILTERS} filters")));
+        return Err(Failure::new("bad-filter", format!("there are more than {MOST_FILTERS} filters")));
     }
     Ok(rest.iter().map(|(name, value)| Filter::parse(name, value)).collect::<Result<_, _>>()?)
 }
@@ -231,18 +231,18 @@ pub(super) struct AsOf {
     as_of_position: Option<u64>,
     /// As it was when its stream had this version.
     as_of_version: Option<u64>,
-    /// Wait until at least this position is shown.
+    /// Wait until the answer shows at least this position.
     min_position: Option<u64>,
 }
 
 /// One order, now or as it was.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = uuid::Uuid, Path), AsOf, ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    params(("id" = uuid::Uuid, Path), AsOf, ("If-None-Match" = Option<String>, Header, description = "The known ETag")),
     responses(
-    (status = 200, description = "The order. As of a past moment it never changes, and may be kept for ever", body = OrderBody,
+    (status = 200, description = "The order. As of a past moment it never changes, and may be cached permanently", body = OrderBody,
         headers(("etag" = String, description = "The version of its stream"),
-            ("daybook-position" = u64, description = "The position that it stands for"))),
-    (status = 304, description = "It is still at the version that is known"),
+            ("daybook-position" = u64, description = "The position that the answer shows"))),
+    (status = 304, description = "It still has the known version"),
     (status = 400, description = "`future-instant`, `future-position`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
@@ -321,9 +321,9 @@ pub struct DiffBody {
 #[utoipa::path(get, path = "/v1/orders/{id}/diff", tag = "orders",
     params(("id" = uuid::Uuid, Path),
         ("from" = String, Query, description = "A version (`v3`), a position (`p4711`) or an instant"),
-        ("to" = Option<String>, Query, description = "Likewise; now if left out")),
+        ("to" = Option<String>, Query, description = "The same; by default now")),
     responses(
-    (status = 200, description = "What differs", body = DiffBody),
+    (status = 200, description = "The differences", body = DiffBody),
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
@@ -352,8 +352,9 @@ pub(super) async fn diff(
 
 /// `v3` is a version, `p4711` a position, anything else an instant.
 fn moment(name: &str, text: &str) -> Result<At, Failure> {
-    let bad =
-        || Failure::at("malformed-query", name, format!("{name} is v and a version, p and a position, or an instant"));
+    let bad = || {
+        Failure::at("malformed-query", name, format!("{name} must be v and a version, p and a position, or an instant"))
+    };
     let number =
         |digits: &str| digits.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok()).ok_or_else(bad);
     match text.split_at_checked(1) {
@@ -363,7 +364,7 @@ fn moment(name: &str, text: &str) -> Result<At, Failure> {
     }
 }
 
-/// What is shown of an order at a moment, without the version, which always differs.
+/// The view of an order at a moment, without the version, which always differs.
 fn document(moment: &Moment<Order>) -> Result<Value, Failure> {
     let Order::Placed(placed) = &moment.state else {
         return Ok(json!({}));

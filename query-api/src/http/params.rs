@@ -29,7 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let bad = || Failure::new("malformed-query", "the query is not well-formed");
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| bad())?;
-        // What is not UTF-8 comes out of the decoding with this character in its place.
+        // The decoding replaces invalid UTF-8 with this character.
         let damaged = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
         if pairs.0.iter().any(|(name, value)| damaged(name) || damaged(value)) {
             return Err(bad());
@@ -72,7 +72,7 @@ impl Params {
         if (1..=most).contains(&limit) {
             Ok(limit)
         } else {
-            Err(Failure::at("malformed-query", "limit", format!("limit is 1 to {most}")))
+            Err(Failure::at("malformed-query", "limit", format!("limit must be 1 to {most}")))
         }
     }
 
@@ -104,7 +104,7 @@ impl Params {
             (Some(time), None, None) => Ok(Some(At::Instant(time.micros()))),
             (None, Some(position), None) => Ok(Some(At::Position(position))),
             (None, None, Some(version)) => Ok(Some(At::Version(version))),
-            _ => Err(Failure::new("malformed-query", "ask as of a time, a position or a version, not several")),
+            _ => Err(Failure::new("malformed-query", "give a time, a position or a version, not several")),
         }
     }
 
@@ -129,7 +129,7 @@ impl Params {
             None => Ok(()),
             Some((name, _)) => {
                 let name: String = name.chars().take(80).collect();
-                Err(Failure::at("malformed-query", &name, format!("there is no parameter {name} here")))
+                Err(Failure::at("malformed-query", &name, format!("this route has no parameter {name}")))
             }
         }
     }
@@ -143,7 +143,7 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let bad = || Failure::new("malformed-path", "the path holds something that cannot be an id");
+        let bad = || Failure::new("malformed-path", "the path has a segment that cannot be an id");
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| bad())?;
         text.parse().map(Self).map_err(|_| bad())
     }

@@ -28,7 +28,7 @@ impl Wanted {
         reaching: impl Future<Output = Result<Position, projections::Error>>,
     ) -> Result<(), Failure> {
         let mut reaching = std::pin::pin!(reaching);
-        // What is shown already is answered however many others wait.
+        // A position that is shown already is answered, however many requests wait.
         tokio::select! {
             biased;
             reached = &mut reaching => return reached.map(drop).map_err(Failure::from),
@@ -57,7 +57,7 @@ impl Wanted {
             "future-position",
             "min_position",
             format!(
-                "the log ends at position {head}, and {} is nowhere near: give a position that an answer named",
+                "the log ends at position {head}, and {} is far beyond it: use a position from an earlier answer",
                 self.position
             ),
         ))

@@ -12,7 +12,7 @@ use super::check::{Check, Invalid};
 use super::line::NewLine;
 use super::money::Money;
 
-/// The most changes of one edit: the event tells each changed line in full, and an event has its limit.
+/// The most changes of one edit: the event contains each changed line in full, and an event's size is limited.
 const MOST_CHANGES: usize = 500;
 
 /// Changes to an order's lines, made together or not at all.

@@ -23,16 +23,16 @@ pub struct Fault {
     /// A JSON Pointer into the body, or the name of a header or a parameter.
     #[schema(example = "/lines/0/qty")]
     pub pointer: String,
-    /// What is wrong there.
+    /// The fault at that place.
     #[schema(example = "must be 1 to 1000000")]
     pub detail: String,
 }
 
 /// A body that parses and cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body is not as documented in {} places", .faults.len())]
+#[error("the body is invalid in {} places", .faults.len())]
 pub struct Invalid {
-    /// What is wrong, at least one.
+    /// The faults, at least one.
     pub faults: Vec<Fault>,
 }
 
@@ -43,16 +43,16 @@ pub struct Check {
 }
 
 impl Check {
-    /// Nothing found so far.
+    /// A check without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was asked, if nothing was found.
+    /// The value, if there are no faults.
     ///
     /// # Errors
-    /// With everything that was found.
+    /// With all faults.
     pub fn finish<T>(self, value: T) -> Result<T, Invalid> {
         if self.faults.is_empty() { Ok(value) } else { Err(Invalid { faults: self.faults }) }
     }
@@ -70,7 +70,7 @@ impl Check {
         if id.is_some_and(|id| id.into().get_version_num() == domain::ids::DERIVED) {
             self.fault(
                 pointer,
-                "must not be a UUID of version 8, which is how Daybook names what its processes make: take version 4, 5 or 7",
+                "must not be a UUID of version 8, which is reserved for ids that sagas derive: use version 4, 5 or 7",
             );
         }
     }
@@ -112,25 +112,25 @@ impl Check {
     }
 
     /// A text of one line, as it is kept: see [`text::line`].
-    #[must_use = "what is kept is the text as it was normalised"]
+    #[must_use = "the normalised text is what must be stored"]
     pub fn text(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.long_text(pointer, given, 1, longest)
     }
 
     /// A text of one line of at least `least` characters, as it is kept.
-    #[must_use = "what is kept is the text as it was normalised"]
+    #[must_use = "the normalised text is what must be stored"]
     pub fn long_text(&mut self, pointer: impl Display, given: &str, least: usize, longest: usize) -> String {
         self.kept(pointer, text::line(given, least, longest))
     }
 
     /// A text of one line that may be left out, as it is kept.
-    #[must_use = "what is kept is the text as it was normalised"]
+    #[must_use = "the normalised text is what must be stored"]
     pub fn optional_text(&mut self, pointer: impl Display, given: Option<&str>, longest: usize) -> Option<String> {
         given.map(|given| self.text(pointer, given, longest))
     }
 
     /// A text of any number of lines, as it is kept: see [`text::prose`].
-    #[must_use = "what is kept is the text as it was normalised"]
+    #[must_use = "the normalised text is what must be stored"]
     pub fn prose(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.kept(pointer, text::prose(given, longest))
     }

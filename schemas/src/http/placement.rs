@@ -49,13 +49,13 @@ pub struct PlaceOrder {
     /// How halves are rounded; to the even neighbour if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
-    /// What is ordered.
+    /// The order lines.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<NewLine>,
     /// A discount on the whole order, spread over the lines by largest remainder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Money>,
-    /// What is charged for shipping.
+    /// The shipping charges.
     #[serde(default)]
     #[schema(max_items = 20)]
     pub shipping: Vec<NewShipping>,
@@ -188,7 +188,7 @@ impl PlaceOrder {
             replaces: None,
         };
         if unnamed && !is_free(&place) {
-            check.fault("/payment/instrument", "is compulsory unless capture is pay_later or nothing is to be paid");
+            check.fault("/payment/instrument", "is required unless capture is pay_later or the total is 0");
         }
         check.finish(place)
     }
@@ -252,7 +252,7 @@ pub fn tags(check: &mut Check, given: &[String]) -> Vec<String> {
     for (i, tag) in given.iter().enumerate() {
         let tag = check.text(format_args!("/tags/{i}"), tag, 64);
         if !tag.is_empty() && tags.contains(&tag) {
-            check.fault(format_args!("/tags/{i}"), "a label may be named only once");
+            check.fault(format_args!("/tags/{i}"), "a tag may be named only once");
         }
         tags.push(tag);
     }
