@@ -13,7 +13,7 @@ use crate::verify::Expected;
 #[derive(Debug, Parser)]
 #[command(name = "daybook", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What is common to all commands.
+    /// The options of all commands.
     #[command(flatten)]
     pub common: Common,
     /// What to do; `serve` if nothing is said.
@@ -24,7 +24,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or found what must not be; 2 wrong arguments or configuration; \
 3 the store is in use by another process.";
 
-/// What is common to all commands.
+/// The options of all commands.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// A configuration file; every key is in daybook.default.toml.
@@ -46,13 +46,14 @@ pub struct Common {
 pub enum Command {
     /// Serve the store that is there, or a new one.
     Serve(Serve),
-    /// Feed real orders to a new store, say what came of it, and serve it.
+    /// Import real orders into a new store, print a summary, and serve it.
     Demo(Demo),
     /// Load orders from a file. Running it again adds nothing.
     Import(Import),
-    /// Tell the history of an order: who did what, when and why; its state at any point; the difference of two.
+    /// Show the history of an order: who did what, when and why; its state at any point; the difference between two
+    /// points.
     History(History),
-    /// Build a read model anew, from the first event on.
+    /// Rebuild a read model, from the first event on.
     Rebuild(Rebuild),
     /// List records that cannot be read, or set one aside so that its stream can be read again.
     #[command(subcommand)]
@@ -61,11 +62,12 @@ pub enum Command {
     Verify(Verify),
     /// Copy an embedded store as it is at one moment into an empty folder, beside a running server or none, and prove the copy.
     Backup(Backup),
-    /// Place orders over HTTP as fast as it goes, and tell how fast that is.
+    /// Place orders over HTTP as fast as possible, and print the rate.
     Bench(Bench),
     /// Make the tables of a database for the log, and let a role write to them that may change nothing in it.
     Migrate(Migrate),
-    /// Copy a log into an empty database: positions, hashes and command ids stay. Goes on where it was broken off.
+    /// Copy a log into an empty database; positions, hashes and command ids stay the same. Continues an interrupted
+    /// copy.
     Copy(Copy),
     /// Ask a running process whether it is ready: exit code 0 if it is.
     Ready(Ready),
@@ -103,7 +105,7 @@ pub struct Demo {
     /// Address and port (http.listen); loopback only.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Go on with a store that is not empty.
+    /// Continue with a store that is not empty.
     #[arg(long)]
     pub resume: bool,
     /// The seed of the gateway's faults.
@@ -143,7 +145,7 @@ pub enum Layout {
 pub struct Import {
     /// The file: .csv, .ndjson, or either packed by gzip.
     pub file: PathBuf,
-    /// How it is laid out; its first line tells if nothing is said.
+    /// Its layout; by default detected from its first line.
     #[arg(long)]
     pub layout: Option<Layout>,
     /// What to do with bad rows.
@@ -185,7 +187,7 @@ pub struct History {
 /// `rebuild`
 #[derive(Clone, Debug, Args)]
 pub struct Rebuild {
-    /// The read model; `all` for every one.
+    /// The read model, or `all`.
     pub name: String,
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
@@ -195,7 +197,8 @@ pub struct Rebuild {
 /// `records`
 #[derive(Clone, Debug, Subcommand)]
 pub enum Records {
-    /// Tell which records cannot be read, and which were set aside. Reads the whole log, beside a running server.
+    /// List the records that cannot be read, and those that were set aside. Reads the whole log, beside a running
+    /// server.
     List {
         /// Ask the server that runs there instead.
         #[arg(long)]

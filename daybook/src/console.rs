@@ -35,7 +35,7 @@ impl Output {
     }
 }
 
-/// Prints a text as it is. Whoever reads it may have had enough: that is no failure.
+/// Prints a text unchanged. A reader that closes the pipe early is not a failure.
 pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

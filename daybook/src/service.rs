@@ -1,5 +1,4 @@
-//! The server's own routes: whether it lives, whether it is ready, what it measures, and what there is to ask. They tell about the
-//! process, never about an order.
+//! The server's own routes: liveness, readiness, metrics and an index. They report on the process, never on an order.
 
 pub mod files;
 pub mod health;
@@ -37,23 +36,23 @@ pub fn router() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(index)).merge(probes())
 }
 
-/// Those that tell how the process is: they are answered whatever else goes on.
+/// The health routes: they are answered under any load.
 pub fn probes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(render))
 }
 
-/// What there is to ask.
+/// The index of the server's routes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Index {
     /// The program.
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// Where to go on, by what it is.
+    /// The links, by name.
     pub links: std::collections::BTreeMap<&'static str, &'static str>,
 }
 
-/// What there is to ask.
+/// The index of the server's routes.
 #[utoipa::path(get, path = "/", tag = "service", responses((status = 200, body = Index)))]
 async fn index() -> Json<Index> {
     Json(Index {

@@ -1,5 +1,5 @@
-//! What holds for every key of the configuration, those that are not written yet included: it is used, and it cannot be given a value
-//! with which nothing works.
+//! Rules for every key of the configuration, including future ones: each key is used, and none accepts a value with
+//! which nothing works.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};

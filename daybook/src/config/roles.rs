@@ -1,4 +1,4 @@
-//! What a process does of all that there is to do.
+//! The roles that a process runs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,12 +10,13 @@ use super::Error;
 use super::concern::concern;
 
 concern! {
-    /// What a process does of all that there is to do. Where the log is a SQLite file, one process does everything.
+    /// The roles that a process runs. If the log is a SQLite file, one process runs all of them.
     Roles {
-        /// With commas between them: command-api, query-api, relay, projections, sagas, ordering, inventory, payments; or all.
+        /// Roles, separated by commas: command-api, query-api, relay, projections, sagas, ordering, inventory,
+        /// payments; or all.
         run: Set = Set::all(),
-        /// After this long without a word, a process is taken for gone and others do what it did. In less than a second, a slow moment
-        /// would be taken for an end.
+        /// After this many milliseconds without a renewal a process counts as dead, and others take over its work.
+        /// Below a second, a short pause would count as death.
         lease_ms: u64 = 10_000 => 1_000..=600_000,
     }
 }
@@ -157,7 +158,8 @@ impl Roles {
     pub(super) fn check(&self, scaled: bool) -> Result<(), Error> {
         if !scaled && !self.run.is_all() {
             let why = format!(
-                "`{}` is not everything, and a SQLite log has one process that does everything: set store.url to a database",
+                "`{}` is not everything, and a SQLite log has one process that does everything: set store.url to a \
+                 database",
                 self.run
             );
             return Err(Error::Value { key: "roles.run", why });

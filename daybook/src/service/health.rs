@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub enum State {
     /// It does its work.
     Ready,
-    /// It does its work, but not all of it: a person should look. The process is ready all the same.
+    /// It does part of its work: an operator should look. The process is still ready.
     Degraded,
     /// It does no work at all.
     Failed,
@@ -31,16 +31,16 @@ pub struct Part {
     pub detail: String,
 }
 
-/// What a row says of a part about which there is no more to say.
+/// The detail of a part without anything to report.
 const RUNS: &str = "it runs";
 
 impl Part {
-    /// A part that is so.
+    /// A part with this state.
     pub fn new(name: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
         Self { name: name.into(), state, ready: state != State::Failed, detail: detail.into() }
     }
 
-    /// A part that does its work, of which there is no more to say.
+    /// A working part without anything to report.
     pub fn runs(name: impl Into<String>) -> Self {
         Self::new(name, State::Ready, "")
     }
@@ -78,7 +78,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Adds a role: `check` says how it is, each time somebody asks.
+    /// Adds a role: each health request calls `check` for its parts.
     pub fn add(&self, check: impl Fn() -> Vec<Part> + Send + Sync + 'static) {
         self.checks.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(check));
     }

@@ -60,7 +60,8 @@ pub async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// A method as metrics tell it: a client can make up any number of them, and each would be a series for as long as the process lives.
+/// A method's label in metrics: a client can invent any number of methods, and each would be a series for the life of
+/// the process.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [Method; 7] =
         [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
@@ -103,7 +104,7 @@ pub async fn bound(State(places): State<Arc<Places>>, mut request: Request, next
 }
 
 fn overloaded() -> Failure {
-    Failure::new("overloaded", "nothing was done: send the same request again").retry_after(COME_BACK)
+    Failure::new("overloaded", "nothing was done: repeat the request").retry_after(COME_BACK)
 }
 
 /// The answer on a connection beyond those that there is room for, to everything but questions about the process.
@@ -120,7 +121,7 @@ pub async fn crowded(request: Request) -> Response {
 pub async fn require_key(request: Request, next: Next) -> Response {
     let changes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     if changes && !request.headers().contains_key(IDEMPOTENCY_KEY) {
-        return Failure::at("idempotency-key-required", IDEMPOTENCY_KEY, "is compulsory here").into_response();
+        return Failure::at("idempotency-key-required", IDEMPOTENCY_KEY, "is required").into_response();
     }
     next.run(request).await
 }

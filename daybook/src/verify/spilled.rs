@@ -34,7 +34,7 @@ struct Kept<V> {
     size: usize,
 }
 
-/// What a key has to be so that it can be stored as JSON.
+/// The bounds of a key that can be stored as JSON.
 pub(super) trait Key: Eq + Hash + Clone + Serialize + DeserializeOwned {}
 
 impl<K: Eq + Hash + Clone + Serialize + DeserializeOwned> Key for K {}
