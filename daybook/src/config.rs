@@ -237,7 +237,7 @@ mod tests {
         if std::fs::read_to_string(committed).unwrap_or_default() != text {
             std::fs::write(committed, &text).unwrap();
             panic!(
-                "daybook.default.toml was not the default configuration; it has been written anew: look at it and \
+                "daybook.default.toml was not the default configuration; it has been written again: look at it and \
                  commit it"
             );
         }

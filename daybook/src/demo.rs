@@ -1,5 +1,5 @@
 //! `demo`: real orders through the real command path, with a gateway that misbehaves for some of them by a seed; then what came of it,
-//! proven, and a server to look at it. It never touches a store that somebody else has filled unless it is told to.
+//! proven, and a server to look at it. It never touches a store with existing data unless it is asked to.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::import::{self, Imported, Job, Took};
 use crate::roles::Running;
 use crate::verify::{self, Check};
 
-/// 3,000 invoices of a real web shop; where they come from is told in `data/retail/README.md`.
+/// 3,000 invoices of a real web shop; their origin is described in `data/retail/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../../data/retail/online_retail_sample.csv.gz");
 /// What the sample is called where it is recorded.
 const SOURCE: &str = "data/retail/online_retail_sample.csv.gz";

@@ -182,7 +182,7 @@ impl Supervisor {
     }
 
     /// Keeps a part running until it is stopped, and returns once the part has ended. Each run of `part` is a separate
-    /// task, and must end soon after `stop`. If the supervisor gives up, nothing is run any more. Dropping the future
+    /// task, and must end soon after `stop`. If the supervisor gives up, nothing runs after that. Dropping the future
     /// aborts the part.
     pub async fn keep<F>(&self, name: &str, stop: &CancellationToken, mut part: impl FnMut(Pulse) -> F)
     where

@@ -1,6 +1,6 @@
 //! The promises of the read models, on the real store: given events, then rows; the same bytes at any batch size, after
 //! a crash, a rebuild or with a second worker; an unreadable event holds its own stream and no other.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod damaged;
 mod databases;

@@ -20,7 +20,7 @@ fn of(table: &'static [(&'static str, &'static [Step])], kind: &str) -> &'static
 }
 
 /// The newest schema version of a type: the one that is written.
-#[expect(clippy::cast_possible_truncation, reason = "nobody writes four billion schema versions")]
+#[expect(clippy::cast_possible_truncation, reason = "there will never be four billion schema versions")]
 pub(crate) fn newest(kind: &str) -> u32 {
     steps(kind).len() as u32 + 1
 }

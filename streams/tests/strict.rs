@@ -1,5 +1,5 @@
 //! All readers of a stream read it in the same way: where they stop, and how they continue.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed; this says where")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed; this says where")]
 
 use std::sync::Arc;
 

@@ -281,7 +281,7 @@ fn put_heads(index: &Connection, sorted: &[Sorted]) -> Result<Vec<(u128, Option<
         let follows = before.map_or(1, |before| before.head.version + 1);
         if lowest != follows || version - lowest != stream.len() as u64 - 1 {
             return IndexError::wrong(format!(
-                "the stream of the record at position {position} has version {} there and the log goes on with \
+                "the stream of the record at position {position} has version {} there and the log continues with \
                  {lowest}",
                 follows - 1
             ));

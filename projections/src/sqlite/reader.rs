@@ -97,7 +97,8 @@ impl Readers {
         };
         let held = || running.lock().unwrap_or_else(PoisonError::into_inner);
         held().handle = Some(connection.get_interrupt_handle());
-        let answer = if held().left { Err(Error::Read("nobody waits for it".into())) } else { job(&mut connection) };
+        let answer =
+            if held().left { Err(Error::Read("the caller has stopped waiting".into())) } else { job(&mut connection) };
         // From here on the handle must not stop the next query on the connection.
         held().handle = None;
         // A connection that failed is not lent again.
