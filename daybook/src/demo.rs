@@ -1,5 +1,5 @@
-//! `demo`: real orders through the real command path, with a gateway that misbehaves for some of them by a seed; then what came of it,
-//! proven, and a server to look at it. It never touches a store with existing data unless it is asked to.
+//! `demo`: real orders through the real command path, with a gateway that misbehaves for some of them by a seed; then a summary with
+//! proofs, and a server to look at it. It never touches a store with existing data unless it is asked to.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

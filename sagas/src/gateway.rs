@@ -1,5 +1,5 @@
-//! Payment providers. What they answer has three values: done, not done, and *nobody knows*; an implementation must never turn silence,
-//! a broken connection or an error of the provider's into *not done*.
+//! Payment providers. Their answers have three values: done, not done, and *unknown*; an implementation must never turn
+//! silence, a broken connection or an error of the provider's into *not done*.
 
 pub mod sandbox;
 
@@ -27,7 +27,7 @@ pub struct Call {
     pub payment_id: PaymentId,
     /// The order that it is for.
     pub order_id: OrderId,
-    /// What is asked.
+    /// The operation.
     pub verb: Verb,
     /// How much.
     pub amount: Money,
@@ -66,17 +66,17 @@ pub struct Done {
 pub enum Answer {
     /// It did it.
     Done(Done),
-    /// It did not do it, surely, and will not.
+    /// It was certainly not done, and will not be.
     NotDone {
         /// The provider's code.
         code: String,
     },
     /// It may have done it: ask with a query before anything else.
     Unknown {
-        /// What is known about why.
+        /// What is known about the cause.
         detail: String,
     },
-    /// It has not looked at it (too many requests, say): send the same again after a while.
+    /// The provider has not processed it (for example, because of too many requests): send it again after a while.
     Later {
         /// How long to wait.
         after: Duration,
@@ -88,18 +88,18 @@ pub enum Answer {
 pub enum Found {
     /// It did it.
     Done(Done),
-    /// It did not do it, surely, and will not.
+    /// It was certainly not done, and will not be.
     NotDone {
         /// The provider's code.
         code: String,
     },
     /// It is at it.
     InProgress,
-    /// It has never heard of it (so far: a request may still be on its way).
+    /// The provider does not know it (yet: a request may still be on its way).
     Nothing,
     /// It does not say.
     Dark {
-        /// What is known about why.
+        /// What is known about the cause.
         detail: String,
     },
 }
@@ -111,7 +111,7 @@ pub trait PaymentGateway: Send + Sync + 'static {
     async fn authorise(&self, call: &Call) -> Answer;
     /// Takes money that is held.
     async fn capture(&self, call: &Call) -> Answer;
-    /// Lets held money go.
+    /// Voids an authorised amount.
     async fn void(&self, call: &Call) -> Answer;
     /// Holds more on the same authorisation.
     async fn raise(&self, call: &Call) -> Answer;

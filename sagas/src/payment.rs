@@ -1,5 +1,6 @@
-//! The payment worker: follows what payments ask for, calls the provider, and records what came of it. After a crash it asks before it
-//! calls, and what nobody knows stays unknown until there is evidence. It decides nothing about money.
+//! The payment worker: follows the requests of payments, calls the provider, and records the outcomes. After a crash it
+//! queries before it calls, and an unknown outcome stays unknown until there is evidence. It decides nothing about
+//! money.
 
 mod intent;
 mod pursue;
@@ -39,9 +40,9 @@ pub struct Options {
     pub page: usize,
     /// Requests at the provider at once: what one provider takes from one client.
     pub at_once: usize,
-    /// After this long without an answer nobody knows what came of a request.
+    /// After this long without an answer, the outcome of a request counts as unknown.
     pub call_timeout: Duration,
-    /// For how long a request that the provider has never heard of may still be on its way.
+    /// For how long a request that the provider does not know may still be on its way.
     pub grace: Duration,
     /// The first wait before the provider is asked again; doubled each time.
     pub ask_first: Duration,

@@ -9,7 +9,7 @@ use domain::saga::Recorded;
 use event_store::record::{Position, Record, Version};
 use uuid::Uuid;
 
-/// Which request of which payment; of several attempts one at most is open.
+/// A request of a payment; at most one of several attempts is open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IntentKey {
     pub(super) tenant: Tenant,
@@ -42,7 +42,7 @@ impl IntentKey {
         Self { tenant: tenant.clone(), payment_id, verb }
     }
 
-    /// What is asked for, in a word.
+    /// The operation, in a word.
     pub(super) fn word(&self) -> &'static str {
         match self.verb.0 {
             0 => "authorise",

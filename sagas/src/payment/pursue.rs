@@ -49,7 +49,7 @@ enum Next {
     Ask,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 enum Settled {
     Done(Done),
     NotDone(String),
@@ -89,7 +89,7 @@ impl Pursuit {
         let mut wait = self.options.ask_first;
         let (mut mismatch, mut stuck) = (None, false);
         loop {
-            // This process may have been paused: what was asked for is pursued by whoever is the active one.
+            // This process may have been paused: the current leader pursues the request.
             if !self.term.holds() {
                 return;
             }
@@ -133,7 +133,7 @@ impl Pursuit {
                     let outcome = Outcome::Unknown { detail: cut(&detail) };
                     match self.record(intent, &call, id, outcome, None).await {
                         Ok(()) => unknown = true,
-                        // The provider is asked on all the same, and what it says then may be recorded.
+                        // The provider is still queried, and its answer may be recorded then.
                         Err(why) if !stuck => {
                             stuck = true;
                             self.stuck(intent, &call, id, "unknown", &why).await;
@@ -148,7 +148,7 @@ impl Pursuit {
         }
     }
 
-    /// What the provider has to be told; read from the payment until that works.
+    /// Builds the call to the provider; reads the payment until that works.
     async fn prepare(&self, intent: &Intent) -> Call {
         let key = intent.provider_key();
         let (tenant, payment_id) = (intent.key.tenant.clone(), intent.key.payment_id);
@@ -233,7 +233,7 @@ impl Pursuit {
         found
     }
 
-    /// Records what came of it, until the log says so.
+    /// Records the outcome, until the log has it.
     async fn settle(&self, intent: &Intent, call: &Call, settled: Settled, asked: bool) {
         let (name, outcome) = match settled {
             Settled::Done(done) => ("done", told(done)),
@@ -246,7 +246,8 @@ impl Pursuit {
         loop {
             let sent = Instant::now();
             let mut never = self.record(intent, call, id, outcome.clone(), evidence.clone()).await.err();
-            // Only what nobody will carry out is sent less and less often: its service has to be mended, and then it goes on by itself.
+            // Only a command that its service cannot run is repeated with growing pauses: once the service is repaired,
+            // it continues by itself.
             tokio::time::sleep(if told { wait.next_wait() } else { self.options.resend_after }).await;
             if never.is_none() {
                 let command = recording(intent, call, outcome.clone(), evidence.clone());
@@ -278,7 +279,7 @@ impl Pursuit {
         self.offer_note(&call.tenant, order_id, id, &text).await;
     }
 
-    /// The provider speaks of another amount than was asked for: that proves nothing, so the payment is told once and stays unknown.
+    /// The provider reports a different amount: that proves nothing, so the payment records it once and stays unknown.
     async fn mismatched(&self, intent: &Intent, call: &Call, done: Done) {
         meters::refused_outcome();
         tracing::error!(
@@ -292,7 +293,7 @@ impl Pursuit {
             "Payment {}: {} were asked for and the provider speaks of {}. Compare it with the provider's books.",
             call.payment_id, call.amount.amount, done.amount
         );
-        // An id of its own: that of the outcome is for the one that is right.
+        // A separate id: the outcome's id is reserved for the right amount.
         let id = intent.outcome_id(&format!("mismatch/{}", done.amount));
         let evidence = Some("the provider speaks of another amount".to_owned());
         if let Err(why) = self.record(intent, call, id, told(done), evidence).await {
@@ -301,7 +302,7 @@ impl Pursuit {
         self.offer_note(&call.tenant, order_id, id, &text).await;
     }
 
-    /// Offers what came of a request until it is accepted.
+    /// Repeats the record command until it is accepted.
     ///
     /// # Errors
     /// Why it never will be.

@@ -23,9 +23,9 @@ use super::outbox::Letter;
 use super::session::Session;
 use crate::{Stopped, meters};
 
-/// After so many attempts it is told that somebody else writes to the saga all the time.
+/// After so many attempts the log reports that another writer keeps writing to the saga.
 const ATTEMPTS: u32 = 30;
-/// The first and the longest wait before a saga reacts again to which somebody else has written.
+/// The first and the longest pause before a saga reacts again after another writer's append.
 const OVERTAKEN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
 /// Something that a saga is to react to.
@@ -63,13 +63,13 @@ pub(super) struct Flight {
     events: Vec<event::Event>,
 }
 
-/// What came of an append.
+/// The result of an append.
 enum Landed {
     /// It is in the log.
     In,
     /// Its id was in the log before it.
     Before(Work),
-    /// It did not go in: somebody else has written to the stream, or the store said why.
+    /// It was not written: another writer has written to the stream, or the store gave a reason.
     Out(Work, Option<Error>),
 }
 
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Puts what was decided on the writer's queue; the work is given back if it has no stored form.
+    /// Queues the decision at the writer; returns the work if it has no stored form.
     fn fly(&mut self, work: Work, decided: Decided) -> Result<Flight, Box<Work>> {
         let Decided { before, cause, events, saga } = decided;
         let about = saga.state().about.as_ref().map(|about| about.correlation);
@@ -253,7 +253,7 @@ impl Session {
         Ok(if before { Landed::Before(flight.work) } else { Landed::Out(flight.work, failed) })
     }
 
-    /// What a saga made of this is in the log already, and can never be written again: what stands there counts.
+    /// The saga's reaction is in the log already, and can never be written again: the stored reaction counts.
     async fn reacted_before(&mut self, work: &Work) -> Result<(), Stopped> {
         meters::reacted_before();
         tracing::warn!(saga = %work.key.stream(), at = work.append_id, "a saga has reacted to this before; what it wrote then counts");
@@ -264,13 +264,13 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the saga that a work is for as it stands in the log.
+    /// Takes the logged state of a work's saga.
     pub(super) async fn adopt_work(&mut self, work: &Work, loaded: Loaded) -> Result<(), Stopped> {
         let since = self.index.since(&work.key).unwrap_or(work.at);
         self.adopt(&work.key, loaded, since).await
     }
 
-    /// The one that came first may hold the lease now, whatever the clocks say.
+    /// The process that was first may hold the lease now, whatever the clocks say.
     async fn step_aside(&mut self, wait: Duration) -> Result<(), Stopped> {
         match self.term.confirm().await {
             // What cannot be asked now says nothing: the lease itself ends in time.
@@ -283,7 +283,7 @@ impl Session {
         }
     }
 
-    /// Somebody else's append came first, or an earlier one of ours whose outcome was unknown: read what is there.
+    /// Another writer's append was first, or an earlier one of ours with an unknown outcome: read the stream.
     async fn attempt_again(&mut self, mut work: Work) -> Result<Option<Flight>, Stopped> {
         if let Cause::Start { look_first, .. } = &mut work.cause {
             *look_first = true;
@@ -293,7 +293,7 @@ impl Session {
         self.attempt(work).await
     }
 
-    /// Counts what became durable, and lets go of sagas that ended.
+    /// Counts the durable events, and drops sagas that ended.
     fn told(&mut self, work: &Work, events: &[event::Event]) {
         let kind = &*work.key.kind;
         for event in events {

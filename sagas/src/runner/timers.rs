@@ -1,5 +1,5 @@
-//! Timers that are due fire in the order in which they are due, so many at a time. While the log is not read to its end, only those
-//! fire that were due before what was read: their answer may be further on.
+//! Due timers fire in order of their due times, a limited number at a time. Until the log is read to its end, only
+//! timers fire that were due before the last read record: the answer that cancels others may be further on.
 
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ impl Session {
         self.postponed.push((Instant::now() + POSTPONED, due_at, key.clone(), timer.to_owned()));
     }
 
-    /// Where the answer may be that a timer waits for; `None` if the saga has no such timer (any more).
+    /// The position of the answer that a timer waits for; `None` if the saga no longer has the timer.
     async fn look(
         &mut self,
         key: &Key,
