@@ -58,7 +58,7 @@ use crate::execute::{Done, Error, Executor, Plan, Request};
 use crate::import::service::Service;
 use crate::verdict::{self, Awaited, Verdicts};
 
-/// What is configured.
+/// The configuration of the routes.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What bodies leave out.
@@ -81,7 +81,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// The same parts once more; uploads are counted anew.
+    /// Another set of the same parts; uploads are counted separately.
     fn copied(&self) -> Self {
         let Self { executor, verdicts, settings, imports, test_clock, uploads: _ } = self;
         Self {
@@ -246,7 +246,7 @@ impl Api {
         self.done(how, about, answer).await
     }
 
-    /// What came of a command. A refusal is a failure here.
+    /// The result of a command. A refusal is a failure here.
     async fn done(&self, how: &How, about: &StreamName, answer: Result<Done, Error>) -> Result<Done, Failure> {
         let done = answer.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         match done.refused() {
@@ -317,7 +317,7 @@ impl Api {
                     over = fallen.is_some();
                     shown = fallen.unwrap_or(shown);
                 }
-                // The answer is that of the moment, as if nobody had preferred to wait.
+                // The answer is immediate, as if the client had not preferred to wait.
                 Err(TooManyWait) => waited = None,
             }
         }

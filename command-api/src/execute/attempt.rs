@@ -111,15 +111,15 @@ pub(super) enum Decision {
     Settle(outcome::Verdict),
 }
 
-/// What came of a try.
+/// The result of an attempt.
 pub(super) enum Attempt {
     /// It is done.
     Done(Done),
-    /// It was decided on what is not the log's: once more.
+    /// The cached state was stale: retry.
     Again,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 enum Landed {
     /// It is in the log.
     Now(Receipt),
@@ -278,7 +278,7 @@ impl Inner {
         (pending, early)
     }
 
-    /// Waits for the batch. Unless it landed, what was folded ahead of it is thrown away.
+    /// Waits for the batch. If it was not written, the folds ahead of it are discarded.
     async fn land(
         &self,
         work: &Work<'_>,
@@ -314,7 +314,8 @@ impl Inner {
         }
     }
 
-    /// Asks the store what became of a batch whose outcome it did not tell. The answer comes from behind everything in flight.
+    /// Asks the store for the outcome of a batch that it did not report. The answer takes all appends in flight into
+    /// account.
     async fn resolve(&self, work: &Work<'_>, why: String) -> Result<Landed, Error> {
         match self.store.command(work.request.command_id).await {
             Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => Ok(Landed::Before(receipt, false)),

@@ -1,5 +1,5 @@
-//! The first outcome of a command, told again: from its receipt and from the streams as they were at the versions that it names, never
-//! from how they are now.
+//! The first outcome of a command, repeated: from its receipt and from the streams at the versions that it names, never
+//! from their current state.
 
 use domain::ids::Tenant;
 use domain::stream::{self, StreamName};

@@ -1,5 +1,5 @@
-//! Answers to commands that were not refused. What is in one comes from the state at the versions of the commit, never from later, so
-//! that the same request gets the same bytes again.
+//! Answers to commands that were not refused. Their content comes from the state at the versions of the commit, never
+//! from later ones, so that a repetition gets the same bytes.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -131,7 +131,7 @@ fn recorded(record: &Record) -> EventBody {
     }
 }
 
-/// What happened to a stream after one version and up to another: the events, and whether there are more than are told.
+/// The events of a stream after one version and up to another, and whether there are more than returned.
 pub(super) async fn events_since(
     store: &dyn EventStore,
     tenant: &Tenant,

@@ -118,8 +118,8 @@ impl Uploads {
 }
 
 impl Room {
-    /// Makes room for so many bytes in all. What has not come takes no room from what does, and a first unit is nobody's but the
-    /// connection's.
+    /// Reserves space for this many bytes in all. Bytes that have not arrived take no space from those that have, and
+    /// the first unit belongs to the connection.
     fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
         while self.taken.len() < bytes / UNIT {
             let detail = "no more content is taken in at the moment: send it again later";

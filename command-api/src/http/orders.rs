@@ -78,7 +78,8 @@ pub(super) async fn edit_lines(
     api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
-/// Cancel an order, or units of it that have not shipped. 202 while what was held and taken is given back.
+/// Cancel an order, or units of it that have not shipped. 202 while reserved stock and captured money are being
+/// returned.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancellations", tag = "orders", request_body = CancelOrder,
     params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(CancelAnswers))]
 pub(super) async fn cancel(

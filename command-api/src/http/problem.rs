@@ -1,4 +1,4 @@
-//! What goes wrong, as HTTP tells it: the answer that is made of it. An inner failure is logged under the request's id and never told.
+//! Failures as HTTP problems. The details of an inner failure are logged under the request's id and never sent.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Failure {
         failure
     }
 
-    /// A refusal that is on record: the same answer for ever.
+    /// A recorded refusal: the answer never changes.
     #[must_use]
     pub fn refused(refused: &Refused, done: &Done) -> Self {
         let status = match refused.class {
@@ -76,7 +76,7 @@ impl Failure {
         }
     }
 
-    /// With what is wrong, place by place.
+    /// Adds the faults, place by place.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.problem.errors = errors;

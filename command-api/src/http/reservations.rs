@@ -1,4 +1,5 @@
-//! Reservations that no order asked for. What one holds never changes, so the stock to prolong or to let go is read from it beforehand.
+//! Reservations without an order. The items of a reservation never change, so the stock to prolong or release is read
+//! from it beforehand.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -49,7 +50,7 @@ pub(super) async fn extend(
     api.reservation(&ask.how, id, command, StatusCode::OK).await
 }
 
-/// Let go what is held.
+/// Release the reserved units.
 #[utoipa::path(delete, path = "/v1/reservations/{id}", tag = "reservations",
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(EndAnswers))]
 pub(super) async fn release(

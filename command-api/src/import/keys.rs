@@ -43,7 +43,8 @@ impl Origin {
         ImportId(self.command_id(&text))
     }
 
-    /// The idempotency key of a row's command. A row that leads to several has one for each, told apart by `part`.
+    /// The idempotency key of a row's command. A row with several commands has one key for each, distinguished by
+    /// `part`.
     #[must_use]
     pub fn row_key(&self, row: &RowKey, part: &str) -> String {
         let channel = self.channel.as_str();

@@ -43,7 +43,7 @@ pub struct Sums {
     invoices: BTreeSet<String>,
     /// Rows.
     pub lines: i64,
-    /// Of those, rows of what is no ware.
+    /// Rows whose lines are not goods.
     pub other_lines: i64,
     /// Units, with the sign that they have in the file.
     pub units: i64,

@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use super::{Action, CreditPlan, Options, OrderPlan, Plan, matching, recorded};
 use crate::import::content::Credit;
 
-/// A credit, or what is left of it.
+/// A credit, or the rest of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The credit.
@@ -38,7 +38,7 @@ pub struct EarlierLine {
 }
 
 impl Plan {
-    /// Whom and what has to be looked up before [`Self::settle`].
+    /// The (customer, SKU) pairs to look up before [`Self::settle`].
     #[must_use]
     pub fn lookups(&self) -> Vec<(CustomerRef, Sku)> {
         let pairs: std::collections::BTreeSet<_> = self
@@ -49,7 +49,7 @@ impl Plan {
         pairs.into_iter().collect()
     }
 
-    /// Spreads what is wanted over lines of earlier orders, newest first; what still matches nothing becomes a recorded credit.
+    /// Spreads the credits over lines of earlier orders, newest first; the unmatched rest becomes a recorded credit.
     pub fn settle(&mut self, mut earlier: HashMap<(CustomerRef, Sku), Vec<EarlierLine>>, options: &Options) {
         for lines in earlier.values_mut() {
             lines.sort_by_key(|line| (line.placed_at, line.order_id, line.line_id));
