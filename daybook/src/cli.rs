@@ -9,7 +9,7 @@ use crate::config::{Config, Error, Sources};
 use crate::console::Output;
 use crate::verify::Expected;
 
-/// An order platform whose log of events is the truth.
+/// An event-sourced order platform.
 #[derive(Debug, Parser)]
 #[command(name = "daybook", version, after_help = EXIT_CODES)]
 pub struct Cli {

@@ -33,7 +33,7 @@ pub fn routes(write: Option<command_api::http::Api>, read: Option<query_api::htt
 fn info() -> Info {
     let mut info = Info::new("Daybook", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "An order platform whose log of events is the truth. Commands answer with the version and position that they wrote; queries \
+        "An event-sourced order platform. Commands answer with the version and position that they wrote; queries \
          say which position they show. Errors are problem details (RFC 9457) with a stable code."
             .to_owned(),
     );

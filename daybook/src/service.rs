@@ -72,15 +72,15 @@ async fn index() -> Json<Index> {
 }
 
 /// Whether the process lives.
-#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "It lives", body = String)))]
+#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "The process answers", body = String)))]
 async fn live() -> &'static str {
     "live\n"
 }
 
 /// Whether the process can do its work, part by part.
 #[utoipa::path(get, path = "/readyz", tag = "service", responses(
-    (status = 200, description = "It can", body = Readiness),
-    (status = 503, description = "It cannot, or is stopping", body = Readiness),
+    (status = 200, description = "The process is ready", body = Readiness),
+    (status = 503, description = "A part does no work, or the process is stopping", body = Readiness),
 ))]
 async fn ready(State(service): State<Service>) -> Response {
     let readiness = service.health.readiness();

@@ -26,7 +26,7 @@ pub const DEFINITION: u32 = 1;
 const WITHDRAWN: &str = "withdrawn";
 /// The holds that were placed since, and are open.
 const HELD: &str = "held";
-/// One step for each payment that is captured from. An order has no more payments that hold money.
+/// One step for each payment that is captured. An order has at most this many payments that hold money.
 const CAPTURES: [&str; 20] = [
     "capture_1",
     "capture_2",
@@ -81,7 +81,7 @@ pub struct Input {
     pub order_id: OrderId,
     /// The shipment.
     pub shipment_id: ShipmentId,
-    /// What is captured before it leaves, and from which payments.
+    /// The captures before it leaves, and their payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub captures: Vec<PaymentShare>,
     /// The reservation that holds its stock.
@@ -115,7 +115,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 }
 
 impl Input {
-    /// What is captured in a step.
+    /// The capture of a step.
     fn share(&self, step: &str) -> Option<&PaymentShare> {
         self.captures.iter().zip(CAPTURES).find(|(_, name)| *name == step).map(|(share, _)| share)
     }
@@ -139,7 +139,7 @@ fn holds(state: &State) -> Option<Vec<HoldId>> {
 }
 
 impl Input {
-    /// What a cancellation took of the shipment: stock lets go of it once it has it back.
+    /// The units that a cancellation took from the shipment: stock releases them once they are back.
     fn cancelled(&self, state: &State) -> Vec<Part> {
         let taken = state.notes.get(WITHDRAWN).and_then(|units| serde_json::from_value(units.clone()).ok());
         let taken: Vec<LineUnits> = taken.unwrap_or_default();
@@ -162,7 +162,7 @@ impl Process for Input {
         if !self.parts.is_empty() {
             steps.push(Step::new("ship", &[]).undoable_at_once());
         }
-        // A hold that was placed since stops what was not asked for yet.
+        // A hold that was placed since then stops captures that were not requested yet.
         let held = held(state);
         let names = self.captures.iter().zip(CAPTURES).map(|(_, name)| name);
         let goes = |name: &&str| !held || *state.progress(name) != Progress::Idle;
