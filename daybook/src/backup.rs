@@ -53,7 +53,7 @@ impl BackedUp {
         }
         let (folder, Proof { position, hash, .. }) = (&self.folder, &self.proof);
         let verdict = if !self.proof.intact {
-            "IT IS NO BACKUP."
+            "IT IS NOT A VALID BACKUP."
         } else if self.proof.holds {
             "It can be restored."
         } else if self.proof.stopped.is_empty() {

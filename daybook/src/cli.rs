@@ -21,7 +21,7 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or found what must not be; 2 wrong arguments or configuration; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the command failed, or found a violation; 2 wrong arguments or configuration; \
 3 the store is in use by another process.";
 
 /// The options of all commands.

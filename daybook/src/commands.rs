@@ -15,7 +15,7 @@ use crate::console::{self, Output};
 use crate::remote::Remote;
 use crate::{backup, bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
 
-/// It failed, or found what must not be.
+/// The command failed, or found a violation.
 const FAILED: u8 = 1;
 /// Wrong arguments or configuration.
 const MISUSED: u8 = 2;

@@ -300,7 +300,7 @@ impl Running {
         };
         let done = self.executor.execute(request, Plan::new().and_unseen::<Stock>(name, command)).await?;
         match done.refused() {
-            Some(refused) => bail!("stock was not taken in: {}", refused.message),
+            Some(refused) => bail!("the stock receipt was refused: {}", refused.message),
             None => Ok(()),
         }
     }
@@ -363,7 +363,7 @@ impl Running {
         self.upkeep.stop().await;
         let models = self.models.close().await;
         tokio::time::timeout(PATIENCE, self.log.close()).await.context("the store did not close in time")??;
-        models.context("the read models do not close")?;
+        models.context("the read models did not close")?;
         tracing::info!("stopped");
         Ok(())
     }

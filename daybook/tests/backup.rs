@@ -165,5 +165,5 @@ async fn a_backup_of_a_store_in_which_something_does_not_hold_is_a_backup_all_th
     running.stop().await.unwrap();
     let made = backup::back_up(&config, &Backup { to: folder.path().join("backup") }).await.unwrap();
     assert!(!made.proof.holds && made.proof.intact, "{}", made.text());
-    assert!(!made.text().contains("IT IS NO BACKUP"), "{}", made.text());
+    assert!(!made.text().contains("IT IS NOT A VALID BACKUP"), "{}", made.text());
 }

@@ -39,11 +39,11 @@ pub trait TestClock: Send + Sync {
     async fn advance(&self, by: Micros) -> Result<Micros, Error>;
 }
 
-/// A store has another kind of clock than it was to be opened with.
+/// The store has another kind of clock than requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// It was made for a test.
-    #[error("it has a test clock, and was to be opened without one")]
+    #[error("it has a test clock, but was opened without one")]
     HasTestClock,
     /// It was not made for a test.
     #[error("it was made without a test clock and never gets one: a test needs a store of its own")]
@@ -92,6 +92,10 @@ impl Ahead {
             return Err(Error::Never("the store has no test clock".into()));
         };
         let fits = by > 0 && ahead.checked_add(by).is_some_and(|ahead| ahead <= MOST_AHEAD);
-        if fits { Ok(()) } else { Err(Error::Never("a test clock is advanced, and by a century at most".into())) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::Never("the test clock can only be advanced, by a century at most".into()))
+        }
     }
 }

@@ -56,7 +56,7 @@ pub trait Target: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target holds another log, or more of this one than the source.
-    #[error("the target is not a beginning of the source: {0}")]
+    #[error("the target is not a prefix of the source: {0}")]
     Foreign(String),
     /// The source has a test clock, and the target does not.
     #[error("the source has a test clock, and its records cannot be copied to another store")]
@@ -129,7 +129,7 @@ async fn check_beginning(source: &dyn Source, at: Head, end: Position) -> Result
     let found = source.raw(at.position - 1, 1).await?;
     match found.iter().find(|record| record.position == at.position) {
         Some(record) if record.hash == at.hash => Ok(()),
-        _ => Err(Error::Foreign(format!("its record at position {} is another", at.position))),
+        _ => Err(Error::Foreign(format!("its record at position {} differs", at.position))),
     }
 }
 

@@ -147,7 +147,7 @@ pub fn check(record: &Record, position: Position, previous: &Hash) -> Result<(),
         return Err(Error::hole(position));
     }
     if record.hash != chain(previous, position, record.recorded_at, &leaf_of(record)) {
-        let what = "the hash is not that of the record and its predecessor".to_owned();
+        let what = "the hash does not match the record and its predecessor".to_owned();
         return Err(Error::Damaged { position, what });
     }
     Ok(())

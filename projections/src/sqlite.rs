@@ -210,7 +210,7 @@ fn open(path: &Path) -> Result<Connection, Error> {
     if layout > schema::LAYOUT {
         return Err(Error::Write(format!(
             "{} was written by a later version (layout {layout}, this one knows {}): run that version, or remove the file, and the read \
-             models are posted again from the log",
+             models are rebuilt from the log",
             path.display(),
             schema::LAYOUT
         )));

@@ -100,7 +100,7 @@ impl Http {
         }
         let why = format!(
             "{address} can be reached from other machines, and there is no access control yet: only a loopback address is allowed, \
-             127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)"
+             127.0.0.1 or [::1] (or http.reachable = true, if something in front protects it)"
         );
         Err(Error::Value { key, why })
     }

@@ -39,7 +39,7 @@ fn every_number_has_bounds() {
     for (section, keys) in sections() {
         for (key, default) in keys {
             let Some(default) = default.as_integer() else { continue };
-            let of_section = bounds.get(section.as_str()).unwrap_or_else(|| panic!("{section} is not looked at"));
+            let of_section = bounds.get(section.as_str()).unwrap_or_else(|| panic!("{section} has no bounds here"));
             let Bounds { least, most, .. } = of_section
                 .iter()
                 .find(|bounds| bounds.key == key)

@@ -119,7 +119,7 @@ impl FromStr for Set {
             let found = Role::ALL.into_iter().find(|role| role.name() == name);
             let role = found.ok_or_else(|| {
                 let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
-                format!("there is no role `{name}`; there are {}, and all", known.join(", "))
+                format!("unknown role `{name}`; the roles are {}, and all", known.join(", "))
             })?;
             roles.insert(role);
         }
@@ -158,7 +158,7 @@ impl Roles {
     pub(super) fn check(&self, scaled: bool) -> Result<(), Error> {
         if !scaled && !self.run.is_all() {
             let why = format!(
-                "`{}` is not everything, and a SQLite log has one process that does everything: set store.url to a \
+                "`{}` is not all roles, but a SQLite log needs one process with all roles: set store.url to a \
                  database",
                 self.run
             );

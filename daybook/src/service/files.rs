@@ -72,7 +72,7 @@ pub fn connections(wanted: usize, others: usize) -> usize {
              limit of open files"
         );
     } else {
-        tracing::info!(limit, used, connections = allowed, "file handles are enough");
+        tracing::info!(limit, used, connections = allowed, "there are enough file handles for http.connections");
     }
     allowed
 }

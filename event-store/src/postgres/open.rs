@@ -171,6 +171,6 @@ async fn check_head(connection: &mut PgConnection, head: &Head) -> Result<(), Op
     if last == head.hash {
         Ok(())
     } else {
-        Err(OpenError::Damaged(format!("the head's hash is not that of the record at position {}", head.position)))
+        Err(OpenError::Damaged(format!("the head's hash differs from the record's at position {}", head.position)))
     }
 }

@@ -311,7 +311,7 @@ pub(super) async fn stream(
         if expected.is_some_and(|expected| expected != record.version) {
             return Err(Error::Damaged {
                 position: record.position,
-                what: format!("version {} of {stream:?} is not where it belongs", record.version),
+                what: format!("version {} of {stream:?} is in the wrong place", record.version),
             });
         }
         records.push(record);

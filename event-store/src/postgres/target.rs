@@ -53,7 +53,7 @@ impl copy::Target for Target {
             if locked.head.position > 0 {
                 return Err(Error::Foreign(format!("it holds the log {} and not {incarnation}", locked.incarnation)));
             }
-            // A store that is open on the empty log sees that it is another now, and stops.
+            // A store that is open on the empty log sees another log, and stops.
             sqlx::query::<Postgres>("UPDATE daybook.store SET incarnation = $1")
                 .bind(incarnation)
                 .execute(&mut self.connection)

@@ -151,7 +151,7 @@ impl Writer {
                 found.map(|row| row.try_get(0).and_then(rows::hash)).transpose().map_err(|error| again(&error))?;
             if hash != Some(known.hash) {
                 return Err(Failure::Foreign(format!(
-                    "position {} holds another record than before, or none: the log was restored, or a standby without its end \
+                    "position {} holds another record than before, or none: the log was restored, or a standby that lacks its end \
                      took over",
                     known.position
                 )));

@@ -72,7 +72,7 @@ impl Indexer<'_> {
         }
         self.write_snapshots();
         if let Err(error) = self.index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the index's write-ahead log stays");
+            tracing::debug!(%error, "the index's write-ahead log could not be truncated");
         }
     }
 
@@ -110,7 +110,7 @@ impl Indexer<'_> {
                 shared.tail.trim(last);
                 metrics::counter!("daybook_store_index_runs_total").increment(1);
                 metrics::histogram!("daybook_store_index_run_seconds").record(began.elapsed().as_secs_f64());
-                tracing::debug!(index.position = last, index.run = length, "a run is in the index");
+                tracing::debug!(index.position = last, index.run = length, "a run was written to the index");
                 true
             }
             Err(error) => {

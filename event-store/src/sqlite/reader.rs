@@ -50,7 +50,7 @@ pub(super) struct Wanted<'a> {
 
 /// Why the records of a stream are not there.
 enum Unfit {
-    /// The index names a record that is another one.
+    /// The index names a different record.
     Index(String),
     Store(Error),
 }

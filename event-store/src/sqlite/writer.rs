@@ -73,7 +73,7 @@ impl Writer {
         }
         // So that what follows begins with an empty write-ahead log; the records are durable either way.
         if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the log's write-ahead log stays");
+            tracing::debug!(%error, "the log's write-ahead log could not be truncated");
         }
     }
 

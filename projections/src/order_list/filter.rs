@@ -140,7 +140,7 @@ impl Filter {
             "gte" => Op::Gte,
             "lt" => Op::Lt,
             "prefix" => Op::Prefix,
-            _ => return Err(bad("is compared by eq, in, gte, lt or prefix".into())),
+            _ => return Err(bad("supports only eq, in, gte, lt and prefix".into())),
         };
         let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
             return Err(bad(format!(

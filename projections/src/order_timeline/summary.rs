@@ -55,7 +55,7 @@ fn of_order(event: &order::Event) -> String {
             it.amount,
             if it.whole { "; nothing of the order is left" } else { "" }
         ),
-        E::CancellationClosed(_) => "cancellation closed: everything was given back".into(),
+        E::CancellationClosed(_) => "cancellation closed: its goods are released".into(),
         E::Cancelled(_) => "cancelled".into(),
         E::HoldPlaced(_) => "put on hold".into(),
         E::HoldReleased(it) => format!("hold released: {}", it.resolution),
@@ -78,7 +78,7 @@ fn of_order(event: &order::Event) -> String {
         E::ReturnReceived(it) => {
             let of = |wanted| sum(it.lines.iter().filter(|line| line.disposition == wanted).map(|line| line.qty));
             format!(
-                "return received: {} units to the shelf, {} damaged, {} missing; {} owed",
+                "return received: {} units restocked, {} damaged, {} missing; {} owed",
                 of(Disposition::Restock),
                 of(Disposition::Damaged),
                 of(Disposition::Missing),

@@ -35,7 +35,7 @@ impl Check {
                         pointer,
                         format_args!(
                             "must be {earliest} to {latest} (it is {now}): name the instant of the event, or leave it out; \
-                             what is older comes in by an import"
+                             import older events"
                         ),
                     );
                 }

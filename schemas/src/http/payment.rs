@@ -259,13 +259,13 @@ impl TryFrom<ResolveOutcome> for payment::Command {
         let provider_ref = check.optional_text("/provider_ref", body.provider_ref.as_deref(), 200);
         let (wants_capture, wants_refund) = (body.verb == Verb::Capture, body.verb == Verb::Refund);
         if wants_capture != body.capture_id.is_some() {
-            check.fault("/capture_id", "is compulsory for capture, and for it only");
+            check.fault("/capture_id", "is required for capture, and only allowed for it");
         }
         if (body.verb == Verb::Raise) != body.raise_id.is_some() {
-            check.fault("/raise_id", "is compulsory for raise, and for it only");
+            check.fault("/raise_id", "is required for raise, and only allowed for it");
         }
         if wants_refund != body.refund_id.is_some() {
-            check.fault("/refund_id", "is compulsory for refund, and for it only");
+            check.fault("/refund_id", "is required for refund, and only allowed for it");
         }
         let verb = match body.verb {
             Verb::Authorise => DomainVerb::Authorise,
