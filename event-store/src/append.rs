@@ -89,12 +89,13 @@ impl StreamWrite {
 /// Everything that one command writes. Each stream occurs once; at least one event is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The command's id. A version 7 id says that this process has just made it and that no earlier append can have used it,
-    /// so the durable index of command ids is not asked about it (the ids in flight and in memory still are).
+    /// The command's id. A version 7 id means that this process has just generated it and that no earlier append can
+    /// have used it, so the writer does not look it up in the durable index of command ids (it still checks the ids in
+    /// flight and in memory).
     pub command_id: Uuid,
     /// A fingerprint of the request: the same command id with another fingerprint is refused.
     pub fingerprint: [u8; 32],
-    /// The streams, with what is expected of them and written to them.
+    /// The streams, with their expectations and new events.
     pub writes: Vec<StreamWrite>,
 }
 
@@ -189,7 +190,7 @@ pub(crate) struct Answer {
     pub(crate) spent: Option<Spent>,
 }
 
-/// What a decided append leaves behind.
+/// The values of a decided append that the caller drops.
 pub(crate) type Spent = (Batch, Vec<u128>, Vec<[u8; 32]>);
 
 impl Pending {

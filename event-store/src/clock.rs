@@ -73,7 +73,7 @@ impl Ahead {
         Self(AtomicI64::new(found.unwrap_or(NONE)))
     }
 
-    /// What the store says of it now.
+    /// Learns the offset that the store reports now.
     pub(crate) fn learn(&self, found: Option<Micros>) {
         self.0.fetch_max(found.unwrap_or(NONE), Ordering::AcqRel);
     }

@@ -42,10 +42,10 @@ pub trait Source: Send + Sync {
 /// A log that is being written by copying. No other process may write to it.
 #[async_trait]
 pub trait Target: Send {
-    /// Becomes the log `incarnation` if it is empty, and must be it already if it is not. Where it ends.
+    /// Takes the identity `incarnation` if the log is empty; otherwise it must have it already. Returns its end.
     async fn begin(&mut self, incarnation: Uuid) -> Result<End, Error>;
 
-    /// Writes records after `after`, which is where it ends, all or none of them, durably; it then ends at `end`.
+    /// Writes records after `after`, which must be its end, all or none of them, durably; its new end is `end`.
     async fn put(&mut self, after: Head, records: &[Record], end: End) -> Result<(), Error>;
 
     /// How many records it holds, counted one by one, and where it ends.

@@ -82,7 +82,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The hash of what a record says, without its place in the log.
+/// The hash of a record's content, without its position in the log.
 pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);

@@ -1,4 +1,4 @@
-//! Stream heads in memory, for a store's writer alone. A head that is not here is looked up elsewhere; one that is here is right.
+//! A cache of stream heads for a store's writer. A missing head is looked up elsewhere; a cached head is always right.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};

@@ -17,7 +17,7 @@ use crate::record::Micros;
 use crate::store::{Error, EventStore};
 use crate::supervision::Pulse;
 
-/// The longest that a process which stands by waits before it looks again, so that a lease that was given back is taken soon.
+/// How long a standby waits at most before it checks the lease again, so that a released lease is soon taken.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A candidate in a leader election: one of several processes, of which one is active.
@@ -74,7 +74,7 @@ impl Leadership {
         Self { store, key, owner: owner.to_owned(), lease, active: watch::Sender::new(None), pulse: Pulse::default() }
     }
 
-    /// Says on `pulse` while the lease cannot be had because the store cannot be asked for it.
+    /// Reports on `pulse` while the lease cannot be acquired because the store does not answer.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.pulse = pulse;
@@ -245,8 +245,8 @@ impl Term {
         term
     }
 
-    /// The lease that was asked for at `asked` does not begin before that. A tenth of it is left unused, for clocks that do not go
-    /// alike.
+    /// The lease that was requested at `asked` does not begin before that. A tenth of it is left unused, because clocks
+    /// differ.
     fn prolong(&self, (asked, asked_store): (Instant, Micros), length: Duration) {
         let usable = length - length / 10;
         let steady = (asked + usable).saturating_duration_since(self.0.began);

@@ -41,7 +41,7 @@ impl Weight {
     }
 }
 
-/// What a batch weighs, if it is one that the log can take.
+/// The weight of a batch, if the log accepts it.
 pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     if batch.writes.len() > MAX_BATCH_EVENTS {
         return never(format!("the batch has {} streams, at most {MAX_BATCH_EVENTS} are allowed", batch.writes.len()));
@@ -64,7 +64,7 @@ pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     Ok(weight)
 }
 
-/// Whether a name is one that the log can take.
+/// Whether the log accepts a name.
 fn name(stream: &StreamId) -> Result<(), Error> {
     for (what, part, most) in [
         ("tenant", &stream.tenant, MAX_TENANT),

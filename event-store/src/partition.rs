@@ -1,5 +1,5 @@
-//! Doors: how the log is divided among workers, so that everything one of them must see comes to it in order through one door.
-//! The function and the counts are fixed for a log: a store that was made with others is refused when it is opened.
+//! Partitions: how the log is divided among workers, so that each worker receives all its records in order through one
+//! `Door`. The hash function and the counts are fixed for a log: opening a store with other ones is refused.
 
 use std::fmt;
 use std::sync::Arc;

@@ -64,8 +64,8 @@ pub fn is_worth_waiting(error: &Error) -> bool {
     !matches!(error, Error::Closed) && matches!(error.class(), Class::NotNow | Class::Unknown)
 }
 
-/// A store whose reads do not fail for what it cannot do now. Appends, leases and checkpoints answer as they do: what a caller has to do
-/// about them is its own.
+/// A store whose reads retry temporary failures. Appends, leases and checkpoints return their errors, because each
+/// caller has to react in its own way.
 pub struct Patient {
     store: Arc<dyn EventStore>,
     term: Term,
@@ -105,7 +105,7 @@ impl Patient {
     }
 }
 
-/// Asks until there is an answer.
+/// Retries until there is an answer.
 macro_rules! insist {
     ($patient:expr, $asked:expr) => {{
         let mut backoff = Backoff::of_a_store();
@@ -170,12 +170,12 @@ impl crate::Layer for Patient {
     }
 }
 
-/// A feed that does not fail for what its store cannot do now: it gives an empty answer only by waiting.
+/// A feed that retries temporary failures of its store: an empty answer means only that it waited.
 pub struct PatientFeed {
     feed: Box<dyn Feed>,
     pulse: Pulse,
     backoff: Backoff,
-    /// Before this it is not asked again; kept across futures that are dropped.
+    /// It is not read again before this instant; kept across dropped futures.
     not_before: Option<Instant>,
 }
 

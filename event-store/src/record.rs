@@ -20,7 +20,7 @@ pub type Micros = i64;
 pub struct StreamId {
     /// Whose stream it is.
     pub tenant: Arc<str>,
-    /// What kind of stream it is: `order`, `payment`, `stock` …
+    /// The category of the stream: `order`, `payment`, `stock` …
     pub category: Arc<str>,
     /// Which one of that kind.
     pub id: Arc<str>,
@@ -64,7 +64,7 @@ pub struct Record {
     pub data: Bytes,
     /// The metadata's exact bytes.
     pub metadata: Bytes,
-    /// The command whose batch wrote it. The records of one batch stand side by side.
+    /// The command whose batch wrote it. The records of one batch are consecutive.
     pub command_id: Uuid,
     /// The fingerprint of that command's request, on the first record of its batch: so a reader of the log alone can prove it, and sees
     /// where batches begin.

@@ -40,7 +40,8 @@ impl Snapshot {
         hasher.finalize().into()
     }
 
-    /// Whether it is small enough to be kept; one that is not is counted and said, since its stream is folded from the start each time.
+    /// Whether it is small enough to be kept; a larger one is counted and logged, because its stream is folded from the
+    /// start each time.
     pub(crate) fn fits(&self, stream: &StreamId) -> bool {
         if self.state.len() <= MAX_STATE {
             return true;
@@ -56,7 +57,7 @@ impl Snapshot {
     }
 }
 
-/// A snapshot that was kept did not pass its proof: it is counted, said and not answered.
+/// A stored snapshot failed its check: it is counted, logged and not returned.
 pub(crate) fn refused(stream: &StreamId, version: Version) {
     metrics::counter!("daybook_store_snapshots_refused_total").increment(1);
     tracing::error!(

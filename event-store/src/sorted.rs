@@ -1,5 +1,5 @@
-//! Sorting more than memory holds: items of one size, sorted a part at a time, written to a file as runs, and merged from there. What it
-//! takes in memory does not depend on how many there are.
+//! Sorts more items than memory holds: items of one size, sorted in parts, written to a file as runs, and merged from
+//! there. Its memory does not depend on the number of items.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

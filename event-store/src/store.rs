@@ -45,7 +45,7 @@ pub enum Error {
     LeaseLost,
 }
 
-/// Why a writer could not write, and when it last found that out. It is taken back by the next group that is committed.
+/// Why a writer could not write, and when it last noticed. The next committed group clears it.
 #[derive(Clone, Debug)]
 pub struct Trouble {
     /// Why.
@@ -60,7 +60,7 @@ impl Trouble {
     }
 }
 
-/// What an error says of trying again.
+/// What an error means for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Nothing was done, and trying again unchanged never helps.
@@ -77,8 +77,8 @@ impl Error {
         Self::Damaged { position, what: "there is no record".into() }
     }
 
-    /// What it says of trying again. A store that is closed is *not now*, since the next process opens it again, and so is a log that
-    /// is damaged, since it may be restored; a lost lease is *never*, since its epoch does not come back.
+    /// What it means for a retry. A closed store is *not now*, because the next process opens it again, and so is a
+    /// damaged log, because it may be restored; a lost lease is *never*, because its epoch does not come back.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -193,7 +193,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// A row as it stands.
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error>;
 
-    /// Every row of a name as it stands, in order of partition.
+    /// Every row of a name, in order of partition.
     async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error>;
 
     /// The newest snapshot of a stream by this fold, if one is kept.

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::patience::Backoff;
 use crate::store::{Class, Error};
 
-/// When a part is run again, and when it is given up.
+/// When a part is restarted, and when the supervisor gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The first pause; doubled with each failure.
@@ -95,7 +95,7 @@ struct Inner {
     given_up: watch::Sender<Option<String>>,
 }
 
-/// What a part says of itself. Clones speak for the same part.
+/// The status that a part reports. Clones report for the same part.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Option<(Arc<Inner>, Arc<str>)>);
 
@@ -189,7 +189,7 @@ impl Supervisor {
         F: Future<Output = Result<(), Ended>> + Send + 'static,
     {
         let limits = self.0.limits;
-        // Pauses of two kinds: one that has grown long with waiting would keep failures from ever being many within a short time.
+        // Two kinds of pauses: a pause that has grown long with waiting would keep failures from ever being frequent.
         let fresh = || Backoff::new(limits.first, limits.cap);
         let (mut waits, mut pauses) = (fresh(), fresh());
         let mut failures: VecDeque<Instant> = VecDeque::new();

@@ -1,6 +1,6 @@
-//! Proving a log: every position there, every hash the one that its bytes and its predecessor give, every version the next of its stream,
-//! every event's and every command's id there once, and the index what follows from that. It reads only, and what it takes in memory does
-//! not grow with the log: what has to be held against each other is sorted on disk.
+//! Proves a log: every position exists, every hash follows from its record and the hash before, every version is the
+//! next of its stream, every event id and command id occurs once, and the index follows from the log. It only reads,
+//! and its memory does not grow with the log: the data to compare is sorted on disk.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::record::{Position, Record, Version};
 use crate::sorted::{Merge, Sorter};
 use crate::store::{Error, EventStore, Filter};
 
-/// Where a proof stands, or what it came to.
+/// The progress or the result of a proof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proven {
     /// The last position that is proven.
@@ -56,12 +56,12 @@ impl Finding {
     }
 }
 
-/// What the proof of a whole log came to.
+/// The result of proving a whole log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// How far the chain holds.
     pub proven: Proven,
-    /// The first position at which it does not, and what does not fit there. Nothing behind it was read.
+    /// The first position that does not match, and the mismatch. Nothing after it was read.
     pub broken: Option<(Position, String)>,
     /// The checks.
     pub findings: Vec<Finding>,
@@ -90,10 +90,10 @@ impl Chain {
     }
 }
 
-/// Proves the chain after `after` (0: all of it) up to the head as it stands when the proof gets there.
+/// Proves the chain after `after` (0: all of it) up to the head at the end of the proof.
 ///
 /// # Errors
-/// [`Error::Damaged`] with the first position that does not fit, or why the log cannot be read.
+/// [`Error::Damaged`] with the first position that does not match, or why the log cannot be read.
 pub async fn chain(store: &dyn EventStore, after: Position, mut progress: impl FnMut(Proven)) -> Result<Proven, Error> {
     let mut chain = Chain { proven: Proven { position: after, ..Proven::default() }, command: None };
     if after > 0 {
@@ -112,11 +112,11 @@ pub async fn chain(store: &dyn EventStore, after: Position, mut progress: impl F
     }
 }
 
-/// Proves a whole log, and that it has the hashes that are expected of it. `index` was taken before; `scratch` is an empty folder, in
+/// Proves a whole log, and that it has the expected hashes. `index` was taken before; `scratch` is an empty folder, in
 /// which about a hundred bytes for each record are written.
 ///
 /// # Errors
-/// Why the log cannot be read or the folder not be written. What does not hold is no error.
+/// Why the log cannot be read or the folder not be written. A violation is not an error.
 pub async fn prove(
     store: &dyn EventStore,
     index: Option<IndexAudit>,
@@ -179,7 +179,7 @@ fn not_sorted(error: io::Error) -> Error {
     Error::Read(format!("what was read cannot be sorted on disk: {error}"))
 }
 
-/// What has to be held against each other, sorted on disk.
+/// The data to compare, sorted on disk.
 struct Facts {
     /// Key of the stream, version, position, event id.
     entries: Sorter<48>,

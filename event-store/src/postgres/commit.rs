@@ -24,7 +24,7 @@ use crate::store::Head;
 pub(super) enum Failure {
     /// It is not in the log; either the connection is unusable, or a retry may succeed.
     Again(String),
-    /// It is not in the log: something was there that was not looked up.
+    /// It is not in the log: a row exists that was not looked up.
     Clash(String),
     /// It is not in the log, and an immediate retry will hardly help: for example, the disk is full or the session may
     /// not write.
@@ -44,7 +44,8 @@ pub(super) struct Written {
     pub(super) receipts: Vec<Receipt>,
 }
 
-/// The heads of streams and the places of commands, asked together. Each is found by its index, however many are asked.
+/// Looks up the heads of streams and the positions of commands in one statement. Each is found by its index, for any
+/// number of them.
 const LOOK_UP: &str = "
 SELECT false, k.n, e.version, e.event_id
 FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS k (tenant, category, stream_id, n)
@@ -197,8 +198,9 @@ async fn write(
     jobs: &[Job],
     judged: &Judged,
 ) -> Result<(Head, Vec<Receipt>, bool), Failure> {
-    // Nothing is recorded at an instant that this handle has answered, also not with a clock set back. An instant that is only asked about
-    // is not written: the others keep to the server's clock, which was past it when the head was locked for the answer.
+    // Nothing is recorded at an instant that this handle has answered, even if the clock is set back. An instant that
+    // is only queried is not written: other processes use the server's clock, which was past the instant when the head
+    // was locked for the answer.
     let asked = judged.asked.unwrap_or(Micros::MIN);
     let answered_to = locked.answered_to.max(shared.answered_to.fetch_max(asked, Ordering::AcqRel)).max(asked);
     if judged.accepted.is_empty() {

@@ -13,7 +13,7 @@ use super::options::Options;
 
 /// The oldest server that the SQL here is written for.
 const OLDEST: i32 = 150_000;
-/// How long a connection may take to come about.
+/// How long opening a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 /// A session that vanished inside a transaction holds the head's lock: the server must notice soon, by its own
@@ -88,7 +88,7 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
-/// Makes the settings of a connection that reads and keeps consumer rows, on a server that is safe to keep those on.
+/// Prepares a connection that reads and keeps consumer rows, on a server that is safe for them.
 pub(super) async fn prepare_reader(connection: &mut PgConnection) -> sqlx::Result<()> {
     prepare(connection).await?;
     sqlx::raw_sql(READER).execute(&mut *connection).await?;
@@ -112,7 +112,7 @@ pub(super) async fn connect_to_write(
     tokio::time::timeout(CONNECT, connected).await.unwrap_or(Err(OpenError::Postgres(sqlx::Error::PoolTimedOut)))
 }
 
-/// Refuses a server that could lose what it has said to be committed.
+/// Refuses a server that could lose commits.
 pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), OpenError> {
     let row = sqlx::query(
         "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'), \

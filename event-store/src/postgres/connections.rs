@@ -22,7 +22,7 @@ use super::connect::{is_lost, within};
 
 /// How long a connection may lie idle before it is tried out ahead of its next use: shorter than any firewall forgets it.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long a connection that is tried out may take to answer.
+/// How long a tested connection may take to answer.
 const TRIAL: Duration = Duration::from_secs(1);
 /// Between two tries to connect, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -76,7 +76,7 @@ impl Connections {
         tokio::time::timeout(self.0.patience, lent).await.unwrap_or(Err(Error::PoolTimedOut))
     }
 
-    /// One that lay idle and still answers.
+    /// An idle connection that still answers.
     async fn idle(&self) -> Option<PgConnection> {
         loop {
             let (mut connection, since) = self.lock().pop()?;
@@ -108,7 +108,7 @@ impl Connections {
         }
     }
 
-    /// One of them failed: those that lie idle were made before and are not used again.
+    /// A connection failed: the idle ones were opened before and are not used again.
     pub fn distrust(&self) {
         let old = std::mem::take(&mut *self.lock());
         drop(old);
@@ -143,7 +143,7 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-/// Whether a server is only about to take connections.
+/// Whether the server is still starting up.
 fn starts(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -161,13 +161,14 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// Gives the connection back, to be lent again. Only for one whose last statement has been answered whole, outside a transaction.
+    /// Returns the connection to the pool. Only for a connection whose last statement was answered completely, outside
+    /// a transaction.
     pub fn give_back(self) {
         let Self { connection, home, place } = self;
         if !home.is_closed() {
             home.lock().push((connection, Instant::now()));
         }
-        // The connection goes back before the place, so that the caller that takes the place finds it.
+        // The connection is returned before the permit, so that the next holder of the permit finds it.
         drop(place);
     }
 

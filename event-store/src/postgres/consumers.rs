@@ -18,8 +18,8 @@ use crate::store::Error;
 const MAX_STATE: usize = 4 * 1024 * 1024;
 const MAX_NAME: usize = 255;
 
-/// Takes a row that is free, whose lease has ended, or that the owner holds; gives the row as it is then, or none. The time is the
-/// server's own, when the statement gets to the row, unless another is given.
+/// Takes a row that is free, whose lease has ended, or that the owner holds; returns the new row, or none. The time is
+/// the server's at the moment of the update, unless another is given.
 const ACQUIRE: &str = "
 INSERT INTO daybook.consumer AS c (name, partition, owner, epoch, lease_until, position, hash, state)
 VALUES ($1, $2, $3, 1, coalesce($5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) + $4, 0,

@@ -1,5 +1,5 @@
-//! Judging the batches of one group, in their order, each against the heads that those before it leave behind. A batch that
-//! is refused must leave no trace for those after it. What must be looked up for that is asked for all of the group at once.
+//! Judges the batches of one group, in order, each against the heads after the earlier ones. A refused batch must not
+//! affect later ones. All look-ups of the group are made at once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -59,7 +59,7 @@ pub(super) struct Judged {
     pub(super) starts: Vec<Version>,
     pub(super) events: usize,
     pub(super) bytes: usize,
-    /// The latest instant that a barrier asked about; never later than the clock was then.
+    /// The latest instant of a barrier; never later than the clock at that time.
     pub(super) asked: Option<Micros>,
     commands: IdMap<usize>,
 }
@@ -104,7 +104,7 @@ impl Judge {
         self.known = head;
     }
 
-    /// What has to be looked up before the group can be judged.
+    /// The look-ups that the group needs.
     pub(super) fn questions<'a>(&mut self, jobs: &'a [Job], care: Care) -> Questions<'a> {
         let mut questions = Questions::default();
         let (mut asked, mut ids) = (HashSet::new(), HashSet::new());
@@ -124,7 +124,7 @@ impl Judge {
         questions
     }
 
-    /// The commands that were taken for new and refused: before that is said, it must be sure that they are.
+    /// Refused commands that were assumed to be new: this must be certain before the refusal is reported.
     pub(super) fn unsure(&self, jobs: &[Job], judged: &Judged, care: Care) -> Vec<Uuid> {
         let refused = jobs.iter().zip(&judged.verdicts);
         let ids = refused.filter_map(|(job, verdict)| match (job, verdict) {

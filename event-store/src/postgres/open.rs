@@ -45,7 +45,7 @@ pub enum OpenError {
         /// What this version reads and writes.
         known: i32,
     },
-    /// The server could lose what it has said to be committed, or does not take writes.
+    /// The server could lose commits, or does not accept writes.
     #[error("the store would not be durable: {0}")]
     NotDurable(String),
     /// The log's partitions are not those of this version.

@@ -22,16 +22,17 @@ pub struct Options {
     pub group_events: usize,
     /// The most bytes in one commit (one batch that is larger goes alone).
     pub group_bytes: usize,
-    /// The most stream heads in memory, about 60 bytes each; others are looked up.
+    /// The most cached stream heads, about 60 bytes each; others are looked up.
     pub heads: usize,
-    /// How long a group is tried again, and an unknown outcome looked into, while the server cannot be reached: longer than a restart
-    /// or a fail-over takes. With one more answer that does not come, callers wait less than 30 s.
+    /// How long a group is retried, and an unknown outcome looked up, while the server cannot be reached: longer than a
+    /// restart or a fail-over takes. Together with one more missing answer, callers wait less than 30 s.
     pub patience: Duration,
-    /// How long one answer of the server is waited for before the connection counts as lost: a peer that vanished never says so.
+    /// How long to wait for one answer of the server before the connection counts as lost: a vanished peer never
+    /// reports it.
     pub stall: Duration,
     /// How long a read may take, waiting for a connection and trying again included: the caller is answered within that.
     pub answer: Duration,
-    /// How often the head is looked at when nothing else says that it moved.
+    /// How often the head is polled without a notification.
     pub poll: Duration,
     /// Where the time comes from in place of the server's clock; for tests.
     pub clock: Option<Clock>,

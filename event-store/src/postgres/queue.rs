@@ -1,4 +1,4 @@
-//! What waits for the writer's task, and how it is woken.
+//! The queue of the writer's task, and its wake-up.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,12 +12,12 @@ use crate::record::Micros;
 use crate::store::{Error, Head};
 use crate::waiting::Waiting;
 
-/// A batch, with what its caller's task worked out about it.
+/// A batch, with data that its caller's task computed.
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     /// The keys of its streams, in the order of the writes.
     pub(super) keys: Vec<u128>,
-    /// The leaves of its events, in their order; none for streams written with `Any`, whose versions the writer gives.
+    /// The leaves of its events, in order; none for streams with `Any`, whose versions the writer assigns.
     pub(super) leaves: Vec<Hash>,
     pub(super) reply: oneshot::Sender<Answer>,
 }
@@ -34,8 +34,8 @@ impl Prepared {
 /// What waits for the writer.
 pub(super) enum Job {
     Append(Prepared),
-    /// Answered when all that came before it is durable, and what other processes had under way is decided: with the head and the time
-    /// as they were then. With an instant: this handle records nothing later at or before it.
+    /// Answered when all earlier jobs are durable, and the writes in progress in other processes are decided: with the
+    /// head and the time at that moment. With an instant: this handle records nothing later at or before it.
     Barrier {
         floor: Option<Micros>,
         reply: oneshot::Sender<Result<(Head, Micros), Error>>,

@@ -44,7 +44,7 @@ macro_rules! reading {
         };
         let read = $crate::postgres::connect::within($shared.options.answer, whole).await;
         if matches!(&read, Err(sqlx::Error::Io(_))) {
-            // It went by without an answer: what lies idle is as old.
+            // There was no answer: the idle connections are as old as this one.
             $shared.pool.distrust();
         }
         read.map_err(|error| $crate::postgres::rows::read_error(&error))
@@ -52,8 +52,8 @@ macro_rules! reading {
 }
 pub(super) use reading;
 
-/// The records after `$1` up to `$2` that the lists of tenants, categories and kinds want (an empty one wants all), `$6` at most, and
-/// none after those that make up `$7` bytes.
+/// The records after `$1` up to `$2` that match the lists of tenants, categories and types (an empty list matches all),
+/// at most `$6`, and none after `$7` bytes.
 macro_rules! page {
     ($previous:literal) => {
         concat!(
@@ -349,8 +349,8 @@ pub(super) async fn receipt(shared: &Shared, first: Position) -> Result<Receipt,
     rows::receipt(&found?, first)
 }
 
-/// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement. The
-/// records on both sides of the answer are proved, and with them the answer.
+/// The last position up to `head` recorded at or before an instant. Instants never decrease, so one statement finds it
+/// by binary search. The records on both sides of the answer are checked, which proves the answer.
 pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position) -> Result<Position, Error> {
     let found = reading!(shared, connection => sqlx::query::<Postgres>(
             "WITH RECURSIVE search (low, high) AS ( \

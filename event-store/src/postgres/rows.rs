@@ -22,7 +22,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Names that come again and again (tenants, categories, types), kept once for all records of a page.
+/// Frequent names (tenants, categories, types), shared by all records of a page.
 #[derive(Default)]
 pub(super) struct Names(HashSet<Arc<str>>);
 
@@ -60,8 +60,8 @@ pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
     })
 }
 
-/// The record of a row of [`columns`] and, after them, the hash of the record before, which `before` has where it stands right before.
-/// None that does not fit is ever answered.
+/// The record of a row of [`columns`], followed by the hash of the record before; `before` has that hash if the record
+/// before was just read. A record that does not match is never returned.
 pub(super) fn proved(row: &PgRow, names: &mut Names, before: Option<(Position, Hash)>) -> sqlx::Result<Record> {
     let position = unsigned(row, 0)?;
     let record = record(row, names).map_err(|error| {
@@ -112,7 +112,7 @@ pub(super) const LOCK_HEAD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SELECT position, hash, recorded_at, answered_to, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
     (SELECT incarnation FROM daybook.store), ahead_us FROM locked";
 
-/// The head's row as it stands, with the same columns.
+/// The head's row, with the same columns, unlocked.
 pub(super) const HEAD: &str = "SELECT position, hash, recorded_at, answered_to, \
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, (SELECT incarnation FROM daybook.store), ahead_us FROM daybook.head";
 
@@ -140,7 +140,8 @@ pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
     })
 }
 
-/// What a receipt is made of: the rows of the batch whose first record is at `$1`, and the one behind it, by which the end is proved.
+/// The rows of a receipt: those of the batch whose first record is at `$1`, and the next row, which proves the end of
+/// the batch.
 pub(super) const RECEIPT: &str = concat!(
     "SELECT ",
     columns!(),

@@ -1,5 +1,5 @@
-//! The schema's migrations, and the rights of a role that is not the owner. A start that finds the schema as it knows it changes
-//! nothing and locks nothing; one that finds a newer schema must not run.
+//! The schema's migrations, and the rights of a role that is not the owner. If the schema is up to date, a start
+//! changes nothing and locks nothing; if the schema is newer, it is refused.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -38,11 +38,12 @@ pub async fn migrate(url: &str, test_clock: bool) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Lets a role use the store without owning it: it may read and append, lock and move the head, and keep consumer rows and snapshots; it
-/// may not change or delete events. `url` names the owner's role; `role` exists already. Repeating it changes nothing.
+/// Allows a role to use the store without owning it: it may read and append, lock and move the head, and keep consumer
+/// rows and snapshots; it may not change or delete events. `url` names the owner's role; `role` must exist. Repeating
+/// it changes nothing.
 ///
 /// # Errors
-/// Why the database refused.
+/// The database's error.
 pub async fn grant(url: &str, role: &str) -> Result<(), OpenError> {
     let mut connection = connect(&address(&Options::new(url).role("grant"))?).await?;
     let name: String = sqlx::query("SELECT quote_ident($1)").bind(role).fetch_one(&mut connection).await?.try_get(0)?;

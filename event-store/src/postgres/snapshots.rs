@@ -18,7 +18,7 @@ use crate::record::{StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::Error;
 
-/// What waits to be written at most; a snapshot that comes when it is full is dropped.
+/// The most waiting snapshots; a snapshot beyond them is dropped.
 const MOST_WAITING: usize = 1_024;
 /// How many snapshots one statement writes.
 const BATCH: usize = 64;

@@ -14,16 +14,16 @@ use super::shared::Shared;
 use crate::store::Head;
 
 const CHANNEL: &str = "daybook_head";
-/// Between two notifications of one process: those that would come in between are said by the second.
+/// The pause between two notifications of one process: the second covers all changes in between.
 const SPACING: Duration = Duration::from_millis(5);
-/// How long a look at one row may take: so soon it is known that a server does not answer.
+/// How long reading the head may take: after that the server counts as unreachable.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long a listener may receive nothing before it checks its connection.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Looks at the head, now and then and whenever something says that it moved.
+/// Reads the head, at intervals and on every notification.
 pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
     let mut connection = Some(connection);
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
             }
             Err(error) => {
                 tracing::debug!(%error, "the head could not be read");
-                // A connection that was cut says nothing about the server: the next one does.
+                // A closed connection means nothing about the server: the next one shows it.
                 if !is_cut(&error) {
                     away(&shared, Some(format!("the database does not answer: {error}")));
                 }
@@ -90,7 +90,7 @@ fn is_cut(error: &sqlx::Error) -> bool {
 
 /// Reads the head's row, and the server's clock with it.
 async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()> {
-    // Before it is asked: what this process commits meanwhile may be newer than the answer.
+    // Read before the query: commits of this process meanwhile may be newer than the answer.
     let (known, asked): (Head, _) = (*shared.head.borrow(), Instant::now());
     let row = within(LOOK.min(shared.options.stall), sqlx::query(HEAD).fetch_one(connection)).await?;
     let found = rows::head(&row)?;
@@ -130,7 +130,7 @@ async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<(
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(heard) => match heard? {
                 Some(said) if said.payload() == own => {}
-                // None: the connection was lost and is made again, and something may have been said meanwhile.
+                // None: the connection was lost and is opened again, and a notification may have been missed.
                 Some(_) | None => shared.woken.notify_one(),
             },
             // Either nothing was sent, or the connection is dead and does not report it.
@@ -162,7 +162,7 @@ pub(super) async fn notify(shared: Arc<Shared>) {
     }
 }
 
-/// A connection whose commits are not synced: nothing but notifications is sent on it, and they are not kept anyway.
+/// A connection whose commits are not synced: it only sends notifications, which are not stored anyway.
 async fn quiet(shared: &Shared) -> Option<PgConnection> {
     let mut connection = connect(&shared.address).await.ok()?;
     let set = sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection);

@@ -68,7 +68,8 @@ impl Writer {
         }
     }
 
-    /// Writes a group and answers, trying again for as long as it has patience. False: the log is not the one that was opened.
+    /// Writes a group and answers its callers, with retries within the patience. False: the log is not the one that was
+    /// opened.
     async fn write_group(&mut self, jobs: Vec<Job>) -> bool {
         let begun = Instant::now();
         let (mut doubt, mut care, mut pause) = (Doubt::new(), Care::Usual, PAUSE);
@@ -198,7 +199,7 @@ impl Writer {
         }
     }
 
-    /// Reads what a command wrote, beside the writer, and answers.
+    /// Reads the events of an earlier command, beside the writer, and answers.
     fn answer_found(&self, prepared: Prepared, found: Found, own: bool) {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {

@@ -1,5 +1,5 @@
-//! A copy of a database file as it is at one moment, beside its writer: by SQLite's own backup, from one state that is held while
-//! it is read. Copying the files of a running store as files gives no such thing.
+//! A copy of a database file as it is at one moment, beside its writer: by SQLite's own backup, from one consistent
+//! state that is held during the read. Copying the files of a running store does not guarantee that.
 
 use std::fs::{self, File};
 use std::path::Path;

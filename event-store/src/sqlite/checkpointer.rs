@@ -84,7 +84,7 @@ pub(super) struct Added {
 }
 
 impl Added {
-    /// Notes a commit; asks for the bulk to be copied when it is time, and copies the rest when that is done.
+    /// Notes a commit; requests the copy of the bulk when it is time, and copies the rest after that.
     pub(super) fn commit(&mut self, bytes: usize, shared: &Shared, log: &Connection) {
         self.bytes += bytes;
         self.commits += 1;

@@ -1,5 +1,6 @@
-//! Writing a judged group in one transaction. What fails before the commit is *not now*: a group never fails for what one of its batches
-//! is, which was judged before. What fails in it, except for want of space, is unknown, and then nothing more may be written.
+//! Writes a judged group in one transaction. A failure before the commit is *not now*: the content of a batch was
+//! judged before and cannot make the group fail. A failure of the commit itself, except for lack of space, is
+//! *unknown*, and then nothing more may be written.
 
 use std::io;
 
@@ -26,7 +27,7 @@ pub(super) enum Failure {
     Unknown(String),
 }
 
-/// What a group came to, once it is durable.
+/// The result of a durable group.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) head: Head,
@@ -73,7 +74,7 @@ pub(super) fn commit(
     })
 }
 
-/// Takes back what the transaction did. If even that fails, what the file holds is not known.
+/// Rolls the transaction back. If even that fails, the content of the file is unknown.
 fn roll_back(log: &Connection, why: String) -> Failure {
     // SQLite rolls back automatically after severe errors.
     if log.is_autocommit() {

@@ -1,4 +1,4 @@
-//! How a store is that is at work: what has been proved of it, and what it cannot do just now.
+//! The condition of a running store: what has been proved, and what it cannot do now.
 
 use crate::record::Position;
 
@@ -9,7 +9,7 @@ pub struct Condition {
     pub proved_to: Position,
     /// The first position whose record is known to be damaged, and the damage. The record is not served.
     pub damaged: Option<(Position, String)>,
-    /// Why the index is being made again: what needs it is answered *not now* meanwhile.
+    /// Why the index is being rebuilt: requests that need it get *not now* meanwhile.
     pub rebuilding: Option<String>,
     /// Why the index cannot be written. Records that are not in it are kept in memory.
     pub unwritable: Option<String>,

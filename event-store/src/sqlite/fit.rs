@@ -75,7 +75,7 @@ impl From<rusqlite::Error> for Misfit {
     }
 }
 
-/// Opens the index and brings it nearly up to the log's end; makes it again where it cannot be used.
+/// Opens the index and extends it nearly to the log's end; rebuilds it if it is unusable.
 pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position) -> Result<Fitted, OpenError> {
     let path = options.dir.join(schema::INDEX_FILE);
     match try_fit(options, log, incarnation, end) {
@@ -192,7 +192,7 @@ struct Growth<'a> {
     options: &'a Options,
     log: &'a Connection,
     index: &'a Connection,
-    /// It has been made from the log just now: what does not fit is the log's.
+    /// The index was just built from the log: any mismatch is damage of the log.
     fresh: bool,
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Group {
     /// Repetitions of an accepted command: which one, and the fingerprint that they came with.
     pub(super) repeated: Vec<(Reply, usize, [u8; 32])>,
     pub(super) barriers: Vec<oneshot::Sender<Result<Head, Error>>>,
-    /// The latest instant that a barrier asked about; never later than the clock was then.
+    /// The latest instant of a barrier; never later than the clock at that time.
     pub(super) asked: Option<Micros>,
     pub(super) consumers: Vec<ConsumerJob>,
     /// Advances of the test clock, and their callers.

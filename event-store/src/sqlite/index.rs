@@ -11,7 +11,7 @@ use crate::hash::Hash;
 use crate::heads::StreamHead;
 use crate::record::{Position, Version};
 
-/// Why the index gives no answer.
+/// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IndexError {
     /// SQLite could not read or write it.
@@ -191,8 +191,8 @@ pub(super) fn entries(
     rows.collect()
 }
 
-/// Writes a run, whose last record has the hash `hash`; `before` are the sums of the index as it must be, and what changes them is
-/// answered. On an error nothing of it is in the index.
+/// Writes a run, whose last record has the hash `hash`; `before` are the expected checksums of the index; returns the
+/// changes of the checksums. After an error none of it is in the index.
 pub(super) fn write_run(
     index: &Connection,
     run: Run,

@@ -28,7 +28,7 @@ pub(super) struct IndexState {
     fault: Mutex<Option<String>>,
     /// Why runs cannot be written, while they cannot.
     unwritable: Mutex<Option<String>>,
-    /// The damage of the log that keeps a new index from being made.
+    /// Damage of the log that prevents a rebuild.
     stuck: Mutex<Option<Error>>,
 }
 
@@ -43,7 +43,7 @@ impl IndexState {
         }
     }
 
-    /// Why the index is being made again, if it is.
+    /// Why the index is being rebuilt, if it is.
     pub(super) fn fault(&self) -> Option<String> {
         lock(&self.fault).clone()
     }
@@ -134,7 +134,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection for look-ups, opened when it is first needed and again when the file has been made again.
+/// A connection for look-ups, opened on first use and again after a rebuild of the file.
 #[derive(Default)]
 pub(super) struct IndexReader(Option<(u64, Connection)>);
 
@@ -207,7 +207,7 @@ pub(super) fn open(dir: &Path) -> Result<Connection, IndexError> {
 pub(super) struct Look<'a> {
     index: &'a Connection,
     position: Position,
-    /// What it must come to. None in a process that only reads, which has proved the whole of it.
+    /// The expected checksums. None in a read-only process, which has checked the whole index.
     state: Option<&'a IndexState>,
 }
 
@@ -221,7 +221,7 @@ impl<'a> Look<'a> {
         self.index
     }
 
-    /// A stream's row: all rows of its range are those that were written, so one that is not there was never written.
+    /// A stream's row. All rows of its range are checked, so a missing row was never written.
     pub(super) fn stream(&self, key: u128) -> Result<Option<StreamRow>, IndexError> {
         let Some(state) = self.state else {
             return Ok(index::stream_row(self.index, key)?);

@@ -22,7 +22,7 @@ const COMMANDS: &str = "SELECT id, first FROM command ORDER BY id";
 pub(crate) struct IndexView(Result<(Connection, Indexed), String>);
 
 impl IndexView {
-    /// The index in a folder as it is now, held until this goes; none if there is no such file.
+    /// The current index in a folder, held open until this is dropped; none if there is no such file.
     pub(super) fn open(dir: &std::path::Path, log: &Connection, incarnation: Uuid) -> Option<Self> {
         if !dir.join(schema::INDEX_FILE).exists() {
             return None;
@@ -152,7 +152,7 @@ fn failed(error: rusqlite::Error) -> io::Error {
     io::Error::other(format!("the index cannot be read: {error}"))
 }
 
-/// Rows of the index in the order of their keys, held against those that the log gives.
+/// Rows of the index in the order of their keys, to be compared with those from the log.
 struct Held<I: Iterator> {
     rows: Peekable<I>,
     what: &'static str,
@@ -164,7 +164,7 @@ impl<K: Ord + Copy, V: PartialEq, I: Iterator<Item = rusqlite::Result<(K, V)>>> 
         Self { rows: rows.peekable(), what, broken: false }
     }
 
-    /// The next row that the log gives; it comes from `position`.
+    /// The next row from the log; its record is at `position`.
     fn expect(&mut self, key: K, value: V, position: Position, finding: &mut Finding) {
         let what = self.what;
         finding.checked += 1;

@@ -114,7 +114,7 @@ impl Indexer<'_> {
                 true
             }
             Err(error) => {
-                // Where the two do not fit each other, the log says whether it is the one that was changed.
+                // On a mismatch, the log shows whether it is the damaged one.
                 if error.is_misfit()
                     && let Err(damage) = rows::prove(&self.log, first - 1, last)
                 {

@@ -16,9 +16,9 @@ const FILE: &str = "lock";
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
-    /// What it is: `serve`, `import` …
+    /// Its command: `serve`, `import` …
     pub role: String,
-    /// Where it can be asked to do the work in place of another process, if it listens.
+    /// The address at which another process can ask it to do the work, if it listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }

@@ -10,7 +10,7 @@ use crate::append::Receipt;
 use crate::heads::StreamHead;
 use crate::store::Error;
 
-/// The receipt of a command that is durable. `fresh` says that it is younger than everything in the index.
+/// The receipt of a durable command. `fresh` means that the id is younger than everything in the index.
 pub(super) fn receipt(
     shared: &Shared,
     index: &mut IndexReader,
@@ -19,7 +19,7 @@ pub(super) fn receipt(
     fresh: bool,
 ) -> Result<Option<Receipt>, Error> {
     let generation = shared.index.generation();
-    // The tail first: what leaves it is in the index by then.
+    // The tail first: entries that leave it are already in the index.
     let in_tail = shared.tail.command(id);
     let first = match in_tail {
         Some(first) => Some(first),
@@ -44,7 +44,7 @@ pub(super) fn receipt(
 
 /// The last event of a stream that is durable.
 pub(super) fn head(shared: &Shared, index: &mut IndexReader, key: u128) -> Result<Option<StreamHead>, Error> {
-    // The tail first: what leaves it is in the index by then.
+    // The tail first: entries that leave it are already in the index.
     match shared.tail.head(key) {
         Some(head) => Ok(Some(head)),
         None => index.look(&shared.index, shared.dir(), |look| Ok(look.stream(key)?.map(|row| row.head))),

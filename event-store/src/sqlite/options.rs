@@ -54,7 +54,7 @@ pub type ProgressHook = Arc<dyn Fn(Progress) + Send + Sync>;
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// The directory of the files; made if it is not there.
+    /// The directory of the files; created if it is missing.
     pub dir: PathBuf,
     /// The command of this process (`serve`, `import` …), shown to processes that find the lock held.
     pub role: String,
@@ -72,12 +72,12 @@ pub struct Options {
     pub group_events: usize,
     /// The most bytes in one commit (one batch that is larger goes alone).
     pub group_bytes: usize,
-    /// The most stream heads in memory, about 60 bytes each; others are looked up in the index.
+    /// The most cached stream heads, about 60 bytes each; others are looked up in the index.
     pub heads: usize,
     /// Entries in one run of the index: with random keys a run writes nearly every page of the index, so twice the run is
     /// half the writing, and the last run is what a restart reads.
     pub run: usize,
-    /// The most entries that are in memory and not yet in the index, about 100 bytes each; beyond it the writer waits.
+    /// The most entries in memory that are not yet in the index, about 100 bytes each; beyond that the writer waits.
     pub tail: usize,
     /// How long the log must be quiet for a shorter run to be written.
     pub idle: Duration,

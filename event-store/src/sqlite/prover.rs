@@ -26,7 +26,7 @@ struct State {
     stop: bool,
 }
 
-/// What has been proved of the log since it was opened, and what does not hold.
+/// The progress of the proof since the log was opened, and the damage found.
 #[derive(Default)]
 pub(super) struct Proof {
     state: Mutex<State>,

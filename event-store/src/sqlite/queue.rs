@@ -1,4 +1,4 @@
-//! What waits for the writer's thread, and how it is woken.
+//! The queue of the writer's thread, and its wake-up.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -22,12 +22,12 @@ impl Reply {
     }
 }
 
-/// A batch, with what its caller's task worked out about it.
+/// A batch, with data that its caller's task computed.
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     /// The keys of its streams, in the order of the writes.
     pub(super) keys: Vec<u128>,
-    /// The leaves of its events, in their order; none for streams written with `Any`, whose versions the writer gives.
+    /// The leaves of its events, in order; none for streams with `Any`, whose versions the writer assigns.
     pub(super) leaves: Vec<Hash>,
     pub(super) reply: Reply,
 }
@@ -43,7 +43,7 @@ impl Prepared {
 /// What waits for the writer.
 pub(super) enum Job {
     Append(Prepared),
-    /// Answered when all that came before it is durable. With an instant: no later record is recorded at or before it.
+    /// Answered when all earlier jobs are durable. With an instant: no later record is recorded at or before it.
     Barrier {
         floor: Option<Micros>,
         reply: oneshot::Sender<Result<Head, Error>>,

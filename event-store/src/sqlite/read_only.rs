@@ -1,5 +1,5 @@
-//! A store opened for reading by a process that does not write, beside one that may. It takes no lock and writes nothing;
-//! what the index has not yet, it searches the log for.
+//! A store opened for reading, beside a process that may write to it. It takes no lock and writes nothing; for entries
+//! that are not in the index yet it searches the log.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

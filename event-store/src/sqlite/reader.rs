@@ -1,5 +1,5 @@
-//! Reading: a connection to each file, on a thread that may block. Nothing past the durable head is ever returned, and no record whose
-//! hash is not the one that its bytes and the record before it give.
+//! Reads with a connection to each file, on a thread that may block. It never returns anything past the durable head,
+//! and no record whose hash does not match its bytes and the record before.
 
 use std::path::Path;
 
@@ -258,8 +258,8 @@ impl Reader {
         rows.collect::<rusqlite::Result<_>>().map_err(read_error)
     }
 
-    /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it. The records on
-    /// both sides of the answer are proved, and with them the answer.
+    /// The last position up to `head` recorded at or before an instant: instants never decrease, so a binary search
+    /// finds it. The records on both sides of the answer are checked, which proves the answer.
     pub(super) fn position_at(&mut self, instant: Micros, head: Position) -> Result<Position, Error> {
         let recorded_at = |log: &Connection, position: Position| {
             let sql = "SELECT recorded_at FROM log WHERE position = ?1";
@@ -289,7 +289,7 @@ fn find(look: &Look<'_>, wanted: &Wanted<'_>, part: Part) -> Result<Vec<(Version
     let high = if part.forwards() { tail_from.saturating_sub(1) } else { part.from.min(tail_from.saturating_sub(1)) };
     let room = part.limit - found.len();
     if low <= high && room > 0 {
-        // The tail is looked at first: by now the index has what has left it.
+        // The tail was read first: entries that have left it are in the index by now.
         found.extend(in_index(look, wanted, (low, high), part.forwards(), room)?);
     }
     if part.forwards() {

@@ -16,7 +16,7 @@ use crate::store::{Error, Filter, Head};
 pub(super) const COLUMNS: &str = "position, recorded_at, tenant, category, stream_id, version, event_id, kind, schema_version, \
                                   command_id, hash, fingerprint, metadata, data";
 
-/// Names that come again and again (tenants, categories, types), kept once for all records of a reader.
+/// Frequent names (tenants, categories, types), shared by all records of a reader.
 #[derive(Default)]
 pub(super) struct Names(HashSet<Arc<str>>);
 
@@ -64,8 +64,7 @@ pub(super) fn command_id(row: &Row<'_>) -> Option<Uuid> {
     Some(uuid(row.get_ref(9).ok()?.as_blob().ok()?))
 }
 
-/// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash is the one that its bytes and the hash of the record
-/// before it give.
+/// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash matches its bytes and the hash before.
 pub(super) fn proved(row: &Row<'_>, names: &mut Names, position: Position, previous: &Hash) -> Result<Record, Error> {
     let record = record(row, names)
         .map_err(|error| Error::Damaged { position, what: format!("the row there is not a record: {error}") })?;
@@ -119,7 +118,7 @@ pub(super) fn every_position(log: &Connection, to: Position) -> Result<(), Error
     if at < to { Err(Error::hole(at + 1)) } else { Ok(()) }
 }
 
-/// The record at a position, if there is one and its hash is the one that its bytes and the record before it give.
+/// The record at a position, if there is one and its hash matches its bytes and the record before.
 pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position) -> Result<Option<Record>, Error> {
     let sql = format!("SELECT {COLUMNS}, (SELECT hash FROM log WHERE position = ?1 - 1) FROM log WHERE position = ?1");
     let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
@@ -183,10 +182,11 @@ pub(super) fn hash_at(log: &Connection, position: Position) -> rusqlite::Result<
     log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?.query_row([position], |row| row.get(0)).optional()
 }
 
-/// The receipt of the command `id`, whose first record is said to be at `first`; none if another record is there, or the log ends before.
+/// The receipt of the command `id`, whose first record should be at `first`; none if another record is there, or the
+/// log ends before.
 ///
 /// # Errors
-/// [`Error::Damaged`] where a record of the batch is missing or does not fit.
+/// [`Error::Damaged`] if a record of the batch is missing or does not match.
 pub(super) fn receipt(
     log: &Connection,
     names: &mut Names,

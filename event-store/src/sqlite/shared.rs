@@ -38,7 +38,7 @@ pub(super) struct Shared {
     pub(super) readers: Readers,
     pub(super) snapshots: Kept,
     pub(super) checkpoints: Checkpoints,
-    /// The runtime of those who wait for answers.
+    /// The runtime of the waiting callers.
     pub(super) runtime: Option<Handle>,
     pub(super) lock: Mutex<Option<Lock>>,
 }

@@ -59,7 +59,7 @@ impl Store {
         Self { shared, threads: Mutex::new(Some(threads)) }
     }
 
-    /// Says in the lock file where this process can be asked to do another's work.
+    /// Writes the address into the lock file at which this process can be asked to do another's work.
     ///
     /// # Errors
     /// If the lock file cannot be written.
@@ -74,7 +74,7 @@ impl Store {
         self.shared.failed.subscribe()
     }
 
-    /// What has been proved of the store since it was opened, and what it cannot do just now.
+    /// What has been proved of the store since it was opened, and what it cannot do now.
     pub fn condition(&self) -> Condition {
         self.shared.condition()
     }

@@ -1,5 +1,5 @@
-//! The one thread that writes the log: takes what waits, judges it, writes it in one transaction, and only when that is synced
-//! shows it and answers.
+//! The one thread that writes the log: it takes waiting jobs, judges them, writes them in one transaction, and
+//! publishes and answers them only after the sync.
 
 use std::sync::Arc;
 use std::thread;
@@ -22,7 +22,7 @@ use crate::store::{Error, Head, Trouble};
 
 /// How many answers the writer's own thread gives, which is faster for single callers.
 const FEW: usize = 8;
-/// What a row has beside payload and metadata, about.
+/// The size of a row without payload and metadata, about.
 const ROW_BYTES: usize = 240;
 
 pub(super) struct Writer {
@@ -31,8 +31,8 @@ pub(super) struct Writer {
     pub(super) judge: Judge,
     pub(super) added: Added,
     pub(super) head: Head,
-    /// The latest instant for which a position was given: nothing more is recorded at or before it. It goes to disk with the next
-    /// group, or when the store is closed: see [`crate::EventStore::position_at`].
+    /// The latest instant for which a position was returned: nothing more is recorded at or before it. It goes to disk
+    /// with the next group, or when the store is closed: see [`crate::EventStore::position_at`].
     pub(super) answered_to: Micros,
     /// What of it is on disk.
     pub(super) kept_to: Micros,
@@ -89,7 +89,7 @@ impl Writer {
         let clocks = Clocks { now: shared.now(), leases: shared.lease_clock() };
         let writes = !group.accepted.is_empty() || !group.consumers.is_empty() || !group.advances.is_empty();
         if !writes {
-            // An instant that is asked about is noted and nothing is written for it.
+            // A queried instant is noted, but nothing is written for it.
             written.answered_to = written.answered_to.max(group.asked.unwrap_or(Micros::MIN));
         } else {
             let began = Instant::now();
