@@ -67,7 +67,7 @@ pub(crate) fn encode(record: &Record, previous: &Hash) -> Result<Bytes, Malforme
     Ok(body.freeze())
 }
 
-/// The record in a body, if it is the one that the hash speaks of. Nothing is allocated beyond the body's own size.
+/// Decodes a record, if it matches the hash. It allocates no more than the body's own size.
 pub(crate) fn decode(mut body: Bytes, position: Position, hash: Hash) -> Result<Record, Malformed> {
     let version = take(&mut body, 1)?[0];
     if version != VERSION {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// Before the generation in the name of an event stream.
 pub(crate) const EVENTS: &str = "DAYBOOK_EVENTS_";
-/// The relay's word on how far it is; core NATS, kept nowhere.
+/// The subject of the relay's progress messages; core NATS, not stored.
 pub(crate) const PROGRESS: &str = "daybook.progress";
 /// The stream of commands.
 pub(crate) const COMMANDS: &str = "DAYBOOK_COMMANDS";

@@ -69,7 +69,7 @@ impl Options {
 /// What a relay is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Whether it holds the lease; else it stands by.
+    /// Whether it holds the lease; otherwise it stands by.
     pub active: bool,
     /// Its epoch, 0 before it has ever held the lease.
     pub epoch: u64,

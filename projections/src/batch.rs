@@ -65,7 +65,7 @@ pub(crate) struct Reach<'a> {
     pub(crate) cut: Option<Cut>,
 }
 
-/// Reads what waits after `from` and makes the changes; `None` if nothing waits.
+/// Reads the records after `from` and computes the changes; `None` if there are no records.
 pub(crate) async fn prepare(
     parts: &Parts,
     source: &mut Source,

@@ -29,7 +29,7 @@ pub(crate) trait Held: Send + Sync {
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error>;
 }
 
-/// One state of a database, kept while it is looked at.
+/// One state of a database, held while it is read.
 pub struct Snapshot(Box<dyn Held>);
 
 impl std::fmt::Debug for Snapshot {
@@ -67,7 +67,7 @@ pub struct Compared {
     pub position: Position,
     /// How the rows compare; `None` if they do not show the same position.
     pub comparison: Option<Comparison>,
-    /// What keeps them from being the same, if something does.
+    /// The difference, if there is one.
     pub fault: Option<String>,
 }
 

@@ -12,11 +12,11 @@ pub struct Fact {
     pub record: Record,
     /// What happened.
     pub event: Event,
-    /// Who, on whose behalf, because of what.
+    /// The actor, the party acted for, and the cause.
     pub metadata: Metadata,
 }
 
-/// What a worker takes a stream's subject past.
+/// One step of a stream's subject.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Something happened.

@@ -69,7 +69,7 @@ fn new<S: Default>(stream: &StreamId) -> Shown<S> {
 }
 
 impl<S> Shown<S> {
-    /// Steps to the next record of the stream; answers whether it is the next one.
+    /// Applies the next record of the stream; returns whether it is the next one.
     #[must_use]
     pub(crate) fn step(&mut self, record: &Record) -> bool {
         let next = record.version == self.version + 1;

@@ -29,7 +29,7 @@ use crate::store::{Error, ReadStore, Slot, ended};
 use crate::value::Spec;
 use crate::worker::{Parts, Progress, Worker};
 
-/// What its parts are called where they are kept.
+/// The prefix of its parts' names.
 const NAME: &str = "projections";
 /// Models further apart than this get separate workers, so that no model waits for one that is far behind.
 const FAR: Position = 10_000;
@@ -41,7 +41,7 @@ const REQUESTS: usize = 64;
 pub struct Options {
     /// The folder of the file.
     pub folder: PathBuf,
-    /// About how many records are taken at once.
+    /// About how many records one batch has.
     pub batch: usize,
     /// How many queries run at the same time.
     pub readers: usize,
@@ -60,7 +60,7 @@ impl Options {
 pub struct Sharing {
     /// The id of this process, unique among those that share the database.
     pub owner: String,
-    /// About how many records are taken at once.
+    /// About how many records one batch has.
     pub batch: usize,
     /// How long a process may be silent before others take its partitions.
     pub lease: Duration,
@@ -164,7 +164,7 @@ impl Projections {
         Ok(Self::made(parts, models, Way::Shared(shared, positions)))
     }
 
-    /// Read models that other processes post: asked, waited for and rebuilt from here, and nothing else.
+    /// Read models that other processes project: this process only queries them, waits for them and rebuilds them.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -335,7 +335,7 @@ impl Projections {
         }
     }
 
-    /// Asks `run` to rebuild a read model.
+    /// Requests a rebuild of a read model from `run`.
     ///
     /// # Errors
     /// If there is none of that name, or it is being rebuilt already.

@@ -63,7 +63,7 @@ impl Held {
         Self { position: *position, kind: kind.to_string(), reason: reason.clone(), ..Self::at(record, "") }
     }
 
-    /// Whether a record comes at or after the first one that is not shown.
+    /// Whether a record is at or after the first one that is not shown.
     pub(crate) fn covers(&self, record: &Record) -> bool {
         record.version >= self.version
     }

@@ -79,7 +79,7 @@ impl Member {
         self
     }
 
-    /// The same, with what its rows hold (of its partition) as the database says.
+    /// The same, with the held streams of its partition from the database.
     pub(crate) async fn holding(mut self, rows: &dyn ReadStore, slot: Slot) -> Result<Self, Error> {
         self.recall(rows, slot).await?;
         Ok(self)

@@ -149,7 +149,7 @@ fn open_line(row: &Row) -> Result<OpenLine, Error> {
     })
 }
 
-/// Where the model stands, for those who wait for a position.
+/// Waits until the model has reached a position; returns its position.
 ///
 /// # Errors
 /// If it does not reach the position in time.

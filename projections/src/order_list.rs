@@ -1,5 +1,6 @@
-//! The list of orders: one row an order, with what lists are filtered and sorted by; its labels (SKUs, tags) and its counters.
-//! A page costs what it shows, however many orders there are: no offset, and no count over the table.
+//! The list of orders: one row an order, with the columns for filters and sorts; its labels (SKUs, tags) and its
+//! counters. The cost of a page does not depend on the number of orders: there is no offset, and no count over the
+//! table.
 
 mod cursor;
 mod filter;

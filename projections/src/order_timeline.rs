@@ -47,7 +47,7 @@ static ENTRIES: Table = Table {
     indexes: &[],
 };
 
-/// What else belongs to an order: work on its returns goes under the return.
+/// Subjects that belong to an order: events of its returns are filed under the return.
 static LINKS: Table = Table {
     name: "order_timeline_link",
     shape: Shape::Rows,
@@ -196,7 +196,7 @@ impl Projection for OrderTimeline {
     }
 }
 
-/// Under what an event goes: its order where it names one, else what its work belongs to.
+/// The timeline an event is filed under: the order it names, otherwise its correlation.
 fn subject(fact: &Fact) -> String {
     let order = match &fact.event {
         Event::Order(_) => return fact.record.stream.id.to_string(),
@@ -229,9 +229,9 @@ fn order_of_stock(event: &stock::Event) -> Option<OrderId> {
     }
 }
 
-/// What happened to an order (or a return, a reservation, a run) after a position, oldest first. A page is read from the index for each
-/// subject, and an order has one beside itself for each return: the pages are merged here, so that no database sorts an order's whole
-/// history for the first page of it.
+/// The entries of an order (or a return, a reservation, an import) after a position, oldest first. A page is read from
+/// the index for each subject, and an order has one more subject for each return: the pages are merged here, so that no
+/// database sorts an order's whole history for its first page.
 ///
 /// # Errors
 /// If the rows cannot be read.

@@ -33,7 +33,7 @@ const NAME: &str = "projections";
 const ORDERED: u32 = STREAMS;
 /// How often a process that stands by looks whether a lease is free, at the most.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a take-over may keep a model's checkpoints for itself.
+/// How long a take-over may hold a model's checkpoints.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
 /// Makes the feed of a door.
@@ -217,7 +217,7 @@ impl Partitions {
                 },
                 () = tokio::time::sleep(self.lease / 3) => {}
             }
-            // What the store refuses for a while costs nothing but the lease: the epochs keep the rows safe.
+            // A temporary store error only costs the lease: the epochs keep the rows safe.
             match self.take(share).await {
                 Ok(Some(now)) if now.epoch == lease.epoch => {
                     if self.changed(&epochs).await.unwrap_or(false) {
@@ -279,7 +279,7 @@ impl Partitions {
         Ok(Some(members))
     }
 
-    /// The checkpoints of a model, once no rebuild keeps them for its take-over.
+    /// The checkpoints of a model, once no rebuild holds them for its take-over.
     async fn free(&self, name: &str) -> Result<Vec<Checkpoint>, Error> {
         let until = Instant::now() + TAKEOVER;
         loop {
@@ -315,7 +315,7 @@ async fn end(tasks: Vec<Task>) {
     }
 }
 
-/// Says that a share runs, as long as it does.
+/// Marks a share as running while this value lives.
 struct Running<'a>(&'a Mutex<BTreeSet<u32>>, u32);
 
 impl<'a> Running<'a> {

@@ -26,7 +26,7 @@ pub(crate) struct Positions {
     held: Mutex<Arc<BTreeMap<String, u64>>>,
     /// When looking failed last, if it has not succeeded since, and why.
     failed: Mutex<Option<(Instant, Error)>>,
-    /// One looks at a time, for all who wait.
+    /// One poll at a time, shared by all waiting callers.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -81,8 +81,8 @@ impl Positions {
         if let Some(seen) = self.kept(FRESH) {
             return Ok(seen);
         }
-        // A caller that waited for this turn while a look failed shares its failure: a database that does not answer is asked by one at a time,
-        // and the others would else wait for each of those before them.
+        // A caller that waited for its turn while a poll failed shares the failure: an unresponsive database is polled
+        // by one caller at a time, and the others would otherwise wait for each of those before them.
         if let Some((_, error)) = self.failure().filter(|(ended, _)| *ended >= entered) {
             return Err(error);
         }
@@ -122,7 +122,7 @@ impl Positions {
                     };
                     for one in concerned(found, stream) {
                         at = at.min(one.position);
-                        // One that has stopped will not come any further: nothing to wait for.
+                        // A stopped model will not move: waiting is pointless.
                         hopeless |= one.stopped.is_some() && one.position < wanted;
                     }
                 }
@@ -146,7 +146,7 @@ fn concerned<'a>(found: &'a [Checkpoint], stream: Option<&StreamId>) -> impl Ite
     found.iter().filter(move |one| partition.is_none_or(|partition| one.partition == partition))
 }
 
-/// What the checkpoints of a model come to.
+/// The combined checkpoints of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) position: Position,

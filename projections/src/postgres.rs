@@ -29,7 +29,7 @@ use crate::dump::Snapshot;
 use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
-/// How long an operation waits for a connection, and how long one may take to come about.
+/// How long an operation waits for a connection, and how long opening one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a read may take, including the wait for a connection: the caller is answered within that time, even if the
@@ -124,7 +124,7 @@ impl Postgres {
         match tokio::time::timeout(READ, read).await {
             Ok(read) => read.map_err(|error| Error::Read(error.to_string()))?,
             Err(_) => {
-                // It went by without an answer: what lies idle is as old.
+                // There was no answer: the idle connections are as old as this one.
                 self.pool.distrust();
                 Err(Error::Read("the database did not answer in time".into()))
             }
@@ -168,8 +168,8 @@ impl Postgres {
 }
 
 impl Snapshot {
-    /// Takes hold of the state of the schema in the database of an address as it is now; nothing is written, so it works beside running
-    /// servers and on a standby. A rebuild does not take over while it lasts. None where none were ever made.
+    /// A snapshot of the schema in the database at an address; nothing is written, so it works beside running servers
+    /// and on a standby. A rebuild does not take over while it exists. `None` if the database has no read models.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -239,7 +239,7 @@ impl ReadStore for Postgres {
     }
 }
 
-/// Takes back what a transaction did; where the server does not say so at once, it does it when the connection ends.
+/// Rolls a transaction back; if the server does not confirm it at once, the end of the connection does it.
 async fn rolled_back(connection: &mut PgConnection) -> bool {
     let rolled = sqlx::raw_sql("ROLLBACK").execute(connection);
     matches!(tokio::time::timeout(Duration::from_secs(1), rolled).await, Ok(Ok(_)))

@@ -1,4 +1,4 @@
-//! What a read model is: what it declares, and the rows that it shows of a fact or of a folded subject. Pure and total: the same
+//! The trait of a read model: its declaration, and its rows for an event or a folded subject. Pure and total: the same
 //! functions serve the live model and its rebuild, and none of them reads a clock, a store or its own rows.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::level::Level;
 use crate::store::Change;
 use crate::value::{Shape, Spec, Table, Value};
 
-/// A subject as it stands after an event of its stream.
+/// A subject after an event of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown<S> {
     /// Whose it is.
@@ -34,7 +34,7 @@ pub struct Shown<S> {
 
 /// A read model.
 pub trait Projection: Send + Sync + 'static {
-    /// What it declares about itself.
+    /// Its declaration.
     fn spec(&self) -> &'static Spec;
 
     /// Whether events of streams of a category matter to it.
@@ -45,7 +45,7 @@ pub trait Projection: Send + Sync + 'static {
         self.wants(category)
     }
 
-    /// The rows that a fact itself adds. `level` is the stock's after it, if it is about stock.
+    /// The rows that an event itself adds. `level` is the stock's level after it, if it is an event of stock.
     fn record(&self, _fact: &Fact, _level: Option<&Shown<Level>>, _rows: &mut Rows) {}
 
     /// The rows that show an order.

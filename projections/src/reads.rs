@@ -1,4 +1,5 @@
-//! Asking the read models: each answer says which position it shows. Nothing is answered from a model that is still being built.
+//! Queries of the read models: each answer has the position that it shows. A model that is still being built does not
+//! answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::value::{Row, Spec};
 pub struct Answer<T> {
     /// The last position that it shows.
     pub position: Position,
-    /// Whether what it shows grows old or lacks something: the model has stopped, or holds streams that the answer may lack.
+    /// Whether the answer is getting old or may be incomplete: the model has stopped, or holds streams.
     pub stale: bool,
     /// Whether the model has stopped.
     pub stopped: bool,
@@ -32,7 +33,7 @@ pub struct Answer<T> {
 }
 
 impl<T> Answer<T> {
-    /// The same answer about something made of the value.
+    /// The same answer with a value derived from this one.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Answer<U> {
         let Self { position, stale, stopped, held, value } = self;
         Answer { position, stale, stopped, held, value: make(value) }
@@ -133,7 +134,7 @@ impl Reads {
         }
     }
 
-    /// Answers queries about one read model, all on the same state of its rows.
+    /// Answers several queries of one read model, all from the same state of its rows.
     pub(crate) async fn ask(
         &self,
         name: &'static str,
@@ -151,7 +152,7 @@ impl Reads {
         let unknown = || Error::Unknown(name.to_owned());
         if let Standing::Board(board) = &self.standing {
             let status = board.status(name).ok_or_else(unknown)?;
-            // One that has stopped on the way serves what it has, and says that it grows old.
+            // A model that stopped while it was being built serves its rows, and reports them as stale.
             if status.position < status.building_to && status.stopped.is_none() {
                 return Err(Error::Building(name.to_owned()));
             }
@@ -197,7 +198,7 @@ impl Reads {
         Ok(Answer { position, stale, stopped, held, value: answers })
     }
 
-    /// Whether a model's rows are of this version, and of the store that is asked about.
+    /// Whether a model's rows are of this version, and of this store.
     fn fit(&self, name: &str, found: &[Checkpoint]) -> bool {
         match &self.standing {
             Standing::Board(_) => true,
@@ -212,12 +213,12 @@ impl Reads {
         }
     }
 
-    /// Answers one query about one read model.
+    /// Answers one query of one read model.
     pub(crate) async fn rows(&self, name: &'static str, statement: Statement) -> Result<Answer<Vec<Row>>, Error> {
         Ok(self.ask(name, vec![statement]).await?.map(|mut answers| answers.pop().unwrap_or_default()))
     }
 
-    /// Answers one query about what one stream's events made of a read model: the position is that of the stream's own partition.
+    /// Answers one query about a stream's rows in a read model: the position is that of the stream's own partition.
     /// Fails with [`Error::Held`] if the model holds the stream.
     pub(crate) async fn rows_of(
         &self,

@@ -23,10 +23,12 @@ const CHASES: u32 = 3;
 const BUSY: Duration = Duration::from_secs(2);
 
 impl Projections {
-    /// Rebuilds a read model from the first record, beside the one that is read, and puts it in its place; the position it shows then.
+    /// Rebuilds a read model from the first record, beside the live one, and replaces the live one; returns its new
+    /// position.
     ///
     /// # Errors
-    /// If there is none of that name, it is being rebuilt already, or a record cannot be applied; the rows are as before then.
+    /// If there is none of that name, it is already being rebuilt, or a record cannot be applied; the rows are then
+    /// unchanged.
     pub async fn rebuild(&self, name: &str, progress: Option<Progress>) -> Result<Position, Error> {
         let model = self.model(name)?;
         let spec = model.spec();
@@ -115,7 +117,7 @@ impl Projections {
     }
 }
 
-/// Keeps the live rows where they are: their workers see the epoch and wait for the take-over, for a while.
+/// Keeps the live rows unchanged: their workers see the new epoch and wait for the take-over, for a limited time.
 async fn still(parts: &Parts, name: &str) -> Result<(), Error> {
     for live in parts.rows.checkpoints(Some(name), Slot::Live).await? {
         if live.owner != parts.owner {

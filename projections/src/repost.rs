@@ -120,7 +120,7 @@ fn holds_before(change: &HeldChange, version: Version) -> bool {
     matches!(change, HeldChange::Hold(held) if held.version < version)
 }
 
-/// Puts a subject into an engine. What of it cannot be read is not there; the step that needs it finds out.
+/// Loads a subject into an engine. An unreadable part is missing; the step that needs it fails.
 async fn put(
     engine: &mut Engine,
     log: &dyn EventStore,

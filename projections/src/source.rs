@@ -1,5 +1,6 @@
-//! Where a worker's records come from: the store's log, read when its head moves; or a feed through a door, whose records may be far
-//! apart. What a feed has seen beyond its last record moves the checkpoint as well, but not at every event of the others.
+//! The source of a worker's records: the store's log, read when its head moves; or the feed of a partition, whose
+//! records may be far apart. A feed's position beyond its last record also moves the checkpoint, but not at every event
+//! of other partitions.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ impl Source {
         matches!(self, Self::Log)
     }
 
-    /// What waits after a position; the page ends where it began if nothing does.
+    /// The records after a position; an empty page ends where it began.
     pub(crate) async fn page(&mut self, log: &dyn EventStore, from: Position, limit: usize) -> Result<Page, Error> {
         match self {
             Self::Log => Ok(log.read_log(from, &Filter::default(), limit).await?),

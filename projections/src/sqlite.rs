@@ -34,7 +34,7 @@ pub struct Sqlite {
 }
 
 impl Snapshot {
-    /// Takes hold of the state of the file in a folder as it is now; nothing is written, so it works beside a running server.
+    /// A snapshot of the file in a folder; nothing is written, so it works beside a running server.
     ///
     /// # Errors
     /// If there is no such file, or it cannot be read.
@@ -44,7 +44,7 @@ impl Snapshot {
 }
 
 impl Sqlite {
-    /// Opens the file in a folder, or makes it. One that is damaged is set aside, and a new one takes its place.
+    /// Opens the file in a folder, or creates it. A damaged file is set aside and replaced by a new one.
     ///
     /// # Errors
     /// If it cannot be written, or a later version has written it.

@@ -15,7 +15,7 @@ use crate::positions::{Positions, Seen, Sum};
 use crate::store::Error;
 use crate::value::{Spec, Spread};
 
-/// How often a process that does not post a model whole looks where it stands, for its own health.
+/// How often a process that does not project all models polls their positions, for its own health.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a read model stands, and the log.
@@ -29,7 +29,7 @@ pub struct Standing {
     pub position: Position,
     /// The log's last position.
     pub head: Position,
-    /// How many positions it is behind.
+    /// How many positions it is behind the log.
     pub lag: u64,
     /// Whether it is being built and not to be read yet.
     pub building: bool,
@@ -135,7 +135,7 @@ impl Projections {
     }
 }
 
-/// Looks now and then where the models stand, for those who ask without waiting.
+/// Polls the positions of the models, for callers that do not wait.
 pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
     loop {
         tokio::select! {

@@ -18,13 +18,13 @@ use crate::store::Change;
 /// Why a batch cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The model that failed, `None` if it is what all models share that did.
+    /// The model that failed, `None` if the shared part failed.
     pub(crate) model: Option<&'static str>,
     /// What happened.
     pub(crate) reason: String,
 }
 
-/// Folds facts and collects what the models make of them.
+/// Folds events and collects the changes of the models.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) folds: Folds,
@@ -41,7 +41,7 @@ pub(crate) struct Engine {
 type Before = HashMap<StreamId, Vec<Option<Rows>>>;
 
 impl Engine {
-    /// For so many models, with what each of them holds.
+    /// For this many models, with the held streams of each.
     pub(crate) fn new(held: Vec<held::All>) -> Self {
         Self { folds: Folds::new(), batch: 0, held, following: None, doing: None }
     }
@@ -123,7 +123,7 @@ impl Engine {
         Ok(changes)
     }
 
-    /// Moves a step's subject past it; the stock level after it, if it is about stock.
+    /// Applies a step to its subject; returns the stock level after it, if it is an event of stock.
     fn evolve(&mut self, step: &Step) -> Result<Option<Shown<Level>>, Failure> {
         let (record, batch) = (step.record(), self.batch);
         let hole = |version| Failure {

@@ -180,7 +180,7 @@ impl Projection for StockLedger {
     }
 }
 
-/// What a ledger says of an event.
+/// The ledger entry of an event.
 #[derive(Default)]
 struct Entry {
     movement: &'static str,

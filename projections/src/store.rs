@@ -40,7 +40,7 @@ pub enum Error {
     /// It is being rebuilt already.
     #[error("the read model {0} is being rebuilt already")]
     AlreadyRebuilding(String),
-    /// It holds the stream that was asked for: a record of it cannot be read or applied.
+    /// It holds the requested stream: a record of it cannot be read or applied.
     #[error("the read model {name} does not show {} from version {} on: the record at position {} ({}) cannot be read or applied: {}",
         held.stream, held.version, held.position, held.kind, held.reason)]
     Held {
@@ -115,7 +115,7 @@ impl Slot {
 pub struct Checkpoint {
     /// The model.
     pub name: String,
-    /// The stream partition that it is about.
+    /// The stream partition.
     pub partition: u32,
     /// The version of its tables and its apply.
     pub version: u32,
@@ -177,7 +177,7 @@ pub struct Part {
     pub hash: [u8; 32],
     /// The changes of its rows.
     pub changes: Vec<Change>,
-    /// What changes about the streams that it holds.
+    /// The changes of its held streams.
     pub held: Vec<HeldChange>,
 }
 
@@ -230,7 +230,7 @@ pub struct Making {
 /// the database notices; a paused process does not block them forever.
 pub struct Exclusive(Option<Release>);
 
-/// What lets the others in, and what they wait for.
+/// Releases the lock, and completes when the others can continue.
 type Release = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 impl Exclusive {
@@ -244,10 +244,11 @@ impl Exclusive {
         Self(Some(Box::pin(release)))
     }
 
-    /// Lets the others in: it has been done when this comes back.
+    /// Releases the lock; it is released when this returns.
     ///
     /// # Errors
-    /// If the database says that they were let in before: it had not been reached for too long, and tables may have been made twice.
+    /// If the database had released it before: it could not be reached for too long, and tables may have been created
+    /// twice.
     pub async fn release(self) -> Result<(), Error> {
         match self.0 {
             Some(release) => release.await,
@@ -262,7 +263,7 @@ impl std::fmt::Debug for Exclusive {
     }
 }
 
-/// A database for read models. What changes it is finished once it has begun, even if its caller has gone; a read is stopped
+/// A database for read models. A write finishes once it has begun, even if its caller is dropped; a read is stopped
 /// then, and when it takes too long.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
@@ -290,13 +291,13 @@ pub trait ReadStore: Send + Sync + 'static {
     /// Drops the tables of unfinished rebuilds: all of them, or only this owner's.
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error>;
 
-    /// Waits until no other process makes tables, and keeps them from it until released.
+    /// Waits until no other process creates tables, and prevents that until it is released.
     async fn exclusive(&self) -> Result<Exclusive, Error>;
 
     /// Answers queries, all on one state of the database.
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error>;
 
-    /// Takes hold of the state as it is now.
+    /// Takes a snapshot of the current state.
     async fn snapshot(&self) -> Result<Snapshot, Error>;
 
     /// Finishes the operations in progress and closes the database.

@@ -17,7 +17,7 @@ const LONGEST_REASON: usize = 500;
 pub struct Read {
     /// What happened.
     pub event: Event,
-    /// Who, on whose behalf, because of what.
+    /// The actor, the party acted for, and the cause.
     pub metadata: Metadata,
 }
 

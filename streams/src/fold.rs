@@ -48,11 +48,11 @@ pub struct Start<S> {
     pub version: Version,
 }
 
-/// Folds a stream: `step` is given each record in order, with its event; without one if the record is set aside. An unreadable record
-/// is passed over only if a record of the same stream sets it aside, also one that comes after `until`.
+/// Folds a stream: `step` gets each record in order, with its event; without an event if the record is set aside. An
+/// unreadable record is skipped only if a record of the same stream sets it aside, even one after `until`.
 ///
 /// # Errors
-/// If the store fails, or a record cannot be read and none sets it aside.
+/// If the store fails, or a record cannot be read and is not set aside.
 pub async fn fold<S>(
     store: &dyn EventStore,
     stream: &StreamId,

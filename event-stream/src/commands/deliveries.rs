@@ -32,8 +32,8 @@ impl Deliveries {
         Self { queue, service, options, messages: None }
     }
 
-    /// The next command. Waits as long as it takes: while NATS is away, and until a lost stream or consumer is made again. Dropping
-    /// the future loses nothing.
+    /// The next command. Waits without limit: while NATS is unreachable, and until a lost stream or consumer is created
+    /// again. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Delivery {
         loop {
             let Some(messages) = &mut self.messages else {
@@ -105,10 +105,11 @@ impl Deliveries {
     }
 }
 
-/// A command to be executed, and then acknowledged. One that is dropped unacknowledged comes again when its time is over.
+/// A command to be executed and then acknowledged. A command that is dropped without an acknowledgement is delivered
+/// again when its time is over.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The command's id, nil if the message does not say it (such a one is best parked).
+    /// The command's id, nil if the message lacks it (such a command should become a dead letter).
     pub id: Uuid,
     /// The body as it was sent.
     pub body: Bytes,
@@ -137,7 +138,8 @@ impl Delivery {
         info.map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
     }
 
-    /// It is done, durably: it leaves the queue. An error means that it may come again.
+    /// Acknowledges the command, which was executed durably: it leaves the queue. After an error it may be delivered
+    /// again.
     pub async fn ack(self) -> Result<(), SendError> {
         let acked = self.message.double_ack().await;
         acked.map_err(|error| SendError::Unavailable(error.to_string()))

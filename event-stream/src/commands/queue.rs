@@ -55,7 +55,8 @@ impl Default for Options {
 /// How a service receives.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveOptions {
-    /// How long a command may take before it is delivered again; beyond the worst case, see [`super::Delivery::in_progress`].
+    /// How long a command may take before it is delivered again; a slower command extends it, see
+    /// [`super::Delivery::in_progress`].
     pub ack_wait: Duration,
     /// How many commands may be under way at once.
     pub max_pending: u16,
@@ -171,7 +172,7 @@ impl Queue {
         }
     }
 
-    /// Keeps a command that cannot be run, with the reason; of one that comes here again only the last time.
+    /// Stores a dead letter with its reason; a repeated dead letter replaces the earlier one.
     pub(super) async fn bury(
         &self,
         service: &str,
@@ -183,7 +184,7 @@ impl Queue {
         if let Some(id) = id {
             headers.insert(header::COMMAND_ID, id.to_string());
         }
-        // Those that do not say who they are stay apart.
+        // Messages without an id are kept apart.
         let id = id.unwrap_or_else(Uuid::now_v7);
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
         headers.insert(header::REASON, reason);
@@ -237,7 +238,7 @@ impl Queue {
         };
         let commands = Config {
             retention: RetentionPolicy::WorkQueue,
-            // A full queue says so; it never drops what it has taken.
+            // A full queue refuses new commands; it never drops an accepted one.
             discard: DiscardPolicy::New,
             ..common(names::COMMANDS, "daybook.commands.*", options.max_bytes)
         };

@@ -26,7 +26,7 @@ const FORGET: Duration = Duration::from_secs(10);
 /// How feeds read.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long the store's head may be beyond what the bus has brought before the store is read instead.
+    /// How long the store's head may be beyond the last message of the bus before the store is read instead.
     pub silence: Duration,
     /// How long a call with nothing to say waits.
     pub idle: Duration,
@@ -108,8 +108,8 @@ impl Bus {
         }
     }
 
-    /// The records that come through a door, from the beginning on or from where it is set with `seek`. All correlation doors have to
-    /// have the relay's own idea of what belongs together.
+    /// The records of a partition, from the beginning or from a position set with `seek`. For correlation partitions,
+    /// `correlate` must be the relay's function. have the relay's own idea of what belongs together.
     #[must_use]
     pub fn feed(&self, door: Door) -> Box<dyn Feed> {
         Box::new(DoorFeed::new(Arc::clone(&self.shared), door, 0))
@@ -160,7 +160,7 @@ impl Bus {
 }
 
 impl Shared {
-    /// Takes in a word of progress if it is this store's and the newest relay's.
+    /// Accepts a progress message if it comes from this store's newest relay.
     async fn hear(&self, word: &[u8], checked: &mut Option<Instant>) {
         let now = Instant::now();
         let progress = serde_json::from_slice::<Progress>(word).ok();
@@ -189,7 +189,7 @@ impl Shared {
                     self.foreign_word();
                     return;
                 }
-                // A store that cannot be read now says nothing about a relay that was believed before.
+                // If the store cannot be read now, a relay that was trusted before stays trusted.
                 Err(_) if same => {}
                 Err(_) => return,
             }

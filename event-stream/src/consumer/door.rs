@@ -89,7 +89,7 @@ impl DoorFeed {
         of(&self.shared.counts).fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Takes in what has already come, up to `limit` records.
+    /// Takes the messages that have already arrived, up to `limit` records.
     fn drain(&mut self, limit: usize) {
         if let Some(opening) = &mut self.opening
             && let Some(opened) = opening.now_or_never()
@@ -144,7 +144,7 @@ impl DoorFeed {
         }
     }
 
-    /// Gives the subscription up; the next one waits a little longer each time that nothing came.
+    /// Drops the subscription; each time that nothing arrived the next one starts after a longer pause.
     fn leave(&mut self) {
         self.live = None;
         self.opening = None;
@@ -162,7 +162,7 @@ impl DoorFeed {
         let stored =
             if head.position == position { Ok(Some(head.hash)) } else { hash_at(&*self.shared.store, position).await };
         self.unproved = None;
-        // A store that cannot be read now is asked about a later record.
+        // If the store cannot be read now, a later record is checked.
         let Ok(stored) = stored else { return };
         if stored != Some(hash) {
             let generation = self.live.as_ref().map_or(0, |live| live.generation);
@@ -310,7 +310,7 @@ impl DoorFeed {
 
     fn page(&mut self, limit: usize) -> Page {
         let (records, last) = self.pending.take(limit);
-        // Behind records that wait there may be others of their command: nothing is claimed about those.
+        // After the pending records there may be others of the same command, so their position is not reported as seen.
         let next = match last {
             Some(last) => last,
             None => self.pending.before().unwrap_or(self.seen).max(self.after),

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 const BATCH: usize = 512;
 /// A request for messages is renewed this often.
 const EXPIRES: Duration = Duration::from_secs(20);
-/// The server says this often that it is there.
+/// The server's heartbeat interval.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The server deletes an unused subscription after this time.
 const FORGOTTEN: Duration = Duration::from_secs(120);

@@ -22,7 +22,7 @@ use crate::names;
 
 /// The server's bound on an atomic batch.
 const MESSAGES: usize = 1_000;
-/// What one batch may weigh: a server holds it in memory until it is complete.
+/// The most bytes of one batch: the server holds it in memory until it is complete.
 const BYTES: usize = 8 * 1024 * 1024;
 /// The server forgets a batch that is not complete within ten seconds.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ impl Batch {
     }
 }
 
-/// What the messages of a relay say of it.
+/// The identity of a relay in its messages.
 pub(super) struct Sender<'a> {
     pub(super) generation: u64,
     pub(super) incarnation: Uuid,

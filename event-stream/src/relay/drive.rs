@@ -160,7 +160,7 @@ impl<'a> Drive<'a> {
     async fn publish(&mut self, batches: Vec<Batch>) -> Result<Tail, Broken> {
         let mut tail = None;
         for batch in batches {
-            // Without a lease there is nothing to lose by stopping; the fence below is what keeps the stream right.
+            // Stopping without a lease loses nothing; the expected sequence below keeps the stream correct.
             if Instant::now() >= *self.until.borrow() {
                 return Err(Broken::LeaseLost);
             }
@@ -275,7 +275,8 @@ impl<'a> Drive<'a> {
                 let number = generation::next_number(&relay.connection, row).await?;
                 let head = *relay.store.head().borrow();
                 let generation = generation::at_head(number, head);
-                // Kept before the stream is made: a number is never used twice, and a relay whose lease is gone is refused here.
+                // Saved before the stream is created: a number is never used twice, and a relay that lost its lease is
+                // refused here.
                 let checkpoint = Checkpoint {
                     position: head.position,
                     hash: head.hash,

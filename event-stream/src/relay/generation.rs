@@ -22,7 +22,7 @@ use crate::names;
 
 /// How long the store may take to return a position. Without an answer by then, nothing is known about that position.
 const ANSWER: Duration = Duration::from_secs(15);
-/// How long a position that the store answered not to have may still be on its way to it: several times what a poll takes.
+/// How long a position that the store does not have may still be on its way to it: several polling intervals.
 const ARRIVES: Duration = Duration::from_secs(1);
 
 /// How many generations stay: the one that is published, and the one before it for readers that are still on their way.
@@ -201,8 +201,8 @@ pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, 
     Ok(())
 }
 
-/// The hash of the record at a position, `None` if the store answered that it has none there. A store that does not answer, or whose
-/// answer does not come in time, has not said so: that is an error, and nothing may be concluded from it.
+/// The hash of the record at a position; `None` if the store answered that it has no record there. A missing or late
+/// answer is an error, from which nothing may be concluded.
 pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<Hash>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some(START));

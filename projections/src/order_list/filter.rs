@@ -1,4 +1,5 @@
-//! What the list of orders can be narrowed to and sorted by: `field[op]=value`. What does not parse is refused, never passed over.
+//! The filters and sorts of the list of orders: `field[op]=value`. A parameter that does not parse is refused, never
+//! ignored.
 
 use domain::ids::{Channel, CustomerRef, ExternalRef, Sku};
 use domain::money::Currency;
@@ -43,7 +44,7 @@ pub struct Filter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {what}")]
 pub struct BadFilter {
-    /// The parameter, as it was given.
+    /// The parameter of the request.
     pub parameter: String,
     /// What is wrong with it, as a predicate of the parameter.
     pub what: String,
@@ -124,10 +125,10 @@ impl Filter {
         BadFilter { parameter: format!("{name}{op}"), what }
     }
 
-    /// A condition from a query parameter, `status` or `placed_at[gte]` say.
+    /// A filter from a query parameter, for example `status` or `placed_at[gte]`.
     ///
     /// # Errors
-    /// If there is no such field, the field cannot be compared so, or the value does not fit.
+    /// If there is no such field, the field does not support the comparison, or the value is invalid.
     pub fn parse(parameter: &str, value: &str) -> Result<Self, BadFilter> {
         let bad = |what: String| BadFilter { parameter: parameter.chars().take(80).collect(), what };
         let (name, op) = match parameter.strip_suffix(']').and_then(|text| text.split_once('[')) {
@@ -183,7 +184,7 @@ impl Field {
         FIELDS.iter()
     }
 
-    /// Whether it is one that the list is sorted by.
+    /// Whether the list can be sorted by it.
     pub(super) fn is_sort(&self) -> bool {
         matches!(self.reading, Reading::Instant | Reading::Number)
     }

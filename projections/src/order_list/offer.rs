@@ -1,6 +1,6 @@
-//! What the list of orders offers: which filters go with which sort, and the index that serves each. One table says it for the check of
-//! a request, for the description of the API and for the test that explains every query. What it does not offer is refused, since it
-//! would look at every order of the tenant for a page.
+//! The offers of the list of orders: the allowed combinations of filters and sorts, and the index that serves each. The
+//! same table checks requests, describes the API and feeds the test that explains every query. Other requests are
+//! refused, because they would scan every order of the tenant for a page.
 
 use std::fmt::Write as _;
 
@@ -88,7 +88,7 @@ impl Offer {
                     Value::Text(word) => format!("{field} = '{word}'"),
                     Value::Null | Value::Blob(_) => return None,
                 };
-                // Found among those that were made, so no text of a client gets into a query.
+                // Taken from the known indexes, so a client's text never gets into a query.
                 ORDERS.indexes.iter().find(|index| index.only == Some(condition.as_str()))
             }
             _ => ORDERS.indexes.iter().find(|index| Some(index.name) == self.index),

@@ -118,7 +118,7 @@ fn query(asked: &Asked, sort: &str) -> Query {
     }
 }
 
-/// Asks for a page and the one after it; what the database makes of both.
+/// Requests a page and the one after it; returns the plans of both.
 async fn explained(database: &Database, query: &Query) -> Vec<Planned> {
     let first = page(&database.reads(), query).await.unwrap().value;
     if let Some(next) = first.next {

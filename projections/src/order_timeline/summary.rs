@@ -1,5 +1,5 @@
-//! What an event says to people: one line, and its reason where it gives one. Amounts are in minor units, since most events name no
-//! currency. No personal field is ever part of it.
+//! The summary of an event: one line, and its reason if it has one. Amounts are in minor units, because most events
+//! name no currency. It never contains a personal field.
 
 use domain::order::event::{AfterLoss, Disposition, Means};
 use domain::{Event, import, order, outcome, payment, record, reservation, saga, stock};

@@ -92,7 +92,7 @@ pub(super) async fn create(connection: &mut PgConnection, making: Making) -> Res
 }
 
 async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
-    // Two processes may make tables of two models at the same time: numbers of a sequence are never given twice.
+    // Two processes may create tables of two models at the same time: a sequence never returns a number twice.
     sqlx::query_scalar("SELECT nextval('generation')").fetch_one(connection).await.map_err(write_error)
 }
 

@@ -1,4 +1,5 @@
-//! Answering queries. Every answer comes from one transaction, so from one state of the database; nothing is written here.
+//! Answers queries. Every answer comes from one transaction, and so from one state of the database; nothing is written
+//! here.
 
 use std::time::Duration;
 

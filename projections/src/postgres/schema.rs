@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS held (
     CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
 );"#;
 
-/// Makes the schema, if it is not there. Several processes may come at once.
+/// Creates the schema, if it is missing. Several processes may do so at once.
 pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(MAKING_SCHEMA)
@@ -82,7 +82,7 @@ pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     run(connection, format!("UPDATE layout SET version = {LAYOUT} WHERE version < {LAYOUT}")).await
 }
 
-/// Waits until no other process makes tables, and keeps them from it until [`unlock`] or the end of the connection.
+/// Waits until no other process creates tables, and prevents that until [`unlock`] or the end of the connection.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(MAKING_TABLES)
@@ -92,7 +92,7 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(write_error)
 }
 
-/// Lets other processes make tables; they can when this comes back.
+/// Allows other processes to create tables; they can when this returns.
 pub(super) async fn unlock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(MAKING_TABLES)

@@ -1,4 +1,4 @@
-//! One state of the schema, kept while it is looked at. It keeps models from being put in the place of others as long as it lasts.
+//! One state of the schema, held while it is read. As long as it exists, no rebuild can replace tables.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;

@@ -1,4 +1,5 @@
-//! A bounded set of reading connections. Every answer comes from one transaction, so from one state of the file; nothing is written here.
+//! A bounded set of reading connections. Every answer comes from one transaction, and so from one state of the file;
+//! nothing is written here.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

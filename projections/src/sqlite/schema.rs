@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS held (
     CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
 ) STRICT, WITHOUT ROWID;";
 
-/// What makes a file of layout 1 one of layout 2.
+/// Migrates a file of layout 1 to layout 2.
 pub(super) const FROM_1: &str = "
 ALTER TABLE checkpoint ADD COLUMN building_to INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE checkpoint ADD COLUMN stopped_at INTEGER;
@@ -85,7 +85,8 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
             let _ = write!(sql, "{} {kind}{null}, ", column.name);
         }
         let key: Vec<_> = table.columns.iter().take(table.key).map(|c| c.name).collect();
-        // A row kept in its key's own tree has to be moved about with it, which only pays for rows that are hardly more than the key.
+        // A table clustered by its key moves whole rows in its tree, which only pays for rows hardly larger than the
+        // key.
         let small = table.columns.len() <= table.key + 1;
         let kept = if small { "STRICT, WITHOUT ROWID" } else { "STRICT" };
         let _ = write!(sql, "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};", table.name, key.join(", "));

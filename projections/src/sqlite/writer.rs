@@ -123,7 +123,7 @@ fn write_held(transaction: &Transaction<'_>, slot: Slot, name: &str, held: &[Hel
     Ok(())
 }
 
-/// Changes of one kind to one table stand side by side mostly, so the statement at hand is kept while they last.
+/// Changes of one kind to one table are mostly consecutive, so the current statement is reused while they last.
 fn write_rows(transaction: &Transaction<'_>, slot: Slot, changes: &[Change]) -> rusqlite::Result<()> {
     let mut rest = changes;
     while let Some(first) = rest.first() {

@@ -42,7 +42,7 @@ pub(super) async fn post(shop: &Shop, rows: &Arc<Postgres>, batch: usize) -> Arc
     projections
 }
 
-/// What every query of every model answers.
+/// The answers of every query of every model.
 async fn answers(shop: &Shop, reads: &Reads) -> Vec<String> {
     let mut told = Vec::new();
     let filters = [

@@ -14,7 +14,7 @@ use crate::Projections;
 use crate::postgres::Postgres;
 use crate::store::ReadStore as _;
 
-/// More than the work takes on a machine that has much else to do.
+/// Longer than the work takes on a busy machine.
 const WORK: Duration = Duration::from_secs(60);
 
 /// A separate handle of the database, as each process has one.

@@ -1,5 +1,5 @@
-//! How the databases go about the queries: read models with some ten thousand rows, and a database that notes the plan of each query that
-//! it is asked, as it is asked.
+//! The plans of the queries: read models with some ten thousand rows, and a database that records the plan of each
+//! query as it runs.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,7 @@ impl Planned {
 }
 
 impl Planned {
-    /// A walk over a whole index of PostgreSQL: without a condition on it, unless only its first rows are taken, each as it comes.
+    /// A scan of a whole index of PostgreSQL without a condition, unless only its first rows are read, one by one.
     fn walks(&self) -> Option<String> {
         let lines: Vec<_> = self.plan.lines().collect();
         let depth = |line: &str| line.len() - line.trim_start().len();
@@ -88,7 +88,7 @@ impl super::layer::Layer for Noting {
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        // Where the model stands and what it holds goes with each query: tables of a few rows.
+        // Each query also reads the model's checkpoint and held streams: tables of a few rows.
         let about = |sql: &str| sql.contains("FROM checkpoint WHERE name = $1 AND") || sql.contains("FROM held");
         for statement in statements.iter().filter(|statement| !about(&statement.sql)) {
             let asked = Statement::new(format!("{} {}", self.explain, statement.sql), statement.values.clone());

@@ -1,4 +1,4 @@
-//! Several processes on one database: what they share, what they take from each other, and what others see of it.
+//! Several processes on one database: their shares, their take-overs, and what others see of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -242,7 +242,8 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
     });
     let mut n = 0;
     while !rebuilding.is_finished() {
-        // A rebuild has to come to an end on any machine: events that arrive as fast as they can be written keep it busy for minutes.
+        // A rebuild must end on any machine: events that arrive as fast as they can be written keep it busy for
+        // minutes.
         if n < 400 {
             let id = shop.place("late", &[("MUG", 2)], 50_000_000 + n).await;
             shop.confirm(id).await;

@@ -1,4 +1,4 @@
-//! A small shop on a real store: what happens in it is decided by the domain and appended as it is in production. For tests only.
+//! A small shop on a real store: the domain decides its events, and they are appended as in production. For tests only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub(crate) const TENANT: &str = "acme";
 
-/// What every fold of the shop's streams gives, and the store that holds them.
+/// The folds of the shop's streams, and their store.
 pub(crate) struct Shop {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Arc<dyn EventStore>,
@@ -47,7 +47,7 @@ impl Shop {
         Self::on(store, folder)
     }
 
-    /// The shop on a new store of any kind, and a folder for what else it needs.
+    /// The shop on a new store of any kind, and a folder for its other files.
     pub(crate) fn on(store: Arc<dyn EventStore>, folder: tempfile::TempDir) -> Self {
         Self { folder, store, orders: HashMap::new(), stocks: HashMap::new(), payments: HashMap::new(), seed: 7 }
     }
