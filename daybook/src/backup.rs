@@ -29,7 +29,7 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// A backup, and what its proof came to.
+/// A backup, and the result of its proof.
 #[derive(Debug, Serialize)]
 pub struct BackedUp {
     /// Where it is.
@@ -38,7 +38,7 @@ pub struct BackedUp {
     pub files: Vec<Copied>,
     /// How long the copying took, in seconds.
     pub seconds: f64,
-    /// What the proof of the copy came to.
+    /// The result of the copy's proof.
     pub proof: Proof,
 }
 

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program. It parses; each command's own file does.
+//! The command line. It only parses; each command has its own file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ pub struct Cli {
     /// The options of all commands.
     #[command(flatten)]
     pub common: Common,
-    /// What to do; `serve` if nothing is said.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -41,7 +41,7 @@ pub struct Common {
     pub output: Output,
 }
 
-/// What can be asked of the program.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the store that is there, or a new one.
@@ -64,7 +64,7 @@ pub enum Command {
     Backup(Backup),
     /// Place orders over HTTP as fast as possible, and print the rate.
     Bench(Bench),
-    /// Make the tables of a database for the log, and let a role write to them that may change nothing in it.
+    /// Create the tables of a database for the log, and allow a role to append without changing anything.
     Migrate(Migrate),
     /// Copy a log into an empty database; positions, hashes and command ids stay the same. Continues an interrupted
     /// copy.
@@ -75,13 +75,13 @@ pub enum Command {
     Openapi,
     /// Print the configuration that is in force. What cannot be used is refused, with exit code 2.
     Config {
-        /// As without it; for scripts that want to say what they do.
+        /// The default, spelled out for scripts.
         #[arg(long)]
         check: bool,
         /// Print the defaults of every key, with what they mean.
         #[arg(long)]
         default: bool,
-        /// The command whose configuration it is: config --check -- serve --roles relay
+        /// The command whose configuration to check: config --check -- serve --roles relay
         #[arg(last = true)]
         command: Vec<String>,
     },
@@ -93,8 +93,8 @@ pub struct Serve {
     /// Address and port (http.listen); loopback only.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// What this process does (roles.run), where the log is in a database: command-api, query-api, relay, projections, sagas,
-    /// ordering, inventory, payments; everything if nothing is said.
+    /// The roles of this process (roles.run), if the log is in a database: command-api, query-api, relay, projections,
+    /// sagas, ordering, inventory, payments; by default all.
     #[arg(long, value_name = "ROLE,…")]
     pub roles: Option<String>,
 }
@@ -157,7 +157,7 @@ pub struct Import {
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
     pub url: Option<String>,
-    /// Say what the file holds, and do nothing.
+    /// Show the content of the file, and import nothing.
     #[arg(long)]
     pub count_only: bool,
 }
@@ -235,7 +235,7 @@ pub struct Copy {
     /// Where the log is: sqlite:FOLDER or postgres://…
     #[arg(long, value_name = "LOG")]
     pub from: String,
-    /// Where it goes: postgres://…, empty, or with a part of this log that an earlier copy left.
+    /// The target: postgres://…, empty, or with a part of this log from an earlier copy.
     #[arg(long, value_name = "LOG")]
     pub to: String,
 }
@@ -254,7 +254,8 @@ pub struct Verify {
     /// Compare the read models with those of another store as well, row by row, at the same position: the folder of an embedded one.
     #[arg(long, value_name = "FOLDER")]
     pub against: Option<PathBuf>,
-    /// The log must have this hash at this position: what an earlier verify or backup printed. May be given several times.
+    /// The log must have this hash at this position, as an earlier verify or backup printed it. May be given several
+    /// times.
     #[arg(long, value_name = "POSITION:HASH")]
     pub expect: Vec<Expected>,
 }
@@ -262,7 +263,7 @@ pub struct Verify {
 /// `backup`
 #[derive(Clone, Debug, Args)]
 pub struct Backup {
-    /// The folder that the copy goes to; made if it is not there, and refused if anything is in it.
+    /// The folder of the copy; created if it is missing, and refused if it is not empty.
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
 }

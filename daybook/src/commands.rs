@@ -1,5 +1,5 @@
-//! Runs what the command line asks for. Each command's own file does the work; here it is given its configuration, its signals and its
-//! exit code.
+//! Runs the command of the command line. Each command's own file does the work; this file supplies its configuration,
+//! its signals and its exit code.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -45,7 +45,7 @@ pub struct Config {
     pub payments: payments::Payments,
     /// How files are imported.
     pub imports: imports::Imports,
-    /// What the process says of itself.
+    /// Logs and metrics.
     pub telemetry: telemetry::Telemetry,
 }
 
@@ -88,8 +88,8 @@ pub enum Error {
 
 /// Names in the environment begin with it: `DAYBOOK_HTTP__LISTEN` is `http.listen`.
 const PREFIX: &str = "DAYBOOK_";
-/// Stands between section and key. A variable without it is no key: an environment in which something else is named `daybook` may have set it, as Kubernetes
-/// sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
+/// Separates section and key. A variable without it is not a key: an environment in which something else is named
+/// `daybook` may have set it, as Kubernetes sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
 const BETWEEN: &str = "__";
 
 impl Sources {

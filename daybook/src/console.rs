@@ -19,7 +19,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Prints a result: itself as JSON, or the text that `text` makes of it.
+    /// Prints a result: as JSON, or as the text that `text` makes of it.
     pub fn print<T: Serialize>(self, result: &T, text: impl FnOnce(&T) -> String) {
         match self {
             Self::Text => line(text(result).trim_end()),
@@ -40,7 +40,7 @@ pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Says what went wrong, on standard error.
+/// Prints an error, on standard error.
 pub fn complain(text: &str) {
     eprintln!("{text}");
 }

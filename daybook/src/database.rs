@@ -40,7 +40,7 @@ impl Copied {
     }
 }
 
-/// Makes the tables of the database that the configuration names, and lets roles write to them.
+/// Creates the tables of the configured database, and allows roles to write to them.
 ///
 /// # Errors
 /// If the configuration names no database, or it cannot be used.

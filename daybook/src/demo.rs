@@ -20,7 +20,7 @@ use crate::verify::{self, Check};
 
 /// 3,000 invoices of a real web shop; their origin is described in `data/retail/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../../data/retail/online_retail_sample.csv.gz");
-/// What the sample is called where it is recorded.
+/// The recorded name of the sample.
 const SOURCE: &str = "data/retail/online_retail_sample.csv.gz";
 /// How long sagas may run after the last order.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -168,7 +168,7 @@ impl Summary {
     }
 }
 
-/// What to open, and what to try.
+/// The addresses to open, and the requests to try.
 #[must_use]
 pub fn invitation(url: &str) -> String {
     format!(

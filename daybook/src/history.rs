@@ -1,5 +1,5 @@
-//! The history of one order: what happened, who did it and why; the order as it was at a version, a position or an instant; what changed
-//! between two versions. Read from the log alone, so it works beside a running server and needs no read model.
+//! The history of one order: what happened, who did it and why; the order at a version, a position or an instant; the
+//! changes between two versions. It only reads the log, so it works beside a running server and needs no read model.
 
 use std::collections::BTreeMap;
 
@@ -55,9 +55,9 @@ pub struct Entry {
     pub summary: String,
     /// Why, if it says so.
     pub reason: Option<String>,
-    /// Who did it, and how it came in.
+    /// The actor, and the channel of the request.
     pub actor: String,
-    /// The command whose effect it is.
+    /// The command that wrote it.
     pub command_id: uuid::Uuid,
     /// What the command followed from.
     pub causation: Option<uuid::Uuid>,

@@ -1,5 +1,5 @@
-//! `import`: a file into the store whose lock is taken, or through a running server. What an import is, `command_api::import` says; here
-//! it gets what it needs of the rest, and its report is shown.
+//! `import`: imports a file into a local store, whose lock it takes, or through a running server. `command_api::import`
+//! does the import; this file supplies its dependencies and shows its report.
 
 mod earlier;
 
@@ -26,9 +26,9 @@ use crate::roles::Running;
 
 pub use earlier::lookup;
 
-/// How long an order may wait for a process to answer. Gateways that never answer are no part of an import.
+/// How long an order may wait for a saga to answer. Gateways that never answer are not part of an import.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How often a server is asked how far it is.
+/// How often a server is asked for its progress.
 const POLL: Duration = Duration::from_millis(500);
 
 /// The results of an import, and its duration.
@@ -210,10 +210,10 @@ impl Watch {
     }
 }
 
-/// Has a running server do it.
+/// Lets a running server import the file.
 ///
 /// # Errors
-/// If the server does not answer or says no.
+/// If the server does not answer or refuses.
 pub async fn remote(config: &Config, asked: &cli::Import, url: &str) -> anyhow::Result<Imported> {
     if asked.channel.as_ref().is_some_and(|channel| *channel != config.imports.channel) {
         bail!("a running server imports from its own channel (imports.channel): leave --channel out");

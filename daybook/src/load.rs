@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What one round of the loop came to.
+/// The results of one round of the loop.
 #[derive(Clone, Debug, Serialize)]
 pub struct Round {
     /// The measured server.
@@ -26,7 +26,7 @@ pub struct Round {
     pub seconds: f64,
     /// Answers per second.
     pub per_second: f64,
-    /// Half of the answers came within so many milliseconds.
+    /// The median of the answer times, in milliseconds.
     pub p50_ms: f64,
     /// 99 of a hundred did.
     pub p99_ms: f64,

@@ -35,7 +35,8 @@ impl Remote {
         Ok(expect(answer).await?.json().await?)
     }
 
-    /// Whether the server is ready, and its parts; it says so with another status where it is not.
+    /// Whether the server is ready, and its parts; an unready server answers with another status, which is not an error
+    /// here.
     ///
     /// # Errors
     /// If the server does not answer.
@@ -44,10 +45,10 @@ impl Remote {
         Ok(answer.with_context(|| self.silent())?.json().await?)
     }
 
-    /// Sends something.
+    /// Sends a POST request.
     ///
     /// # Errors
-    /// If the server does not answer, or says no.
+    /// If the server does not answer, or refuses.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

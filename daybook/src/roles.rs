@@ -104,7 +104,7 @@ impl Stage {
     }
 }
 
-/// Opens the store and starts what runs on it; `serve` lets clients in afterwards.
+/// Opens the store and starts its parts; `serve` then accepts clients.
 ///
 /// # Errors
 /// If the store is held by another process or cannot be opened, or a part cannot be started.
@@ -205,7 +205,8 @@ async fn ends(part: impl Future<Output = ()>) -> Result<(), Ended> {
     Ok(())
 }
 
-/// What a process does: what its configuration says, but for a command that only adds to a log that others serve.
+/// The roles of a process: those of its configuration, except for a command that only appends to a log that others
+/// serve.
 fn roles(config: &Config, role: &str) -> Set {
     if config.store.url.is_set() && role == "import" {
         return Set::only(Role::CommandApi);
@@ -255,7 +256,7 @@ impl Running {
     /// Waits until every read model shows a position.
     ///
     /// # Errors
-    /// If one of them stopped, or takes too long.
+    /// If one of them has stopped, or takes too long.
     pub async fn wait_for_models(&self, position: Position) -> anyhow::Result<()> {
         self.models.wait_for(position, CATCH_UP).await?;
         Ok(())
@@ -272,7 +273,7 @@ impl Running {
         }
     }
 
-    /// Comes back with the reason once a part of this process is given up.
+    /// Returns the reason once a part of this process is given up.
     async fn gives_up(&self) -> String {
         let mut given_up = self.supervisor.given_up();
         let why = given_up.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());

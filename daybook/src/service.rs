@@ -25,7 +25,7 @@ use health::{Health, Readiness};
 pub struct Service {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// What runs in this process, and how it is.
+    /// The parts of this process, and their states.
     pub health: Arc<Health>,
     /// How many requests there are.
     pub places: Arc<Places>,

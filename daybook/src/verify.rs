@@ -300,7 +300,7 @@ async fn models(live: &Snapshot, log: Arc<dyn EventStore>, checks: &mut Vec<Chec
 }
 
 impl Proof {
-    /// A part is through, or stopped where it says.
+    /// Ends a part, complete or stopped.
     fn ended(&mut self, part: &'static str, outcome: anyhow::Result<()>) {
         if let Err(error) = outcome {
             self.stopped.push(Stopped { part, why: format!("{error:#}") });

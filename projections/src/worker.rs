@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     engine: Engine,
     /// Where the engine's folds stand, and for which members.
     engine_at: (Position, Vec<usize>),
-    /// Up to here records are taken one by one, to find the one that cannot be applied.
+    /// Up to here records are applied one by one, to find the one that cannot be applied.
     careful_to: Position,
     /// The streams that were held at first and should be tried again, by member, because a newer version of the program
     /// may read them. `None` until that is known.
@@ -77,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// Says on `pulse` what it waits for, from now on.
+    /// Reports on `pulse` what it waits for, from now on.
     pub(crate) fn told_on(&mut self, pulse: Pulse) {
         self.patience = Patience::new(pulse);
     }
@@ -382,7 +382,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at all checkpoints again, after a take-over.
+    /// Reads all checkpoints again, after a take-over.
     async fn reload(&mut self) -> Result<(), Error> {
         for at in 0..self.members.len() {
             let name = self.members[at].model.spec().name;

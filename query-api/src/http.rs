@@ -1,5 +1,5 @@
-//! The read side's HTTP: one list of all routes, and what they share. A query becomes an answer that says which position it shows;
-//! nothing that is asked here is ever answered with an inner error's text.
+//! The read side's HTTP: one list of all routes, and their shared parts. Every answer has the position that it shows;
+//! no answer contains the text of an inner error.
 
 mod answer;
 mod caller;
@@ -76,7 +76,7 @@ impl Api {
         wanted.wait(self, reads.wait_for(model, wanted.position, self.longest_wait)).await
     }
 
-    /// Waits until a read model shows what a tenant's stream is at the position that was asked for, if one was.
+    /// Waits until a read model shows a tenant's stream at the requested position, if there is one.
     async fn reach_stream(
         &self,
         model: &str,
@@ -170,7 +170,7 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(projections::rebuild))
         .routes(routes!(events::page))
         .with_state(api);
-    // One table says what the list offers: to those who ask and to those who read.
+    // One table of offers checks requests and describes the route.
     let list = router.get_openapi_mut().paths.paths.get_mut("/v1/orders").and_then(|path| path.get.as_mut());
     if let Some(list) = list {
         let offered = ::projections::order_list::offered();

@@ -12,7 +12,7 @@ use crate::metadata::Metadata;
 
 /// The version of the written form; other versions are not read.
 const FORM: u32 = 1;
-/// The form in which a command does not repeat the names of the stock that it is asked of.
+/// The form of a command that does not repeat the names of its stock streams.
 const SHORT: u32 = 2;
 /// Bodies of at least this many bytes are written in the short form.
 const LARGE: usize = 256 * 1024;
@@ -22,7 +22,7 @@ const LARGE: usize = 256 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     form: u32,
-    /// Whose order, stock or payment it is about.
+    /// The tenant of the order, stock or payment.
     pub tenant: Tenant,
     /// The command's id: sent again under the same one, it has the same outcome.
     pub command_id: Uuid,
@@ -35,7 +35,7 @@ pub struct Envelope {
 /// A command that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// It is not well-formed, or this version has no such command.
+    /// It is not well-formed, or this version does not know the command.
     #[error("the command is not well-formed: {0}")]
     Json(#[from] serde_json::Error),
     /// It has a form that this version does not know.

@@ -18,7 +18,8 @@ pub struct Actor {
     pub on_behalf_of: Option<String>,
 }
 
-/// The envelope's part that the caller gives. Fields may be added; those that this version does not know are passed over.
+/// The part of the envelope that the caller supplies. Fields may be added; fields that this version does not know are
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Who did it.
@@ -45,7 +46,7 @@ pub struct Metadata {
 pub struct Malformed(#[source] serde_json::Error);
 
 impl Metadata {
-    /// The least that there is to say: who, and what the work belongs to.
+    /// The minimum: the actor and the correlation.
     #[must_use]
     pub fn new(actor: Actor, correlation: Uuid) -> Self {
         Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None }

@@ -54,7 +54,7 @@ pub enum Error {
         /// The newest version that is known.
         newest: u32,
     },
-    /// The bytes are not what the type's schema says.
+    /// The bytes do not match the type's schema.
     #[error("the data of an event of type {kind}, version {version}, is not well-formed")]
     Malformed {
         /// The stored type name.
@@ -97,8 +97,8 @@ pub trait StoredEvent: Sized + Send + Sync + 'static {
     /// The event, if it is one of these.
     fn of(event: &Event) -> Option<&Self>;
 
-    /// What the event belongs to, where that is not what its command belongs to: stock that is received is given to the orders that
-    /// wait for it, and each allocation is a matter of its order.
+    /// The correlation of an event, if it differs from its command's: received stock goes to the orders that wait for
+    /// it, and each allocation belongs to its order.
     fn correlation(&self) -> Option<Uuid> {
         None
     }

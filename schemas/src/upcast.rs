@@ -6,8 +6,8 @@ use serde_json::Value;
 /// Turns the data of one schema version into that of the next.
 pub(crate) type Step = fn(Value) -> Value;
 
-/// For each type with more than one version: the step from version 1 to 2, from 2 to 3 and so on. A type's newest version is one more
-/// than it has steps here, so that no version can be without its way to the newest.
+/// For each type with more than one version: the step from version 1 to 2, from 2 to 3 and so on. A type's newest
+/// version is the number of its steps plus one, so every version has a path to the newest.
 const STEPS: &[(&str, &[Step])] = &[];
 
 /// The steps of a type.

@@ -18,7 +18,7 @@ pub struct Bounds {
 
 /// A section that can be written as a commented part of a file.
 pub trait Described: Default + Serialize {
-    /// What the section is about, line by line.
+    /// The description of the section, line by line.
     const ABOUT: &'static [&'static str];
     /// Its keys with their documentation, line by line.
     const KEYS: &'static [(&'static str, &'static [&'static str])];

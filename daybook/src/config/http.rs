@@ -76,7 +76,7 @@ impl From<Admin> for String {
     }
 }
 
-/// Connections beyond the bound that may ask how the process is: more than any orchestra of probes opens at once.
+/// Connections beyond the bound for the health routes: more than any set of probes opens at once.
 const SPARE: usize = 32;
 /// Connections to the admin listener: probes, scrapers and operators.
 const ADMINISTRATORS: usize = 64;
@@ -123,7 +123,7 @@ impl Http {
         Limits { connections, spare, patience: self.patience(), drain: Duration::from_millis(self.drain_ms) }
     }
 
-    /// What the listener for questions about the process bears.
+    /// The limits of the admin listener.
     #[must_use]
     pub fn admin_limits(&self) -> Limits {
         Limits { connections: ADMINISTRATORS, spare: 0, ..self.limits(ADMINISTRATORS) }

@@ -174,7 +174,7 @@ fn methods(section: &str) -> Vec<(&str, &str)> {
     section.split("    pub fn ").skip(1).filter_map(|part| Some((&part[..part.find(['(', '<'])?], part))).collect()
 }
 
-/// Keys that say what other keys may be, and nothing else.
+/// Keys that only control the values of other keys.
 const ABOUT_OTHERS: [&str; 1] = ["http.reachable"];
 
 #[test]

@@ -72,7 +72,7 @@ pub(super) fn feeds(broker: Option<&Broker>, log: &Arc<dyn EventStore>) -> Feeds
     }
 }
 
-/// Publishes the log, or stands by for the one that does.
+/// Publishes the log, or stands by.
 pub(super) fn relay(
     broker: &Broker,
     config: &Config,

@@ -1,4 +1,4 @@
-//! Letting clients in: the routes of the write side, the read side and the service, behind what every request goes through.
+//! The HTTP servers: the routes of the write side, the read side and the service, behind the common layers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

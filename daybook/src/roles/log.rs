@@ -143,7 +143,7 @@ pub(crate) async fn audited(config: &Config, role: &str) -> anyhow::Result<Arc<d
     Ok(store)
 }
 
-/// Opens the log for writing to it and nothing else: a file's lock keeps a server away meanwhile.
+/// Opens the log for writing only: a file's lock keeps a server from starting meanwhile.
 ///
 /// # Errors
 /// If it cannot be opened, or the file is in use.
@@ -163,7 +163,7 @@ async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<
     store.with_context(|| format!("the store in {url} cannot be opened{}", what_to_do(clock)))
 }
 
-/// What to set where a store has another clock than the configuration says.
+/// The setting to change when a store's clock differs from the configuration.
 fn what_to_do(clock: Option<Mismatch>) -> &'static str {
     match clock {
         Some(Mismatch::HasTestClock) => {

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PAGE: usize = 4_096;
 /// The sandbox gateway's own book, beside the store as a provider's would be elsewhere.
 pub(crate) const BOOK: &str = "sandbox.sqlite";
-/// What the part that follows payments is called where it is kept running.
+/// The supervisor's name of the payment worker.
 const GATEWAY: &str = "gateway";
 
 /// Commands of sagas go to the executor of this process.

@@ -73,8 +73,8 @@ pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, sup
     }
 }
 
-/// A model that is behind still answers, and says how far it is; so does one that holds some streams or has stopped. One that is being
-/// built does not.
+/// A model that is behind still answers, with its position; so does one that holds some streams or has stopped. A model
+/// that is being built does not.
 fn part(standing: &projections::Standing) -> Part {
     let runs = match standing.runs.len() {
         0 => String::new(),

@@ -84,7 +84,7 @@ pub(super) struct Host {
     executor: Executor,
     at_once: usize,
     lease: Duration,
-    /// The term under which it is the active one, while it is.
+    /// The current term as the active one, if any.
     term: Arc<Mutex<Option<Term>>>,
 }
 

@@ -1,4 +1,4 @@
-//! How the parts of the process are. Each role says what it needs and has; nothing here knows what a part does.
+//! The states of the process's parts. Each role reports its own; this file does not know what a part does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -27,7 +27,7 @@ pub struct Part {
     pub state: State,
     /// Whether it does its work, at least some of it.
     pub ready: bool,
-    /// What it has, or what it lacks.
+    /// The details of the state.
     pub detail: String,
 }
 
@@ -45,7 +45,7 @@ impl Part {
         Self::new(name, State::Ready, "")
     }
 
-    /// One row of what two say of the same part: it is as the worse one says.
+    /// Merges two reports on the same part: the worse state wins.
     fn and(&mut self, other: Self) {
         let state = self.state.max(other.state);
         if self.detail.is_empty() {
@@ -62,7 +62,7 @@ impl Part {
 pub struct Readiness {
     /// Whether all its parts do their work, at least some of it.
     pub ready: bool,
-    /// The names of those that do not do all of it.
+    /// The names of the degraded parts.
     pub degraded: Vec<String>,
     /// Its parts.
     pub parts: Vec<Part>,

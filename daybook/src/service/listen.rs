@@ -39,7 +39,7 @@ const SPARE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
-    /// Connections beyond them that may ask how the process is, and nothing else.
+    /// Connections beyond them that may only use the health routes.
     pub spare: usize,
     /// How long a client may take.
     pub patience: Patience,

@@ -72,7 +72,8 @@ impl Begun {
         }
     }
 
-    /// Ends the log: what has not begun by now was never begun. A conflict is no violation: the log is right to say so.
+    /// Ends the log: sagas that have not started by now never started. A conflict is not a violation: the log records
+    /// it correctly.
     pub(super) fn finish(mut self, proof: &mut Proof) -> Check {
         (proof.conflicts, proof.conflicts_count) = (self.conflicts, self.conflicts_count);
         let mut owed: Vec<_> = self.owed.into_iter().collect();

@@ -126,7 +126,7 @@ async fn against_fold(log: &dyn Audit, stream: &StreamId, snapshot: &Snapshot) -
     }
 }
 
-/// What differs between a snapshot and the events that it stands for; one of another version of the fold is never used.
+/// The difference between a snapshot and the fold of its events; a snapshot of another fold version is never used.
 async fn refold<A: Stored>(log: &dyn Audit, stream: &StreamId, snapshot: &Snapshot) -> anyhow::Result<Option<String>> {
     if snapshot.fold != A::FOLD {
         return Ok(None);

@@ -294,7 +294,7 @@ impl Laws {
         self.end_batch()?;
         let mut orders = Counts::new();
         let (settled, about) = (self.settled, &self.sagas.about);
-        // Something about it may still be answered: a saga of it is open, or the runner has not seen its last event.
+        // An answer about it may still be pending: a saga of it is open, or the runner has not seen its last event.
         let on_its_way = |id: Uuid, last: Position| last > settled || about.contains_key(&id);
         self.stocks.each(|key, seen| {
             if let Err(violation) = seen.end() {

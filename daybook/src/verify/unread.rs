@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub(super) struct Unread {
     pub(super) asides: HashSet<(StreamId, Version)>,
     pub(super) streams: HashSet<StreamId>,
-    /// What the work of such records belongs to, and whose stock they are.
+    /// The correlations of such records, and the orders of their stock.
     pub(super) concerned: HashSet<Uuid>,
     pub(super) stocks: HashSet<(LocationId, Sku)>,
 }

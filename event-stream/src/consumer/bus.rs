@@ -109,7 +109,7 @@ impl Bus {
     }
 
     /// The records of a partition, from the beginning or from a position set with `seek`. For correlation partitions,
-    /// `correlate` must be the relay's function. have the relay's own idea of what belongs together.
+    /// the bus must use the relay's correlation function.
     #[must_use]
     pub fn feed(&self, door: Door) -> Box<dyn Feed> {
         Box::new(DoorFeed::new(Arc::clone(&self.shared), door, 0))

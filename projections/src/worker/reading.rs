@@ -50,7 +50,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Reads a held stream on by a part; answers whether there may be more of it.
+    /// Continues a held stream by one part; returns whether there may be more of it.
     async fn read_part(&mut self, at: usize, stream: &StreamId, reading: &mut Reading) -> Result<bool, Error> {
         let (position, log) = (self.members[at].position, Arc::clone(&self.parts.log));
         let member = &self.members[at];

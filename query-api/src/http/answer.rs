@@ -1,4 +1,4 @@
-//! Answers: a body, and headers that say which position it shows, at which version, and for how long it can be kept.
+//! Answers: a body, and headers with the position that it shows, its version, and how long it may be cached.
 
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
@@ -13,7 +13,7 @@ use super::problem::Failure;
 
 /// Which position an answer shows.
 pub const POSITION: HeaderName = HeaderName::from_static("daybook-position");
-/// Says that what an answer shows has stopped to grow.
+/// Set when the read model behind the answer has stopped, so the data is getting old.
 pub const STALE: HeaderName = HeaderName::from_static("daybook-stale");
 
 /// A page of a list.

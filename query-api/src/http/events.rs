@@ -15,7 +15,7 @@ use super::caller::Caller;
 use super::params::Params;
 use super::problem::Failure;
 
-/// The most events that a page is asked for; it may be longer, since what one command wrote is never cut in two.
+/// The most events of a page by request; it may be longer, because the events of one command are never split.
 const MOST: usize = 1_000;
 
 /// Part of the log.

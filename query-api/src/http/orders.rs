@@ -1,4 +1,4 @@
-//! Orders: the list, one of them now or as it was, and the difference between two of its moments.
+//! Orders: the list, one order now or in the past, and the difference between two moments of it.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -119,22 +119,22 @@ impl TryFrom<Summary> for OrderSummaryBody {
     }
 }
 
-/// What the list can be asked. Each field can also be compared by `field[op]`, with `eq`, `in` (comma-separated), `gte`, `lt`, `prefix`
-/// as far as they make sense for it: `placed_at[gte]=2011-01-01T00:00:00Z`, `status[in]=pending,confirmed`. Which go together, the
-/// description of the route says.
+/// The filters of the list. Each field can also be compared by `field[op]`, with `eq`, `in` (comma-separated), `gte`,
+/// `lt`, `prefix`, as far as the field supports them: `placed_at[gte]=2011-01-01T00:00:00Z`,
+/// `status[in]=pending,confirmed`. The description of the route says which can be combined.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what the handler reads")]
 struct ListParams {
     /// Only orders of this status; likewise `stock_status`, `payment_status`, `fulfilment_status`, `return_status`.
     status: Option<String>,
-    /// Only orders whose stock stands so.
+    /// Only orders with this stock status.
     stock_status: Option<String>,
-    /// Only orders whose money stands so.
+    /// Only orders with this payment status.
     payment_status: Option<String>,
-    /// Only orders whose goods stand so.
+    /// Only orders with this fulfilment status.
     fulfilment_status: Option<String>,
-    /// Only orders whose returns stand so.
+    /// Only orders with this return status.
     return_status: Option<String>,
     /// Only orders with an open hold, or without.
     on_hold: Option<bool>,
@@ -163,8 +163,8 @@ struct ListParams {
     limit: Option<u32>,
     /// Where the page before ended: its `next`.
     cursor: Option<String>,
-    /// `exact` or `estimate`: say how many there are. Counted from counters: exact without filters and with one alone on a status or
-    /// `on_hold`; an estimate otherwise, and said to be one.
+    /// `exact` or `estimate`: return the number of orders. It comes from counters: exact without filters and with a
+    /// single filter on a status or `on_hold`; otherwise an estimate, and marked as one.
     count: Option<String>,
     /// Wait until the answer shows at least this position.
     min_position: Option<u64>,

@@ -1,5 +1,5 @@
-//! Query parameters and path segments, parsed strictly: an unknown one, one given twice, one that does not parse is a problem, never
-//! passed over.
+//! Query parameters and path segments, parsed strictly: an unknown, repeated or invalid parameter is a problem, never
+//! ignored.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) const MOST: usize = 200;
 /// How many it has unless the caller says.
 const USUAL: usize = 50;
 
-/// The query parameters that were not taken yet, and the place of the request that they came with.
+/// The query parameters that were not taken yet, and the request's place.
 #[derive(Debug)]
 pub(super) struct Params(Vec<(String, String)>, Option<Arc<Place>>);
 
@@ -94,7 +94,7 @@ impl Params {
         Ok(self.position("min_position")?.map(|position| Wanted { position, place }))
     }
 
-    /// Takes `as_of_time`, `as_of_position` and `as_of_version`: at most one of them.
+    /// Takes `as_of_time`, `as_of_position` or `as_of_version`: at most one of them.
     pub(super) fn as_of(&mut self) -> Result<Option<At>, Failure> {
         let time: Option<Timestamp> = self.parsed("as_of_time", "an instant such as 2011-09-06T16:57:00Z")?;
         let position = self.position("as_of_position")?;

@@ -10,7 +10,7 @@ use streams::Unreadable;
 
 use crate::history;
 
-/// When to come back for what a person has to see to first, in seconds.
+/// `Retry-After` for problems that an operator has to fix first, in seconds.
 const UNREADABLE_AGAIN_S: u64 = 30;
 
 /// An answer that is a problem.
@@ -152,7 +152,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// What most reads may answer instead, for the OpenAPI document.
+/// The problems that most reads may answer, for the OpenAPI document.
 macro_rules! documented {
     ($($name:ident: $status:literal, $codes:literal;)+) => {$(
         #[derive(utoipa::IntoResponses)]

@@ -1,4 +1,4 @@
-//! Records of the log that cannot be read, and those that were set aside: what an operator looks at when a part is degraded.
+//! Records of the log that cannot be read, and those that were set aside: for operators when a part is degraded.
 
 use axum::extract::State;
 use domain::time::Timestamp;
@@ -37,7 +37,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
     api.reach(order_timeline::NAME, min_position).await?;
     let tenant = caller.tenant.as_str();
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    // The model says in either case which position it shows, and whether it is built.
+    // In both cases the read model supplies the position of the answer, and whether it is built.
     let answer = order_timeline::asides(&api.reads(), tenant, after, wanted).await?;
     let (position, stale, held) = (answer.position, answer.stopped, answer.held);
     let mut found: Vec<(u64, RecordBody)> = if unreadable {

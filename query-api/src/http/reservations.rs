@@ -1,4 +1,4 @@
-//! Reservations that no order asked for: one of them, folded from its own short stream, so always as it is now.
+//! Reservations without an order: each folded from its own short stream, and so always current.
 
 use axum::extract::State;
 use axum::http::HeaderMap;

@@ -26,7 +26,7 @@ use crate::history::{self, At, Moment, Until};
 /// The read model of stock as it is now.
 const LEVELS: &str = "stock_levels";
 
-/// How many reservations are named that have no stock; those that come after them are shown as these are settled.
+/// How many reservations without stock are listed; later ones appear as these are settled.
 const MOST_SHORT: usize = 200;
 
 /// All stock, by SKU and location.
@@ -141,7 +141,8 @@ pub(super) async fn one(
 }
 
 impl Api {
-    /// Whose units have no stock. The read model keeps no reservations, so the stream is asked, where there is a shortage at all.
+    /// The reservations without stock. The read model keeps no reservations, so the stream is read, if there is a
+    /// shortage at all.
     async fn shortage(&self, tenant: &str, stock: &Standing) -> Result<Vec<ShortBody>, Failure> {
         if stock.level.short() == 0 {
             return Ok(Vec::new());

@@ -31,7 +31,7 @@ pub struct EditLines {
     pub reason: String,
 }
 
-/// One change of an edit: an object with one field, which says what kind of change.
+/// One change of an edit: an object with one field, whose name is the kind of change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {

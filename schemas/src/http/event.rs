@@ -45,7 +45,7 @@ pub struct EventBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub occurred_at: Option<Timestamp>,
-    /// Who did it, how, and on whose behalf.
+    /// The actor, the channel, and the party acted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub actor: Option<Value>,
@@ -88,7 +88,7 @@ impl EventBody {
 #[serde(transparent)]
 pub struct Payload(Value);
 
-/// However it is made, it holds no token.
+/// A payload never contains a token, however it is created.
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;

@@ -73,7 +73,7 @@ pub struct ImportBody {
     pub status: ImportStatus,
     /// How many rows were refused until now.
     pub refused: u64,
-    /// How many of what, by class; empty until it is done.
+    /// The counts by class; empty until it is done.
     pub counts: BTreeMap<String, i64>,
 }
 

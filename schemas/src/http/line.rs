@@ -45,7 +45,7 @@ pub struct NewLine {
     /// Whether it may wait for stock.
     #[serde(default)]
     pub backorder_ok: bool,
-    /// Whether it is ware that is kept in stock; postage and fees are not.
+    /// Whether the line is goods that are kept in stock; postage and fees are not.
     #[serde(default = "yes")]
     pub stocked: bool,
 }
@@ -62,7 +62,7 @@ pub struct LineUnits {
     pub qty: u32,
 }
 
-/// A line as it stands: `ordered = cancelled + reserved + backordered + unassigned + shipped`.
+/// The current state of a line: `ordered = cancelled + reserved + backordered + unassigned + shipped`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineBody {
     /// Its number in the order.
@@ -125,7 +125,7 @@ pub struct LineBody {
     pub returned_value: Money,
     /// Whether it may wait for stock.
     pub backorder_ok: bool,
-    /// Whether it is ware that is kept in stock.
+    /// Whether the line is goods that are kept in stock.
     pub stocked: bool,
 }
 

@@ -42,7 +42,7 @@ pub struct NoteBody {
     /// The note.
     #[schema(value_type = uuid::Uuid)]
     pub note_id: NoteId,
-    /// What it says; left out once it was erased.
+    /// Its text; left out once it was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Who may read it.

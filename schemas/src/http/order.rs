@@ -1,4 +1,5 @@
-//! An order as it is shown: everything the fold of its stream knows, and nothing else, so that the same version always reads the same.
+//! The view of an order: everything in the fold of its stream, and nothing else, so that the same version always has
+//! the same view.
 
 use domain::ids::{Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId};
 use domain::money::Currency;
@@ -33,7 +34,7 @@ pub struct OrderBody {
     /// The version of its stream that this shows.
     #[schema(example = 7)]
     pub version: u64,
-    /// Its number where it comes from.
+    /// Its number in the channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "536365")]
     pub external_ref: Option<ExternalRef>,
@@ -167,7 +168,7 @@ pub struct OrderPaymentBody {
     pub capture: Capture,
     /// Held in all, or come another way.
     pub authorised: Money,
-    /// Taken in all, or come another way.
+    /// Captured in all, including external money.
     pub captured: Money,
     /// All authorised amounts that were released without capture.
     pub voided: Money,
@@ -183,7 +184,7 @@ pub struct OrderPaymentBody {
     pub failed: Money,
     /// Refunds that were granted and withdrawn; no longer granted.
     pub withdrawn: Money,
-    /// What the goods and charges that stand are worth.
+    /// The value of the goods and charges that are neither cancelled nor credited.
     pub value: Money,
     /// Granted by hand for no line and no charge, and not in the place of a refund that failed.
     pub goodwill: Money,
@@ -215,7 +216,7 @@ pub struct OrderPaymentItem {
     pub status: PaymentStatus,
     /// Held in all, or come another way.
     pub authorised: Money,
-    /// Taken in all, or come another way.
+    /// Captured in all, including external money.
     pub captured: Money,
     /// Released without capture.
     pub voided: Money,

@@ -119,7 +119,7 @@ pub struct PaymentBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub capture_before: Option<Timestamp>,
-    /// What can be done with the authorisation, if the gateway said so.
+    /// The operations that the authorisation supports, if the gateway reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abilities: Option<AbilitiesBody>,
     /// The provider's reference of the authorisation.

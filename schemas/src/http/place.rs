@@ -45,7 +45,7 @@ fn take(counter: &AtomicUsize, most: usize) -> bool {
     counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1)).is_ok()
 }
 
-/// The place of one request. Given back when it is dropped.
+/// The place of one request. Returned when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,

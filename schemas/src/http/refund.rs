@@ -90,7 +90,7 @@ pub struct RefundBody {
     pub amount: Money,
     /// Why.
     pub reason: String,
-    /// How far it is: that of the part that has the farthest to go, of those that are open or failed.
+    /// The status of the part that is furthest from done, of those that are open or failed.
     pub status: RefundStatus,
     /// The payments that it is taken from, and the status of each part.
     pub parts: Vec<RefundPartBody>,
@@ -136,7 +136,7 @@ pub enum RefundStatus {
     Withdrawn,
 }
 
-/// What of a refund comes out of one payment.
+/// The part of a refund that is taken from one payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefundPartBody {
     /// The payment.

@@ -66,7 +66,7 @@ pub struct ReceivedLine {
     pub qty: u32,
     /// What becomes of them.
     pub disposition: Disposition,
-    /// Where they came in; the order's own location if left out. The SKU has to be kept there already.
+    /// The location; the order's own location by default. The SKU must already be kept there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
     pub location: Option<Entered<LocationId>>,

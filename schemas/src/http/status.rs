@@ -49,7 +49,7 @@ mirror! {
     /// What evidence says of an unknown outcome.
     Verdict of domain::payment::event::Verdict { Done, NotDone }
 
-    /// When the money is taken: with each shipment, all of it at confirmation, or not here.
+    /// When the money is captured: with each shipment, all of it at confirmation, or not by Daybook.
     Capture of domain::order::event::Capture { AtShipment, AtConfirmation, PayLater }
 
     /// How halves are rounded.

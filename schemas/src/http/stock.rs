@@ -62,7 +62,7 @@ pub struct AdjustStock {
     /// Why.
     #[schema(min_length = 1, max_length = 200, example = "broken")]
     pub reason: String,
-    /// What the caller believes `on_hand` to be before; refused if it is not.
+    /// The value of `on_hand` that the caller expects; refused if it differs.
     #[schema(maximum = 1_000_000_000, example = 100)]
     pub expected: u32,
     /// Whether reservations may be left without stock; the shortage then names them.

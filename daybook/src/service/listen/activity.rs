@@ -41,7 +41,7 @@ pub(super) enum Overdue {
     Head,
     /// Nothing came after the last request.
     Idle,
-    /// The client does not take its answers.
+    /// The client does not read its answers.
     Write,
 }
 
@@ -139,13 +139,13 @@ impl Activity {
         self.given_up.notify_one();
     }
 
-    /// Comes back when that was asked.
+    /// Completes when the connection was asked to close.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }
 
-    /// When to look whether it leaves, once that was asked: at once, or a moment later where it moved just before. The runtime looks at its
-    /// clock and at its sockets together, so what had come when it was asked has been seen by then.
+    /// When to check whether it leaves, after it was asked: at once, or a moment later if it moved just before. The
+    /// runtime reads its clock and its sockets together, so data that had arrived by then has been seen.
     pub(super) fn leaves_at(&self) -> Instant {
         let now = Instant::now();
         if self.state().moved + FRESH > now { now + LAST_LOOK } else { now }
@@ -179,11 +179,11 @@ struct State {
     many: bool,
     /// When something moved last.
     moved: Instant,
-    /// When the last answer was written. What else a client sends meanwhile does not count as a request.
+    /// When the last answer was written. Other data from the client meanwhile does not count as a request.
     ended: Instant,
     /// Since when a head is waited for that has begun, or that is the first.
     head: Option<Instant>,
-    /// How fast the client takes what has to be written, while that waits.
+    /// How fast the client reads pending output, while there is some.
     writing: Option<Pace>,
     /// Whether it was asked to go.
     leaving: bool,

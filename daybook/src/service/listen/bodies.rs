@@ -1,5 +1,5 @@
-//! Bodies on their way: that of a request, with a note of when it is waited for, and that of an answer, which counts as being answered
-//! until all of it is handed over. They change no byte.
+//! Bodies in transit: a request's body, with a note of when the server waits for it, and an answer's body, which counts
+//! as being answered until all of it is passed on. They change no byte.
 
 use std::pin::Pin;
 use std::sync::Arc;

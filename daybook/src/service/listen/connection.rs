@@ -57,7 +57,7 @@ impl Server {
         loop {
             let look_at = ends.unwrap_or_else(|| activity.look_at(&self.patience));
             tokio::select! {
-                // What has come is read, and answered if it can be at once, before anything ends.
+                // Data that has arrived is read, and answered if possible, before the connection ends.
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {

@@ -19,9 +19,9 @@ use crate::service::layers;
 const HEAD: Duration = Duration::from_millis(300);
 const IDLE: Duration = Duration::from_millis(900);
 const WRITE: Duration = Duration::from_millis(400);
-/// Long after all of them: a machine with much else to do is slow.
+/// Long after all of them, because a busy machine is slow.
 const LATE: Duration = Duration::from_secs(20);
-/// More than what the two systems between keep of it.
+/// More than the two systems between the ends buffer.
 const BIG: usize = 48 * 1024 * 1024;
 
 struct Listening {
