@@ -232,7 +232,7 @@ async fn correlation(store: &dyn EventStore, record: &Record) -> Result<Option<U
     Ok(neighbours.iter().find_map(of))
 }
 
-/// How many records of a stream are asked what their work belongs to.
+/// How many neighbouring records are asked for their correlation.
 const NEIGHBOURS: usize = 100;
 
 /// The answer, from the recorded event.

@@ -47,9 +47,9 @@ const KEYS: Uuid = uuid!("6f1c2d0e-6f5b-4f3c-9a53-6b1d7a1f0c1e");
 /// The bounds of an executor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many folded aggregates are kept at most. An order of a dozen lines takes some kilobytes.
+    /// The most folded aggregates in the cache. An order of a dozen lines takes some kilobytes.
     pub cached: usize,
-    /// How many bytes they take at most, about; whichever bound is met first.
+    /// The most bytes of these, about; the bound that is reached first applies.
     pub cached_bytes: usize,
     /// How often a command is decided again because its streams have changed or an event that it depended on was not
     /// written. Within one process a retry follows a failed write; more than a few mean that another process keeps
@@ -285,7 +285,7 @@ impl Executor {
                             return answer.map(|done| Done { replayed: true, ..done });
                         }
                         Some(Ok(_)) => return Err(Error::KeyReused),
-                        // The first one left nothing behind that the key could stand for: it is as if it had not been there.
+                        // The first command left nothing under the key: continue as if it had not been there.
                         Some(Err(_)) | None => tokio::task::yield_now().await,
                     }
                 }

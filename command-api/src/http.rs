@@ -1,5 +1,5 @@
-//! The write side's HTTP: one list of all routes, and what they share. It decides nothing: a request becomes a command, its outcome an
-//! answer.
+//! The write side's HTTP: one list of all routes, and their shared parts. It decides nothing: a request becomes a
+//! command, and its outcome an answer.
 
 mod answer;
 mod arrival;
@@ -63,7 +63,7 @@ use crate::verdict::{self, Awaited, Verdicts};
 pub struct Settings {
     /// What bodies leave out.
     pub defaults: Defaults,
-    /// How long bodies may take to come in.
+    /// How long the upload of bodies may take.
     pub bodies: Bodies,
 }
 
@@ -256,7 +256,7 @@ impl Api {
         }
     }
 
-    /// The answer to a stale `If-Match`: with what happened since, so that the caller can merge without another read.
+    /// The answer to a stale `If-Match`: with the newer events, so that the caller can merge without another read.
     async fn stale(&self, how: &How, about: &StreamName, done: &Done) -> Result<Failure, Failure> {
         let Some(refused) = done.refused() else {
             return Err(Failure::internal(how.request_id.as_deref(), &"not refused"));
@@ -279,7 +279,7 @@ impl Api {
         Answer::dry_run(done).map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
     }
 
-    /// Runs a command to an order and answers with the order, after waiting for what it starts if the caller prefers that.
+    /// Runs a command to an order and answers with the order, after waiting for its outcome if the caller prefers that.
     async fn order(
         &self,
         how: &How,

@@ -1,4 +1,4 @@
-//! Sending a command to the service that it is for. `daybook` plugs in the executor, or a queue in front of it.
+//! Sends commands to their services. `daybook` supplies the executor, or a queue in front of it.
 
 use std::time::Duration;
 

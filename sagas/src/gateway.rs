@@ -19,7 +19,8 @@ pub use sandbox::Sandbox;
 /// A request to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The key that the provider knows the request by. Made from the intent: the same intent has the same key, however often it is sent.
+    /// The provider's idempotency key for the request. Derived from the intent: the same intent always has the same
+    /// key.
     pub key: Uuid,
     /// Whose payment it is.
     pub tenant: Tenant,
@@ -33,7 +34,7 @@ pub struct Call {
     pub amount: Money,
     /// The provider's token for the means of payment.
     pub instrument: Instrument,
-    /// The authorisation that it is about, once there is one.
+    /// The authorisation of the request, once there is one.
     pub authorisation: Option<Authorisation>,
 }
 
@@ -57,7 +58,7 @@ pub struct Done {
     pub capture_before: Option<Timestamp>,
     /// What the provider keeps.
     pub fee: Option<Minor>,
-    /// Of an authorisation: what can be done with it, if the provider says so.
+    /// The operations that an authorisation supports, if the provider reports them.
     pub abilities: Option<Abilities>,
 }
 
@@ -71,7 +72,7 @@ pub enum Answer {
         /// The provider's code.
         code: String,
     },
-    /// It may have done it: ask with a query before anything else.
+    /// It may have been done: query before anything else.
     Unknown {
         /// What is known about the cause.
         detail: String,

@@ -14,7 +14,7 @@ use schemas::{Stored, StoredEvent as _};
 use streams::{Entry, Unreadable, Until};
 use uuid::Uuid;
 
-/// The records of one command, which stand side by side in the log; through a door, those of them that come through it.
+/// The records of one command, which are consecutive in the log; in a partition, those of them that belong to it.
 pub(crate) struct Group<'a> {
     pub(crate) records: &'a [Record],
     pub(crate) command_id: Uuid,

@@ -27,7 +27,7 @@ pub struct Pool {
     supervisor: Supervisor,
 }
 
-/// What each partition's runner is made of.
+/// The dependencies of each partition's runner.
 #[derive(Clone)]
 struct Partitions {
     store: Arc<dyn EventStore>,
@@ -40,8 +40,9 @@ struct Partitions {
 }
 
 impl Pool {
-    /// A pool whose runners append to `store`, read from what `feeds` makes, and send through `dispatch` in tasks on `tracker`.
-    /// `options` are those of each runner, its partition left out; its owner is this process among those that share the work.
+    /// A pool whose runners append to `store`, read feeds from `feeds`, and send through `dispatch` in tasks on
+    /// `tracker`. `options` are those of each runner except for its partition; the owner is the id of this process in
+    /// the consumer group.
     pub fn new(
         store: Arc<dyn EventStore>,
         feeds: Feeds,

@@ -49,7 +49,7 @@ pub fn consumer(partition: u32) -> ConsumerKey {
 /// How the runner runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Who it is; two runners with the same name are taken for one, so it has to be unique among the processes that share a store.
+    /// The runner's id. It must be unique among the processes that share a store.
     pub owner: String,
     /// Which correlation partition it runs; `None`: all of them.
     pub partition: Option<u32>,
@@ -124,7 +124,7 @@ impl Runner {
         Self { feed, setting: Setting { store, dispatch, tracker, options, board, pulse, holds } }
     }
 
-    /// Says on `pulse` what it waits for.
+    /// Reports on `pulse` what it waits for.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.setting.pulse = pulse;
@@ -144,8 +144,8 @@ impl Runner {
         self
     }
 
-    /// Runs until it is cancelled. Waits while another runner holds the lease, and begins again if it loses it. What the store cannot
-    /// do now is waited for, however long that takes.
+    /// Runs until it is cancelled. Waits while another runner holds the lease, and starts again if it loses it.
+    /// Temporary store errors are retried without limit.
     ///
     /// # Errors
     /// If the store is closed; everything is in the log, so it may be run again.

@@ -1,5 +1,5 @@
-//! One try: lock, decide, put the batch on the store's queue, fold, unlock, wait until it is durable. No answer leaves here before what
-//! it rests on is durable.
+//! One attempt: lock, decide, queue the batch at the store, fold, unlock, wait until it is durable. No answer leaves
+//! this file before all records that it depends on are durable.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) struct Part<'a> {
 
 impl<'a> Work<'a> {
     /// # Errors
-    /// If the plan asks nothing, or a stream twice, or not what the stream understands.
+    /// If the plan is empty, names a stream twice, or has a command that its stream does not accept.
     pub(super) fn try_new(request: &'a Request, plan: &'a Plan) -> Result<Self, Error> {
         if let Some(wrong) = &plan.wrong {
             return Err(Error::Plan(wrong.clone()));
@@ -271,7 +271,7 @@ impl Inner {
         Ok(Attempt::Done(done))
     }
 
-    /// Takes the batch's place on the queue. What the store has refused already is not folded.
+    /// Queues the batch. A batch that the store refused at once is not folded.
     fn send(&self, batch: Batch) -> (Pending, Option<Result<Outcome, event_store::Error>>) {
         let mut pending = self.store.append(batch);
         let early = (&mut pending).now_or_never();

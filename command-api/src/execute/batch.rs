@@ -50,7 +50,7 @@ fn expected(held: &Held) -> Expectation {
     }
 }
 
-/// One stream of a decision: where it stood, and what happens to it.
+/// One stream of a decision: its last version, and its new events.
 pub(super) struct Decided<'a> {
     pub(super) stream: &'a StreamId,
     pub(super) held: &'a Held,
@@ -116,7 +116,7 @@ fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {
     Batch { command_id: request.command_id, fingerprint: request.fingerprint, writes }
 }
 
-/// What a receipt's outcome stream says; the streams that it rests on come with it.
+/// The contents of a receipt's outcome stream, with the streams that it depends on.
 pub(super) fn read_settled(entry: &streams::Entry) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
     let Some(event) = &entry.event else {
         return Err(Error::OutcomeSetAside { position: entry.record.position });

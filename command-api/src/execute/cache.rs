@@ -16,11 +16,11 @@ use super::error::Error;
 use super::fold::Type;
 use super::load::{self, Held};
 
-/// How many slots are looked at for one to drop, each time one is added beyond the bound.
+/// How many slots are examined to drop one, for each slot added beyond the bound.
 const LOOKED_AT: usize = 16;
-/// The same where it is bytes that are too many: the large ones may lie behind many that are small.
+/// The same if the bytes are beyond the bound: the large slots may be behind many small ones.
 const LOOKED_AT_FOR_BYTES: usize = 1_024;
-/// A state takes about this many times the bytes that it is written as, and what surrounds it this much.
+/// A state takes about this many times its written bytes, and this much overhead.
 const SPREAD: usize = 2;
 const AROUND: usize = 1_024;
 /// A state is measured again when the events since then have this many bytes, or as many as it had: so the cost of
@@ -36,7 +36,7 @@ pub(super) struct Slot {
     progress: watch::Sender<Progress>,
     used: AtomicBool,
     size: SyncMutex<Size>,
-    /// What all slots take, this one included.
+    /// The bytes of all slots, including this one.
     total: Arc<AtomicUsize>,
 }
 
@@ -189,7 +189,7 @@ impl Cache {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// About how many bytes all folds take.
+    /// The bytes of all folds, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -219,7 +219,7 @@ impl Cache {
         self.slots.get(stream).map(|slot| Arc::clone(&slot))
     }
 
-    /// Puts an empty slot in the place of one whose fold is not what the log says.
+    /// Replaces a slot whose fold differs from the log by an empty one.
     pub(super) fn discard(&self, slot: &Arc<Slot>) {
         slot.progress.send_modify(|progress| progress.discarded = true);
         if let Some(mut there) = self.slots.get_mut(&slot.stream)

@@ -81,8 +81,8 @@ pub struct Done {
     pub recorded_at: Timestamp,
     /// Whether this was answered before: to an earlier request, or to an equal one at the same time.
     pub replayed: bool,
-    /// If it took effect: the streams that it wrote, and those that it only looked at for the caller to see, as they were then.
-    /// If it did not: the streams that it was decided on. In order of category and id.
+    /// If it took effect: the streams that it wrote, and those that it only read for the caller, at those versions.
+    /// Otherwise: the streams that it was decided on. In order of category and id.
     pub streams: Vec<(StreamName, u64)>,
     /// The events that a dry run would write.
     pub events: Vec<Planned>,

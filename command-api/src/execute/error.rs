@@ -33,7 +33,7 @@ pub enum Error {
     /// The store cannot take it now; nothing was written.
     #[error("the store cannot take it now: {0}")]
     NotWritten(String),
-    /// What it would write is more than the store ever takes; nothing was written, and the same request never will be.
+    /// Its batch is larger than the store ever accepts; nothing was written, and the same request will never succeed.
     #[error("what it would write is too large: {0}")]
     TooLarge(String),
     /// A record that it depends on is damaged; nothing was written.
@@ -51,7 +51,7 @@ pub enum Error {
         /// The position of the outcome.
         position: u64,
     },
-    /// The plan is no plan: a bug in who made it.
+    /// The plan is invalid: a bug in its author's code.
     #[error("the command is badly put: {0}")]
     Plan(String),
     /// The task that did the work ended without an answer: a bug. Whether something was written is unknown.
@@ -60,7 +60,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it says of trying again, with the same command id.
+    /// What it means for a retry with the same command id.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

@@ -19,7 +19,7 @@ pub(super) trait Fold: Any + Send + Sync {
     /// The current state. It is copied only if this fold changes while a caller still holds the state.
     fn shown(&self) -> State;
 
-    /// A fold that stands here and goes its own way.
+    /// An independent copy of this fold.
     fn branch(&self) -> Box<dyn Fold>;
 
     /// The state's bytes.

@@ -20,7 +20,8 @@ const LARGE: usize = 64 * 1024;
 /// The space reserved for an event's metadata, in bytes.
 const METADATA: usize = 4 * 1024;
 
-/// Whether the log can take a stream's events and what they start. `before` is the stream's fold before them.
+/// Whether the log can take a stream's events and the first events of the sagas that they start. `before` is the
+/// stream's fold before them.
 pub(super) fn fit(
     stream: &StreamId,
     before: &dyn Fold,

@@ -27,7 +27,7 @@ impl Plan {
         Self::default()
     }
 
-    /// Asks this of an aggregate too; its state comes with the answer.
+    /// Adds a step for an aggregate; the answer contains its state.
     #[must_use]
     pub fn and<A: Stored>(self, stream: StreamName, command: A::Command) -> Self {
         self.with::<A>(stream, command, true)

@@ -32,7 +32,7 @@ impl Inner {
             .await
     }
 
-    /// What the command would do. Nothing is written, and yet the answer waits for what it rests on.
+    /// The effect of a command. Nothing is written, but the answer waits until its basis is durable.
     pub(super) async fn rehearse(
         &self,
         work: &Work<'_>,

@@ -153,7 +153,7 @@ fn too_deep(raw: &[u8]) -> bool {
 }
 
 fn fields<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Failure> {
-    // Keeping the path costs as much again as parsing: only who made a fault pays for it.
+    // Tracking the path costs as much as parsing: only a faulty body pays for it.
     match serde_json::from_slice(raw) {
         Ok(body) => Ok(body),
         Err(error) => Err(fault::<T>(raw, &error)),

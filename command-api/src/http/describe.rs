@@ -125,7 +125,7 @@ pub(super) fn command(
     responses
 }
 
-/// The answers to what starts a bulk run: no dry run, and no version that could be stale.
+/// The answers of routes that start an import: no dry run, and no version that could be stale.
 pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
     let every: Vec<_> = EVERY_COMMAND
         .into_iter()
@@ -137,7 +137,7 @@ pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<Stri
     responses
 }
 
-/// The answers to what changes something that is not of the log: no key, no dry run, and no version.
+/// The answers of routes that change something outside the log: no key, no dry run, and no version.
 pub(super) fn change(body: &'static str) -> BTreeMap<String, RefOr<Response>> {
     let of_bodies = ["malformed-body", "body-too-slow", "body-too-large", "unsupported-media-type", "outcome-unknown"];
     let mut responses = problems(&[&EVERY_QUESTION[..], &of_bodies].concat());

@@ -118,7 +118,7 @@ impl How {
 
 /// Query parameters that a route takes beside `dry_run`.
 pub(super) trait Parameters: Default + Send {
-    /// Takes a parameter, if it is one of them.
+    /// Takes a parameter, if it is one of its own.
     fn take(&mut self, name: &str, value: &str) -> bool;
 }
 
@@ -137,7 +137,7 @@ impl Parameters for schemas::http::hold::ReleaseHold {
     }
 }
 
-/// A command as it is asked for.
+/// A requested command.
 pub(super) struct Ask<T, Q = ()> {
     pub(super) how: How,
     pub(super) query: Q,

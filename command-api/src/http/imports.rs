@@ -29,7 +29,7 @@ use crate::import::Layout;
 use crate::import::run;
 use crate::import::service::{Rejected, Submission};
 
-/// The largest content. It is held in memory while it is read: twice the bytes of a year of a busy shop.
+/// The largest content, in bytes. It is held in memory while it is read: twice the size of a year of a busy shop.
 pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
 
 type Responses = std::collections::BTreeMap<String, RefOr<Response>>;
@@ -58,7 +58,7 @@ impl IntoResponses for ErrorsAnswers {
     }
 }
 
-/// Import orders in bulk. Answers with the run as it was started; ask for it to see how far it is.
+/// Import orders in bulk. Answers with the run at its start; query it for its progress.
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", params(ImportParams),
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(StartAnswers))]
 pub(super) async fn start(

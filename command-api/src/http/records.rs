@@ -1,4 +1,4 @@
-//! Records as such: one that cannot be read is set aside, with a reason.
+//! Operations on records: setting an unreadable one aside, with a reason.
 
 use axum::extract::State;
 use axum::http::StatusCode;

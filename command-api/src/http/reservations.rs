@@ -71,8 +71,8 @@ fn alone(id: ReservationId, command: reservation::Command) -> Command {
     Command::Inventory { reservation: Some((id, command)), stock: Vec::new() }
 }
 
-/// What a reservation in any state refuses: puts on record that there is none, or that it has ended, and can never take effect, should
-/// it be opened just now.
+/// A command that a reservation in any state refuses: it records that there is none, or that it has ended, and can
+/// never take effect even if the reservation is opened at this moment.
 fn never_longer(id: ReservationId) -> Command {
     let expires_at = Timestamp::default();
     alone(id, reservation::Command::Prolong { expires_at })

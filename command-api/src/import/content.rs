@@ -96,13 +96,13 @@ pub struct Sale {
     pub shipping: Vec<NewShipping>,
     /// Where it goes.
     pub ship_to: Option<Address>,
-    /// How it is paid, where the file says so.
+    /// The payment terms, if the file has them.
     pub payment: Option<PaymentTerms>,
-    /// The location that its stock comes from, where the file says so.
+    /// The location of its stock, if the file has one.
     pub location: Option<LocationId>,
     /// Its labels.
     pub tags: Vec<String>,
-    /// What the file says that it comes to.
+    /// The total, if the file has one.
     pub expected_total: Option<Minor>,
 }
 
@@ -227,7 +227,7 @@ pub enum Unreadable {
     NoHeader(String),
 }
 
-/// The longest reason, in characters: it is for a person, and what a parser says may repeat what a row holds.
+/// The longest reason, in characters: it is for people, and a parser's message may quote the row.
 const LONGEST_REASON: usize = 300;
 
 /// A row that is refused; a long reason is cut.

@@ -137,7 +137,7 @@ struct Row {
     backorder_ok: Option<bool>,
     location: Option<Entered<LocationId>>,
     capture: Option<Capture>,
-    /// Not the type of a token, which takes texts alone: CSV would give a token of digits as a number.
+    /// Not the type of a token, which accepts only strings: CSV would give a token of digits as a number.
     instrument: Option<String>,
 }
 
@@ -245,7 +245,7 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
     Ok(())
 }
 
-/// What a line is called; its SKU where the file does not say.
+/// The title of a line; its SKU if the file has none.
 fn title(check: &mut Check, at: impl Display, given: Option<&str>, sku: &Sku) -> String {
     match given.filter(|title| !title.is_empty()) {
         Some(title) => check.text(at, title, LONGEST_TITLE),

@@ -1,5 +1,5 @@
-//! What an import will ask for, in which order, under which ids. Pure: the same content and options give the same plan, byte for
-//! byte; how far an earlier run got has no say in it.
+//! The commands of an import, in order, with their ids. Pure: the same content and options give the same plan, byte for
+//! byte, whatever the progress of an earlier run.
 
 mod earlier;
 mod matching;
@@ -84,9 +84,9 @@ pub struct OrderPlan {
     pub name: String,
     /// The line of the file that it begins on.
     pub line: u64,
-    /// How it is placed; `None` for one that was there before.
+    /// How it is placed; `None` for an order that existed before.
     pub place: Option<Placing>,
-    /// What happens after it is confirmed, in business-time order.
+    /// The actions after its confirmation, in business-time order.
     pub actions: Vec<Action>,
 }
 
@@ -95,7 +95,7 @@ pub struct OrderPlan {
 pub struct Placing {
     /// The command's idempotency key.
     pub key: String,
-    /// What the content says of it: an order of that number with another print is another order.
+    /// The fingerprint of its content: the same number with another fingerprint is a different order.
     pub print: [u8; 32],
     /// The command.
     pub command: Box<Place>,

@@ -37,7 +37,7 @@ pub struct Lookup {
     pub as_of: u64,
 }
 
-/// Answers a [`Lookup`]; given in, since the read models are not known here.
+/// Answers a [`Lookup`]; passed in, because this crate does not know the read models.
 pub type Earlier = Arc<dyn Fn(Lookup) -> BoxFuture<'static, Result<Vec<EarlierLine>, String>> + Send + Sync>;
 
 /// Progress that a run reports.
@@ -128,10 +128,10 @@ pub enum Error {
 }
 
 impl Importer {
-    /// Records that a run begins. Where it was begun before, that is what counts.
+    /// Records the start of a run. An earlier start stays valid.
     ///
     /// # Errors
-    /// If that has no outcome.
+    /// If the command has no outcome.
     pub async fn start(&self, started: Started, options: &Options) -> Result<Begun, Error> {
         let sender = Sender::new(self, started.import_id, options);
         let done = sender.import("start", import::Command::Start(started)).await?;

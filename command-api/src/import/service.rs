@@ -126,7 +126,7 @@ impl Service {
     }
 }
 
-/// A place among the running imports, given up when it is dropped.
+/// A place among the running imports, released when it is dropped.
 struct Turn(Arc<Inner>, ImportId);
 
 impl Drop for Turn {

@@ -55,7 +55,7 @@ use super::{Answer, Call, Found, PaymentGateway};
 /// How the sandbox behaves.
 #[derive(Clone)]
 pub struct Options {
-    /// Its file; made if it is not there.
+    /// Its file; created if it is missing.
     pub path: PathBuf,
     /// How long every answer takes.
     pub latency: Duration,
@@ -70,7 +70,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// A quick one that keeps its book in `path`.
+    /// A sandbox without delays, with its ledger in `path`.
     pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
             path: path.into(),

@@ -1,5 +1,5 @@
-//! What a payment asks of the provider: one intent for each attempt. The keys and the command ids are made from it, so that however
-//! often it is pursued, it is the same request.
+//! The requests of a payment to the provider: one intent for each attempt. The keys and the command ids are derived
+//! from it, so every repetition is the same request.
 
 use domain::ids::{OrderId, PaymentId, Tenant, derived};
 use domain::money::Minor;
@@ -55,7 +55,7 @@ impl IntentKey {
 }
 
 impl Intent {
-    /// The request that an event asks for, if it asks for one.
+    /// The request of an event, if it contains one.
     pub(super) fn of(tenant: &Tenant, record: &Record, recorded: &Recorded) -> Option<Self> {
         let domain::Event::Payment(event) = &recorded.event else {
             return None;

@@ -1,5 +1,5 @@
-//! One request, pursued until it is settled: called, asked about, called again with the same key where it is proven that the provider
-//! has nothing. Silence is never taken for *no*.
+//! Pursues one request until it is settled: calls the provider, queries it, and calls again with the same key once it
+//! is proven that the provider does not have it. Silence is never taken for *no*.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ pub(super) struct Pursuit {
     cancel: CancellationToken,
 }
 
-/// What to do next about a request.
+/// The next action for a request.
 enum Next {
     Call,
     Ask,
@@ -67,7 +67,7 @@ impl Pursuit {
         Self { store, gateway, dispatch, at_once: Semaphore::new(options.at_once), options, term, cancel }
     }
 
-    /// Pursues a request until the log says that it is settled. `sent_before`: it may have been sent by an earlier life.
+    /// Pursues a request until the log shows that it is settled. `sent_before`: an earlier process may have sent it.
     pub(super) async fn run(
         self: Arc<Self>,
         intent: Intent,
@@ -251,7 +251,7 @@ impl Pursuit {
             tokio::time::sleep(if told { wait.next_wait() } else { self.options.resend_after }).await;
             if never.is_none() {
                 let command = recording(intent, call, outcome.clone(), evidence.clone());
-                // Who cannot be asked has put nothing aside.
+                // If the queue cannot be queried, there is no dead letter.
                 never = self.dispatch.put_aside(&command, id, sent.elapsed()).await.ok().flatten();
             }
             if let (Some(why), false) = (&never, told) {
@@ -261,7 +261,7 @@ impl Pursuit {
         }
     }
 
-    /// What the provider said cannot be recorded. The request stays open, and a person has to look.
+    /// The provider's answer cannot be recorded. The request stays open, and an operator must look.
     async fn stuck(&self, intent: &Intent, call: &Call, id: Uuid, name: &str, why: &str) {
         meters::refused_outcome();
         tracing::error!(
@@ -358,7 +358,7 @@ impl Pursuit {
     }
 }
 
-/// What a provider said, as it is stored.
+/// A provider's text, shortened for storage.
 fn cut(said: &str) -> String {
     said.chars().take(SAID).collect()
 }
@@ -386,7 +386,7 @@ fn metadata(order_id: OrderId) -> Metadata {
     Metadata::new(actor, order_id.0)
 }
 
-/// Between half of it and all of it, so that what failed together does not come back together.
+/// Between half and all of it, so that requests that failed together are not retried together.
 fn jittered(wait: Duration) -> Duration {
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
     let share = u32::try_from(random % 512).unwrap_or(0) + 512;

@@ -176,7 +176,7 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing is pursued of a payment from a record on that cannot be read: what it asked for may be settled there.
+    /// Stops pursuing a payment from an unreadable record on: its requests may be settled there.
     fn hold(&mut self, record: &Record, unreadable: &Unreadable) {
         crate::log::unreadable(unreadable, NAME);
         self.held.insert(record.stream.clone(), record.position);

@@ -16,7 +16,7 @@ use super::index::Key;
 use super::session::Session;
 use crate::{Stopped, meters};
 
-/// What an unusual detail is cut to, in characters: what parks a saga must fit itself.
+/// The most characters of a detail: the event that parks a saga must itself fit.
 const DETAIL: usize = 1_000;
 /// The note of a start that met a saga with other content.
 pub const START_CONFLICT: &str = "start_conflict";

@@ -30,7 +30,7 @@ pub(super) fn fingerprint(append_id: Uuid) -> [u8; 32] {
     fingerprint
 }
 
-/// Who wrote it, and what it belongs to.
+/// The metadata: the actor, and the correlation.
 pub(super) fn metadata(correlation: Uuid, causation: Uuid) -> Metadata {
     let actor = Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
     let mut metadata = Metadata::new(actor, correlation);

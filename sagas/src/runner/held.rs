@@ -112,7 +112,7 @@ impl Session {
         self.holds.set(NAME, self.options.partition, self.held.len());
     }
 
-    /// Folding what a command's records are about has failed: if something cannot be read, its stream is held from here on.
+    /// Folding the subjects of a command's records failed: if a record cannot be read, its stream is held from here on.
     pub(super) fn stuck(&mut self, group: &Group<'_>, error: streams::Error) -> Result<(), Stopped> {
         let unreadable = match error {
             streams::Error::Store(error) => return Err(error.into()),
@@ -135,8 +135,8 @@ impl Session {
         Ok(())
     }
 
-    /// A record of a stock's stream is set aside where those see it whose order it was about, and another partition may hold the stream for
-    /// an earlier record: such streams are looked at again now and then.
+    /// A stock record is set aside in the partition of its order, and another partition may hold the stream because of
+    /// an earlier record: such streams are checked again from time to time.
     pub(super) async fn look_at_held(&mut self) -> Result<(), Stopped> {
         let shared = self.held.0.keys().filter(|stream| &*stream.category == domain::stream::STOCK);
         for stream in shared.cloned().collect::<Vec<_>>() {
@@ -175,7 +175,8 @@ impl Session {
     }
 }
 
-/// What cannot be read after all (another record was written meanwhile) comes through the feed again and is held there.
+/// A stream that still cannot be read (another record was written meanwhile) arrives through the feed again and is held
+/// there.
 fn none_yet(error: streams::Error) -> Result<Vec<streams::Entry>, Stopped> {
     match error {
         streams::Error::Store(error) => Err(error.into()),

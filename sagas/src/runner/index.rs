@@ -1,5 +1,5 @@
-//! Which sagas are open, what belongs to them, when their timers are due, and what they wait for. Rebuilt from the consumer's
-//! checkpoint and the log: nothing here is the truth.
+//! The open sagas, their correlations, the due times of their timers, and the commands that they wait for. Rebuilt from
+//! the consumer's checkpoint and the log; it is not a source of truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -69,7 +69,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Brings a saga's entry up to where it stands; one that ended is forgotten. `new` names commands that are to be answered.
+    /// Updates a saga's entry to its current state; a saga that ended is removed. `new` names commands without an
+    /// answer.
     pub(super) fn update(&mut self, key: &Key, loaded: &Loaded, at: Timestamp, new: impl IntoIterator<Item = Uuid>) {
         let state = loaded.saga.state();
         let Some(about) = &state.about else { return };
@@ -287,7 +288,7 @@ impl Index {
     }
 }
 
-/// What a checkpoint says of the sagas that are open.
+/// The open sagas of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Saved {
     /// These, and since when.

@@ -1,5 +1,5 @@
-//! Sagas in memory: read from their streams when something concerns them, a bounded number kept. What cannot be read is parked if
-//! this program knows it, and left alone if a newer one wrote it.
+//! Sagas in memory: read from their streams when a record concerns them; a bounded number is cached. A saga that cannot
+//! be read is parked if this program knows its kind, and quarantined if a newer program wrote it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use super::session::{LOADING, Session};
 use crate::log::{causation, correlation, fold, groups, stream_id};
 use crate::{Stopped, meters};
 
-/// Commands that are asked about at once.
+/// How many commands are looked up concurrently.
 const ASKING: usize = 256;
 
 /// A saga and the end of its stream.
@@ -254,7 +254,7 @@ impl Session {
         Ok(())
     }
 
-    /// Those of the commands that the store has. They are asked about side by side: each question waits for a sync.
+    /// The commands that the store has. They are looked up concurrently, because each look-up waits for a sync.
     async fn accepted(&self, command_ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Stopped> {
         let asked = futures::iter(command_ids).map(|command_id| async move {
             let receipt = self.store.command(command_id).await?;

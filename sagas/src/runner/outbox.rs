@@ -89,7 +89,8 @@ impl Outbox {
         self.shared.clone()
     }
 
-    /// Why a command that was sent will not be carried out, if its service said so within so long. Who cannot be asked has not said so.
+    /// Why a sent command will not be carried out, if its service made it a dead letter within that time. `None` if
+    /// that cannot be found out.
     pub(super) async fn put_aside(&self, letter: &Letter, within: Duration) -> Option<String> {
         let (command, id) = (&letter.command, letter.command_id);
         let asked = self.shared.dispatch.put_aside(command, id, within).await;
@@ -173,7 +174,8 @@ impl Shared {
                 Err(DispatchError::Unavailable(detail)) => {
                     meters::dispatched(service, "unavailable");
                     if began.elapsed() >= GIVES_BACK {
-                        // It makes room for others. It stays asked for and unanswered, so it is sent again in its turn.
+                        // It makes room for others. The command stays without an answer, so it is sent again in its
+                        // turn.
                         tracing::warn!(%detail, service, command.id = %letter.command_id, "a command is sent again later");
                         return meters::dispatched(service, "given_back");
                     }

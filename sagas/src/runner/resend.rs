@@ -31,7 +31,7 @@ impl Session {
         for overdue in self.index.overdue(before, RESENDING) {
             let Overdue { command_id, key, since } = overdue;
             if let Some(receipt) = self.store.command(command_id).await? {
-                // It was carried out: its answer comes through the feed, or has come and passed by.
+                // It was carried out: its answer will arrive through the feed, or has already passed.
                 if receipt.last_position <= self.position {
                     self.hear_again(command_id, &receipt).await?;
                 }

@@ -1,4 +1,5 @@
-//! Which sagas a command's records concern: the one that asked for it, those of its correlation, and those that it starts.
+//! The sagas that a command's records concern: the one that sent it, those of its correlation, and those that it
+//! starts.
 
 use std::collections::HashMap;
 use std::sync::Arc;

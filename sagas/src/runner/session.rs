@@ -48,7 +48,7 @@ const KINDS: [&str; 9] = [
 ];
 
 pub(super) struct Session {
-    /// The store, asked again for what it cannot read now.
+    /// The store, with retries of reads.
     pub(super) store: Arc<dyn EventStore>,
     /// The same, for what has to be waited for otherwise.
     pub(super) patient: Arc<Patient>,
@@ -63,7 +63,7 @@ pub(super) struct Session {
     pub(super) left_before: HashMap<Key, Position>,
     /// Streams that nothing is reacted to of.
     pub(super) held: Held,
-    /// Timers whose evidence cannot be read, and when they are looked at again.
+    /// Timers whose evidence cannot be read, and when to try again.
     pub(super) postponed: Vec<(Instant, Timestamp, Key, String)>,
     /// Up to here the log was written before this session: what it started may be there already.
     pub(super) written_before: Position,
@@ -198,8 +198,8 @@ impl Session {
                 return Ok(());
             }
         };
-        // So many at a time, all of them read before the first is looked at: a read that is under way and not waited for would keep
-        // the store's readers from those that are.
+        // A limited number at a time, all of them read before the first is processed: a pending read that is not polled
+        // would block the store's readers.
         let mut open = open.into_iter();
         loop {
             let some: Vec<_> = open.by_ref().take(LOADED).collect();

@@ -1,5 +1,5 @@
-//! Credits that no sale of the content covers, and the orders of earlier runs that may. What those orders still have open is asked as
-//! of the position at which this run started, so that running it again finds the same.
+//! Credits that no sale of the content covers, and the orders of earlier runs that may. The open units of those orders
+//! are read at the position at which this run started, so that every run finds the same.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,7 +20,7 @@ pub struct Wanted {
     pub part: u32,
 }
 
-/// A line of an order that was there before this run, with what of it is open.
+/// A line of an order that existed before this run, with its open units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierLine {
     /// The order.

@@ -181,8 +181,7 @@ impl Of<'_> {
         Ok(true)
     }
 
-    /// Asks something of the order. True if it took effect, now or before.
-    /// Asks the order for something; `Some`: why it refused.
+    /// Sends a command to the order. Returns the reason if the order refused it.
     async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<Option<Refused>, Error> {
         let print = serde_json::to_vec(&ask).unwrap_or_default();
         let command = self.command(key, print, Some(at));
@@ -207,7 +206,7 @@ fn reason(portion: &Portion) -> String {
     format!("credit note {}", portion.otherwise.invoice)
 }
 
-/// Something, once what a return came to has been given back.
+/// `Some` once the refund of a return is paid.
 fn refunded(order: &Placed, return_id: ReturnId) -> Option<()> {
     order.returns.get(&return_id).filter(|announced| announced.receipts > 0)?;
     (order.ledger().refund_pending() == 0).then_some(())

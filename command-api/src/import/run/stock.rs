@@ -84,7 +84,7 @@ impl Of<'_> {
             qty,
             source_ref: source_ref.clone(),
         };
-        // The key is one text; the command says whose units they are as well.
+        // The key is one text; the fingerprint also covers the command's units.
         let print = serde_json::to_vec(&command).unwrap_or_default();
         let Some(done) = self.send(key.to_owned(), at, print, command).await? else {
             return Ok(Some(differs("a receipt")));

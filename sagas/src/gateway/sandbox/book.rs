@@ -1,5 +1,5 @@
-//! The sandbox's book: one thread writes it and commits for all who wait. An answer never precedes the sync, and no key has two effects,
-//! though several processes have the book open.
+//! The sandbox's ledger file: one thread writes it and commits for all waiting callers. An answer is never sent before
+//! the sync, and no key has two effects, even if several processes have the file open.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -50,7 +50,7 @@ enum Job {
 /// A reply that is held back until it is durable.
 type Held = Box<dyn FnOnce() + Send>;
 
-/// How often calls that are not decided were tried or asked about; forgotten when they are decided, or the process ends.
+/// How often undecided calls were sent or queried; dropped when they are decided, or the process ends.
 type Counts = HashMap<Uuid, u32>;
 
 pub(super) struct Book(mpsc::Sender<Job>);
@@ -89,7 +89,7 @@ impl Book {
         self.ask(|reply| Job::Try { key, most, reply }).await
     }
 
-    /// Whether this is one of the first `most` times that a call is asked about.
+    /// Whether this is one of the first `most` queries of a call.
     pub(super) async fn asked(&self, key: Uuid, most: u32) -> Option<bool> {
         self.ask(|reply| Job::Ask { key, most, reply }).await
     }
@@ -118,8 +118,8 @@ fn write_ahead(db: &Connection) -> Result<(), rusqlite::Error> {
     }
 }
 
-/// Takes all that wait, does them in one transaction, makes it durable, and answers. A job whose reply is dropped is answered by
-/// silence, which its caller takes for *unknown*.
+/// Takes all waiting jobs, does them in one transaction, syncs it, and answers. A job whose reply is dropped gets no
+/// answer, which its caller takes for *unknown*.
 fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
     let mut counts = Counts::new();
     while let Some(first) = queue.blocking_recv() {

@@ -49,7 +49,7 @@ pub struct Entry {
     pub code: Option<String>,
     /// When.
     pub at: Timestamp,
-    /// Of an authorisation: until when what it holds can be taken.
+    /// The end of an authorisation.
     pub capture_before: Option<Timestamp>,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Terms {
     /// The code of a decline, regardless of the account.
     pub(super) code: Option<String>,
     pub(super) at: Timestamp,
-    /// Until when what an authorisation holds can be taken.
+    /// The end of an authorisation.
     pub(super) until: Timestamp,
     pub(super) abilities: Abilities,
     /// Whether an authorisation that the book does not know is taken for true: it never answered for it.
@@ -143,7 +143,7 @@ pub(super) fn asked(db: &Connection, key: Uuid, most: u32) -> rusqlite::Result<b
     Ok(counted > 0)
 }
 
-/// Decides a request, once. `asked`: how often it was asked about before.
+/// Decides a request, once. `asked`: how often it was queried before.
 pub(super) fn settle(db: &Connection, call: &Call, terms: &Terms, asked: u32) -> rusqlite::Result<Told> {
     if let Some(told) = known(db, call)? {
         return Ok(told);

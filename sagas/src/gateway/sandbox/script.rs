@@ -56,7 +56,7 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
     found
 }
 
-/// What can be done with what the instrument holds.
+/// The operations that the instrument's authorisation supports.
 pub(super) fn abilities(instrument: &str) -> Abilities {
     let mut parts = instrument.trim_start_matches(OURS).split(',');
     if parts.any(|part| part.trim() == PLAIN) { Abilities::NONE } else { Abilities::ALL }
