@@ -324,7 +324,7 @@ impl Running {
         server.as_ref().map(|server| server.url.clone()).unwrap_or_default()
     }
 
-    /// Returns when the process is told to stop.
+    /// Returns when `stop` is cancelled.
     ///
     /// # Errors
     /// If the store has stopped unexpectedly: the outcome of its last write is then unknown, and only a new process can

@@ -30,15 +30,15 @@ pub enum Role {
     QueryApi,
     /// Publishes the log.
     Relay,
-    /// Posts the log to the read models.
+    /// Projects the log to the read models.
     Projections,
-    /// Runs long processes.
+    /// Runs sagas.
     Sagas,
-    /// Runs the commands to orders that long processes send.
+    /// Runs the sagas' commands to orders.
     Ordering,
-    /// Runs the commands to stock and reservations that long processes send.
+    /// Runs the sagas' commands to stock and reservations.
     Inventory,
-    /// Runs the commands to payments that long processes send, and calls the payment gateway.
+    /// Runs the sagas' commands to payments, and calls the payment gateway.
     Payments,
 }
 

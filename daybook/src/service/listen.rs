@@ -1,5 +1,5 @@
 //! The accept loop. It is our own because a client may take only so long while others wait, and because stopping waits
-//! for running requests, within bounds. It must never accept a connection after it was told to stop, and must never
+//! for running requests, within bounds. It must never accept a connection after a stop was requested, and must never
 //! stop accepting before that, whatever connected clients do.
 
 mod activity;
