@@ -1,5 +1,5 @@
-//! Setting a record aside that cannot be read: an operator's decision, appended to the stream that the record is in, so that everyone who
-//! reads the stream learns of it there. A record that can be read is never set aside.
+//! Sets aside a record that cannot be read: an operator's decision, appended to the record's own stream, so that every
+//! reader of the stream learns of it there. A readable record is never set aside.
 
 use domain::outcome::{self, RestsOn};
 use domain::record::{self, SetAside};
@@ -17,7 +17,7 @@ use crate::execute::{Error, Executor, Expected, Refused, Request, refuse, stream
 /// How often it is decided again because the stream has moved on meanwhile.
 const RETRIES: u32 = 24;
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// It is set aside, by this command or before.
@@ -42,7 +42,7 @@ pub enum Verdict {
 pub struct Aside {
     /// Its stream.
     pub stream: StreamId,
-    /// What is on record about it.
+    /// The recorded event.
     pub fact: SetAside,
     /// Who did it.
     pub actor: String,
@@ -53,7 +53,7 @@ pub struct Aside {
 /// The answer to a request to set a record aside.
 #[derive(Clone, Debug)]
 pub struct Answered {
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// The last position that the command wrote; 0 if it wrote nothing.
     pub position: Position,
@@ -82,7 +82,7 @@ impl Executor {
             return Ok(Answered { verdict: Verdict::Absent, position: 0, replayed: false });
         };
         for _ in 0..=RETRIES {
-            // Read once: what is decided and what is written rest on the same version.
+            // Read once: the decision and the write depend on the same version.
             let head = store.stream_head(&record.stream).await?;
             let version = head.map_or(0, |(version, _)| version);
             let decided = match stale(request, version) {
@@ -174,8 +174,8 @@ fn encoded(fact: &SetAside) -> Result<Encoded, Error> {
     registry::encode(&event).map_err(|error| Error::Plan(error.to_string()))
 }
 
-/// What is written: the event, or the outcome of a command that changes nothing, and in either case checked against the head of the stream
-/// that it was decided on.
+/// The batch: the event, or the outcome of a command that changes nothing; in both cases with the stream head that it
+/// was decided on as the expectation.
 async fn batch(
     store: &dyn EventStore,
     request: &Request,
@@ -218,7 +218,8 @@ async fn batch(
     Ok(Batch { command_id: request.command_id, fingerprint: request.fingerprint, writes })
 }
 
-/// What the work of a record belongs to, so that what is said of it comes through the same door: as the record says, or its neighbours.
+/// The correlation of a record, so that the new event reaches the same partition: from the record itself, or from its
+/// neighbours.
 async fn correlation(store: &dyn EventStore, record: &Record) -> Result<Option<Uuid>, Error> {
     let of = |record: &Record| {
         let own = schemas::metadata::correlation(&record.stream.category, &record.stream.id, &record.metadata);
@@ -231,10 +232,10 @@ async fn correlation(store: &dyn EventStore, record: &Record) -> Result<Option<U
     Ok(neighbours.iter().find_map(of))
 }
 
-/// How many records of a stream are asked what their work belongs to.
+/// How many neighbouring records are asked for their correlation.
 const NEIGHBOURS: usize = 100;
 
-/// The answer, from what is on record.
+/// The answer, from the recorded event.
 async fn told(store: &dyn EventStore, record: &Record, decided: &Decided) -> Result<Verdict, Error> {
     if let Decided::Refuse(refused) = decided {
         return Ok(Verdict::Refused(refused.clone()));
@@ -262,7 +263,7 @@ async fn aside_of(store: &dyn EventStore, record: &Record) -> Result<Verdict, Er
     }
 }
 
-/// The first answer to a command, told again.
+/// The first answer to a command, repeated.
 async fn told_again(
     store: &dyn EventStore,
     request: &Request,

@@ -1,5 +1,5 @@
-//! The executor: load, fold, decide, append, answer. It never answers before what the answer rests on is durable, and never lets a
-//! caller who goes away cancel a write.
+//! The executor: load, fold, decide, append, answer. It never answers before all records that the answer depends on are
+//! durable, and a dropped caller never cancels a write.
 
 mod afloat;
 mod attempt;
@@ -47,16 +47,18 @@ const KEYS: Uuid = uuid!("6f1c2d0e-6f5b-4f3c-9a53-6b1d7a1f0c1e");
 /// The bounds of an executor.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many folded aggregates are kept at most. An order of a dozen lines takes some kilobytes.
+    /// The most folded aggregates in the cache. An order of a dozen lines takes some kilobytes.
     pub cached: usize,
-    /// How many bytes they take at most, about; whichever bound is met first.
+    /// The most bytes of these, about; the bound that is reached first applies.
     pub cached_bytes: usize,
-    /// How often a command is decided anew because its streams had moved on or an event that it rested on failed. Within one process
-    /// a retry follows a failed write; more than a few mean that another process writes the same streams all the time.
+    /// How often a command is decided again because its streams have changed or an event that it depended on was not
+    /// written. Within one process a retry follows a failed write; more than a few mean that another process keeps
+    /// writing the same streams.
     pub retries: u32,
     /// How long an equal request waits for the first one.
     pub equal_wait: Duration,
-    /// How many events apart the snapshots of a stream are: about what is read and folded in the time of one round trip.
+    /// How many events apart the snapshots of a stream are: about as many as can be read and folded during one round
+    /// trip.
     pub snapshot_every: u64,
 }
 
@@ -86,12 +88,12 @@ pub enum Expected {
 pub struct Request {
     /// Whose streams.
     pub tenant: Tenant,
-    /// The command's id: [`command_id`] of the idempotency key or an id made from what is asked, where an equal request can come again;
-    /// [`fresh_command_id`] where none can.
+    /// The command's id: [`command_id`] of the idempotency key, or an id derived from the request if an equal request
+    /// can come again; otherwise [`fresh_command_id`].
     pub command_id: Uuid,
     /// What equal requests have in common, see [`fingerprint`].
     pub fingerprint: [u8; 32],
-    /// Who asks, and what the work belongs to.
+    /// The actor, and the correlation of the work.
     pub metadata: Metadata,
     /// What the caller knows of one of the plan's streams: where that is not so, the command is refused.
     pub if_match: Option<(StreamName, Expected)>,
@@ -148,7 +150,7 @@ struct Inner {
 }
 
 impl Executor {
-    /// Writes run in tasks of `tracker`: who closes the store waits for it first.
+    /// Writes run in tasks of `tracker`: wait for it before closing the store.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, tracker: TaskTracker, options: Options) -> Self {
         Self(Arc::new(Inner {
@@ -200,8 +202,8 @@ impl Executor {
         answer
     }
 
-    /// Runs a command whose plan is made of what is there ([`Plan::made_at`]): where that moves on before the command is decided, the plan
-    /// is made anew, told so by `true`.
+    /// Runs a command whose plan depends on current state ([`Plan::made_at`]): if that state changes before the command
+    /// is decided, `plan` is called again, with `true`.
     ///
     /// # Errors
     /// If there is no outcome (yet), or no plan could be made.
@@ -219,10 +221,10 @@ impl Executor {
         Err(busy())
     }
 
-    /// An aggregate as it is: its durable state and version, version 0 if there is none.
+    /// The current durable state and version of an aggregate; version 0 if it does not exist.
     ///
     /// # Errors
-    /// If the store cannot be read, or what is stored cannot be understood.
+    /// If the store cannot be read, or the stored data cannot be decoded.
     pub async fn load<A: Stored>(&self, tenant: &Tenant, stream: &StreamName) -> Result<(Arc<A>, u64), Error> {
         let inner = &self.0;
         let id = stream_id(tenant, stream);
@@ -250,10 +252,11 @@ impl Executor {
         Err(busy())
     }
 
-    /// What came of a command, without states; `None` if it has not been accepted so far. Asked behind everything in flight.
+    /// The outcome of a command, without states; `None` if it has not been accepted so far. The answer takes all
+    /// appends in flight into account.
     ///
     /// # Errors
-    /// If the store cannot be read, or what is stored cannot be understood.
+    /// If the store cannot be read, or the stored data cannot be decoded.
     pub async fn outcome(&self, tenant: &Tenant, command_id: Uuid) -> Result<Option<Done>, Error> {
         let inner = &self.0;
         match inner.store.command(command_id).await? {
@@ -282,7 +285,7 @@ impl Executor {
                             return answer.map(|done| Done { replayed: true, ..done });
                         }
                         Some(Ok(_)) => return Err(Error::KeyReused),
-                        // The first one left nothing behind that the key could stand for: it is as if it had not been there.
+                        // The first command left nothing under the key: continue as if it had not been there.
                         Some(Err(_)) | None => tokio::task::yield_now().await,
                     }
                 }

@@ -1,5 +1,5 @@
-//! The write side's HTTP: one list of all routes, and what they share. It decides nothing: a request becomes a command, its outcome an
-//! answer.
+//! The write side's HTTP: one list of all routes, and their shared parts. It decides nothing: a request becomes a
+//! command, and its outcome an answer.
 
 mod answer;
 mod arrival;
@@ -58,12 +58,12 @@ use crate::execute::{Done, Error, Executor, Plan, Request};
 use crate::import::service::Service;
 use crate::verdict::{self, Awaited, Verdicts};
 
-/// What is configured.
+/// The configuration of the routes.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What bodies leave out.
     pub defaults: Defaults,
-    /// How long bodies may take to come in.
+    /// How long the upload of bodies may take.
     pub bodies: Bodies,
 }
 
@@ -81,7 +81,7 @@ struct Inner {
 }
 
 impl Inner {
-    /// The same parts once more; uploads are counted anew.
+    /// Another set of the same parts; uploads are counted separately.
     fn copied(&self) -> Self {
         let Self { executor, verdicts, settings, imports, test_clock, uploads: _ } = self;
         Self {
@@ -246,7 +246,7 @@ impl Api {
         self.done(how, about, answer).await
     }
 
-    /// What came of a command. A refusal is a failure here.
+    /// The result of a command. A refusal is a failure here.
     async fn done(&self, how: &How, about: &StreamName, answer: Result<Done, Error>) -> Result<Done, Failure> {
         let done = answer.map_err(|error| Failure::unanswered(&error, how.request_id.as_deref()))?;
         match done.refused() {
@@ -256,7 +256,7 @@ impl Api {
         }
     }
 
-    /// The answer to a stale `If-Match`: with what happened since, so that the caller can merge without another read.
+    /// The answer to a stale `If-Match`: with the newer events, so that the caller can merge without another read.
     async fn stale(&self, how: &How, about: &StreamName, done: &Done) -> Result<Failure, Failure> {
         let Some(refused) = done.refused() else {
             return Err(Failure::internal(how.request_id.as_deref(), &"not refused"));
@@ -279,7 +279,7 @@ impl Api {
         Answer::dry_run(done).map_err(|error| Failure::internal(how.request_id.as_deref(), &error))
     }
 
-    /// Runs a command to an order and answers with the order, after waiting for what it starts if the caller prefers that.
+    /// Runs a command to an order and answers with the order, after waiting for its outcome if the caller prefers that.
     async fn order(
         &self,
         how: &How,
@@ -317,7 +317,7 @@ impl Api {
                     over = fallen.is_some();
                     shown = fallen.unwrap_or(shown);
                 }
-                // The answer is that of the moment, as if nobody had preferred to wait.
+                // The answer is immediate, as if the client had not preferred to wait.
                 Err(TooManyWait) => waited = None,
             }
         }

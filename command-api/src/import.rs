@@ -1,6 +1,6 @@
-//! Loading orders in bulk: content → rows by class → a plan → its run. Everything up to the plan is pure, so that the same content
-//! gives the same orders, the same ids and the same answers whatever happens on the way. It must never decide anything that
-//! an aggregate decides.
+//! Imports orders in bulk: content → rows by class → a plan → its run. Everything up to the plan is pure, so that the
+//! same content always gives the same orders, the same ids and the same answers. It must never decide anything that an
+//! aggregate decides.
 
 pub mod content;
 pub mod keys;

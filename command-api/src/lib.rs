@@ -1,4 +1,5 @@
-//! The write side: HTTP in front, the executor behind. Rules are in `domain`; nothing here decides what may happen to an order.
+//! The write side: HTTP in front, the executor behind. The rules are in `domain`; nothing here decides what may happen
+//! to an order.
 
 pub mod aside;
 pub mod claims;

@@ -1,5 +1,6 @@
-//! `backup`: an embedded store as it is at one moment, in another folder, beside a running server or none; and the proof of the copy, for
-//! a copy that nobody has read is no backup. Indexes and read models stay behind: they follow from the log.
+//! `backup`: copies an embedded store as it is at one moment into another folder, beside a running server or without
+//! one; then proves the copy, because an unread copy is not a backup. Indexes and read models are not copied: they
+//! follow from the log.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use crate::verify::{self, Proof};
 
 /// The log, and what its position leads to.
 const LOG: &str = "log.sqlite";
-/// What is copied: the log first, since the sandbox may know more than the log has asked of it, but never less.
+/// The copied files: the log first, because the sandbox may then know more requests than the log, but never fewer.
 const FILES: [&str; 2] = [LOG, roles::BOOK];
 
 /// A file of the copy.
@@ -28,16 +29,16 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// A backup, and what its proof came to.
+/// A backup, and the result of its proof.
 #[derive(Debug, Serialize)]
 pub struct BackedUp {
     /// Where it is.
     pub folder: String,
-    /// What was copied.
+    /// The copied files.
     pub files: Vec<Copied>,
     /// How long the copying took, in seconds.
     pub seconds: f64,
-    /// What the proof of the copy came to.
+    /// The result of the copy's proof.
     pub proof: Proof,
 }
 
@@ -52,21 +53,17 @@ impl BackedUp {
         }
         let (folder, Proof { position, hash, .. }) = (&self.folder, &self.proof);
         let verdict = if !self.proof.intact {
-            "IT IS NO BACKUP."
+            "IT IS NOT A VALID BACKUP."
         } else if self.proof.holds {
             "It can be restored."
         } else if self.proof.stopped.is_empty() {
             "It can be restored. The violations above are in the store as well."
         } else {
-            "It can be restored: its log is whole. Not everything else could be checked; `verify` does so later."
+            "It can be restored: its log is whole. Not everything else could be checked; run `verify` later."
         };
+        text.push_str(&format!("copied to {folder} in {:.1} s; the copy:\n\n{}\n", self.seconds, self.proof.text()));
         text.push_str(&format!(
-            "copied to {folder} in {:.1} s; what is there:\n\n{}\n",
-            self.seconds,
-            self.proof.text()
-        ));
-        text.push_str(&format!(
-            "{verdict} Keep this with it, elsewhere: verify --data {folder} --expect {position}:{hash}\n"
+            "{verdict} Keep this, in another place: verify --data {folder} --expect {position}:{hash}\n"
         ));
         text
     }
@@ -78,7 +75,7 @@ impl BackedUp {
 /// If the log is in a database, the folder holds anything, or a file can be neither read nor written.
 pub async fn back_up(config: &Config, asked: &Backup) -> anyhow::Result<BackedUp> {
     if config.store.url.is_set() {
-        bail!("the log is in {}: its server has its own ways of being backed up, see docs/scaled.md", config.store.url);
+        bail!("the log is in {}: back it up with the tools of its server, see docs/operations.md", config.store.url);
     }
     let (from, to) = (&config.store.data, &asked.to);
     if !from.join(LOG).exists() {
@@ -112,7 +109,7 @@ pub async fn back_up(config: &Config, asked: &Backup) -> anyhow::Result<BackedUp
     Ok(BackedUp { folder: to.display().to_string(), files, seconds, proof })
 }
 
-/// Makes the folder, which must be empty: what is there is never written over.
+/// Creates the folder, or accepts an empty one: existing files are never overwritten.
 fn prepare(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     if std::fs::read_dir(folder)?.next().is_some() {

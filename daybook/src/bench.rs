@@ -23,7 +23,7 @@ use crate::roles::{self, Running};
 use crate::service::files;
 use crate::service::listen::{self, Routes};
 
-/// What was measured.
+/// The measured results.
 #[derive(Debug, Serialize)]
 pub struct Measured {
     /// One entry for each server and number of connections.
@@ -32,7 +32,7 @@ pub struct Measured {
 
 /// How long each server runs before it is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// Stock of each SKU: no order of a measurement shall lack any.
+/// Stock of each SKU: large enough for every order of a measurement.
 const STOCK: u32 = 1_000_000;
 
 /// Measures.
@@ -68,7 +68,7 @@ pub async fn run(config: &Config, asked: &Bench, output: Output) -> anyhow::Resu
 
 /// A server of our own on a temporary store, with stock.
 async fn start(config: &Config) -> anyhow::Result<(Running, tempfile::TempDir)> {
-    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let folder = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let mut config = config.clone();
     config.store.data = folder.path().to_owned();
     config.http.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));

@@ -1,4 +1,4 @@
-//! The command line: what can be asked of the program. It parses; each command's own file does.
+//! The command line. It only parses; each command has its own file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use crate::config::{Config, Error, Sources};
 use crate::console::Output;
 use crate::verify::Expected;
 
-/// An order platform whose log of events is the truth.
+/// An event-sourced order platform.
 #[derive(Debug, Parser)]
 #[command(name = "daybook", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What is common to all commands.
+    /// The options of all commands.
     #[command(flatten)]
     pub common: Common,
-    /// What to do; `serve` if nothing is said.
+    /// The command; `serve` by default.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 it failed, or found what must not be; 2 wrong arguments or configuration; \
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the command failed, or found a violation; 2 wrong arguments or configuration; \
 3 the store is in use by another process.";
 
-/// What is common to all commands.
+/// The options of all commands.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// A configuration file; every key is in daybook.default.toml.
@@ -41,18 +41,19 @@ pub struct Common {
     pub output: Output,
 }
 
-/// What can be asked of the program.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the store that is there, or a new one.
     Serve(Serve),
-    /// Feed real orders to a new store, say what came of it, and serve it.
+    /// Import real orders into a new store, print a summary, and serve it.
     Demo(Demo),
     /// Load orders from a file. Running it again adds nothing.
     Import(Import),
-    /// Tell the history of an order: who did what, when and why; its state at any point; the difference of two.
+    /// Show the history of an order: who did what, when and why; its state at any point; the difference between two
+    /// points.
     History(History),
-    /// Build a read model anew, from the first event on.
+    /// Rebuild a read model, from the first event on.
     Rebuild(Rebuild),
     /// List records that cannot be read, or set one aside so that its stream can be read again.
     #[command(subcommand)]
@@ -61,11 +62,12 @@ pub enum Command {
     Verify(Verify),
     /// Copy an embedded store as it is at one moment into an empty folder, beside a running server or none, and prove the copy.
     Backup(Backup),
-    /// Place orders over HTTP as fast as it goes, and tell how fast that is.
+    /// Place orders over HTTP as fast as possible, and print the rate.
     Bench(Bench),
-    /// Make the tables of a database for the log, and let a role write to them that may change nothing in it.
+    /// Create the tables of a database for the log, and allow a role to append without changing anything.
     Migrate(Migrate),
-    /// Copy a log into an empty database: positions, hashes and command ids stay. Goes on where it was broken off.
+    /// Copy a log into an empty database; positions, hashes and command ids stay the same. Continues an interrupted
+    /// copy.
     Copy(Copy),
     /// Ask a running process whether it is ready: exit code 0 if it is.
     Ready(Ready),
@@ -73,13 +75,13 @@ pub enum Command {
     Openapi,
     /// Print the configuration that is in force. What cannot be used is refused, with exit code 2.
     Config {
-        /// As without it; for scripts that want to say what they do.
+        /// The default, spelled out for scripts.
         #[arg(long)]
         check: bool,
         /// Print the defaults of every key, with what they mean.
         #[arg(long)]
         default: bool,
-        /// The command whose configuration it is: config --check -- serve --roles relay
+        /// The command whose configuration to check: config --check -- serve --roles relay
         #[arg(last = true)]
         command: Vec<String>,
     },
@@ -91,8 +93,8 @@ pub struct Serve {
     /// Address and port (http.listen); loopback only.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// What this process does (roles.run), where the log is in a database: command-api, query-api, relay, projections, sagas,
-    /// ordering, inventory, payments; everything if nothing is said.
+    /// The roles of this process (roles.run), if the log is in a database: command-api, query-api, relay, projections,
+    /// sagas, ordering, inventory, payments; by default all.
     #[arg(long, value_name = "ROLE,…")]
     pub roles: Option<String>,
 }
@@ -103,7 +105,7 @@ pub struct Demo {
     /// Address and port (http.listen); loopback only.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Go on with a store that is not empty.
+    /// Continue with a store that is not empty.
     #[arg(long)]
     pub resume: bool,
     /// The seed of the gateway's faults.
@@ -143,7 +145,7 @@ pub enum Layout {
 pub struct Import {
     /// The file: .csv, .ndjson, or either packed by gzip.
     pub file: PathBuf,
-    /// How it is laid out; its first line tells if nothing is said.
+    /// Its layout; by default detected from its first line.
     #[arg(long)]
     pub layout: Option<Layout>,
     /// What to do with bad rows.
@@ -155,7 +157,7 @@ pub struct Import {
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
     pub url: Option<String>,
-    /// Say what the file holds, and do nothing.
+    /// Show the content of the file, and import nothing.
     #[arg(long)]
     pub count_only: bool,
 }
@@ -185,7 +187,7 @@ pub struct History {
 /// `rebuild`
 #[derive(Clone, Debug, Args)]
 pub struct Rebuild {
-    /// The read model; `all` for every one.
+    /// The read model, or `all`.
     pub name: String,
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
@@ -195,7 +197,8 @@ pub struct Rebuild {
 /// `records`
 #[derive(Clone, Debug, Subcommand)]
 pub enum Records {
-    /// Tell which records cannot be read, and which were set aside. Reads the whole log, beside a running server.
+    /// List the records that cannot be read, and those that were set aside. Reads the whole log, beside a running
+    /// server.
     List {
         /// Ask the server that runs there instead.
         #[arg(long)]
@@ -232,7 +235,7 @@ pub struct Copy {
     /// Where the log is: sqlite:FOLDER or postgres://…
     #[arg(long, value_name = "LOG")]
     pub from: String,
-    /// Where it goes: postgres://…, empty, or with a part of this log that an earlier copy left.
+    /// The target: postgres://…, empty, or with a part of this log from an earlier copy.
     #[arg(long, value_name = "LOG")]
     pub to: String,
 }
@@ -251,7 +254,8 @@ pub struct Verify {
     /// Compare the read models with those of another store as well, row by row, at the same position: the folder of an embedded one.
     #[arg(long, value_name = "FOLDER")]
     pub against: Option<PathBuf>,
-    /// The log must have this hash at this position: what an earlier verify or backup printed. May be given several times.
+    /// The log must have this hash at this position, as an earlier verify or backup printed it. May be given several
+    /// times.
     #[arg(long, value_name = "POSITION:HASH")]
     pub expect: Vec<Expected>,
 }
@@ -259,7 +263,7 @@ pub struct Verify {
 /// `backup`
 #[derive(Clone, Debug, Args)]
 pub struct Backup {
-    /// The folder that the copy goes to; made if it is not there, and refused if anything is in it.
+    /// The folder of the copy; created if it is missing, and refused if it is not empty.
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
 }

@@ -1,5 +1,5 @@
-//! Runs what the command line asks for. Each command's own file does the work; here it is given its configuration, its signals and its
-//! exit code.
+//! Runs the command of the command line. Each command's own file does the work; this file supplies its configuration,
+//! its signals and its exit code.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::console::{self, Output};
 use crate::remote::Remote;
 use crate::{backup, bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
 
-/// It failed, or found what must not be.
+/// The command failed, or found a violation.
 const FAILED: u8 = 1;
 /// Wrong arguments or configuration.
 const MISUSED: u8 = 2;
 /// The store is in use by another process.
 const HELD: u8 = 3;
 
-/// Runs a command and tells its exit code.
+/// Runs a command and returns its exit code.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -40,7 +40,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     let held = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Held(_))));
     console::complain(&format!("daybook: {error:#}"));
     if held {
-        console::complain("daybook: `import`, `rebuild` and `records` go through a running server with --url");
+        console::complain("daybook: with --url, `import`, `rebuild` and `records` use a running server");
     }
     let misused = error.chain().any(|cause| cause.is::<config::Error>());
     ExitCode::from(if held {
@@ -115,7 +115,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Sends log lines to standard error. A command that a person waits for has its own words and says only what goes wrong.
+/// Sends log lines to standard error. A command that a person waits for prints its own output and logs only failures.
 fn logs(config: &Config, quiet: bool) -> anyhow::Result<()> {
     let mut telemetry_config = config.telemetry.clone();
     if quiet && telemetry_config.log == config::telemetry::Telemetry::default().log {
@@ -181,7 +181,7 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
         if imported.is_ok()
             && let Err(error) = settle(&running).await
         {
-            tracing::warn!(error = %error, "the next process goes on with it");
+            tracing::warn!(error = %error, "the next process continues it");
         }
         running.stop().await?;
         imported?
@@ -196,7 +196,7 @@ async fn settle(running: &roles::Running) -> anyhow::Result<()> {
     running.wait_for_models(running.head()).await
 }
 
-/// How long what an import has started may go on after its last order.
+/// How long the sagas of an import may run after its last order.
 const SETTLE: Duration = Duration::from_secs(120);
 
 async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Result<ExitCode> {
@@ -232,8 +232,8 @@ async fn rebuild(config: Config, asked: Rebuild, output: Output) -> anyhow::Resu
         all.iter().fold(String::new(), |text, one| {
             let name = one["name"].as_str().unwrap_or_default();
             match one["position"].as_u64() {
-                Some(position) => format!("{text}{name}: built anew up to position {position}\n"),
-                None => format!("{text}{name}: the server builds it anew; GET /v1/projections tells how far it is\n"),
+                Some(position) => format!("{text}{name}: rebuilt up to position {position}\n"),
+                None => format!("{text}{name}: the server rebuilds it; GET /v1/projections shows the progress\n"),
             }
         })
     });
@@ -273,7 +273,7 @@ fn show(config: &Config, common: &Common, default: bool) -> anyhow::Result<ExitC
     if default {
         console::line(Config::default_file().trim_end());
     } else {
-        // Whatever cannot be used has been refused before this.
+        // An invalid configuration was refused before this.
         common.output.print(config, Config::to_toml);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! Configuration: a file, then the environment, then flags; later wins, and a key that nobody knows is refused by its name.
-//! The only place in the workspace that reads the environment. It must never hold a secret in a printable field.
+//! Configuration: a file, then the environment, then flags; later sources win, and an unknown key is refused by its
+//! name. The only place in the workspace that reads the environment. It must never hold a secret in a printable field.
 
 mod concern;
 pub mod http;
@@ -37,7 +37,7 @@ pub struct Config {
     pub roles: roles::Roles,
     /// The broker.
     pub nats: nats::Nats,
-    /// How long processes run.
+    /// The sagas.
     pub sagas: sagas::Sagas,
     /// How read models follow.
     pub projections: projections::Projections,
@@ -45,7 +45,7 @@ pub struct Config {
     pub payments: payments::Payments,
     /// How files are imported.
     pub imports: imports::Imports,
-    /// What the process says of itself.
+    /// Logs and metrics.
     pub telemetry: telemetry::Telemetry,
 }
 
@@ -88,15 +88,16 @@ pub enum Error {
 
 /// Names in the environment begin with it: `DAYBOOK_HTTP__LISTEN` is `http.listen`.
 const PREFIX: &str = "DAYBOOK_";
-/// Stands between section and key. A variable without it is no key: an environment in which something else is named `daybook` may have set it, as Kubernetes
-/// sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
+/// Separates section and key. A variable without it is not a key: an environment in which something else is named
+/// `daybook` may have set it, as Kubernetes sets `DAYBOOK_PORT` and `DAYBOOK_SERVICE_HOST` for a service of that name.
 const BETWEEN: &str = "__";
 
 impl Sources {
     /// A file if one is named, the process's environment, and flags.
     #[must_use]
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Self {
-        // What is not text cannot be a key, nor the value of one: it is passed over, or refused as an empty value.
+        // Input that is not valid text cannot be a key or a value: it is ignored as a key, and refused as an empty
+        // value.
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().unwrap_or_default())))
             .collect();
@@ -162,7 +163,8 @@ impl Config {
     pub fn default_file() -> String {
         let mut text = String::from(
             "# The defaults of every key. Copy what you change into a file of your own (`--config`).\n\
-             # The environment overrides the file: DAYBOOK_HTTP__LISTEN is http.listen. Flags override both: --set http.listen=…\n",
+             # The environment overrides the file: DAYBOOK_HTTP__LISTEN is http.listen. Flags override both: --set \
+             http.listen=…\n",
         );
         text.push_str(&tenant::Tenant::described("tenant"));
         text.push_str(&http::Http::described("http"));
@@ -235,7 +237,8 @@ mod tests {
         if std::fs::read_to_string(committed).unwrap_or_default() != text {
             std::fs::write(committed, &text).unwrap();
             panic!(
-                "daybook.default.toml was not the default configuration; it has been written anew: look at it and commit it"
+                "daybook.default.toml was not the default configuration; it has been written again: look at it and \
+                 commit it"
             );
         }
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), Config::default());

@@ -19,7 +19,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Prints a result: itself as JSON, or the text that `text` makes of it.
+    /// Prints a result: as JSON, or as the text that `text` makes of it.
     pub fn print<T: Serialize>(self, result: &T, text: impl FnOnce(&T) -> String) {
         match self {
             Self::Text => line(text(result).trim_end()),
@@ -35,12 +35,12 @@ impl Output {
     }
 }
 
-/// Prints a text as it is. Whoever reads it may have had enough: that is no failure.
+/// Prints a text unchanged. A reader that closes the pipe early is not a failure.
 pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Says what went wrong, on standard error.
+/// Prints an error, on standard error.
 pub fn complain(text: &str) {
     eprintln!("{text}");
 }

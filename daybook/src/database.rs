@@ -40,19 +40,21 @@ impl Copied {
     }
 }
 
-/// Makes the tables of the database that the configuration names, and lets roles write to them.
+/// Creates the tables of the configured database, and allows roles to write to them.
 ///
 /// # Errors
 /// If the configuration names no database, or it cannot be used.
 pub async fn migrate(config: &Config, asked: &Migrate) -> anyhow::Result<()> {
     let url = &config.store.url;
     if !url.is_set() {
-        bail!("store.url names no database; a SQLite log needs nothing made");
+        bail!("store.url names no database; a SQLite log needs no migration");
     }
     let made = postgres::migrate(url.secret(), config.store.test_clock).await;
-    made.with_context(|| format!("the tables in {url} cannot be made"))?;
+    made.with_context(|| format!("the tables in {url} cannot be created"))?;
     for role in &asked.grant_to {
-        postgres::grant(url.secret(), role).await.with_context(|| format!("{role} cannot be let in at {url}"))?;
+        postgres::grant(url.secret(), role)
+            .await
+            .with_context(|| format!("the rights of {role} cannot be granted at {url}"))?;
     }
     Ok(())
 }

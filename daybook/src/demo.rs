@@ -1,5 +1,5 @@
-//! `demo`: real orders through the real command path, with a gateway that misbehaves for some of them by a seed; then what came of it,
-//! proven, and a server to look at it. It never touches a store that somebody else has filled unless it is told to.
+//! `demo`: real orders through the real command path, with a gateway that misbehaves for some of them by a seed; then a summary with
+//! proofs, and a server to look at it. It never touches a store with existing data unless it is asked to.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use crate::import::{self, Imported, Job, Took};
 use crate::roles::Running;
 use crate::verify::{self, Check};
 
-/// 3,000 invoices of a real web shop; where they come from is told in `data/retail/README.md`.
+/// 3,000 invoices of a real web shop; their origin is described in `data/retail/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../../data/retail/online_retail_sample.csv.gz");
-/// What the sample is called where it is recorded.
+/// The recorded name of the sample.
 const SOURCE: &str = "data/retail/online_retail_sample.csv.gz";
-/// How long sagas may go on after the last order.
+/// How long sagas may run after the last order.
 const SETTLE: Duration = Duration::from_secs(120);
 
-/// What came of a demonstration.
+/// The results of a demonstration.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     /// The seed of the gateway's faults.
@@ -44,11 +44,11 @@ pub struct Summary {
     pub models_caught_up_ms: f64,
     /// Whether everything that was checked holds.
     pub holds: bool,
-    /// What was checked.
+    /// The results of the checks.
     pub checks: Vec<Check>,
 }
 
-/// Feeds the sample to a store that is open, and says what came of it.
+/// Imports the sample into an open store, and returns a summary.
 ///
 /// # Errors
 /// If the store is not empty, or the run ends early.
@@ -56,7 +56,7 @@ pub async fn feed(running: &Running, asked: &Demo, output: Output, stop: Cancell
     let folder = &running.config.store.data;
     if running.head() > 0 && !asked.resume {
         bail!(
-            "the store in {} is not empty: go on with it by --resume, or make another by --data FOLDER",
+            "the store in {} is not empty: continue with it by --resume, or name another folder by --data FOLDER",
             folder.display()
         );
     }
@@ -102,7 +102,7 @@ fn job(config: &Config, asked: &Demo) -> anyhow::Result<Job> {
     })
 }
 
-/// Of a thousand orders, so many meet each fault.
+/// How many of a thousand orders meet each fault.
 fn mix() -> Vec<(String, u32)> {
     [
         ("sandbox:decline", 20),
@@ -168,7 +168,7 @@ impl Summary {
     }
 }
 
-/// What to open, and what to try.
+/// The addresses to open, and the requests to try.
 #[must_use]
 pub fn invitation(url: &str) -> String {
     format!(
@@ -178,7 +178,8 @@ pub fn invitation(url: &str) -> String {
         \x20      curl '{url}/v1/orders?return_status=returned&limit=5'\n\
         \x20      curl '{url}/v1/stock/85123A'\n\
         \x20      curl -X POST '{url}/v1/orders' -H 'content-type: application/json' -H 'prefer: wait=5' -d '{{\
-         \"currency\":\"GBP\",\"lines\":[{{\"sku\":\"85123A\",\"title\":\"White hanging heart\",\"qty\":1,\"unit_price\":\"2.55\"}}],\
+         \"currency\":\"GBP\",\"lines\":[{{\"sku\":\"85123A\",\"title\":\"White hanging \
+         heart\",\"qty\":1,\"unit_price\":\"2.55\"}}],\
          \"payment\":{{\"instrument\":\"{}\"}}}}'\n\
         \x20      curl '{url}/readyz'; curl '{url}/metrics'\n\
          and    daybook history 536365; daybook verify\n",

@@ -1,5 +1,5 @@
-//! The history of one order: what happened, who did it and why; the order as it was at a version, a position or an instant; what changed
-//! between two versions. Read from the log alone, so it works beside a running server and needs no read model.
+//! The history of one order: what happened, who did it and why; the order at a version, a position or an instant; the
+//! changes between two versions. It only reads the log, so it works beside a running server and needs no read model.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::roles;
 /// Records of the stream read at once.
 const PAGE: usize = 1_000;
 
-/// What was asked.
+/// The answer to the question.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
@@ -55,9 +55,9 @@ pub struct Entry {
     pub summary: String,
     /// Why, if it says so.
     pub reason: Option<String>,
-    /// Who did it, and how it came in.
+    /// The actor, and the channel of the request.
     pub actor: String,
-    /// The command whose effect it is.
+    /// The command that wrote it.
     pub command_id: uuid::Uuid,
     /// What the command followed from.
     pub causation: Option<uuid::Uuid>,
@@ -94,14 +94,14 @@ pub struct Difference {
 pub struct Change {
     /// What it was; nothing if it was not there.
     pub before: Option<Value>,
-    /// What it is; nothing if it is not there any more.
+    /// The new value; none if it was removed.
     pub after: Option<Value>,
 }
 
-/// Answers what was asked about an order.
+/// Answers a question about an order.
 ///
 /// # Errors
-/// If there is no such order, or the store cannot be read.
+/// If the order does not exist, or the store cannot be read.
 pub async fn answer(config: &Config, asked: &History) -> anyhow::Result<Answer> {
     let log = roles::log::beside(config, "history").await?;
     let tenant = Tenant::try_new(config.tenant.name.as_str())?;
@@ -158,7 +158,7 @@ async fn read(log: &dyn EventStore, stream: &StreamId) -> anyhow::Result<Vec<Rec
     }
 }
 
-/// What is told of a record; of one that cannot be read, that and why.
+/// The entry of a record; an unreadable record has the reason instead.
 fn entry(record: &Record) -> Entry {
     let read = streams::decode(record);
     let metadata = Metadata::decode(&record.metadata).ok();
@@ -196,7 +196,7 @@ async fn folded(log: &dyn EventStore, stream: &StreamId, until: Until) -> anyhow
 
 async fn state(log: &dyn EventStore, stream: &StreamId, until: Until) -> anyhow::Result<Answer> {
     let (Order::Placed(placed), version, position) = folded(log, stream, until).await? else {
-        bail!("the order was not there yet");
+        bail!("the order did not exist yet");
     };
     let order = OrderBody::new(&placed, version);
     Ok(Answer::State(Box::new(State { version, position, order })))

@@ -1,5 +1,5 @@
-//! `import`: a file into the store whose lock is taken, or through a running server. What an import is, `command_api::import` says; here
-//! it gets what it needs of the rest, and its report is shown.
+//! `import`: imports a file into a local store, whose lock it takes, or through a running server. `command_api::import`
+//! does the import; this file supplies its dependencies and shows its report.
 
 mod earlier;
 
@@ -26,12 +26,12 @@ use crate::roles::Running;
 
 pub use earlier::lookup;
 
-/// How long an order may wait for a process to answer. Gateways that never answer are no part of an import.
+/// How long an order may wait for a saga to answer. Gateways that never answer are not part of an import.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How often a server is asked how far it is.
+/// How often a server is asked for its progress.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What came of an import, and how long it took.
+/// The results of an import, and its duration.
 #[derive(Debug, Serialize)]
 pub struct Imported {
     /// The run, its figures and the rows that it refused. The same for each run of a file.
@@ -64,13 +64,13 @@ pub struct Took {
 
 /// A file, read and understood.
 pub struct Job {
-    /// What is in it.
+    /// Its content.
     pub content: content::Content,
     /// Its SHA-256.
     pub sha256: [u8; 32],
     /// How it is laid out.
     pub layout: Layout,
-    /// What was chosen.
+    /// Its options.
     pub options: Options,
 }
 
@@ -94,7 +94,7 @@ fn layout(bytes: &[u8], asked: Option<cli::Layout>) -> anyhow::Result<Layout> {
         Some(cli::Layout::Orders) => Layout::by_name("orders", bytes),
         None => Layout::detect(bytes),
     }
-    .context("its first line does not tell how the file is laid out: see --layout and docs/import.md")
+    .context("the layout cannot be detected from the first line: see --layout and docs/import.md")
 }
 
 fn policy(asked: cli::Policy) -> Policy {
@@ -125,7 +125,7 @@ pub fn options(config: &Config, channel: Option<&str>, source: &str, policy: Pol
 /// Runs a job in this process.
 ///
 /// # Errors
-/// If it ends early; running it again goes on.
+/// If it ends early; the next run continues it.
 pub async fn run(running: &Running, job: Job, stop: CancellationToken) -> anyhow::Result<Imported> {
     let begun = Instant::now();
     let before = running.head();
@@ -210,10 +210,10 @@ impl Watch {
     }
 }
 
-/// Has a running server do it.
+/// Lets a running server import the file.
 ///
 /// # Errors
-/// If the server does not answer or says no.
+/// If the server does not answer or refuses.
 pub async fn remote(config: &Config, asked: &cli::Import, url: &str) -> anyhow::Result<Imported> {
     if asked.channel.as_ref().is_some_and(|channel| *channel != config.imports.channel) {
         bail!("a running server imports from its own channel (imports.channel): leave --channel out");
@@ -257,7 +257,7 @@ impl Imported {
         text.push_str(&outcomes(&self.report.counts));
         text.push_str(&refusals(&self.report.refused));
         if self.report.called_off {
-            text.push_str("\nNothing was done, since rows are bad and the policy is `all`.\n");
+            text.push_str("\nNothing was imported, because rows are bad and the policy is `all`.\n");
         }
         let took = &self.took;
         text.push_str(&format!(
@@ -294,7 +294,7 @@ fn classes(counts: &BTreeMap<String, i64>) -> String {
         "class",
         "invoices",
         "lines",
-        "no ware",
+        "not goods",
         "units",
         "revenue",
         "rounded − raw",

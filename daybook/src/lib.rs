@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The entry point: parses the command line and runs what it asks for.
+/// The entry point: parses the command line and runs its command.
 #[must_use]
 pub fn main() -> ExitCode {
     commands::run(cli::Cli::parse())

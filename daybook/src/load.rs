@@ -1,5 +1,5 @@
-//! A closed loop of placements over HTTP: so many connections, each sends its next order as soon as the one before it is answered. The
-//! body is the same for whoever is measured. It must never count an answer that says anything but *placed*.
+//! A closed loop of placements over HTTP on a number of connections: each sends its next order as soon as the previous
+//! one is answered. The body is the same for every measured server. It must never count an answer other than *placed*.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What one round of the loop came to.
+/// The results of one round of the loop.
 #[derive(Clone, Debug, Serialize)]
 pub struct Round {
-    /// What was measured.
+    /// The measured server.
     pub server: String,
     /// Connections at once.
     pub connections: usize,
@@ -26,7 +26,7 @@ pub struct Round {
     pub seconds: f64,
     /// Answers per second.
     pub per_second: f64,
-    /// Half of the answers came within so many milliseconds.
+    /// The median of the answer times, in milliseconds.
     pub p50_ms: f64,
     /// 99 of a hundred did.
     pub p99_ms: f64,
@@ -34,12 +34,12 @@ pub struct Round {
     pub max_ms: f64,
 }
 
-/// What is placed.
+/// The orders to place.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The server, without a path.
     pub url: String,
-    /// What it is called in the result.
+    /// The server's name in the result.
     pub name: String,
     /// Lines of each order.
     pub lines: usize,
@@ -65,7 +65,7 @@ impl Load {
         }
         let mut times = histogram()?;
         while let Some(done) = tasks.join_next().await {
-            times.add(done.context("a connection's task ended badly")??)?;
+            times.add(done.context("a connection's task failed")??)?;
         }
         let seconds = begun.elapsed().as_secs_f64();
         let millis = |micros: u64| micros as f64 / 1e3;
@@ -97,7 +97,7 @@ async fn loops(
     until: Instant,
     failed: Arc<AtomicU64>,
 ) -> anyhow::Result<Histogram<u64>> {
-    // A client of its own for each connection: a shared pool would decide how many there are.
+    // A separate client for each connection: a shared pool would decide how many there are.
     let client = reqwest::Client::builder()
         .pool_max_idle_per_host(1)
         .http1_only()

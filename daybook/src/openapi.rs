@@ -1,5 +1,5 @@
-//! The description of the API, made from the routes themselves: the write side's, the read side's and the service's own. What is not a
-//! route cannot be in it.
+//! The API description, generated from the routes of the write side, the read side and the service itself. It cannot
+//! contain anything that is not a route.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub fn routes(write: Option<command_api::http::Api>, read: Option<query_api::htt
 fn info() -> Info {
     let mut info = Info::new("Daybook", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "An order platform whose log of events is the truth. Commands answer with the version and position that they wrote; queries \
+        "An event-sourced order platform. Commands answer with the version and position that they wrote; queries \
          say which position they show. Errors are problem details (RFC 9457) with a stable code."
             .to_owned(),
     );
@@ -43,10 +43,10 @@ fn info() -> Info {
     info
 }
 
-/// The description of all routes. Routes need what stands behind them, so a store is made for them and thrown away.
+/// The description of all routes. Routes need their dependencies, so a temporary store is created for them.
 ///
 /// # Errors
-/// If there is no room for that store.
+/// If that store cannot be created.
 pub async fn document() -> anyhow::Result<OpenApi> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(Options::new(folder.path()).role("openapi"))?;

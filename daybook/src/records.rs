@@ -1,5 +1,5 @@
-//! Records that cannot be read: which there are, and setting one aside. Listing reads the log alone, so it works beside a running server
-//! and whatever state the read models are in.
+//! Lists records that cannot be read, and sets one aside. Listing reads only the log, so it works beside a running
+//! server and in any state of the read models.
 
 use std::collections::HashMap;
 
@@ -26,10 +26,10 @@ use crate::roles;
 
 /// Records read at once.
 const PAGE: usize = 2_048;
-/// The most records that are told; more are only counted.
+/// The most records that are listed; more are only counted.
 const TOLD: usize = 1_000;
 
-/// What was found.
+/// The listed records.
 #[derive(Debug, Default, Serialize)]
 pub struct Listed {
     /// The records, at most a thousand.
@@ -40,7 +40,7 @@ pub struct Listed {
     pub set_aside: u64,
 }
 
-/// Tells which records cannot be read, and which were set aside.
+/// Lists the records that cannot be read, and those that were set aside.
 ///
 /// # Errors
 /// If the log cannot be read, or the server does not answer.
@@ -136,7 +136,7 @@ impl Listed {
         }
     }
 
-    /// What was found, as a person reads it.
+    /// The list as text.
     #[must_use]
     pub fn text(&self) -> String {
         let told: String = self.records.iter().map(line).collect();
@@ -198,7 +198,7 @@ pub async fn set_aside(config: &Config, asked: &SetAside) -> anyhow::Result<Reco
     }
 }
 
-/// What was done, as a person reads it.
+/// The result as text.
 #[must_use]
 pub fn told(record: &RecordBody) -> String {
     line(record)

@@ -26,16 +26,17 @@ impl Remote {
         Ok(Self { base: url.trim_end_matches('/').to_owned(), client })
     }
 
-    /// Asks for something.
+    /// Sends a GET request.
     ///
     /// # Errors
-    /// If the server does not answer, or not with what was asked.
+    /// If the server does not answer, or answers with an error.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let answer = self.client.get(self.url(path)).send().await.with_context(|| self.silent())?;
         Ok(expect(answer).await?.json().await?)
     }
 
-    /// Whether the server is ready, and its parts; it says so with another status where it is not.
+    /// Whether the server is ready, and its parts; an unready server answers with another status, which is not an error
+    /// here.
     ///
     /// # Errors
     /// If the server does not answer.
@@ -44,10 +45,10 @@ impl Remote {
         Ok(answer.with_context(|| self.silent())?.json().await?)
     }
 
-    /// Sends something.
+    /// Sends a POST request.
     ///
     /// # Errors
-    /// If the server does not answer, or says no.
+    /// If the server does not answer, or refuses.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -83,7 +84,7 @@ async fn expect(answer: Response) -> anyhow::Result<Response> {
     let field = |name: &str| said.as_ref().and_then(|said| said.get(name)).and_then(Value::as_str).map(str::to_owned);
     let title = field("detail").or_else(|| field("title")).unwrap_or(body);
     if status == StatusCode::NOT_FOUND {
-        bail!("the server does not know it: {title}");
+        bail!("the server does not have it: {title}");
     }
     bail!("the server answered {status}: {title}");
 }

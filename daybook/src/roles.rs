@@ -1,5 +1,6 @@
-//! The composition root: what runs in this process, how its parts are put together, and in which order they stop. Every long task is
-//! started here. Each role takes what it needs as parameters and may run in a process of its own; none knows another.
+//! The composition root: it starts the parts of this process, connects them, and stops them in order. Every long task
+//! is started here. Each role takes its dependencies as parameters and may run in a process of its own; no role knows
+//! another.
 
 mod broker;
 mod http;
@@ -39,12 +40,13 @@ pub(crate) use process::{BOOK, seen};
 pub use read::Models;
 pub(crate) use read::url as read_models_url;
 
-/// How long a part may take to stop. What is cut off then is found again at the next start: a stop is never more than a kill.
+/// How long a part may take to stop. Work that is cut off then is found again at the next start: a stop is never worse
+/// than a kill.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For how long a write that failed is told. A writer that is asked for more finds out within this whether it still cannot write; one that
-/// nobody asks would otherwise never be ready again.
+/// For how long a failed write is reported. A writer with new work finds out within this time whether it still cannot
+/// write; a writer without work would otherwise never be ready again.
 const TROUBLED: Duration = Duration::from_secs(15);
-/// How long read models may take to show a position that somebody waits for.
+/// How long read models may take to show a requested position.
 const CATCH_UP: Duration = Duration::from_secs(600);
 
 /// Everything that runs in this process.
@@ -92,17 +94,17 @@ impl Stage {
         self.tasks.spawn(task)
     }
 
-    /// Tells the tasks to stop and waits for them, within bounds.
+    /// Cancels the tasks and waits for them, within bounds.
     async fn stop(&self) {
         self.token.cancel();
         self.tasks.close();
         if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!(stage = self.name, "did not stop in time and is cut off");
+            tracing::warn!(stage = self.name, "the stage did not stop in time and is cut off");
         }
     }
 }
 
-/// Opens the store and starts what runs on it; `serve` lets clients in afterwards.
+/// Opens the store and starts its parts; `serve` then accepts clients.
 ///
 /// # Errors
 /// If the store is held by another process or cannot be opened, or a part cannot be started.
@@ -203,7 +205,8 @@ async fn ends(part: impl Future<Output = ()>) -> Result<(), Ended> {
     Ok(())
 }
 
-/// What a process does: what its configuration says, but for a command that only adds to a log that others serve.
+/// The roles of a process: those of its configuration, except for a command that only appends to a log that others
+/// serve.
 fn roles(config: &Config, role: &str) -> Set {
     if config.store.url.is_set() && role == "import" {
         return Set::only(Role::CommandApi);
@@ -211,7 +214,8 @@ fn roles(config: &Config, role: &str) -> Set {
     config.roles.run.clone()
 }
 
-/// Who this process is among those that share a log. The one process of a file finds its own leases again after a crash.
+/// The owner id of this process among those that share a log. The one process of a file store finds its own leases
+/// again after a crash.
 fn owner(role: &str, store: &Log) -> String {
     if store.is_shared() {
         format!("{role}/{}/{}", std::process::id(), Uuid::now_v7().simple())
@@ -230,7 +234,7 @@ fn watch_store(store: &Log, health: &Arc<Health>) {
         let reason = failed.borrow().clone().or_else(|| files.away()).or_else(cannot);
         let condition = files.condition().unwrap_or_default();
         let complaint = condition.complaint();
-        // A writer that waits does no work; with the rest it goes on, and says what is wrong.
+        // A waiting writer does no work; with other troubles it continues, and reports the trouble.
         let state = match () {
             () if reason.is_some() || condition.waiting => State::Failed,
             () if complaint.is_some() => State::Degraded,
@@ -252,16 +256,16 @@ impl Running {
     /// Waits until every read model shows a position.
     ///
     /// # Errors
-    /// If one of them stopped, or takes too long.
+    /// If one of them has stopped, or takes too long.
     pub async fn wait_for_models(&self, position: Position) -> anyhow::Result<()> {
         self.models.wait_for(position, CATCH_UP).await?;
         Ok(())
     }
 
-    /// Waits until no saga is on its way any more; those that are parked wait for a person and are left alone.
+    /// Waits until no saga is running; parked sagas wait for a person and are ignored.
     ///
     /// # Errors
-    /// If that takes longer than `limit`, or a part of the process is given up, so that nothing would come of waiting.
+    /// If that takes longer than `limit`, or a part of the process was given up, so that waiting is pointless.
     pub async fn settle(&self, limit: Duration) -> anyhow::Result<()> {
         tokio::select! {
             settled = process::settle(&*self.log, self.store.is_shared(), limit) => settled,
@@ -269,11 +273,11 @@ impl Running {
         }
     }
 
-    /// Comes back with the reason once a part of this process is given up.
+    /// Returns the reason once a part of this process is given up.
     async fn gives_up(&self) -> String {
         let mut given_up = self.supervisor.given_up();
         let why = given_up.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        why.unwrap_or_else(|| "nobody keeps the parts of the process running".into())
+        why.unwrap_or_else(|| "the supervisor of the process has ended".into())
     }
 
     /// Takes stock in, for a measurement.
@@ -297,7 +301,7 @@ impl Running {
         };
         let done = self.executor.execute(request, Plan::new().and_unseen::<Stock>(name, command)).await?;
         match done.refused() {
-            Some(refused) => bail!("stock was not taken in: {}", refused.message),
+            Some(refused) => bail!("the stock receipt was refused: {}", refused.message),
             None => Ok(()),
         }
     }
@@ -320,11 +324,12 @@ impl Running {
         server.as_ref().map(|server| server.url.clone()).unwrap_or_default()
     }
 
-    /// Comes back when the process is told to stop.
+    /// Returns when `stop` is cancelled.
     ///
     /// # Errors
-    /// If the store has stopped by itself: what it last wrote is unknown then, and only a new process can tell. And if a part failed
-    /// again and again. Either way the process should be stopped in order, and started again.
+    /// If the store has stopped unexpectedly: the outcome of its last write is then unknown, and only a new process can
+    /// find out. Also if a part failed repeatedly. In both cases the process must be stopped in order, and started
+    /// again.
     pub async fn until(&self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut failed = self.store.failed();
         tokio::select! {
@@ -340,7 +345,7 @@ impl Running {
     /// Stops everything, in order: clients first, the store last. Each part within bounds.
     ///
     /// # Errors
-    /// If the files cannot be closed; what is in them is whole all the same.
+    /// If the files cannot be closed; their content is intact anyway.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.health.stop();
         let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -351,15 +356,15 @@ impl Running {
         self.processes.stop().await;
         self.commands.close();
         if tokio::time::timeout(PATIENCE, self.commands.wait()).await.is_err() {
-            tracing::warn!("commands are cut off; the log tells what came of them");
+            tracing::warn!("running commands were cut off; the log has their outcomes");
         }
         self.following.stop().await;
-        // What was committed last is published before the process goes, if there is time.
+        // The last commits are published before the process ends, if there is time.
         self.publishing.stop().await;
         self.upkeep.stop().await;
         let models = self.models.close().await;
-        tokio::time::timeout(PATIENCE, self.log.close()).await.context("the store does not close")??;
-        models.context("the read models do not close")?;
+        tokio::time::timeout(PATIENCE, self.log.close()).await.context("the store did not close in time")??;
+        models.context("the read models did not close")?;
         tracing::info!("stopped");
         Ok(())
     }

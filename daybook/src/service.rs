@@ -1,5 +1,4 @@
-//! The server's own routes: whether it lives, whether it is ready, what it measures, and what there is to ask. They tell about the
-//! process, never about an order.
+//! The server's own routes: liveness, readiness, metrics and an index. They report on the process, never on an order.
 
 pub mod files;
 pub mod health;
@@ -26,7 +25,7 @@ use health::{Health, Readiness};
 pub struct Service {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// What runs in this process, and how it is.
+    /// The parts of this process, and their states.
     pub health: Arc<Health>,
     /// How many requests there are.
     pub places: Arc<Places>,
@@ -37,23 +36,23 @@ pub fn router() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(index)).merge(probes())
 }
 
-/// Those that tell how the process is: they are answered whatever else goes on.
+/// The health routes: they are answered under any load.
 pub fn probes() -> OpenApiRouter<Service> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(render))
 }
 
-/// What there is to ask.
+/// The index of the server's routes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Index {
     /// The program.
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// Where to go on, by what it is.
+    /// The links, by name.
     pub links: std::collections::BTreeMap<&'static str, &'static str>,
 }
 
-/// What there is to ask.
+/// The index of the server's routes.
 #[utoipa::path(get, path = "/", tag = "service", responses((status = 200, body = Index)))]
 async fn index() -> Json<Index> {
     Json(Index {
@@ -73,15 +72,15 @@ async fn index() -> Json<Index> {
 }
 
 /// Whether the process lives.
-#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "It lives", body = String)))]
+#[utoipa::path(get, path = "/livez", tag = "service", responses((status = 200, description = "The process answers", body = String)))]
 async fn live() -> &'static str {
     "live\n"
 }
 
 /// Whether the process can do its work, part by part.
 #[utoipa::path(get, path = "/readyz", tag = "service", responses(
-    (status = 200, description = "It can", body = Readiness),
-    (status = 503, description = "It cannot, or is stopping", body = Readiness),
+    (status = 200, description = "The process is ready", body = Readiness),
+    (status = 503, description = "A part does no work, or the process is stopping", body = Readiness),
 ))]
 async fn ready(State(service): State<Service>) -> Response {
     let readiness = service.health.readiness();

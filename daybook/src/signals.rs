@@ -14,7 +14,7 @@ pub fn watch() -> CancellationToken {
     tokio::spawn(async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {
-            tracing::error!("signals cannot be heard: the process can only be killed");
+            tracing::error!("signals cannot be received: the process can only be killed");
             return;
         };
         for nth in 1.. {

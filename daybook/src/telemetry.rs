@@ -16,7 +16,7 @@ const DURATIONS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 /// Counts: events in a group, records in a micro-batch.
 const SIZES: [f64; 13] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
-/// Histograms are drained this often, whether anybody asks for them or not.
+/// Histograms are drained at this interval, even without scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Sends log lines to standard error.
@@ -25,7 +25,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// If the filter cannot be read or logs are set up already.
 pub fn logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&telemetry.log)
-        .with_context(|| format!("telemetry.log: `{}` is no filter", telemetry.log))?;
+        .with_context(|| format!("telemetry.log: `{}` is not a filter", telemetry.log))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -37,10 +37,10 @@ pub fn logs(telemetry: &Telemetry) -> anyhow::Result<()> {
     done.map_err(|error| anyhow::anyhow!("logs cannot be set up: {error}"))
 }
 
-/// Takes metrics from the first call on; every call renders the same ones.
+/// Installs the metrics recorder at the first call; every call returns the same handle.
 ///
 /// # Errors
-/// If somebody else takes them already.
+/// If another recorder is installed already.
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     static TAKEN: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +61,7 @@ fn install() -> anyhow::Result<PrometheusHandle> {
         .context("metrics cannot be set up")
 }
 
-/// Drains the histograms from time to time: they grow for ever otherwise.
+/// Drains the histograms from time to time: otherwise they would grow without bound.
 pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(UPKEEP);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {

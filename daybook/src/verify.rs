@@ -29,7 +29,7 @@ pub use chain::Expected;
 /// What one check came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// The checked property.
     pub name: String,
     /// How many times.
     pub checked: u64,
@@ -39,12 +39,13 @@ pub struct Check {
     pub violated: u64,
 }
 
-/// What a proof came to. What was proved before it stopped is always told.
+/// The results of a proof. What was proved before it stopped is always reported.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Proof {
     /// Whether everything was looked at, and holds.
     pub holds: bool,
-    /// Whether the log itself is what was written: chain, versions, ids and index. What does not hold beyond that, it says truly.
+    /// Whether the log itself is intact: chain, versions, ids and index. An intact log may still contain violations of
+    /// other checks.
     pub intact: bool,
     /// The last position that was read.
     pub position: Position,
@@ -99,13 +100,13 @@ pub struct Conflict {
 /// A part of the proof that did not come to its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stopped {
-    /// What was being looked at.
+    /// The part that was being checked.
     pub part: &'static str,
-    /// Why it did not go on.
+    /// Why it stopped.
     pub why: String,
 }
 
-/// Violations that are told; more are only counted.
+/// Violations that are listed; more are only counted.
 const TOLD: usize = 100;
 /// Records read at once.
 const PAGE: usize = 2_048;
@@ -138,7 +139,8 @@ pub async fn prove(config: &Config, against: Option<&Path>, expected: &[Expected
 async fn prove_log(config: &Config, audit: Arc<dyn Audit>, against: Option<&Path>, expected: &[Expected]) -> Proof {
     let mut proof = Proof::default();
     let log: Arc<dyn EventStore> = audit.clone();
-    // Asked before the log is proved: what the runners had answered then is in what is proved, whatever is appended meanwhile.
+    // Read before the log is proved: so the proved log contains all that the runners had answered by then, whatever is
+    // appended meanwhile.
     let settled = roles::seen(&*log, config.store.url.is_set()).await;
     let chained = chain::prove(&*audit, expected, &mut proof).await;
     proof.ended("hash chain, ids and index", chained);
@@ -220,7 +222,7 @@ async fn events(log: &dyn EventStore, settled: Position, proof: &mut Proof) -> a
     finished
 }
 
-/// What was set aside: known before the first event is folded, as everybody knows it who reads a stream.
+/// The set-aside records: known before the first event is folded, as for every reader of a stream.
 async fn asides(
     log: &dyn EventStore,
     head: Position,
@@ -298,7 +300,7 @@ async fn models(live: &Snapshot, log: Arc<dyn EventStore>, checks: &mut Vec<Chec
 }
 
 impl Proof {
-    /// A part is through, or stopped where it says.
+    /// Ends a part, complete or stopped.
     fn ended(&mut self, part: &'static str, outcome: anyhow::Result<()>) {
         if let Err(error) = outcome {
             self.stopped.push(Stopped { part, why: format!("{error:#}") });

@@ -1,4 +1,5 @@
-//! A backup of a store that is being written is one moment of it, proves itself, and can be restored; and what was altered is found.
+//! A backup of a store that is being written is one moment of it, proves itself, and can be restored; alterations are
+//! found.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -67,7 +68,7 @@ async fn a_backup_under_load_has_all_that_was_answered_before_it_began() {
     assert!(again.is_err_and(|error| format!("{error:#}").contains("not empty")));
     Arc::try_unwrap(running).unwrap_or_else(|_| panic!("nothing else holds it")).stop().await.unwrap();
 
-    // Restored, it goes on.
+    // The restored store continues.
     let expected: Expected = format!("{}:{}", made.proof.position, made.proof.hash).parse().unwrap();
     let restored = self::config(&to);
     assert_eq!(violated(&restored, &[expected]).await, Vec::<String>::new());
@@ -101,7 +102,7 @@ async fn verify_finds_a_changed_snapshot_and_another_history() {
     std::fs::write(&path, bytes).unwrap();
     let found = violated(&config, &[end]).await;
     assert!(found.len() == 1 && found[0].starts_with("snapshots"), "{found:?}");
-    // Nothing but a cache: without it everything holds, and nobody believed it.
+    // Only a cache: without it everything is intact, and no check trusted it.
     std::fs::remove_file(&path).unwrap();
     let other = Expected { hash: [7; 32], ..end };
     let beyond = Expected { position: end.position + 1, ..end };
@@ -164,5 +165,5 @@ async fn a_backup_of_a_store_in_which_something_does_not_hold_is_a_backup_all_th
     running.stop().await.unwrap();
     let made = backup::back_up(&config, &Backup { to: folder.path().join("backup") }).await.unwrap();
     assert!(!made.proof.holds && made.proof.intact, "{}", made.text());
-    assert!(!made.text().contains("IT IS NO BACKUP"), "{}", made.text());
+    assert!(!made.text().contains("IT IS NOT A VALID BACKUP"), "{}", made.text());
 }

@@ -9,6 +9,8 @@ async fn the_committed_description_is_that_of_the_routes() {
     let text = document.to_pretty_json().unwrap() + "\n";
     if std::fs::read_to_string(committed).unwrap_or_default() != text {
         std::fs::write(committed, &text).unwrap();
-        panic!("schemas/openapi.json was not what the routes make; it has been written anew: look at it and commit it");
+        panic!(
+            "schemas/openapi.json was not what the routes make; it has been written again: look at it and commit it"
+        );
     }
 }

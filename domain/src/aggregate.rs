@@ -38,7 +38,7 @@ pub trait Refusal:
     fn class(&self) -> Class;
 }
 
-/// The kinds of refusal that a caller tells apart. Recorded with the refusal, so that the answer stays the answer.
+/// The kinds of refusal that callers distinguish. Recorded with the refusal, so that the answer never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
@@ -46,7 +46,7 @@ pub enum Class {
     Absent,
     /// The state does not allow it (now).
     Conflict,
-    /// The command itself cannot be right, whatever the state's stage.
+    /// The command itself is invalid, in any state.
     Invalid,
     /// The caller named the version that it knows, and there is a newer one. Said by the executor, by no aggregate.
     Stale,

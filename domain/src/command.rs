@@ -33,14 +33,14 @@ pub enum Command {
     },
     /// To inventory: all of them or none.
     Inventory {
-        /// Of a reservation that no order asked for, what is asked of its own stream.
+        /// For a reservation without an order, the command to its own stream.
         reservation: Option<(ReservationId, reservation::Command)>,
-        /// What is asked of each stock stream; each location and SKU once.
+        /// The commands to the stock streams; each location and SKU once.
         stock: Vec<StockCommand>,
     },
 }
 
-/// What is asked of the stock of a SKU at a location.
+/// A command to the stock of a SKU at a location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockCommand {
     /// Where.

@@ -1,4 +1,4 @@
-//! Every event there is, whatever it happened to.
+//! The events of all aggregates.
 
 use crate::{import, order, outcome, payment, record, reference, reservation, saga, stock};
 

@@ -67,27 +67,28 @@ uuid_id! {
     ImportId,
 }
 
-/// The version of the ids that Daybook derives (RFC 9562, 5.8: an id of one's own making). Callers make ids of any other version: those of
-/// version 5 among them, which are how integrations derive theirs.
+/// The version of the ids that Daybook derives (RFC 9562, 5.8: a custom id). Callers use ids of any other version,
+/// including version 5, with which integrations derive theirs.
 pub const DERIVED: usize = 8;
 
-/// An id that is made from another, the same one each time: the hash of version 5 of the parent and the name of what is made, marked as
-/// version 8. What long processes make is named so, which is why callers may not name a
-/// reservation, refund, cancellation, capture, note or adjustment by an id of that version.
+/// An id that is derived from another, the same one each time: the hash of version 5 over the parent and the name of
+/// the new thing, marked as version 8. Sagas derive their ids in this way, so callers may not use an id of that version
+/// for a reservation, refund, cancellation, capture, note or adjustment.
 #[must_use]
 pub fn derived(parent: Uuid, name: &str) -> Uuid {
     let hashed = Uuid::new_v5(&parent, name.as_bytes());
     uuid::Builder::from_bytes(hashed.into_bytes()).with_version(uuid::Version::Custom).into_uuid()
 }
 
-/// What is asked for under an id, as a fingerprint: the same words under the same id, and no others, have it.
+/// A fingerprint of the content of a request under an id: equal only for the same content under the same id.
 pub(crate) fn fingerprint(id: Uuid, asked: &impl Serialize) -> Uuid {
     // Commands always have a JSON form.
     Uuid::new_v5(&id, &serde_json::to_vec(asked).unwrap_or_default())
 }
 
-/// An id of something that callers name within an order, unique across orders: `kind` and `id` scoped by the order. `what` tells apart
-/// what one of them makes (`""` for itself). Equal ids on two orders, and an id that equals that of the order, never meet.
+/// The id of something that callers name within an order, unique across orders: `kind` and `id`, scoped by the order.
+/// `what` distinguishes several things derived from it (`""` for itself). Equal ids on two orders, and an id that
+/// equals that of the order, never collide.
 #[must_use]
 pub fn within(order_id: OrderId, kind: &str, id: Uuid, what: &str) -> Uuid {
     let slash = if what.is_empty() { "" } else { "/" };
@@ -123,17 +124,17 @@ macro_rules! text_id {
             /// The longest that it can be, in characters.
             pub const LONGEST: usize = $longest;
 
-            /// Takes a text from outside: normalises it, then checks what came of that. See [`crate::text`].
+            /// Accepts a text from outside: normalises it, then checks the result. See [`crate::text`].
             ///
             /// # Errors
-            /// If it is empty, too long, begins or ends with a space, or holds a character that has no place in a name.
+            /// If it is empty, too long, begins or ends with a space, or has a character that is not allowed in a name.
             pub fn try_new(text: impl AsRef<str>) -> Result<Self, BadName> {
                 let name = text::name(text.as_ref(), $longest, Case::$case);
                 name.map(Self).map_err(|fault| BadName { what: $what, fault })
             }
 
-            /// Takes a text as it is stored: what was a name when it was written stays one. Only its size has a bound, which all
-            /// that [`Self::try_new`] takes is within.
+            /// Accepts a stored text: a name that was valid when it was written stays valid. Only its size is bounded,
+            /// and every result of [`Self::try_new`] is within the bound.
             ///
             /// # Errors
             /// If it is empty or larger than any name.
@@ -172,7 +173,7 @@ macro_rules! text_id {
             }
         }
 
-        /// What is stored; for what comes from outside see [`crate::text::Entered`].
+        /// Reads a stored name; for input from outside see [`crate::text::Entered`].
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::stored(String::deserialize(deserializer)?).map_err(de::Error::custom)
@@ -190,7 +191,7 @@ macro_rules! text_id {
 text_id! {
     /// Whose data it is.
     Tenant("tenant", 64, Kept),
-    /// A stock keeping unit; letter case does not tell two apart, so it is kept in upper case.
+    /// A stock keeping unit; two that differ only in letter case are the same, so it is stored in upper case.
     Sku("SKU", 64, Upper),
     /// Where stock is kept.
     LocationId("location", 64, Lower),

@@ -1,5 +1,5 @@
-//! A bulk run: what it read, what it refused, and the credits that matched nothing.
-//! It never repeats what orders record; a run that is started again goes on where it was.
+//! A bulk import: what it read, what it refused, and the credits without a match. It never repeats what orders record;
+//! a run that is started again continues where it stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub struct Started {
     pub layout: String,
     /// SHA-256 of the content, hexadecimal.
     pub sha256: String,
-    /// What the caller calls it; a file name, say.
+    /// The caller's name for the source, for example a file name.
     pub source: String,
     /// What to do with bad rows.
     pub policy: Policy,
@@ -66,9 +66,9 @@ pub struct CreditRecorded {
     pub row_key: String,
     /// The credit note's number.
     pub invoice: String,
-    /// What was credited.
+    /// The credited SKU.
     pub sku: Sku,
-    /// To whom.
+    /// The customer.
     pub customer: Option<CustomerRef>,
     /// Units, at least 1.
     pub qty: u32,
@@ -119,7 +119,7 @@ pub enum Import {
 /// A bulk run that was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// What was started.
+    /// The start event.
     pub started: Started,
     /// Parts of the report that are recorded.
     pub parts: BTreeSet<u32>,
@@ -140,7 +140,7 @@ pub enum Refusal {
     /// There is none.
     #[error("there is no such import")]
     NotFound,
-    /// The same id for other content, or another policy: the rows done so far were done by the old one.
+    /// The id belongs to other content, or to another policy, under which earlier rows were imported.
     #[error("that id was used to import something else, or by another policy")]
     ImportChanged,
     /// It is finished.

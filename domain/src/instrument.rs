@@ -1,12 +1,12 @@
-//! The provider's token for a means of payment. Anyone who has the token can pay with it: it is stored and sent to the provider, and
-//! nothing that is printed ever shows it.
+//! The provider's token for a means of payment. Any holder of the token can pay with it: it is stored and sent to the
+//! provider, and printed output never shows it.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// What stands in the place of a token where it is shown.
+/// Replaces a token where it is shown.
 pub const MASK: &str = "***";
 
 /// A token. `Debug` and `Display` show [`MASK`].
@@ -48,7 +48,7 @@ impl fmt::Display for Instrument {
 
 impl<'de> Deserialize<'de> for Instrument {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As whatever it is: asked for a text, a format may say itself what it found in its place.
+        // As any type: if asked for a string, a format may report the found type itself.
         deserializer.deserialize_any(Text)
     }
 }

@@ -1,5 +1,6 @@
-//! The laws of DOMAIN as functions over folded states: what must hold after every event, or after every command ([`watched`] says which).
-//! They read states only, and never repeat a decision: a law that trusts the rule book proves nothing.
+//! The domain's laws as functions over folded states: what must hold after every event, or after every command
+//! ([`watched`] says which). They read only states and never repeat a decision: a law that relies on the rules proves
+//! nothing about them.
 
 pub mod crossing;
 pub mod order;

@@ -1,4 +1,4 @@
-//! The rules of orders, stock, payments and their long processes: pure and synchronous. No clock, no randomness, no I/O, no log.
+//! The rules of orders, stock, payments and their sagas: pure and synchronous. No clock, no randomness, no I/O, no log.
 
 pub mod aggregate;
 pub mod command;

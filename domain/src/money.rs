@@ -205,7 +205,7 @@ pub struct Shared {
     pub total: Minor,
     /// All units.
     pub units: u32,
-    /// The value given out so far.
+    /// The value assigned until now.
     pub given: Minor,
     /// The units that it was given out for.
     pub done: u32,
@@ -299,7 +299,7 @@ mod tests {
         for code in ["GBP", "EUR", "JPY", "KWD", "XOF", "XCD", "BGN"] {
             assert_eq!(code.parse::<Currency>().map(Currency::code), Ok(code));
         }
-        // A list that drops one of these would make what was accepted unreadable.
+        // Removing one of these from the list would make accepted data unreadable.
         assert!(Currency::try_from("XXX".to_owned()).is_ok());
         let known = EVER.split(' ').map(|code| code.parse::<Currency>().map(Currency::code));
         for (known, code) in known.zip(EVER.split(' ')) {
@@ -354,7 +354,7 @@ mod tests {
             percent in 0..=10_000_i64,
         ) {
             let whole: Minor = weights.iter().sum();
-            // As Northwind and the like give discounts: a percentage of the whole.
+            // A discount as a percentage of the whole, as Northwind has it.
             let amount = whole * percent / 10_000;
             let parts = spread(amount, &weights);
             prop_assert_eq!(parts.iter().sum::<Minor>(), amount);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::aggregate::Class;
 
-/// What came of it.
+/// The verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -39,7 +39,7 @@ pub struct RestsOn {
 /// `CommandSettled`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settled {
-    /// What came of it.
+    /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// The streams that it was decided on, in order of category; the first five hundred of them.

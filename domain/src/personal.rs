@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A personal field: known, or erased for good. Stored plain until erasure is built.
+/// A personal field: known, or erased permanently. Stored in plain text until erasure is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Personal<T> {

@@ -1,5 +1,5 @@
-//! Records of the log as such: one that cannot be read is set aside by an operator, so that its stream can be read again. That concerns
-//! streams of every kind, and is dealt with where streams are read, never by an aggregate.
+//! Records of the log as such: an operator sets aside a record that cannot be read, so that its stream can be read
+//! again. This applies to streams of every category, and is handled where streams are read, never by an aggregate.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

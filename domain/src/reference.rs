@@ -1,5 +1,6 @@
-//! A name that leads to an order: its number in a channel, the id of a shipment or of a return. It is taken once, for ever, and never given
-//! to another order; but the number of an order that was rejected can be had by the next one, and leads to that from then on.
+//! A name that leads to an order: its number in a channel, the id of a shipment or of a return. A name is taken once,
+//! permanently, and never given to another order; only the number of a rejected order can be taken by the next one, and
+//! then leads to that.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

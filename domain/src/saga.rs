@@ -1,5 +1,5 @@
-//! Long processes: their events, their state, and what they ask for next. Pure: `sagas/` runs them. Nothing here may guess at an
-//! outcome: *unknown* waits for evidence, and only a proven *not done* is undone or tried again.
+//! Sagas: their events, their state, and their next commands. Pure: `sagas/` runs them. Nothing here may guess an
+//! outcome: *unknown* waits for evidence, and only a proven *not done* is compensated or retried.
 
 pub mod addition;
 pub mod allocation;

@@ -23,7 +23,7 @@ pub const PAYMENT: &str = "payment";
 pub const STOCK: &str = "stock";
 /// Reservations that no order asked for.
 pub const RESERVATION: &str = "reservation";
-/// Long processes.
+/// Sagas.
 pub const SAGA: &str = "saga";
 /// Names that lead to an order: external references, ids of shipments and returns.
 pub const REFERENCE: &str = "ref";

@@ -1,4 +1,4 @@
-//! Given, when, then: how the rules of an aggregate are told in tests. Never built into the product.
+//! Given, when, then: tests of an aggregate's rules. Never built into the product.
 
 use crate::Aggregate;
 

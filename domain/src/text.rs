@@ -1,5 +1,5 @@
-//! Text that comes from outside: normalised first, then checked, then stored. What is stored is taken as it is and never judged again,
-//! so that the tables of another Unicode version change nothing that was accepted.
+//! Text from outside: normalised first, then checked, then stored. Stored text is accepted unchanged and never judged
+//! again, so that the tables of another Unicode version change nothing that was accepted.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 #[cfg(test)]
 mod tests;
 
-/// What is wrong with a text.
+/// The fault of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadText {
     /// Too few or too many characters.
@@ -64,25 +64,26 @@ pub fn line(text: &str, least: usize, longest: usize) -> Result<String, BadText>
     checked(nfc(text), least, longest, in_line)
 }
 
-/// A text of any number of lines: a note, evidence. Line breaks are LF, whatever they were; in NFC, of 1 to `longest` characters, without
-/// other control characters than line breaks and tabs.
+/// A text of any number of lines: a note, evidence. Line breaks become LF; in NFC, of 1 to `longest` characters, with
+/// no control characters other than line breaks and tabs.
 ///
 /// # Errors
-/// If it has too few or too many characters, or one that has no place in it.
+/// If it has too few or too many characters, or one that is not allowed.
 pub fn prose(text: &str, longest: usize) -> Result<String, BadText> {
     let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() };
     checked(nfc(&text), 1, longest, in_prose)
 }
 
-/// A text of one line out of a file whose makers checked less: what has no place in it is left out, what is too long is cut.
+/// A text of one line from a file with weaker checks: forbidden characters are removed, and the text is cut at the
+/// maximal length.
 #[must_use]
 pub fn cleaned_line(text: &str, longest: usize) -> String {
-    // What is left of a text without some of its characters may compose; what is cut off at the end changes nothing before it.
+    // A text without some of its characters may compose further; cutting the end changes nothing before it.
     let left: String = text.chars().filter(|c| in_line(*c).is_none()).collect();
     nfc(&left).chars().take(longest).collect()
 }
 
-/// Whether letter case tells two names apart, and in which case they are kept if it does not.
+/// Whether names that differ only in letter case are different, and the stored case if they are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Kept,
@@ -90,9 +91,9 @@ pub(crate) enum Case {
     Lower,
 }
 
-/// A name, which decides what is the same and what is another: in NFC, of 1 to `longest` characters, none of them unassigned, for private
-/// use, a control character, invisible or one that changes the direction of text, and without white space at the ends.
-/// A byte order mark and zero-width spaces at the ends come of pasting, and are left out.
+/// A name, which identifies something: in NFC, of 1 to `longest` characters, none of them unassigned, for private use,
+/// a control character, invisible or one that changes the direction of text, and without white space at the ends. Byte
+/// order marks and zero-width spaces at the ends come from pasting, and are removed.
 pub(crate) fn name(text: &str, longest: usize, case: Case) -> Result<String, BadText> {
     let text = text.trim_matches(['\u{FEFF}', '\u{200B}']);
     let text = match case {
@@ -190,7 +191,8 @@ fn directs(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What Unicode calls default-ignorable beyond the format characters and what is unassigned: joiners, fillers and variation selectors.
+/// Default-ignorable characters of Unicode other than format and unassigned characters: joiners, fillers and variation
+/// selectors.
 fn ignorable(c: char) -> bool {
     matches!(
         c,
@@ -205,8 +207,8 @@ fn ignorable(c: char) -> bool {
     )
 }
 
-/// A value as it comes from outside. Its own `Deserialize` takes what is stored; this one goes through its constructor, which normalises
-/// and checks. Bodies, paths, files and configurations hold this.
+/// A value from outside. The `Deserialize` of the type itself accepts stored values; this one uses the constructor,
+/// which normalises and checks. Bodies, paths, files and configurations use this type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entered<T>(pub T);
 

@@ -1,4 +1,4 @@
-//! What is asked of an append and what it answers. A batch is all or nothing; an answer never precedes the sync.
+//! The input and the outcome of an append. A batch is all or nothing; an outcome is never reported before the sync.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,14 +24,14 @@ pub enum Expectation {
         /// The id of the event that has that version.
         event_id: Uuid,
     },
-    /// Whatever is there; for imports of foreign logs only.
+    /// No expectation; for imports of foreign logs only.
     Any,
 }
 
 /// An event to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Unique over the log, for ever.
+    /// Unique over the whole log, permanently.
     pub event_id: Uuid,
     /// The stored type name.
     pub kind: std::sync::Arc<str>,
@@ -55,7 +55,7 @@ pub struct StreamWrite {
 }
 
 impl StreamWrite {
-    /// The version that its first event gets after the stream's last event, if that is as expected; else what the caller is told.
+    /// The version of its first event, if the stream's last event is as expected; otherwise the outcome to report.
     pub(crate) fn place(&self, last: Option<StreamHead>) -> Result<Version, Outcome> {
         let fits = match self.expected {
             Expectation::Any => true,
@@ -89,12 +89,13 @@ impl StreamWrite {
 /// Everything that one command writes. Each stream occurs once; at least one event is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The command's id. A version 7 id says that this process has just made it and that no earlier append can have used it,
-    /// so the durable index of command ids is not asked about it (the ids in flight and in memory still are).
+    /// The command's id. A version 7 id means that this process has just generated it and that no earlier append can
+    /// have used it, so the writer does not look it up in the durable index of command ids (it still checks the ids in
+    /// flight and in memory).
     pub command_id: Uuid,
     /// A fingerprint of the request: the same command id with another fingerprint is refused.
     pub fingerprint: [u8; 32],
-    /// The streams, with what is expected of them and written to them.
+    /// The streams, with their expectations and new events.
     pub writes: Vec<StreamWrite>,
 }
 
@@ -145,7 +146,7 @@ impl Receipt {
         }
     }
 
-    /// What a repetition of the command is told.
+    /// The outcome of a repetition of the command.
     pub(crate) fn repeated(self, fingerprint: &[u8; 32]) -> Outcome {
         if self.fingerprint == *fingerprint { Outcome::AlreadyAppended(self) } else { Outcome::CommandIdReused(self) }
     }
@@ -182,18 +183,18 @@ enum Inner {
     Ready(Option<Result<Outcome, Error>>),
 }
 
-/// An outcome, with the batch that is not needed any more: taking it apart is the caller's work and not the writer's.
+/// An outcome, with the batch that the store no longer needs: dropping it is the caller's work and not the writer's.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) outcome: Result<Outcome, Error>,
     pub(crate) spent: Option<Spent>,
 }
 
-/// What a decided append leaves behind.
+/// The values of a decided append that the caller drops.
 pub(crate) type Spent = (Batch, Vec<u128>, Vec<[u8; 32]>);
 
 impl Pending {
-    /// An append whose outcome comes with what is to be thrown away.
+    /// An append whose outcome arrives with the values to drop.
     pub(crate) fn returning(receiver: oneshot::Receiver<Answer>) -> Self {
         Self(Inner::Returning(receiver))
     }
@@ -203,7 +204,7 @@ impl Pending {
         Self(Inner::Waiting(receiver))
     }
 
-    /// An append that is already decided (the queue was full, say).
+    /// An append that is already decided, for example because the queue was full.
     pub fn ready(outcome: Result<Outcome, Error>) -> Self {
         Self(Inner::Ready(Some(outcome)))
     }

@@ -1,5 +1,5 @@
-//! What a proof needs of a store beyond its contract: what the store keeps beside the log, which follows from it and has to be held
-//! against it.
+//! The access that a proof needs beyond a store's contract: the data that the store derives from the log and keeps
+//! beside it, to be compared with the log.
 
 use std::io;
 
@@ -23,26 +23,26 @@ pub struct Kept {
     pub holds: bool,
 }
 
-/// A store whose caches can be held against its log.
+/// A store whose caches can be compared with its log.
 #[async_trait]
 pub trait Audit: EventStore {
     /// About `limit` snapshots after a place (none: from the first on), and the place after them; none at the end.
     async fn snapshots(&self, after: Option<Bytes>, limit: usize) -> Result<(Vec<Kept>, Option<Bytes>), Error>;
 
-    /// The index of the log as it is now, if the store keeps one that is not part of it.
+    /// The current index of the log, if the store keeps a separate one.
     ///
     /// # Errors
-    /// If it cannot be looked at.
+    /// If it cannot be read.
     async fn index(&self) -> Result<Option<IndexAudit>, Error>;
 }
 
-/// One state of a store's index, to be held against what the log has.
+/// One state of a store's index, to be compared with the log.
 #[derive(Debug)]
 pub struct IndexAudit(pub(crate) IndexView);
 
 impl IndexAudit {
-    /// Holds it against the log's entries in order of key and version, and its commands in order of their ids, of which all up to `end`
-    /// are there. What is read of them is what the index covers.
+    /// Compares it with the log's entries in order of key and version, and with its commands in order of their ids;
+    /// both must be complete up to `end`. Only the entries that the index covers are compared.
     pub(crate) fn compare(
         self,
         entries: &mut dyn Iterator<Item = io::Result<Entry>>,

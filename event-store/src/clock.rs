@@ -24,25 +24,26 @@ pub fn system_clock() -> Clock {
 /// How far a test clock is ahead at most: a century. Instants beyond it would soon have no text.
 pub const MOST_AHEAD: Micros = 100 * 366 * 86_400 * 1_000_000;
 
-/// The clock of a store that was made for a test. It goes as any other does, ahead by what it was advanced; that is kept in the store, and
-/// every process that has the store open goes by it.
+/// The clock of a store that was made for a test: another clock plus an offset that tests increase. The offset is kept
+/// in the store, and every process that has the store open uses it.
 #[async_trait]
 pub trait TestClock: Send + Sync {
     /// How far it is ahead; `None` where the store has no test clock.
     fn ahead(&self) -> Option<Micros>;
 
-    /// Advances it, durably, and tells how far it is ahead then. Leases do not go by it: whoever holds one keeps it.
+    /// Advances the clock durably by `by` microseconds and returns the new offset. Leases use another clock and do not
+    /// end early.
     ///
     /// # Errors
-    /// [`Error::Never`] where the store has no test clock, for less than a microsecond, and beyond [`MOST_AHEAD`].
+    /// [`Error::Never`] if the store has no test clock, for less than a microsecond, and beyond [`MOST_AHEAD`].
     async fn advance(&self, by: Micros) -> Result<Micros, Error>;
 }
 
-/// A store has another kind of clock than it was to be opened with.
+/// The store has another kind of clock than requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// It was made for a test.
-    #[error("it has a test clock, and was to be opened without one")]
+    #[error("it has a test clock, but was opened without one")]
     HasTestClock,
     /// It was not made for a test.
     #[error("it was made without a test clock and never gets one: a test needs a store of its own")]
@@ -50,7 +51,7 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// Compares what a store has with what is wanted of it.
+    /// Compares the store's kind of clock with the requested one.
     pub(crate) fn check(has: bool, wanted: bool) -> Result<(), Self> {
         match (has, wanted) {
             (true, false) => Err(Self::HasTestClock),
@@ -72,7 +73,7 @@ impl Ahead {
         Self(AtomicI64::new(found.unwrap_or(NONE)))
     }
 
-    /// What the store says of it now.
+    /// Learns the offset that the store reports now.
     pub(crate) fn learn(&self, found: Option<Micros>) {
         self.0.fetch_max(found.unwrap_or(NONE), Ordering::AcqRel);
     }
@@ -91,6 +92,10 @@ impl Ahead {
             return Err(Error::Never("the store has no test clock".into()));
         };
         let fits = by > 0 && ahead.checked_add(by).is_some_and(|ahead| ahead <= MOST_AHEAD);
-        if fits { Ok(()) } else { Err(Error::Never("a test clock is advanced, and by a century at most".into())) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::Never("the test clock can only be advanced, by a century at most".into()))
+        }
     }
 }

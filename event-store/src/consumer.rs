@@ -1,4 +1,5 @@
-//! Consumer rows: who reads a partition of the log, until when, and how far it got. Every change is a compare-and-set.
+//! Consumer rows: the owner of a partition's lease, the end of the lease, and the checkpoint. Every change is a
+//! compare-and-set.
 
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ pub struct ConsumerKey {
 pub struct Lease {
     /// The row.
     pub key: ConsumerKey,
-    /// Who holds it.
+    /// The process that holds it.
     pub owner: String,
     /// Grows by one with each change of hands; a save with an older epoch is refused.
     pub epoch: u64,
@@ -29,7 +30,7 @@ pub struct Lease {
 /// How far a consumer got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The last position that it has dealt with.
+    /// The last position that the consumer has processed.
     pub position: Position,
     /// The hash of the record there, all zero at position 0.
     pub hash: [u8; 32],

@@ -1,11 +1,11 @@
-//! Copying a log from one store into another. The copy is the same log: every position, instant, hash, command id and fingerprint, and
-//! the incarnation, so whoever followed the first can follow the second from where it stands, and a command that the first has accepted
-//! is known to the second.
+//! Copying a log from one store into another. The copy is the same log: every position, instant, hash, command id and
+//! fingerprint, and the incarnation are equal. So a consumer of the first log can continue with the second from its
+//! checkpoint, and the second knows every command that the first accepted.
 //!
-//! Consumer rows and snapshots stay behind. A lease names a process that reads the other store, a checkpoint says what such a process
-//! has written elsewhere, and what either knows is made again from the log.
+//! Consumer rows and snapshots are not copied. A lease names a process that reads the other store, a checkpoint
+//! describes what such a process has written elsewhere, and both are rebuilt from the log.
 //!
-//! A copy may end at any moment; run again, it goes on after the last batch that is in the target.
+//! A copy may end at any moment; the next run continues after the last batch in the target.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::store::Head;
 pub struct End {
     /// The durable head.
     pub head: Head,
-    /// Up to which instant it has been answered what was recorded.
+    /// The latest instant for which the log has answered a query about recorded events.
     pub answered_to: Micros,
     /// Whether its store has a test clock.
     pub for_a_test: bool,
@@ -34,17 +34,18 @@ pub trait Source: Send + Sync {
     /// Where it ends now.
     async fn end(&self) -> Result<End, crate::Error>;
 
-    /// About `limit` records after `after`, from whole batches; none only at the end. Not proven: who copies them proves them.
+    /// About `limit` records after `after`, from whole batches; none only at the end. They are not checked; the caller
+    /// checks them.
     async fn raw(&self, after: Position, limit: usize) -> Result<Vec<Record>, crate::Error>;
 }
 
-/// A log that is being written by copying. Nobody else may be writing it.
+/// A log that is being written by copying. No other process may write to it.
 #[async_trait]
 pub trait Target: Send {
-    /// Becomes the log `incarnation` if it is empty, and must be it already if it is not. Where it ends.
+    /// Takes the identity `incarnation` if the log is empty; otherwise it must have it already. Returns its end.
     async fn begin(&mut self, incarnation: Uuid) -> Result<End, Error>;
 
-    /// Writes records after `after`, which is where it ends, all or none of them, durably; it then ends at `end`.
+    /// Writes records after `after`, which must be its end, all or none of them, durably; its new end is `end`.
     async fn put(&mut self, after: Head, records: &[Record], end: End) -> Result<(), Error>;
 
     /// How many records it holds, counted one by one, and where it ends.
@@ -55,10 +56,10 @@ pub trait Target: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target holds another log, or more of this one than the source.
-    #[error("the target is not a beginning of the source: {0}")]
+    #[error("the target is not a prefix of the source: {0}")]
     Foreign(String),
-    /// The source goes by a clock that the target has not.
-    #[error("the source has a test clock, and what was recorded by it is of no use elsewhere")]
+    /// The source has a test clock, and the target does not.
+    #[error("the source has a test clock, and its records cannot be copied to another store")]
     TestClock,
     /// A store failed, or the source is damaged.
     #[error(transparent)]
@@ -77,8 +78,8 @@ pub struct Progress {
 /// Records copied in one transaction.
 const PAGE: usize = 4_096;
 
-/// Copies what the target lacks, checking the chain on the way, and compares the ends. Where the source is written meanwhile, the copy
-/// ends with what was there when it got there.
+/// Copies the records that the target lacks, checks the chain on the way, and compares the ends. If the source is
+/// written meanwhile, the copy ends with the records that were there when it reached the end.
 ///
 /// # Errors
 /// [`Error::Foreign`] if the target holds anything that the source does not, before anything is written.
@@ -124,15 +125,15 @@ async fn check_beginning(source: &dyn Source, at: Head, end: Position) -> Result
     if at.position > end {
         return Err(Error::Foreign(format!("it ends at position {}, the source at {end}", at.position)));
     }
-    // From whole batches, so the first may be earlier than what was asked for.
+    // Pages consist of whole batches, so the first record may be earlier than the requested one.
     let found = source.raw(at.position - 1, 1).await?;
     match found.iter().find(|record| record.position == at.position) {
         Some(record) if record.hash == at.hash => Ok(()),
-        _ => Err(Error::Foreign(format!("its record at position {} is another", at.position))),
+        _ => Err(Error::Foreign(format!("its record at position {} differs", at.position))),
     }
 }
 
-/// The records follow the head without a hole, and every hash is the one that its bytes and its predecessor give.
+/// The records follow the head without a gap, and every hash follows from its record and the hash before.
 fn check_chain(mut at: Head, records: &[Record]) -> Result<(), Error> {
     for record in records {
         hash::check(record, at.position + 1, &at.hash).map_err(Error::Store)?;

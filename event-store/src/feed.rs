@@ -17,9 +17,10 @@ pub trait Feed: Send + 'static {
     /// Reads on after this position.
     fn seek(&mut self, after: Position);
 
-    /// The next records: at once if there are any, else as soon as there are, or an empty page after a while. What comes through
-    /// one door of a batch is never cut in two. `Page::next` is where everything up to it has been seen, whether or not there was a
-    /// record among it for this door, so an idle door holds nobody up. Dropping the future loses nothing.
+    /// The next records: at once if there are any, otherwise as soon as there are, or an empty page after a while. The
+    /// records of a batch that match one filter always come in one page. `Page::next` is the position up to which
+    /// everything was examined, even if no record matched, so a filter without matches does not hold back its consumer.
+    /// Dropping the future loses nothing.
     async fn next(&mut self, limit: usize) -> Result<Page, Error>;
 }
 

@@ -1,5 +1,5 @@
-//! The hash chain: what a leaf covers and how the chain goes on. The golden vectors below hold for every backend, and what
-//! they say must never change: every log ever written is proved by them.
+//! The hash chain: what a leaf covers and how hashes are linked. The golden vectors below hold for every backend and
+//! must never change, because they prove every log ever written.
 //!
 //! leaf = SHA-256 over one byte 0x00, then tenant, category, id, version (u64 BE), event id (16 bytes), type, schema version (u32 BE),
 //! command id (16 bytes), fingerprint, metadata, data, each preceded by its length in bytes (u32 BE). The fingerprint is that of the
@@ -82,7 +82,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// The hash of what a record says, without its place in the log.
+/// The hash of a record's content, without its position in the log.
 pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);
@@ -100,7 +100,7 @@ pub fn leaf(leaf: &Leaf<'_>) -> Hash {
     hasher.finalize().into()
 }
 
-/// The leaves of a batch's `events` events, as far as their versions are told by what is expected of their streams.
+/// The leaves of a batch's `events` events, as far as the expectations on their streams determine the versions.
 pub(crate) fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
     let mut leaves = Vec::with_capacity(events);
     let mut fingerprint = Some(&batch.fingerprint);
@@ -122,7 +122,7 @@ pub(crate) fn leaves(batch: &Batch, events: usize) -> Vec<Hash> {
     leaves
 }
 
-/// The leaf of a record as it stands in the log.
+/// The leaf of a record in the log.
 pub fn leaf_of(record: &Record) -> Hash {
     leaf(&Leaf::of(record))
 }
@@ -137,8 +137,8 @@ pub fn chain(previous: &Hash, position: Position, recorded_at: Micros, leaf: &Ha
     Sha256::digest(bytes).into()
 }
 
-/// Checks that a record stands at `position` as it was written: its hash is the one that its bytes and the hash of the record before it
-/// give.
+/// Checks that the record at `position` is as it was written: its hash must follow from its bytes and the hash of the
+/// record before.
 ///
 /// # Errors
 /// [`Error::Damaged`] at that position.
@@ -147,7 +147,7 @@ pub fn check(record: &Record, position: Position, previous: &Hash) -> Result<(),
         return Err(Error::hole(position));
     }
     if record.hash != chain(previous, position, record.recorded_at, &leaf_of(record)) {
-        let what = "the hash is not that of the record and its predecessor".to_owned();
+        let what = "the hash does not match the record and its predecessor".to_owned();
         return Err(Error::Damaged { position, what });
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Stream heads in memory, for a store's writer alone. A head that is not here is looked up elsewhere; one that is here is right.
+//! A cache of stream heads for a store's writer. A missing head is looked up elsewhere; a cached head is always right.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::record::{StreamId, Version};
 
-/// The key of a stream: the first half of a SHA-256 over its name. That two streams share one is as likely as
-/// guessing a command id; who finds a record through it compares the record's name nevertheless.
+/// The key of a stream: the first half of a SHA-256 over its name. A collision is as likely as guessing a command id; a
+/// reader that finds a record through a key still compares the record's stream name.
 pub(super) fn key_of(stream: &StreamId) -> u128 {
     use sha2::{Digest, Sha256};
     let mut hasher = Sha256::new();
@@ -29,7 +29,7 @@ pub(super) struct StreamHead {
     pub(super) event_id: Uuid,
 }
 
-/// What is known of a stream without looking further.
+/// What the cache knows about a stream.
 pub(super) enum Known {
     Head(StreamHead),
     Absent,
@@ -97,14 +97,15 @@ pub(super) type IdMap<V> = HashMap<Uuid, V, IdHashes>;
 
 pub(super) type KeyMap<V> = HashMap<u128, V, BuildHasherDefault<KeyHasher>>;
 
-/// Two generations: when the young one is full it becomes the old one, and what was not asked for since is forgotten.
+/// Two generations: when the young one is full it becomes the old one, and entries of the previous old one that were
+/// not used since are dropped.
 pub(super) struct Heads {
     young: KeyMap<StreamHead>,
     old: KeyMap<StreamHead>,
     generation: usize,
     /// Every stream of the log is here, so one that is not here has no event.
     complete: bool,
-    /// What the group in hand changed and what was there before.
+    /// The heads that the current group changed, with their earlier values.
     undo: Vec<(u128, Option<StreamHead>)>,
 }
 
@@ -130,18 +131,18 @@ impl Heads {
         if self.complete { Known::Absent } else { Known::Unknown }
     }
 
-    /// Keeps what was looked up or read at start.
+    /// Keeps a head that was looked up or read at start.
     pub(super) fn keep(&mut self, key: u128, head: StreamHead) {
         self.young.insert(key, head);
     }
 
-    /// Moves a head for a batch of the group in hand.
+    /// Moves a head for a batch of the current group.
     pub(super) fn advance(&mut self, key: u128, head: StreamHead) {
         let before = self.young.insert(key, head);
         self.undo.push((key, before));
     }
 
-    /// The group is durable: nothing of it will be undone, and what is old may be forgotten.
+    /// The group is durable: none of its changes can be undone, and old entries may be dropped.
     pub(super) fn commit(&mut self) {
         self.undo.clear();
         self.turn();

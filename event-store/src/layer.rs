@@ -1,4 +1,4 @@
-//! A store that stands before another and changes a part of what it does: everything else goes through.
+//! A store that wraps another and changes a part of its behaviour; all other operations pass through.
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -10,8 +10,9 @@ use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::{Direction, Error, EventStore, Filter, Head, Page};
 
-/// A store before another one. Each operation goes to the one below unless the layer has its own, so that a layer says only what it
-/// changes. Whatever is a layer is an [`EventStore`]; the operations mean and fail with what they do there.
+/// A store that wraps another one. Each operation calls the wrapped store unless the layer overrides it, so a layer
+/// implements only its changes. Every layer is an [`EventStore`]; semantics and errors of the operations are those of
+/// the contract.
 #[async_trait]
 #[expect(missing_docs, reason = "each operation is documented at the contract")]
 pub trait Layer: Send + Sync + 'static {

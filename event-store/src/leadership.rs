@@ -1,7 +1,7 @@
-//! Who is the active one of several processes: one holds the lease of a consumer row, the others stand by. Whoever holds it must
-//! know by itself when it ends, since a process may be paused at any moment for any time: before it acts it asks its [`Term`], which
-//! says no before the lease can have ended in the store. That nothing bad comes of an act that was begun in time and arrives late is
-//! for the appends' expectations and the commands' ids to see to.
+//! Leader election among several processes: one holds the lease of a consumer row, the others stand by. A process may
+//! be paused at any moment for any time, so the leader must know by itself when its lease ends: before each act it asks
+//! its [`Term`], which says no before the lease can have ended in the store. An act that began in time but arrives late
+//! is harmless, because appends have expected versions and commands have ids.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::record::Micros;
 use crate::store::{Error, EventStore};
 use crate::supervision::Pulse;
 
-/// The longest that a process which stands by waits before it looks again, so that a lease that was given back is taken soon.
+/// How long a standby waits at most before it checks the lease again, so that a released lease is soon taken.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A place among the processes of which one is active.
+/// A candidate in a leader election: one of several processes, of which one is active.
 pub struct Leadership {
     store: Arc<dyn EventStore>,
     key: ConsumerKey,
@@ -40,15 +40,15 @@ struct Held {
     began: Instant,
     /// Until when it may be relied on: by this machine's steady clock, in microseconds after `began` …
     steady_until: AtomicU64,
-    /// … and by the store's for leases, which goes on while a machine sleeps.
+    /// … and by the store's clock for leases, which continues while a machine sleeps.
     store_until: AtomicI64,
     over: CancellationToken,
 }
 
-/// Waits until this process is the active one; `None` when told to stop.
+/// Waits until this process is the leader; `None` once `cancel` is triggered.
 ///
 /// # Errors
-/// If its leadership has ended.
+/// If the election task has ended.
 pub async fn next_term(
     active: &mut watch::Receiver<Option<Term>>,
     cancel: &CancellationToken,
@@ -74,7 +74,7 @@ impl Leadership {
         Self { store, key, owner: owner.to_owned(), lease, active: watch::Sender::new(None), pulse: Pulse::default() }
     }
 
-    /// Says on `pulse` while the lease cannot be had because the store cannot be asked for it.
+    /// Reports on `pulse` while the lease cannot be acquired because the store does not answer.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.pulse = pulse;
@@ -87,11 +87,11 @@ impl Leadership {
         self.active.subscribe()
     }
 
-    /// Takes the lease whenever it is free and renews it in time, until told to stop; gives it back then. Whoever acts under it
-    /// should have stopped before: the next one begins at once. What the store refuses for a while is tried again.
+    /// Takes the lease whenever it is free and renews it in time, until it is cancelled; then releases it. Work under
+    /// the lease must have stopped by then, because the next leader begins at once. Temporary store errors are retried.
     ///
     /// # Errors
-    /// If the store does not serve any more.
+    /// If the store has stopped serving.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
         let mut term: Option<Term> = None;
         let mut waits = false;
@@ -109,13 +109,18 @@ impl Leadership {
             let renewed = match turn {
                 Ok(Turn::Unasked(why)) => {
                     waits = true;
-                    self.pulse.waits(&format!("the lease cannot be asked for: {why}"));
+                    self.pulse.waits(&format!("the lease cannot be acquired: {why}"));
                     self.change(&mut term, None);
                     true
                 }
                 Ok(Turn::Kept { renewed }) => renewed,
                 Ok(Turn::Began(new)) => {
-                    tracing::info!(name = %self.key.name, partition = self.key.partition, epoch = new.epoch(), "this process is the active one");
+                    tracing::info!(
+                        name = %self.key.name,
+                        partition = self.key.partition,
+                        epoch = new.epoch(),
+                        "this process is now the leader"
+                    );
                     self.change(&mut term, Some(new));
                     true
                 }
@@ -141,17 +146,17 @@ impl Leadership {
         let last = term.clone();
         self.change(&mut term, None);
         if let Some(last) = last {
-            // It ends by itself if it cannot be given back.
+            // If the release fails, the lease ends by itself.
             drop(timeout(self.lease / 3, self.store.release(last.lease())).await);
         }
         ended
     }
 
-    /// Runs while some work goes on that asks [`next_term`] for its terms, all in one task: whatever stops the work stops the renewing
-    /// as well.
+    /// Runs the election together with work that takes its terms from [`next_term`], in one task: when the work ends,
+    /// the renewal ends too.
     ///
     /// # Errors
-    /// As the work has them, and if the store does not serve any more.
+    /// The errors of the work, and an error if the store has stopped serving.
     pub async fn during<E: From<Error>>(self, work: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let resign = CancellationToken::new();
         let leading = self.run(resign.clone());
@@ -190,11 +195,11 @@ impl Leadership {
                 let (name, partition) = (&self.key.name, self.key.partition);
                 match held.filter(|term| term.holds()) {
                     Some(_) => {
-                        tracing::warn!(%name, partition, error, "a lease cannot be renewed now");
+                        tracing::warn!(%name, partition, error, "a lease cannot be renewed now, and will be retried");
                         Turn::Kept { renewed: false }
                     }
                     None => {
-                        tracing::debug!(%name, partition, error, "a lease cannot be asked for now");
+                        tracing::debug!(%name, partition, error, "a lease cannot be acquired now, and will be retried");
                         Turn::Unasked(error)
                     }
                 }
@@ -206,7 +211,12 @@ impl Leadership {
         let before = std::mem::replace(term, to.clone());
         if let Some(before) = &before {
             before.0.over.cancel();
-            tracing::info!(name = %self.key.name, partition = self.key.partition, epoch = before.epoch(), "this process is the active one no longer");
+            tracing::info!(
+                name = %self.key.name,
+                partition = self.key.partition,
+                epoch = before.epoch(),
+                "this process is no longer the leader"
+            );
         }
         if before.is_some() || to.is_some() {
             self.active.send_replace(to);
@@ -235,8 +245,8 @@ impl Term {
         term
     }
 
-    /// The lease that was asked for at `asked` does not begin before that. A tenth of it is left unused, for clocks that do not go
-    /// alike.
+    /// The lease that was requested at `asked` does not begin before that. A tenth of it is left unused, because clocks
+    /// differ.
     fn prolong(&self, (asked, asked_store): (Instant, Micros), length: Duration) {
         let usable = length - length / 10;
         let steady = (asked + usable).saturating_duration_since(self.0.began);
@@ -259,11 +269,11 @@ impl Term {
         self.0.lease.epoch
     }
 
-    /// Whether the lease surely has not ended. To be asked right before each act that only the active one may do.
+    /// Whether the lease certainly has not ended. Ask it right before each act that only the leader may do.
     #[must_use]
     pub fn holds(&self) -> bool {
         if self.left().is_zero() {
-            // For good: whoever was told no once is never told yes.
+            // A latch: once expired, a lease never reports valid again.
             self.0.over.cancel();
         }
         !self.0.over.is_cancelled()
@@ -277,10 +287,10 @@ impl Term {
         if self.holds() { Ok(()) } else { Err(Error::LeaseLost) }
     }
 
-    /// Whether the store's row still says so: for where something unexpected makes one doubt it.
+    /// Whether the store's row still confirms the lease; for cases where an unexpected result casts doubt on it.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`] if another process took the lease; else whatever reading the row failed with.
+    /// [`Error::LeaseLost`] if another process took the lease; otherwise the error of reading the row.
     pub async fn confirm(&self) -> Result<(), Error> {
         let lease = &self.0.lease;
         let row = self.0.store.consumer(&lease.key).await?;

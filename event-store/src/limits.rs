@@ -1,4 +1,5 @@
-//! What a batch may be. Judged on the caller's task, before the queue: what is too large must never reach the writer.
+//! The limits of a batch. The caller's task checks them before the queue, so an oversized batch never reaches the
+//! writer.
 
 use std::collections::HashSet;
 
@@ -40,10 +41,10 @@ impl Weight {
     }
 }
 
-/// What a batch weighs, if it is one that the log can take.
+/// The weight of a batch, if the log accepts it.
 pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
     if batch.writes.len() > MAX_BATCH_EVENTS {
-        return never(format!("{} streams in one batch, {MAX_BATCH_EVENTS} at most", batch.writes.len()));
+        return never(format!("the batch has {} streams, at most {MAX_BATCH_EVENTS} are allowed", batch.writes.len()));
     }
     let mut weight = Weight::default();
     for write in &batch.writes {
@@ -51,19 +52,19 @@ pub(super) fn weigh(batch: &Batch) -> Result<Weight, Error> {
         weigh_events(write, &mut weight)?;
     }
     if weight.events == 0 {
-        return never("a batch writes at least one event");
+        return never("a batch must write at least one event");
     }
     if weight.events > MAX_BATCH_EVENTS {
-        return never(format!("{} events in one batch, {MAX_BATCH_EVENTS} at most", weight.events));
+        return never(format!("the batch has {} events, at most {MAX_BATCH_EVENTS} are allowed", weight.events));
     }
     if weight.bytes > MAX_BATCH_BYTES {
-        return never(format!("a batch of {} bytes, {MAX_BATCH_BYTES} at most", weight.bytes));
+        return never(format!("the batch has {} bytes, at most {MAX_BATCH_BYTES} are allowed", weight.bytes));
     }
     distinct(batch)?;
     Ok(weight)
 }
 
-/// Whether a name is one that the log can take.
+/// Whether the log accepts a name.
 fn name(stream: &StreamId) -> Result<(), Error> {
     for (what, part, most) in [
         ("tenant", &stream.tenant, MAX_TENANT),
@@ -74,7 +75,7 @@ fn name(stream: &StreamId) -> Result<(), Error> {
             return never(format!("the {what} of a stream is empty"));
         }
         if part.len() > most {
-            return never(format!("a {what} of {} bytes, {most} at most", part.len()));
+            return never(format!("the {what} has {} bytes, at most {most} are allowed", part.len()));
         }
     }
     Ok(())
@@ -84,10 +85,10 @@ fn weigh_events(write: &StreamWrite, weight: &mut Weight) -> Result<(), Error> {
     for event in &write.events {
         let bytes = event.data.len() + event.metadata.len();
         if bytes > MAX_EVENT_BYTES {
-            return never(format!("an event of {bytes} bytes, {MAX_EVENT_BYTES} at most"));
+            return never(format!("an event has {bytes} bytes, at most {MAX_EVENT_BYTES} are allowed"));
         }
         if event.kind.is_empty() || event.kind.len() > MAX_KIND {
-            return never(format!("an event type of {} bytes, 1 to {MAX_KIND} are allowed", event.kind.len()));
+            return never(format!("an event type has {} bytes, 1 to {MAX_KIND} are allowed", event.kind.len()));
         }
         weight.events += 1;
         weight.bytes += bytes + write.stream.id.len() + 160;

@@ -1,5 +1,6 @@
-//! Who shares the work of a role: every process of it holds one row of a group, and the partitions are dealt out among the rows that
-//! are alive. This only says who ought to run what; that no two do is kept by the lease and the epoch of each partition's own row.
+//! The consumer group of a role: each of its processes holds one row of the group, and the partitions are assigned to
+//! the live rows. The assignment is only advice; the lease and the epoch of each partition's own row ensure that no two
+//! processes write for one partition.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,8 +46,9 @@ impl Membership {
         self.share.subscribe()
     }
 
-    /// Keeps the place and the share up to date until told to stop, and gives the place back then. What the store refuses for a
-    /// while is tried again; the share stays as it was meanwhile, for whoever takes a partition over is kept off by its lease.
+    /// Keeps membership and assignment up to date until it is cancelled, then releases the membership. Temporary store
+    /// errors are retried, and the assignment stays unchanged meanwhile; the leases of the partitions prevent two
+    /// owners.
     pub async fn run(self, cancel: CancellationToken) {
         let mut place: Option<Lease> = None;
         while !cancel.is_cancelled() {
@@ -56,14 +58,22 @@ impl Membership {
                     self.share.send_if_modified(|now| {
                         let changed = *now != share;
                         if changed {
-                            tracing::info!(group = %self.group, partitions = ?share, "the share of this process");
+                            tracing::info!(
+                                group = %self.group,
+                                partitions = ?share,
+                                "the partitions assigned to this process"
+                            );
                         }
                         *now = share;
                         changed
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(group = %self.group, error = %error, "the place among the processes cannot be renewed now")
+                    tracing::warn!(
+                        group = %self.group,
+                        error = %error,
+                        "the consumer-group membership cannot be renewed now, and will be retried"
+                    )
                 }
             }
             tokio::select! {
@@ -72,7 +82,7 @@ impl Membership {
             }
         }
         if let Some(place) = place {
-            // It ends by itself if it cannot be given back.
+            // If the release fails, the membership expires by itself.
             drop(self.store.release(&place).await);
         }
     }
@@ -87,7 +97,10 @@ impl Membership {
             None => self.find_place().await?,
         };
         let Some(place) = place else {
-            tracing::warn!(group = %self.group, "all {MOST} places are taken; this process stands by");
+            tracing::warn!(
+                group = %self.group,
+                "the consumer group already has {MOST} members; this process stands by"
+            );
             return Ok((None, BTreeSet::new()));
         };
         let rows = self.store.consumers(&self.group).await?;

@@ -1,5 +1,5 @@
-//! Doors: how the log is divided among workers, so that everything one of them must see comes to it in order through one door.
-//! The function and the counts are fixed for a log: a store that was made with others is refused when it is opened.
+//! Partitions: how the log is divided among workers, so that each worker receives all its records in order through one
+//! `Door`. The hash function and the counts are fixed for a log: opening a store with other ones is refused.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ pub const CORRELATIONS: u32 = 16;
 /// in bytes (u32 BE), modulo the count.
 pub const HASH: &str = "sha256-8";
 
-/// What a record's work belongs to (an order, a reservation): told by whoever knows what records mean.
+/// The entity that a record's work belongs to (an order, a reservation); supplied by the caller, who can decode
+/// records.
 pub type Correlate = Arc<dyn Fn(&Record) -> Uuid + Send + Sync>;
 
 /// The stream partition of a stream.

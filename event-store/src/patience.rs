@@ -1,5 +1,5 @@
-//! Patience with a store: what it cannot do now is tried again after longer and longer waits, without end, by parts that nobody waits
-//! for. It ends with the lease under which the work is done, and when the part is cancelled.
+//! Retrying operations that a store cannot do now: with growing pauses and without end, for background parts that no
+//! request waits for. A retry ends with the lease under which the work is done, and when the part is cancelled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,14 +58,14 @@ impl Backoff {
     }
 }
 
-/// Whether it helps to ask this store again: not now, or nobody knows, and it is not closed.
+/// Whether a retry can help: the error is *not now* or *unknown*, and the store is not closed.
 #[must_use]
 pub fn is_worth_waiting(error: &Error) -> bool {
     !matches!(error, Error::Closed) && matches!(error.class(), Class::NotNow | Class::Unknown)
 }
 
-/// A store whose reads do not fail for what it cannot do now. Appends, leases and checkpoints answer as they do: what a caller has to do
-/// about them is its own.
+/// A store whose reads retry temporary failures. Appends, leases and checkpoints return their errors, because each
+/// caller has to react in its own way.
 pub struct Patient {
     store: Arc<dyn EventStore>,
     term: Term,
@@ -74,22 +74,22 @@ pub struct Patient {
 }
 
 impl Patient {
-    /// `store`, asked again for as long as `term` holds and nobody says stop; `pulse` hears what is waited for.
+    /// `store` with retries, as long as `term` holds and `cancel` is not triggered; `pulse` reports what is waited for.
     #[must_use]
     pub fn new(store: Arc<dyn EventStore>, term: Term, cancel: CancellationToken, pulse: Pulse) -> Self {
         Self { store, term, cancel, pulse }
     }
 
-    /// Waits after `error`, if it is worth waiting.
+    /// Waits after `error`, if a retry can help.
     ///
     /// # Errors
-    /// The error itself if it is not, or if the part was told to stop; [`Error::LeaseLost`] if the term has ended.
+    /// The error itself if a retry cannot help or the part was cancelled; [`Error::LeaseLost`] if the term has ended.
     pub async fn wait(&self, error: Error, backoff: &mut Backoff) -> Result<(), Error> {
         if !is_worth_waiting(&error) {
             return Err(error);
         }
         let wait = backoff.next_wait();
-        tracing::warn!(%error, ?wait, "the store cannot do it now; it is asked again after a wait");
+        tracing::warn!(%error, ?wait, "the store cannot do this now; retrying after a wait");
         metrics::counter!("daybook_store_waits_total").increment(1);
         self.pulse.waits(&error.to_string());
         tokio::select! {
@@ -105,7 +105,7 @@ impl Patient {
     }
 }
 
-/// Asks until there is an answer.
+/// Retries until there is an answer.
 macro_rules! insist {
     ($patient:expr, $asked:expr) => {{
         let mut backoff = Backoff::of_a_store();
@@ -170,17 +170,17 @@ impl crate::Layer for Patient {
     }
 }
 
-/// A feed that does not fail for what its store cannot do now: it gives an empty answer only by waiting.
+/// A feed that retries temporary failures of its store: an empty answer means only that it waited.
 pub struct PatientFeed {
     feed: Box<dyn Feed>,
     pulse: Pulse,
     backoff: Backoff,
-    /// Before this it is not asked again; kept across futures that are dropped.
+    /// It is not read again before this instant; kept across dropped futures.
     not_before: Option<Instant>,
 }
 
 impl PatientFeed {
-    /// `feed`, asked again without end; `pulse` hears what is waited for.
+    /// `feed` with endless retries; `pulse` reports what is waited for.
     #[must_use]
     pub fn new(feed: Box<dyn Feed>, pulse: Pulse) -> Self {
         Self { feed, pulse, backoff: Backoff::of_a_store(), not_before: None }
@@ -208,7 +208,7 @@ impl Feed for PatientFeed {
                 }
                 Err(error) if is_worth_waiting(&error) => {
                     let wait = self.backoff.next_wait();
-                    tracing::warn!(%error, ?wait, "the log cannot be read now; it is read again after a wait");
+                    tracing::warn!(%error, ?wait, "the log cannot be read now; retrying after a wait");
                     metrics::counter!("daybook_store_waits_total").increment(1);
                     self.pulse.waits(&error.to_string());
                     self.not_before = Some(Instant::now() + wait);

@@ -1,11 +1,11 @@
 //! The event store on PostgreSQL, for any number of processes at once, all of which may write.
 //!
-//! One schema, `daybook`: the records in position order, one row that is the head of the log, the consumer rows, the snapshots.
-//! Each process has one task that writes for all who wait in it (`writer`), on a connection of its own. A group is one
-//! transaction that begins by locking the head's row, so positions have no holes and become visible in their order, whoever
-//! writes, and no process leads (`commit`). What a lost connection leaves unknown is found out by appending it again under that lock. Reads
-//! go through a pool (`reader`); the head moves by own commits, by notifications, and by a poll that makes losing those harmless
-//! (`watcher`).
+//! One schema, `daybook`: the records in position order, one row that is the head of the log, the consumer rows, the
+//! snapshots. Each process has one task that writes for all its callers (`writer`), on a connection of its own. A group
+//! is one transaction that begins by locking the head's row, so positions have no gaps and become visible in order,
+//! whichever process writes, and no process is a leader (`commit`). When a lost connection leaves an outcome unknown,
+//! the writer appends the batch again under that lock to find out. Reads use a pool (`reader`); the known head moves by
+//! own commits, by notifications, and by a poll that makes lost notifications harmless (`watcher`).
 
 mod audit;
 mod clock;

@@ -1,4 +1,4 @@
-//! One record of the log and the names that it goes by. The payload is opaque here: the exact bytes in, the exact bytes out.
+//! One record of the log and its identifiers. The payload is opaque here and is returned byte for byte.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// A place in the log: 1 for the first record, without holes; 0 stands for "before the first".
+/// A position in the log: 1 for the first record, without gaps; 0 means "before the first".
 pub type Position = u64;
 
-/// A place in a stream: 1 for its first event, without holes; 0 stands for "no event yet".
+/// A version in a stream: 1 for its first event, without gaps; 0 means "no event yet".
 pub type Version = u64;
 
 /// Microseconds since the Unix epoch, by the store's clock.
@@ -20,7 +20,7 @@ pub type Micros = i64;
 pub struct StreamId {
     /// Whose stream it is.
     pub tenant: Arc<str>,
-    /// What kind of stream it is: `order`, `payment`, `stock` …
+    /// The category of the stream: `order`, `payment`, `stock` …
     pub category: Arc<str>,
     /// Which one of that kind.
     pub id: Arc<str>,
@@ -45,7 +45,7 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// One record as it stands in the log.
+/// One record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Its place in the log.
@@ -54,7 +54,7 @@ pub struct Record {
     pub stream: StreamId,
     /// Its place in that stream.
     pub version: Version,
-    /// Unique over the log, for ever.
+    /// Unique over the whole log, permanently.
     pub event_id: Uuid,
     /// The stored type name, `OrderPlaced` say.
     pub kind: Arc<str>,
@@ -64,7 +64,7 @@ pub struct Record {
     pub data: Bytes,
     /// The metadata's exact bytes.
     pub metadata: Bytes,
-    /// The command whose batch wrote it. The records of one batch stand side by side.
+    /// The command whose batch wrote it. The records of one batch are consecutive.
     pub command_id: Uuid,
     /// The fingerprint of that command's request, on the first record of its batch: so a reader of the log alone can prove it, and sees
     /// where batches begin.

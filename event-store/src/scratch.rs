@@ -1,5 +1,5 @@
-//! Values by key that do not fit into memory: a file that lives as long as the work that needs it. Nothing in it is synced, and nothing of
-//! it outlives the process.
+//! Values by key that do not fit into memory: a temporary file for one piece of work. Nothing in it is synced or
+//! survives the process.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::Error;
 
-/// What SQLite keeps of the file in memory, in KiB.
+/// SQLite's page cache for the file, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 
 /// A key and its value.
@@ -20,10 +20,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the file, which must not be there.
+    /// Creates the file, which must not exist.
     ///
     /// # Errors
-    /// If it is there, or cannot be written.
+    /// If it exists, or cannot be written.
     pub fn create(file: &Path) -> Result<Self, Error> {
         if file.exists() {
             return Err(Error::NotNow(format!("{} is there already", file.display())));

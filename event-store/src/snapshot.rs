@@ -1,5 +1,5 @@
-//! Snapshots of folds: a cache. Deleting all of them changes nothing but speed. Beside each stands a proof, which ties its state to the
-//! record that it stands at: one that was changed, or that is of another history, is never answered.
+//! Snapshots of folds: a cache. Deleting all of them changes only speed. A proof ties each snapshot to its state and
+//! its record: a snapshot that was changed, or that belongs to another history, is never returned.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ pub const MAX_STATE: usize = 4 * 1024 * 1024;
 pub struct Snapshot {
     /// The version of the fold's code: a snapshot of another fold is never found.
     pub fold: u32,
-    /// The stream version that it stands at.
+    /// The stream version of the state.
     pub version: Version,
     /// The id of the event that has that version.
     pub event_id: Uuid,
@@ -25,7 +25,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The SHA-256 over all of it, its stream and the hash of the record that it stands at.
+    /// The SHA-256 over the snapshot, its stream and the hash of its record.
     pub(crate) fn proof(&self, stream: &StreamId, record: &Hash) -> Hash {
         let mut hasher = Sha256::new();
         for part in [&stream.tenant, &stream.category, &stream.id] {
@@ -40,7 +40,8 @@ impl Snapshot {
         hasher.finalize().into()
     }
 
-    /// Whether it is small enough to be kept; one that is not is counted and said, since its stream is folded from the start each time.
+    /// Whether it is small enough to be kept; a larger one is counted and logged, because its stream is folded from the
+    /// start each time.
     pub(crate) fn fits(&self, stream: &StreamId) -> bool {
         if self.state.len() <= MAX_STATE {
             return true;
@@ -50,18 +51,18 @@ impl Snapshot {
             %stream,
             stream.version = self.version,
             bytes = self.state.len(),
-            "a snapshot is too large to be kept: the stream is folded from an older one, or from its start, whenever it is loaded"
+            "a snapshot is too large to be kept: every load folds the stream from an older snapshot or from its start"
         );
         false
     }
 }
 
-/// A snapshot that was kept did not pass its proof: it is counted, said and not answered.
+/// A stored snapshot failed its check: it is counted, logged and not returned.
 pub(crate) fn refused(stream: &StreamId, version: Version) {
     metrics::counter!("daybook_store_snapshots_refused_total").increment(1);
     tracing::error!(
         %stream,
         stream.version = version,
-        "a snapshot is not what was kept; it is removed, and the stream is folded from its events"
+        "a damaged snapshot is removed, and the stream is folded from its events"
     );
 }

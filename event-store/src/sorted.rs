@@ -1,5 +1,5 @@
-//! Sorting more than memory holds: items of one size, sorted a part at a time, written to a file as runs, and merged from there. What it
-//! takes in memory does not depend on how many there are.
+//! Sorts more items than memory holds: items of one size, sorted in parts, written to a file as runs, and merged from
+//! there. Its memory does not depend on the number of items.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,11 +8,11 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What is sorted in memory.
+/// Bytes that are sorted in memory.
 const BYTES: usize = 8 * 1024 * 1024;
 /// Runs that are merged at once; when there are as many, they become one.
 const RUNS: usize = 64;
-/// What is read of a run at once.
+/// Bytes that are read of a run at once.
 const READ: usize = 64 * 1024;
 
 /// Takes items in any order.

@@ -1,10 +1,11 @@
 //! The event store on SQLite, for one process that writes and any number that read beside it.
 //!
-//! Two files: `log.sqlite` holds the records in position order, the head and the consumer rows, and is the truth;
-//! `index.sqlite` finds streams and commands in it, and is a cache. One thread writes the log and commits for all who wait
-//! (`writer`), one writes the index (`indexer`), one proves the log once (`prover`), a small pool of connections reads (`readers`).
-//! What is durable in the log but not yet in the index is in memory (`tail`). Nothing here may answer an append before its commit is
-//! synced, nor answer from the index what the log or the sums of the index (`sums`) do not bear out.
+//! Two files: `log.sqlite` holds the records in position order, the head and the consumer rows, and is the source of
+//! truth; `index.sqlite` maps streams and commands to positions, and is a cache. One thread writes the log and commits
+//! for all waiting callers (`writer`), one writes the index (`indexer`), one proves the log once (`prover`), a small
+//! pool of connections reads (`readers`). Records that are durable in the log but not yet in the index are in memory
+//! (`tail`). An append must not be answered before its commit is synced, and an answer from the index must agree with
+//! the log or with the checksums of the index (`sums`).
 
 mod backup;
 mod checkpointer;

@@ -9,17 +9,18 @@ use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 
-/// What an operation on the store can fail with. Who branches on it asks for its [`Class`]. *Unknown* is never reported as *never* or
-/// *not now*, and *not now* never as *never*.
+/// The errors of the store's operations. Callers that branch on an error use its [`Class`]. *Unknown* is never reported
+/// as *never* or *not now*, and *not now* never as *never*.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing was written, and the same never will be: it is too large or not well-formed.
     #[error("the store never takes this: {0}")]
     Never(String),
-    /// Nothing was written, and the same may be taken later: the disk is full, a lock was not to be had, the database is away.
+    /// Nothing was written, and the same write may succeed later: the disk is full, a lock is held, the database is
+    /// unreachable.
     #[error("the store cannot take this now: {0}")]
     NotNow(String),
-    /// The write may or may not be in the log; appending the same command id again tells.
+    /// The write may or may not be in the log; appending the same command id again finds out.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
     /// The bounded queue is full; nothing was written. Come back in a moment.
@@ -31,7 +32,7 @@ pub enum Error {
     /// A read failed.
     #[error("the store cannot be read: {0}")]
     Read(String),
-    /// What is stored is not what was written: the chain, a version or a position does not fit.
+    /// The stored data differs from what was written: the chain, a version or a position does not match.
     #[error("the log is damaged at position {position}: {what}")]
     Damaged {
         /// The first position that does not fit.
@@ -39,12 +40,12 @@ pub enum Error {
         /// What does not fit there.
         what: String,
     },
-    /// The lease is not held any more: its epoch is over, or it ended and went to another.
+    /// The lease is lost: its epoch is over, or it ended and another owner took it.
     #[error("the lease is lost")]
     LeaseLost,
 }
 
-/// Why a writer could not write, and when it last found that out. It is taken back by the next group that is committed.
+/// Why a writer could not write, and when it last noticed. The next committed group clears it.
 #[derive(Clone, Debug)]
 pub struct Trouble {
     /// Why.
@@ -59,14 +60,14 @@ impl Trouble {
     }
 }
 
-/// What an error says of trying again.
+/// What an error means for a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Nothing was done, and trying again unchanged never helps.
     Never,
     /// Nothing was done, and trying again later may help.
     NotNow,
-    /// It may or may not have been done: trying again under the same id tells.
+    /// It may or may not have been done: a retry under the same id finds out.
     Unknown,
 }
 
@@ -76,8 +77,8 @@ impl Error {
         Self::Damaged { position, what: "there is no record".into() }
     }
 
-    /// What it says of trying again. A store that is closed is *not now*, since the next process opens it again, and so is a log that
-    /// is damaged, since it may be restored; a lost lease is *never*, since its epoch does not come back.
+    /// What it means for a retry. A closed store is *not now*, because the next process opens it again, and so is a
+    /// damaged log, because it may be restored; a lost lease is *never*, because its epoch does not come back.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -138,7 +139,8 @@ pub trait EventStore: Send + Sync + 'static {
     /// judged in their order; the outcome arrives after the sync.
     fn append(&self, batch: Batch) -> Pending;
 
-    /// The receipt of a command, asked behind everything that is in flight: `None` means that it has not been accepted so far.
+    /// The receipt of a command; the answer takes all appends in flight into account. `None` means that the command has
+    /// not been accepted so far.
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error>;
 
     /// Up to `limit` records of a stream, beginning with version `from` (inclusive; backwards, `u64::MAX` begins at the end).
@@ -156,26 +158,27 @@ pub trait EventStore: Send + Sync + 'static {
     /// About `limit` records of the log after `after` that `filter` wants, and never more than the durable head.
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error>;
 
-    /// The last position recorded at or before an instant, 0 if there is none. The answer for an instant that is not in the
-    /// future stays the answer, whatever is appended later; one in the future is answered as now.
+    /// The last position recorded at or before an instant, 0 if there is none. The answer for an instant that is not in
+    /// the future never changes, whatever is appended later; an instant in the future is answered as of now.
     ///
-    /// Nothing is written for it. Three things keep the answer for an instant after the head's `recorded_at`. It is given when all that
-    /// was under way is decided. What comes later takes its time from the clock afterwards. And should the clock be set back, this handle
-    /// records nothing at or before the latest instant that it has answered; that floor goes to disk with the next group and when the store
-    /// is closed. Only a crash *and* a clock set back beyond the instant, before the next group, could put something before it; an answer
-    /// for an instant at or before the head's `recorded_at` cannot change even then.
+    /// The query writes nothing. Three things keep the answer for an instant after the head's `recorded_at` valid. It
+    /// is given only when all appends in progress are decided. Later appends read the clock afterwards. And if the
+    /// clock is set back, this handle records nothing at or before the latest instant that it has answered; that floor
+    /// goes to disk with the next group and when the store is closed. Only a crash *and* a clock set back beyond the
+    /// instant, before the next group, could record something before it; an answer for an instant at or before the
+    /// head's `recorded_at` cannot change even then.
     async fn position_at(&self, instant: Micros) -> Result<Position, Error>;
 
     /// A watch on the durable head.
     fn head(&self) -> watch::Receiver<Head>;
 
-    /// Which store this is: a random id made with it, kept for ever.
+    /// Identifies the store: a random id that is generated with it and never changes.
     fn incarnation(&self) -> Uuid;
 
     /// The store's clock.
     fn now(&self) -> Micros;
 
-    /// The clock that leases go by: the store's, without what a test has advanced it by. Whoever holds a lease keeps it through that.
+    /// The clock of leases: the store's, without the test offset. So an advance of the test clock ends no lease.
     fn lease_clock(&self) -> Micros;
 
     /// Takes or renews a lease: succeeds if the row is free, its lease has ended, or `owner` holds it. `None`: another holds it.
@@ -190,7 +193,7 @@ pub trait EventStore: Send + Sync + 'static {
     /// A row as it stands.
     async fn consumer(&self, key: &ConsumerKey) -> Result<Option<ConsumerRow>, Error>;
 
-    /// Every row of a name as it stands, in order of partition.
+    /// Every row of a name, in order of partition.
     async fn consumers(&self, name: &str) -> Result<Vec<ConsumerRow>, Error>;
 
     /// The newest snapshot of a stream by this fold, if one is kept.
@@ -199,6 +202,6 @@ pub trait EventStore: Send + Sync + 'static {
     /// Keeps a snapshot, in place of the stream's older one. Best effort: it may be dropped.
     fn keep_snapshot(&self, stream: StreamId, snapshot: Snapshot);
 
-    /// Takes no more appends, finishes those on the queue, and closes the files.
+    /// Accepts no more appends, finishes the queued ones, and closes the files.
     async fn close(&self) -> Result<(), Error>;
 }

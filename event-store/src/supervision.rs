@@ -1,7 +1,7 @@
-//! Keeps the long-running parts of a process running, in one way for all of them. A part that fails or panics is run again after a
-//! pause; one that fails again and again is given up, and then the process should end, so that a new one begins without whatever this
-//! one has got into. What a store cannot do *now* is no failure: parts try that again by themselves (see [`crate::patience`]) and say
-//! here what they wait for.
+//! Supervises the long-running parts of a process, with one policy for all. A part that fails or panics is restarted
+//! after a pause; after repeated failures the supervisor gives up, and the process should end, so that a new one starts
+//! from a clean state. If a store cannot do something *now*, that is not a failure: the part retries it by itself (see
+//! [`crate::patience`]) and reports here what it waits for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::patience::Backoff;
 use crate::store::{Class, Error};
 
-/// When a part is run again, and when it is given up.
+/// When a part is restarted, and when the supervisor gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The first pause; doubled with each failure.
@@ -42,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a part ended that was not told to.
+/// Why a part ended without being stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It could not do its work now: it is run again, and that does not count.
@@ -65,7 +65,7 @@ impl From<Error> for Ended {
 pub enum Health {
     /// It does its work.
     Running,
-    /// It is there, and waits for something that is not to be had now.
+    /// It runs, and waits for something that is unavailable now.
     Waiting(String),
     /// It failed, and is run again after a pause.
     Restarting(String),
@@ -95,7 +95,7 @@ struct Inner {
     given_up: watch::Sender<Option<String>>,
 }
 
-/// What a part says of itself. Clones speak for the same part.
+/// The status that a part reports. Clones report for the same part.
 #[derive(Clone, Debug, Default)]
 pub struct Pulse(Option<(Arc<Inner>, Arc<str>)>);
 
@@ -112,7 +112,7 @@ impl std::fmt::Debug for Supervisor {
 }
 
 impl Pulse {
-    /// The part waits for something that is not to be had now; it goes on by itself.
+    /// Reports that the part waits for something that is unavailable now; the part continues by itself.
     pub fn waits(&self, why: &str) {
         self.set(Health::Waiting(why.to_owned()));
     }
@@ -147,7 +147,7 @@ impl Inner {
     }
 }
 
-/// A part is listed for as long as somebody keeps it.
+/// Lists a part for as long as this value lives.
 struct Listed<'a>(&'a Inner, &'a str);
 
 impl Drop for Listed<'_> {
@@ -181,14 +181,15 @@ impl Supervisor {
         self.0.given_up.subscribe()
     }
 
-    /// Keeps a part running until told to stop: it comes back once the part has ended then. `part` is run in a task of its own each time,
-    /// and is to end soon after `stop`. Where it is given up, nothing is run any more. Dropped, it cuts the part off.
+    /// Keeps a part running until it is stopped, and returns once the part has ended. Each run of `part` is a separate
+    /// task, and must end soon after `stop`. If the supervisor gives up, nothing runs after that. Dropping the future
+    /// aborts the part.
     pub async fn keep<F>(&self, name: &str, stop: &CancellationToken, mut part: impl FnMut(Pulse) -> F)
     where
         F: Future<Output = Result<(), Ended>> + Send + 'static,
     {
         let limits = self.0.limits;
-        // Pauses of two kinds: one that has grown long with waiting would keep failures from ever being many within a short time.
+        // Two kinds of pauses: a pause that has grown long with waiting would keep failures from ever being frequent.
         let fresh = || Backoff::new(limits.first, limits.cap);
         let (mut waits, mut pauses) = (fresh(), fresh());
         let mut failures: VecDeque<Instant> = VecDeque::new();
@@ -198,7 +199,7 @@ impl Supervisor {
         while !stop.is_cancelled() {
             let began = Instant::now();
             let ended = match AbortOnDropHandle::new(tokio::spawn(part(pulse.clone()))).await {
-                Ok(Ok(())) => Ended::Failed("it ended by itself".into()),
+                Ok(Ok(())) => Ended::Failed("it ended without being stopped".into()),
                 Ok(Err(ended)) => ended,
                 Err(error) if error.is_panic() => Ended::Failed("it panicked".into()),
                 Err(error) => Ended::Failed(error.to_string()),
@@ -225,7 +226,7 @@ impl Supervisor {
                 part = name,
                 error = why,
                 ?wait,
-                "a part of the process ended and is run again after a pause"
+                "a part of the process failed and is restarted after a pause"
             );
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -247,7 +248,7 @@ impl Supervisor {
         tracing::error!(
             part = name,
             error = why,
-            "a part of the process failed {most} times within {within:?}; the process ends, and is to be started again"
+            "a part of the process failed {most} times within {within:?}; the process ends and must be restarted"
         );
         metrics::counter!("daybook_parts_given_up_total", "part" => kind(name)).increment(1);
         self.0.set(name, Health::GivenUp(why.to_owned()));

@@ -1,6 +1,6 @@
-//! Proving a log: every position there, every hash the one that its bytes and its predecessor give, every version the next of its stream,
-//! every event's and every command's id there once, and the index what follows from that. It reads only, and what it takes in memory does
-//! not grow with the log: what has to be held against each other is sorted on disk.
+//! Proves a log: every position exists, every hash follows from its record and the hash before, every version is the
+//! next of its stream, every event id and command id occurs once, and the index follows from the log. It only reads,
+//! and its memory does not grow with the log: the data to compare is sorted on disk.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::record::{Position, Record, Version};
 use crate::sorted::{Merge, Sorter};
 use crate::store::{Error, EventStore, Filter};
 
-/// Where a proof stands, or what it came to.
+/// The progress or the result of a proof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proven {
     /// The last position that is proven.
@@ -28,17 +28,17 @@ pub struct Proven {
 /// What one check came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finding {
-    /// What was checked.
+    /// The checked property.
     pub name: String,
     /// How many times.
     pub checked: u64,
     /// How much does not hold.
     pub violated: u64,
-    /// What does not hold, at most [`TOLD`].
+    /// Violations, at most [`TOLD`].
     pub violations: Vec<String>,
 }
 
-/// Violations that are told; more are only counted.
+/// Violations that are listed; more are only counted.
 pub const TOLD: usize = 100;
 
 impl Finding {
@@ -56,12 +56,12 @@ impl Finding {
     }
 }
 
-/// What the proof of a whole log came to.
+/// The result of proving a whole log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// How far the chain holds.
     pub proven: Proven,
-    /// The first position at which it does not, and what does not fit there. Nothing behind it was read.
+    /// The first position that does not match, and the mismatch. Nothing after it was read.
     pub broken: Option<(Position, String)>,
     /// The checks.
     pub findings: Vec<Finding>,
@@ -90,10 +90,10 @@ impl Chain {
     }
 }
 
-/// Proves the chain after `after` (0: all of it) up to the head as it stands when the proof gets there.
+/// Proves the chain after `after` (0: all of it) up to the head at the end of the proof.
 ///
 /// # Errors
-/// [`Error::Damaged`] with the first position that does not fit, or why the log cannot be read.
+/// [`Error::Damaged`] with the first position that does not match, or why the log cannot be read.
 pub async fn chain(store: &dyn EventStore, after: Position, mut progress: impl FnMut(Proven)) -> Result<Proven, Error> {
     let mut chain = Chain { proven: Proven { position: after, ..Proven::default() }, command: None };
     if after > 0 {
@@ -112,11 +112,11 @@ pub async fn chain(store: &dyn EventStore, after: Position, mut progress: impl F
     }
 }
 
-/// Proves a whole log, and that it has the hashes that are expected of it. `index` was taken before; `scratch` is an empty folder, in
+/// Proves a whole log, and that it has the expected hashes. `index` was taken before; `scratch` is an empty folder, in
 /// which about a hundred bytes for each record are written.
 ///
 /// # Errors
-/// Why the log cannot be read or the folder not be written. What does not hold is no error.
+/// Why the log cannot be read or the folder not be written. A violation is not an error.
 pub async fn prove(
     store: &dyn EventStore,
     index: Option<IndexAudit>,
@@ -156,7 +156,7 @@ pub async fn prove(
     let end = chain.proven.position;
     for (position, _) in expected.iter().filter(|(position, _)| *position > end || *position == 0) {
         known.checked += 1;
-        known.violate(|| format!("position {position} was expected, and what is proved ends at {end}"));
+        known.violate(|| format!("position {position} was expected, but the proved log ends at {end}"));
     }
     let mut first = Finding::new("hash chain, positions and batches");
     first.checked = end;
@@ -179,7 +179,7 @@ fn not_sorted(error: io::Error) -> Error {
     Error::Read(format!("what was read cannot be sorted on disk: {error}"))
 }
 
-/// What has to be held against each other, sorted on disk.
+/// The data to compare, sorted on disk.
 struct Facts {
     /// Key of the stream, version, position, event id.
     entries: Sorter<48>,
@@ -291,7 +291,7 @@ fn unique(sorter: Sorter<24>, finding: &mut Finding, what: &str) -> impl Iterato
         let begun = (Uuid::from_bytes(std::array::from_fn(|n| item[n])), number(&item[16..]));
         finding.checked += 1;
         if let Some((_, before)) = last.filter(|(id, _)| *id == begun.0) {
-            finding.violate(|| format!("position {}: the {what} {} stands at position {before} too", begun.1, begun.0));
+            finding.violate(|| format!("position {}: the {what} {} is also at position {before}", begun.1, begun.0));
         }
         last = Some(begun);
         Ok(begun)

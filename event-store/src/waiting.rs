@@ -1,12 +1,12 @@
-//! What waits for a writer, within bounds: a burst is taken together, and who comes when it is full is told so at once. How the writer
-//! sleeps and is woken is its own affair.
+//! A bounded queue in front of a writer: the writer takes a burst together, and a push to a full queue fails at once.
+//! Waking the writer is the caller's job.
 
 use std::collections::VecDeque;
 
 use crate::limits::Weight;
 use crate::store::Error;
 
-/// Jobs in the order in which they came. Appends weigh something; all others nothing, so that their number is bounded by itself.
+/// Jobs in order of arrival. Appends are bounded by their weight, all other jobs by their number.
 pub(crate) struct Waiting<J> {
     jobs: VecDeque<(J, Weight)>,
     weight: Weight,
@@ -21,7 +21,7 @@ impl<J> Waiting<J> {
         Self { jobs: VecDeque::new(), weight: Weight::default(), appends: 0, most, most_jobs: most.events.max(1) * 2 }
     }
 
-    /// Puts a job at the end, or drops it and says why. A single append is taken whatever it weighs.
+    /// Adds a job at the end, or drops it and returns the reason. A single append is accepted at any weight.
     pub(crate) fn push(&mut self, job: J, weight: Weight) -> Result<(), Error> {
         let full = (self.weight + weight).exceeds(self.most);
         if (full && self.appends > 0 && weight.events > 0) || self.jobs.len() >= self.most_jobs {
@@ -51,7 +51,7 @@ impl<J> Waiting<J> {
         self.weight.bytes -= taken.bytes;
     }
 
-    /// All that waits, for nobody will do it.
+    /// Removes all queued jobs, because nothing will do them.
     pub(crate) fn drain(&mut self) -> Vec<J> {
         (self.weight, self.appends) = (Weight::default(), 0);
         self.jobs.drain(..).map(|(job, _)| job).collect()

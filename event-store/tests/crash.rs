@@ -1,5 +1,6 @@
-//! Processes that die. This binary starts itself again as a child that appends and tells what was acknowledged; the child
-//! aborts at a named step, or is killed at any moment. Afterwards nothing acknowledged may be missing and nothing be twice.
+//! Processes that die. This binary starts itself again as a child that appends and reports each acknowledgement; the
+//! child aborts at a named step, or is killed at any moment. Afterwards nothing acknowledged may be missing and nothing
+//! may be there twice.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "the child tells its parent on standard output")]
 
@@ -52,7 +53,8 @@ async fn processes_that_die() {
     println!("crash: 6 children killed at any moment, nothing lost, nothing twice");
 }
 
-/// One child after the other in one directory, until one of them gets through. Tells whether the first died at its step.
+/// Runs one child after the other in one directory, until one of them finishes. Returns whether the first died at its
+/// step.
 async fn dies(step: &str, count: u64, kill: Option<Duration>) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = HashMap::new();
@@ -103,7 +105,8 @@ fn run_child(
     child.wait().unwrap().success()
 }
 
-/// What is in the log: every acknowledged command where it was said to be, no command twice, the chain whole.
+/// Checks the log: every acknowledged command is at its acknowledged place, no command is there twice, the chain is
+/// whole.
 async fn check(dir: &Path, acknowledged: &HashMap<u64, (u64, u64)>, all: bool) {
     let store = Store::open(Options::new(dir)).unwrap();
     let proven = verify::chain(&*store, 0, |_| {}).await.unwrap();
@@ -157,7 +160,7 @@ fn batch(n: u64) -> Batch {
     }
 }
 
-/// Appends every command, telling each once it is acknowledged; dies at the `count`th time that a step is reached.
+/// Appends every command, and reports each once it is acknowledged; dies at the `count`th time that a step is reached.
 async fn child(dir: &Path, step: &str, count: u64) {
     let mut options = Options::new(dir).role("child");
     (options.run, options.idle) = (8, Duration::from_millis(1));

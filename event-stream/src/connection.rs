@@ -1,5 +1,5 @@
-//! The connection to NATS. A server that is away is waited for, in the background and for ever; one that cannot do what Daybook
-//! asks of it is refused in plain words.
+//! The connection to NATS. An unreachable server is retried in the background, without end; a server that lacks a
+//! required feature is refused with a clear reason.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,10 +44,10 @@ pub enum Error {
     /// An address is not well-formed, or a certificate cannot be read.
     #[error("the connection to NATS cannot be set up: {0}")]
     Setup(String),
-    /// No server answers. It is tried again, for ever.
-    #[error("NATS is away: {0}")]
+    /// No server answers. The connection is retried without end.
+    #[error("NATS cannot be reached: {0}")]
     Away(String),
-    /// The server cannot do what is asked of it.
+    /// The server lacks a required feature.
     #[error("this NATS server cannot be used: {0}")]
     Unfit(String),
 }
@@ -83,7 +83,10 @@ impl Connection {
             Ok(Ok(())) => {}
             Ok(Err(error @ (Error::Unfit(_) | Error::Setup(_)))) => return Err(error),
             Ok(Err(Error::Away(_))) | Err(_) => {
-                tracing::warn!(nats.urls = ?addresses(&options.urls), "NATS is away; the store is read instead until it answers");
+                tracing::warn!(
+                    nats.urls = ?addresses(&options.urls),
+                    "NATS cannot be reached; consumers read the store until it answers"
+                );
             }
         }
         Ok(connection)
@@ -101,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Whether a server answers that can do what is asked of it.
+    /// Checks that a server answers and has every required feature.
     pub async fn check(&self) -> Result<(), Error> {
         if self.client.connection_state() != State::Connected {
             return Err(Error::Away("not connected".into()));
@@ -109,12 +112,12 @@ impl Connection {
         // Nothing is known of a server before its first word, even if it is connected already.
         let info = self.client.try_server_info();
         let Some(info) = info.filter(|info| !info.version.is_empty()) else {
-            return Err(Error::Away("it has not said what it is".into()));
+            return Err(Error::Away("it has not sent its server information".into()));
         };
         let (major, minor, patch) = OLDEST;
         if !self.client.is_server_compatible(major, minor, patch) {
             return Err(Error::Unfit(format!(
-                "it is version {}, and {major}.{minor}.{patch} is the oldest with atomic batches",
+                "it is version {}, but atomic batches need {major}.{minor}.{patch} or newer",
                 info.version
             )));
         }
@@ -139,7 +142,7 @@ impl Connection {
         }
     }
 
-    /// Waits until a fit server answers; `false` if told to stop before.
+    /// Waits until a suitable server answers; `false` if it is cancelled before.
     pub(crate) async fn wait(&self, cancel: &CancellationToken) -> bool {
         let mut said = None;
         loop {
@@ -191,7 +194,7 @@ fn told(event: &Event) {
         Event::SlowConsumer(_) => {
             metrics::counter!("daybook_nats_slow_consumers_total").increment(1);
         }
-        Event::ClientError(error) => tracing::debug!(error = %error, "NATS is tried again"),
+        Event::ClientError(error) => tracing::debug!(error = %error, "the connection to NATS is retried"),
         other => tracing::warn!(event = %other, "NATS says"),
     }
 }

@@ -1,4 +1,5 @@
-//! What the headers of a record's message say: where it stands in the log and in the partitions that it is published to.
+//! The headers of a record's message: its position in the log and its predecessors in the partitions that it is
+//! published to.
 
 use std::fmt::Write as _;
 use std::str::FromStr;

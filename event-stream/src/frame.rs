@@ -21,15 +21,15 @@ pub(crate) enum Malformed {
     Version(u8),
     #[error("the frame ends too early")]
     Short,
-    #[error("{0} bytes too many in the frame")]
+    #[error("the frame has {0} bytes too many")]
     Long(usize),
     #[error("a name in the frame is not text")]
     NotText,
-    #[error("a name is longer than a frame can say")]
+    #[error("a name is too long for a frame")]
     NameTooLong,
-    #[error("a fingerprint of {0} bytes in the frame")]
+    #[error("the fingerprint in the frame has {0} bytes")]
     Fingerprint(u8),
-    #[error("the record is not what its hash says")]
+    #[error("the record does not match its hash")]
     Hash,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn encode(record: &Record, previous: &Hash) -> Result<Bytes, Malforme
     Ok(body.freeze())
 }
 
-/// The record in a body, if it is the one that the hash speaks of. Nothing is allocated beyond the body's own size.
+/// Decodes a record, if it matches the hash. It allocates no more than the body's own size.
 pub(crate) fn decode(mut body: Bytes, position: Position, hash: Hash) -> Result<Record, Malformed> {
     let version = take(&mut body, 1)?[0];
     if version != VERSION {

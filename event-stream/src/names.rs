@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 /// Before the generation in the name of an event stream.
 pub(crate) const EVENTS: &str = "DAYBOOK_EVENTS_";
-/// The relay's word on how far it is; core NATS, kept nowhere.
+/// The subject of the relay's progress messages; core NATS, not stored.
 pub(crate) const PROGRESS: &str = "daybook.progress";
 /// The stream of commands.
 pub(crate) const COMMANDS: &str = "DAYBOOK_COMMANDS";
-/// The stream of commands that were put aside.
+/// The stream of dead letters.
 pub(crate) const DEAD_COMMANDS: &str = "DAYBOOK_COMMANDS_DEAD";
 
 /// The headers of a record's message.
@@ -42,7 +42,7 @@ pub(crate) fn all(generation: u64) -> String {
     format!("daybook.events.{generation}.>")
 }
 
-/// What comes through a door.
+/// The subject filter of a partition.
 pub(crate) fn through(generation: u64, door: &Door) -> String {
     match door {
         Door::All => all(generation),
@@ -61,7 +61,7 @@ pub(crate) fn commands(service: &str) -> String {
     format!("daybook.commands.{}", token(service))
 }
 
-/// Where a command of a service goes that is put aside.
+/// The subject of a dead letter of a service.
 pub(crate) fn dead_command(service: &str, id: Uuid) -> String {
     format!("daybook.dead.{}.{id}", token(service))
 }

@@ -1,5 +1,6 @@
-//! Pages of the log, read once for all doors of a process. When the bus is away every door reads the store; they are at about the
-//! same place, and what one has read the others find here. The log never changes, so a page stays right for ever.
+//! Pages of the log, read once for all feeds of a process. While the bus is unavailable every feed reads the store; all
+//! are at about the same position, so a page that one has read serves the others. The log never changes, so a page
+//! never becomes stale.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +14,7 @@ use tokio::sync::Mutex;
 const PAGE: usize = 1_000;
 /// Doors that are far apart do not wait for each other: each lane reads on its own.
 const LANES: u64 = 4;
-/// How much of the log one lane holds before the next one's turn.
+/// How many positions of the log one lane covers before the next one takes over.
 const LANE: u64 = 16_384;
 /// Pages kept for each lane: doors that go along together are at most this far apart.
 const KEPT: usize = 4;
@@ -76,10 +77,10 @@ impl Pages {
         Self { store, lanes }
     }
 
-    /// The log after a position. What comes back may begin before it, and `next` is `after` if there is no more.
+    /// The log after a position. The returned chunk may begin before it, and `next` is `after` if there is no more.
     pub(crate) async fn read(&self, after: Position) -> Result<Arc<Chunk>, Error> {
         let lane = ((after / LANE) % LANES) as usize;
-        // Held while reading: whoever comes meanwhile finds the page when it is there.
+        // Held while reading: concurrent callers wait for the page and share it.
         let mut kept = self.lanes[lane].lock().await;
         if let Some(chunk) = kept.iter().find(|chunk| chunk.after <= after && after < chunk.next) {
             metrics::counter!("daybook_feed_shared_pages_total").increment(1);

@@ -1,4 +1,4 @@
-//! The relay's word on how far it is: what lets a door with nothing newer move on, and which generation is the one to read.
+//! The relay's progress message: it lets a partition without new records move on, and names the generation to read.
 
 use event_store::partition::{CORRELATIONS, Door, STREAMS};
 use event_store::record::Position;
@@ -19,7 +19,8 @@ pub(crate) struct Progress {
     /// The last position published, and its hash in hex.
     pub(crate) position: Position,
     pub(crate) hash: String,
-    /// Where this relay began: what `streams` and `correlations` say is true after it. Before, they say that there may be records.
+    /// Where this relay began: `streams` and `correlations` are valid after it. Before it there may be unlisted
+    /// records.
     pub(crate) since: Position,
     /// The last position in each stream partition.
     pub(crate) streams: Vec<Position>,

@@ -1,13 +1,14 @@
 //! The relay: reads the log in order of position and publishes each record once, as one message of the event stream.
 //!
-//! Any number may run; the one that holds the lease on the consumer row `relay` publishes, the others wait for it. The lease is only
-//! economy. What keeps the stream right is that every batch says after which message it belongs
-//! (`Nats-Expected-Last-Sequence`) and is taken whole or not at all: of two relays that both believe themselves alone, one is
-//! refused, looks at what is there, sees an epoch newer than its own and steps down.
+//! Any number of relays may run; the one that holds the lease on the consumer row `relay` publishes, the others wait
+//! for it. The lease only avoids duplicate work. The correctness of the stream rests on the expected sequence: every
+//! batch names the message before it (`Nats-Expected-Last-Sequence`) and is accepted whole or not at all. If two relays
+//! both believe that they are alone, one is refused, reads the end of the stream, sees an epoch newer than its own and
+//! steps down.
 //!
-//! The stream's sequence is the position minus the generation's base. Whatever is wrong with a stream (lost, shortened, from another
-//! store, ahead of this one), it is left alone and a new *generation* begins at the store's head: consumers read from the store
-//! what lies before a base, and they have done so already while there was nothing to read on the bus.
+//! The stream's sequence is the position minus the generation's base. A stream with any defect (lost, shortened, from
+//! another store, ahead of this one) is left unchanged, and a new *generation* begins at the store's head: consumers
+//! read the records before a base from the store, as they already did while the bus had nothing to read.
 
 mod batch;
 mod drive;
@@ -37,7 +38,7 @@ pub type BatchHook = Arc<dyn Fn(u64) + Send + Sync>;
 /// How a relay works.
 #[derive(Clone)]
 pub struct Options {
-    /// Who this is: unique among all processes.
+    /// The relay's id, unique among all processes.
     pub owner: String,
     /// How long a silent relay is waited for before another takes its place.
     pub lease: Duration,
@@ -68,7 +69,7 @@ impl Options {
 /// What a relay is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Whether it holds the lease; else it stands by.
+    /// Whether it holds the lease; otherwise it stands by.
     pub active: bool,
     /// Its epoch, 0 before it has ever held the lease.
     pub epoch: u64,
@@ -104,13 +105,13 @@ impl Relay {
         Self { store, connection, correlate, options, status: watch::Sender::new(Status::default()) }
     }
 
-    /// What it is doing, as it changes.
+    /// The current status, as it changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
 
-    /// Publishes, or stands by, until told to stop. Neither NATS nor the store being away ends it.
+    /// Publishes, or stands by, until it is cancelled. It continues while NATS or the store is unreachable.
     pub async fn run(self, cancel: CancellationToken) {
         metrics::gauge!("daybook_relay_active").set(0.0);
         while !cancel.is_cancelled() {
@@ -118,7 +119,7 @@ impl Relay {
                 Ok(Some((row, until))) => self.hold(row, until, &cancel).await,
                 Ok(None) => self.options.lease / 4,
                 Err(error) => {
-                    tracing::warn!(error = %error, "the relay's lease cannot be asked for now");
+                    tracing::warn!(error = %error, "the relay's lease cannot be acquired now, and will be retried");
                     self.options.lease / 4
                 }
             };
@@ -137,7 +138,7 @@ impl Relay {
         cancel: &CancellationToken,
     ) -> Duration {
         let lease = row.lease.clone();
-        tracing::info!(relay.owner = %lease.owner, relay.epoch = lease.epoch, "this relay is the active one");
+        tracing::info!(relay.owner = %lease.owner, relay.epoch = lease.epoch, "this relay is now active");
         metrics::gauge!("daybook_relay_active").set(1.0);
         self.status.send_modify(|status| {
             status.active = true;
@@ -152,7 +153,7 @@ impl Relay {
         };
         if !matches!(stop, Some(Stop::LeaseLost)) {
             drive.save().await.ok();
-            // It ends by itself if it cannot be given back.
+            // If the release fails, the lease ends by itself.
             drop(self.store.release(&lease).await);
         }
         self.status.send_modify(|status| status.active = false);
@@ -160,10 +161,10 @@ impl Relay {
         match stop {
             None => tracing::info!("the relay stops"),
             Some(Stop::LeaseLost) => {
-                tracing::warn!(relay.epoch = lease.epoch, "another relay is the active one");
+                tracing::warn!(relay.epoch = lease.epoch, "another relay is now active");
             }
             Some(Stop::GaveUp(reason)) => {
-                tracing::warn!(reason, "this relay gives its lease back; another may fare better");
+                tracing::warn!(reason, "this relay cannot publish and releases its lease for another relay");
                 return self.options.lease / 2;
             }
         }
@@ -180,7 +181,7 @@ impl Relay {
                 }
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(error = %error, "the relay's lease cannot be renewed now");
+                    tracing::warn!(error = %error, "the relay's lease cannot be renewed now, and will be retried");
                     if Instant::now() >= *kept.borrow() {
                         return;
                     }

@@ -1,6 +1,6 @@
 //! How fast the read models catch up with a log that is there already: all of them together, then each alone. The log is that of a small
 //! shop, written by the domain's own decisions; nothing here is part of the product.
-#![expect(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a measurement that cannot continue has failed")]
 
 #[path = "../src/tests/shop.rs"]
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]

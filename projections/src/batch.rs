@@ -29,7 +29,7 @@ pub(crate) struct Prepared {
     pub(crate) hash: [u8; 32],
     pub(crate) head: Position,
     pub(crate) records: usize,
-    /// What is done to each model's rows, and what each holds from now on or no more.
+    /// The changes of each model's rows and held streams.
     pub(crate) work: Vec<Changed>,
     /// There is more to do before the checkpoint moves.
     pub(crate) unfinished: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Changed {
 pub(crate) enum Fault {
     /// It may go better later.
     Transient(Error),
-    /// These records cannot be applied, up to the last position. One alone is told.
+    /// These records cannot be applied, up to the last position. If there is only one, it is included.
     Unfit { last: Position, one: Option<Box<Record>>, failure: Failure },
 }
 
@@ -61,11 +61,11 @@ pub(crate) struct Reach<'a> {
     pub(crate) models: &'a [Arc<dyn Projection>],
     pub(crate) slot: Slot,
     pub(crate) bound: Position,
-    /// Where the partitions of what is posted end, if not all at the same position.
+    /// The ends of the partitions, if they are not all at the same position.
     pub(crate) cut: Option<Cut>,
 }
 
-/// Reads what waits after `from` and makes the changes; `None` if nothing waits.
+/// Reads the records after `from` and computes the changes; `None` if there are no records.
 pub(crate) async fn prepare(
     parts: &Parts,
     source: &mut Source,
@@ -78,7 +78,7 @@ pub(crate) async fn prepare(
     let limit = if careful { 1 } else { parts.batch };
     let page = source.page(&*parts.log, from, limit).await?;
     let (mut records, mut to) = (page.records, page.next.min(reach.bound));
-    // What sets another record aside changes more than its own place: it is taken by itself.
+    // A record that sets another aside changes more than its own place, so it is a batch of its own.
     let aside = records.iter().position(|record| streams::sets_aside(record).is_some());
     let most = match aside {
         Some(0) => 1,
@@ -137,13 +137,13 @@ pub(crate) async fn prepare(
     Ok(Some(Prepared { from, to, hash, head: page.head, records: count, work, unfinished: false }))
 }
 
-/// The hash at a position that a checkpoint stands at.
+/// The hash at a checkpoint's position.
 pub(crate) async fn standing_hash(parts: &Parts, position: Position) -> Result<[u8; 32], Error> {
     if position == 0 {
         return Ok([0; 32]);
     }
     let found = hash_at(&*parts.log, position).await?;
-    found.ok_or_else(|| Error::Read(format!("the log does not show position {position} here yet")))
+    found.ok_or_else(|| Error::Read(format!("this process does not see position {position} of the log yet")))
 }
 
 /// Where a page ends that is used up to `to`, with the hash there; `None` if nothing waits.
@@ -157,7 +157,7 @@ async fn end(
     Ok(match last {
         Some((position, hash)) if position == to => Some((to, hash)),
         _ if to <= from => None,
-        // Nothing is posted that could not be held against the log later.
+        // A commit needs a hash, so that its rows can later be checked against the log.
         _ => match hash_at(&*parts.log, to).await? {
             Some(hash) => Some((to, hash)),
             None => last,
@@ -165,8 +165,8 @@ async fn end(
     })
 }
 
-/// Puts what can be read in order, and holds the streams of what cannot be in every model that wants it. What comes after it in such a
-/// stream is behind and not taken.
+/// Collects the readable records in order, and holds the streams of unreadable records in every model that needs them.
+/// Later records of such a stream are left for later.
 fn sort(
     read: Vec<Result<Fact, Box<(Record, Unreadable)>>>,
     engine: &mut Engine,
@@ -203,7 +203,8 @@ fn hold(engine: &mut Engine, work: &mut [Changed], at: usize, name: &'static str
         stream = %held.stream,
         kind = held.kind,
         reason = held.reason,
-        "a record cannot be read: the read model holds its stream, and all others go on; upgrade, or set the record aside"
+        "a record cannot be read: the read model holds its stream, and all other streams continue; upgrade, or set \
+         the record aside"
     );
     metrics::counter!("daybook_unreadable_records_total", "reader" => "projections").increment(1);
     if let Some(all) = engine.held.get_mut(at) {
@@ -212,7 +213,8 @@ fn hold(engine: &mut Engine, work: &mut [Changed], at: usize, name: &'static str
     work[at].held.push(HeldChange::Hold(held));
 }
 
-/// Brings the subjects that are not at hand. A stream of which an earlier record cannot be read any more is held from here on.
+/// Loads the subjects that are not in the cache. A stream with an earlier record that can no longer be read is held
+/// from here on.
 async fn bring(
     parts: &Parts,
     engine: &mut Engine,
@@ -242,7 +244,7 @@ async fn bring(
     Ok(())
 }
 
-/// Runs what takes a while on a thread where it holds nobody up.
+/// Runs slow work on a separate thread, where it does not block other tasks.
 async fn offload<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     if size < SMALL {
         return Ok(work());

@@ -1,4 +1,5 @@
-//! Where each read model stands, for whoever waits for a position or asks about lag. It says what was committed, never what is hoped.
+//! The positions of the read models, for requests that wait for a position or ask about lag. It shows only committed
+//! positions.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(crate) struct Status {
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
     statuses: watch::Sender<BTreeMap<&'static str, Status>>,
-    /// Counts take-overs: a worker looks at its checkpoints again when it changes.
+    /// Counts take-overs: when it changes, a worker reads its checkpoints again.
     takeovers: watch::Sender<u64>,
 }
 
@@ -80,7 +81,7 @@ impl Board {
             let of = statuses.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
             of.map(|(_, status)| status.position).min().unwrap_or(0)
         };
-        // One that has stopped will not come any further: nothing to wait for.
+        // A stopped model will not move: waiting is pointless.
         let hopeless = |statuses: &BTreeMap<&'static str, Status>| {
             statuses.iter().any(|(name, status)| {
                 (names.is_empty() || names.contains(name)) && status.stopped.is_some() && status.position < wanted

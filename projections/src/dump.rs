@@ -29,7 +29,7 @@ pub(crate) trait Held: Send + Sync {
     async fn read(&self, statement: Statement) -> Result<Vec<Row>, Error>;
 }
 
-/// One state of a database, kept while it is looked at.
+/// One state of a database, held while it is read.
 pub struct Snapshot(Box<dyn Held>);
 
 impl std::fmt::Debug for Snapshot {
@@ -67,7 +67,7 @@ pub struct Compared {
     pub position: Position,
     /// How the rows compare; `None` if they do not show the same position.
     pub comparison: Option<Comparison>,
-    /// What keeps them from being the same, if something does.
+    /// The difference, if there is one.
     pub fault: Option<String>,
 }
 
@@ -234,7 +234,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The next rows of a table by key: the canonical order of a dump. A tally that stands at 0 is as good as absent.
+/// The next rows of a table by key: the canonical order of a dump. A tally of 0 counts as absent.
 fn part(table: &Table, after: Option<Vec<Value>>) -> Statement {
     let names: Vec<_> = table.columns.iter().map(|c| c.name).collect();
     let key = names[..table.key].join(", ");

@@ -1,4 +1,4 @@
-//! A record of the log, decoded once for every read model that looks at it. Decoding never guesses: what is not known is an error.
+//! A record of the log, decoded once for all read models. Decoding never guesses: unknown content is an error.
 
 use domain::Event;
 use event_store::record::Record;
@@ -12,11 +12,11 @@ pub struct Fact {
     pub record: Record,
     /// What happened.
     pub event: Event,
-    /// Who, on whose behalf, because of what.
+    /// The actor, the party acted for, and the cause.
     pub metadata: Metadata,
 }
 
-/// What a worker takes a stream's subject past.
+/// One step of a stream's subject.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Something happened.

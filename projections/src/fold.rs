@@ -1,5 +1,5 @@
-//! The folded subjects that a worker has at hand: a bounded cache. What is not there is folded from its stream, or read from the rows
-//! of the model that it is for; so nothing is lost with the cache, and nothing in it is ever saved.
+//! The folded subjects of a worker: a bounded cache. A missing subject is folded from its stream, or read from the rows
+//! of its model; so losing the cache loses nothing, and nothing in it is ever saved.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -69,7 +69,7 @@ fn new<S: Default>(stream: &StreamId) -> Shown<S> {
 }
 
 impl<S> Shown<S> {
-    /// Steps to the next record of the stream; answers whether it is the next one.
+    /// Applies the next record of the stream; returns whether it is the next one.
     #[must_use]
     pub(crate) fn step(&mut self, record: &Record) -> bool {
         let next = record.version == self.version + 1;
@@ -87,7 +87,7 @@ impl<S> Shown<S> {
         }
     }
 
-    /// Stands at a record that is the next one.
+    /// Advances to a record, which must be the next one.
     pub(crate) fn pass(&mut self, record: &Record) {
         if self.version == 0 {
             self.first_at = record.recorded_at;
@@ -121,7 +121,7 @@ impl Folds {
         self.levels.shrink(batch);
     }
 
-    /// What is not at hand of a stream that is to be folded from this record on is to be brought.
+    /// Adds the missing subject of a stream, which must be folded from this record on, to `absent`.
     pub(crate) fn need(&self, record: &Record, absent: &mut Absent) {
         let at_hand = match &*record.stream.category {
             stream::ORDER => self.orders.entries.contains_key(&record.stream),
@@ -141,8 +141,8 @@ impl Folds {
         self.levels.entries.remove(stream);
     }
 
-    /// Brings them, and tells of which streams an earlier record cannot be read (any more). Stock levels come from the rows of the models
-    /// that the worker writes, which stand where the worker stands.
+    /// Loads the subjects, and returns the streams of which an earlier record cannot be read (any longer). Stock levels
+    /// come from the rows of the models that the worker writes, which are at the worker's position.
     pub(crate) async fn bring(
         &mut self,
         absent: Absent,
@@ -222,7 +222,7 @@ impl Folds {
             let row = found.get(place).and_then(|rows| rows.first());
             let shown = match row.map(|row| level_row(&stream, row)).transpose()? {
                 Some(shown) if shown.version == version => Ok(shown),
-                // The rows do not go that far (a model that keeps no levels, say): the stream does.
+                // The rows do not reach that version (for example, of a model without levels): the stream does.
                 _ => at(log, &stream, version, evolve_level).await,
             };
             let brought = shown.map(|shown| {
@@ -297,7 +297,7 @@ async fn at<S: Default>(
         .await
 }
 
-/// The same, where it is known what is set aside. What only a later record sets aside does not count yet.
+/// The same, with known set-aside records. A record that only a later record sets aside still counts.
 async fn with<S: Default>(
     log: &dyn EventStore,
     stream: &StreamId,

@@ -1,6 +1,6 @@
-//! All read models of a process: opened together, posted to until told to stop, asked where they stand. One process posts them whole, or
-//! several share the work by partitions of the log, or a process only asks and leaves the work to others. A model whose rows come from
-//! another history than the log's is never served: it is built anew.
+//! All read models of a process: opened together, projected until stopped, and queried for their positions. One process
+//! projects them whole, or several share the work by partitions of the log, or a process only reads and leaves the work
+//! to others. A model whose rows come from another history than the log's is never served: it is rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,9 +29,9 @@ use crate::store::{Error, ReadStore, Slot, ended};
 use crate::value::Spec;
 use crate::worker::{Parts, Progress, Worker};
 
-/// What its parts are called where they are kept.
+/// The prefix of its parts' names.
 const NAME: &str = "projections";
-/// Models further apart than this are posted by workers of their own, so that none waits for one that has far to go.
+/// Models further apart than this get separate workers, so that no model waits for one that is far behind.
 const FAR: Position = 10_000;
 /// How many rebuilds may be asked for and wait; there are fewer models than this.
 const REQUESTS: usize = 64;
@@ -41,7 +41,7 @@ const REQUESTS: usize = 64;
 pub struct Options {
     /// The folder of the file.
     pub folder: PathBuf,
-    /// About how many records are taken at once.
+    /// About how many records one batch has.
     pub batch: usize,
     /// How many queries run at the same time.
     pub readers: usize,
@@ -58,9 +58,9 @@ impl Options {
 /// How several processes post the read models of one database.
 #[derive(Clone)]
 pub struct Sharing {
-    /// Who this process is, unique among those that share the database.
+    /// The id of this process, unique among those that share the database.
     pub owner: String,
-    /// About how many records are taken at once.
+    /// About how many records one batch has.
     pub batch: usize,
     /// How long a process may be silent before others take its partitions.
     pub lease: Duration,
@@ -93,7 +93,7 @@ pub struct Projections {
     requests: (mpsc::Sender<&'static str>, Mutex<Option<mpsc::Receiver<&'static str>>>),
 }
 
-/// Who posts them.
+/// Which process projects the models.
 pub(crate) enum Way {
     /// This process, whole.
     Whole(Mutex<Vec<Worker>>),
@@ -110,7 +110,8 @@ impl std::fmt::Debug for Projections {
 }
 
 impl Projections {
-    /// Opens the read models of a folder and holds each against the log: one that does not fit is emptied, to be built anew by `run`.
+    /// Opens the read models of a folder and checks each against the log: a model that does not match is emptied, and
+    /// `run` rebuilds it.
     ///
     /// # Errors
     /// If the file or the log cannot be read or written.
@@ -122,15 +123,16 @@ impl Projections {
             Err(Error::Damaged(why)) => why,
             held => return held,
         };
-        // What was met only now, in a page that nobody had read before. It is marked by now, and set aside when it is opened again.
+        // The damage was found only now, in a page that was not read before. The file is marked, and set aside when it
+        // is opened again.
         tracing::warn!(why, "the file of the read models is damaged and is opened again");
         rows.close().await?;
         let rows = Sqlite::open(&options.folder, options.readers).await?;
         Self::with(rows, log, options.batch, models::all(), None).await
     }
 
-    /// Opens the read models of a database that several processes post to, and makes those that are not there or do not fit the log.
-    /// `run` posts the partitions that are dealt to this process.
+    /// Opens the read models of a database that several processes project to, and creates those that are missing or do
+    /// not match the log. `run` projects the partitions that are assigned to this process.
     ///
     /// # Errors
     /// If the database or the log cannot be read or written.
@@ -162,7 +164,7 @@ impl Projections {
         Ok(Self::made(parts, models, Way::Shared(shared, positions)))
     }
 
-    /// Read models that other processes post: asked, waited for and rebuilt from here, and nothing else.
+    /// Read models that other processes project: this process only queries them, waits for them and rebuilds them.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -173,7 +175,7 @@ impl Projections {
         Ok(Self::made(parts, models::all(), Way::Reading(positions)))
     }
 
-    /// Posted whole by this process, on a database that is open, for chosen models, each until its end if one is given.
+    /// Projects chosen models whole, on an open database, each up to its end if one is given.
     pub(crate) async fn with(
         rows: Arc<dyn ReadStore>,
         log: Arc<dyn EventStore>,
@@ -216,7 +218,7 @@ impl Projections {
         Arc::new(Self { parts, models, way, rebuilding: Mutex::default(), requests: (asks, Mutex::new(Some(asked))) })
     }
 
-    /// Posts what this process has to post, and rebuilds the models that are asked for, until told to stop. Runs once.
+    /// Projects this process's share, and rebuilds models on request, until it is stopped. Runs once.
     pub async fn run(self: Arc<Self>, token: CancellationToken) {
         self.run_kept_by(Supervisor::default(), token).await;
     }
@@ -257,13 +259,17 @@ impl Projections {
                             done = this.rebuild(name, None) => done,
                         };
                         if let Err(error) = done {
-                            tracing::error!(projection.name = name, error = %error, "the rebuild failed; the rows are as before");
+                            tracing::error!(
+                                projection.name = name,
+                                error = %error,
+                                "the rebuild failed; the rows are unchanged"
+                            );
                         }
                     });
                 }
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                     if let Err(error) = ended {
-                        tracing::error!(error = %error, "a task of the read models ended badly");
+                        tracing::error!(error = %error, "a task of the read models failed");
                     }
                 }
             }
@@ -271,8 +277,8 @@ impl Projections {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Posts everything up to the head, or to where each model shall end, and comes back; for those who run no worker. What other
-    /// processes post as well is left to `run`.
+    /// Projects everything up to the head, or each model to its own end, and returns; for callers that run no worker.
+    /// Models that other processes project too are left to `run`.
     ///
     /// # Errors
     /// If the log or the rows fail, or a model stops at a record that it cannot apply.
@@ -329,7 +335,7 @@ impl Projections {
         }
     }
 
-    /// Asks `run` to rebuild a read model.
+    /// Requests a rebuild of a read model from `run`.
     ///
     /// # Errors
     /// If there is none of that name, or it is being rebuilt already.
@@ -364,7 +370,7 @@ fn parts(
     Parts { log, rows, board: Board::new(statuses), owner: Uuid::now_v7(), batch: batch.max(1) }
 }
 
-/// Keeps a worker posting. One that failed begins again where its checkpoints are.
+/// Keeps a worker running. After a failure it starts again from its checkpoints.
 async fn keep_worker(supervisor: Supervisor, number: usize, worker: Worker, token: CancellationToken) {
     let worker = Arc::new(tokio::sync::Mutex::new(worker));
     let mut again = false;

@@ -1,6 +1,6 @@
-//! Streams that a read model holds: one of their records cannot be read, or this model cannot apply it. The rows show what came before;
-//! a read of the stream is answered that it is held, and every other stream goes on. What is held is kept beside the rows and changes
-//! with them, in one transaction.
+//! Streams that a read model holds, because one of their records cannot be read, or this model cannot apply it. The
+//! rows show the state before that record; a read of the stream is answered that it is held, and every other stream
+//! continues. The list of held streams is stored beside the rows and changes with them, in one transaction.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::value::{Row, Value};
 
-/// The most streams that a worker holds for a model: more cannot be single faults. The model stops then as a whole, until the program is
-/// one that knows what is in its log.
+/// The most streams that a worker holds for a model: more are not single faults. The whole model then stops, until the
+/// program can read its log.
 pub(crate) const MOST: usize = 10_000;
 
 /// A stream that a read model holds.
@@ -27,7 +27,7 @@ pub struct Held {
     pub kind: String,
     /// Why it cannot.
     pub reason: String,
-    /// What its work belongs to; nil if that cannot be told.
+    /// The correlation of its work; nil if that is unknown.
     pub correlation: Uuid,
 }
 
@@ -63,7 +63,7 @@ impl Held {
         Self { position: *position, kind: kind.to_string(), reason: reason.clone(), ..Self::at(record, "") }
     }
 
-    /// Whether a record comes at or after the first one that is not shown.
+    /// Whether a record is at or after the first one that is not shown.
     pub(crate) fn covers(&self, record: &Record) -> bool {
         record.version >= self.version
     }
@@ -95,7 +95,7 @@ impl Held {
     }
 }
 
-/// Makes a change to what is held.
+/// Applies a change of the held streams.
 pub(crate) fn change(all: &mut All, change: &HeldChange) {
     match change {
         HeldChange::Hold(held) => drop(all.insert(held.stream.clone(), held.clone())),

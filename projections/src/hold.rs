@@ -1,5 +1,5 @@
-//! Holding a model's rows against the log before anybody reads them: rows of another store, of another version, or of a future that the
-//! log has lost are never served, but built anew.
+//! Checks a model's rows against the log before they are served: rows of another store, of another version, or of a
+//! future that the log has lost are never served, but rebuilt.
 
 use std::time::Duration;
 
@@ -25,7 +25,8 @@ pub(crate) fn layout(spec: &Spec) -> u32 {
     }
 }
 
-/// Takes the checkpoint of a model that is posted whole over if its rows fit the log; else empties it. Answers whether they fit.
+/// Takes over the checkpoint of a model that is projected whole if its rows match the log; otherwise empties it.
+/// Returns whether they match.
 pub(crate) async fn hold(
     rows: &dyn ReadStore,
     log: &dyn EventStore,
@@ -45,8 +46,8 @@ pub(crate) async fn hold(
     Ok((made.ok_or_else(|| Error::Lost(spec.name.to_owned()))?, false))
 }
 
-/// Makes the tables of models that are spread over partitions, where they are not there or do not fit the log. One process does it,
-/// the others find them made; nobody's checkpoint is taken over if all is well.
+/// Creates the tables of partitioned models, where they are missing or do not match the log. One process creates them,
+/// and the others find them; no checkpoint is taken over if all tables match.
 pub(crate) async fn hold_spread(
     rows: &dyn ReadStore,
     log: &dyn EventStore,
@@ -56,7 +57,7 @@ pub(crate) async fn hold_spread(
     let alone = rows.exclusive().await?;
     let made = make_missing(rows, log, specs, owner).await;
     if let Err(error) = alone.release().await {
-        tracing::warn!(error = %error, "another process may have made read models at the same time");
+        tracing::warn!(error = %error, "another process may have created read models at the same time");
     }
     made
 }
@@ -100,7 +101,7 @@ async fn fit(
         return Ok(true);
     };
     if !found.is_empty() {
-        tracing::error!(projection.name = spec.name, reason, "a read model does not fit the log and is built anew");
+        tracing::error!(projection.name = spec.name, reason, "a read model does not match the log and is rebuilt");
         metrics::counter!("daybook_projection_rebuilds_total", "projection" => spec.name).increment(1);
     }
     rows.create(Making {
@@ -134,10 +135,10 @@ pub(crate) async fn misfit(
         }
         match patient_hash(log, found.position).await? {
             None => {
-                return Ok(Some("it shows records that the log does not have (any more)"));
+                return Ok(Some("it shows records that the log does not have any longer"));
             }
             Some(hash) if hash != found.hash => {
-                return Ok(Some("it shows another history than the log's"));
+                return Ok(Some("it shows a history that differs from the log's"));
             }
             Some(_) => last = (found.position, found.hash),
         }
@@ -145,7 +146,8 @@ pub(crate) async fn misfit(
     Ok(None)
 }
 
-/// The hash of the record at a position. Another process may have posted what this one's log is about to show.
+/// The hash of the record at a position. Another process may have projected a record that this process's log does not
+/// see yet.
 async fn patient_hash(log: &dyn EventStore, position: Position) -> Result<Option<[u8; 32]>, Error> {
     let mut left = PATIENCE;
     loop {

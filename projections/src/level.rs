@@ -1,5 +1,5 @@
-//! How many units there are of a SKU at a location: the few numbers of the stock fold that lists show. It keeps no reservations and
-//! decides nothing, so that a SKU with a million of them weighs no more than one without.
+//! The number of units of a SKU at a location: the few numbers of the stock fold that lists show. It keeps no
+//! reservations and decides nothing, so a SKU with a million reservations takes no more memory than one without.
 
 use domain::stock::Event;
 
@@ -8,13 +8,13 @@ use domain::stock::Event;
 pub struct Level {
     /// Units that are here.
     pub on_hand: u32,
-    /// Of those, units that are held.
+    /// Reserved units of `on_hand`.
     pub reserved: u32,
     /// Units promised once stock comes.
     pub backordered: u32,
     /// Units that are never promised.
     pub safety_stock: u32,
-    /// How many units may be promised beyond what there is.
+    /// How many units may be promised beyond the stock.
     pub backorder_limit: u32,
 }
 

@@ -1,5 +1,5 @@
-//! The read models: a table, an apply and the queries of each. They are postings of the log: each can be thrown away and posted again,
-//! and nothing is ever decided on them.
+//! The read models, each with its table, apply and queries. They are projections of the log: each can be dropped and
+//! rebuilt, and no decision is ever based on them.
 
 mod batch;
 mod board;

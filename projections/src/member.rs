@@ -1,4 +1,4 @@
-//! A model as a worker posts to it: where its rows are, which checkpoint it holds, and where it shall end.
+//! A model as a worker projects it: its rows, the worker's checkpoint, and its end position.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ impl Cut {
         Self(ends.into_iter().collect())
     }
 
-    /// Whether two ends can be posted by one worker: it stops at whole positions, or at one cut for all.
+    /// Whether one worker can project to both ends: it stops at whole positions, or at one cut for all.
     pub(crate) fn go_together(one: Option<&Self>, other: Option<&Self>) -> bool {
         let straight = |cut: Option<&Self>| cut.is_none_or(Self::is_straight);
         one == other || (straight(one) && straight(other))
@@ -44,13 +44,13 @@ impl Cut {
     }
 }
 
-/// A model that the worker posts to.
+/// A model that the worker projects.
 pub(crate) struct Member {
     pub(crate) model: Arc<dyn Projection>,
     pub(crate) position: Position,
     pub(crate) epoch: u64,
     pub(crate) partition: u32,
-    /// Where it shall end, if not with the log.
+    /// Its end, if it ends before the log.
     pub(crate) until: Option<Cut>,
     pub(crate) stopped: Option<Stop>,
     /// The streams that its rows hold.
@@ -79,7 +79,7 @@ impl Member {
         self
     }
 
-    /// The same, with what its rows hold (of its partition) as the database says.
+    /// The same, with the held streams of its partition from the database.
     pub(crate) async fn holding(mut self, rows: &dyn ReadStore, slot: Slot) -> Result<Self, Error> {
         self.recall(rows, slot).await?;
         Ok(self)
@@ -95,7 +95,7 @@ impl Member {
         Ok(())
     }
 
-    /// Whether one worker posts all of it.
+    /// Whether one worker projects all of it.
     fn is_single(&self) -> bool {
         self.model.spec().spread == Spread::Single
     }

@@ -1,5 +1,5 @@
-//! What a customer has bought of a SKU and neither cancelled nor sent back, line by line: what a credit note can be matched against.
-//! Lines of which nothing is open are not there, so a look-up never walks through what is settled.
+//! The units of a SKU that a customer bought and neither cancelled nor returned, line by line: a credit note is matched
+//! against these. Lines without open units have no row, so a look-up never reads settled lines.
 
 use domain::ids::{CustomerRef, LineId, OrderId, Sku};
 use domain::order::Order;
@@ -60,13 +60,13 @@ pub struct OpenLine {
     pub line_id: LineId,
     /// Units ordered.
     pub ordered: u32,
-    /// Of those, units that will not ship.
+    /// Ordered units that will not ship.
     pub cancelled: u32,
-    /// Of those, units that left.
+    /// Ordered units that left.
     pub shipped: u32,
-    /// Of those shipped, units announced to come back.
+    /// Shipped units that were announced as a return.
     pub return_requested: u32,
-    /// Of those shipped, units that came back.
+    /// Shipped units that were returned.
     pub returned: u32,
     /// `ordered − cancelled − return_requested − returned`.
     pub open: u32,
@@ -149,7 +149,7 @@ fn open_line(row: &Row) -> Result<OpenLine, Error> {
     })
 }
 
-/// Where the model stands, for those who wait for a position.
+/// Waits until the model has reached a position; returns its position.
 ///
 /// # Errors
 /// If it does not reach the position in time.

@@ -1,5 +1,5 @@
-//! One document per order: the order as its events fold to. It is the domain's own fold, so it can show nothing that the write side
-//! does not know; what is shown of it is made when it is read.
+//! One document per order: the fold of its events. It is the domain's own fold, so it can only show what the write side
+//! knows; the view is computed at the read.
 
 use domain::ids::OrderId;
 use domain::order::Order;

@@ -1,5 +1,6 @@
-//! The list of orders: one row an order, with what lists are filtered and sorted by; its labels (SKUs, tags) and its counters.
-//! A page costs what it shows, however many orders there are: no offset, and no count over the table.
+//! The list of orders: one row an order, with the columns for filters and sorts; its labels (SKUs, tags) and its
+//! counters. The cost of a page does not depend on the number of orders: there is no offset, and no count over the
+//! table.
 
 mod cursor;
 mod filter;
@@ -149,13 +150,13 @@ pub struct Summary {
     pub customer: Option<String>,
     /// The currency of every amount.
     pub currency: String,
-    /// What was ordered, in minor units, edits included.
+    /// The total in minor units, edits included.
     pub total: i64,
-    /// What is owed for it in all.
+    /// The amount that the customer owes in all, in minor units.
     pub owed: i64,
-    /// What was taken.
+    /// The captured amount, in minor units.
     pub captured: i64,
-    /// What was given back.
+    /// The refunded amount, in minor units.
     pub refunded: i64,
     /// How many lines it has.
     pub lines: u64,

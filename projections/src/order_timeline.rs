@@ -1,5 +1,5 @@
-//! What happened to an order, wherever it was recorded: its own events, and those of its payment, its stock, its sagas and the commands
-//! that were refused. Each with who, what, why and what it follows from. Rows are added and never changed.
+//! The timeline of an order: its own events, and those of its payment, its stock, its sagas and its refused commands.
+//! Each entry says who, what, why and what it follows from. Rows are added and never changed.
 
 mod summary;
 
@@ -47,7 +47,7 @@ static ENTRIES: Table = Table {
     indexes: &[],
 };
 
-/// What else belongs to an order: work on its returns goes under the return.
+/// Subjects that belong to an order: events of its returns are filed under the return.
 static LINKS: Table = Table {
     name: "order_timeline_link",
     shape: Shape::Rows,
@@ -56,7 +56,7 @@ static LINKS: Table = Table {
     indexes: &[],
 };
 
-/// Records that were set aside, whatever stream they are in: few, and asked for as a list.
+/// Records that were set aside, of all streams: few, and queried as a list.
 static ASIDES: Table = Table {
     name: "order_timeline_aside",
     shape: Shape::Rows,
@@ -78,7 +78,7 @@ static ASIDES: Table = Table {
 };
 
 static SPEC: Spec =
-    Spec { name: "order_timeline", version: 2, spread: Spread::ByStream, tables: &[&ENTRIES, &LINKS, &ASIDES] };
+    Spec { name: "order_timeline", version: 3, spread: Spread::ByStream, tables: &[&ENTRIES, &LINKS, &ASIDES] };
 
 /// The name of the read model: it wants every stream, so what it holds is all that cannot be read.
 pub const NAME: &str = "order_timeline";
@@ -87,8 +87,9 @@ const ASIDE_PAGE: &str = "
 SELECT by_position, category, stream, version, position, kind, unreadable, reason, actor, recorded_at FROM order_timeline_aside
 WHERE tenant = $1 AND by_position > $2 ORDER BY by_position LIMIT $3";
 
-/// An order's entries come from several streams. Where these are posted in partitions, nothing is shown beyond what all of them show:
-/// whoever goes on after the last entry would miss one that a slower partition adds before it.
+/// An order's entries come from several streams. If these are projected in partitions, the page ends at the position
+/// that all partitions have reached: otherwise a client that continues after the last entry would miss one that a
+/// slower partition adds before it.
 const PAGE: &str = "
 SELECT position, category, stream, version, kind, summary, reason, actor, via, on_behalf_of, recorded_at, occurred_at, event_id,
     command_id, causation
@@ -119,7 +120,7 @@ pub struct Entry {
     pub actor: String,
     /// How it came in.
     pub via: String,
-    /// For whom.
+    /// The party on whose behalf the actor acted.
     pub on_behalf_of: Option<String>,
     /// When it was recorded.
     pub recorded_at: Micros,
@@ -195,7 +196,7 @@ impl Projection for OrderTimeline {
     }
 }
 
-/// Under what an event goes: its order where it names one, else what its work belongs to.
+/// The timeline an event is filed under: the order it names, otherwise its correlation.
 fn subject(fact: &Fact) -> String {
     let order = match &fact.event {
         Event::Order(_) => return fact.record.stream.id.to_string(),
@@ -228,9 +229,9 @@ fn order_of_stock(event: &stock::Event) -> Option<OrderId> {
     }
 }
 
-/// What happened to an order (or a return, a reservation, a run) after a position, oldest first. A page is read from the index for each
-/// subject, and an order has one beside itself for each return: the pages are merged here, so that no database sorts an order's whole
-/// history for the first page of it.
+/// The entries of an order (or a return, a reservation, an import) after a position, oldest first. A page is read from
+/// the index for each subject, and an order has one more subject for each return: the pages are merged here, so that no
+/// database sorts an order's whole history for its first page.
 ///
 /// # Errors
 /// If the rows cannot be read.
@@ -248,7 +249,8 @@ pub async fn page(
     let linked = answer.value.pop().unwrap_or_default();
     let subjects = linked.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
     if !subjects.is_empty() {
-        // What was shown before is what both answers know: an entry that came since may be of a return that the first did not know yet.
+        // Only entries that both queries know are shown: a newer entry may be of a return that the first query did not
+        // know yet.
         let parts = subjects.into_iter().map(|subject| part(tenant, subject, after, limit)).collect();
         answer.value.extend(reads.ask(SPEC.name, parts).await?.value);
     }

@@ -1,6 +1,7 @@
-//! Posting the read models in partitions, shared with other processes. Each share of the work (a stream partition with all models by
-//! stream, or the one ordered share of the others) is run by whoever has its lease; the others stand by. The lease only keeps work from
-//! being done twice: rows are safe because a checkpoint is taken with a new epoch, and a commit with an older one is refused.
+//! Projects the read models in partitions, shared with other processes. Each share of the work (one stream partition of
+//! all models by stream, or the one ordered share of the other models) is run by the process that has its lease; the
+//! others stand by. The lease only avoids duplicate work: rows are safe because taking a checkpoint gives it a new
+//! epoch, and a commit with an older epoch is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,11 +29,11 @@ use crate::worker::{Parts, Worker};
 
 /// The consumer rows that hold the leases, and the group of the processes that share the work.
 const NAME: &str = "projections";
-/// The share of the models that one ordered worker posts.
+/// The share of the models that need one ordered worker.
 const ORDERED: u32 = STREAMS;
 /// How often a process that stands by looks whether a lease is free, at the most.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a take-over may keep a model's checkpoints for itself.
+/// How long a take-over may hold a model's checkpoints.
 const TAKEOVER: Duration = Duration::from_secs(20);
 
 /// Makes the feed of a door.
@@ -44,7 +45,7 @@ pub(crate) struct Partitions {
     parts: Parts,
     models: Vec<Arc<dyn Projection>>,
     feeds: Feeds,
-    /// Who this process is in leases.
+    /// The id of this process in leases.
     owner: String,
     lease: Duration,
     running: Mutex<BTreeSet<u32>>,
@@ -52,7 +53,7 @@ pub(crate) struct Partitions {
 
 /// Why a share is not run any longer.
 enum Over {
-    /// It was told to stop.
+    /// It was cancelled.
     Told,
     /// Its checkpoints were changed by another, or it does not fit the log: look again.
     Again,
@@ -84,10 +85,10 @@ impl Partitions {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs its share of the work, as it is dealt out, until told to stop; `supervisor` keeps each share running.
+    /// Runs the assigned share of the work until it is stopped; `supervisor` keeps each share running.
     ///
     /// # Errors
-    /// If its place among the processes is not kept any more.
+    /// If the membership in the consumer group is lost.
     pub(crate) async fn run(self: Arc<Self>, supervisor: Supervisor, token: CancellationToken) -> Result<(), Ended> {
         let shares = if self.models_of(ORDERED).is_empty() { STREAMS } else { STREAMS + 1 };
         let membership = Membership::new(Arc::clone(&self.parts.log), NAME, &self.owner, self.lease, shares);
@@ -116,7 +117,7 @@ impl Partitions {
         end(tasks.into_values().collect()).await;
         match keeping.await {
             Ok(()) if token.is_cancelled() => Ok(()),
-            Ok(()) => Err(Ended::Failed("its place among the processes is lost".into())),
+            Ok(()) => Err(Ended::Failed("its membership in the consumer group is lost".into())),
             Err(error) => Err(Ended::Failed(error.to_string())),
         }
     }
@@ -132,7 +133,7 @@ impl Partitions {
         supervisor.keep(&format!("{NAME}/{share}"), &token, part).await;
     }
 
-    /// Runs a share whenever its lease is to be had. What cannot be done now is tried again.
+    /// Runs a share whenever its lease is available. Temporary failures are retried.
     async fn keep(self: Arc<Self>, share: u32, pulse: Pulse, token: CancellationToken) -> Result<(), Ended> {
         let mut patience = Patience::new(pulse.clone());
         while !token.is_cancelled() {
@@ -152,7 +153,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Runs a share if its lease is to be had; why it is not run any longer.
+    /// Runs a share if its lease is available; returns why it ended.
     async fn turn(&self, share: u32, pulse: &Pulse, token: &CancellationToken) -> Result<Option<Over>, Ended> {
         let Some(lease) = self.take(share).await.map_err(ended)? else {
             return Ok(None);
@@ -161,10 +162,10 @@ impl Partitions {
         // Its worker may have said that it waits, and is gone.
         pulse.goes_on();
         match over {
-            // It ends by itself if it cannot be given back.
+            // If the release fails, the lease ends by itself.
             Over::Told => drop(self.parts.log.release(&lease).await),
             Over::Again => {}
-            Over::Lost => tracing::info!(share, "another process has taken a share of the read models over"),
+            Over::Lost => tracing::info!(share, "another process has taken over a share of the read models"),
         }
         Ok(Some(over))
     }
@@ -196,8 +197,8 @@ impl Partitions {
         tracing::info!(share, epoch = lease.epoch, "running a share of the read models");
         let _running = Running::begin(&self.running, share);
         let stop = token.child_token();
-        // A task of its own: while the lease is renewed it would else not go on, and might sit on the connection that the renewal waits
-        // for.
+        // A separate task: otherwise it would stop while the lease is renewed, and might keep the connection that the
+        // renewal waits for.
         let until = stop.clone();
         let mut posting = AbortOnDropHandle::new(tokio::spawn(async move { worker.run(until).await }));
         let over = loop {
@@ -205,14 +206,18 @@ impl Partitions {
                 posted = &mut posting => return match posted.map_err(panicked)? {
                     Ok(()) => Ok(Over::Told),
                     Err(Error::Lost(name)) => {
-                        tracing::info!(share, projection.name = name, "a checkpoint was moved by another; looking again");
+                        tracing::info!(
+                            share,
+                            projection.name = name,
+                            "another process moved a checkpoint; reading it again"
+                        );
                         Ok(Over::Again)
                     }
                     Err(error) => Err(ended(error)),
                 },
                 () = tokio::time::sleep(self.lease / 3) => {}
             }
-            // What the store refuses for a while costs nothing but the lease: the epochs keep the rows safe.
+            // A temporary store error only costs the lease: the epochs keep the rows safe.
             match self.take(share).await {
                 Ok(Some(now)) if now.epoch == lease.epoch => {
                     if self.changed(&epochs).await.unwrap_or(false) {
@@ -221,19 +226,23 @@ impl Partitions {
                 }
                 Ok(_) => break Over::Lost,
                 Err(error) => {
-                    tracing::warn!(share, error = %error, "the lease of a share of the read models cannot be renewed now");
+                    tracing::warn!(
+                        share,
+                        error = %error,
+                        "the lease of a share of the read models cannot be renewed now, and will be retried"
+                    );
                 }
             }
         };
         stop.cancel();
         match posting.await.map_err(panicked)? {
-            // It has found the same out by itself.
+            // The worker has found the same.
             Ok(()) | Err(Error::Lost(_)) => Ok(over),
             Err(error) => Err(ended(error)),
         }
     }
 
-    /// Whether another one has taken a checkpoint: a rebuild that took over, say, of a model that had stopped.
+    /// Whether another owner has taken a checkpoint, for example a rebuild of a stopped model.
     async fn changed(&self, epochs: &BTreeMap<&str, (u32, u64)>) -> Result<bool, Error> {
         let found = self.parts.rows.checkpoints(None, Slot::Live).await?;
         let same = |(name, (partition, epoch)): (&&str, &(u32, u64))| {
@@ -242,7 +251,7 @@ impl Partitions {
         Ok(!epochs.iter().all(same))
     }
 
-    /// Takes the checkpoints of a share; `None` if they are not to be had now.
+    /// Takes the checkpoints of a share; `None` if they are not available now.
     async fn open(&self, share: u32) -> Result<Option<Vec<Member>>, Error> {
         let (parts, models) = (&self.parts, self.models_of(share));
         let partition = if share == ORDERED { 0 } else { share };
@@ -270,7 +279,7 @@ impl Partitions {
         Ok(Some(members))
     }
 
-    /// The checkpoints of a model, once no rebuild keeps them for its take-over.
+    /// The checkpoints of a model, once no rebuild holds them for its take-over.
     async fn free(&self, name: &str) -> Result<Vec<Checkpoint>, Error> {
         let until = Instant::now() + TAKEOVER;
         loop {
@@ -292,7 +301,7 @@ fn panicked(error: JoinError) -> Ended {
     Ended::Failed(error.to_string())
 }
 
-/// A share that is kept; it does not outlive whoever keeps it.
+/// A supervised share; it is aborted with its supervisor.
 type Task = (CancellationToken, AbortOnDropHandle<()>);
 
 async fn end(tasks: Vec<Task>) {
@@ -301,12 +310,12 @@ async fn end(tasks: Vec<Task>) {
     }
     for (_, task) in tasks {
         if let Err(error) = task.await {
-            tracing::error!(error = %error, "a share of the read models ended badly");
+            tracing::error!(error = %error, "a share of the read models failed");
         }
     }
 }
 
-/// Says that a share runs, as long as it does.
+/// Marks a share as running while this value lives.
 struct Running<'a>(&'a Mutex<BTreeSet<u32>>, u32);
 
 impl<'a> Running<'a> {

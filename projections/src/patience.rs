@@ -1,5 +1,5 @@
-//! What a part of the read models does about what the log or its database cannot do now: it says that it waits, and tries again after
-//! longer and longer waits. It never says that it waits while it posts.
+//! Retries of read models when the log or their database cannot do something now: they report that they wait, and retry
+//! with growing pauses. They never report waiting while they project.
 
 use event_store::patience::Backoff;
 use event_store::supervision::Pulse;
@@ -13,15 +13,15 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Waits that `pulse` hears of.
+    /// Pauses that `pulse` reports.
     pub(crate) fn new(pulse: Pulse) -> Self {
         Self { pulse, backoff: Backoff::of_a_store(), waits: false }
     }
 
-    /// Waits, once more, until something that failed may be tried again, or the part is told to stop.
+    /// Waits until a failed operation may be retried, or the part is cancelled.
     pub(crate) async fn wait(&mut self, why: &str, token: &CancellationToken) {
         let wait = self.backoff.next_wait();
-        tracing::warn!(error = why, ?wait, "read models cannot be posted now; it is tried again after a wait");
+        tracing::warn!(error = why, ?wait, "the read models cannot be updated now; retrying after a wait");
         metrics::counter!("daybook_projection_errors_total").increment(1);
         self.waits = true;
         self.pulse.waits(why);

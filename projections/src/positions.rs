@@ -1,5 +1,5 @@
-//! Where each read model stands as its database says, for processes that do not post it themselves: they look, often while somebody
-//! waits, and not at all otherwise.
+//! The positions of the read models from their database, for processes that do not project them: polled often while a
+//! request waits, and not at all otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::board::Stop;
 use crate::held;
 use crate::store::{Checkpoint, Error, ReadStore, Slot, Statement};
 
-/// How old what was seen may be for one who waits, and how often is looked while somebody does.
+/// How old a polled position may be for a waiting request, and how often it is polled meanwhile.
 const FRESH: Duration = Duration::from_millis(15);
 
 /// The checkpoints of every model, in order of partition.
@@ -26,7 +26,7 @@ pub(crate) struct Positions {
     held: Mutex<Arc<BTreeMap<String, u64>>>,
     /// When looking failed last, if it has not succeeded since, and why.
     failed: Mutex<Option<(Instant, Error)>>,
-    /// One looks at a time, for all who wait.
+    /// One poll at a time, shared by all waiting callers.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -41,7 +41,7 @@ impl Positions {
         })
     }
 
-    /// What was seen last.
+    /// The last polled positions.
     pub(crate) fn last(&self) -> Arc<Seen> {
         self.kept(Duration::MAX).unwrap_or_default()
     }
@@ -65,7 +65,7 @@ impl Positions {
         Ok(())
     }
 
-    /// Why it cannot be seen where they stand, while that is so.
+    /// Why the positions cannot be read; `None` while they can.
     pub(crate) fn away(&self) -> Option<String> {
         self.failure().map(|(_, error)| error.to_string())
     }
@@ -74,15 +74,15 @@ impl Positions {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks, unless somebody just did.
+    /// Polls, unless another caller just did.
     pub(crate) async fn look(&self) -> Result<Arc<Seen>, Error> {
         let entered = Instant::now();
         let _turn = self.turn.lock().await;
         if let Some(seen) = self.kept(FRESH) {
             return Ok(seen);
         }
-        // A caller that waited for this turn while a look failed shares its failure: a database that does not answer is asked by one at a time,
-        // and the others would else wait for each of those before them.
+        // A caller that waited for its turn while a poll failed shares the failure: an unresponsive database is polled
+        // by one caller at a time, and the others would otherwise wait for each of those before them.
         if let Some((_, error)) = self.failure().filter(|(ended, _)| *ended >= entered) {
             return Err(error);
         }
@@ -122,7 +122,7 @@ impl Positions {
                     };
                     for one in concerned(found, stream) {
                         at = at.min(one.position);
-                        // One that has stopped will not come any further: nothing to wait for.
+                        // A stopped model will not move: waiting is pointless.
                         hopeless |= one.stopped.is_some() && one.position < wanted;
                     }
                 }
@@ -146,7 +146,7 @@ fn concerned<'a>(found: &'a [Checkpoint], stream: Option<&StreamId>) -> impl Ite
     found.iter().filter(move |one| partition.is_none_or(|partition| one.partition == partition))
 }
 
-/// What the checkpoints of a model come to.
+/// The combined checkpoints of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) position: Position,

@@ -1,5 +1,6 @@
-//! Read models in a PostgreSQL schema of their own, in whatever database: many processes write and read it. It is a posting of the log
-//! and nothing else, so rows need not be synced; what a crash of the server takes goes with its checkpoint, and is posted again.
+//! Read models in a PostgreSQL schema of their own, in any database: many processes write and read it. They are
+//! projections of the log, so rows need not be synced; rows that a crash of the server loses are lost together with
+//! their checkpoint, and are projected again.
 
 mod checkpoints;
 mod reader;
@@ -28,23 +29,23 @@ use crate::dump::Snapshot;
 use crate::store::{Checkpoint, Error, Exclusive, Making, Part, ReadStore, Slot, Statement, Takeover};
 use crate::value::{Row, Spec};
 
-/// How long an operation waits for a connection, and how long one may take to come about.
+/// How long an operation waits for a connection, and how long opening one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a read may take, the wait for a connection included: the caller is answered within that, also by a server that is not
-/// there any more and whose connections do not say so.
+/// How long a read may take, including the wait for a connection: the caller is answered within that time, even if the
+/// server has vanished and its connections do not report it.
 const READ: Duration = Duration::from_secs(10);
 
-/// How long a transaction that writes may take. Only making tables and taking over wait for anybody.
+/// How long a writing transaction may take. Only the creation of tables and the take-over wait for other processes.
 const WRITE: Duration = Duration::from_secs(60);
 
-/// How long a transaction may wait for its process, in milliseconds: one that is stopped half-way would else keep its rows locked, and
-/// nobody could take its partitions over.
+/// How long a transaction may wait for its process, in milliseconds: a process that is stopped half-way would otherwise
+/// keep its rows locked, and no other could take over its partitions.
 const UNATTENDED: &str = "3000";
 
-/// How long a process may keep the others from making tables: many times what that takes. One that is stopped in the middle of it, or
-/// whose machine is gone without a word, would else keep them waiting for ever. Should it wake later, tables are made twice: a waste and
-/// no more, since whoever makes them last has the checkpoints.
+/// How long a process may keep the others from creating tables: many times what that takes. Without the limit, a
+/// process that is stopped in the middle, or whose machine has vanished, would make them wait forever. If it resumes
+/// later, tables are created twice; that is only wasteful, because the last creator has the checkpoints.
 const MAKING: Duration = Duration::from_secs(30);
 
 /// Read models in a PostgreSQL schema.
@@ -54,9 +55,9 @@ pub struct Postgres {
     options: PgConnectOptions,
 }
 
-/// What a connection is told first. A statement of a client that has gone is ended. And nothing is sorted where an index gives the order:
-/// of a range of which it expects little, the planner would else gather the whole and sort it for the first page, and it may be wrong in
-/// what it expects. What has to be sorted (pages that are merged) is sorted all the same.
+/// Session settings. A statement of a disconnected client is ended. And sorting is discouraged where an index gives the
+/// order: if the planner expects few rows in a range, it would otherwise collect and sort the whole range for the first
+/// page, and its estimate may be wrong. Merged pages are still sorted.
 const SESSION: &str = "SET client_connection_check_interval = '1s'; SET jit = off; SET enable_sort = off";
 
 impl Postgres {
@@ -75,10 +76,10 @@ impl Postgres {
         Ok(Arc::new(store))
     }
 
-    /// Keeps other processes from making tables, until released or for so long; it is the server that counts.
+    /// Keeps other processes from creating tables, until it is released or for at most `most`, measured by the server.
     ///
-    /// A lock of a connection of its own: it goes with the connection, also when the process dies. It is not one of a transaction, which
-    /// would hold back the vacuum and would have to end where the process waits for its log.
+    /// A session lock on a separate connection: it ends with the connection, even when the process dies. A transaction
+    /// lock would hold back the vacuum and would have to end when the process waits for its log.
     pub(crate) async fn exclusive_for(&self, most: Duration) -> Result<Exclusive, Error> {
         let options = self.options.clone().options([("idle_session_timeout", most.as_millis().to_string())]);
         self.finish(async move {
@@ -96,7 +97,8 @@ impl Postgres {
         .await
     }
 
-    /// Runs an operation to its end, whoever waits for it: a transaction that is left half-way would stay open on its connection.
+    /// Runs an operation to its end, even if the caller is dropped: an abandoned transaction would stay open on its
+    /// connection.
     async fn finish<T, F>(&self, operation: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -108,8 +110,8 @@ impl Postgres {
         tokio::spawn(operation).await.map_err(|error| Error::Read(error.to_string()))?
     }
 
-    /// Runs a read, which ends when its caller goes or when it takes too long. A task of its own does it: one who asks for several
-    /// things at once may leave some of its futures unpolled, and those must not keep a connection.
+    /// Runs a read, which ends when its caller is dropped or when it takes too long. It runs in a separate task: a
+    /// caller with several reads may leave some of its futures unpolled, and those must not keep a connection.
     async fn read_on<T, F>(&self, operation: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -122,7 +124,7 @@ impl Postgres {
         match tokio::time::timeout(READ, read).await {
             Ok(read) => read.map_err(|error| Error::Read(error.to_string()))?,
             Err(_) => {
-                // It went by without an answer: what lies idle is as old.
+                // There was no answer: the idle connections are as old as this one.
                 self.pool.distrust();
                 Err(Error::Read("the database did not answer in time".into()))
             }
@@ -166,8 +168,8 @@ impl Postgres {
 }
 
 impl Snapshot {
-    /// Takes hold of the state of the schema in the database of an address as it is now; nothing is written, so it works beside running
-    /// servers and on a standby. A rebuild does not take over while it lasts. None where none were ever made.
+    /// A snapshot of the schema in the database at an address; nothing is written, so it works beside running servers
+    /// and on a standby. A rebuild does not take over while it exists. `None` if the database has no read models.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -237,7 +239,7 @@ impl ReadStore for Postgres {
     }
 }
 
-/// Takes back what a transaction did; where the server does not say so at once, it does it when the connection ends.
+/// Rolls a transaction back; if the server does not confirm it at once, the end of the connection does it.
 async fn rolled_back(connection: &mut PgConnection) -> bool {
     let rolled = sqlx::raw_sql("ROLLBACK").execute(connection);
     matches!(tokio::time::timeout(Duration::from_secs(1), rolled).await, Ok(Ok(_)))

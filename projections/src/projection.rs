@@ -1,4 +1,4 @@
-//! What a read model is: what it declares, and the rows that it shows of a fact or of a folded subject. Pure and total: the same
+//! The trait of a read model: its declaration, and its rows for an event or a folded subject. Pure and total: the same
 //! functions serve the live model and its rebuild, and none of them reads a clock, a store or its own rows.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::level::Level;
 use crate::store::Change;
 use crate::value::{Shape, Spec, Table, Value};
 
-/// A subject as it stands after an event of its stream.
+/// A subject after an event of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown<S> {
     /// Whose it is.
@@ -34,18 +34,18 @@ pub struct Shown<S> {
 
 /// A read model.
 pub trait Projection: Send + Sync + 'static {
-    /// What it declares about itself.
+    /// Its declaration.
     fn spec(&self) -> &'static Spec;
 
     /// Whether events of streams of a category matter to it.
     fn wants(&self, category: &str) -> bool;
 
-    /// Whether it needs the subjects of that category folded; a model that only tells facts does not.
+    /// Whether it needs the subjects of that category folded; a model that only lists events does not.
     fn folds(&self, category: &str) -> bool {
         self.wants(category)
     }
 
-    /// The rows that a fact itself adds. `level` is the stock's after it, if it is about stock.
+    /// The rows that an event itself adds. `level` is the stock's level after it, if it is an event of stock.
     fn record(&self, _fact: &Fact, _level: Option<&Shown<Level>>, _rows: &mut Rows) {}
 
     /// The rows that show an order.
@@ -57,8 +57,8 @@ pub trait Projection: Send + Sync + 'static {
     /// The rows that show the stock of a SKU at a location.
     fn stock(&self, _stock: &Shown<Level>, _rows: &mut Rows) {}
 
-    /// Whether every subject is always shown by the same keys, so that new rows simply replace the old ones and those need not be made
-    /// once more to be compared.
+    /// Whether every subject always has the same row keys, so that new rows simply replace the old ones and the old
+    /// ones need not be computed again for a comparison.
     fn replaces(&self) -> bool {
         false
     }
@@ -102,7 +102,7 @@ impl Rows {
         }));
     }
 
-    /// The changes from what was shown of a subject to these rows, and what they add to the tallies.
+    /// The changes from the earlier rows of a subject to these rows, and the changes of the tallies.
     pub(crate) fn instead_of(self, before: Self, changes: &mut Vec<Change>, tallies: &mut Tallies) {
         let mut old = BTreeMap::new();
         for (table, row) in before.rows {

@@ -1,4 +1,5 @@
-//! Asking the read models: each answer says which position it shows. Nothing is answered from a model that is still being built.
+//! Queries of the read models: each answer has the position that it shows. A model that is still being built does not
+//! answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,18 +22,18 @@ use crate::value::{Row, Spec};
 pub struct Answer<T> {
     /// The last position that it shows.
     pub position: Position,
-    /// Whether what it shows grows old or lacks something: the model has stopped, or holds streams that the answer may lack.
+    /// Whether the answer is getting old or may be incomplete: the model has stopped, or holds streams.
     pub stale: bool,
     /// Whether the model has stopped.
     pub stopped: bool,
     /// How many streams the model holds, since a record of theirs cannot be read or applied.
     pub held: u64,
-    /// What was asked for.
+    /// The result of the read.
     pub value: T,
 }
 
 impl<T> Answer<T> {
-    /// The same answer about something made of the value.
+    /// The same answer with a value derived from this one.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Answer<U> {
         let Self { position, stale, stopped, held, value } = self;
         Answer { position, stale, stopped, held, value: make(value) }
@@ -55,10 +56,10 @@ pub struct Reads {
     standing: Standing,
 }
 
-/// Who knows where the read models stand.
+/// The source of the read models' positions.
 #[derive(Clone)]
 enum Standing {
-    /// This process posts them.
+    /// This process projects them.
     Board(Board),
     /// Their database does; rows of other versions and of another store are not read.
     Rows { positions: Arc<Positions>, versions: Arc<BTreeMap<&'static str, u32>>, incarnation: Option<Uuid> },
@@ -105,8 +106,8 @@ impl Reads {
         self.wait(name, None, position, timeout).await
     }
 
-    /// Waits until a read model shows what a stream's events up to a position make of it; where it is posted in partitions, only the
-    /// stream's own is waited for.
+    /// Waits until a read model shows a stream's events up to a position; in a partitioned model it waits only for the
+    /// stream's own partition.
     ///
     /// # Errors
     /// If it does not within the time, or has stopped before it.
@@ -133,7 +134,7 @@ impl Reads {
         }
     }
 
-    /// Answers queries about one read model, all on the same state of its rows.
+    /// Answers several queries of one read model, all from the same state of its rows.
     pub(crate) async fn ask(
         &self,
         name: &'static str,
@@ -151,7 +152,7 @@ impl Reads {
         let unknown = || Error::Unknown(name.to_owned());
         if let Standing::Board(board) = &self.standing {
             let status = board.status(name).ok_or_else(unknown)?;
-            // One that has stopped on the way serves what it has, and says that it grows old.
+            // A model that stopped while it was being built serves its rows, and reports them as stale.
             if status.position < status.building_to && status.stopped.is_none() {
                 return Err(Error::Building(name.to_owned()));
             }
@@ -192,12 +193,12 @@ impl Reads {
                 }
             }
         };
-        // The hold of one stream is told by the read of that stream.
+        // A read of one stream reports the hold itself.
         let stale = stopped || (held > 0 && stream.is_none());
         Ok(Answer { position, stale, stopped, held, value: answers })
     }
 
-    /// Whether a model's rows are of this version, and of the store that is asked about.
+    /// Whether a model's rows are of this version, and of this store.
     fn fit(&self, name: &str, found: &[Checkpoint]) -> bool {
         match &self.standing {
             Standing::Board(_) => true,
@@ -212,12 +213,12 @@ impl Reads {
         }
     }
 
-    /// Answers one query about one read model.
+    /// Answers one query of one read model.
     pub(crate) async fn rows(&self, name: &'static str, statement: Statement) -> Result<Answer<Vec<Row>>, Error> {
         Ok(self.ask(name, vec![statement]).await?.map(|mut answers| answers.pop().unwrap_or_default()))
     }
 
-    /// Answers one query about what one stream's events made of a read model: the position is that of the stream's own partition.
+    /// Answers one query about a stream's rows in a read model: the position is that of the stream's own partition.
     /// Fails with [`Error::Held`] if the model holds the stream.
     pub(crate) async fn rows_of(
         &self,
@@ -232,7 +233,7 @@ impl Reads {
         }
     }
 
-    /// The same for a list of what happened to one stream: where the model holds it, the answer goes so far and is stale.
+    /// The same for the list of a stream's events: if the model holds the stream, the answer ends there and is stale.
     pub(crate) async fn rows_up_to(
         &self,
         name: &'static str,

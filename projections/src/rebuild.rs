@@ -1,5 +1,5 @@
-//! Building a read model anew beside the one that is read, and putting it in its place: in one transaction, so that nobody ever reads
-//! half a model, and never behind what was read before.
+//! Rebuilds a read model beside the live one, and replaces the live one in one transaction, so that no reader ever sees
+//! half a model, or an older state than before.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,14 +19,16 @@ use crate::worker::{Parts, Progress, Worker};
 
 /// How often new tables may find the live ones ahead before those are made to wait.
 const CHASES: u32 = 3;
-/// How long new tables wait before they try again, if somebody looks at the live ones for long.
+/// How long the new tables wait before another attempt, while a long transaction reads the live ones.
 const BUSY: Duration = Duration::from_secs(2);
 
 impl Projections {
-    /// Rebuilds a read model from the first record, beside the one that is read, and puts it in its place; the position it shows then.
+    /// Rebuilds a read model from the first record, beside the live one, and replaces the live one; returns its new
+    /// position.
     ///
     /// # Errors
-    /// If there is none of that name, it is being rebuilt already, or a record cannot be applied; the rows are as before then.
+    /// If there is none of that name, it is already being rebuilt, or a record cannot be applied; the rows are then
+    /// unchanged.
     pub async fn rebuild(&self, name: &str, progress: Option<Progress>) -> Result<Position, Error> {
         let model = self.model(name)?;
         let spec = model.spec();
@@ -34,7 +36,7 @@ impl Projections {
         tracing::info!(projection.name = spec.name, "rebuilding a read model");
         let mut parts = self.parts.clone();
         if !matches!(self.way, Way::Whole(_)) {
-            // Of another's checkpoints can be told whose they are.
+            // A separate owner id, so that its checkpoints can be told from the live workers'.
             parts.owner = Uuid::now_v7();
         }
         let built = self.build(&parts, model, progress).await;
@@ -87,7 +89,10 @@ impl Projections {
                     return Ok(checkpoint.position);
                 }
                 Takeover::Busy => {
-                    tracing::info!(projection.name = spec.name, "the rows are being looked at; the new ones wait");
+                    tracing::info!(
+                        projection.name = spec.name,
+                        "a long transaction reads the live rows; the new ones wait"
+                    );
                     tokio::time::sleep(BUSY).await;
                 }
                 Takeover::Behind(live) => {
@@ -112,7 +117,7 @@ impl Projections {
     }
 }
 
-/// Keeps the live rows where they are: their workers see the epoch and wait for the take-over, for a while.
+/// Keeps the live rows unchanged: their workers see the new epoch and wait for the take-over, for a limited time.
 async fn still(parts: &Parts, name: &str) -> Result<(), Error> {
     for live in parts.rows.checkpoints(Some(name), Slot::Live).await? {
         if live.owner != parts.owner {
@@ -122,7 +127,7 @@ async fn still(parts: &Parts, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps one rebuild of a model from meeting another, also when it is dropped half-way.
+/// Guard: one rebuild per model at a time; released on drop.
 struct Rebuilding<'a>(&'a Mutex<BTreeSet<&'static str>>, &'static str);
 
 impl<'a> Rebuilding<'a> {

@@ -1,6 +1,6 @@
-//! Showing a held stream again: what its rows lack is read from the log and posted, as far as it can be read, a bounded part at a time.
-//! A record that these rows show and that was set aside all the same (another version of the program could not read it) is taken out
-//! first, with everything after it.
+//! Continues a held stream: reads the records that its rows lack from the log and applies them, as far as they can be
+//! read, one bounded part at a time. If the rows show a record that was set aside (another version of the program could
+//! not read it), that record and everything after it is first removed from the rows.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,15 +18,15 @@ use crate::step::{Engine, in_order};
 use crate::store::Error;
 use crate::worker::Parts;
 
-/// How many records are posted in one commit.
+/// How many records one commit applies.
 const PART: usize = 1_000;
-/// Said of a stream whose rows rest on a record that cannot be read any more.
+/// The reason of a stream whose rows depend on a record that can no longer be read.
 const REBUILD: &str =
-    "the rows show an earlier record of the stream that cannot be read (any more): rebuild the read model";
+    "the rows show an earlier record of the stream that can no longer be read: rebuild the read model";
 
-/// What is to be done before a record that sets another aside is taken itself.
+/// The work before a record that sets another aside is applied.
 pub(crate) enum Follow {
-    /// This has to be committed; then it is asked again. Nothing is let go by it.
+    /// These changes must be committed; then ask again. They release no stream.
     First(Vec<Changed>),
     /// Nothing more: this goes with the record.
     With(Vec<Changed>),
@@ -39,13 +39,13 @@ pub(crate) type Kept = Option<(Version, Engine)>;
 #[derive(Debug)]
 pub(crate) struct Following {
     position: Position,
-    /// What is set aside before it.
+    /// The versions that were set aside before it.
     known: BTreeSet<Version>,
     /// The fold of each model.
     kept: Vec<Kept>,
 }
 
-/// What came of reading a held stream on.
+/// The result of continuing a held stream.
 pub(crate) struct Forward {
     pub(crate) changed: Changed,
     /// Whether anything is shown that was not.
@@ -105,8 +105,8 @@ pub(crate) async fn follow(
         engine.folds.forget(stream);
     }
     if first {
-        // What is let go stays so only together with the record: asked again before, it would look like a model that has always shown
-        // what is set aside, and be taken back.
+        // A release may only be committed together with the record: otherwise the next question would see a model that
+        // has always shown the set-aside record, and roll it back.
         work.iter_mut().for_each(|work| work.held.retain(|change| !matches!(change, HeldChange::Release(_))));
         engine.following = Some(following);
     }
@@ -120,7 +120,7 @@ fn holds_before(change: &HeldChange, version: Version) -> bool {
     matches!(change, HeldChange::Hold(held) if held.version < version)
 }
 
-/// Puts a subject into an engine. What of it cannot be read is not there; the step that needs it finds out.
+/// Loads a subject into an engine. An unreadable part is missing; the step that needs it fails.
 async fn put(
     engine: &mut Engine,
     log: &dyn EventStore,
@@ -135,8 +135,8 @@ async fn put(
     }
 }
 
-/// Reads a held stream on, as far as `until` and a part at most. `then` is the record for whose sake it is done: what is through stays
-/// held until that record is taken. `kept` is what the part before has left.
+/// Continues a held stream up to `until`, at most one part. `then` is the record that caused this: a finished stream
+/// stays held until that record is applied. `kept` is the remainder of the part before.
 pub(crate) async fn forward(
     log: &dyn EventStore,
     model: &Arc<dyn Projection>,
@@ -188,10 +188,10 @@ pub(crate) async fn forward(
     let changed = match (stopped.filter(|_| !cut_short), then) {
         (Some(stopped), _) => (stopped != *held).then_some(HeldChange::Hold(stopped)),
         (None, None) if !cut_short && !more.waits => Some(HeldChange::Release(stream.clone())),
-        // Held all the same until it is through, but for no fault of its own.
+        // Held until it is finished, but not because of a fault.
         (None, _) => Some(HeldChange::Hold(Held {
             version: following,
-            reason: "it is being read on, after a record was set aside".to_owned(),
+            reason: "it is catching up after a record was set aside".to_owned(),
             ..held.clone()
         })),
     };
@@ -208,7 +208,7 @@ struct Taken {
     waits: bool,
 }
 
-/// The next steps of a held stream, up to the first that cannot be read, which is told.
+/// The next steps of a held stream, up to the first unreadable record, which is returned.
 async fn next(
     log: &dyn EventStore,
     held: &Held,
@@ -240,9 +240,9 @@ async fn next(
     Ok((steps, None, taken))
 }
 
-/// Takes what a model shows of a stream from a version on back out of its rows, and holds the stream there. `was` and `is` are the
-/// versions that are set aside before the record and with it. Where the rows show what cannot be read (any more), nobody can tell what to
-/// take back, and only a rebuild helps.
+/// Removes a model's view of a stream from a version on, and holds the stream there. `was` and `is` are the versions
+/// that are set aside before the record and with it. If the rows show a record that can no longer be read, the changes
+/// to remove are unknown, and only a rebuild helps.
 async fn rewind(
     log: &dyn EventStore,
     model: &Arc<dyn Projection>,
@@ -288,6 +288,6 @@ async fn rewind(
         }
     }
     in_order(&mut rows);
-    let held = Held::at(first.as_ref().unwrap_or(record), "it is being shown without what was set aside");
+    let held = Held::at(first.as_ref().unwrap_or(record), "it is being rebuilt without the set-aside record");
     Ok(Changed { rows, held: vec![HeldChange::Hold(held)] })
 }

@@ -1,5 +1,6 @@
-//! Where a worker's records come from: the store's log, read when its head moves; or a feed through a door, whose records may be far
-//! apart. What a feed has seen beyond its last record moves the checkpoint as well, but not at every event of the others.
+//! The source of a worker's records: the store's log, read when its head moves; or the feed of a partition, whose
+//! records may be far apart. A feed's position beyond its last record also moves the checkpoint, but not at every event
+//! of other partitions.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use event_store::{EventStore, Feed, Filter, Page};
 
 use crate::store::Error;
 
-/// A partition for which nothing comes moves its checkpoint at most this often: 16 of them would else write at every event. After a
-/// pause it moves at once, so that whoever waits for a single write does not wait for this.
+/// A partition without records moves its checkpoint at most this often: otherwise 16 of them would write at every
+/// event. After a pause it moves at once, so that a request that waits for a single write does not wait for this.
 const IDLE: Duration = Duration::from_millis(100);
 
 /// Where records come from.
@@ -43,7 +44,7 @@ impl Source {
         matches!(self, Self::Log)
     }
 
-    /// What waits after a position; the page ends where it began if nothing does.
+    /// The records after a position; an empty page ends where it began.
     pub(crate) async fn page(&mut self, log: &dyn EventStore, from: Position, limit: usize) -> Result<Page, Error> {
         match self {
             Self::Log => Ok(log.read_log(from, &Filter::default(), limit).await?),
@@ -77,12 +78,13 @@ impl Tail {
             self.seen = self.seen.max(page.next);
             self.head = self.head.max(page.head);
             if !page.records.is_empty() {
-                // Until it is said how far it was used: whoever could not go on with it asks again from where it began.
+                // Until the caller says how far it used the page: a caller that could not use it asks again from its
+                // beginning.
                 self.base = None;
                 return Ok(page);
             }
             if self.seen == before {
-                // The head is of others; whatever comes wakes the wait.
+                // The head belongs to other partitions; the next record wakes the wait.
                 break;
             }
         }
@@ -96,7 +98,7 @@ impl Tail {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Waits until there may be something.
+    /// Waits until there may be a record.
     pub(crate) async fn wait(&mut self, limit: usize) -> Result<(), Error> {
         let Some(base) = self.base.filter(|_| self.ready.is_none()) else {
             return Ok(());
@@ -162,7 +164,7 @@ mod tests {
         tail.wait(10).await.unwrap();
         tail.head = 9;
         assert_eq!(tail.page(0, 10).await.unwrap().records.len(), 1);
-        // Whoever asked could not go on: the log could not be read just then.
+        // The caller could not continue, because the log could not be read.
         assert_eq!(tail.page(0, 10).await.unwrap().records.len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Definitions that both databases are told in the same words. It reads and writes no rows.
+//! Definitions in SQL that both databases accept. It reads and writes no rows.
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub(crate) fn take_over(spec: &Spec) -> String {
     })
 }
 
-/// What becomes of a row whose key is there already.
+/// The clause for a row whose key exists already.
 pub(crate) fn clash(table: &Table, slot: Slot) -> String {
     let name = physical(table, slot);
     let set: Vec<_> = table.columns[table.key..]

@@ -1,5 +1,5 @@
-//! Read models in a SQLite file of their own: one writing thread, a bounded set of readers. The file is a posting of the log and
-//! nothing else: deleting it loses nothing but the time to post it again.
+//! Read models in a separate SQLite file: one writing thread, a bounded set of readers. The file is a projection of the
+//! log: deleting it loses only the time to rebuild it.
 
 mod checkpoints;
 mod reader;
@@ -34,7 +34,7 @@ pub struct Sqlite {
 }
 
 impl Snapshot {
-    /// Takes hold of the state of the file in a folder as it is now; nothing is written, so it works beside a running server.
+    /// A snapshot of the file in a folder; nothing is written, so it works beside a running server.
     ///
     /// # Errors
     /// If there is no such file, or it cannot be read.
@@ -44,7 +44,7 @@ impl Snapshot {
 }
 
 impl Sqlite {
-    /// Opens the file in a folder, or makes it. One that is damaged is set aside, and a new one takes its place.
+    /// Opens the file in a folder, or creates it. A damaged file is set aside and replaced by a new one.
     ///
     /// # Errors
     /// If it cannot be written, or a later version has written it.
@@ -69,12 +69,16 @@ impl Sqlite {
         &self.path
     }
 
-    /// Marks a file whose damage was met at work, so that the next start sets it aside and posts it again.
+    /// Marks a file whose damage was found at run time, so that the next start sets it aside and rebuilds it.
     fn noticed<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Damaged(why)) = &done
             && let Err(error) = std::fs::write(mark(&self.path), why)
         {
-            tracing::error!(%error, file = %self.path.display(), "a damaged file cannot be marked; remove it before the next start");
+            tracing::error!(
+                %error,
+                file = %self.path.display(),
+                "a damaged file cannot be marked; remove it before the next start"
+            );
         }
         done
     }
@@ -151,7 +155,7 @@ impl ReadStore for Sqlite {
         if let Some(thread) = thread {
             let ended = tokio::task::spawn_blocking(move || thread.join()).await;
             if !matches!(ended, Ok(Ok(()))) {
-                return Err(Error::Write("the writing thread did not end well".into()));
+                return Err(Error::Write("the writing thread panicked".into()));
             }
         }
         Ok(())
@@ -187,7 +191,8 @@ fn set_aside(path: &Path, why: &str) -> Result<(), Error> {
         file = %path.display(),
         aside = %aside.display(),
         why,
-        "the file of the read models is damaged; it was set aside and all of them are posted again from the log, nothing is lost"
+        "the file of the read models is damaged; it was set aside and all of them are rebuilt from the log, nothing \
+         is lost"
     );
     metrics::counter!("daybook_projection_files_damaged_total").increment(1);
     Ok(())
@@ -200,12 +205,12 @@ fn open(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path).map_err(write_error)?;
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(write_error)?;
     if layout > MOST_LAYOUTS {
-        return Err(Error::Damaged(format!("its header says layout {layout}, which no version has")));
+        return Err(Error::Damaged(format!("its header has layout {layout}, which no version uses")));
     }
     if layout > schema::LAYOUT {
         return Err(Error::Write(format!(
             "{} was written by a later version (layout {layout}, this one knows {}): run that version, or remove the file, and the read \
-             models are posted again from the log",
+             models are rebuilt from the log",
             path.display(),
             schema::LAYOUT
         )));
@@ -229,7 +234,7 @@ fn write_error(error: rusqlite::Error) -> Error {
     damage(&error).unwrap_or_else(|| Error::Write(error.to_string()))
 }
 
-/// That the file itself is of no more use, if that is what an error says.
+/// The damage, if the error means that the file is unusable.
 fn damage(error: &rusqlite::Error) -> Option<Error> {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     let damaged = matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase));

@@ -1,4 +1,5 @@
-//! Where the read models stand, for operators and for health: what this process posts itself as it is, the rest as their database says.
+//! The positions of the read models, for operators and for health: this process's own as they are now, the others from
+//! their database.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::positions::{Positions, Seen, Sum};
 use crate::store::Error;
 use crate::value::{Spec, Spread};
 
-/// How often a process that does not post a model whole looks where it stands, for its own health.
+/// How often a process that does not project all models polls their positions, for its own health.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a read model stands, and the log.
@@ -28,7 +29,7 @@ pub struct Standing {
     pub position: Position,
     /// The log's last position.
     pub head: Position,
-    /// How many positions it is behind.
+    /// How many positions it is behind the log.
     pub lag: u64,
     /// Whether it is being built and not to be read yet.
     pub building: bool,
@@ -36,15 +37,15 @@ pub struct Standing {
     pub rebuild: Option<Position>,
     /// Why it stopped, if it did.
     pub stopped: Option<Stop>,
-    /// How many streams it holds, since a record of theirs cannot be read or applied; all others go on.
+    /// How many streams it holds, because one of their records cannot be read or applied; all others continue.
     pub held: u64,
-    /// The partitions that this process posts, of a model that is spread over several.
+    /// The partitions of the model that this process projects, if the model is partitioned.
     pub runs: Vec<u32>,
 }
 
 impl Projections {
-    /// Where each read model stands: what this process posts itself as it is, the rest as it was seen last, at most some seconds ago
-    /// while `run` runs.
+    /// The position of each read model: this process's own as they are now, the others from the last poll, at most some
+    /// seconds ago while `run` runs.
     #[must_use]
     pub fn positions(&self) -> Vec<Standing> {
         match &self.way {
@@ -53,7 +54,8 @@ impl Projections {
         }
     }
 
-    /// Why the database of the read models cannot be asked, while that is so. One process has its file, which it can always ask.
+    /// Why the database of the read models cannot be queried; `None` while it can. An embedded file can always be
+    /// queried.
     #[must_use]
     pub fn away(&self) -> Option<String> {
         match &self.way {
@@ -107,7 +109,7 @@ impl Projections {
             Way::Shared(shared, _) => shared.running(),
             Way::Whole(_) | Way::Reading(_) => BTreeSet::new(),
         };
-        // Of a rebuild only the process knows that does it.
+        // Only the rebuilding process knows of a rebuild.
         let statuses = self.parts.board.all();
         let standing = |spec: &'static Spec| {
             let found = seen.get(spec.name).map_or(&[][..], Vec::as_slice);
@@ -133,7 +135,7 @@ impl Projections {
     }
 }
 
-/// Looks now and then where the models stand, for those who ask without waiting.
+/// Polls the positions of the models, for callers that do not wait.
 pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
     loop {
         tokio::select! {
@@ -142,7 +144,7 @@ pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
         }
         let looked = positions.look().await;
         if let Err(error) = looked.and(positions.look_held().await) {
-            tracing::warn!(error = %error, "where the read models stand cannot be read now");
+            tracing::warn!(error = %error, "the positions of the read models cannot be read now");
         }
     }
 }

@@ -18,18 +18,18 @@ use crate::store::Change;
 /// Why a batch cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The model that failed, `None` if it is what all models share that did.
+    /// The model that failed, `None` if the shared part failed.
     pub(crate) model: Option<&'static str>,
     /// What happened.
     pub(crate) reason: String,
 }
 
-/// Folds facts and collects what the models make of them.
+/// Folds events and collects the changes of the models.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) folds: Folds,
     pub(crate) batch: u64,
-    /// What each of its models holds, in their order: what is prepared may be ahead of what is committed.
+    /// The held streams of each model, in their order: prepared changes may be ahead of committed ones.
     pub(crate) held: Vec<held::All>,
     /// The record for whose sake held streams are being read on, if there is one.
     pub(crate) following: Option<Box<Following>>,
@@ -37,11 +37,11 @@ pub(crate) struct Engine {
     doing: Option<&'static str>,
 }
 
-/// What was shown of a subject before the batch, for each model that does not hold it.
+/// The rows of a subject before the batch, for each model that does not hold it.
 type Before = HashMap<StreamId, Vec<Option<Rows>>>;
 
 impl Engine {
-    /// For so many models, with what each of them holds.
+    /// For this many models, with the held streams of each.
     pub(crate) fn new(held: Vec<held::All>) -> Self {
         Self { folds: Folds::new(), batch: 0, held, following: None, doing: None }
     }
@@ -59,7 +59,7 @@ impl Engine {
             && models.iter().enumerate().any(|(at, model)| model.folds(category) && !self.skips(at, record))
     }
 
-    /// The changes that these steps make to each model. After a failure the engine is of no more use.
+    /// The changes of these steps for each model. After a failure the engine is unusable.
     pub(crate) fn apply(
         &mut self,
         steps: &[Step],
@@ -123,7 +123,7 @@ impl Engine {
         Ok(changes)
     }
 
-    /// Moves a step's subject past it; the stock level after it, if it is about stock.
+    /// Applies a step to its subject; returns the stock level after it, if it is an event of stock.
     fn evolve(&mut self, step: &Step) -> Result<Option<Shown<Level>>, Failure> {
         let (record, batch) = (step.record(), self.batch);
         let hole = |version| Failure {

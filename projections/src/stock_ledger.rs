@@ -1,4 +1,5 @@
-//! Every movement of stock: what moved, why, for which order, by whom, and what there was after it. Rows are added and never changed.
+//! Every movement of stock: the quantity, the reason, the order, the actor, and the stock after it. Rows are added and
+//! never changed.
 
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock::Event;
@@ -179,7 +180,7 @@ impl Projection for StockLedger {
     }
 }
 
-/// What a ledger says of an event.
+/// The ledger entry of an event.
 #[derive(Default)]
 struct Entry {
     movement: &'static str,

@@ -16,13 +16,13 @@ use crate::value::{Row, Spec, Table, Value};
 /// What can go wrong with a read model's database.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// A read failed, or what was read is not what was written.
+    /// A read failed, or the data read differs from what was written.
     #[error("the read model cannot be read: {0}")]
     Read(String),
     /// A write failed; nothing of it is there.
     #[error("the read model cannot be written: {0}")]
     Write(String),
-    /// The file is no database any more, or its pages do not fit together: it is of no more use, and can be posted again.
+    /// The file is not a database any longer, or its pages are inconsistent: it is unusable, and can be rebuilt.
     #[error("the file of the read models is damaged: {0}")]
     Damaged(String),
     /// The checkpoint is not where this worker left it: another one moved it. Nothing was written.
@@ -40,7 +40,7 @@ pub enum Error {
     /// It is being rebuilt already.
     #[error("the read model {0} is being rebuilt already")]
     AlreadyRebuilding(String),
-    /// It holds the stream that was asked for: a record of it cannot be read or applied.
+    /// It holds the requested stream: a record of it cannot be read or applied.
     #[error("the read model {name} does not show {} from version {} on: the record at position {} ({}) cannot be read or applied: {}",
         held.stream, held.version, held.position, held.kind, held.reason)]
     Held {
@@ -62,7 +62,7 @@ pub enum Error {
     Log(#[from] event_store::Error),
 }
 
-/// Why posting ended: what the log or the rows cannot do now is no failure.
+/// Why projecting ended: what the log or the rows cannot do *now* is not a failure.
 pub(crate) fn ended(error: Error) -> Ended {
     match error {
         Error::Log(error) => error.into(),
@@ -85,7 +85,7 @@ impl From<streams::Error> for Error {
 pub enum Slot {
     /// What queries read.
     Live,
-    /// What is built to take over.
+    /// The tables of a rebuild, which will replace the live ones.
     Next,
 }
 
@@ -109,12 +109,13 @@ impl Slot {
     }
 }
 
-/// How far a model's tables are, or what one partition posts to them. A model that is posted whole has the one row of partition 0.
+/// The position of a model's tables, or of one partition of them. A model that is projected whole has the one row of
+/// partition 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The model.
     pub name: String,
-    /// The stream partition that it is about.
+    /// The stream partition.
     pub partition: u32,
     /// The version of its tables and its apply.
     pub version: u32,
@@ -124,25 +125,25 @@ pub struct Checkpoint {
     pub hash: [u8; 32],
     /// Grows with each change of hands; a commit with an older one is refused.
     pub epoch: u64,
-    /// Who holds it.
+    /// Its owner.
     pub owner: Uuid,
     /// The store that its rows come from.
     pub incarnation: Uuid,
     /// It is built for the first time until here, and not to be read before.
     pub building_to: Position,
-    /// The record that stopped it, until it goes on.
+    /// The record that stopped it, until it continues.
     pub stopped: Option<Stop>,
 }
 
 impl Checkpoint {
-    /// Whether what it is about is not to be read yet. One that has stopped on the way serves what it has.
+    /// Whether the model must not be read yet. A stopped model serves the rows that it has.
     #[must_use]
     pub fn building(&self) -> bool {
         self.position < self.building_to && self.stopped.is_none()
     }
 }
 
-/// What is done to one row.
+/// A change of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The row is this.
@@ -174,9 +175,9 @@ pub struct Part {
     pub to: Position,
     /// The hash of the record there.
     pub hash: [u8; 32],
-    /// What is done to its rows.
+    /// The changes of its rows.
     pub changes: Vec<Change>,
-    /// What changes about the streams that it holds.
+    /// The changes of its held streams.
     pub held: Vec<HeldChange>,
 }
 
@@ -185,7 +186,7 @@ pub struct Part {
 pub struct Statement {
     /// The SQL.
     pub sql: String,
-    /// What stands for `$1`, `$2` …
+    /// The values of `$1`, `$2` …
     pub values: Vec<Value>,
 }
 
@@ -203,11 +204,12 @@ pub enum Takeover {
     Done(Checkpoint),
     /// The live tables are ahead, at this position; nothing was done.
     Behind(Position),
-    /// Somebody looks at the rows for long (a verification, say), who would find half of each; nothing was done.
+    /// A long transaction reads the rows (for example, a verification) and would see half of each state; nothing was
+    /// done.
     Busy,
 }
 
-/// What is made of a model's tables.
+/// The tables of a model to create.
 #[derive(Clone, Copy, Debug)]
 pub struct Making {
     /// The model.
@@ -216,7 +218,7 @@ pub struct Making {
     pub slot: Slot,
     /// How many checkpoints it has: one, or one for each partition.
     pub partitions: u32,
-    /// Who makes them.
+    /// Their owner.
     pub owner: Uuid,
     /// The store that the rows will come from.
     pub incarnation: Uuid,
@@ -224,11 +226,11 @@ pub struct Making {
     pub building_to: Position,
 }
 
-/// Keeps other processes from making tables until it is released. If it is dropped instead, they go on as soon as the database has
-/// noticed; and they do not wait for ever for a process that stands still.
+/// Keeps other processes from creating tables until it is released. If it is dropped instead, they continue as soon as
+/// the database notices; a paused process does not block them forever.
 pub struct Exclusive(Option<Release>);
 
-/// What lets the others in, and what they wait for.
+/// Releases the lock, and completes when the others can continue.
 type Release = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 impl Exclusive {
@@ -242,10 +244,11 @@ impl Exclusive {
         Self(Some(Box::pin(release)))
     }
 
-    /// Lets the others in: it has been done when this comes back.
+    /// Releases the lock; it is released when this returns.
     ///
     /// # Errors
-    /// If the database says that they were let in before: it had not been reached for too long, and tables may have been made twice.
+    /// If the database had released it before: it could not be reached for too long, and tables may have been created
+    /// twice.
     pub async fn release(self) -> Result<(), Error> {
         match self.0 {
             Some(release) => release.await,
@@ -260,42 +263,43 @@ impl std::fmt::Debug for Exclusive {
     }
 }
 
-/// A database for read models. What changes it is finished once it has begun, even if its caller has gone; a read is stopped
+/// A database for read models. A write finishes once it has begun, even if its caller is dropped; a read is stopped
 /// then, and when it takes too long.
 #[async_trait]
 pub trait ReadStore: Send + Sync + 'static {
     /// The checkpoints of one model or of all, in order of name and partition; none if its tables were never made.
     async fn checkpoints(&self, name: Option<&str>, slot: Slot) -> Result<Vec<Checkpoint>, Error>;
 
-    /// Makes a model's tables again, empty, with checkpoints at position 0 and nothing held. An earlier holder cannot commit any more.
+    /// Creates a model's tables again, empty, with checkpoints at position 0 and no held streams. An earlier owner
+    /// cannot commit any longer.
     async fn create(&self, making: Making) -> Result<Vec<Checkpoint>, Error>;
 
-    /// Takes one checkpoint over: whoever held it cannot commit any more.
+    /// Takes over one checkpoint: an earlier owner cannot commit any longer.
     async fn acquire(&self, name: &str, slot: Slot, partition: u32, owner: Uuid) -> Result<Checkpoint, Error>;
 
-    /// Writes the rows of all parts and what they hold, and moves their checkpoints (or leaves them where they are, if they are to go
-    /// where they have to be), or does nothing at all. A part that moves has not stopped (any more).
+    /// Writes the rows and the held streams of all parts, and moves their checkpoints (a part that is already at its
+    /// end stays there), or does nothing at all. Committing a part clears its `stopped` mark.
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error>;
 
-    /// Says why a live checkpoint does not move, for everybody to see.
+    /// Records why a live checkpoint does not move, visible to all processes.
     async fn stop(&self, name: &str, partition: u32, epoch: u64, stop: &Stop) -> Result<(), Error>;
 
     /// Puts the tables built beside the live ones in their place, unless the live ones are ahead; as many checkpoints as said, all at
     /// the position of the new ones.
     async fn take_over(&self, spec: &'static Spec, owner: Uuid, partitions: u32) -> Result<Takeover, Error>;
 
-    /// Drops the tables that were being built: by anybody, or by this owner only.
+    /// Drops the tables of unfinished rebuilds: all of them, or only this owner's.
     async fn discard(&self, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error>;
 
-    /// Waits until no other process makes tables, and keeps them from it until released.
+    /// Waits until no other process creates tables, and prevents that until it is released.
     async fn exclusive(&self) -> Result<Exclusive, Error>;
 
     /// Answers queries, all on one state of the database.
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error>;
 
-    /// Takes hold of the state as it is now.
+    /// Takes a snapshot of the current state.
     async fn snapshot(&self) -> Result<Snapshot, Error>;
 
-    /// Finishes what is on the way and closes the database.
+    /// Finishes the operations in progress and closes the database.
     async fn close(&self) -> Result<(), Error>;
 }

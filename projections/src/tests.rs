@@ -1,6 +1,6 @@
-//! What the read models promise, on the real store: given events, then rows; the same bytes whatever the batch size, a crash, a rebuild
-//! or a second worker; an event that cannot be read holds its own stream and no other.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The promises of the read models, on the real store: given events, then rows; the same bytes at any batch size, after
+//! a crash, a rebuild or with a second worker; an unreadable event holds its own stream and no other.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod damaged;
 mod databases;

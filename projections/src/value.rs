@@ -73,7 +73,7 @@ impl Row {
         }
     }
 
-    /// The number in a column, as one that is never negative.
+    /// The number in a column that is never negative.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -130,7 +130,7 @@ impl Row {
         }
     }
 
-    /// The text in a column, as what it was written from.
+    /// Parses the text in a column.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -138,7 +138,7 @@ impl Row {
         self.text(column)?.parse().map_err(|_| unexpected(column, self.0.get(column)))
     }
 
-    /// The text in a column, as the value whose stored form it is: never judged again.
+    /// Decodes the text in a column with the stored form of a value; it is never judged again.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -148,7 +148,7 @@ impl Row {
         T::deserialize(text).map_err(|_| unexpected(column, self.0.get(column)))
     }
 
-    /// The text in a column that may hold none, as what it was written from.
+    /// Parses the text in a nullable column.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -159,7 +159,7 @@ impl Row {
         }
     }
 
-    /// The text in a column, as the value whose JSON it is.
+    /// Decodes the JSON in a column.
     ///
     /// # Errors
     /// If the column holds something else.
@@ -170,7 +170,7 @@ impl Row {
 }
 
 fn unexpected(column: usize, value: Option<&Value>) -> Error {
-    Error::Read(format!("column {column} holds {value:?}, which is not what was written there"))
+    Error::Read(format!("column {column} holds {value:?}, which this version does not write"))
 }
 
 /// What a column holds.
@@ -271,7 +271,7 @@ pub enum Spread {
     Single,
 }
 
-/// What a read model declares about itself.
+/// The declaration of a read model.
 #[derive(Debug)]
 pub struct Spec {
     /// Its name.

@@ -32,7 +32,7 @@ pub struct Verified {
     pub comparison: Option<Comparison>,
     /// How many streams it holds, since a record of theirs cannot be read or applied.
     pub held: u64,
-    /// What is wrong with it, if something is.
+    /// The violation, if there is one.
     pub fault: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub async fn verify_snapshot(
     Ok(verdicts)
 }
 
-/// The log's end; another process may have posted what this one's log is about to show.
+/// The log's end; another process may have projected a record that this process's log does not see yet.
 async fn reached(log: &dyn EventStore, position: Position) -> Position {
     let mut head = log.head();
     let reached = head.wait_for(|head| head.position >= position);

@@ -1,6 +1,6 @@
-//! The loop that posts the log to read models: reads all that waits, bounded, decodes each record once, hands it to every model that
-//! stands there, and commits rows and checkpoints together. A record that cannot be read or applied holds its stream in the models that
-//! need it, loudly, and nothing else.
+//! The loop that projects the log to read models: it reads waiting records in bounded batches, decodes each record
+//! once, passes it to every model at that position, and commits rows and checkpoints together. A record that cannot be
+//! read or applied holds its stream in the models that need it, with a log line, and stops nothing else.
 
 mod reading;
 
@@ -27,7 +27,7 @@ use crate::store::{Checkpoint, Error, ReadStore, Slot, ended};
 
 /// How long an idle worker waits before it looks without having been woken.
 const POLL: Duration = Duration::from_secs(1);
-/// Told how far a worker is: its position and the head.
+/// Reports a worker's progress: its position and the head.
 pub type Progress = Arc<dyn Fn(Position, Position) + Send + Sync>;
 
 /// What a worker needs to have.
@@ -40,7 +40,7 @@ pub(crate) struct Parts {
     pub(crate) batch: usize,
 }
 
-/// Posts the log to some models.
+/// Projects the log to some models.
 pub(crate) struct Worker {
     parts: Parts,
     slot: Slot,
@@ -49,9 +49,10 @@ pub(crate) struct Worker {
     engine: Engine,
     /// Where the engine's folds stand, and for which members.
     engine_at: (Position, Vec<usize>),
-    /// Up to here records are taken one by one, to find the one that cannot be applied.
+    /// Up to here records are applied one by one, to find the one that cannot be applied.
     careful_to: Position,
-    /// What was held at first and is still to be read on, by member: a newer version of the program may be able to. Not known at first.
+    /// The streams that were held at first and should be tried again, by member, because a newer version of the program
+    /// may read them. `None` until that is known.
     again: Option<VecDeque<(usize, StreamId)>>,
     /// How far the first of it was read on.
     reading: Option<Reading>,
@@ -76,7 +77,7 @@ impl Worker {
         }
     }
 
-    /// Says on `pulse` what it waits for, from now on.
+    /// Reports on `pulse` what it waits for, from now on.
     pub(crate) fn told_on(&mut self, pulse: Pulse) {
         self.patience = Patience::new(pulse);
     }
@@ -87,15 +88,16 @@ impl Worker {
         self
     }
 
-    /// Posts until told to stop. What the log or the rows cannot do now is tried again.
+    /// Projects until it is cancelled. Temporary failures of the log or the rows are retried.
     ///
     /// # Errors
-    /// What does not get better by that. A worker that is fed ends as well when another one holds a checkpoint of its: the error says so.
+    /// Failures that a retry does not fix. A worker of a partition also ends, with an error, when another owner takes
+    /// one of its checkpoints.
     pub(crate) async fn run(&mut self, token: CancellationToken) -> Result<(), Error> {
         let mut head = self.parts.log.head();
         let mut takeovers = self.parts.board.takeovers();
         while !token.is_cancelled() {
-            // Armed before looking, so that what comes in between is not slept through.
+            // Armed before the read, so that a record that arrives in between is not missed.
             head.borrow_and_update();
             let posted = match self.post(&token, &mut takeovers).await {
                 Ok(()) => {
@@ -117,7 +119,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Posts all that waits, after a look at the checkpoints if there was a take-over.
+    /// Projects all waiting records; reads the checkpoints first if there was a take-over.
     async fn post(&mut self, token: &CancellationToken, takeovers: &mut watch::Receiver<u64>) -> Result<(), Error> {
         if takeovers.has_changed().unwrap_or(false) {
             takeovers.borrow_and_update();
@@ -129,7 +131,7 @@ impl Worker {
         self.drive(token).await
     }
 
-    /// Waits until there may be something to post.
+    /// Waits until there may be records.
     async fn wait(
         &mut self,
         head: &mut watch::Receiver<Head>,
@@ -144,27 +146,27 @@ impl Worker {
             Source::Feed(tail) if self.members.iter().any(Member::wants_more) => {
                 tail.wait(self.parts.batch).await?;
             }
-            // All have stopped: whoever builds them anew takes the checkpoints from this worker.
+            // All models have stopped: a rebuild takes the checkpoints from this worker.
             Source::Feed(_) => std::future::pending().await,
         }
         Ok(())
     }
 
-    /// Posts all that waits, and reads on what was held.
+    /// Projects all waiting records, and continues held streams.
     pub(crate) async fn drive(&mut self, token: &CancellationToken) -> Result<(), Error> {
         if self.again.is_none() {
             self.look_at_held();
         }
         loop {
             while !token.is_cancelled() && self.run_lowest(token).await? {}
-            // What waits comes first, again after each part of what is held.
+            // New records come first, again after each part of a held stream.
             if token.is_cancelled() || !self.read_on().await? {
                 return Ok(());
             }
         }
     }
 
-    /// Tells somebody how far it is, from now on.
+    /// Reports its progress from now on.
     pub(crate) fn report_to(&mut self, progress: Option<Progress>) {
         self.progress = progress;
     }
@@ -174,7 +176,8 @@ impl Worker {
         self.members.iter().find_map(|member| member.stopped.as_ref())
     }
 
-    /// Posts to the members that are the furthest behind, until they meet another or nothing waits. Answers whether to go on.
+    /// Projects to the members that are furthest behind, until they reach another member or nothing waits. Returns
+    /// whether to continue.
     async fn run_lowest(&mut self, token: &CancellationToken) -> Result<bool, Error> {
         let Some(from) = self.members.iter().filter(|m| m.wants_more()).map(|m| m.position).min() else {
             return Ok(false);
@@ -190,7 +193,7 @@ impl Worker {
             self.engine_at = (from, set.clone());
         }
         let models: Vec<_> = set.iter().map(|at| Arc::clone(&self.members[*at].model)).collect();
-        // Those that end elsewhere are posted by another worker.
+        // Members with another end have another worker.
         let cut = self.members[set[0]].until.clone();
         let reach = Reach { models: &models, slot: self.slot, bound, cut: cut.filter(|cut| !cut.is_straight()) };
         let careful_to = self.careful_to;
@@ -268,14 +271,15 @@ impl Worker {
                     stream = %record.stream,
                     kind = %record.kind,
                     reason = %failure.reason,
-                    "a read model cannot apply a record and holds its stream; all others go on: upgrade, or rebuild it"
+                    "a read model cannot apply a record and holds its stream; all other streams continue: upgrade, or \
+                     rebuild it"
                 );
                 metrics::counter!("daybook_projection_unfit_records_total", "projection" => name).increment(1);
                 changed.held.push(HeldChange::Hold(Held::at(&record, &failure.reason)));
             }
             work.push(changed);
         }
-        // Those that could apply it take it once more, now that the others skip it.
+        // The members that can apply it get it again, now that the others skip it.
         let from = self.members[set[0]].position;
         let hash = standing_hash(&self.parts, from).await?;
         self.change(set, (from, hash), work).await
@@ -301,7 +305,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes over what was committed of what a member holds. One that holds too much stops.
+    /// Takes over the committed changes of a member's held streams. A member that holds too many stops.
     async fn hold(&mut self, at: usize, changes: &[HeldChange]) -> Result<(), Error> {
         if changes.is_empty() {
             return Ok(());
@@ -332,7 +336,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A checkpoint was moved by another: if it was a take-over by this process, go on from there; else leave the model to the other.
+    /// Another owner moved a checkpoint: if it was a take-over by this process, continue from there; otherwise leave
+    /// the model to the other.
     async fn lost(&mut self, name: &str) -> Result<(), Error> {
         let found = checkpoint(&*self.parts.rows, name, self.slot).await?;
         let (slot, owner) = (self.slot, self.parts.owner);
@@ -361,7 +366,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Begins again where the checkpoints are, with nothing kept of what was folded: after a panic nobody knows how far that had come.
+    /// Starts again from the checkpoints with an empty cache: after a panic the state of the folds is unknown.
     pub(crate) async fn begin_again(&mut self) -> Result<(), Error> {
         (self.engine, self.engine_at) = (Engine::new(Vec::new()), (0, Vec::new()));
         self.reading = None;
@@ -377,7 +382,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at all checkpoints again, after a take-over.
+    /// Reads all checkpoints again, after a take-over.
     async fn reload(&mut self) -> Result<(), Error> {
         for at in 0..self.members.len() {
             let name = self.members[at].model.spec().name;
@@ -400,7 +405,7 @@ impl Worker {
     }
 }
 
-/// The checkpoint of a model that is posted whole, as it stands.
+/// The checkpoint of a model that is projected whole.
 async fn checkpoint(rows: &dyn ReadStore, name: &str, slot: Slot) -> Result<Option<Checkpoint>, Error> {
     let found = rows.checkpoints(Some(name), slot).await?;
     Ok(found.into_iter().next())

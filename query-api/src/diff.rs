@@ -1,4 +1,5 @@
-//! What differs between two documents: each place as a JSON Pointer (RFC 6901) with what was there and what is. What is equal is not told.
+//! The differences between two documents: each place as a JSON Pointer (RFC 6901) with its old and its new value. Equal
+//! places are left out.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,10 +11,10 @@ pub struct Change {
     /// Where: a JSON Pointer.
     #[schema(example = "/lines/0/shipped")]
     pub pointer: String,
-    /// What was there; left out if nothing was.
+    /// The old value; left out if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// What is there; left out if nothing is.
+    /// The new value; left out if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }

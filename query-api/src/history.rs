@@ -1,5 +1,5 @@
-//! What an order, or any other subject, was at a version, a position or an instant: its stream, folded that far. The same question gets
-//! the same answer for ever, and each answer names the position that it stands for.
+//! The state of an order, or of any other subject, at a version, a position or an instant: its stream, folded up to
+//! there. The same question always gets the same answer, and each answer names its position.
 
 use domain::Aggregate;
 use domain::ids::{LocationId, OrderId, Sku};
@@ -35,15 +35,15 @@ pub struct Moment<S> {
     pub position: Position,
     /// When the event of that version was recorded; 0 if it was not there yet.
     pub recorded_at: Micros,
-    /// Whether the same question will get this answer for ever.
+    /// Whether the answer to the same question can never change.
     pub settled: bool,
 }
 
-/// Why it cannot be told.
+/// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The moment has not come yet.
-    #[error("that moment has not come yet: the log ends at position {head}")]
+    #[error("that moment is in the future: the log ends at position {head}")]
     Future {
         /// The log's last position.
         head: Position,
@@ -132,10 +132,10 @@ async fn snapshot(
     Ok(state.map(|state| streams::Start { state, version: snapshot.version }))
 }
 
-/// Whatever a stream folds to, at a moment.
+/// The fold of a stream at a moment.
 ///
 /// # Errors
-/// If the moment has not come yet, or the log cannot be read.
+/// If the moment is in the future, or the log cannot be read.
 pub async fn fold_at<A: Stored>(
     log: &dyn EventStore,
     tenant: &str,

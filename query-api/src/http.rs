@@ -1,5 +1,5 @@
-//! The read side's HTTP: one list of all routes, and what they share. A query becomes an answer that says which position it shows;
-//! nothing that is asked here is ever answered with an inner error's text.
+//! The read side's HTTP: one list of all routes, and their shared parts. Every answer has the position that it shows;
+//! no answer contains the text of an inner error.
 
 mod answer;
 mod caller;
@@ -46,7 +46,7 @@ pub use timeline::TimelineEntryBody;
 
 use wanted::Wanted;
 
-/// How long a model is waited for that does not show (yet) what it is asked for.
+/// How long to wait for a model that does not show the requested subject (yet).
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the routes share. Clones share everything.
@@ -76,7 +76,7 @@ impl Api {
         wanted.wait(self, reads.wait_for(model, wanted.position, self.longest_wait)).await
     }
 
-    /// Waits until a read model shows what a tenant's stream is at the position that was asked for, if one was.
+    /// Waits until a read model shows a tenant's stream at the requested position, if there is one.
     async fn reach_stream(
         &self,
         model: &str,
@@ -91,8 +91,8 @@ impl Api {
         wanted.wait(self, reads.wait_for_stream(model, &stream, wanted.position, self.longest_wait)).await
     }
 
-    /// What a read model does not show may be in the log already. Comes back once it is worth asking again: the model shows all that
-    /// the log had when this was asked. Of a stream that has no record there is nothing to wait for.
+    /// A subject that a read model does not show may be in the log already. Returns once another read makes sense: the
+    /// model shows everything that the log had at the call. For a stream without records there is nothing to wait for.
     async fn surely(&self, model: &str, tenant: &str, name: Option<StreamName>, what: &str) -> Result<(), Failure> {
         let head = self.log.head().borrow().position;
         let patience = self.longest_wait.min(LOOK_AGAIN);
@@ -110,7 +110,7 @@ impl Api {
         }
     }
 
-    /// One of the streams that a read model holds and that may be part of what was asked for.
+    /// A stream that the read model holds and that may be part of the answer.
     async fn held_among(
         &self,
         model: &'static str,
@@ -170,12 +170,13 @@ pub fn router(api: Api) -> OpenApiRouter {
         .routes(routes!(projections::rebuild))
         .routes(routes!(events::page))
         .with_state(api);
-    // One table says what the list offers: to those who ask and to those who read.
+    // One table of offers checks requests and describes the route.
     let list = router.get_openapi_mut().paths.paths.get_mut("/v1/orders").and_then(|path| path.get.as_mut());
     if let Some(list) = list {
         let offered = ::projections::order_list::offered();
         list.description = Some(format!(
-            "What an index serves; anything else is `bad-filter`, which names what is allowed. One filter at a time:\n\n{offered}"
+            "What an index serves; anything else is `bad-filter`, which names what is allowed. One filter at a \
+             time:\n\n{offered}"
         ));
     }
     router

@@ -1,5 +1,5 @@
-//! The read side: HTTP over the read models, and the history of single orders. It only reads: the one thing that can be asked of it
-//! beside that is to build a read model anew.
+//! The read side: HTTP over the read models, and the history of single orders. It only reads; its one other operation
+//! is to start a rebuild of a read model.
 
 pub mod diff;
 pub mod history;

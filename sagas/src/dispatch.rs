@@ -1,4 +1,4 @@
-//! Sending a command to the service that it is for. `daybook` plugs in the executor, or a queue in front of it.
+//! Sends commands to their services. `daybook` supplies the executor, or a queue in front of it.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use domain::ids::Tenant;
 use schemas::Metadata;
 use uuid::Uuid;
 
-/// Why a command was not accepted for delivery. What is refused by the service itself is no error: it is recorded.
+/// Why a command was not accepted for delivery. A refusal by the service itself is not an error: it is recorded in the
+/// log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DispatchError {
     /// Not now; try again in a moment. Whether it was delivered is not known.
     #[error("the service cannot be reached: {0}")]
     Unavailable(String),
-    /// Never: nobody will carry it out, and nobody has.
+    /// Never: the command was not carried out and never will be.
     #[error("the command cannot be delivered: {0}")]
     Impossible(String),
 }
@@ -22,8 +23,8 @@ pub enum DispatchError {
 /// Sends commands.
 #[async_trait]
 pub trait Dispatch: Send + Sync + 'static {
-    /// Takes a command for delivery, at least once. `Ok` does not say what came of it: that is read in the log. The same id again is
-    /// the same command.
+    /// Accepts a command for delivery, at least once. `Ok` does not report the outcome: the log has it. The same id
+    /// again is the same command.
     async fn dispatch(
         &self,
         tenant: &Tenant,
@@ -32,8 +33,8 @@ pub trait Dispatch: Send + Sync + 'static {
         meta: Metadata,
     ) -> Result<(), DispatchError>;
 
-    /// Why a command that was taken will not be carried out, if its service has put it aside within so long. What is refused is in the
-    /// log, and not told here. For those who carry out at once there is nothing to tell.
+    /// Why an accepted command will not be carried out, if its service made it a dead letter within that time. A
+    /// refusal is in the log, and not reported here. An executor that runs commands at once has nothing to report.
     ///
     /// # Errors
     /// If it cannot be found out now.

@@ -1,5 +1,5 @@
-//! Payment providers. What they answer has three values: done, not done, and *nobody knows*; an implementation must never turn silence,
-//! a broken connection or an error of the provider's into *not done*.
+//! Payment providers. Their answers have three values: done, not done, and *unknown*; an implementation must never turn
+//! silence, a broken connection or an error of the provider's into *not done*.
 
 pub mod sandbox;
 
@@ -19,7 +19,8 @@ pub use sandbox::Sandbox;
 /// A request to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The key that the provider knows the request by. Made from the intent: the same intent has the same key, however often it is sent.
+    /// The provider's idempotency key for the request. Derived from the intent: the same intent always has the same
+    /// key.
     pub key: Uuid,
     /// Whose payment it is.
     pub tenant: Tenant,
@@ -27,13 +28,13 @@ pub struct Call {
     pub payment_id: PaymentId,
     /// The order that it is for.
     pub order_id: OrderId,
-    /// What is asked.
+    /// The operation.
     pub verb: Verb,
     /// How much.
     pub amount: Money,
     /// The provider's token for the means of payment.
     pub instrument: Instrument,
-    /// The authorisation that it is about, once there is one.
+    /// The authorisation of the request, once there is one.
     pub authorisation: Option<Authorisation>,
 }
 
@@ -57,7 +58,7 @@ pub struct Done {
     pub capture_before: Option<Timestamp>,
     /// What the provider keeps.
     pub fee: Option<Minor>,
-    /// Of an authorisation: what can be done with it, if the provider says so.
+    /// The operations that an authorisation supports, if the provider reports them.
     pub abilities: Option<Abilities>,
 }
 
@@ -66,17 +67,17 @@ pub struct Done {
 pub enum Answer {
     /// It did it.
     Done(Done),
-    /// It did not do it, surely, and will not.
+    /// It was certainly not done, and will not be.
     NotDone {
         /// The provider's code.
         code: String,
     },
-    /// It may have done it: ask with a query before anything else.
+    /// It may have been done: query before anything else.
     Unknown {
-        /// What is known about why.
+        /// What is known about the cause.
         detail: String,
     },
-    /// It has not looked at it (too many requests, say): send the same again after a while.
+    /// The provider has not processed it (for example, because of too many requests): send it again after a while.
     Later {
         /// How long to wait.
         after: Duration,
@@ -88,18 +89,18 @@ pub enum Answer {
 pub enum Found {
     /// It did it.
     Done(Done),
-    /// It did not do it, surely, and will not.
+    /// It was certainly not done, and will not be.
     NotDone {
         /// The provider's code.
         code: String,
     },
     /// It is at it.
     InProgress,
-    /// It has never heard of it (so far: a request may still be on its way).
+    /// The provider does not know it (yet: a request may still be on its way).
     Nothing,
     /// It does not say.
     Dark {
-        /// What is known about why.
+        /// What is known about the cause.
         detail: String,
     },
 }
@@ -111,7 +112,7 @@ pub trait PaymentGateway: Send + Sync + 'static {
     async fn authorise(&self, call: &Call) -> Answer;
     /// Takes money that is held.
     async fn capture(&self, call: &Call) -> Answer;
-    /// Lets held money go.
+    /// Voids an authorised amount.
     async fn void(&self, call: &Call) -> Answer;
     /// Holds more on the same authorisation.
     async fn raise(&self, call: &Call) -> Answer;

@@ -17,7 +17,7 @@ impl Holds {
         self.all().values().sum()
     }
 
-    /// So many are held in a partition now; 0 also where it runs here no more.
+    /// The number of held streams of a partition; also 0 once the partition no longer runs here.
     pub(crate) fn set(&self, reader: &'static str, partition: Option<u32>, streams: usize) {
         self.all().insert(partition, streams);
         meters::held(reader, partition, streams);

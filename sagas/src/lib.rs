@@ -1,5 +1,5 @@
-//! Running long processes: the runner, timers, dispatching, parking, the payment worker and the payment gateways.
-//! The rules are in `domain::saga`; nothing is decided here, and nothing is kept that is not in the log.
+//! Runs sagas: the runner, timers, dispatching, parking, the payment worker and the payment gateways. The rules are in
+//! `domain::saga`; this crate decides nothing, and keeps nothing that is not in the log.
 
 pub mod dispatch;
 pub mod gateway;

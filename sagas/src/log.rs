@@ -1,5 +1,5 @@
-//! Records as commands wrote them, and events as records. Streams are folded by `streams` and in no other way, so that no saga decides on
-//! what somebody else could not read.
+//! Converts records to the events that commands wrote, and back. Streams are folded only by `streams`, so that no saga
+//! decides on a record that another reader cannot read.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use schemas::{Stored, StoredEvent as _};
 use streams::{Entry, Unreadable, Until};
 use uuid::Uuid;
 
-/// The records of one command, which stand side by side in the log; through a door, those of them that come through it.
+/// The records of one command, which are consecutive in the log; in a partition, those of them that belong to it.
 pub(crate) struct Group<'a> {
     pub(crate) records: &'a [Record],
     pub(crate) command_id: Uuid,
@@ -29,13 +29,13 @@ pub(crate) fn groups(records: &[Record]) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
-/// The event of a record; `None` if it cannot be read, which is for the caller to have dealt with before.
+/// The event of a record; `None` if it cannot be read, which the caller must have handled before.
 pub(crate) fn decode(record: &Record) -> Option<Recorded> {
     let read = streams::decode(record).ok()?;
     Some(Recorded { stream: record.stream.id.clone(), version: record.version, event: read.event })
 }
 
-/// Counts and tells that a record cannot be read, and what is not done because of it.
+/// Counts and logs an unreadable record, and what is not done because of it.
 pub(crate) fn unreadable(unreadable: &Unreadable, reader: &'static str) {
     crate::meters::undecodable(reader);
     let Unreadable { stream, position, version, kind, reason } = unreadable;
@@ -45,7 +45,7 @@ pub(crate) fn unreadable(unreadable: &Unreadable, reader: &'static str) {
     );
 }
 
-/// Whether sagas listen to what happens in a record's stream, for whatever reason it happened.
+/// Whether sagas observe the events of a record's stream, whatever their cause.
 pub(crate) fn listened_to(record: &Record) -> bool {
     matches!(&*record.stream.category, stream::ORDER | stream::RESERVATION | stream::PAYMENT)
 }
@@ -73,7 +73,7 @@ pub(crate) async fn durable_head(store: &dyn EventStore) -> Result<Position, Err
     Ok(page.head.max(known))
 }
 
-/// The hash at a position; `None` if the log does not go so far.
+/// The hash at a position; `None` if the log ends before it.
 pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<[u8; 32]>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some([0; 32]));
@@ -110,7 +110,7 @@ pub(crate) async fn fold<A: Stored>(
     .await
 }
 
-/// All of a stream as evidence, with the payment that it tells of.
+/// A whole stream as evidence, with its payment.
 ///
 /// # Errors
 /// As [`fold`].

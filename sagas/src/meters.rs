@@ -1,4 +1,4 @@
-//! What is counted and measured. Names are kept for ever: dashboards and alerts are made of them.
+//! The metrics. Names are permanent: dashboards and alerts depend on them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -47,7 +47,7 @@ impl Board {
         let Some(last) = all.get_mut(&partition) else {
             return;
         };
-        // The kinds stay for once, so that those of which nothing is left are shown as none.
+        // The kinds stay for one more round, so that kinds without sagas are shown as 0.
         let kinds = last.kinds.keys().map(|kind| (kind.clone(), (0, 0)));
         *last = Measures { kinds: kinds.collect(), position: u64::MAX, ..Measures::default() };
         show_partition(partition, &Measures::default());

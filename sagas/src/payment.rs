@@ -1,5 +1,6 @@
-//! The payment worker: follows what payments ask for, calls the provider, and records what came of it. After a crash it asks before it
-//! calls, and what nobody knows stays unknown until there is evidence. It decides nothing about money.
+//! The payment worker: follows the requests of payments, calls the provider, and records the outcomes. After a crash it
+//! queries before it calls, and an unknown outcome stays unknown until there is evidence. It decides nothing about
+//! money.
 
 mod intent;
 mod pursue;
@@ -31,17 +32,17 @@ pub const NAME: &str = "payments";
 /// How the worker runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Who it is; two workers with the same name are taken for one, so it has to be unique among the processes that share a store.
+    /// The worker's id. It must be unique among the processes that share a store.
     pub owner: String,
     /// How long it may be silent before another takes over.
     pub lease: Duration,
     /// Records that are read at once.
     pub page: usize,
-    /// Requests at the provider at once: what one provider takes from one client.
+    /// Concurrent requests to the provider: as many as it accepts from one client.
     pub at_once: usize,
-    /// After this long without an answer nobody knows what came of a request.
+    /// After this long without an answer, the outcome of a request counts as unknown.
     pub call_timeout: Duration,
-    /// For how long a request that the provider has never heard of may still be on its way.
+    /// For how long a request that the provider does not know may still be on its way.
     pub grace: Duration,
     /// The first wait before the provider is asked again; doubled each time.
     pub ask_first: Duration,
@@ -109,7 +110,7 @@ impl PaymentWorker {
         Self { feed, setting: Setting { store, gateway, dispatch, tracker, options, pulse, holds } }
     }
 
-    /// Says on `pulse` what it waits for.
+    /// Reports on `pulse` what it waits for.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.setting.pulse = pulse;
@@ -123,8 +124,8 @@ impl PaymentWorker {
         self
     }
 
-    /// Runs until it is cancelled. Waits while another worker holds the lease, and begins again if it loses it. What the store cannot
-    /// do now is waited for, however long that takes.
+    /// Runs until it is cancelled. Waits while another worker holds the lease, and starts again if it loses it.
+    /// Temporary store errors are retried without limit.
     ///
     /// # Errors
     /// If the store is closed; everything is in the log, so it may be run again.

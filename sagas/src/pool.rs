@@ -1,6 +1,6 @@
-//! The partitions of long processes that this process runs: those that are dealt to it among all that share the work, each with a
-//! runner of its own. What stops one runner never stops another: it is run again after a pause (`event_store::supervision`), for the log
-//! has everything.
+//! The saga partitions of this process: those that the consumer group assigns to it, each with its own runner. The
+//! failure of one runner never stops another: it is restarted after a pause (`event_store::supervision`), because the
+//! log has everything.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::holds::Holds;
 use crate::meters::Board;
 use crate::runner::{NAME, Options, Runner};
 
-/// Makes a feed of what comes through a door.
+/// Creates a feed of a partition.
 pub type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
 
-/// Runs the share of long processes that falls to this process.
+/// Runs the saga partitions that are assigned to this process.
 pub struct Pool {
     partitions: Arc<Partitions>,
     supervisor: Supervisor,
 }
 
-/// What each partition's runner is made of.
+/// The dependencies of each partition's runner.
 #[derive(Clone)]
 struct Partitions {
     store: Arc<dyn EventStore>,
@@ -40,8 +40,9 @@ struct Partitions {
 }
 
 impl Pool {
-    /// A pool whose runners append to `store`, read from what `feeds` makes, and send through `dispatch` in tasks on `tracker`.
-    /// `options` are those of each runner, its partition left out; its owner is this process among those that share the work.
+    /// A pool whose runners append to `store`, read feeds from `feeds`, and send through `dispatch` in tasks on
+    /// `tracker`. `options` are those of each runner except for its partition; the owner is the id of this process in
+    /// the consumer group.
     pub fn new(
         store: Arc<dyn EventStore>,
         feeds: Feeds,
@@ -68,11 +69,11 @@ impl Pool {
         self
     }
 
-    /// Runs until it is told to stop. Then its place goes to the others, and every runner saves where it is and gives its lease
-    /// back. If this is dropped instead, its leases end by themselves.
+    /// Runs until it is cancelled. Then its membership ends, and every runner saves its checkpoint and releases its
+    /// lease. If this is dropped instead, its leases end by themselves.
     ///
     /// # Errors
-    /// If its place among the processes is not kept any more.
+    /// If the membership in the consumer group is lost.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Ended> {
         let Options { owner, lease, .. } = &self.partitions.options;
         let told = cancel.clone();
@@ -95,7 +96,7 @@ impl Pool {
                 },
                 Some(_) = place.join_next() => break,
                 Some(ended) = tasks.join_next() => {
-                    // A partition that is dealt to this process again while its runner stops is begun again once it has.
+                    // A partition that is assigned again while its runner stops is started again after that.
                     if let Ok(partition) = ended {
                         running.remove(&partition);
                     }
@@ -108,7 +109,7 @@ impl Pool {
         if told.is_cancelled() { Ok(()) } else { Err(Ended::Failed("its place among the processes is lost".into())) }
     }
 
-    /// Stops what is not wanted any more, and starts what is and does not run.
+    /// Stops runners of lost partitions, and starts missing ones.
     fn deal(
         &self,
         wanted: &BTreeSet<u32>,
@@ -132,7 +133,7 @@ impl Pool {
 }
 
 impl Partitions {
-    /// Runs a partition until told to stop, whatever happens to its runner.
+    /// Runs a partition until it is cancelled, whatever happens to its runner.
     async fn keep(self: Arc<Self>, supervisor: Supervisor, partition: u32, stop: CancellationToken) -> u32 {
         let part = |pulse| {
             let (this, stop) = (Arc::clone(&self), stop.clone());

@@ -1,6 +1,6 @@
-//! Runs long processes: reads the log, lets each saga that is concerned react, appends what it decided, and sends what it asks for.
-//! Everything that it knows is in the log and in the consumer's checkpoint; killed at any moment it goes on where it was. It never
-//! decides anything itself, and one saga that cannot be read or run never stops another.
+//! Runs sagas: reads the log, lets each affected saga react, appends its decisions, and sends its commands. All its
+//! knowledge is in the log and in the consumer's checkpoint; after a kill at any moment it continues from there. It
+//! decides nothing itself, and one saga that cannot be read or run never stops another.
 
 mod append;
 mod by_hand;
@@ -49,7 +49,7 @@ pub fn consumer(partition: u32) -> ConsumerKey {
 /// How the runner runs. Every bound has its reason beside it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Who it is; two runners with the same name are taken for one, so it has to be unique among the processes that share a store.
+    /// The runner's id. It must be unique among the processes that share a store.
     pub owner: String,
     /// Which correlation partition it runs; `None`: all of them.
     pub partition: Option<u32>,
@@ -69,7 +69,7 @@ pub struct Options {
     pub save_every: Duration,
     /// Records after which it is saved in any case.
     pub save_records: u64,
-    /// Timers that fire before the log is looked at again: those that were due while nobody ran are paced.
+    /// How many timers fire before the log is read again: timers that became due while no runner ran are paced.
     pub timers_at_once: usize,
 }
 
@@ -93,7 +93,7 @@ impl Options {
     }
 }
 
-/// Runs long processes: all of them, or those of one correlation partition.
+/// Runs sagas: all of them, or those of one correlation partition.
 pub struct Runner {
     feed: Box<dyn Feed>,
     setting: Setting,
@@ -124,7 +124,7 @@ impl Runner {
         Self { feed, setting: Setting { store, dispatch, tracker, options, board, pulse, holds } }
     }
 
-    /// Says on `pulse` what it waits for.
+    /// Reports on `pulse` what it waits for.
     #[must_use]
     pub fn told_on(mut self, pulse: Pulse) -> Self {
         self.setting.pulse = pulse;
@@ -144,8 +144,8 @@ impl Runner {
         self
     }
 
-    /// Runs until it is cancelled. Waits while another runner holds the lease, and begins again if it loses it. What the store cannot
-    /// do now is waited for, however long that takes.
+    /// Runs until it is cancelled. Waits while another runner holds the lease, and starts again if it loses it.
+    /// Temporary store errors are retried without limit.
     ///
     /// # Errors
     /// If the store is closed; everything is in the log, so it may be run again.
@@ -167,7 +167,7 @@ impl Runner {
         let mut feed = PatientFeed::new(self.feed, self.setting.pulse.clone());
         while let Some(term) = next_term(&mut active, cancel).await? {
             self.setting.pulse.goes_on();
-            // Whatever ends the session ends its sending: what was still to be sent is in the log, and whoever runs next sends it.
+            // When the session ends, its sending ends: unsent commands are in the log, and the next runner sends them.
             let ours = cancel.child_token();
             let _ends = ours.clone().drop_guard();
             let session = Session::open(&self.setting, term.clone(), ours.clone()).await;

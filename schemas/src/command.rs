@@ -1,5 +1,5 @@
-//! A command on its way from a long process to the service that it is for. It lives as long as it is on its way and is never kept:
-//! what a later version cannot read any more is sent again by whoever asked for it, in the later version's own words.
+//! A command on its way from a saga to its service. It exists only in transit and is never stored: if a later version
+//! cannot read it, its sender sends it again in the later version's form.
 
 use bytes::Bytes;
 use domain::Command;
@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use crate::metadata::Metadata;
 
-/// The form of what is written; another one is not read.
+/// The version of the written form; other versions are not read.
 const FORM: u32 = 1;
-/// The form in which a command does not repeat the names of the stock that it is asked of.
+/// The form of a command that does not repeat the names of its stock streams.
 const SHORT: u32 = 2;
-/// What is at least so long is written in the short form.
+/// Bodies of at least this many bytes are written in the short form.
 const LARGE: usize = 256 * 1024;
 
 /// A command with all that the service needs to run it.
@@ -22,20 +22,20 @@ const LARGE: usize = 256 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     form: u32,
-    /// Whose order, stock or payment it is about.
+    /// The tenant of the order, stock or payment.
     pub tenant: Tenant,
     /// The command's id: sent again under the same one, it has the same outcome.
     pub command_id: Uuid,
-    /// What is asked.
+    /// The command.
     pub command: Command,
-    /// Who asks, and because of what.
+    /// The actor, and the cause.
     pub metadata: Metadata,
 }
 
 /// A command that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// It is not well-formed, or this version has no such command.
+    /// It is not well-formed, or this version does not know the command.
     #[error("the command is not well-formed: {0}")]
     Json(#[from] serde_json::Error),
     /// It has a form that this version does not know.
@@ -50,8 +50,8 @@ impl Envelope {
         Self { form: FORM, tenant, command_id, command, metadata }
     }
 
-    /// The bytes that are sent. What would be large names each SKU and location once, so that what is asked about an order of the most
-    /// lines with the longest names still fits into a message.
+    /// The bytes to send. A large command names each SKU and location once, so that a command for an order with the
+    /// most lines and the longest names still fits into a message.
     ///
     /// # Errors
     /// If the command has no JSON form.
@@ -93,7 +93,7 @@ impl Envelope {
     }
 }
 
-/// Does something with what is asked of each stock: the names of the stock beside the command, and the command's fields.
+/// Visits each stock command: the names of the stock beside the command, and the command's fields.
 fn each_stock(body: &mut Value, mut work: impl FnMut(&Map<String, Value>, &mut Map<String, Value>)) {
     let stock = body.pointer_mut("/command/Inventory/stock").and_then(Value::as_array_mut);
     for part in stock.into_iter().flatten() {

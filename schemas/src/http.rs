@@ -1,5 +1,5 @@
-//! What crosses the HTTP edge: the bodies that are taken in and those that are given out, never one type for both.
-//! What comes in names no stored type and is turned into a domain command here; what goes out is read from folded state.
+//! The bodies of the HTTP edge: request bodies and response bodies, never one type for both. A request body names no
+//! stored type and is converted to a domain command here; a response body is made from folded state.
 
 pub mod address;
 pub mod amendment;
@@ -37,7 +37,7 @@ pub const MOST_LINES: usize = 2_000;
 /// The most units that a line, a receipt or a reservation may name.
 pub const MOST_UNITS: u32 = 1_000_000;
 
-/// What a body leaves out is taken from here; configured, and the same for every request of a tenant.
+/// Defaults for fields that a body leaves out; configured, and the same for every request of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// Where stock is kept.
@@ -48,17 +48,17 @@ pub struct Defaults {
     pub reserve_for_s: u32,
 }
 
-/// How a command is named by whoever runs it: what a body leaves unnamed is named after it, so that the same request made again
-/// names the same things.
+/// Derives ids from a command's name: ids that a body leaves out are derived from it, so that the same request, sent
+/// again, creates the same ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names(pub uuid::Uuid);
 
 impl Names {
-    /// The id of what the command makes, `what` telling it from other things that the same command makes. It never equals an id
-    /// that a process derives, even where an order has the id of a command.
+    /// The id of a thing that the command creates; `what` distinguishes several things of one command. It never equals
+    /// an id that a saga derives, even where an order has the id of a command.
     #[must_use]
     pub fn of(self, what: &str) -> uuid::Uuid {
-        // Version 5, as callers may make theirs: what was named so can be named again in a later request.
+        // Version 5, as callers may use: a later request can name this id.
         uuid::Uuid::new_v5(&self.0, what.as_bytes())
     }
 }

@@ -1,4 +1,5 @@
-//! What crosses a wire or a disk. It knows the domain and nothing else of Daybook, and never reads or writes by itself.
+//! The formats of everything that crosses a wire or a disk. The crate knows the domain and nothing else of Daybook, and
+//! does no I/O.
 
 pub mod command;
 pub mod http;

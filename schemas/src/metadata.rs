@@ -1,4 +1,5 @@
-//! What is kept beside each event: who, on whose behalf, because of what. Nothing that a decision or a fold reads is ever put here.
+//! The metadata of each event: who, on whose behalf, because of what. It never contains anything that a decision or a
+//! fold reads.
 
 use bytes::Bytes;
 use domain::time::Timestamp;
@@ -12,12 +13,13 @@ pub struct Actor {
     pub id: String,
     /// How it came in: `http`, `saga`, `import`, `cli` …
     pub via: String,
-    /// For whom, where that is somebody else.
+    /// The party on whose behalf the actor acted, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
 }
 
-/// The envelope's part that the caller gives. Fields may be added; those that this version does not know are passed over.
+/// The part of the envelope that the caller supplies. Fields may be added; fields that this version does not know are
+/// ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Who did it.
@@ -44,7 +46,7 @@ pub struct Metadata {
 pub struct Malformed(#[source] serde_json::Error);
 
 impl Metadata {
-    /// The least that there is to say: who, and what the work belongs to.
+    /// The minimum: the actor and the correlation.
     #[must_use]
     pub fn new(actor: Actor, correlation: Uuid) -> Self {
         Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None }
@@ -66,8 +68,8 @@ impl Metadata {
     }
 }
 
-/// What a record's work belongs to: the order or the reservation itself, else what its metadata says. Everything that one long process
-/// must see has the same. Nil where neither can be read; such a record concerns no process.
+/// The correlation of a record: the order or the reservation itself, otherwise the one in its metadata. All records
+/// that one saga must see have the same correlation. Nil if neither can be read; such a record concerns no saga.
 #[must_use]
 pub fn correlation(category: &str, stream_id: &str, metadata: &[u8]) -> Uuid {
     #[derive(Deserialize)]

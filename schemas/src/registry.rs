@@ -54,7 +54,7 @@ pub enum Error {
         /// The newest version that is known.
         newest: u32,
     },
-    /// The bytes are not what the type's schema says.
+    /// The bytes do not match the type's schema.
     #[error("the data of an event of type {kind}, version {version}, is not well-formed")]
     Malformed {
         /// The stored type name.
@@ -97,8 +97,8 @@ pub trait StoredEvent: Sized + Send + Sync + 'static {
     /// The event, if it is one of these.
     fn of(event: &Event) -> Option<&Self>;
 
-    /// What the event belongs to, where that is not what its command belongs to: stock that is received is given to the orders that
-    /// wait for it, and each allocation is a matter of its order.
+    /// The correlation of an event, if it differs from its command's: received stock goes to the orders that wait for
+    /// it, and each allocation belongs to its order.
     fn correlation(&self) -> Option<Uuid> {
         None
     }
@@ -109,7 +109,7 @@ pub trait Stored: Aggregate<Event: StoredEvent> {}
 
 impl<A: Aggregate<Event: StoredEvent>> Stored for A {}
 
-/// What is known about a stored type.
+/// The codec of a stored type.
 struct Kind {
     decode: fn(u32, &[u8]) -> Result<Event, Error>,
     schema: fn() -> Schema,
@@ -171,7 +171,7 @@ fn unknown(kind: &str, version: u32) -> Error {
 
 fn write<T: Serialize>(kind: &'static str, name: &LazyLock<Arc<str>>, payload: &T) -> Result<Encoded, Error> {
     let data = serde_json::to_vec(payload).map_err(|source| Error::Unwritable { kind, source })?;
-    // What is appended has to stay readable. The types see to that; every test that writes an event looks again.
+    // Every appended event must stay readable. The types ensure that; every test that writes an event checks it again.
     debug_assert!(
         decode(kind, upcast::newest(kind), &data).is_ok(),
         "an event of type {kind} cannot be read again: {}",

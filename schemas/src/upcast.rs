@@ -1,12 +1,13 @@
-//! From what was stored once to what is read today, one schema version at a time. A step is total: it never refuses what was stored.
+//! Converts stored schema versions to the newest one, one version at a time. A step is total: it never refuses stored
+//! data.
 
 use serde_json::Value;
 
 /// Turns the data of one schema version into that of the next.
 pub(crate) type Step = fn(Value) -> Value;
 
-/// For each type with more than one version: the step from version 1 to 2, from 2 to 3 and so on. A type's newest version is one more
-/// than it has steps here, so that no version can be without its way to the newest.
+/// For each type with more than one version: the step from version 1 to 2, from 2 to 3 and so on. A type's newest
+/// version is the number of its steps plus one, so every version has a path to the newest.
 const STEPS: &[(&str, &[Step])] = &[];
 
 /// The steps of a type.
@@ -19,7 +20,7 @@ fn of(table: &'static [(&'static str, &'static [Step])], kind: &str) -> &'static
 }
 
 /// The newest schema version of a type: the one that is written.
-#[expect(clippy::cast_possible_truncation, reason = "nobody writes four billion schema versions")]
+#[expect(clippy::cast_possible_truncation, reason = "there will never be four billion schema versions")]
 pub(crate) fn newest(kind: &str) -> u32 {
     steps(kind).len() as u32 + 1
 }

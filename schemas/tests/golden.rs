@@ -1,7 +1,7 @@
-//! The stored form of every event, held against files: what was written once is read for ever. A changed file needs a reason beyond
-//! "the test failed": records of the old form are in the logs of those who run Daybook.
+//! The stored form of every event, compared with files: what was written once must be readable permanently. A changed
+//! file needs a better reason than "the test failed": the logs of users contain records of the old form.
 //!
-//! `DAYBOOK_UPDATE_GOLDEN=1 cargo test -p schemas --test golden` writes the schemas anew; records are written by hand.
+//! `DAYBOOK_UPDATE_GOLDEN=1 cargo test -p schemas --test golden` writes the schemas again; records are written by hand.
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
 use std::collections::BTreeSet;

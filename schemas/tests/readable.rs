@@ -1,6 +1,7 @@
-//! Whatever the edge takes can be read again: for every event type, any value that is built through the constructors of the edge encodes
-//! and decodes to itself. Values are made from the stored schema of each type, so that a new type is covered as it is added.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Everything that the edge accepts can be read again: for every event type, any value that is built through the
+//! constructors of the edge encodes and decodes to itself. Values are made from the stored schema of each type, so a
+//! new type is covered as soon as it is added.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use domain::ids::{Channel, CustomerRef, ExternalRef, LocationId, Sku, Tenant};
 use domain::text;

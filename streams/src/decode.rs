@@ -1,5 +1,5 @@
-//! One record, decoded: its type, schema version, bytes and metadata are known here, and it stands in a stream where such an event
-//! belongs. Nothing less counts as read.
+//! Decodes one record: it counts as read only if its type, schema version, bytes and metadata are known here, and its
+//! event belongs in its stream.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const LONGEST_REASON: usize = 500;
 pub struct Read {
     /// What happened.
     pub event: Event,
-    /// Who, on whose behalf, because of what.
+    /// The actor, the party acted for, and the cause.
     pub metadata: Metadata,
 }
 
@@ -61,10 +61,10 @@ pub fn decode(record: &Record) -> Result<Read, Box<Unreadable>> {
     Ok(Read { event, metadata })
 }
 
-/// The same for those who do not need the metadata; what is not well-formed is refused all the same.
+/// The same for callers that do not need the metadata; malformed metadata is still refused.
 ///
 /// # Errors
-/// As [`decode`], but for the metadata.
+/// As [`decode`], except for the metadata.
 pub fn event(record: &Record) -> Result<Event, Box<Unreadable>> {
     let event = registry::decode(&record.kind, record.schema_version, &record.data)
         .map_err(|error| unreadable(record, &chain(&error)))?;
@@ -89,7 +89,7 @@ fn misplaced(stream: &StreamId, event: &Event) -> Option<&'static str> {
         Event::Outcome(_) => stream::OUTCOME,
         Event::Import(_) => stream::IMPORT,
         Event::Saga(_) => stream::SAGA,
-        // A record can be set aside wherever it is.
+        // A record of any category can be set aside.
         Event::Record(_) => return None,
     };
     if *stream.category != *category {
@@ -97,7 +97,7 @@ fn misplaced(stream: &StreamId, event: &Event) -> Option<&'static str> {
     }
     let named = match category {
         stream::ORDER | stream::PAYMENT | stream::RESERVATION => stream.id.parse::<Uuid>().is_ok(),
-        // Read models could show nothing of a stock whose SKU and location they cannot tell.
+        // Read models could not show a stock whose SKU and location are unknown.
         stream::STOCK => stream::parse_stock(&stream.id).is_some(),
         _ => true,
     };

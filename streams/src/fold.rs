@@ -1,5 +1,6 @@
-//! Folding a stream. What was set aside is known before the first event is folded, wherever in the stream that is said: a record that a
-//! later version of the program can read again stays set aside, for everything after it was decided without it.
+//! Folds a stream. The set-aside records are known before the first event is folded, wherever in the stream they are
+//! named. A record stays set aside even if a later version of the program can read it, because all later decisions were
+//! made without it.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,7 +38,8 @@ impl Until {
     }
 }
 
-/// A fold that stands at a version of the stream: a snapshot, say. It is not used if a record that it rests on was set aside later.
+/// A fold at a version of the stream, for example from a snapshot. It is not used if a record before that version was
+/// set aside later.
 #[derive(Clone, Debug)]
 pub struct Start<S> {
     /// The fold of the events up to that version.
@@ -46,11 +48,11 @@ pub struct Start<S> {
     pub version: Version,
 }
 
-/// Folds a stream: `step` is given each record in order, with its event; without one if the record is set aside. An unreadable record
-/// is passed over only if a record of the same stream sets it aside, also one that comes after `until`.
+/// Folds a stream: `step` gets each record in order, with its event; without an event if the record is set aside. An
+/// unreadable record is skipped only if a record of the same stream sets it aside, even one after `until`.
 ///
 /// # Errors
-/// If the store fails, or a record cannot be read and none sets it aside.
+/// If the store fails, or a record cannot be read and is not set aside.
 pub async fn fold<S>(
     store: &dyn EventStore,
     stream: &StreamId,
@@ -62,7 +64,8 @@ pub async fn fold<S>(
     run(store, stream, (until, true), BTreeSet::new(), start, fresh, step).await
 }
 
-/// The same for those who follow the log and know nothing of what comes after `until`: only what is set aside up to there counts.
+/// The same for consumers that follow the log and do not know the stream after `until`: only the records that are set
+/// aside up to there count.
 ///
 /// # Errors
 /// As [`fold`].
@@ -76,7 +79,7 @@ pub async fn fold_here<S>(
     fold_knowing(store, stream, until, &BTreeSet::new(), fresh, step).await
 }
 
-/// The same, where it is known besides which versions are set aside: only those count, and what is set aside up to `until`.
+/// The same, with the known set-aside versions: only those count, and those that are set aside up to `until`.
 ///
 /// # Errors
 /// As [`fold`].
@@ -103,7 +106,8 @@ async fn run<S>(
     loop {
         let pass = Pass { until, look_beyond, at: start.as_ref().map_or(0, |start| start.version) };
         let state = start.take().map_or_else(&fresh, |start| start.state);
-        // Each further pass knows of more that is set aside; the first one has seen it all but for what is appended meanwhile.
+        // Each further pass knows more set-aside records; the first one sees all of them except those appended
+        // meanwhile.
         if let Some(state) = pass.run(store, stream, state, &mut asides, &mut step).await? {
             return Ok(state);
         }

@@ -1,6 +1,6 @@
-//! One stream of the log, read strictly: everybody who folds a stream or lists its events does it here, so that no reader passes over
-//! what another stops at. A record that cannot be read makes its own stream unreadable from there on, and no other stream, until a later
-//! record of that stream sets it aside.
+//! Reads one stream of the log strictly: all code that folds a stream or lists its events uses this crate, so that all
+//! readers stop at the same record. A record that cannot be read makes its own stream unreadable from there on, and no
+//! other stream, until a later record of that stream sets it aside.
 
 mod decode;
 mod fold;

@@ -1,4 +1,4 @@
-//! A stream's events as a list, and what of it cannot be read.
+//! A stream's events as a list, with the records that cannot be read.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! One reading of a stream for everybody: where it stops, and what brings it on.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed; this says where")]
+//! All readers of a stream read it in the same way: where they stop, and how they continue.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed; this says where")]
 
 use std::sync::Arc;
 
@@ -143,7 +143,7 @@ async fn what_was_set_aside_stays_so_when_a_later_version_can_read_it() {
     log.set_aside(2).await;
     log.claim(5).await;
     assert_eq!(log.orders(Until::End, None).await.unwrap(), [1, 3, 5]);
-    // A snapshot that was made with it, by somebody who did not know that it would be set aside.
+    // A snapshot that includes the record, made before it was set aside.
     let start = Start { state: vec![1, 2, 3], version: 3 };
     assert_eq!(log.orders(Until::End, Some(start)).await.unwrap(), [1, 3, 5]);
     let start = Start { state: vec![1, 3], version: 4 };

@@ -1,5 +1,5 @@
-//! Folds that are ahead of the log: their events are on the store's queue and not durable yet. Unless they land, the folds are thrown
-//! away, whatever happens in between.
+//! Folds that are ahead of the log: their events are in the store's queue and not durable yet. If the events are not
+//! written, the folds are discarded, whatever else happens.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::plan::Facts;
 #[derive(Clone, Copy)]
 pub(super) struct Written {
     pub(super) count: usize,
-    /// The last one's id.
+    /// The id of the last event.
     pub(super) last: Uuid,
     pub(super) bytes: usize,
 }
@@ -41,7 +41,7 @@ impl<'a> Afloat<'a> {
         Self { inner, moved: Vec::new(), landed: false }
     }
 
-    /// Moves a fold past what was decided on it.
+    /// Applies new events to a fold.
     pub(super) fn fold(&mut self, slot: &Arc<Slot>, held: &mut Held, facts: &dyn Facts, written: Written) {
         let (before, last) = (held.version, written.last);
         held.version += written.count as Version;
@@ -87,7 +87,7 @@ impl Drop for Afloat<'_> {
 }
 
 impl Inner {
-    /// Keeps a snapshot, in a task of its own: nobody waits for it.
+    /// Keeps a snapshot, in a separate task that no caller waits for.
     fn keep_snapshot(
         &self,
         stream: event_store::record::StreamId,

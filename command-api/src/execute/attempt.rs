@@ -1,5 +1,5 @@
-//! One try: lock, decide, put the batch on the store's queue, fold, unlock, wait until it is durable. No answer leaves here before what
-//! it rests on is durable.
+//! One attempt: lock, decide, queue the batch at the store, fold, unlock, wait until it is durable. No answer leaves
+//! this file before all records that it depends on are durable.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) struct Part<'a> {
 
 impl<'a> Work<'a> {
     /// # Errors
-    /// If the plan asks nothing, or a stream twice, or not what the stream understands.
+    /// If the plan is empty, names a stream twice, or has a command that its stream does not accept.
     pub(super) fn try_new(request: &'a Request, plan: &'a Plan) -> Result<Self, Error> {
         if let Some(wrong) = &plan.wrong {
             return Err(Error::Plan(wrong.clone()));
@@ -111,15 +111,15 @@ pub(super) enum Decision {
     Settle(outcome::Verdict),
 }
 
-/// What came of a try.
+/// The result of an attempt.
 pub(super) enum Attempt {
     /// It is done.
     Done(Done),
-    /// It was decided on what is not the log's: once more.
+    /// The cached state was stale: retry.
     Again,
 }
 
-/// What came of a batch.
+/// The result of a batch.
 enum Landed {
     /// It is in the log.
     Now(Receipt),
@@ -271,14 +271,14 @@ impl Inner {
         Ok(Attempt::Done(done))
     }
 
-    /// Takes the batch's place on the queue. What the store has refused already is not folded.
+    /// Queues the batch. A batch that the store refused at once is not folded.
     fn send(&self, batch: Batch) -> (Pending, Option<Result<Outcome, event_store::Error>>) {
         let mut pending = self.store.append(batch);
         let early = (&mut pending).now_or_never();
         (pending, early)
     }
 
-    /// Waits for the batch. Unless it landed, what was folded ahead of it is thrown away.
+    /// Waits for the batch. If it was not written, the folds ahead of it are discarded.
     async fn land(
         &self,
         work: &Work<'_>,
@@ -314,7 +314,8 @@ impl Inner {
         }
     }
 
-    /// Asks the store what became of a batch whose outcome it did not tell. The answer comes from behind everything in flight.
+    /// Asks the store for the outcome of a batch that it did not report. The answer takes all appends in flight into
+    /// account.
     async fn resolve(&self, work: &Work<'_>, why: String) -> Result<Landed, Error> {
         match self.store.command(work.request.command_id).await {
             Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => Ok(Landed::Before(receipt, false)),

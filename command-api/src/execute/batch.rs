@@ -1,5 +1,5 @@
-//! The batch that a decision becomes. Every stream that the decision looked at is in it, with the event that it looked at last: what was
-//! decided on another state than the log's is never written.
+//! The batch of a decision. It contains every stream that the decision read, with the last event read: a decision on a
+//! state that differs from the log's is never written.
 
 use bytes::Bytes;
 use domain::outcome::{self, RestsOn};
@@ -42,7 +42,7 @@ impl Envelope<'_> {
     }
 }
 
-/// What is expected of a stream that was looked at.
+/// The expectation on a stream that was read.
 fn expected(held: &Held) -> Expectation {
     match held.last {
         Some(event_id) => Expectation::At { version: held.version, event_id },
@@ -50,7 +50,7 @@ fn expected(held: &Held) -> Expectation {
     }
 }
 
-/// One stream of a decision: where it stood, and what happens to it.
+/// One stream of a decision: its last version, and its new events.
 pub(super) struct Decided<'a> {
     pub(super) stream: &'a StreamId,
     pub(super) held: &'a Held,
@@ -83,7 +83,7 @@ pub(super) fn settled(
 ) -> Result<Batch, Error> {
     let event = outcome::Event::Settled(outcome::Settled {
         verdict,
-        // In order of category, so that what is left out is stock.
+        // In order of category, so that only stock is left out.
         rests_on: looked_at
             .iter()
             .take(MOST_NAMED)
@@ -116,7 +116,7 @@ fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {
     Batch { command_id: request.command_id, fingerprint: request.fingerprint, writes }
 }
 
-/// What a receipt's outcome stream says; the streams that it rests on come with it.
+/// The contents of a receipt's outcome stream, with the streams that it depends on.
 pub(super) fn read_settled(entry: &streams::Entry) -> Result<(Verdict, Vec<(StreamName, u64)>), Error> {
     let Some(event) = &entry.event else {
         return Err(Error::OutcomeSetAside { position: entry.record.position });

@@ -1,5 +1,5 @@
-//! Folded aggregates, kept for the next command, bounded by their bytes and by their number. A slot whose events are not all durable is never let go, and one whose events failed is
-//! never used again.
+//! Folded aggregates, cached for later commands, bounded by their bytes and by their number. A slot with events that
+//! are not durable is never dropped, and a slot whose events failed is never used again.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,15 +16,15 @@ use super::error::Error;
 use super::fold::Type;
 use super::load::{self, Held};
 
-/// How many slots are looked at for one to drop, each time one is added beyond the bound.
+/// How many slots are examined to drop one, for each slot added beyond the bound.
 const LOOKED_AT: usize = 16;
-/// The same where it is bytes that are too many: the large ones may lie behind many that are small.
+/// The same if the bytes are beyond the bound: the large slots may be behind many small ones.
 const LOOKED_AT_FOR_BYTES: usize = 1_024;
-/// A state takes about this many times the bytes that it is written as, and what surrounds it this much.
+/// A state takes about this many times its written bytes, and this much overhead.
 const SPREAD: usize = 2;
 const AROUND: usize = 1_024;
-/// A state is measured again when the events since have this many bytes, or as many as it had: what measuring costs is in proportion to
-/// what was written.
+/// A state is measured again when the events since then have this many bytes, or as many as it had: so the cost of
+/// measuring is proportional to the written bytes.
 const MEASURED_EVERY: usize = 32 * 1024;
 
 /// One stream's fold.
@@ -36,7 +36,7 @@ pub(super) struct Slot {
     progress: watch::Sender<Progress>,
     used: AtomicBool,
     size: SyncMutex<Size>,
-    /// What all slots take, this one included.
+    /// The bytes of all slots, including this one.
     total: Arc<AtomicUsize>,
 }
 
@@ -47,7 +47,7 @@ struct Size {
     measured: usize,
     /// The bytes of the events since.
     since: usize,
-    /// What it is counted for in the total.
+    /// Its bytes in the total.
     counted: usize,
 }
 
@@ -125,7 +125,7 @@ impl Slot {
         self.held.lock().await
     }
 
-    /// The version of the fold, if nobody works on it right now.
+    /// The version of the fold, if no command is using it.
     #[cfg(test)]
     pub(super) fn try_peek(&self) -> Option<Version> {
         self.held.try_lock().ok().map(|held| held.version)
@@ -163,11 +163,11 @@ pub(super) struct Cache {
     clock: SyncMutex<VecDeque<StreamId>>,
     count: AtomicUsize,
     bytes: Arc<AtomicUsize>,
-    /// The most slots, and the most bytes that they take. What is being worked on stays whatever it takes.
+    /// The most slots, and the most bytes that they take. Slots in use stay at any size.
     bound: Bound,
 }
 
-/// What is kept at most.
+/// The limits of the cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound {
     pub(super) slots: usize,
@@ -189,7 +189,7 @@ impl Cache {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// About how many bytes all folds take.
+    /// The bytes of all folds, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -219,7 +219,7 @@ impl Cache {
         self.slots.get(stream).map(|slot| Arc::clone(&slot))
     }
 
-    /// Puts an empty slot in the place of one whose fold is not what the log says.
+    /// Replaces a slot whose fold differs from the log by an empty one.
     pub(super) fn discard(&self, slot: &Arc<Slot>) {
         slot.progress.send_modify(|progress| progress.discarded = true);
         if let Some(mut there) = self.slots.get_mut(&slot.stream)
@@ -245,7 +245,7 @@ impl Cache {
         }
     }
 
-    /// Drops slots that nobody works with, while there are too many or they take too much.
+    /// Drops unused slots while there are too many slots or they take too much memory.
     pub(super) fn trim(&self) {
         let Some(looks) = self.over() else {
             return;
@@ -259,7 +259,8 @@ impl Cache {
             };
             // In the first half those that were used since the last look are spared.
             let spare = looked_at < looks / 2;
-            // Whoever works with a slot holds it, a batch on its way included; nobody can begin to while its shard is locked.
+            // Every user of a slot holds a reference, including a batch in flight; no new user can start while its
+            // shard is locked.
             let gone = self.slots.remove_if(&next, |_, slot| {
                 let used = slot.used.swap(false, Ordering::Relaxed);
                 Arc::strong_count(slot) == 1 && !(used && spare)

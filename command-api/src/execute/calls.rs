@@ -1,5 +1,5 @@
-//! Commands that are under way: an equal one that comes meanwhile waits for the answer of the first. What is durable is not known here;
-//! the store judges that.
+//! Commands in progress: an equal command that arrives meanwhile waits for the answer of the first. Durable commands
+//! are not known here; the store checks those.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::done::Done;
 use super::error::Error;
 
-/// What the first one was told, once it was.
+/// The answer of the first command, once there is one.
 pub(super) type Answer = Option<Result<Done, Error>>;
 
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub(super) enum Entered {
     Later {
         /// Whether it is equal.
         equal: bool,
-        /// What it is told.
+        /// The answer.
         answer: watch::Receiver<Answer>,
     },
 }
@@ -52,7 +52,7 @@ impl Calls {
     }
 }
 
-/// The first one's turn. Ends when it is dropped, with an answer or without.
+/// The first command's turn. It ends when it is dropped, with or without an answer.
 pub(super) struct Turn {
     calls: Calls,
     command_id: Uuid,
@@ -60,7 +60,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Tells those who wait.
+    /// Gives the answer to the waiting commands.
     pub(super) fn end(self, answer: Result<Done, Error>) {
         self.tell.send_replace(Some(answer));
     }

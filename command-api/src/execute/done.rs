@@ -1,4 +1,4 @@
-//! The outcome of a command, as it was first or as it is told again. Everything in here is durable, but for dry runs.
+//! The outcome of a command, first or repeated. Everything in it is durable, except for dry runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::fold::State;
 use super::plan::Planned;
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It took effect.
@@ -71,7 +71,7 @@ impl From<outcome::Verdict> for Verdict {
 /// The outcome of a command.
 #[derive(Clone)]
 pub struct Done {
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// The command.
     pub command_id: Uuid,
@@ -81,10 +81,10 @@ pub struct Done {
     pub recorded_at: Timestamp,
     /// Whether this was answered before: to an earlier request, or to an equal one at the same time.
     pub replayed: bool,
-    /// If it took effect: the streams that it wrote, and those that it only looked at for the caller to see, as they were then.
-    /// If it did not: the streams that it was decided on. In order of category and id.
+    /// If it took effect: the streams that it wrote, and those that it only read for the caller, at those versions.
+    /// Otherwise: the streams that it was decided on. In order of category and id.
     pub streams: Vec<(StreamName, u64)>,
-    /// Of a dry run: what it would write.
+    /// The events that a dry run would write.
     pub events: Vec<Planned>,
     pub(super) states: Vec<(StreamName, State)>,
 }
@@ -103,16 +103,17 @@ impl Done {
         Arc::clone(state).downcast().ok()
     }
 
-    /// The first stream of an aggregate's category, with its version and state. A replayed placing tells the id of its order this way.
+    /// The first stream of an aggregate's category, with its version and state. A repeated placement learns the id of
+    /// its order in this way.
     #[must_use]
     pub fn first<A: Stored>(&self) -> Option<(&StreamName, u64, Arc<A>)> {
         let (name, version) = self.streams.iter().find(|(name, _)| name.category == A::CATEGORY)?;
         Some((name, *version, self.state::<A>(name)?))
     }
 
-    /// The stream that a command was to, with its version and state; where it is not among those written, the first of its category: a
-    /// replayed placing has another id than the request that repeats it. A batch may write to a second aggregate of the same category,
-    /// and the order of the streams in it tells nothing.
+    /// The stream that a command addressed, with its version and state; if it was not written, the first stream of its
+    /// category, because the id in a repeated placement differs from the stored one. A batch may write to a second
+    /// aggregate of the same category, and the order of the streams in it has no meaning.
     #[must_use]
     pub fn about<'a, A: Stored>(&'a self, stream: &'a StreamName) -> Option<(&'a StreamName, u64, Arc<A>)> {
         match self.version(stream).zip(self.state::<A>(stream)) {
@@ -121,7 +122,7 @@ impl Done {
         }
     }
 
-    /// Of a command that is not answered from streams.
+    /// The outcome of a command that is not answered from streams.
     pub(crate) fn nothing(command_id: Uuid) -> Self {
         Self {
             verdict: Verdict::NothingToDo,

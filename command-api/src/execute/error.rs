@@ -1,4 +1,5 @@
-//! Why a command has no outcome. A refusal is an outcome and no error; what is unknown is never said to be *no*.
+//! Why a command has no outcome. A refusal is an outcome and not an error; an unknown outcome is never reported as a
+//! refusal.
 
 use std::time::Duration;
 
@@ -14,43 +15,43 @@ pub enum Error {
     /// An equal request is under way and took too long to wait for.
     #[error("an equal request is still being worked on")]
     InProgress,
-    /// Too much is going on at once; nothing was written. The same request again may succeed.
+    /// Too many commands are in progress; nothing was written. The same request may succeed later.
     #[error("too many commands at once")]
     Busy {
         /// When to come back.
         retry_after: Duration,
     },
-    /// What the plan was made of has moved on; nothing was decided. A plan that is made anew may succeed.
+    /// The state that the plan depended on has changed; nothing was decided. A new plan may succeed.
     #[error("what the command was planned on has changed meanwhile")]
     Outdated,
-    /// The write may or may not be in the log; the same command id again tells.
+    /// The write may or may not be in the log; repeating the same command id finds out.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
-    /// The store takes no more commands; nothing was written.
+    /// The store accepts no more commands; nothing was written.
     #[error("the store is closed")]
     Closed,
     /// The store cannot take it now; nothing was written.
     #[error("the store cannot take it now: {0}")]
     NotWritten(String),
-    /// What it would write is more than the store ever takes; nothing was written, and the same request never will be.
+    /// Its batch is larger than the store ever accepts; nothing was written, and the same request will never succeed.
     #[error("what it would write is too large: {0}")]
     TooLarge(String),
-    /// A record that it rests on is not what was written to the log; nothing was written.
+    /// A record that it depends on is damaged; nothing was written.
     #[error("{0}")]
     LogDamaged(String),
     /// The store cannot be read now.
     #[error("the store cannot be read: {0}")]
     Store(String),
-    /// A record of one of its streams cannot be read, and nobody has set it aside; nothing was written.
+    /// A record of one of its streams cannot be read, and was not set aside; nothing was written.
     #[error("{0}")]
     Unreadable(Box<Unreadable>),
-    /// The record of what came of the command could not be read and was set aside: nobody knows it any more.
+    /// The record of the command's outcome could not be read and was set aside: the outcome is lost.
     #[error("the outcome of the command, at position {position}, could not be read and was set aside")]
     OutcomeSetAside {
         /// The position of the outcome.
         position: u64,
     },
-    /// The plan is no plan: a bug in who made it.
+    /// The plan is invalid: a bug in its author's code.
     #[error("the command is badly put: {0}")]
     Plan(String),
     /// The task that did the work ended without an answer: a bug. Whether something was written is unknown.
@@ -59,7 +60,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What it says of trying again, with the same command id.
+    /// What it means for a retry with the same command id.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

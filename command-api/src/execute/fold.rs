@@ -1,5 +1,5 @@
-//! Folded aggregates of any type behind one face, so that a batch can go over several types. What is behind the face is changed only
-//! by the aggregate's own `evolve`.
+//! Folded aggregates of any type behind one trait, so that a batch can contain several types. Only the aggregate's own
+//! `evolve` changes the state.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::{Aggregate, Event, stream};
 use schemas::{Stored, StoredEvent as _};
 
-/// A state that is shown to whoever asked.
+/// A shared state for callers.
 pub(super) type State = Arc<dyn Any + Send + Sync>;
 
 /// A state that can be moved on.
@@ -16,10 +16,10 @@ pub(super) trait Fold: Any + Send + Sync {
     /// Moves past an event; one of another type changes nothing.
     fn apply(&mut self, event: &Event);
 
-    /// The state as it is now. It is not copied, unless this fold moves on while somebody still looks at it.
+    /// The current state. It is copied only if this fold changes while a caller still holds the state.
     fn shown(&self) -> State;
 
-    /// A fold that stands here and goes its own way.
+    /// An independent copy of this fold.
     fn branch(&self) -> Box<dyn Fold>;
 
     /// The state's bytes.
@@ -70,7 +70,7 @@ impl<A: Stored> Fold for Folded<A> {
     }
 }
 
-/// Counts what is written to it.
+/// Counts the bytes written to it.
 struct Counted(usize);
 
 impl std::io::Write for Counted {

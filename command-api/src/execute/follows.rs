@@ -1,5 +1,5 @@
-//! What follows from a command has bounds too. A long process begins with an event of its own, made of what its command wrote; where that
-//! could never be written, the command is refused at once, and not taken and then left lying.
+//! Bounds on the consequences of a command. A saga begins with an event of its own, derived from the command's events;
+//! if that event would be too large to write, the command is refused at once instead of being accepted and then stuck.
 
 use domain::order::Order;
 use domain::saga::{self, Needs, Origin, may_start, start};
@@ -14,13 +14,14 @@ use super::error::Error;
 use super::fold::{Fold, state};
 use super::plan::Facts;
 
-/// Events of fewer bytes start nothing that is too large: a line takes 55 bytes of an event at the least, and with the longest SKU and a
-/// location of its own 700 of what its process begins with.
+/// Events of fewer bytes start nothing that is too large: a line takes at least 55 bytes of an event, and with the
+/// longest SKU and a location of its own 700 bytes of the saga's first event.
 const LARGE: usize = 64 * 1024;
-/// What is left for an event's metadata.
+/// The space reserved for an event's metadata, in bytes.
 const METADATA: usize = 4 * 1024;
 
-/// Whether the log can take a stream's events and what they start. `before` is the stream's fold before them.
+/// Whether the log can take a stream's events and the first events of the sagas that they start. `before` is the
+/// stream's fold before them.
 pub(super) fn fit(
     stream: &StreamId,
     before: &dyn Fold,

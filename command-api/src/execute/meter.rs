@@ -1,4 +1,4 @@
-//! What the executor counts. The handles are taken when the executor is made, so the recorder has to be installed before.
+//! The executor's metrics. The handles are created with the executor, so the recorder must be installed before.
 
 use std::time::Duration;
 

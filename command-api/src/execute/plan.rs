@@ -1,4 +1,4 @@
-//! What a command asks of which streams. A plan is one batch: all of it takes effect, or nothing does.
+//! The steps of a command, by stream. A plan is one batch: all of it takes effect, or nothing does.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use super::done::Refused;
 use super::error::Error;
 use super::fold::{Fold, Type, state, state_mut};
 
-/// What is asked of which streams, each stream once. Ids of what it makes either come from the request or do not matter to an equal
-/// request: a replay answers with the streams of the first one, whatever its own plan names.
+/// The steps of a command, each stream once. The ids that it creates come from the request or do not matter to an equal
+/// request: a repetition is answered with the streams of the first one, whatever its own plan names.
 #[derive(Default)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
@@ -27,13 +27,13 @@ impl Plan {
         Self::default()
     }
 
-    /// Asks this of an aggregate too; its state comes with the answer.
+    /// Adds a step for an aggregate; the answer contains its state.
     #[must_use]
     pub fn and<A: Stored>(self, stream: StreamName, command: A::Command) -> Self {
         self.with::<A>(stream, command, true)
     }
 
-    /// Asks this of an aggregate too, whose state nobody needs to see.
+    /// Adds a step for an aggregate whose state the caller does not need.
     #[must_use]
     pub fn and_unseen<A: Stored>(self, stream: StreamName, command: A::Command) -> Self {
         self.with::<A>(stream, command, false)
@@ -51,9 +51,9 @@ impl Plan {
         self
     }
 
-    /// Tells that the plan was made of what a stream had become at a version, 0 if it had not begun. Where it has moved on, nothing is
-    /// decided ([`Error::Outdated`]). A stream that is asked nothing is looked at all the same: it has not moved on before the batch is
-    /// written.
+    /// Declares that the plan depends on the state of a stream at a version, 0 if the stream did not exist. If the
+    /// stream has changed, nothing is decided ([`Error::Outdated`]). A stream without a step is also checked: it must
+    /// not change before the batch is written.
     #[must_use]
     pub fn made_at<A: Stored>(mut self, stream: StreamName, version: u64) -> Self {
         match self.steps.iter_mut().find(|step| step.stream == stream) {
@@ -80,7 +80,7 @@ impl fmt::Debug for Plan {
     }
 }
 
-/// What is asked of one stream.
+/// The step for one stream.
 pub(super) struct Step {
     pub(super) stream: StreamName,
     pub(super) of: Type,

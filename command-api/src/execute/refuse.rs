@@ -12,14 +12,14 @@ const OUT_OF_STOCK: &str = "out-of-stock";
 /// The list's name.
 const SHORTFALLS: &str = "shortfalls";
 
-/// How many refusals of one command are listed; the others are counted. What is said of a command is recorded as one
-/// event, and an event is bounded.
+/// How many refusals of one command are listed; the others are counted. They are recorded as one event, and an event's
+/// size is limited.
 const MOST_TOLD: usize = 100;
 /// How many there are beyond those.
 const MORE: &str = "more";
 
-/// What is said of the refusals of one batch; `None` if there are none. What no stock could mend is said before what is short;
-/// among those, the first in the order of the plan.
+/// Combines the refusals of one batch; `None` if there are none. Refusals that more stock could not fix come before
+/// shortages; among those, the first in the order of the plan wins.
 pub(super) fn combine(refusals: Vec<Refused>) -> Option<Refused> {
     let (short, mut other): (Vec<_>, Vec<_>) = refusals.into_iter().partition(|refused| refused.code == OUT_OF_STOCK);
     if other.is_empty() {
@@ -69,8 +69,8 @@ fn told(refused: &Refused) -> Value {
     Value::Object(told)
 }
 
-/// The caller named a version that is not the stream's, or not its any more. Recorded like any other refusal: the same key gives this
-/// answer for ever, and who has merged what happened since sends the new version under a new key.
+/// The caller named a version that differs from the stream's. Recorded like any other refusal: the same key always gets
+/// this answer, and a client that has merged the newer events sends the new version under a new key.
 pub(crate) fn stale(expected: Expected, actual: u64) -> Refused {
     let (message, details) = match expected {
         Expected::Exists => ("there is nothing yet that could match".to_owned(), json!({ "actual": actual })),

@@ -1,4 +1,5 @@
-//! Dry runs: the same decision, and nothing written. What is told has to be as true as what is recorded, so it waits for what it rests on.
+//! Dry runs: the same decision without a write. Their answer must be as reliable as a recorded one, so it waits until
+//! the state that it depends on is durable.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use super::plan::Planned;
 use super::{Inner, follows};
 
 impl Inner {
-    /// Where the streams of a dry run end. What is written is checked by the store; what is not has to be checked here.
+    /// The heads of the streams of a dry run. The store checks expectations of writes; without a write they must be
+    /// checked here.
     pub(super) async fn heads(&self, work: &Work<'_>) -> Result<Vec<Option<(Version, Uuid)>>, Error> {
         if !work.request.dry_run {
             return Ok(Vec::new());
@@ -30,7 +32,7 @@ impl Inner {
             .await
     }
 
-    /// What the command would do. Nothing is written, and yet the answer waits for what it rests on.
+    /// The effect of a command. Nothing is written, but the answer waits until its basis is durable.
     pub(super) async fn rehearse(
         &self,
         work: &Work<'_>,

@@ -1,5 +1,5 @@
-//! The first outcome of a command, told again: from its receipt and from the streams as they were at the versions that it names, never
-//! from how they are now.
+//! The first outcome of a command, repeated: from its receipt and from the streams at the versions that it names, never
+//! from their current state.
 
 use domain::ids::Tenant;
 use domain::stream::{self, StreamName};
@@ -17,7 +17,7 @@ use super::plan::Plan;
 use super::{Inner, batch, stream_id};
 
 impl Inner {
-    /// Rebuilds the outcome that a receipt is of. States are those that the plan asks to see; without one there are none.
+    /// Rebuilds the outcome of a receipt. It contains the states that the plan asks for; without a plan there are none.
     pub(super) async fn replay(&self, tenant: &Tenant, plan: Option<&Plan>, receipt: &Receipt) -> Result<Done, Error> {
         let settled = receipt.streams.iter().find(|written| &*written.stream.category == stream::OUTCOME);
         let (verdict, mut streams) = match settled {

@@ -1,4 +1,4 @@
-//! The executor on a real store. What is waited for is a condition, never a time.
+//! The executor on a real store. Tests wait for conditions, never for a time.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed; this says where")]
 
 mod conflicts;
@@ -78,7 +78,7 @@ impl Gate {
         self.moved.notify_all();
     }
 
-    /// From now on this share of the syncs fails, surely.
+    /// From now on exactly this share of the syncs fails.
     fn flaky(&self, share: f64, seed: u64) {
         self.state.lock().unwrap().flaky = Some((share, SmallRng::seed_from_u64(seed)));
     }
@@ -123,7 +123,7 @@ impl House {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();
-        // A store that has failed cannot be closed well; its lock goes with it all the same.
+        // A store that has failed cannot close cleanly; its lock is released with it anyway.
         let _ = self.store.close().await;
         let old = std::mem::replace(&mut self.store, {
             let other = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ impl House {
     }
 }
 
-/// A test that fails ends all the same: the writer does not wait at a gate that nobody will open.
+/// A failing test must end: the writer must not wait at a gate that no test opens.
 impl Drop for House {
     fn drop(&mut self) {
         self.gate.open(None);
@@ -240,7 +240,7 @@ async fn stocked(executor: &Executor, name: &str, qty: u32) -> Done {
     executor.execute(fresh(), one(name, receive(name, qty))).await.unwrap()
 }
 
-/// Runs a command in a task of its own.
+/// Runs a command in a separate task.
 fn begin(executor: &Executor, request: Request, plan: Plan) -> tokio::task::JoinHandle<Result<Done, Error>> {
     let executor = executor.clone();
     tokio::spawn(async move { executor.execute(request, plan).await })

@@ -1,5 +1,5 @@
-//! Answers to commands that were not refused. What is in one comes from the state at the versions of the commit, never from later, so
-//! that the same request gets the same bytes again.
+//! Answers to commands that were not refused. Their content comes from the state at the versions of the commit, never
+//! from later ones, so that a repetition gets the same bytes.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use crate::execute::{Done, Error, Planned, stream_id};
 
-/// Where in the log an answer stands.
+/// The position in the log that an answer shows.
 pub const POSITION: HeaderName = HeaderName::from_static("daybook-position");
-/// Says that the answer was given before.
+/// Marks a repeated answer.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Says which preferences were followed.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -26,7 +26,7 @@ pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-a
 /// The most events that the answer to a stale `If-Match` carries; the rest is read from the resource's history.
 const MOST_EVENTS: u64 = 200;
 
-/// Where an answer stands: in its stream, in the log, and whether it was given before.
+/// The version and position of an answer, and whether it is a repetition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Place {
     pub(super) version: Option<u64>,
@@ -37,7 +37,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where a command's answer about one of its streams stands.
+    /// The version and position of a command's answer about one of its streams.
     pub(super) fn of(done: &Done, stream: &StreamName) -> Self {
         Self {
             version: done.version(stream).filter(|version| *version > 0),
@@ -80,7 +80,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Writes the headers that say where an answer stands.
+/// Writes the headers with the version and the position of an answer.
 pub(super) fn headers(into: &mut HeaderMap, place: &Place) {
     if let Some(version) = place.version {
         text(into, ETAG, &format!("\"v{version}\""));
@@ -131,7 +131,7 @@ fn recorded(record: &Record) -> EventBody {
     }
 }
 
-/// What happened to a stream after one version and up to another: the events, and whether there are more than are told.
+/// The events of a stream after one version and up to another, and whether there are more than returned.
 pub(super) async fn events_since(
     store: &dyn EventStore,
     tenant: &Tenant,

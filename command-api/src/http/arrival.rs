@@ -1,4 +1,5 @@
-//! How a body comes in: whole, within its size and its time. One that does not come takes no place from those that do.
+//! Receives bodies: whole, within their size and their time. A body that does not arrive takes no place from those that
+//! do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::problem::Failure;
 
-/// How long bodies may take to come in.
+/// How long the upload of bodies may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bodies {
     /// How long a body may take, and how long a period lasts in which content has to bring its bytes.
@@ -95,7 +96,7 @@ fn too_slow(detail: String) -> Failure {
     Failure::new("body-too-slow", detail)
 }
 
-/// What may be held of content that comes in.
+/// The memory limit for uploads.
 pub(super) struct Uploads(Arc<Semaphore>);
 
 impl Default for Uploads {
@@ -104,7 +105,7 @@ impl Default for Uploads {
     }
 }
 
-/// Room for content that comes in; given back when it is dropped.
+/// Memory reserved for an upload; released when it is dropped.
 pub(super) struct Room {
     uploads: Arc<Semaphore>,
     taken: Vec<OwnedSemaphorePermit>,
@@ -118,8 +119,8 @@ impl Uploads {
 }
 
 impl Room {
-    /// Makes room for so many bytes in all. What has not come takes no room from what does, and a first unit is nobody's but the
-    /// connection's.
+    /// Reserves space for this many bytes in all. Bytes that have not arrived take no space from those that have, and
+    /// the first unit belongs to the connection.
     fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
         while self.taken.len() < bytes / UNIT {
             let detail = "no more content is taken in at the moment: send it again later";

@@ -16,7 +16,7 @@ pub const LARGEST: usize = 256 * 1024;
 pub const LARGEST_ORDER: usize = 1024 * 1024;
 /// How deep a body may be nested. The deepest that is documented has six levels.
 const DEEPEST: usize = 32;
-/// The longest that a parser's message is told: it quotes what it read.
+/// The longest detail from a parser's message, which quotes its input.
 const LONGEST_DETAIL: usize = 300;
 
 /// What a route takes.
@@ -30,7 +30,7 @@ pub(super) trait Body: DeserializeOwned + Send + 'static {
     fn in_time(&self, _now: Timestamp, _check: &mut Check) {}
 }
 
-/// Of a route that takes no body.
+/// The body of a route that takes none.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NoBody {}
@@ -153,7 +153,7 @@ fn too_deep(raw: &[u8]) -> bool {
 }
 
 fn fields<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Failure> {
-    // Keeping the path costs as much again as parsing: only who made a fault pays for it.
+    // Tracking the path costs as much as parsing: only a faulty body pays for it.
     match serde_json::from_slice(raw) {
         Ok(body) => Ok(body),
         Err(error) => Err(fault::<T>(raw, &error)),

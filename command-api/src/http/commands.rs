@@ -1,4 +1,5 @@
-//! What became of a command, by the key that it was sent with. Asked behind everything in flight: 404 means that it was not accepted so far.
+//! The outcome of a command, by its idempotency key. The answer takes all appends in flight into account: 404 means
+//! that it was not accepted so far.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -19,7 +20,7 @@ impl utoipa::IntoResponses for OutcomeAnswers {
     }
 }
 
-/// What became of a command. 404: it was not accepted so far.
+/// The outcome of a command. 404: it was not accepted so far.
 #[utoipa::path(get, path = "/v1/commands/{idempotency_key}", tag = "commands",
     params(("idempotency_key" = String, Path)), responses(OutcomeAnswers))]
 pub(super) async fn outcome(

@@ -1,5 +1,5 @@
-//! What the API description says of each route's answers: made from the same list of codes that the answers are made from, so that no
-//! route can answer what it does not tell.
+//! The API description of each route's answers: generated from the same list of codes as the answers, so that no route
+//! can answer with an undocumented code.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(super) struct Bodies;
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what `Ask` reads")]
 pub(super) struct CommandHeaders {
-    /// Names the request: sent again with the same key it takes effect once and is answered the same, for ever.
+    /// Names the request: a repetition with the same key takes effect only once and always gets the same answer.
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, example = "4f1c7a9e")]
     idempotency_key: Option<String>,
     /// The ETag that was read: refused with 412, and with what happened since, if the resource has changed.
@@ -67,7 +67,7 @@ pub(super) struct CommandQuery {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what `Ask` reads")]
 pub(super) struct WaitHeader {
-    /// `wait=5` waits up to five seconds, and up to sixty, for what comes of it.
+    /// `wait=5` waits up to five seconds, and at most sixty, for the outcome.
     #[param(rename = "Prefer", example = "wait=5")]
     prefer: Option<String>,
 }
@@ -110,7 +110,8 @@ const EVERY_QUESTION: [&str; 9] = [
     "outcome-set-aside",
 ];
 
-/// The answers to a command: each status of success with the body's schema, and the codes of its own beside those of every command.
+/// The answers to a command: each success status with the body's schema, and its own codes beside those of every
+/// command.
 pub(super) fn command(
     successes: &[u16],
     body: &'static str,
@@ -124,7 +125,7 @@ pub(super) fn command(
     responses
 }
 
-/// The answers to what starts a bulk run: no dry run, and no version that could be stale.
+/// The answers of routes that start an import: no dry run, and no version that could be stale.
 pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
     let every: Vec<_> = EVERY_COMMAND
         .into_iter()
@@ -136,7 +137,7 @@ pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<Stri
     responses
 }
 
-/// The answers to what changes something that is not of the log: no key, no dry run, and no version.
+/// The answers of routes that change something outside the log: no key, no dry run, and no version.
 pub(super) fn change(body: &'static str) -> BTreeMap<String, RefOr<Response>> {
     let of_bodies = ["malformed-body", "body-too-slow", "body-too-large", "unsupported-media-type", "outcome-unknown"];
     let mut responses = problems(&[&EVERY_QUESTION[..], &of_bodies].concat());

@@ -1,4 +1,5 @@
-//! What a handler receives: who asks, how, and what, all of it in domain types. A request that is not as documented never reaches a handler.
+//! The inputs of a handler: the caller, the options and the request, all of it in domain types. An invalid request
+//! never reaches a handler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,12 @@ use super::headers::{self, IfMatch};
 use super::problem::Failure;
 use crate::execute::{Expected, Request as Envelope, command_id, fingerprint, fresh_command_id};
 
-/// Who asks, and whose data it is about. Put into each request by a layer in front of the routes.
+/// The caller, and the tenant of the data. A layer in front of the routes adds it to each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whose data.
     pub tenant: Tenant,
-    /// Who asks.
+    /// The actor.
     pub actor: Actor,
 }
 
@@ -117,7 +118,7 @@ impl How {
 
 /// Query parameters that a route takes beside `dry_run`.
 pub(super) trait Parameters: Default + Send {
-    /// Takes a parameter, if it is one of them.
+    /// Takes a parameter, if it is one of its own.
     fn take(&mut self, name: &str, value: &str) -> bool;
 }
 
@@ -136,7 +137,7 @@ impl Parameters for schemas::http::hold::ReleaseHold {
     }
 }
 
-/// A command as it is asked for.
+/// A requested command.
 pub(super) struct Ask<T, Q = ()> {
     pub(super) how: How,
     pub(super) query: Q,
@@ -179,7 +180,7 @@ impl<T: Body, Q: Parameters> FromRequest<Api> for Ask<T, Q> {
         };
         let mut check = Check::new();
         body.in_time(api.now(), &mut check);
-        // What was answered is answered again, however late the request is repeated.
+        // A repetition gets its first answer, however late it comes.
         if let Err(invalid) = check.finish(())
             && (key.is_none() || !api.answered(&how).await?)
         {
@@ -241,7 +242,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 200)
 }
 
-/// The id that the request goes by in the logs.
+/// The request's id in the logs.
 pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
     header(headers, "x-request-id")
 }

@@ -54,7 +54,8 @@ pub(super) enum IfMatch {
     Version(u64),
 }
 
-/// `If-Match: "v7"` or `*`. A weak tag never matches, and a list says that the caller does not know what it saw: neither is taken.
+/// `If-Match: "v7"` or `*`. A weak tag never matches, and a list means that the caller does not know its version: both
+/// are refused.
 pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Failure> {
     let Some(tag) = only(headers, IF_MATCH.as_str())? else {
         return Ok(None);
@@ -73,7 +74,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, Failure> 
     }
 }
 
-/// How many seconds `Prefer: wait` asks for, at most a minute. What else is preferred is passed over, as RFC 7240 says.
+/// The seconds of `Prefer: wait`, at most a minute. Other preferences are ignored, as RFC 7240 requires.
 pub(super) fn wait(headers: &HeaderMap) -> Option<u64> {
     headers
         .get_all("prefer")

@@ -1,5 +1,5 @@
-//! Bulk runs: content comes in whole and is run behind the answer. The content is the key: sent again it is the same run, which adds nothing
-//! twice and goes on where it was interrupted.
+//! Bulk imports: the whole content is uploaded and runs behind the answer. The content is the key: the same content is
+//! the same run, which adds nothing twice and continues where it was interrupted.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::import::Layout;
 use crate::import::run;
 use crate::import::service::{Rejected, Submission};
 
-/// The largest content. It is held in memory while it is read: twice the bytes of a year of a busy shop.
+/// The largest content, in bytes. It is held in memory while it is read: twice the size of a year of a busy shop.
 pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
 
 type Responses = std::collections::BTreeMap<String, RefOr<Response>>;
@@ -58,7 +58,7 @@ impl IntoResponses for ErrorsAnswers {
     }
 }
 
-/// Import orders in bulk. Answers with the run as it was started; ask for it to see how far it is.
+/// Import orders in bulk. Answers with the run at its start; query it for its progress.
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", params(ImportParams),
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(StartAnswers))]
 pub(super) async fn start(
@@ -114,7 +114,7 @@ pub(super) async fn show(
     answer(StatusCode::OK, &body, Place::default(), id)
 }
 
-/// The rows that a bulk run refused so far, with their lines and reasons.
+/// The rows that an import has refused until now, with their lines and reasons.
 #[utoipa::path(get, path = "/v1/imports/{id}/errors", tag = "imports",
     params(("id" = uuid::Uuid, Path)), responses(ErrorsAnswers))]
 pub(super) async fn errors(
@@ -152,7 +152,7 @@ fn params(uri: &Uri) -> Result<ImportParams, Failure> {
         .map_err(|invalid| Failure::new("malformed-query", "a parameter is out of bounds").with_errors(invalid.faults))
 }
 
-/// What the content type says of the layout. CSV has several, which the header line tells apart.
+/// The layout from the content type. CSV has several layouts, which the header line distinguishes.
 fn by_type(headers: &HeaderMap) -> Result<Option<Layout>, Failure> {
     let given = headers
         .get(CONTENT_TYPE)
@@ -191,7 +191,7 @@ fn not_taken(rejected: &Rejected, request_id: Option<&str>) -> Failure {
     }
 }
 
-/// A run as it was when it was started: the answer to whoever starts it, however often.
+/// A run as it was at its start: the answer to every submission of the content.
 fn as_started(run: &Run) -> ImportBody {
     let started = &run.started;
     ImportBody {

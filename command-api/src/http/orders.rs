@@ -78,7 +78,8 @@ pub(super) async fn edit_lines(
     api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
-/// Cancel an order, or units of it that have not shipped. 202 while what was held and taken is given back.
+/// Cancel an order, or units of it that have not shipped. 202 while reserved stock and captured money are being
+/// returned.
 #[utoipa::path(post, path = "/v1/orders/{id}/cancellations", tag = "orders", request_body = CancelOrder,
     params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(CancelAnswers))]
 pub(super) async fn cancel(
@@ -160,7 +161,8 @@ pub(super) async fn set_tags(
 }
 
 impl Api {
-    /// The currency of an order; where there is none, what the caller takes it to be, since the decision will say that there is none.
+    /// The currency of an order; for a missing order the caller's one, because the decision will report that the order
+    /// is missing.
     pub(super) async fn currency(
         &self,
         how: &How,
@@ -180,7 +182,7 @@ impl Api {
     }
 }
 
-/// The problem that a rejected order is, for callers who asked for one.
+/// The problem for a rejected order, for callers who asked for one.
 pub(super) fn rejected(order: &Placed, rejection: &Rejection) -> Failure {
     let (code, detail) = match rejection.reason {
         RejectReason::OutOfStock => ("out-of-stock", "not all that is ordered can be promised"),
@@ -191,7 +193,7 @@ pub(super) fn rejected(order: &Placed, rejection: &Rejection) -> Failure {
     let mut failure = Failure::new(code, detail).with("order_id", order.order_id.to_string());
     if let Ok(Value::Object(numbers)) = serde_json::to_value(RejectionBody::new(rejection)) {
         for (name, value) in numbers {
-            // `detail` is the problem's own field; what the provider said goes beside it.
+            // `detail` is a field of the problem itself; the provider's detail is stored beside it.
             let name = if name == "detail" { "provider_code" } else { name.as_str() };
             failure = failure.with(name, value);
         }

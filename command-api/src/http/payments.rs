@@ -1,4 +1,5 @@
-//! Payments by hand: captured, voided, resolved. The provider is asked by others; here it is only put on record what shall be asked.
+//! Manual operations on payments: captures, voids, resolutions. These routes only record the request; the payment
+//! worker calls the provider.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -44,7 +45,7 @@ pub(super) async fn capture(
     api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED).await
 }
 
-/// Let go what is held and not taken, but for what is to be kept.
+/// Void the authorised amount that is not captured, except for the part to keep.
 #[utoipa::path(post, path = "/v1/payments/{id}/voids", tag = "payments", request_body = VoidPayment,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(VoidAnswers))]
 pub(super) async fn void(
@@ -55,14 +56,14 @@ pub(super) async fn void(
     let found = api.load_payment(&ask.how, payment_id).await?;
     let command = match &found {
         Payment::Requested(payment) => ask.body.try_into_command(payment.currency)?,
-        // To let go of nothing is no failure to a process that undoes. To a caller who names an unknown payment it is: a capture of
-        // nothing puts that on record, and can never take effect.
+        // A saga that compensates may void a payment that does not exist. For a caller it is an error to name an
+        // unknown payment: a capture of nothing records the refusal, and can never take effect.
         Payment::Absent => Command::Capture { capture_id: CaptureId(ask.how.command_id), amount: 0 },
     };
     api.payment(&ask.how, payment_id, &found, command, StatusCode::ACCEPTED).await
 }
 
-/// Say what came of a request of which the provider did not say it.
+/// Record the outcome of a request that the provider did not report.
 #[utoipa::path(post, path = "/v1/payments/{id}/resolutions", tag = "payments", request_body = ResolveOutcome,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(ResolveAnswers))]
 pub(super) async fn resolve(

@@ -1,4 +1,4 @@
-//! What goes wrong, as HTTP tells it: the answer that is made of it. An inner failure is logged under the request's id and never told.
+//! Failures as HTTP problems. The details of an inner failure are logged under the request's id and never sent.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use streams::Unreadable;
 use super::answer::{Place, headers};
 use crate::execute::{Done, Error, Refused};
 
-/// When to come back for what a person has to see to first.
+/// `Retry-After` for problems that an operator has to fix first.
 const UNREADABLE_AGAIN: Duration = Duration::from_secs(30);
 
 /// An answer that is a problem.
@@ -50,7 +50,7 @@ impl Failure {
         failure
     }
 
-    /// A refusal that is on record: the same answer for ever.
+    /// A recorded refusal: the answer never changes.
     #[must_use]
     pub fn refused(refused: &Refused, done: &Done) -> Self {
         let status = match refused.class {
@@ -76,7 +76,7 @@ impl Failure {
         }
     }
 
-    /// With what is wrong, place by place.
+    /// Adds the faults, place by place.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.problem.errors = errors;
@@ -98,7 +98,7 @@ impl Failure {
         self
     }
 
-    /// With where in the log the answer stands.
+    /// Adds the position of the answer.
     #[must_use]
     pub(super) fn at_place(mut self, place: Place) -> Self {
         self.place = place;
@@ -117,7 +117,7 @@ impl Failure {
         Self { problem: Box::new(problem), retry_after: Some(UNREADABLE_AGAIN), place: Place::default() }
     }
 
-    /// What the executor could not answer.
+    /// The problem of an executor error.
     #[must_use]
     pub fn unanswered(error: &Error, request_id: Option<&str>) -> Self {
         const SOON: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Records as such: one that cannot be read is set aside, with a reason.
+//! Operations on records: setting an unreadable one aside, with a reason.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -19,8 +19,8 @@ answers! {
     SetAsideAnswers: [200] "RecordBody", ["record-readable"];
 }
 
-/// Set a record aside that cannot be read: it counts for nothing from now on, and its stream can be read again. One that can be read
-/// is refused; once more is already so.
+/// Set aside a record that cannot be read: it is ignored from now on, and its stream can be read again. A readable
+/// record is refused; a repetition does nothing.
 #[utoipa::path(post, path = "/v1/records/{position}/set-aside", tag = "records", request_body = SetAsideRecord,
     params(("position" = u64, Path), CommandHeaders, CommandQuery), responses(SetAsideAnswers))]
 pub(super) async fn set_aside(

@@ -1,4 +1,4 @@
-//! Refunds of orders: granted by hand, granted once more, paid by hand, withdrawn.
+//! Refunds of orders: granted manually, granted again, paid by hand, withdrawn.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -41,7 +41,7 @@ pub(super) async fn grant(
     api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
-/// Grant once more what the provider would not pay of a refund, or what was withdrawn. 202 while the money is on its way back.
+/// Grant the failed and withdrawn parts of a refund again. 202 while the provider is asked.
 #[utoipa::path(post, path = "/v1/orders/{id}/refunds/{refund_id}/retry", tag = "orders", request_body = RetryRefund,
     params(("id" = uuid::Uuid, Path), ("refund_id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery),
     responses(RetryAnswers))]
@@ -54,7 +54,7 @@ pub(super) async fn retry(
     api.order(&ask.how, order_id, command, Told::starting(Awaited::Refund(refund_id))).await
 }
 
-/// Tell that what was owed by hand of a refund is paid.
+/// Record that the parts of a refund that were owed by hand are paid.
 #[utoipa::path(post, path = "/v1/orders/{id}/refunds/{refund_id}/paid", tag = "orders", request_body = ConfirmRefundPaid,
     params(("id" = uuid::Uuid, Path), ("refund_id" = uuid::Uuid, Path), CommandHeaders, CommandQuery),
     responses(ByHandAnswers))]

@@ -1,4 +1,5 @@
-//! Reservations that no order asked for. What one holds never changes, so the stock to prolong or to let go is read from it beforehand.
+//! Reservations without an order. The items of a reservation never change, so the stock to prolong or release is read
+//! from it beforehand.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -49,7 +50,7 @@ pub(super) async fn extend(
     api.reservation(&ask.how, id, command, StatusCode::OK).await
 }
 
-/// Let go what is held.
+/// Release the reserved units.
 #[utoipa::path(delete, path = "/v1/reservations/{id}", tag = "reservations",
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(EndAnswers))]
 pub(super) async fn release(
@@ -70,8 +71,8 @@ fn alone(id: ReservationId, command: reservation::Command) -> Command {
     Command::Inventory { reservation: Some((id, command)), stock: Vec::new() }
 }
 
-/// What a reservation in any state refuses: puts on record that there is none, or that it has ended, and can never take effect, should
-/// it be opened just now.
+/// A command that a reservation in any state refuses: it records that there is none, or that it has ended, and can
+/// never take effect even if the reservation is opened at this moment.
 fn never_longer(id: ReservationId) -> Command {
     let expires_at = Timestamp::default();
     alone(id, reservation::Command::Prolong { expires_at })

@@ -39,7 +39,7 @@ pub(super) async fn request(
     api.order(&ask.how, order_id, command, told).await
 }
 
-/// Record what came back. It is restocked and refunded from here.
+/// Record returned goods. This restocks and refunds them.
 #[utoipa::path(post, path = "/v1/returns/{id}/receipts", tag = "returns", request_body = ReceiveReturn,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(ReceiveAnswers))]
 pub(super) async fn receive(
@@ -80,7 +80,8 @@ impl Api {
         }
         let plan = Plan::new().and_unseen::<Reference>(name.clone(), reference::Command::Find);
         let done = self.run(how, name, how.command_id, plan).await?;
-        // Taken just now by another request: what was asked is not on record yet under its own terms, so it is asked again.
+        // Another request has just taken the id: the terms of this request are not recorded yet, so the client must
+        // repeat it.
         Err(Failure::new("request-in-progress", "send the same request again under a new key")
             .with("position", done.position))
     }

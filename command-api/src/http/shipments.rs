@@ -45,7 +45,7 @@ pub(super) async fn request(
     api.order(&ask.how, order_id, command, Told::starting(awaited)).await
 }
 
-/// Tell where a shipment is to be found at its carrier.
+/// Set the carrier and the tracking number of a shipment.
 #[utoipa::path(patch, path = "/v1/shipments/{id}", tag = "shipments", request_body = UpdateTracking,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(TrackingAnswers))]
 pub(super) async fn update_tracking(
@@ -73,7 +73,7 @@ pub(super) async fn confirm_delivery(
     api.order(&ask.how, order_id, command, told).await
 }
 
-/// Report that a shipment, or some of it, will not arrive, and what is done about it.
+/// Report that a shipment, or some of it, will not arrive, and what to do about it.
 #[utoipa::path(post, path = "/v1/shipments/{id}/loss", tag = "shipments", request_body = ReportLoss,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(LossAnswers))]
 pub(super) async fn report_loss(
@@ -87,7 +87,7 @@ pub(super) async fn report_loss(
     api.order(&ask.how, order_id, command, told).await
 }
 
-/// Decide what is done about the lost units of a shipment of which nobody decided that yet.
+/// Decide what to do about the lost units of a shipment without a decision.
 #[utoipa::path(post, path = "/v1/shipments/{id}/loss-decisions", tag = "shipments", request_body = DecideLoss,
     params(("id" = uuid::Uuid, Path), CommandHeaders, CommandQuery), responses(LossAnswers))]
 pub(super) async fn decide_loss(

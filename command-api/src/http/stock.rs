@@ -52,7 +52,7 @@ pub(super) async fn receive(
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
 }
 
-/// Say that there is more or less than the book says.
+/// Adjust the stock by a difference from the recorded quantity.
 #[utoipa::path(post, path = "/v1/stock/{sku}/adjustments", tag = "stock", request_body = AdjustStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(AdjustAnswers))]
 pub(super) async fn adjust(
@@ -77,8 +77,8 @@ pub(super) async fn count(
     api.stock(&ask.how, &sku, at, StatusCode::CREATED).await
 }
 
-/// Let units that an order holds, and that there is no stock for, wait for stock again. They are held again when it comes, in the order's
-/// old place among those who wait.
+/// Let reserved units of an order that are short wait for stock again. They are reserved again when stock arrives, in
+/// the order's old place in the queue.
 #[utoipa::path(post, path = "/v1/stock/{sku}/backorders", tag = "stock", request_body = DeferStock,
     params(("sku" = String, Path), CommandHeaders, CommandQuery), responses(DeferAnswers))]
 pub(super) async fn defer(

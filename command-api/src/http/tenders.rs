@@ -15,7 +15,7 @@ answers! {
     AddAnswers: [200, 202] "OrderBody", ["exceeds-owed", "id-taken", "order-state", "too-many"];
 }
 
-/// Pay an order once more, or another way. 202 while the provider is asked.
+/// Add a payment to an order, or record money that was paid another way. 202 while the provider is asked.
 #[utoipa::path(post, path = "/v1/orders/{id}/payments", tag = "orders", request_body = AddPayment,
     params(("id" = uuid::Uuid, Path), CommandHeaders, WaitHeader, CommandQuery), responses(AddAnswers))]
 pub(super) async fn add(

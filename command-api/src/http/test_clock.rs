@@ -1,4 +1,4 @@
-//! The clock of a store that was made for a test: what time it is, and advancing it. Where the store has none, there is no such route.
+//! The clock of a store that was made for a test: reading and advancing it. Other stores answer 404.
 
 use std::sync::Arc;
 
@@ -37,14 +37,14 @@ impl IntoResponses for AdvanceAnswers {
     }
 }
 
-/// What time it is for the store. 404: the store was not made with a test clock.
+/// The store's time. 404: the store was not made with a test clock.
 #[utoipa::path(get, path = "/v1/test-clock", tag = "test", responses(ClockAnswers))]
 pub(super) async fn time(State(api): State<Api>, headers: HeaderMap) -> Result<Answer, Failure> {
     let clock = api.test_clock()?;
     api.told(clock.ahead(), request_id(&headers))
 }
 
-/// Advance the store's clock. What waits for a time that is over then happens within about a second. 404: the store was not made with a
+/// Advance the store's clock. Work that is then due happens within about a second. 404: the store was not made with a
 /// test clock.
 #[utoipa::path(post, path = "/v1/test-clock", tag = "test", request_body = AdvanceClock, responses(AdvanceAnswers))]
 pub(super) async fn advance(

@@ -1,5 +1,5 @@
-//! What a file says, whatever its layout: sales, credits, stock corrections, receipts, and the rows that were refused.
-//! It never holds a row in two places: each row of the file is in exactly one of them.
+//! The content of a file in any layout: sales, credits, stock corrections, receipts, and refused rows. Each row of the
+//! file is in exactly one of them.
 
 use domain::ids::{CustomerRef, ExternalRef, LocationId, Sku};
 use domain::import::RowRefusal;
@@ -46,7 +46,7 @@ impl Layout {
         }
     }
 
-    /// The layout that the first line tells, if it tells one.
+    /// The layout that the first line shows, if it shows one.
     #[must_use]
     pub fn detect(content: &[u8]) -> Option<Self> {
         if first_byte(content) == Some(b'{') {
@@ -88,21 +88,21 @@ pub struct Sale {
     pub customer: Option<CustomerRef>,
     /// The currency of its prices.
     pub currency: Currency,
-    /// What was bought.
+    /// The lines.
     pub lines: Vec<NewLine>,
     /// A discount on the whole.
     pub discount: Minor,
-    /// What is charged for shipping.
+    /// The shipping charges.
     pub shipping: Vec<NewShipping>,
     /// Where it goes.
     pub ship_to: Option<Address>,
-    /// How it is paid, where the file says so.
+    /// The payment terms, if the file has them.
     pub payment: Option<PaymentTerms>,
-    /// The location that its stock comes from, where the file says so.
+    /// The location of its stock, if the file has one.
     pub location: Option<LocationId>,
     /// Its labels.
     pub tags: Vec<String>,
-    /// What the file says that it comes to.
+    /// The total, if the file has one.
     pub expected_total: Option<Minor>,
 }
 
@@ -115,7 +115,7 @@ pub struct Credit {
     pub line: u64,
     /// When it was given.
     pub at: Timestamp,
-    /// To whom.
+    /// The customer.
     pub customer: Option<CustomerRef>,
     /// For what.
     pub sku: Sku,
@@ -134,7 +134,7 @@ pub struct Correction {
     pub line: u64,
     /// When it was made.
     pub at: Timestamp,
-    /// Of what.
+    /// The SKU.
     pub sku: Sku,
     /// Units more, or fewer; not 0.
     pub delta: i64,
@@ -174,13 +174,13 @@ pub struct Content {
     pub receipts: Vec<Receipt>,
     /// Rows that were refused, in the order of the file.
     pub refused: Vec<RowRefusal>,
-    /// What was counted, by class.
+    /// The counts, by class.
     pub tally: Tally,
 }
 
 impl Content {
-    /// Refuses what is said to happen after `latest`: a date that is wrong, and would be believed for ever. What lies back is what imports
-    /// are for.
+    /// Refuses events later than `latest`: such a date is wrong, and could not be corrected once it is recorded. Past
+    /// dates are the purpose of imports.
     pub fn refuse_after(&mut self, latest: Timestamp) {
         let after = |at: &Timestamp| *at > latest;
         let mut late: Vec<(u64, Timestamp)> = Vec::new();
@@ -227,7 +227,7 @@ pub enum Unreadable {
     NoHeader(String),
 }
 
-/// The longest reason, in characters: it is for a person, and what a parser says may repeat what a row holds.
+/// The longest reason, in characters: it is for people, and a parser's message may quote the row.
 const LONGEST_REASON: usize = 300;
 
 /// A row that is refused; a long reason is cut.

@@ -1,5 +1,5 @@
-//! The ids of what an import makes: all of them follow from the content, so that running it again makes the same ones.
-//! Nothing here may depend on the clock, on chance, or on how far an earlier run got.
+//! The ids of everything that an import creates: all of them are derived from the content, so that every run creates
+//! the same ones. Nothing here may depend on the clock, on chance, or on the progress of an earlier run.
 
 use domain::ids::{Channel, ExternalRef, ImportId, OrderId, Tenant};
 use domain::import::Policy;
@@ -18,7 +18,7 @@ pub struct RowKey {
     pub ordinal: u32,
 }
 
-/// Under whose name and from where rows come: what makes their keys unique.
+/// The tenant and the channel of rows, which make their keys unique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Whose data it is.
@@ -43,7 +43,8 @@ impl Origin {
         ImportId(self.command_id(&text))
     }
 
-    /// The idempotency key of a row's command. A row that leads to several has one for each, told apart by `part`.
+    /// The idempotency key of a row's command. A row with several commands has one key for each, distinguished by
+    /// `part`.
     #[must_use]
     pub fn row_key(&self, row: &RowKey, part: &str) -> String {
         let channel = self.channel.as_str();

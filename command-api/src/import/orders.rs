@@ -137,7 +137,7 @@ struct Row {
     backorder_ok: Option<bool>,
     location: Option<Entered<LocationId>>,
     capture: Option<Capture>,
-    /// Not the type of a token, which takes texts alone: CSV would give a token of digits as a number.
+    /// Not the type of a token, which accepts only strings: CSV would give a token of digits as a number.
     instrument: Option<String>,
 }
 
@@ -145,7 +145,7 @@ fn yes() -> bool {
     true
 }
 
-/// Reads NDJSON. Whatever is wrong is wrong with a line of it.
+/// Reads NDJSON. Every fault belongs to a line.
 #[must_use]
 pub fn parse_ndjson(content: &[u8]) -> Content {
     let mut parsed = Content::default();
@@ -172,7 +172,7 @@ fn entry(text: &[u8], line: u64, seen: &mut Seen, parsed: &mut Content) -> Resul
         object.entry("type").or_insert_with(|| "order".into());
     }
     let mut entry: Entry = serde_json::from_value(value).map_err(|error| ("bad-field", error.to_string()))?;
-    // By what is kept: two spellings of one name are one name.
+    // By the normalised form: two spellings of one name are one name.
     let name = match &mut entry {
         Entry::Order(order) => (None, order.external_ref.0.to_string()),
         Entry::Receipt(receive) => {
@@ -245,7 +245,7 @@ fn order_of(order: Order, line: u64, parsed: &mut Content) -> Result<(), Refused
     Ok(())
 }
 
-/// What a line is called; its SKU where the file does not say.
+/// The title of a line; its SKU if the file has none.
 fn title(check: &mut Check, at: impl Display, given: Option<&str>, sku: &Sku) -> String {
     match given.filter(|title| !title.is_empty()) {
         Some(title) => check.text(at, title, LONGEST_TITLE),
@@ -253,7 +253,7 @@ fn title(check: &mut Check, at: impl Display, given: Option<&str>, sku: &Sku) ->
     }
 }
 
-/// The first of what was found to be wrong with a row.
+/// The first fault of a row.
 fn fits(check: Check) -> Result<(), Refused> {
     let first = |invalid: Invalid| invalid.faults.into_iter().next();
     match check.finish(()).err().and_then(first) {

@@ -1,5 +1,5 @@
-//! What an import will ask for, in which order, under which ids. Pure: the same content and options give the same plan, byte for
-//! byte; how far an earlier run got has no say in it.
+//! The commands of an import, in order, with their ids. Pure: the same content and options give the same plan, byte for
+//! byte, whatever the progress of an earlier run.
 
 mod earlier;
 mod matching;
@@ -37,7 +37,7 @@ const RESERVE_FOR_S: u32 = 15 * 60;
 pub struct Options {
     /// Under whose name, and from which channel.
     pub origin: Origin,
-    /// What the caller calls the content: a file name, say.
+    /// The caller's name for the content, for example a file name.
     pub source: String,
     /// What to do with bad rows.
     pub policy: Policy,
@@ -61,7 +61,7 @@ pub struct Faults {
 pub struct Plan {
     /// The run.
     pub started: Started,
-    /// What was counted in the content.
+    /// The counts of the content.
     pub tally: Tally,
     /// Rows that were refused when the content was read.
     pub refused: Vec<RowRefusal>,
@@ -71,7 +71,7 @@ pub struct Plan {
     pub orders: Vec<OrderPlan>,
     /// Credits that match nothing.
     pub credits: Vec<CreditPlan>,
-    /// Credits, or what is left of them, that no sale of this content covers: earlier orders may.
+    /// Credits, or the rest of them, that no sale of this content covers: earlier orders may.
     pub wanted: Vec<Wanted>,
 }
 
@@ -84,9 +84,9 @@ pub struct OrderPlan {
     pub name: String,
     /// The line of the file that it begins on.
     pub line: u64,
-    /// How it is placed; `None` for one that was there before.
+    /// How it is placed; `None` for an order that existed before.
     pub place: Option<Placing>,
-    /// What happens after it is confirmed, in business-time order.
+    /// The actions after its confirmation, in business-time order.
     pub actions: Vec<Action>,
 }
 
@@ -95,7 +95,7 @@ pub struct OrderPlan {
 pub struct Placing {
     /// The command's idempotency key.
     pub key: String,
-    /// What the content says of it: an order of that number with another print is another order.
+    /// The fingerprint of its content: the same number with another fingerprint is a different order.
     pub print: [u8; 32],
     /// The command.
     pub command: Box<Place>,
@@ -128,7 +128,7 @@ pub struct Portion {
     pub line_id: LineId,
     /// Units.
     pub qty: u32,
-    /// What is recorded instead if the order turns out not to take it.
+    /// The event that is recorded if the order does not accept it.
     pub otherwise: CreditRecorded,
 }
 
@@ -137,7 +137,7 @@ pub struct Portion {
 pub struct CreditPlan {
     /// When it was given.
     pub at: Timestamp,
-    /// What is recorded.
+    /// The recorded event.
     pub credit: CreditRecorded,
 }
 
@@ -187,7 +187,7 @@ pub fn parts(rows: &[RowRefusal], first_part: u32) -> Vec<RowsRefused> {
         .collect()
 }
 
-/// What the content says of a sale. What the import adds by itself has no part in it.
+/// The fingerprint of a sale's content. Data that the import adds is not part of it.
 fn print(sale: &Sale) -> [u8; 32] {
     let mut hash = Sha256::new();
     let said = (&sale.external_ref, sale.at, &sale.customer, sale.currency, &sale.lines, sale.discount);
@@ -242,7 +242,7 @@ fn instrument(name: &str, faults: Option<&Faults>) -> String {
     DEFAULT_INSTRUMENT.to_owned()
 }
 
-/// What is recorded of part of a credit where no order takes it.
+/// The event for a part of a credit that no order covers.
 fn recorded(credit: &Credit, key: &str, before: u32, qty: u32) -> CreditRecorded {
     CreditRecorded {
         row_key: key.to_owned(),

@@ -14,7 +14,8 @@ impl Price {
     /// Reads a decimal.
     ///
     /// # Errors
-    /// With what a person reads, if it is none, is too large, or has more than four decimals beyond the minor unit.
+    /// With a readable message, if it is not a decimal, is too large, or has more than four decimals beyond the minor
+    /// unit.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, String> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -74,10 +75,10 @@ pub fn share(amount: Minor, before: u32, units: u32, of: u32) -> Minor {
     Shared { given, done: before, ..whole }.next(units, Rounding::HalfEven)
 }
 
-/// The unit price as an order keeps it.
+/// The unit price as an order stores it.
 ///
 /// # Errors
-/// If the domain does not take it.
+/// If the domain refuses it.
 pub fn unit_price(text: &str) -> Result<UnitPrice, String> {
     UnitPrice::try_from(text.to_owned()).map_err(|error| error.to_string())
 }

@@ -26,10 +26,10 @@ const MOST_UNITS: i64 = 1_000_000;
 /// The most lines of an order.
 const MOST_LINES: usize = 2_000;
 
-/// What the shop sells or charges that is not kept in stock. Gift vouchers (`GIFT_…`) belong to it as well.
+/// Stock codes of sales and charges that are not kept in stock. Gift vouchers (`GIFT_…`) are also such codes.
 const NO_WARE: [&str; 9] = ["POST", "DOT", "C2", "M", "D", "S", "AMAZONFEE", "BANK CHARGES", "CRUK"];
 
-/// Whether a stock code stands for ware that is kept in stock.
+/// Whether a stock code means goods that are kept in stock.
 #[must_use]
 pub fn is_ware(sku: &Sku) -> bool {
     !NO_WARE.contains(&sku.as_str()) && !sku.as_str().starts_with("GIFT_")
@@ -152,14 +152,14 @@ impl Columns {
     }
 }
 
-/// What an order line is called; the stock code where the file does not say.
+/// The title of an order line; the stock code if the file has none.
 fn title(text: &str, sku: &Sku) -> String {
     let title = cleaned_line(text, 200);
     if title.is_empty() { sku.to_string() } else { title }
 }
 
-/// Puts each row into its class. Sales keep the order of their first rows; an invoice's rows need not stand together.
-/// `sizes` says how many rows each invoice has, those that could not be read included.
+/// Classifies the rows. Sales keep the order of their first rows; an invoice's rows need not be adjacent. `sizes` has
+/// the number of rows of each invoice, including unreadable ones.
 fn sort_out(rows: Vec<Row>, sizes: &HashMap<String, u32>, parsed: &mut Content) {
     let mut invoices: BTreeMap<String, usize> = BTreeMap::new();
     for row in rows {

@@ -1,5 +1,5 @@
-//! Running a plan: through the executor like every other command, orders side by side, each step of an order after the one before it has
-//! been answered by the process that it started. Whatever it is stopped by, running it again ends the same.
+//! Runs a plan: through the executor like every other command, orders in parallel; each step of an order waits until
+//! the saga of the previous step has answered. After an interruption, the next run gives the same result.
 
 mod credits;
 mod order;
@@ -26,7 +26,7 @@ use crate::execute::{self, Executor};
 use order::Outcome;
 use send::Sender;
 
-/// What is open of a customer's earlier orders of a SKU, as of a position of the log.
+/// The open units of a customer's earlier orders of a SKU, at a position of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     /// Who bought.
@@ -37,10 +37,10 @@ pub struct Lookup {
     pub as_of: u64,
 }
 
-/// Answers a [`Lookup`]; given in, since the read models are not known here.
+/// Answers a [`Lookup`]; passed in, because this crate does not know the read models.
 pub type Earlier = Arc<dyn Fn(Lookup) -> BoxFuture<'static, Result<Vec<EarlierLine>, String>> + Send + Sync>;
 
-/// What the caller is told while a run goes on.
+/// Progress that a run reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
     /// So many streams of stock are to be seen to.
@@ -55,7 +55,7 @@ pub enum Observed {
     Command(Duration),
 }
 
-/// Told what a run observes.
+/// Receives the progress of a run.
 pub type Observer = Arc<dyn Fn(Observed) + Send + Sync>;
 
 /// What a run needs.
@@ -63,17 +63,17 @@ pub type Observer = Arc<dyn Fn(Observed) + Send + Sync>;
 pub struct Importer {
     /// Runs the commands.
     pub executor: Executor,
-    /// Who imports.
+    /// The actor of the import.
     pub actor: String,
     /// Looks up earlier orders.
     pub earlier: Earlier,
-    /// Is told how it goes.
+    /// Receives the progress.
     pub observer: Observer,
     /// Orders that are worked on at once.
     pub in_flight: usize,
     /// How long an order may wait for a process to answer.
     pub patience: Duration,
-    /// Ends the run early; running it again goes on.
+    /// Ends the run early; the next run continues it.
     pub stop: CancellationToken,
 }
 
@@ -87,7 +87,7 @@ pub struct Begun {
     pub latest: Timestamp,
 }
 
-/// What came of a run. The same content gives the same report each time.
+/// The result of a run. The same content always gives the same report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     /// The run.
@@ -100,10 +100,10 @@ pub struct Report {
     pub refused: Vec<RowRefusal>,
 }
 
-/// Why a run ended early. Running it again goes on.
+/// Why a run ended early. The next run continues it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// It was told to stop.
+    /// It was stopped.
     #[error("the import was stopped: run it again to go on")]
     Stopped,
     /// A command has no outcome.
@@ -128,10 +128,10 @@ pub enum Error {
 }
 
 impl Importer {
-    /// Records that a run begins. Where it was begun before, that is what counts.
+    /// Records the start of a run. An earlier start stays valid.
     ///
     /// # Errors
-    /// If that has no outcome.
+    /// If the command has no outcome.
     pub async fn start(&self, started: Started, options: &Options) -> Result<Begun, Error> {
         let sender = Sender::new(self, started.import_id, options);
         let done = sender.import("start", import::Command::Start(started)).await?;
@@ -225,7 +225,7 @@ impl Importer {
     }
 }
 
-/// What an import has recorded of itself so far, with the version of its stream.
+/// The events that an import has recorded about itself until now, with the version of its stream.
 ///
 /// # Errors
 /// If it cannot be read.

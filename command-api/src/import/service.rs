@@ -1,5 +1,5 @@
-//! Imports in a server: content comes in, the run goes on behind the answer. One run of the same content at a time, and a few in all; what
-//! a stopped server leaves unfinished goes on when the same content is sent again.
+//! Imports in a server: content is uploaded, and the run continues behind the answer. One run of the same content at a
+//! time, and a few in all; a run that a stopped server leaves unfinished continues when the same content is sent again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +34,9 @@ struct Inner {
 pub struct Submission {
     /// Whose data it is.
     pub tenant: Tenant,
-    /// Who imports.
+    /// The actor of the import.
     pub actor: String,
-    /// How it is laid out; its first line tells if nothing is said.
+    /// The layout; by default detected from the first line.
     pub layout: Option<Layout>,
     /// What to do with bad rows.
     pub policy: Policy,
@@ -49,7 +49,7 @@ pub struct Submission {
 /// Why content is not taken in.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Rejected {
-    /// Nothing tells how it is laid out.
+    /// The layout cannot be detected.
     #[error("the first line does not tell how the content is laid out: say it with `layout`")]
     NoLayout,
     /// It cannot be read at all.
@@ -64,16 +64,16 @@ pub enum Rejected {
 }
 
 impl Service {
-    /// Runs go on in tasks of `tracker`; `importer` says when they stop.
+    /// Runs are tasks of `tracker`; `importer` says when they stop.
     #[must_use]
     pub fn new(importer: Importer, tracker: TaskTracker, channel: Channel, location: LocationId) -> Self {
         Self(Arc::new(Inner { importer, tracker, channel, location, running: Mutex::default() }))
     }
 
-    /// Takes content in: when this comes back, the run is recorded as started and goes on by itself.
+    /// Accepts content: when this returns, the run is recorded as started and continues by itself.
     ///
     /// # Errors
-    /// If it is not taken in; nothing is done then.
+    /// If it is not accepted; nothing is done then.
     pub async fn submit(&self, submission: Submission) -> Result<ImportId, Rejected> {
         let layout = submission.layout.or_else(|| Layout::detect(&submission.content)).ok_or(Rejected::NoLayout)?;
         let options = Options {
@@ -126,7 +126,7 @@ impl Service {
     }
 }
 
-/// A place among the running imports, given up when it is dropped.
+/// A place among the running imports, released when it is dropped.
 struct Turn(Arc<Inner>, ImportId);
 
 impl Drop for Turn {

@@ -1,5 +1,5 @@
-//! What a file holds, counted by class: invoices, lines, units, and revenue as Σ of round-half-even(unit × quantity) per line
-//! beside the raw sum. Counted from the rows alone, never from what became of them.
+//! The contents of a file, counted by class: invoices, lines, units, and revenue as Σ of round-half-even(unit ×
+//! quantity) per line beside the raw sum. Counted from the rows alone, never from their outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub struct Sums {
     invoices: BTreeSet<String>,
     /// Rows.
     pub lines: i64,
-    /// Of those, rows of what is no ware.
+    /// Rows whose lines are not goods.
     pub other_lines: i64,
     /// Units, with the sign that they have in the file.
     pub units: i64,
@@ -78,7 +78,7 @@ pub struct Counted<'a> {
     pub revenue: Minor,
     /// Unit price × units in ten-thousandths of a minor unit.
     pub raw: i64,
-    /// Whether it is ware that is kept in stock.
+    /// Whether it is goods that are kept in stock.
     pub ware: bool,
 }
 

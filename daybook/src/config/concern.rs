@@ -1,5 +1,5 @@
-//! A section of the configuration: its keys, their defaults and their documentation stand in one place, and the default file is made
-//! from there.
+//! A section of the configuration: its keys, their defaults and their documentation are in one place, and the default
+//! file is generated from it.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Bounds {
 
 /// A section that can be written as a commented part of a file.
 pub trait Described: Default + Serialize {
-    /// What the section is about, line by line.
+    /// The description of the section, line by line.
     const ABOUT: &'static [&'static str];
     /// Its keys with their documentation, line by line.
     const KEYS: &'static [(&'static str, &'static [&'static str])];
@@ -43,7 +43,7 @@ pub trait Described: Default + Serialize {
                 let about = about.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
                 return out_of_bounds(
                     key,
-                    format!("{value} cannot be: set it to {least} at least and {most} at most ({about})"),
+                    format!("{value} is out of bounds: set it to {least} at least and {most} at most ({about})"),
                 );
             }
         }
@@ -74,7 +74,8 @@ pub trait Described: Default + Serialize {
     }
 }
 
-/// Declares a section: `Name { /// what it is  key: Type = default, … }`; a number with what it may be: `key: u64 = 5 => 1..=10`.
+/// Declares a section: `Name { /// what it is  key: Type = default, … }`; a number with its bounds: `key: u64 = 5 =>
+/// 1..=10`.
 macro_rules! concern {
     ($(#[doc = $about:literal])+ $name:ident {
         $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr $(=> $least:literal ..= $most:literal)?,)+

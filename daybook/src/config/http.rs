@@ -1,4 +1,5 @@
-//! Where the server listens and what it bears. It must not be reachable from other machines before access control exists.
+//! The listeners of the server and their limits. It must not be reachable from other machines before access control
+//! exists.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,38 +11,44 @@ use super::concern::concern;
 use crate::service::listen::{Limits, Patience, Slowest};
 
 concern! {
-    /// Where the server listens and what it bears.
+    /// The listeners of the server and their limits.
     Http {
-        /// Address and port. Loopback only: until access control is built, whoever reaches the port may do everything.
+        /// Address and port. Loopback only: until access control is built, every client that reaches the port may do
+        /// everything.
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)),
-        /// Address and port of a second listener, with a thread of its own, for /livez, /readyz and /metrics alone; http.listen has them
-        /// as well. Empty: none.
+        /// Address and port of a second listener, on a thread of its own, for /livez, /readyz and /metrics alone;
+        /// http.listen serves them too. Empty: none.
         admin: Admin = Admin::default(),
-        /// Listen where other machines can reach it all the same, because something in front keeps strangers away: a network of
-        /// containers whose ports are published on loopback.
+        /// Listen on an address that other machines can reach, because something in front protects it: for example a
+        /// network of containers whose ports are published on loopback.
         reachable: bool = false,
-        /// How long a client may take to send a request's head, from connecting or from the head's first byte.
+        /// How long a client may take to send the head of a request, in milliseconds from the connection or from the
+        /// head's first byte.
         header_timeout_ms: u64 = 10_000 => 100..=600_000,
-        /// How long a client may keep a connection without a request on it, once it has made one.
+        /// How long a client may keep a connection without a request on it, in milliseconds, after its first request.
         idle_timeout_ms: u64 = 60_000 => 100..=3_600_000,
-        /// How long a client may take to send a request's body, and between two looks whether the content of an import comes fast
-        /// enough (slowest_bytes_per_s).
+        /// How long a client may take to send the body of a request, in milliseconds; also the interval at which the
+        /// upload rate of an import is checked (slowest_bytes_per_s).
         body_timeout_ms: u64 = 30_000 => 100..=3_600_000,
-        /// How long passes between two looks whether a client takes its answers fast enough (slowest_bytes_per_s).
+        /// The interval, in milliseconds, at which the rate is checked at which a client reads its answers
+        /// (slowest_bytes_per_s).
         write_timeout_ms: u64 = 30_000 => 100..=3_600_000,
-        /// The slowest client that is waited for, in bytes a second: less than any telephone, and more than who only holds a place.
+        /// The lowest accepted rate of a client, in bytes a second: slower than any real connection, but enough to
+        /// close connections that only occupy a place.
         slowest_bytes_per_s: u64 = 1_024 => 1..=1_073_741_824,
-        /// Connections at once, as far as the limit of open files allows. For a new one beyond them, the one that was silent for
-        /// longest is closed; where all are in use, questions about the process are answered and everything else is 503.
+        /// Concurrent connections, as far as the limit of open files allows. A connection beyond them closes the one
+        /// that was silent for longest; if all are in use, only health routes are answered on it, and everything else
+        /// is 503.
         connections: usize = 4_096 => 1..=1_000_000,
-        /// Requests that are worked on at once; more are answered 503 with Retry-After.
+        /// Concurrent running requests; more are answered 503 with Retry-After.
         requests: usize = 2_048 => 1..=1_000_000,
-        /// Requests that only wait at once, for a position, a verdict (Prefer: wait) or the rest of their body: they take no place of
-        /// the others. More are not waited for: 503 with Retry-After for a position, the answer of the moment for a verdict.
+        /// Concurrent waiting requests: for a position, an outcome (Prefer: wait) or the rest of their body. They do
+        /// not count as running. More do not wait: a request for a position is answered 503 with Retry-After, a request
+        /// for an outcome is answered at once.
         waiting: usize = 8_192 => 1..=1_000_000,
-        /// Whether every POST, PUT, PATCH and DELETE must bear an Idempotency-Key; without one it is answered 400.
+        /// Whether every POST, PUT, PATCH and DELETE must have an Idempotency-Key; without one it is answered 400.
         key_required: bool = false,
-        /// How long requests that are being answered may take when the server stops.
+        /// How long running requests may take when the server stops, in milliseconds.
         drain_ms: u64 = 10_000 => 0..=600_000,
     }
 }
@@ -69,9 +76,9 @@ impl From<Admin> for String {
     }
 }
 
-/// Connections beyond the bound that may ask how the process is: more than any orchestra of probes opens at once.
+/// Connections beyond the bound for the health routes: more than any set of probes opens at once.
 const SPARE: usize = 32;
-/// Connections to the listener for questions about the process: probes and scrapers, and somebody who looks.
+/// Connections to the admin listener: probes, scrapers and operators.
 const ADMINISTRATORS: usize = 64;
 
 impl Http {
@@ -81,7 +88,7 @@ impl Http {
             return Ok(());
         };
         if admin == self.listen && admin.port() != 0 {
-            let why = format!("{admin} is http.listen already: choose another port, or leave http.admin empty");
+            let why = format!("{admin} is also http.listen: choose another port, or leave http.admin empty");
             return Err(Error::Value { key: "http.admin", why });
         }
         self.reached("http.admin", admin)
@@ -93,7 +100,7 @@ impl Http {
         }
         let why = format!(
             "{address} can be reached from other machines, and there is no access control yet: only a loopback address is allowed, \
-             127.0.0.1 or [::1] (or http.reachable = true, where something in front keeps strangers away)"
+             127.0.0.1 or [::1] (or http.reachable = true, if something in front protects it)"
         );
         Err(Error::Value { key, why })
     }
@@ -108,7 +115,7 @@ impl Http {
         }
     }
 
-    /// What the listener for everything bears, where it may have so many handles.
+    /// The limits of the main listener, for the given number of file handles.
     #[must_use]
     pub fn limits(&self, handles: usize) -> Limits {
         let spare = SPARE.min(handles.div_ceil(4));
@@ -116,13 +123,13 @@ impl Http {
         Limits { connections, spare, patience: self.patience(), drain: Duration::from_millis(self.drain_ms) }
     }
 
-    /// What the listener for questions about the process bears.
+    /// The limits of the admin listener.
     #[must_use]
     pub fn admin_limits(&self) -> Limits {
         Limits { connections: ADMINISTRATORS, spare: 0, ..self.limits(ADMINISTRATORS) }
     }
 
-    /// How many handles the listener for everything wants.
+    /// How many file handles the main listener needs.
     #[must_use]
     pub fn handles(&self) -> usize {
         self.connections.saturating_add(SPARE)

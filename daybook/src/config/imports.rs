@@ -1,16 +1,16 @@
-//! How files are imported.
+//! The import of files.
 
 use super::Error;
 use super::concern::concern;
 
 concern! {
-    /// How files are imported.
+    /// The import of files.
     Imports {
-        /// Orders that are worked on at once.
+        /// Orders that an import processes concurrently.
         in_flight: usize = 256 => 1..=65_536,
-        /// How long the whole content of an import may take to come in.
+        /// How long the upload of an import may take, in milliseconds.
         upload_timeout_ms: u64 = 600_000 => 1_000..=86_400_000,
-        /// The channel that imported orders come from, unless the import names one.
+        /// The channel of imported orders, unless the import names one.
         channel: String = "retail".to_owned(),
     }
 }

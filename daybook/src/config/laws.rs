@@ -1,5 +1,5 @@
-//! What holds for every key of the configuration, those that are not written yet included: it is used, and it cannot be given a value
-//! with which nothing works.
+//! Rules for every key of the configuration, including future ones: each key is used, and none accepts a value with
+//! which nothing works.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ fn every_number_has_bounds() {
     for (section, keys) in sections() {
         for (key, default) in keys {
             let Some(default) = default.as_integer() else { continue };
-            let of_section = bounds.get(section.as_str()).unwrap_or_else(|| panic!("{section} is not looked at"));
+            let of_section = bounds.get(section.as_str()).unwrap_or_else(|| panic!("{section} has no bounds here"));
             let Bounds { least, most, .. } = of_section
                 .iter()
                 .find(|bounds| bounds.key == key)
@@ -174,7 +174,7 @@ fn methods(section: &str) -> Vec<(&str, &str)> {
     section.split("    pub fn ").skip(1).filter_map(|part| Some((&part[..part.find(['(', '<'])?], part))).collect()
 }
 
-/// Keys that say what other keys may be, and nothing else.
+/// Keys that only control the values of other keys.
 const ABOUT_OTHERS: [&str; 1] = ["http.reachable"];
 
 #[test]

@@ -1,18 +1,18 @@
-//! How read models follow the log.
+//! The projection of the log to the read models.
 
 use super::Error;
 use super::concern::concern;
 use super::url::Url;
 
 concern! {
-    /// How read models follow the log.
+    /// The projection of the log to the read models.
     Projections {
-        /// The database of the read models: postgres://USER:PASSWORD@HOST/DATABASE. Empty: a SQLite file in store.data, or where the log
-        /// is in a database, that one.
+        /// The database of the read models: postgres://USER:PASSWORD@HOST/DATABASE. Empty: a SQLite file in store.data,
+        /// or the database of the log if there is one.
         url: Url = Url::default(),
-        /// Records that are applied in one transaction, at most.
+        /// Records that one transaction applies, at most.
         batch: usize = 1_000 => 1..=100_000,
-        /// How long a query waits for the position that it asks for, at most.
+        /// How long a query waits for its min_position, in milliseconds, at most.
         longest_wait_ms: u64 = 30_000 => 0..=600_000,
         /// Connections to the database of the read models, at most.
         connections: u32 = 8 => 2..=1_000,
@@ -28,7 +28,7 @@ impl Projections {
         let url = self.url.secret();
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return refuse(format!(
-                "`{}` is not postgres://…; leave it empty for the place that goes with the log",
+                "`{}` is not postgres://…; leave it empty for the default place beside the log",
                 self.url
             ));
         }

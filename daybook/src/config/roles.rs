@@ -1,4 +1,4 @@
-//! What a process does of all that there is to do.
+//! The roles that a process runs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,12 +10,13 @@ use super::Error;
 use super::concern::concern;
 
 concern! {
-    /// What a process does of all that there is to do. Where the log is a SQLite file, one process does everything.
+    /// The roles that a process runs. If the log is a SQLite file, one process runs all of them.
     Roles {
-        /// With commas between them: command-api, query-api, relay, projections, sagas, ordering, inventory, payments; or all.
+        /// Roles, separated by commas: command-api, query-api, relay, projections, sagas, ordering, inventory,
+        /// payments; or all.
         run: Set = Set::all(),
-        /// After this long without a word, a process is taken for gone and others do what it did. In less than a second, a slow moment
-        /// would be taken for an end.
+        /// After this many milliseconds without a renewal a process counts as dead, and others take over its work.
+        /// Below a second, a short pause would count as death.
         lease_ms: u64 = 10_000 => 1_000..=600_000,
     }
 }
@@ -29,15 +30,15 @@ pub enum Role {
     QueryApi,
     /// Publishes the log.
     Relay,
-    /// Posts the log to the read models.
+    /// Projects the log to the read models.
     Projections,
-    /// Runs long processes.
+    /// Runs sagas.
     Sagas,
-    /// Runs the commands to orders that long processes send.
+    /// Runs the sagas' commands to orders.
     Ordering,
-    /// Runs the commands to stock and reservations that long processes send.
+    /// Runs the sagas' commands to stock and reservations.
     Inventory,
-    /// Runs the commands to payments that long processes send, and calls the payment gateway.
+    /// Runs the sagas' commands to payments, and calls the payment gateway.
     Payments,
 }
 
@@ -118,7 +119,7 @@ impl FromStr for Set {
             let found = Role::ALL.into_iter().find(|role| role.name() == name);
             let role = found.ok_or_else(|| {
                 let known: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
-                format!("there is no role `{name}`; there are {}, and all", known.join(", "))
+                format!("unknown role `{name}`; the roles are {}, and all", known.join(", "))
             })?;
             roles.insert(role);
         }
@@ -157,7 +158,8 @@ impl Roles {
     pub(super) fn check(&self, scaled: bool) -> Result<(), Error> {
         if !scaled && !self.run.is_all() {
             let why = format!(
-                "`{}` is not everything, and a SQLite log has one process that does everything: set store.url to a database",
+                "`{}` is not all roles, but a SQLite log needs one process with all roles: set store.url to a \
+                 database",
                 self.run
             );
             return Err(Error::Value { key: "roles.run", why });

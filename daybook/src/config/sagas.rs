@@ -1,11 +1,11 @@
-//! How long processes run.
+//! The sagas.
 
 use super::concern::concern;
 
 concern! {
-    /// How long processes run.
+    /// The sagas.
     Sagas {
-        /// Commands that are on their way to services at once.
+        /// Commands in flight to services, at once.
         in_flight: usize = 512 => 1..=65_536,
     }
 }

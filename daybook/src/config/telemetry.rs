@@ -1,4 +1,4 @@
-//! What the process says of itself.
+//! Logs and metrics of the process.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,18 +16,18 @@ pub enum Format {
 }
 
 concern! {
-    /// What the process says of itself. Logs go to standard error; metrics are at /metrics.
+    /// Logs and metrics of the process. Logs go to standard error; metrics are at /metrics.
     Telemetry {
-        /// Which log lines are written, as `tracing` filters them: `info`, `info,sagas=debug` …
+        /// Which log lines are written, as a filter of `tracing`: `info`, `info,sagas=debug` …
         log: String = "info".to_owned(),
-        /// How they are written: `text` or `json`.
+        /// The format of log lines: `text` or `json`.
         format: Format = Format::Text,
     }
 }
 
 impl Telemetry {
     pub(super) fn check(&self) -> Result<(), Error> {
-        let why = |error| format!("`{}` is no filter such as `info` or `info,sagas=debug`: {error}", self.log);
+        let why = |error| format!("`{}` is not a filter such as `info` or `info,sagas=debug`: {error}", self.log);
         let read = tracing_subscriber::EnvFilter::try_new(&self.log);
         read.map(drop).map_err(|error| Error::Value { key: "telemetry.log", why: why(error) })
     }

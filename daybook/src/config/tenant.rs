@@ -1,16 +1,16 @@
-//! In whose name requests are answered, until access control says who asks.
+//! The tenant and the actor of all requests, until access control identifies callers.
 
 use super::Error;
 use super::concern::concern;
 
 concern! {
-    /// In whose name requests are answered, until access control says who asks.
+    /// The tenant and the actor of all requests, until access control identifies callers.
     Tenant {
-        /// Whose data it is.
+        /// The tenant of all data.
         name: String = "main".to_owned(),
-        /// Who acts.
+        /// The actor of all requests.
         actor: String = "operator".to_owned(),
-        /// The location of stock where a request names none.
+        /// The stock location of requests that name none.
         location: String = "main".to_owned(),
     }
 }
@@ -23,7 +23,7 @@ impl Tenant {
         domain::ids::LocationId::try_new(self.location.as_str())
             .map_err(|error| Error::Value { key: "tenant.location", why: why(error) })?;
         if self.actor.is_empty() || self.actor.len() > 128 {
-            let why = "an actor has 1 to 128 characters".to_owned();
+            let why = "an actor must have 1 to 128 characters".to_owned();
             return Err(Error::Value { key: "tenant.actor", why });
         }
         Ok(())

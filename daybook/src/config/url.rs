@@ -1,4 +1,4 @@
-//! An address that may carry a password, which nobody gets to see.
+//! An address that may contain a password, which is never shown.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct Url(String);
 
 impl Url {
-    /// The address with its password, for the one who connects.
+    /// The address with its password, for connecting.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.0

@@ -1,5 +1,5 @@
-//! Orders of earlier runs that a credit may belong to. The read models tell which orders a customer has; what of them is open is folded
-//! from their streams as of the position at which the run started, so that it finds the same each time.
+//! Orders of earlier runs that a credit may belong to. The read models list a customer's orders; their open units are
+//! folded from their streams at the position at which the run started, so that every run of the import finds the same.
 
 use std::sync::Arc;
 

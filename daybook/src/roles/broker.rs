@@ -1,5 +1,5 @@
-//! The broker, where there is one: events come from it, commands go through it. Without one, a process reads the log itself and runs
-//! the commands of its own long processes.
+//! The optional broker: events come from it, commands go through it. Without a broker, a process reads the log itself
+//! and runs the commands of its own sagas.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::service::health::{Health, Part, State};
 /// What the broker is called among the parts.
 const BROKER: &str = "broker";
 
-/// Makes a feed of what comes through a door.
+/// Creates a feed of a partition.
 pub(super) type Feeds = Arc<dyn Fn(Door) -> Box<dyn Feed> + Send + Sync>;
 
 /// The broker as this process uses it.
@@ -72,7 +72,7 @@ pub(super) fn feeds(broker: Option<&Broker>, log: &Arc<dyn EventStore>) -> Feeds
     }
 }
 
-/// Publishes the log, or stands by for the one that does.
+/// Publishes the log, or stands by.
 pub(super) fn relay(
     broker: &Broker,
     config: &Config,
@@ -108,14 +108,14 @@ pub(super) fn relay(
     });
 }
 
-/// How the broker is, for parts that go on without it.
+/// Reports the broker's state, for parts that continue without it.
 pub(super) fn watch(broker: &Broker, health: &Health) {
     let connection = broker.connection.clone();
     health.add(move || {
         let (state, detail) = if connection.is_connected() {
             (State::Ready, "connected")
         } else {
-            (State::Degraded, "away; the log is read instead, and commands between services wait")
+            (State::Degraded, "unreachable; the log is read instead, and commands between services wait")
         };
         vec![Part::new(BROKER, state, detail)]
     });

@@ -1,4 +1,4 @@
-//! Letting clients in: the routes of the write side, the read side and the service, behind what every request goes through.
+//! The HTTP servers: the routes of the write side, the read side and the service, behind the common layers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,13 +46,13 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Accepts no more, and waits for the requests that are being answered, within bounds.
+    /// Accepts no more connections, and waits for running requests, within bounds.
     pub(super) async fn stop(self) {
         self.stop.cancel();
         match self.task.await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("requests are cut off; what they asked for goes on"),
-            Err(error) => tracing::error!(error = %error, "the server ended badly"),
+            Ok(false) => tracing::warn!("running requests were cut off; their commands continue"),
+            Err(error) => tracing::error!(error = %error, "the server failed"),
         }
         if let Some(admin) = self.admin {
             admin.stop().await;
@@ -78,7 +78,7 @@ pub(super) async fn listen(running: &Running) -> anyhow::Result<Server> {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// How many handles the stores and the broker may still open: connections are made when they are needed first.
@@ -110,7 +110,7 @@ fn router(running: &Running, service: service::Service) -> anyhow::Result<Router
     if http.key_required {
         routes = routes.layer(from_fn(layers::require_key));
     }
-    // What tells how the process is stands outside of the bound.
+    // The health routes are outside the bound on requests.
     Ok(routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
         .layer(from_fn_with_state(places, layers::bound))
@@ -119,7 +119,7 @@ fn router(running: &Running, service: service::Service) -> anyhow::Result<Router
         .layer(from_fn(layers::identify)))
 }
 
-/// How the process is, for those for whom there is no room otherwise.
+/// The health routes, for connections beyond the limit.
 fn spare(service: service::Service) -> Router {
     probes(service).fallback(layers::crowded).layer(from_fn(layers::measure)).layer(from_fn(layers::identify))
 }
@@ -130,7 +130,7 @@ fn probes(service: service::Service) -> Router {
     routes
 }
 
-/// The listener for questions about the process. It has a thread of its own: it answers also where all others are at work.
+/// The admin listener. It has a thread of its own, so it answers even when all other threads are busy.
 struct Admin {
     stop: CancellationToken,
     ended: oneshot::Receiver<bool>,
@@ -138,10 +138,10 @@ struct Admin {
 
 impl Admin {
     async fn start(address: SocketAddr, http: &Http, service: service::Service) -> anyhow::Result<Self> {
-        let context = || format!("http.admin: {address} cannot be listened on");
+        let context = || format!("http.admin: cannot listen on {address}");
         let listener = std::net::TcpListener::bind(address).with_context(context)?;
         listener.set_nonblocking(true)?;
-        tracing::info!(http.admin = %listener.local_addr()?, "questions about the process are answered");
+        tracing::info!(http.admin = %listener.local_addr()?, "the admin listener is open");
         let routes = probes(service).fallback(problem::no_route).layer(from_fn(layers::measure));
         let routes = Routes { all: routes.clone(), spare: routes };
         let (limits, stop) = (http.admin_limits(), CancellationToken::new());
@@ -158,7 +158,7 @@ impl Admin {
                     Err(error) => return drop(begin.send(Err(error))),
                 };
                 drop(begin.send(Ok(())));
-                // Nobody waits for the end where the process goes without stopping.
+                // The receiver is gone if the process ends without an orderly stop.
                 let _ = tell.send(listen::serve(listener, routes, limits, token).await);
             });
         })?;
@@ -169,7 +169,7 @@ impl Admin {
     async fn stop(self) {
         self.stop.cancel();
         if self.ended.await.is_err() {
-            tracing::error!("the listener for questions about the process ended badly");
+            tracing::error!("the admin listener failed");
         }
     }
 }
@@ -179,7 +179,7 @@ fn api(running: &Running) -> anyhow::Result<Api> {
     Ok(api.with_imports(imports(running)?).with_test_clock(running.store.test_clock()))
 }
 
-/// Takes imports in: they go on behind their answers, until the process stops.
+/// Accepts imports: they continue after their answers, until the process stops.
 fn imports(running: &Running) -> anyhow::Result<Service> {
     let stage = &running.imports;
     let importer = import::importer(running, Arc::new(|_| ()), stage.token.clone());

@@ -42,7 +42,7 @@ impl Log {
         let bar = std::sync::Mutex::new(None);
         options.progress = Some(Arc::new(move |progress| {
             let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
-            let bar = bar.get_or_insert_with(|| console::bar(progress.head, "index is built anew"));
+            let bar = bar.get_or_insert_with(|| console::bar(progress.head, "rebuilding the index"));
             bar.set_position(progress.indexed_to);
             if progress.indexed_to >= progress.head {
                 bar.finish_and_clear();
@@ -57,7 +57,7 @@ impl Log {
         store.map(Self::File).with_context(|| format!("{}{}", cannot_open(folder), what_to_do(clock)))
     }
 
-    /// The log as everybody reads and writes it.
+    /// The log for all readers and writers.
     pub(super) fn events(&self) -> Arc<dyn EventStore> {
         match self {
             Self::File(store) => Arc::clone(store) as Arc<dyn EventStore>,
@@ -73,7 +73,7 @@ impl Log {
         }
     }
 
-    /// Becomes the reason once the writer has stopped by itself.
+    /// Gets a reason once the writer has stopped unexpectedly.
     pub(super) fn failed(&self) -> watch::Receiver<Option<String>> {
         match self {
             Self::File(store) => store.failed(),
@@ -89,7 +89,7 @@ impl Log {
         }
     }
 
-    /// What keeps the writer from writing, while it is so.
+    /// What currently keeps the writer from writing.
     pub(super) fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         match self {
             Self::File(store) => store.trouble(),
@@ -97,7 +97,7 @@ impl Log {
         }
     }
 
-    /// Why it cannot be reached now, while that is so.
+    /// Why the log cannot be reached; `None` while it can.
     pub(super) fn away(&self) -> Option<String> {
         match self {
             Self::File(_) => None,
@@ -119,15 +119,15 @@ impl Log {
     }
 }
 
-/// Opens the log beside whoever writes to it.
+/// Opens the log for reading, beside its writer.
 ///
 /// # Errors
-/// If there is none, or it cannot be opened.
+/// If it does not exist, or cannot be opened.
 pub(crate) async fn beside(config: &Config, role: &str) -> anyhow::Result<Arc<dyn EventStore>> {
     Ok(audited(config, role).await?)
 }
 
-/// The same, with what is kept beside the log.
+/// The same, with the data that is kept beside the log.
 ///
 /// # Errors
 /// As [`beside`].
@@ -143,7 +143,7 @@ pub(crate) async fn audited(config: &Config, role: &str) -> anyhow::Result<Arc<d
     Ok(store)
 }
 
-/// Opens the log for writing to it and nothing else: a file's lock keeps a server away meanwhile.
+/// Opens the log for writing only: a file's lock keeps a server from starting meanwhile.
 ///
 /// # Errors
 /// If it cannot be opened, or the file is in use.
@@ -163,11 +163,13 @@ async fn database(url: &Url, role: &str, config: &Config) -> anyhow::Result<Arc<
     store.with_context(|| format!("the store in {url} cannot be opened{}", what_to_do(clock)))
 }
 
-/// What to set where a store has another clock than the configuration says.
+/// The setting to change when a store's clock differs from the configuration.
 fn what_to_do(clock: Option<Mismatch>) -> &'static str {
     match clock {
-        Some(Mismatch::HasTestClock) => " (store.test_clock = true opens the store of a test, and no other)",
-        Some(Mismatch::HasNone) => " (store.test_clock = false opens it; name another place for the store of a test)",
+        Some(Mismatch::HasTestClock) => {
+            " (set store.test_clock = true for a store with a test clock, and only for one)"
+        }
+        Some(Mismatch::HasNone) => " (set store.test_clock = false; a test needs another store.data or database)",
         None => "",
     }
 }

@@ -1,4 +1,4 @@
-//! The long-running parts of this process: all of them are kept running by one supervisor, and readiness shows how they are.
+//! The long-running parts of this process: one supervisor runs all of them, and readiness shows their states.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(super) fn show(supervisor: &Supervisor, health: &Health) {
 }
 
 fn part(name: String, standings: &[Standing]) -> Part {
-    // The dealer does no partition's work: whether any of them works is what counts.
+    // The part that assigns partitions does not work on them: what counts is whether any partition works.
     let dealt = standings.iter().any(|standing| standing.name != name);
     let mut workers = standings.iter().filter(|standing| !dealt || standing.name != name);
     let detail = troubles(standings);

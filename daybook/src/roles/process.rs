@@ -1,4 +1,4 @@
-//! Long processes and payments: the saga runners, and the payment worker with its gateway.
+//! Sagas and payments: the saga runners, and the payment worker with its gateway.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PAGE: usize = 4_096;
 /// The sandbox gateway's own book, beside the store as a provider's would be elsewhere.
 pub(crate) const BOOK: &str = "sandbox.sqlite";
-/// What the part that follows payments is called where it is kept running.
+/// The supervisor's name of the payment worker.
 const GATEWAY: &str = "gateway";
 
 /// Commands of sagas go to the executor of this process.
@@ -60,7 +60,7 @@ impl Dispatch for InProcess {
 
 /// The row of a part that holds streams; it works for all other streams.
 fn held(part: &str, streams: usize) -> Option<Part> {
-    let why = || format!("streams held: {streams}; `daybook records list` says why");
+    let why = || format!("streams held: {streams}; see `daybook records list` for the reason");
     (streams > 0).then(|| Part::new(part, State::Degraded, why()))
 }
 
@@ -69,7 +69,7 @@ pub(super) fn never(error: &Error) -> bool {
     error.class() == Class::Never
 }
 
-/// What long processes, payments and services are made of.
+/// The dependencies of sagas, payments and services.
 pub(super) struct Parts<'a> {
     pub(super) config: &'a Config,
     pub(super) owner: &'a str,
@@ -83,7 +83,8 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// Where commands of long processes go: on the queue of their service, or to the executor of this process where there is none.
+    /// The destination of the sagas' commands: the queue of their service, or without a queue the executor of this
+    /// process.
     fn dispatch(&self) -> Arc<dyn Dispatch> {
         match self.queue {
             Some(queue) => Arc::new(Queued(queue.clone())),
@@ -91,7 +92,7 @@ impl Parts<'_> {
         }
     }
 
-    /// Long processes: all of them where `whole`, else those that are dealt to this process.
+    /// The sagas: all of them if `whole`, otherwise the partitions that are assigned to this process.
     pub(super) fn sagas(&self, whole: bool) {
         let options = Options {
             dispatching: self.config.sagas.in_flight,
@@ -149,7 +150,7 @@ impl Parts<'_> {
         holds
     }
 
-    /// A service that takes commands from the queue; where there is no queue, nobody puts any there.
+    /// A service that takes commands from the queue; without a queue there is nothing to take.
     pub(super) fn service(&self, role: Role) {
         if let Some(queue) = self.queue {
             let host = Host::new(role, queue.clone(), self.executor.clone(), self.config);
@@ -163,10 +164,10 @@ impl Parts<'_> {
         let clock = Arc::clone(self.log);
         let now = Arc::new(move || Timestamp::from_micros(clock.now()));
         std::fs::create_dir_all(&config.store.data)
-            .with_context(|| format!("{} cannot be made", config.store.data.display()))?;
+            .with_context(|| format!("{} cannot be created", config.store.data.display()))?;
         let mut sandbox = sandbox::Options::new(config.store.data.join(BOOK), now);
         sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
-        Sandbox::open(sandbox).context("the sandbox gateway's book cannot be opened")
+        Sandbox::open(sandbox).context("the sandbox gateway's ledger cannot be opened")
     }
 }
 
@@ -217,7 +218,7 @@ pub(super) async fn settle(log: &dyn EventStore, shared: bool, limit: Duration) 
             return Ok(());
         }
         if begun.elapsed() > limit {
-            bail!("{running} sagas are still on their way after {limit:?}");
+            bail!("{running} sagas are still running after {limit:?}");
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -40,7 +40,7 @@ pub(super) async fn whole(config: &Config, log: &Arc<dyn EventStore>) -> anyhow:
     Ok(Projections::open(options(config), Arc::clone(log)).await?)
 }
 
-/// The read models that several processes share: posted by this one where it `posts`, asked only where it does not.
+/// The read models that several processes share: this process projects them if `posts`, otherwise it only reads them.
 pub(super) async fn shared(
     config: &Config,
     owner: &str,
@@ -61,7 +61,7 @@ pub(super) async fn shared(
     Ok(Projections::open_on(rows, Arc::clone(log), sharing).await?)
 }
 
-/// Runs what there is to run of the read models, and tells how they are where somebody here needs them.
+/// Runs this process's part of the read models, and reports their state if this process needs them.
 pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, supervisor: &Supervisor, health: &Health) {
     stage.spawn(Arc::clone(models).run_kept_by(supervisor.clone(), stage.token.clone()));
     if needed {
@@ -73,8 +73,8 @@ pub(super) fn follow(models: &Arc<Projections>, needed: bool, stage: &Stage, sup
     }
 }
 
-/// A model that is behind still answers, and says how far it is; so does one that holds some streams or has stopped. One that is being
-/// built does not.
+/// A model that is behind still answers, with its position; so does one that holds some streams or has stopped. A model
+/// that is being built does not.
 fn part(standing: &projections::Standing) -> Part {
     let runs = match standing.runs.len() {
         0 => String::new(),
@@ -82,7 +82,8 @@ fn part(standing: &projections::Standing) -> Part {
     };
     let mut detail = format!("position {}, {} behind{runs}", standing.position, standing.lag);
     if standing.held > 0 {
-        detail = format!("{detail}; holds {} streams: GET /v1/records?state=unreadable tells why", standing.held);
+        detail =
+            format!("{detail}; holds {} streams: see GET /v1/records?state=unreadable for the reason", standing.held);
     }
     if let Some(stop) = &standing.stopped {
         detail = format!("stopped at {}: {}", stop.position, stop.reason);
@@ -95,7 +96,7 @@ fn part(standing: &projections::Standing) -> Part {
     Part::new(format!("projection/{}", standing.name), state, detail)
 }
 
-/// The read models alone, to build one anew.
+/// The read models alone, for a rebuild.
 pub struct Models {
     log: Arc<dyn EventStore>,
     models: Arc<Projections>,
@@ -117,7 +118,7 @@ impl Models {
         Ok(Self { log: events, models })
     }
 
-    /// Builds one anew; the position that it shows then.
+    /// Rebuilds one; returns the position that it then shows.
     ///
     /// # Errors
     /// If there is none of that name, or a record cannot be applied.

@@ -1,6 +1,6 @@
-//! The services that run the commands of long processes: ordering, inventory, payments. Of the processes with such a role one is active
-//! and the others stand by. That two of them are for a moment harms nothing: a command has one outcome by its id, and what it was
-//! decided on is checked when it is written.
+//! The services that run the commands of sagas: ordering, inventory, payments. Of the processes with such a role one is
+//! active and the others stand by. Two may be active for a moment; that is safe, because a command has one outcome by
+//! its id, and the state that it was decided on is checked when it is written.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::service::health::{Health, Part, State};
 /// When a command is tried again that could not be run now.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Commands go on the queue of their service.
+/// Sends commands to the queue of their service.
 pub(super) struct Queued(pub(super) Queue);
 
 #[async_trait]
@@ -84,7 +84,7 @@ pub(super) struct Host {
     executor: Executor,
     at_once: usize,
     lease: Duration,
-    /// The term under which it is the active one, while it is.
+    /// The current term as the active one, if any.
     term: Arc<Mutex<Option<Term>>>,
 }
 
@@ -145,12 +145,12 @@ impl Host {
         Ok(())
     }
 
-    /// When a command that nobody said anything about is delivered again: a process that is gone is missed after its lease.
+    /// When an unacknowledged command is delivered again: a dead process is noticed when its lease ends.
     fn ack_wait(&self) -> Duration {
         self.lease * 3 / 2
     }
 
-    /// Takes commands while the term lasts. Those that are under way when it ends are finished: they harm nobody.
+    /// Takes commands while the term lasts. Commands that are running at its end are finished, which is safe.
     async fn serve(&self, term: &Term, cancel: &CancellationToken, tasks: &TaskTracker) {
         let options = ReceiveOptions { ack_wait: self.ack_wait(), ..ReceiveOptions::default() };
         let mut deliveries = self.queue.receive(self.role.name(), options);
@@ -175,8 +175,8 @@ impl Host {
     }
 }
 
-/// Runs a command and tells the queue, every `beat` that it still runs. What cannot be told is delivered again, and has the same
-/// outcome then.
+/// Runs a command and extends its delivery every `beat` while it runs. If the queue does not learn the result, it
+/// delivers the command again, with the same outcome.
 async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
     let told = match Envelope::decode(&delivery.body) {
         Err(error) => delivery.park(&error.to_string()).await,
@@ -186,22 +186,30 @@ async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
             match beating(run, &delivery, beat).await {
                 Ok(_) => delivery.ack().await,
                 Err(error) if never(&error) => {
-                    tracing::error!(command_id = %command_id, error = %error, "a command cannot be run and is put aside");
+                    tracing::error!(
+                        command_id = %command_id,
+                        error = %error,
+                        "a command cannot be run and becomes a dead letter"
+                    );
                     delivery.park(&error.to_string()).await
                 }
                 Err(error) => {
-                    tracing::warn!(command_id = %command_id, error = %error, "a command is run again later");
+                    tracing::warn!(
+                        command_id = %command_id,
+                        error = %error,
+                        "a command failed for now and will be retried"
+                    );
                     delivery.retry_later(AGAIN).await
                 }
             }
         }
     };
     if let Err(error) = told {
-        tracing::debug!(error = %error, "the queue does not hear; it delivers the command again");
+        tracing::debug!(error = %error, "the queue did not receive the acknowledgement; it delivers the command again");
     }
 }
 
-/// Waits for the end of a command's run, and tells the queue meanwhile that it goes on.
+/// Waits for the end of a command's run, and extends its delivery meanwhile.
 async fn beating<T>(run: impl Future<Output = T>, delivery: &Delivery, beat: Duration) -> T {
     let mut beats = tokio::time::interval(beat);
     // The first one is at once.

@@ -17,7 +17,7 @@ pub(super) fn executor(config: &Config, log: Arc<dyn EventStore>, commands: Task
     Executor::new(log, commands, options)
 }
 
-/// Wakes who waits for what becomes of an order; follows the log only where somebody can wait.
+/// Wakes requests that wait for the outcome of an order; follows the log only if requests can wait.
 pub(super) fn verdicts(log: Arc<dyn EventStore>, waited_for: bool, stage: &Stage, supervisor: &Supervisor) -> Verdicts {
     let (verdicts, follower) = verdict::Options::default().build(log);
     if waited_for {

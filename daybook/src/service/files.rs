@@ -1,11 +1,12 @@
-//! File handles: how many the process may have, and how many connections that leaves room for. A process without handles cannot even
-//! write its log, so connections are what is bounded by them.
+//! File handles: how many the process may have, and how many connections they allow. A process without handles cannot
+//! even write its log, so they bound the connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The fewest handles that connections are left, for a process that has hardly any: with fewer, nobody could ask how it is.
+/// The fewest handles for connections, even if the process has hardly any: with fewer, the health routes could not be
+/// reached.
 const FEWEST: usize = 4;
-/// What is kept free for what is opened now and then: journals, temporary files of a database, lookups of names.
+/// Handles that are kept free for occasional use: journals, temporary files of a database, name look-ups.
 const KEPT_FREE: usize = 8;
 
 /// Connections that read one file at once, where handles are many.
@@ -48,7 +49,7 @@ pub fn raise() -> Option<usize> {
     }
 }
 
-/// How many handles this process has open; `None` where the system does not tell.
+/// How many handles this process has open; `None` if the system does not report it.
 fn open() -> Option<usize> {
     ["/proc/self/fd", "/dev/fd"].iter().find_map(|folder| Some(std::fs::read_dir(folder).ok()?.count()))
 }
@@ -67,10 +68,11 @@ pub fn connections(wanted: usize, others: usize) -> usize {
             used,
             wanted,
             allowed,
-            "fewer connections are taken than http.connections says, since each needs a file handle: raise the limit of open files"
+            "fewer connections are accepted than http.connections allows, because each needs a file handle: raise the \
+             limit of open files"
         );
     } else {
-        tracing::info!(limit, used, connections = allowed, "file handles are enough");
+        tracing::info!(limit, used, connections = allowed, "there are enough file handles for http.connections");
     }
     allowed
 }

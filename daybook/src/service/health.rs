@@ -1,4 +1,4 @@
-//! How the parts of the process are. Each role says what it needs and has; nothing here knows what a part does.
+//! The states of the process's parts. Each role reports its own; this file does not know what a part does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub enum State {
     /// It does its work.
     Ready,
-    /// It does its work, but not all of it: a person should look. The process is ready all the same.
+    /// It does part of its work: an operator should look. The process is still ready.
     Degraded,
     /// It does no work at all.
     Failed,
@@ -27,25 +27,25 @@ pub struct Part {
     pub state: State,
     /// Whether it does its work, at least some of it.
     pub ready: bool,
-    /// What it has, or what it lacks.
+    /// The details of the state.
     pub detail: String,
 }
 
-/// What a row says of a part about which there is no more to say.
+/// The detail of a part without anything to report.
 const RUNS: &str = "it runs";
 
 impl Part {
-    /// A part that is so.
+    /// A part with this state.
     pub fn new(name: impl Into<String>, state: State, detail: impl Into<String>) -> Self {
         Self { name: name.into(), state, ready: state != State::Failed, detail: detail.into() }
     }
 
-    /// A part that does its work, of which there is no more to say.
+    /// A working part without anything to report.
     pub fn runs(name: impl Into<String>) -> Self {
         Self::new(name, State::Ready, "")
     }
 
-    /// One row of what two say of the same part: it is as the worse one says.
+    /// Merges two reports on the same part: the worse state wins.
     fn and(&mut self, other: Self) {
         let state = self.state.max(other.state);
         if self.detail.is_empty() {
@@ -62,7 +62,7 @@ impl Part {
 pub struct Readiness {
     /// Whether all its parts do their work, at least some of it.
     pub ready: bool,
-    /// The names of those that do not do all of it.
+    /// The names of the degraded parts.
     pub degraded: Vec<String>,
     /// Its parts.
     pub parts: Vec<Part>,
@@ -78,7 +78,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Adds a role: `check` says how it is, each time somebody asks.
+    /// Adds a role: each health request calls `check` for its parts.
     pub fn add(&self, check: impl Fn() -> Vec<Part> + Send + Sync + 'static) {
         self.checks.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(check));
     }

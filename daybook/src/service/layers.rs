@@ -1,5 +1,5 @@
-//! What every request goes through: an id, a span with that id and the correlation, a count and a duration; and what all go through but
-//! those that ask how the process is: a bound on how many run at once. Nothing here knows what a request is about.
+//! The layers of every request: an id, a span with that id and the correlation, a count and a duration; and for all but
+//! the health routes a bound on running requests. The layers do not know the content of requests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use schemas::http::place::Places;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-/// The request's id: taken over from the client if it is short and plain, made here otherwise, and always sent back.
+/// The request's id: the client's if it is short and plain, otherwise generated here; always sent back.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What the work belongs to, if the client says so.
+/// The correlation of the work, if the client supplies one.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// Gives the request an id and runs it in a span that carries it.
@@ -48,7 +48,7 @@ fn plain(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// Counts a request and takes its time, by route, also if the client leaves before the answer.
+/// Counts a request and measures its duration, by route, even if the client disconnects before the answer.
 pub async fn measure(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
     let method = known(request.method());
@@ -60,7 +60,8 @@ pub async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// A method as metrics tell it: a client can make up any number of them, and each would be a series for as long as the process lives.
+/// A method's label in metrics: a client can invent any number of methods, and each would be a series for the life of
+/// the process.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [Method; 7] =
         [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
@@ -89,8 +90,8 @@ impl Drop for Measured {
 /// How long a client that is turned away is asked to stay away.
 const COME_BACK: Duration = Duration::from_secs(1);
 
-/// Answers 503 at once where too many requests run already: waiting would only make all of them late. A request that is let in finds its
-/// place among its extensions, and gives it back while it waits.
+/// Answers 503 at once if too many requests are running: waiting would only delay all of them. An admitted request
+/// finds its place among its extensions, and returns it while it waits.
 pub async fn bound(State(places): State<Arc<Places>>, mut request: Request, next: Next) -> Response {
     let Some(place) = places.take() else {
         metrics::counter!("daybook_http_requests_shed_total").increment(1);
@@ -103,10 +104,10 @@ pub async fn bound(State(places): State<Arc<Places>>, mut request: Request, next
 }
 
 fn overloaded() -> Failure {
-    Failure::new("overloaded", "nothing was done: send the same request again").retry_after(COME_BACK)
+    Failure::new("overloaded", "nothing was done: repeat the request").retry_after(COME_BACK)
 }
 
-/// The answer on a connection beyond those that there is room for, to everything but questions about the process.
+/// The answer on a connection beyond the limit, to everything but the health routes.
 pub async fn crowded(request: Request) -> Response {
     metrics::counter!("daybook_http_requests_shed_total").increment(1);
     let mut response = overloaded().into_response();
@@ -120,7 +121,7 @@ pub async fn crowded(request: Request) -> Response {
 pub async fn require_key(request: Request, next: Next) -> Response {
     let changes = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
     if changes && !request.headers().contains_key(IDEMPOTENCY_KEY) {
-        return Failure::at("idempotency-key-required", IDEMPOTENCY_KEY, "is compulsory here").into_response();
+        return Failure::at("idempotency-key-required", IDEMPOTENCY_KEY, "is required").into_response();
     }
     next.run(request).await
 }

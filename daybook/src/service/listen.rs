@@ -1,6 +1,6 @@
-//! The accept loop: our own, since a client may take only so long for anything that others wait for meanwhile, and since stopping has to
-//! wait for what is being answered, within bounds. It must never accept after it was told to stop, and until then never stop accepting,
-//! whatever those who are connected do.
+//! The accept loop. It is our own because a client may take only so long while others wait, and because stopping waits
+//! for running requests, within bounds. It must never accept a connection after a stop was requested, and must never
+//! stop accepting before that, whatever connected clients do.
 
 mod activity;
 mod bodies;
@@ -39,7 +39,7 @@ const SPARE_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Connections at once.
     pub connections: usize,
-    /// Connections beyond them that may ask how the process is, and nothing else.
+    /// Connections beyond them that may only use the health routes.
     pub spare: usize,
     /// How long a client may take.
     pub patience: Patience,
@@ -50,9 +50,9 @@ pub struct Limits {
 /// The routes of a listener.
 #[derive(Clone, Debug)]
 pub struct Routes {
-    /// For everybody.
+    /// For all connections.
     pub all: Router,
-    /// For those for whom there is no room otherwise: how the process is, and that there are too many.
+    /// For connections beyond the limit: the health routes, and a refusal of all others.
     pub spare: Router,
 }
 

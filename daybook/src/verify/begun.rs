@@ -1,5 +1,6 @@
-//! What begins a long process has begun it, as far as the runners have seen the log: an order that was placed and that nobody carries on
-//! would stay pending with nothing to show for it. Only what is still owed is kept, so memory does not grow with the log.
+//! Checks that every event that starts a saga has started it, as far as the runners have read the log: a placed order
+//! without a saga would stay pending without any sign. Only missing starts are kept, so memory does not grow with the
+//! log.
 
 use std::collections::HashMap;
 
@@ -23,7 +24,7 @@ pub(super) struct Begun {
 impl Begun {
     /// `settled` is the position up to which every runner has seen the log.
     pub(super) fn new(settled: Position) -> Self {
-        let check = Check::new("what begins a process has begun it, up to where the runners are");
+        let check = Check::new("every event that starts a saga has started it, up to where the runners are");
         Self { settled, owed: HashMap::new(), check, conflicts: Vec::new(), conflicts_count: 0 }
     }
 
@@ -71,13 +72,14 @@ impl Begun {
         }
     }
 
-    /// Ends the log: what has not begun by now was never begun. A conflict is no violation: the log is right to say so.
+    /// Ends the log: sagas that have not started by now never started. A conflict is not a violation: the log records
+    /// it correctly.
     pub(super) fn finish(mut self, proof: &mut Proof) -> Check {
         (proof.conflicts, proof.conflicts_count) = (self.conflicts, self.conflicts_count);
         let mut owed: Vec<_> = self.owed.into_iter().collect();
         owed.sort_unstable_by_key(|(_, position)| *position);
         for (stream, position) in owed {
-            self.check.violate(|| format!("position {position}: {stream} was never begun"));
+            self.check.violate(|| format!("position {position}: {stream} was never started"));
         }
         self.check
     }

@@ -1,4 +1,4 @@
-//! The log itself: its chain, versions and ids, what its index and its snapshots say of it, and the hashes that somebody has kept.
+//! Checks of the log itself: its chain, versions and ids, its index and its snapshots, and expected hashes.
 
 use std::str::FromStr;
 
@@ -23,7 +23,7 @@ use crate::console;
 /// Records and snapshots that are read at once.
 const PAGE: usize = 512;
 
-/// A position of the log and the hash that it had there when somebody looked.
+/// A position of the log and its hash at an earlier time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The position.
@@ -37,7 +37,7 @@ impl FromStr for Expected {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (position, hash) = text.split_once(':').ok_or("POSITION:HASH is needed, as verify prints it")?;
-        let position = position.parse().map_err(|_| format!("`{position}` is no position"))?;
+        let position = position.parse().map_err(|_| format!("`{position}` is not a position"))?;
         let digits = hash.as_bytes();
         if digits.len() != 64 || !hash.is_ascii() {
             return Err(format!("a hash has 64 hexadecimal digits, this has {}", digits.len()));
@@ -103,7 +103,7 @@ async fn hold(log: &dyn Audit, check: &mut Check) -> anyhow::Result<()> {
                 }
                 stream => {
                     let stream = stream.map_or_else(|| "a snapshot".to_owned(), |stream| stream.to_string());
-                    check.violate(|| format!("{stream} at version {version}: it is not what was kept"));
+                    check.violate(|| format!("{stream} at version {version}: it differs from what was written"));
                 }
             }
         }
@@ -122,11 +122,11 @@ async fn against_fold(log: &dyn Audit, stream: &StreamId, snapshot: &Snapshot) -
         Reservation::CATEGORY => refold::<Reservation>(log, stream, snapshot).await,
         Reference::CATEGORY => refold::<Reference>(log, stream, snapshot).await,
         Import::CATEGORY => refold::<Import>(log, stream, snapshot).await,
-        _ => Ok(Some("nothing folds streams of its category".to_owned())),
+        _ => Ok(Some("its category has no fold".to_owned())),
     }
 }
 
-/// What differs between a snapshot and the events that it stands for; one of another version of the fold is never used.
+/// The difference between a snapshot and the fold of its events; a snapshot of another fold version is never used.
 async fn refold<A: Stored>(log: &dyn Audit, stream: &StreamId, snapshot: &Snapshot) -> anyhow::Result<Option<String>> {
     if snapshot.fold != A::FOLD {
         return Ok(None);
@@ -140,7 +140,7 @@ async fn refold<A: Stored>(log: &dyn Audit, stream: &StreamId, snapshot: &Snapsh
     let until = Until::Version(snapshot.version);
     let (state, at) = match streams::fold(log, stream, until, None, <(A, Version)>::default, step).await {
         Ok(folded) => folded,
-        // It cannot be told; that the record cannot be read is a violation of its own.
+        // Unknown; the unreadable record is a violation of its own.
         Err(streams::Error::Unreadable(_)) => return Ok(None),
         Err(streams::Error::Store(error)) => return Err(error.into()),
     };

@@ -1,6 +1,7 @@
-//! The laws over a whole log: every stream folded, its laws checked after every event, and the laws that cross streams after every batch.
-//! Where a saga is on its way, one side may know what the other has not been told yet; at the end of the log, where none is, both agree.
-//! Folds that are not in use wait in a file, so that memory grows with what is on its way and never with the log.
+//! Checks the laws over a whole log: every stream is folded, its laws are checked after every event, and the laws
+//! across streams after every batch. While a saga is running, one side may know a fact that the other does not; at the
+//! end of the log both sides must agree wherever no saga is running. Folds that are not in use wait in a file, so
+//! memory grows with the running sagas and never with the log.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -26,7 +27,7 @@ use super::spilled::Spilled;
 use super::unread::Unread;
 use super::{Check, Counts, Proof};
 
-/// The folds of a whole log, and what was checked of them.
+/// The folds of a whole log, and the results of their checks.
 pub(super) struct Laws {
     settled: Position,
     unread: Unread,
@@ -52,7 +53,7 @@ fn shown((tenant, id): &StockKey) -> String {
     format!("{tenant}/{STOCK}-{id}")
 }
 
-/// What the records of one command have touched so far.
+/// The streams that one command's records have touched until now.
 struct Batch {
     command_id: Uuid,
     stocks: HashSet<StockKey>,
@@ -112,7 +113,7 @@ impl Laws {
             payment_laws: Check::new("laws of payments, after every event and every command"),
             stock_laws: Check::new("laws of stock, after every event and every command"),
             crossing_laws: Check::new("laws that cross streams, after every command"),
-            end_laws: Check::new("orders, payments and stock agree where no saga is on its way"),
+            end_laws: Check::new("orders, payments and stock agree where no saga is running"),
             begun: Begun::new(settled),
         })
     }
@@ -143,7 +144,7 @@ impl Laws {
         }
     }
 
-    /// What crosses streams cannot be told any more of what a record concerns that is not folded.
+    /// Laws across streams can no longer be checked for anything that an unfolded record concerns.
     fn cloud(&mut self, record: &Record) -> anyhow::Result<()> {
         let stream = &record.stream;
         let correlation = schemas::metadata::correlation(&stream.category, &stream.id, &record.metadata);
@@ -189,7 +190,7 @@ impl Laws {
     fn id(&mut self, record: &Record) -> Option<Uuid> {
         let id = record.stream.id.parse().ok();
         if id.is_none() {
-            self.decoded.violate(|| format!("position {}: {} is no id", record.position, record.stream));
+            self.decoded.violate(|| format!("position {}: {} is not an id", record.position, record.stream));
         }
         id
     }
@@ -236,7 +237,8 @@ impl Laws {
             return Ok(());
         };
         let Some(place) = domain::stream::parse_stock(&record.stream.id) else {
-            self.decoded.violate(|| format!("position {}: {} is no stock's id", record.position, record.stream));
+            self.decoded
+                .violate(|| format!("position {}: {} is not the id of a stock", record.position, record.stream));
             return Ok(());
         };
         let bytes = record.stream.id.len();
@@ -286,12 +288,13 @@ impl Laws {
         self.reservations.make_room()
     }
 
-    /// Ends the log: what nothing is on its way for has to agree. Tells orders by status and sagas by how they are.
+    /// Checks the end of the log: streams without a running saga must agree. Counts orders by status and sagas by
+    /// state.
     pub(super) fn finish(mut self, proof: &mut Proof) -> anyhow::Result<()> {
         self.end_batch()?;
         let mut orders = Counts::new();
         let (settled, about) = (self.settled, &self.sagas.about);
-        // Something about it may still be answered: a saga of it is open, or the runner has not seen its last event.
+        // An answer about it may still be pending: a saga of it is open, or the runner has not seen its last event.
         let on_its_way = |id: Uuid, last: Position| last > settled || about.contains_key(&id);
         self.stocks.each(|key, seen| {
             if let Err(violation) = seen.end() {

@@ -1,4 +1,5 @@
-//! The sagas of a log: which are on their way, about what, and how the others ended. Memory grows with those that are on their way.
+//! The sagas of a log: the running ones with their subjects, and the results of the others. Memory grows with the
+//! running sagas.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use super::Counts;
 #[derive(Default)]
 pub(super) struct Sagas {
     open: HashMap<StreamId, Open>,
-    /// How many of what something belongs to are on their way, of those that move goods or money.
+    /// How many sagas that move goods or money are running, by correlation.
     pub(super) about: HashMap<Uuid, u64>,
     ended: Counts,
 }

@@ -1,5 +1,5 @@
-//! A map of folds that need not fit into memory: those in use stay there, the others wait in a file. What it takes in memory does not depend
-//! on how many there are.
+//! A map of folds that need not fit into memory: those in use stay there, the others wait in a file. Its memory does
+//! not depend on the number of folds.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,11 +10,12 @@ use event_store::scratch::Scratch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What one generation of folds of a map may take in memory, by the bytes of their events. There are two, and the older one is written out.
+/// The most memory of one generation of a map's folds, by the bytes of their events. There are two, and the older one
+/// is written out.
 const BYTES: usize = 16 * 1024 * 1024;
 /// Folds that are read at once at the end.
 const PAGE: u32 = 256;
-/// What a fold takes before its first event.
+/// The size of a fold before its first event.
 const FRESH: usize = 256;
 
 /// Folds by key.
@@ -34,7 +35,7 @@ struct Kept<V> {
     size: usize,
 }
 
-/// What a key has to be so that it can be stored as JSON.
+/// The bounds of a key that can be stored as JSON.
 pub(super) trait Key: Eq + Hash + Clone + Serialize + DeserializeOwned {}
 
 impl<K: Eq + Hash + Clone + Serialize + DeserializeOwned> Key for K {}

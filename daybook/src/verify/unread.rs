@@ -1,4 +1,4 @@
-//! What of a log is not folded, and what cannot be told because of it.
+//! The part of a log that is not folded, and the checks that are impossible because of it.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,12 @@ use domain::order::Order;
 use event_store::record::{StreamId, Version};
 use uuid::Uuid;
 
-/// What is not folded: what was set aside, and what comes in a stream after a record that cannot be read.
+/// Records that are not folded: set-aside ones, and those after an unreadable record of their stream.
 #[derive(Default)]
 pub(super) struct Unread {
     pub(super) asides: HashSet<(StreamId, Version)>,
     pub(super) streams: HashSet<StreamId>,
-    /// What the work of such records belongs to, and whose stock they are.
+    /// The correlations of such records, and the orders of their stock.
     pub(super) concerned: HashSet<Uuid>,
     pub(super) stocks: HashSet<(LocationId, Sku)>,
 }

@@ -1,5 +1,5 @@
-//! The laws that cross streams (DOMAIN part 5, laws 3, 4, 5 and 9; I16–I21): per order, against its payment and what stock did for it, so
-//! that a check of a whole log needs memory per order and no more. Read from what is folded; no law asks a rule book.
+//! The laws across streams (I16–I21): per order, against its payments and its stock, so that a check of a whole log
+//! needs memory only per order. They read only folded states and call no rules.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,8 @@ pub struct Units {
 /// What stock holds and did for an owner, by where and what.
 pub type Holdings = BTreeMap<(LocationId, Sku), Units>;
 
-/// Whose units an event of stock moves, and how many of which kind. `None` if it moves nobody's.
+/// The order or reservation whose units an event of stock moves, and the units by kind. `None` if it moves no reserved
+/// units.
 #[must_use]
 pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
     let of = |order_id: Option<OrderId>, reservation_id: ReservationId| match order_id {
@@ -151,11 +152,11 @@ impl std::ops::AddAssign for Units {
     }
 }
 
-/// Whether the laws that cross streams hold of an order, its payments, and what stock holds and did for it. `on_its_way`: a saga of the
-/// order is running or parked, so that one side may know what the other has not been told yet.
+/// Whether the laws across streams hold for an order, its payments, and its stock. `on_its_way`: a saga of the order is
+/// running or parked, so that one side may know a fact that the other does not.
 ///
 /// # Errors
-/// The first law that does not.
+/// The first violated law.
 pub fn check(order: &Order, payments: &[&Payment], stock: &Holdings, on_its_way: bool) -> Verdict {
     let paid: Vec<&Requested> = payments.iter().filter_map(|payment| payment.requested()).collect();
     let whole = order;
@@ -166,7 +167,7 @@ pub fn check(order: &Order, payments: &[&Payment], stock: &Holdings, on_its_way:
     };
     units(order, stock, on_its_way)?;
     money(order, &paid, on_its_way)?;
-    // The order knows all its money by now, so that its own law at the end (I20) speaks of what was really moved.
+    // The order knows all its money by now, so its own final law (I20) applies to the money that was really moved.
     if on_its_way { Ok(()) } else { super::order::check_settled(whole) }
 }
 
@@ -199,7 +200,7 @@ fn units(order: &Placed, stock: &Holdings, on_its_way: bool) -> Verdict {
         hold(LET_GO, !order.status.is_terminal() || held == 0, detail)?;
         let agree =
             said.reserved == done.reserved && said.backordered == done.backordered && said.shipped == done.shipped;
-        // A rejected or cancelled order remembers what it was told at last; that nothing is held is the law above.
+        // A rejected or cancelled order keeps its last recorded numbers; the law above says that nothing is held.
         let ended = matches!(order.status, Status::Rejected | Status::Cancelled);
         hold(UNITS, agree || ended, detail)?;
         hold(RETURNED, said.returned == done.returned, detail)?;

@@ -1,5 +1,5 @@
-//! The laws of an order (DOMAIN part 5, laws 1, 4, 5 and 6): what must hold after every event of its stream.
-//! Read from the state alone; no law asks the rule book whether it is right.
+//! The laws of an order: what must hold after every event of its stream. Read from the state alone; no law asks the
+//! rule book whether it is right.
 
 use super::Violation;
 use crate::ids::LineId;
@@ -67,11 +67,12 @@ pub(crate) fn check_step(before: &Order, after: &Order) -> Verdict {
     Ok(())
 }
 
-/// Whether an order that ended has been settled: what was taken and not given back is what is owed for the units kept, and what the
-/// provider would not pay back. Holds whenever no process of the order is on its way. An order that ships unpaid owes elsewhere.
+/// Whether an order that ended is settled: the captured money that is not refunded is what the customer owes for the
+/// units kept, plus refunds that the provider would not pay. Holds whenever no saga of the order is running. An order
+/// that ships unpaid has its debt elsewhere.
 ///
 /// # Errors
-/// The first law that does not.
+/// The first violated law.
 pub fn check_settled(order: &Order) -> Verdict {
     let Order::Placed(order) = order else {
         return Ok(());
@@ -217,7 +218,7 @@ fn shipments(order: &Placed) -> Verdict {
     })
 }
 
-/// Whether its units are in it: it shall leave, or was withdrawn and nobody cancelled them.
+/// Whether the shipment contains its units: it waits to leave, or was withdrawn without a cancellation of the units.
 fn waits(shipment: &Shipment) -> bool {
     match shipment.status {
         ShipmentStatus::Requested => true,
@@ -274,7 +275,7 @@ fn money(order: &Placed) -> Verdict {
     if order.payment_terms.capture == Capture::PayLater {
         return Ok(());
     }
-    // Somebody may have granted something before the goods left, which is not owed for them then.
+    // A refund may have been granted before the goods left; it is then not owed for them.
     let gifts: Minor = order.refunds.values().filter(|refund| by_hand(refund)).map(|refund| refund.amount).sum();
     let shipped = order.shipments.values().filter(|s| s.status.has_left());
     let value: Minor = shipped.map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>()).sum();

@@ -1,5 +1,5 @@
-//! The laws of a payment (DOMAIN part 5, law 4; SAGAS part 2): what must hold after every event of its stream, or after every command.
-//! Read from the state alone; no law asks the rule book whether it is right.
+//! The laws of a payment: what must hold after every event of its stream, or after every command. Read from the state
+//! alone; no law asks the rule book whether it is right.
 
 use super::{Law, Verdict, hold};
 use crate::money::Minor;
@@ -27,7 +27,7 @@ pub const LIVE: Law = (
     "payment-one-live-attempt",
     "each thing asked of the provider is there at most once, and an authorisation, a raise or a void alone of what moves held money",
 );
-/// The wish to let held money go.
+/// A pending void.
 pub const WAITS: Law = (
     "payment-void-waits-for-something",
     "once all events of a command are folded, a void that is wanted waits for what is at the provider",
@@ -57,11 +57,11 @@ pub const FORWARD: Law = (
 pub const EVIDENCE: Law =
     ("payment-unknown-left-by-evidence", "an unknown outcome is left only after evidence is on record");
 
-/// Whether every law of a payment holds after a whole batch. Within one, what a wanted void waited for is settled a moment before the
-/// void itself is asked for, or is found to have nothing to let go of.
+/// Whether every law of a payment holds after a whole batch. Within one, the operation that a pending void waits for
+/// may be settled just before the void itself is requested, or before it turns out that nothing is left to void.
 ///
 /// # Errors
-/// The first law that does not.
+/// The first violated law.
 pub(crate) fn check(payment: &Payment) -> Verdict {
     check_event(payment)?;
     let Payment::Requested(payment) = payment else {

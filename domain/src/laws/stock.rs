@@ -1,5 +1,5 @@
-//! The laws of stock (DOMAIN part 5, law 2; I15): what must hold after every event of its stream, or after every command.
-//! Read from the state alone; no law asks the rule book whether it is right.
+//! The laws of stock: what must hold after every event of its stream, or after every command. Read from the state
+//! alone; no law asks the rule book whether it is right.
 
 use super::{Law, Verdict, hold};
 use crate::ids::ReservationId;

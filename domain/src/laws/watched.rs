@@ -1,7 +1,7 @@
-//! When a law is promised: some hold after each event, some only once all events of a command are folded, since one command's events may
-//! say one after the other what is true of them together. All who check a stream fold it here, so that each law is checked exactly
-//! where it is promised. Laws about all parts of a large state together are looked at once in as many events as it has parts, and at the
-//! end of the stream.
+//! When a law is promised: some laws hold after each event, others only after all events of a command, because one
+//! command's events may describe one change in several steps. Every check of a stream folds it here, so that each law
+//! is checked exactly where it is promised. Laws over all parts of a large state are checked once in as many events as
+//! it has parts, and at the end of the stream.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ impl<A: Lawful> Watched<A> {
     /// Folds an event.
     ///
     /// # Errors
-    /// The first law of those that hold after each event that does not. The event is folded all the same.
+    /// The first violated law of those that hold after each event. The event is folded anyway.
     pub fn fold(&mut self, event: A::Event) -> Verdict {
         let before = self.state.before(&event);
         self.state.evolve(&event);
@@ -103,10 +103,10 @@ impl<A: Lawful> Watched<A> {
         self.state.after_batch()
     }
 
-    /// Ends the stream: everything is looked at once more.
+    /// Ends the stream: everything is checked again.
     ///
     /// # Errors
-    /// The first law that does not hold.
+    /// The first violated law.
     pub fn end(&self) -> Verdict {
         self.state.after_batch()?;
         self.state.whole()
@@ -201,7 +201,7 @@ mod tests {
         })
     }
 
-    /// A SKU of which as many reservations are open.
+    /// A SKU with this many open reservations.
     fn hot(open: u32) -> Watched<Stock> {
         let mut watched = Watched::<Stock>::default();
         let qty = open + 10;
@@ -219,7 +219,7 @@ mod tests {
             let mut watched = hot(open);
             assert_eq!(watched.end(), Ok(()));
             let gone = ReservationId(Uuid::from_u128(2));
-            // The reservation holds less than the totals have of it: what it holds is taken off them at its end, and no more.
+            // The reservation holds less than the totals count for it: its end subtracts exactly what it holds.
             watched.state.reservations.insert(
                 gone,
                 Held {

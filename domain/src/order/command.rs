@@ -28,9 +28,9 @@ pub enum Command {
     Reject {
         /// Why.
         reason: RejectReason,
-        /// The provider's code, say.
+        /// A detail, for example the provider's code.
         detail: Option<String>,
-        /// What was short.
+        /// The missing units.
         shortfalls: Vec<Shortfall>,
         /// Where the payment stands that was declined.
         payment: Option<PaymentRecorded>,
@@ -50,10 +50,10 @@ pub enum Command {
     RecordAllocated {
         /// The reservation.
         reservation_id: ReservationId,
-        /// What is held now and was backordered before.
+        /// Units that are now reserved and were backordered before.
         lines: Vec<LineQty>,
     },
-    /// (saga) Inventory holds these units no more.
+    /// (saga) Stock no longer reserves these units.
     RecordUnreserved {
         /// The reservation.
         reservation_id: ReservationId,
@@ -62,14 +62,14 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// (saga) Inventory has not got what an edit asked for: what the order still wants of it is asked for once more, and cancelled where that is
-    /// as much as was refused.
+    /// (saga) Stock lacks units of an edit: the units that the order still wants are requested again, or cancelled if
+    /// they are as many as were refused.
     ResolveShortage {
         /// The edit.
         edit_id: EditId,
         /// Which attempt was refused, counted from 1.
         attempt: u32,
-        /// What was refused.
+        /// The refused units.
         refused: Vec<LineQty>,
         /// The cancellation, if it comes to one.
         cancellation_id: CancellationId,
@@ -83,8 +83,8 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// (saga) Inventory has let go of what a cancellation had to give back. The order is cancelled once its money is undone as well, if nothing
-    /// shipped and nothing will.
+    /// (saga) Stock has released the goods of a cancellation. The order is cancelled once its money is returned as
+    /// well, if nothing shipped and nothing will.
     CloseCancellation {
         /// The cancellation.
         cancellation_id: CancellationId,
@@ -99,14 +99,14 @@ pub enum Command {
         reason: String,
         /// More about it.
         note: Option<Personal<String>>,
-        /// When it is released by itself, if it is.
+        /// When it is released automatically, if it is.
         until: Option<Timestamp>,
     },
-    /// Let it go on.
+    /// Release a hold.
     ReleaseHold {
         /// The hold.
         hold_id: HoldId,
-        /// What came of it.
+        /// The resolution.
         resolution: String,
     },
     /// Send it elsewhere.
@@ -150,7 +150,7 @@ pub enum Command {
         lines: Option<Vec<Units>>,
         /// Where it leaves from; the order's own location if `None`.
         location: Option<LocationId>,
-        /// Who carries it.
+        /// The carrier.
         carrier: Option<String>,
         /// The carrier's number.
         tracking: Option<String>,
@@ -160,7 +160,7 @@ pub enum Command {
         /// The shipment.
         shipment_id: ShipmentId,
     },
-    /// It shall not leave.
+    /// Withdraw a shipment that has not left.
     WithdrawShipment {
         /// The shipment.
         shipment_id: ShipmentId,
@@ -174,11 +174,11 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Tell where it is.
+    /// Set the tracking.
     UpdateTracking {
         /// The shipment.
         shipment_id: ShipmentId,
-        /// Who carries it.
+        /// The carrier.
         carrier: Option<String>,
         /// The carrier's number.
         tracking: Option<String>,
@@ -196,14 +196,15 @@ pub enum Command {
     ReportLost {
         /// The shipment.
         shipment_id: ShipmentId,
-        /// What is lost; all that was not delivered if `None`.
+        /// The lost units; all that were not delivered if `None`.
         lines: Option<Vec<Units>>,
-        /// What the order sends that is placed with it; it has to be all lost units of which nobody decided before.
+        /// The units that the replacing order sends, if one is placed with the report; they must be all lost units
+        /// without a decision.
         sent: Option<Vec<Units>>,
-        /// What is done about it.
+        /// What to do about them.
         then: AfterLoss,
     },
-    /// Decide what is done about all lost units of it of which nobody decided that yet.
+    /// Decide what to do about all lost units of it without a decision.
     DecideLoss {
         /// The shipment.
         shipment_id: ShipmentId,
@@ -211,7 +212,7 @@ pub enum Command {
         decision: Option<u32>,
         /// What the order sends that is placed with it; it has to be all of them.
         sent: Option<Vec<Units>>,
-        /// What is done.
+        /// The decision.
         then: AfterLoss,
     },
     /// Units that were lost arrived after all.
@@ -225,7 +226,7 @@ pub enum Command {
     RequestReturn {
         /// The return.
         return_id: ReturnId,
-        /// What shall come back, and why.
+        /// The units to return, and the reason.
         lines: Vec<ReturnUnits>,
     },
     /// Do not take it back.
@@ -241,16 +242,16 @@ pub enum Command {
         return_id: ReturnId,
         /// Which receipt of the return this is, counted from 1; the next one if `None`.
         receipt: Option<u32>,
-        /// What came back.
+        /// The returned units.
         lines: Vec<ReceivedUnits>,
     },
     /// Give money back.
     GrantRefund(GrantRefund),
-    /// Grant once more what a provider would not pay of a refund, or what was withdrawn.
+    /// Grant the failed and withdrawn parts of a refund again.
     RetryRefund {
         /// The refund.
         refund_id: RefundId,
-        /// How often it is granted then; once more than it was if `None`.
+        /// The number of the new grant; the next one if `None`.
         attempt: Option<u32>,
     },
     /// (saga) The provider will not pay this part of a refund.
@@ -262,16 +263,16 @@ pub enum Command {
         /// How that can be found.
         reference: String,
     },
-    /// What of a refund is owed by hand is not granted any more.
+    /// Withdraw the parts of a refund that are owed by hand.
     WithdrawRefund {
         /// The refund.
         refund_id: RefundId,
         /// Why.
         reason: String,
     },
-    /// Pay once more, or another way.
+    /// Add a payment, or record money that was paid another way.
     AddPayment(AddPayment),
-    /// Let go of what a payment holds, but for what is to be kept: decided together with the payment's own part of it.
+    /// Void what a payment holds, except for the part to keep: decided together with the payment's own part of it.
     ReleasePayment {
         /// The payment.
         payment_id: PaymentId,
@@ -295,17 +296,17 @@ pub struct Place {
     pub external_ref: Option<ExternalRef>,
     /// Where it comes from.
     pub channel: Channel,
-    /// Who orders.
+    /// The customer.
     pub customer: Option<CustomerRef>,
     /// The currency of every amount.
     pub currency: Currency,
     /// How halves are rounded.
     pub rounding: Rounding,
-    /// What is ordered: 1 to 2,000 lines, line ids unique.
+    /// The lines: 1 to 2,000, with unique line ids.
     pub lines: Vec<NewLine>,
     /// A discount on the whole order, spread over the lines by largest remainder.
     pub discount: Minor,
-    /// What is charged for shipping.
+    /// The shipping charges.
     pub shipping: Vec<NewShipping>,
     /// Where it goes.
     pub ship_to: Option<Personal<Address>>,
@@ -330,9 +331,9 @@ pub struct Place {
 pub struct NewLine {
     /// Its number in the order.
     pub line_id: LineId,
-    /// What is sold.
+    /// The SKU.
     pub sku: Sku,
-    /// What it is called.
+    /// The title.
     pub title: String,
     /// Units.
     pub qty: u32,
@@ -472,7 +473,7 @@ pub struct GrantRefund {
 pub struct AddPayment {
     /// The payment.
     pub payment_id: PaymentId,
-    /// How much; what nobody pays yet if `None`.
+    /// How much; the amount that no payment covers yet if `None`.
     pub amount: Option<Minor>,
     /// How it comes.
     pub means: Means,

@@ -157,14 +157,14 @@ impl Placed {
         self.confirm_unstocked();
     }
 
-    /// What is not kept in stock can ship as soon as it is confirmed.
+    /// Lines that are not kept in stock can ship as soon as the order is confirmed.
     fn confirm_unstocked(&mut self) {
         for line in self.lines.values_mut().filter(|l| !l.line.stocked) {
             line.reserved = line.reserved.saturating_add(line.unassigned());
         }
     }
 
-    /// Nothing is held any more.
+    /// Nothing is reserved any longer.
     fn end(&mut self, status: Status) {
         self.status = status;
         for line in self.lines.values_mut() {

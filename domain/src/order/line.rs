@@ -1,4 +1,4 @@
-//! What was ordered, as it stands in the order's events: each line with its arithmetic, done once and stored.
+//! The lines of an order, as its events store them: each line with its amounts, computed once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,9 @@ use crate::money::Minor;
 pub struct Line {
     /// Its number in the order.
     pub line_id: LineId,
-    /// What is sold.
+    /// The SKU.
     pub sku: Sku,
-    /// What it was called when it was sold.
+    /// The title at the time of the sale.
     pub title: String,
     /// Units, 1 to 1,000,000.
     pub qty: u32,
@@ -30,7 +30,7 @@ pub struct Line {
     pub tax_bp: u32,
     /// Whether the price includes the tax.
     pub tax_included: bool,
-    /// The tax on what is left after discounts, rounded once.
+    /// The tax on the amount after discounts, rounded once.
     pub tax: Minor,
     /// What the customer owes for the line.
     pub total: Minor,
@@ -40,7 +40,7 @@ pub struct Line {
     pub stocked: bool,
 }
 
-/// What is charged for shipping.
+/// A shipping charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShippingCharge {
     /// How it is shipped.

@@ -54,7 +54,7 @@ pub enum Refusal {
     /// It has as many of these as it may have.
     #[error("an order has at most {most} {}", .what.many())]
     TooMany {
-        /// Of what.
+        /// The kind of thing.
         what: Part,
         /// The most there may be.
         most: u32,
@@ -67,12 +67,12 @@ pub enum Refusal {
         /// Whether the whole of it is being cancelled.
         cancelling: bool,
     },
-    /// A line, or what is said about it, cannot be right.
+    /// A line is invalid.
     #[error("{}{problem}", match .line_id { Some(line) => format!("line {line}: "), None => String::new() })]
     InvalidLine {
         /// The line, unless it is about all of them.
         line_id: Option<LineId>,
-        /// What is wrong.
+        /// The problem.
         #[serde(flatten)]
         problem: LineProblem,
     },
@@ -91,10 +91,10 @@ pub enum Refusal {
     InvalidEdit {
         /// The line, unless it is about all of them.
         line_id: Option<LineId>,
-        /// What is wrong.
+        /// The problem.
         problem: EditProblem,
     },
-    /// What is to be cancelled or sent elsewhere left already, or is on its way.
+    /// The units to cancel or to redirect have left already, or are in a shipment.
     #[error(
         "{shipped} units left and {in_shipment} are on their way, so only {open} are open: ask for a return of the others"
     )]
@@ -118,7 +118,7 @@ pub enum Refusal {
         /// Units that are neither cancelled, nor left, nor on their way.
         open: u32,
     },
-    /// Somebody holds it.
+    /// The order is on hold.
     #[error("the order is on hold: release {} first", if .holds.len() == 1 { "the hold" } else { "the holds" })]
     OnHold {
         /// Open holds.
@@ -137,7 +137,7 @@ pub enum Refusal {
     NotReserved {
         /// Where the order's stock is held.
         location: LocationId,
-        /// What was asked, and what is reserved; empty if nothing of the order is.
+        /// The requested and the reserved units; empty if the order has no reservation.
         lines: Vec<ReservedUnits>,
     },
     /// The shipment's stage does not allow it.
@@ -192,7 +192,7 @@ pub enum Refusal {
         /// Units still announced.
         announced: u32,
     },
-    /// Receipts are counted without holes.
+    /// Receipts are numbered without gaps.
     #[error("the next receipt of return {return_id} is {expected}, not {given}")]
     ReceiptOutOfOrder {
         /// The return.
@@ -210,7 +210,7 @@ pub enum Refusal {
         /// How much was asked.
         amount: Minor,
     },
-    /// More than is left of what was taken.
+    /// More than is left of the captured money.
     #[error("{refundable} of the captured {captured} can be refunded, not {asked}: {granted} is granted already")]
     ExceedsRefundable {
         /// How much was asked.
@@ -219,7 +219,7 @@ pub enum Refusal {
         captured: Minor,
         /// Granted in all.
         granted: Minor,
-        /// What is left.
+        /// The refundable rest.
         refundable: Minor,
     },
     /// It granted no such refund.
@@ -235,7 +235,7 @@ pub enum Refusal {
         refund_id: RefundId,
         /// How much was asked.
         amount: Minor,
-        /// What is named for lines and shipping.
+        /// The sum of the amounts for lines and shipping.
         sum: Minor,
     },
     /// More of a line than left and was not given back.
@@ -253,7 +253,7 @@ pub enum Refusal {
         asked: Minor,
         /// Units that left and were neither refunded nor came back.
         units: u32,
-        /// What is left of their value.
+        /// The rest of their value.
         value: Minor,
     },
     /// More than is charged for shipping.
@@ -263,7 +263,7 @@ pub enum Refusal {
         refund_id: RefundId,
         /// How much was asked.
         asked: Minor,
-        /// What was charged and not given back.
+        /// The charges that are not refunded.
         left: Minor,
     },
     /// Nothing of a refund is owed by hand.
@@ -277,16 +277,16 @@ pub enum Refusal {
     ExceedsOwed {
         /// How much was asked.
         asked: Minor,
-        /// What nobody pays yet.
+        /// The amount that no payment covers yet.
         open: Minor,
     },
-    /// Nothing got lost of which nobody decided what is done.
+    /// There are no lost units without a decision.
     #[error("nothing of shipment {shipment_id} got lost that waits for a decision")]
     NothingLost {
         /// The shipment.
         shipment_id: ShipmentId,
     },
-    /// Nobody knows what the provider did.
+    /// The outcome of the provider's operation is unknown.
     #[error("the payment's last outcome is unknown: wait until it is resolved")]
     PaymentUnknown,
     /// It is paid by another payment.
@@ -383,7 +383,7 @@ pub struct LineAmounts {
     pub discount: Minor,
     /// Its tax.
     pub tax: Minor,
-    /// What is owed for it.
+    /// The amount that is owed for it.
     pub total: Minor,
 }
 
@@ -398,7 +398,7 @@ pub struct ReservedUnits {
     pub reserved: u32,
 }
 
-/// What is wrong with an edit.
+/// The problem of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum EditProblem {
@@ -408,10 +408,10 @@ pub enum EditProblem {
     /// Nothing would be left of the order.
     #[error("nothing would be left to ship: cancel the order instead")]
     NothingLeft,
-    /// Nothing of the line is open any more.
+    /// The line has no open unit.
     #[error("nothing of the line is open: grant a refund, or add a line")]
     LineClosed,
-    /// The value of what left or was cancelled is not the line's any more.
+    /// The value of units that left or were cancelled would no longer be the line's.
     #[error(
         "the line's new value does not fit what was shipped or cancelled of it: cancel the open units instead, or grant a refund"
     )]

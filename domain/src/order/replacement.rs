@@ -52,7 +52,7 @@ pub fn place(lost: &Placed, order_id: OrderId, units: &[Units]) -> Place {
     }
 }
 
-/// The lost units of a shipment of which nobody decided what is done about them, those included that are reported as lost now.
+/// The lost units of a shipment without a decision, including those that are reported as lost now.
 #[must_use]
 pub fn undecided(order: &Placed, shipment_id: ShipmentId, lost_now: &[Units]) -> Vec<Units> {
     let Some(shipment) = order.shipments.get(&shipment_id) else {

@@ -1,4 +1,5 @@
-//! What is read from an order's state: its status fields and its counters; its money is in the ledger. Nothing here decides, and nothing is stored twice.
+//! Views of an order's state: its status fields and its counters; its money is in the ledger. Nothing here decides, and
+//! nothing is stored twice.
 
 use super::event::{Capture, PaymentStatus};
 use super::line::Line;
@@ -166,7 +167,7 @@ impl ShipmentLine {
         self.qty.saturating_sub(self.delivered).saturating_sub(self.lost)
     }
 
-    /// Lost units of which nobody decided what is done about them.
+    /// Lost units without a decision.
     #[must_use]
     pub fn undecided(&self) -> u32 {
         self.lost.saturating_sub(self.decided)
@@ -181,7 +182,7 @@ pub(super) struct Taken {
 }
 
 impl LineState {
-    /// A line of which nothing happened yet.
+    /// A line without any events yet.
     #[must_use]
     pub fn new(line: Line) -> Self {
         Self {
@@ -282,7 +283,7 @@ impl LineState {
         Shared { total: self.shipped_value, units: self.shipped, given: self.back_value(), done }.next(units, rounding)
     }
 
-    /// Where free units go out of when they are cancelled or not ordered any more: unassigned, then backordered, then reserved.
+    /// Which free units a cancellation or an edit removes first: unassigned, then backordered, then reserved.
     pub(super) fn take(&self, units: u32) -> Taken {
         let held = units.saturating_sub(self.unassigned());
         let backordered = held.min(self.backordered);

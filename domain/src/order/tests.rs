@@ -1,4 +1,4 @@
-//! The rules of an order, one by one, told as given, when, then; and its laws after every event of random histories.
+//! The rules of an order, one by one, as given, when, then; and its laws after every event of random histories.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::command::{
@@ -47,7 +47,7 @@ impl Named for Command {
     }
 }
 
-/// An id that is told by a number.
+/// An id from a number.
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
@@ -140,7 +140,7 @@ fn confirm(authorised: Minor) -> Command {
     })
 }
 
-/// What payments tells: status, version, authorised, captured, refunded.
+/// A fact of a payment: status, version, authorised, captured, refunded.
 fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, refunded]: [Minor; 3]) -> Command {
     Command::RecordPayment(PaymentRecorded {
         payment_id: payment_id(),
@@ -158,7 +158,7 @@ fn payment(status: PaymentStatus, payment_version: u64, [authorised, captured, r
     })
 }
 
-/// What payments tells of a refund that is given back.
+/// The fact that a refund was paid.
 fn refunded(version: u64, refund_id: crate::ids::RefundId, sums: [Minor; 3]) -> Command {
     let mut told = payment(PaymentStatus::PartRefunded, version, sums);
     if let Command::RecordPayment(told) = &mut told {
@@ -167,7 +167,7 @@ fn refunded(version: u64, refund_id: crate::ids::RefundId, sums: [Minor; 3]) -> 
     told
 }
 
-/// What payments tells once all that was held is let go.
+/// The fact that all that was held is voided.
 fn voided(version: u64, authorised: Minor) -> Command {
     let mut told = payment(PaymentStatus::Voided, version, [authorised, 0, 0]);
     if let Command::RecordPayment(told) = &mut told {

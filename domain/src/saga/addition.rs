@@ -1,5 +1,5 @@
-//! A further payment of an order: held at the provider, and taken at once where the order's terms say so. A decline ends it: the order is
-//! told, and somebody pays another way.
+//! A further payment of an order: authorised at the provider, and captured at once where the order's terms say so. A
+//! decline ends it: it is recorded in the order, and can be paid another way.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -123,13 +123,13 @@ impl Process for Input {
             ("authorise", code) => {
                 Then::Unwind { reason: "payment_declined".into(), details: Some(json!({ "code": code })) }
             }
-            // The order ends: what is held is let go by others.
+            // The order ends: another saga voids what is held.
             ("capture", "order-state") if gone.contains(&status) || cancelling => {
                 Then::Unwind { reason: "order_ended".into(), details: None }
             }
             ("capture", "on-hold" | "order-state") => Then::Wait,
             ("capture", _) if money::is_busy(refused.details) => Then::Retry,
-            // Somebody was faster: what was held is taken or let go.
+            // Another one was faster: the held amount is captured or voided.
             ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),
             _ => Then::Retry,
         }

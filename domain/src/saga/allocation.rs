@@ -1,5 +1,5 @@
-//! A backorder that stock came for: this process tells the order that its units are held now. Where it is the last of as many as one
-//! batch serves, the process asks inventory to serve the next ones.
+//! Stock that arrived for a backorder: this saga records in the order that its units are now reserved. After the last
+//! allocation of a batch, the saga asks stock to serve the next ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +27,9 @@ pub struct Input {
     pub order_id: OrderId,
     /// The reservation.
     pub reservation_id: ReservationId,
-    /// What is held now.
+    /// The reserved units.
     pub line: LineQty,
-    /// What there is stock of for others that wait, if there is.
+    /// Stock that is left for other waiting orders, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<Sku>,
 }
@@ -82,7 +82,7 @@ impl Process for Input {
     }
 
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        // Stock may come before the order was told that it waits for it.
+        // Stock may arrive before the backorder is recorded in the order.
         let told = |event: &Event| matches!(event, Event::Order(order::Event::LinesBackordered(_)));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
             notices.push(Notice::Nudge { step: TELL });
@@ -91,13 +91,13 @@ impl Process for Input {
 
     fn answered(&self, state: &State, answered: Answered<'_>) -> Then {
         let attempt = state.side(answered.step, answered.direction).map_or(0, |side| side.attempt);
-        // An order that waits for nothing either was not told yet that it does, or was cancelled meanwhile.
+        // If the order waits for nothing, its backorder is not recorded yet, or was cancelled meanwhile.
         let early = answered.step == TELL && answered.nothing_to_do;
         if early && attempt < 8 { Then::Retry } else { Then::Done(Output::new()) }
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
-        // An order that ended has everything let go by what ended it.
+        // The end of an order releases everything.
         if refused.step == TELL && refused.code == "order-state" {
             Then::Done(Output::from_iter([("refused".to_owned(), serde_json::json!(refused.code))]))
         } else {

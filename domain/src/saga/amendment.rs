@@ -1,5 +1,6 @@
-//! An edit of a confirmed order, as far as stock goes: what is no longer ordered is let go, and what was added is held. If inventory
-//! has not got it, the order says what of it it still wants: fewer units are asked for once more, the same are cancelled again.
+//! An edit of a confirmed order, as far as stock goes: units that are no longer ordered are released, and added units
+//! are reserved. If stock lacks them, the order decides what it still wants: fewer units are requested again, as many
+//! as before are cancelled.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,12 +35,12 @@ pub struct Input {
     /// Which attempt to hold its units this is, counted from 1.
     #[serde(default = "first")]
     pub attempt: u32,
-    /// The order's reservation, that units are let go of.
+    /// The order's reservation, from which units are released.
     pub reservation_id: Option<ReservationId>,
     /// What inventory is asked to hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub reserve: Vec<Part>,
-    /// What inventory lets go.
+    /// The units to release.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub release: Vec<Part>,
 }
@@ -58,7 +59,7 @@ fn numbered(what: &str, attempt: u32) -> String {
     if attempt <= 1 { what.to_owned() } else { format!("{what}/{attempt}") }
 }
 
-/// An edit that inventory has to know of starts one, and so does what is left of one that inventory had not got the units for.
+/// An edit that changes stock starts one, and so does the rest of an edit whose units stock lacked.
 #[must_use]
 pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     let none = Vec::new();
@@ -106,7 +107,7 @@ impl Input {
         goods::noted(state, "reserve", BACKORDERED)
     }
 
-    /// What inventory holds for it and the order wants no more: it was cancelled while inventory was asked.
+    /// Units that stock reserved for it and the order no longer wants, because they were cancelled meanwhile.
     fn excess(&self, state: &State) -> Vec<Part> {
         let lines: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS);
         let units = |part: &Part, line_id| {
@@ -180,8 +181,8 @@ impl Process for Input {
             ("reserve", Direction::Do) => {
                 Some(goods::reserve(&self.reserve, self.added(), self.order_id, None, ask.asked_at))
             }
-            // All of its own reservation, and of no other: units by line would be taken from the order's other reservations if this
-            // one never came to be.
+            // All of its own reservation, and of no other: a release by line would take units from the order's other
+            // reservations if this one was never made.
             ("reserve", Direction::Undo) => {
                 let reason = &state.unwinding.as_ref()?.reason;
                 let whole: Vec<Part> = self.reserve.iter().map(without_lines).collect();
@@ -235,7 +236,7 @@ impl Process for Input {
         match (refused.step, refused.direction) {
             ("reserve", Direction::Do) => unwind(OUT_OF_STOCK),
             ("tell_reserved", Direction::Do) => unwind("order_changed"),
-            // The order ended meanwhile: it wants nothing any more.
+            // The order ended meanwhile: it wants nothing any longer.
             ("cancel", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             _ => Then::Retry,
         }

@@ -1,5 +1,6 @@
-//! Cancellation of units of a confirmed order: stock lets go of them, and the cancellation is closed. What is due back, and what is held and not
-//! needed any more, the order itself says with the cancellation. Forwards only. A pending order is called off by its checkout, never here.
+//! Cancellation of units of a confirmed order: stock releases them, and the cancellation is closed. The order itself
+//! decides, with the cancellation, which money is refunded or voided. Forwards only. The checkout cancels a pending
+//! order, not this saga.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,8 +19,8 @@ pub const KIND: &str = "cancellation";
 /// The version of its steps.
 pub const DEFINITION: u32 = 1;
 
-/// Why stock is let go. The caller's own words stay with the order: once for each line, they would make a command of the most lines too
-/// large to be sent.
+/// The reason of the release. The caller's own words stay with the order: repeated for each line, they would make a
+/// command with the most lines too large to send.
 const LET_GO: &str = "cancelled";
 
 /// What a cancellation needs to know.
@@ -31,7 +32,7 @@ pub struct Input {
     pub cancellation_id: CancellationId,
     /// The order's reservation.
     pub reservation_id: Option<ReservationId>,
-    /// What inventory lets go.
+    /// The units to release.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub parts: Vec<Part>,
 }

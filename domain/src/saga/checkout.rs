@@ -1,5 +1,6 @@
-//! Checkout: from a placed order to a confirmed or a rejected one. Stock is held, then money, then the order is confirmed (the pivot).
-//! What fails before that is undone; stock first, which waits for no money. It never confirms an order without stock and money, and never lets go of either unasked.
+//! Checkout: from a placed order to a confirmed or a rejected one. It reserves stock, then authorises the payment, then
+//! confirms the order (the pivot). A failure before the pivot is compensated; the release of stock is first and does
+//! not wait for money. It never confirms an order without stock and money, and never releases either without a reason.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ const BACKORDERED: &str = "backordered";
 const CLOSED: &str = "closed";
 /// The means of payment was declined, and there is time to pay another way.
 const DECLINED: &str = "declined";
-/// Somebody paid another way meanwhile, or tried to.
+/// Another payment arrived meanwhile, or was tried.
 const MONEY: &str = "money";
 
 /// What a checkout needs to know.
@@ -50,7 +51,7 @@ pub struct Input {
     pub capture: bool,
     /// When the reservation is meant to end.
     pub expires_at: Timestamp,
-    /// How long after a decline somebody may pay another way, in seconds.
+    /// How long after a decline the order can be paid another way, in seconds.
     #[serde(default)]
     pub retry_for_s: u32,
 }
@@ -112,7 +113,7 @@ impl Input {
         CaptureId(derived(self.order_id.0, "capture"))
     }
 
-    /// Stock is held as long as somebody may still pay.
+    /// Stock stays reserved as long as the order can still be paid.
     fn held_until(&self) -> Timestamp {
         self.expires_at.plus_seconds(self.retry_for_s)
     }
@@ -129,7 +130,7 @@ impl Input {
         Some(Command::Payment { payment_id: self.payment_id(), command })
     }
 
-    /// Calls the order off if somebody asked for that, and rejects it otherwise.
+    /// Cancels the order if that was requested, and rejects it otherwise.
     fn verdict(&self, state: &State) -> Option<Command> {
         if let Some(cancellation_id) = cancellation(state) {
             return self.close(state, cancellation_id);
@@ -183,7 +184,7 @@ impl Process for Input {
         let declined = declined(state);
         if self.amount.is_some() {
             let authorise = Step::new("authorise", &["reserve"]).by_evidence(stream::payment(self.payment_id()));
-            // Of what was declined nothing is held.
+            // A declined authorisation holds nothing.
             steps.push(if declined { authorise } else { authorise.undoable() });
         }
         if declined {
@@ -199,7 +200,7 @@ impl Process for Input {
         }
         let verdict = Step::new("verdict", &[]).when(When::Closing);
         steps.push(verdict.patient());
-        // Called off while it was being rejected: whoever called it off is told that it is over.
+        // A cancellation during the rejection is answered: the order has ended.
         let rejected = |verdict: &Output| !verdict.contains_key(CLOSED);
         if cancellation(state).is_some() && state.output("verdict").is_some_and(rejected) {
             steps.push(Step::new("close", &["verdict"]).when(When::Closing).patient());
@@ -330,7 +331,7 @@ impl Process for Input {
                 }
                 _ => unwind("payment_declined"),
             },
-            // As long as somebody may still pay.
+            // As long as the order can still be paid.
             ("confirm", Direction::Do)
                 if declined(state) && refused.code == "not-paid" && state.timers.contains_key(RESERVATION_ENDS) =>
             {
@@ -345,9 +346,9 @@ impl Process for Input {
             ("capture", Direction::Do) if refused.code == "on-hold" => Then::Wait,
             // The order came to its end meanwhile.
             ("capture", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
-            // Somebody was faster: what was held is taken or let go, and there is nothing to take any more.
+            // Another one was faster: the held amount is captured or voided, and nothing is left to capture.
             ("capture", Direction::Do) if money::is_gone(refused.code, refused.details) => Then::Done(Output::new()),
-            // The cancellation lets go of what could not be taken.
+            // The cancellation voids what could not be captured.
             ("capture", Direction::Do) if cancellation(state).is_some() => {
                 Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
             }
@@ -359,12 +360,12 @@ impl Process for Input {
         if timer == RESERVATION_ENDS {
             let reason = if declined(state) { "payment_declined" } else { "expired" };
             notices.push(Notice::Unwind { reason, details: None });
-            // Asked for already and refused, since not enough was paid: this time it is for good.
+            // Confirming was tried before and refused, because too little was paid: this attempt is the last.
             notices.push(Notice::Nudge { step: "confirm" });
         }
     }
 
-    /// Where the means of payment was declined it waits for somebody to pay another way.
+    /// After a decline it waits for another payment.
     fn complete(&self, state: &State) -> bool {
         !declined(state) || state.is_done("confirm")
     }

@@ -1,5 +1,6 @@
-//! The engine that all kinds share: what follows from a trigger, as events. It undoes in reverse order and only what ran, waits for
-//! what is in flight, goes forwards only past the pivot, and tells a person where it cannot go on. It must never act on a guess.
+//! The engine of all kinds: the events that follow from a trigger. It compensates in reverse order and only steps that
+//! ran, waits for steps in flight, goes only forwards past the pivot, and parks the saga when it cannot continue. It
+//! must never act on a guess.
 
 mod advance;
 mod answers;
@@ -88,7 +89,8 @@ impl Saga {
         }
     }
 
-    /// Whether `started` is the start of this saga once more. If it is not, two causes claim one saga: that is a conflict, and must show.
+    /// Whether `started` repeats the start of this saga. If not, two causes claim one saga: that is a conflict, and
+    /// must be visible.
     #[must_use]
     pub fn is_started_by(&self, started: &Started) -> bool {
         self.state.about.as_ref().is_some_and(|about| about.fingerprint == started.fingerprint())
@@ -124,7 +126,7 @@ impl Saga {
         draft.events
     }
 
-    /// What was asked for and not answered yet, in the order in which it was asked. Sent again after a crash, with the same ids.
+    /// The steps without an answer, in the order of their commands. Sent again after a crash, with the same ids.
     #[must_use]
     pub fn pending(&self) -> Vec<(Uuid, Command)> {
         let mut asked: Vec<_> = self

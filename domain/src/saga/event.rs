@@ -1,4 +1,4 @@
-//! What can have happened in a long process: one vocabulary for all kinds. Kept for ever: add, never bend.
+//! The events of sagas: one vocabulary for all kinds. They are stored permanently: add events, never change one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,7 +34,7 @@ pub struct Started {
     pub kind: String,
     /// The version of its definition.
     pub definition: u32,
-    /// What it is about.
+    /// The subject's id.
     pub subject: Uuid,
     /// The order or return that the work belongs to.
     pub correlation: Uuid,
@@ -90,7 +90,7 @@ pub struct StepAsked {
     pub answer_by: Option<Timestamp>,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum StepOutcome {
@@ -100,16 +100,16 @@ pub enum StepOutcome {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         output: BTreeMap<String, Value>,
     },
-    /// It is not done, surely.
+    /// It is certainly not done.
     NotDone {
         /// The refusal's code.
         code: String,
         /// The refusal's numbers.
         details: Value,
     },
-    /// Nobody knows; it is being asked about.
+    /// The outcome is unknown and is being queried.
     Unknown {
-        /// What is known about why.
+        /// What is known about the cause.
         detail: String,
     },
 }
@@ -126,12 +126,12 @@ pub struct StepAnswered {
     /// For evidence out of another stream: that stream's version there, so that older evidence is not taken for newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<u64>,
-    /// What came of it.
+    /// The outcome.
     #[serde(flatten)]
     pub outcome: StepOutcome,
 }
 
-/// `SagaUnwinding`: what was done is undone, in reverse.
+/// `SagaUnwinding`: the finished steps are compensated, in reverse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unwinding {
     /// A stable code: `out_of_stock`, `payment_declined`, `expired`, `cancelled` …
@@ -174,7 +174,7 @@ pub struct TimerFired {
     pub due_at: Timestamp,
 }
 
-/// `SagaParked`: it cannot go on by itself; a person or late evidence has to help.
+/// `SagaParked`: it cannot continue by itself; a person or late evidence has to help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// A stable code.

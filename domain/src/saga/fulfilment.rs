@@ -59,7 +59,7 @@ pub struct Input {
     pub order_id: OrderId,
     /// The shipment.
     pub shipment_id: ShipmentId,
-    /// What is captured before it leaves, and from which payments.
+    /// The captures before it leaves, and their payments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub captures: Vec<PaymentShare>,
     /// The reservation that holds its stock.
@@ -93,7 +93,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 }
 
 impl Input {
-    /// What is captured in a step.
+    /// The capture of a step.
     fn share(&self, step: &str) -> Option<&PaymentShare> {
         self.captures.iter().zip(CAPTURES).find(|(_, name)| **name == step).map(|(share, _)| share)
     }
@@ -108,7 +108,7 @@ impl Input {
 }
 
 impl Input {
-    /// What a cancellation took of the shipment: stock lets go of it once it has it back.
+    /// The units that a cancellation took from the shipment: stock releases them once they are back.
     fn cancelled(&self, state: &State) -> Vec<Part> {
         let taken = state.notes.get(WITHDRAWN).and_then(|units| serde_json::from_value(units.clone()).ok());
         let taken: Vec<LineUnits> = taken.unwrap_or_default();

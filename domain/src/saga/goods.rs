@@ -174,7 +174,7 @@ pub(super) fn reserve(
     })
 }
 
-/// What a reservation holds and what it was promised, as its events tell.
+/// The reserved and backordered units of a reservation, from its events.
 pub(super) fn promised(batch: &super::Batch, reservation_id: ReservationId) -> Vec<LineQty> {
     let mut lines = Vec::new();
     for recorded in &batch.events {

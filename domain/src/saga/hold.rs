@@ -1,4 +1,4 @@
-//! A hold of an order that has an end: when its time is over and nobody has released it, this process does.
+//! A hold of an order with an end: when its time is over and it was not released, this saga releases it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub struct Input {
     pub until: Timestamp,
 }
 
-/// A hold with an end starts one; a hold without stays until somebody releases it.
+/// A hold with an end starts one; a hold without an end stays until a request releases it.
 #[must_use]
 pub fn start(origin: &Origin<'_>) -> Option<Started> {
     let Event::Order(order::Event::HoldPlaced(placed)) = origin.event else {
@@ -76,7 +76,7 @@ impl Process for Input {
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
-        // Somebody has released it with another resolution, or what placed it was set aside: there is nothing left to release.
+        // It was released with another resolution, or its event was set aside: there is nothing left to release.
         if matches!(refused.code, "id-taken" | "hold-not-found") {
             Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
         } else {

@@ -1,5 +1,5 @@
-//! The kinds there are: which event starts one of which kind, and how a started one is read again. A definition that is not known here
-//! is left alone.
+//! The kinds of sagas: which event starts which kind, and how a started saga is read again. A saga of an unknown kind
+//! is left unchanged.
 
 use std::sync::Arc;
 

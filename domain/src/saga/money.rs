@@ -1,5 +1,6 @@
-//! What sagas make of what happens to money. A saga never calls a provider; it asks the payment and waits for evidence: what was held or let go
-//! it hears of the payment itself, what was taken or given back of the order, which is told of every fact of its payments.
+//! How sagas treat money. A saga never calls a provider; it sends a command to the payment and waits for evidence:
+//! authorisations and voids are observed at the payment itself, captures and refunds at the order, which records every
+//! fact of its payments.
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ pub(super) const PAYMENT: &str = "payment";
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Waits {
     Authorise,
-    /// No more than this is held on.
+    /// At most this much stays authorised.
     Void {
         keep: Minor,
     },
@@ -34,7 +35,7 @@ pub(super) enum WaitsTold {
     Refund(RefundId),
 }
 
-/// Hears what came of a step's request in a payment's events of a batch.
+/// Observes the outcome of a step's request in a payment's events of a batch.
 pub(super) fn hear(
     batch: &Batch,
     payment_id: PaymentId,
@@ -61,7 +62,7 @@ pub(super) fn hear(
     }
 }
 
-/// Hears what came of a step's request in what an order was told of its payments.
+/// Observes the outcome of a step's request in the facts that an order recorded about its payments.
 pub(super) fn hear_told(
     batch: &Batch,
     order_id: OrderId,
@@ -96,7 +97,7 @@ pub(super) fn hear_told(
     }
 }
 
-/// What an order was told of its payments in a batch, each with its version.
+/// The facts about its payments that an order recorded in a batch, each with its version.
 pub(super) fn told(batch: &Batch, order_id: OrderId) -> impl Iterator<Item = (u64, &PaymentRecorded)> {
     let stream = order_id.to_string();
     batch.events.iter().filter(move |recorded| *recorded.stream == *stream).filter_map(|recorded| {
@@ -125,14 +126,15 @@ pub(super) fn is_busy(details: &Value) -> bool {
     matches!(stage, Some("voiding" | "raising" | "authorising"))
 }
 
-/// Whether a refusal of a capture says that nothing is held any more, or will be: another capture that is on its way may still fail.
+/// Whether a refusal of a capture means that nothing is held any longer, or will be: another capture in flight may
+/// still fail.
 pub(super) fn is_gone(code: &str, details: &Value) -> bool {
     let pending = details.get("pending").and_then(Value::as_i64).unwrap_or(0) > 0;
     let gone = matches!(code, "payment-state" | "exceeds-authorised" | "authorisation-expired");
     gone && !pending && !is_busy(details)
 }
 
-/// Where a refusal's details keep that it shall not be tried again.
+/// The field of a refusal's details that forbids another attempt.
 pub(super) const LAST: &str = "last";
 
 fn not_done(code: &str, last: bool) -> StepOutcome {
@@ -140,7 +142,7 @@ fn not_done(code: &str, last: bool) -> StepOutcome {
     StepOutcome::NotDone { code: code.to_owned(), details }
 }
 
-/// Whether a refusal says that it shall not be tried again.
+/// Whether a refusal forbids another attempt.
 pub(super) fn is_last(details: &Value) -> bool {
     details.get(LAST) == Some(&json!(true))
 }
@@ -153,7 +155,7 @@ fn outcome(event: &Event, waits: Waits, payment: Option<&Value>) -> Option<(Opti
     match (waits, event) {
         (Waits::Authorise, Event::Authorised(it)) => Some((Some(it.attempt), done(payment))),
         (Waits::Authorise, Event::Declined(it)) => Some((Some(it.attempt), failed(&it.code, payment))),
-        // A void of less, which somebody else asked for, leaves more held.
+        // Another request's void of less leaves more held.
         (Waits::Void { keep }, Event::Voided(it)) if it.kept > keep => None,
         (Waits::Void { .. }, Event::Voided(_) | Event::Declined(_) | Event::AuthorisationExpired(_)) => {
             Some((None, done(payment)))
@@ -176,7 +178,8 @@ fn holds_no_more_than(payment: &Payment, keep: Minor) -> bool {
     }
 }
 
-/// Whether what was authorised is being let go, or is gone: the event that says that it was authorised is not all that there is to know.
+/// Whether the authorised amount is being voided, or is gone: then the event of the authorisation is not the latest
+/// state.
 pub(super) fn is_let_go(batch: &Batch, payment_id: PaymentId) -> bool {
     let seen = batch.payment.as_ref().filter(|seen| seen.payment_id == payment_id);
     let Some(Payment::Requested(payment)) = seen.map(|seen| seen.payment.as_ref()) else {

@@ -1,5 +1,6 @@
-//! A fact of a payment is posted to its order: whoever caused it, a process, a person or a late answer of the provider. One process for each
-//! fact, so that none is missed and none waits for another; the order takes them in any order, and each once.
+//! Records a fact of a payment in its order, whether a saga, a person or a late answer of the provider caused it. One
+//! saga for each fact, so that none is missed and none waits for another; the order accepts them in any order, and
+//! counts each once.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

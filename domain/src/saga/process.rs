@@ -16,7 +16,7 @@ use crate::{Command, Event, payment};
 
 /// A kind of process, with the input of one.
 pub trait Process: fmt::Debug + Send + Sync {
-    /// Its steps, as they follow from what is known so far. A step that was asked for once stays in the list.
+    /// Its steps, as they follow from the current state. A step that was sent once stays in the list.
     fn steps(&self, state: &State) -> Vec<Step>;
 
     /// The command for a step; the same one each time it is asked for the same attempt. `None` if what it needs is not there.
@@ -40,12 +40,13 @@ pub trait Process: fmt::Debug + Send + Sync {
         Then::Retry
     }
 
-    /// What follows once a step was refused for the last time: the reason to unwind for; `None`: a person is told.
+    /// What follows once a step was refused for the last time: the reason to unwind for; with `None` the saga is
+    /// parked.
     fn exhausted(&self, _state: &State, _refused: Refused<'_>) -> Option<(String, Option<Value>)> {
         None
     }
 
-    /// What follows from a timer of its own.
+    /// What follows from one of its own timers.
     fn fired(&self, _state: &State, _timer: &str, _notices: &mut Vec<Notice>) {}
 
     /// Whether it is over when nothing is left to do.
@@ -83,7 +84,7 @@ pub struct Refused<'a> {
     pub code: &'a str,
     /// Its numbers.
     pub details: &'a Value,
-    /// Where the payment stands, if the batch tells.
+    /// The payment's state, if the batch has it.
     pub payment: Option<&'a PaymentSeen>,
 }
 
@@ -101,7 +102,7 @@ pub enum Trigger<'a> {
         /// All events of that stream.
         evidence: Option<&'a Batch>,
     },
-    /// A command cannot be delivered at all: nobody has done anything.
+    /// A command cannot be delivered at all: nothing was done.
     Undeliverable {
         /// The command.
         command_id: Uuid,

@@ -1,6 +1,6 @@
-//! What of a granted refund comes out of one payment: the provider gives it back, and the order is told. A refund that the provider will not
-//! make is told to the order as failed within half a minute, so that it can be granted another way. Refunds of money that came another way
-//! are paid by people.
+//! The part of a granted refund that is taken from one payment: the provider pays it, and it is recorded in the order.
+//! A refund that the provider declines is recorded as failed within half a minute, so that it can be granted another
+//! way. People pay refunds of external money.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A reservation that no order asked for: when its time is over, what it holds is let go.
+//! A reservation without an order: when its time is over, its units are released.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -88,7 +88,7 @@ impl Process for Input {
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
-        // It has ended otherwise, which its own event tells.
+        // It has ended in another way, as its own event shows.
         if refused.code == "reservation-ended" { Then::Done(Output::new()) } else { Then::Retry }
     }
 

@@ -1,5 +1,5 @@
-//! A parcel of a return: what came back is put on the shelf or written off. What is due back for it the order itself grants as it is received.
-//! Forwards only.
+//! A parcel of a return: its units are put back into stock or written off. The order itself grants the refund with the
+//! receipt. Forwards only.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,10 +28,10 @@ pub struct Input {
     pub return_id: ReturnId,
     /// Which parcel of it.
     pub receipt: u32,
-    /// What goes back on the shelf.
+    /// The units to put back into stock.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub restock: Vec<Part>,
-    /// What cannot be sold.
+    /// The units that cannot be sold.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub damaged: Vec<Part>,
 }

@@ -23,7 +23,7 @@ pub struct State {
     pub notes: BTreeMap<String, Value>,
     /// Its timers, and when they are due.
     pub timers: BTreeMap<String, Timestamp>,
-    /// Why it cannot go on by itself, if it cannot.
+    /// Why it cannot continue by itself, if it cannot.
     pub parked: Option<Parked>,
     /// How it ended, if it has.
     pub ended: Option<Ended>,
@@ -36,7 +36,7 @@ pub struct About {
     pub kind: String,
     /// The version of its definition.
     pub definition: u32,
-    /// What it is about.
+    /// The subject's id.
     pub subject: Uuid,
     /// The order or return that the work belongs to.
     pub correlation: Uuid,
@@ -77,11 +77,11 @@ pub enum Progress {
     Idle,
     /// It is asked for.
     Asked,
-    /// It is asked for, and nobody knows what came of it.
+    /// It was requested, and its outcome is unknown.
     Unknown,
     /// It is done.
     Done(Output),
-    /// It is not done, surely.
+    /// It is certainly not done.
     NotDone {
         /// The refusal's code.
         code: String,

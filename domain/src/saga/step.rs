@@ -1,4 +1,4 @@
-//! The parts that a process is declared with: its steps, how patient it is, and what it makes of what it hears. Plain data.
+//! The parts of a saga's declaration: its steps, their time limits, and its reactions. Plain data.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Step {
     pub settles: Settles,
     /// Whether it can be undone.
     pub undo: bool,
-    /// Whether it is undone as soon as the process unwinds, whatever else is still on its way: goods never wait for money.
+    /// Whether it is compensated as soon as the saga unwinds, whatever else is in flight: goods never wait for money.
     pub at_once: bool,
     /// Whether everything from here on goes forwards only.
     pub pivot: bool,
@@ -49,14 +49,14 @@ pub enum When {
 pub enum Settles {
     /// By the answer to its command.
     ByCommand,
-    /// By what happens later in a stream: the effect is at a provider. After `look_after_s` without it the outcome is unknown and the stream
-    /// is looked at; after `park_after_s` a person is told.
+    /// By a later event in a stream, because the effect is at a provider. After `look_after_s` without it the outcome
+    /// is unknown and the stream is read; after `park_after_s` the saga is parked.
     ByEvidence {
         /// Where the evidence is.
         stream: StreamName,
         /// Seconds until the outcome counts as unknown.
         look_after_s: u32,
-        /// Seconds until a person is told.
+        /// Seconds until the saga is parked.
         park_after_s: u32,
     },
 }
@@ -161,25 +161,25 @@ impl Step {
 pub enum Then {
     /// It is as good as done, with this output.
     Done(Output),
-    /// Try again later; a person is told when the budget is spent.
+    /// Retry later; when the budget is spent, park the saga.
     Retry,
-    /// Try again once a [`Notice::Nudge`] says that what it was refused for is over: no timer, and no budget is spent.
+    /// Retry when a [`Notice::Nudge`] says that the reason of the refusal has ended: no timer runs, and no budget is spent.
     Wait,
-    /// Undo what was done (past the pivot: tell a person).
+    /// Compensate the finished steps (past the pivot: park the saga).
     Unwind {
         /// A stable code.
         reason: String,
         /// The refusal's numbers.
         details: Option<Value>,
     },
-    /// Tell a person now.
+    /// Park the saga now.
     Park {
         /// A stable code.
         reason: String,
     },
 }
 
-/// What a process makes of what it hears.
+/// A reaction of a saga to an observed event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A step's outcome is evident.
@@ -192,10 +192,10 @@ pub enum Notice {
         attempt: Option<u32>,
         /// The version of the evidence in its stream.
         seen: Option<u64>,
-        /// What came of it.
+        /// The outcome.
         outcome: StepOutcome,
     },
-    /// What was done is to be undone, unless the pivot has been asked for already.
+    /// The finished steps are to be compensated, unless the pivot was already requested.
     Unwind {
         /// A stable code.
         reason: &'static str,
@@ -204,7 +204,7 @@ pub enum Notice {
     },
     /// Remember it.
     Note {
-        /// What it is called.
+        /// Its name.
         note: &'static str,
         /// What it is.
         value: Value,

@@ -1,4 +1,4 @@
-//! What is held and will not be taken is let go, of one payment. Forwards only.
+//! Voids the part of one payment's authorised amount that will not be captured. Forwards only.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,7 +29,7 @@ pub struct Input {
     pub keep: Minor,
 }
 
-/// What the saga of a payment is about: of which payment which event let go of what.
+/// The subject of the saga of a payment: the payment, and the event that released its surplus.
 #[must_use]
 pub fn subject(order_id: OrderId, payment_id: PaymentId, event_id: Uuid) -> Uuid {
     within(order_id, KIND, payment_id.0, &event_id.to_string())

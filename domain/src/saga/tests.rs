@@ -131,7 +131,7 @@ impl World {
         self.stocks.values().map(|it| it.reserved + it.backordered).sum()
     }
 
-    /// Authorised, captured, refunded and let go.
+    /// Authorised, captured, refunded and voided.
     fn money(&self) -> (Minor, Minor, Minor, Minor) {
         let payment = self.payments.get(&super::checkout::payment_of(ORDER));
         let payment = payment.and_then(payment::Payment::requested);

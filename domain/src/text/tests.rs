@@ -1,4 +1,4 @@
-//! Over all of Unicode: what is taken from outside is what is stored and what is read, and taking it again changes nothing.
+//! Over all of Unicode: accepted text is stored and read unchanged, and accepting it again changes nothing.
 
 use std::fmt::{Debug, Display};
 
@@ -35,7 +35,7 @@ where
         let mut form = nfc(c.encode_utf8(&mut [0; 4]));
         form.extend(c.to_uppercase());
         if form.chars().count() > 2 || form.len() > 2 * c.len_utf8() {
-            // One that grows, so often that what came of it may be too long.
+            // A character that grows, repeated so often that the result may be too long.
             for times in [longest / 3, longest / 2, longest - 1, longest] {
                 holds::<T>(&c.to_string().repeat(times), longest);
             }

@@ -1,5 +1,5 @@
-//! What is written: new streams, or random ones of many that are there. Every writer keeps to its own share of the streams,
-//! so that what it expects of them is right.
+//! The load: new streams, or random ones of many existing streams. Each writer has its own streams, so its expected
+//! versions are right.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,11 +1,13 @@
-//! How fast durable appends are: by the embedded store, by the store on a PostgreSQL server, or by both in turn, so that whatever
-//! else the machine does meets both. Each beside the least that its database must do for the same rows: every column of the log table,
-//! primary key only, synced, in commits of the very sizes that the store's own run came to. A baseline checks nothing, hashes
-//! nothing and indexes nothing; the store does all of that, until its index has everything.
+//! Measures durable appends: by the embedded store, by the store on a PostgreSQL server, or by both in turn, so that
+//! other load of the machine affects both equally. Beside each run, a baseline does the least that the database must do
+//! for the same rows: every column of the log table, primary key only, synced, in commits of the same sizes as the
+//! store's own run. A baseline checks nothing, hashes nothing and indexes nothing; the store does all of that, until
+//! its index has everything.
 //!
 //! `cargo bench -p event-store --bench append -- [--stores sqlite,postgres] [--rounds 5] [--writers 1,16,64,256]
-//! [--loads new,random] [--scale 1.0] [--dir DIR] [--json]`, only `sqlite` if no stores are named. All files are within `DIR`, which
-//! the user `postgres` must be able to enter where this runs as root. What it prints must come from what it measured in this very run.
+//! [--loads new,random] [--scale 1.0] [--dir DIR] [--json]`, only `sqlite` if no stores are named. All files are in
+//! `DIR`, which the user `postgres` must be able to enter if this runs as root. Every printed figure must be measured
+//! in the same run.
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 #![expect(clippy::print_stdout, reason = "the table is what this is for")]
 

@@ -71,7 +71,7 @@ pub(crate) async fn run(
     Sample::new(each * writers, &times, cpu, &latencies, &done)
 }
 
-/// Runs `work` on a thread of its own, whose processor time is that of nothing else.
+/// Runs `work` on a separate thread, so that its processor time can be measured alone.
 fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("baseline".into());

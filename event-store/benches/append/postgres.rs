@@ -27,7 +27,7 @@ const SETTINGS: [&str; 7] = [
     "max_wal_size",
 ];
 
-/// The log's columns and no more than its primary key; the rows go to its end, however many are there.
+/// The log's columns and only its primary key; new rows go to its end, however many rows there are.
 const BARE: &str = "CREATE TABLE bare (LIKE daybook.events, PRIMARY KEY (position))";
 
 const INSERT: &str = "
@@ -78,7 +78,8 @@ impl Side for Server {
         let settings = SETTINGS.map(|name| format!("{name}={}", self.run(&format!("SHOW {name}"))));
         format!(
             "PostgreSQL {} on this machine, over the loopback, its files on the same disk; {}. All indexes are written before the \
-             answer. Baseline: one connection, one prepared INSERT of all rows of a commit, every column, primary key only",
+             answer. Baseline: one connection, one prepared INSERT of all rows of a commit, every column, primary key \
+             only",
             self.run("SHOW server_version"),
             settings.join(", ")
         )
@@ -95,7 +96,7 @@ impl Side for Server {
     }
 
     fn keep(&mut self) {
-        // What the server would tidy up after the filling is not to be done during some run.
+        // Does the server's clean-up after the filling now, so that it does not run during a measurement.
         self.server.sql(&self.url("store"), "VACUUM (FREEZE, ANALYZE)");
         self.drop_database("kept");
         self.run("ALTER DATABASE store RENAME TO kept");

@@ -149,15 +149,18 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// What was measured, for whoever reads the figures only.
+/// Explains the columns to readers who have only the figures.
 pub(crate) fn header(sides: &[Box<dyn Side>], rounds: usize, scale: f64) -> String {
     let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let (data, metadata) = (crate::load::data().len(), crate::load::metadata().len());
     let mut text = format!(
         "Durable appends, {rounds} rounds at scale {scale} on {processors} processors. Each writer appends batches of one event of \
-         {data} + {metadata} bytes, the next\nwhen the one before is answered; `new` begins a stream with each, `random` goes on with a \
-         random one of many. `ratio` is the store to\nits own baseline, which writes the same rows in commits of the same sizes. \
-         cpu_us_* is processor time per event: of this process's\nthreads, and of all processes of the server; the baseline's is both.\n"
+         {data} + {metadata} bytes, the next\nwhen the one before is answered; `new` begins a stream with each, \
+         `random` goes on with a \
+         random one of many. `ratio` is the store to\nits own baseline, which writes the same rows in commits of the \
+         same sizes. \
+         cpu_us_* is processor time per event: of this process's\nthreads, and of all processes of the server; the \
+         baseline's is both.\n"
     );
     for side in sides {
         writeln!(text, "{}: {}.", side.name(), side.about()).unwrap();

@@ -1,5 +1,6 @@
-//! What is measured: an event store, and a baseline that writes the same rows by the least that the store's database must do. The load
-//! comes through the contract of event stores; a side adds only what is its own: where its files are, and when it is done.
+//! What is measured: an event store, and a baseline that writes the same rows with the least work that the database
+//! allows. The load uses the event-store contract; a side adds only its own parts: the place of its files, and the end
+//! of its work.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +27,10 @@ pub(crate) trait Side: Send + Sync {
     /// Makes room for an empty store.
     fn empty(&mut self);
 
-    /// Keeps the store, which is closed, for every run to begin with.
+    /// Keeps the closed store as the starting point of every run.
     fn keep(&mut self);
 
-    /// Puts in place what was kept, on disk already.
+    /// Restores the kept store, already synced to disk.
     fn reset(&mut self);
 
     async fn open(&mut self) -> Arc<dyn EventStore>;

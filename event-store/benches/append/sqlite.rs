@@ -102,7 +102,7 @@ impl Side for Embedded {
     }
 }
 
-/// Copies a store's files and waits until they are on disk, so that their writing is nobody's burden.
+/// Copies a store's files and waits until they are on disk, so that no later run pays for writing them.
 fn copy(from: &Path, to: &Path) {
     std::fs::remove_dir_all(to).ok();
     std::fs::create_dir_all(to).unwrap();

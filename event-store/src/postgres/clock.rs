@@ -1,5 +1,5 @@
-//! The server's clock, estimated: what it said when it was last asked, and what a clock that nobody sets has counted since. The store's
-//! is ahead of it by what a test has advanced it.
+//! An estimate of the server's clock: its last reported time plus the elapsed time of a monotonic clock. The store's
+//! clock is ahead of it by the test offset.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::clock::{Ahead, Clock};
 use crate::record::Micros;
 
 pub(super) struct ServerClock {
-    /// Goes by this machine's monotonic clock, so setting the machine's time changes nothing.
+    /// Uses this machine's monotonic clock, so setting the machine's time changes nothing.
     base: Instant,
     /// The server's time at `base`.
     at_base: AtomicI64,
@@ -23,7 +23,7 @@ impl ServerClock {
         Self { base: Instant::now(), at_base: AtomicI64::new(0), given, ahead: Ahead::new(None) }
     }
 
-    /// The server said so of its clock in an answer to what was asked at `asked`: half of the way there and back is taken off.
+    /// Learns the server's time from an answer to a request sent at `asked`; subtracts half of the round trip.
     pub(super) fn learn(&self, asked: Instant, found: &HeadRow) {
         let middle = asked + asked.elapsed() / 2;
         let at_base = found.now - micros(middle.saturating_duration_since(self.base));
@@ -35,7 +35,7 @@ impl ServerClock {
         self.for_leases().saturating_add(self.ahead.micros())
     }
 
-    /// When what is written under the locked head is recorded, at the earliest.
+    /// The earliest `recorded_at` for records that are written under the locked head.
     pub(super) fn recording(&self, locked: &HeadRow) -> Micros {
         self.given().unwrap_or(locked.now).saturating_add(locked.ahead.unwrap_or(0))
     }

@@ -1,6 +1,7 @@
-//! One group in one transaction: lock the head, look up, judge, insert, move the head, commit. The lock and the look-ups are separate
-//! statements, because a statement sees what was committed before it began: one that waited for the lock itself would miss the
-//! group before. What fails before the commit is sent is surely not written; what fails from then on is unknown.
+//! One group in one transaction: lock the head, look up, judge, insert, move the head, commit. The lock and the
+//! look-ups are separate statements, because a statement sees what was committed before it began: a statement that
+//! waited for the lock itself would miss the group before. A failure before the commit is sent means that nothing was
+//! written; a later failure leaves the outcome unknown.
 
 use std::sync::atomic::Ordering;
 
@@ -21,11 +22,12 @@ use crate::store::Head;
 
 /// Why a group is not in the log, or may not be.
 pub(super) enum Failure {
-    /// It is not in the log; the connection is of no more use, or it will do to try again.
+    /// It is not in the log; either the connection is unusable, or a retry may succeed.
     Again(String),
-    /// It is not in the log: something was there that was not looked up.
+    /// It is not in the log: a row exists that was not looked up.
     Clash(String),
-    /// It is not in the log, and trying again at once will hardly help: the disk is full, say, or the session may not write.
+    /// It is not in the log, and an immediate retry will hardly help: for example, the disk is full or the session may
+    /// not write.
     NotNow(String),
     /// It may or may not be: the commands that were accepted, with their first events.
     Unknown(String, Vec<(Uuid, Uuid)>),
@@ -42,7 +44,8 @@ pub(super) struct Written {
     pub(super) receipts: Vec<Receipt>,
 }
 
-/// The heads of streams and the places of commands, asked together. Each is found by its index, however many are asked.
+/// Looks up the heads of streams and the positions of commands in one statement. Each is found by its index, for any
+/// number of them.
 const LOOK_UP: &str = "
 SELECT false, k.n, e.version, e.event_id
 FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS k (tenant, category, stream_id, n)
@@ -89,7 +92,7 @@ pub(super) async fn commit(
             return Err(failure);
         }
     };
-    // Sent by itself, in the simple protocol: nothing that follows can make it look failed when it was done.
+    // Sent alone, in the simple protocol: no later statement can make a successful commit look failed.
     let end = if wrote { "COMMIT" } else { "ROLLBACK" };
     if let Err(error) = within(stall, sqlx::raw_sql(end).execute(connection)).await {
         judge.heads.roll_back();
@@ -119,7 +122,7 @@ async fn within_failure<T>(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::Again("the server did not answer".into())))
 }
 
-/// Locks the head. What was read of it before stays right for as long as nobody else writes.
+/// Locks the head. What was read of it before stays right as long as no other process writes.
 async fn lock(
     connection: &mut PgConnection,
     shared: &Shared,
@@ -134,7 +137,8 @@ async fn lock(
     let (found, known) = (locked.head, judge.known);
     if found.position < known.position || (found.position == known.position && found.hash != known.hash) {
         return Err(Failure::Foreign(format!(
-            "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
+            "the log ends at position {} now, after it was seen at {}: it was restored from a backup, or a standby \
+             that lacks its end took over",
             found.position, known.position
         )));
     }
@@ -185,7 +189,8 @@ async fn look_up(
     Ok(commands)
 }
 
-/// Puts the accepted batches into the open transaction and moves the head. Tells whether there is anything to commit.
+/// Inserts the accepted batches in the open transaction and moves the head. Returns whether there is anything to
+/// commit.
 async fn write(
     connection: &mut PgConnection,
     shared: &Shared,
@@ -193,8 +198,9 @@ async fn write(
     jobs: &[Job],
     judged: &Judged,
 ) -> Result<(Head, Vec<Receipt>, bool), Failure> {
-    // Nothing is recorded at an instant that this handle has answered, also not with a clock set back. An instant that is only asked about
-    // is not written: the others keep to the server's clock, which was past it when the head was locked for the answer.
+    // Nothing is recorded at an instant that this handle has answered, even if the clock is set back. An instant that
+    // is only queried is not written: other processes use the server's clock, which was past the instant when the head
+    // was locked for the answer.
     let asked = judged.asked.unwrap_or(Micros::MIN);
     let answered_to = locked.answered_to.max(shared.answered_to.fetch_max(asked, Ordering::AcqRel)).max(asked);
     if judged.accepted.is_empty() {
@@ -225,7 +231,7 @@ pub(super) async fn keep_answered(connection: &mut PgConnection, shared: &Shared
     within(shared.options.stall, kept.execute(connection)).await.map(drop)
 }
 
-/// A failure before the commit was sent: nothing is written, whatever it was.
+/// A failure before the commit was sent: nothing was written.
 fn not_written(error: &sqlx::Error) -> Failure {
     let code = match error {
         sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
@@ -234,7 +240,7 @@ fn not_written(error: &sqlx::Error) -> Failure {
     let why = format!("the log cannot be written: {error}");
     match code.as_str() {
         "23505" => Failure::Clash(why),
-        // The lock was not to be had in time, or the server chose this transaction to end a tangle.
+        // The lock was not available in time, or the server aborted this transaction to resolve a deadlock.
         "55P03" | "40001" | "40P01" => Failure::Again(why),
         _ if is_lost(error) => Failure::Again(why),
         _ => Failure::NotNow(why),

@@ -1,5 +1,5 @@
-//! Connections, and what is asserted of the server on each that writes: what makes an answer durable is the server's to keep, and one
-//! that cannot keep it is not written to.
+//! Connections, and the server settings that each writing connection asserts: durability depends on the server, so the
+//! store does not write to a server that could lose a commit.
 
 use std::future::Future;
 use std::str::FromStr;
@@ -13,18 +13,21 @@ use super::options::Options;
 
 /// The oldest server that the SQL here is written for.
 const OLDEST: i32 = 150_000;
-/// How long a connection may take to come about.
+/// How long opening a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
-/// A session that vanished in a transaction holds the head's lock: the server must notice soon, by its own keepalives, and end a
-/// transaction that nobody goes on with. No statement of a writer is bounded in time by the server: it is this side that stops waiting
-/// and then finds out what became of it. The wait for the head is bounded by the lock, before anything is written.
+/// A session that vanished inside a transaction holds the head's lock: the server must notice soon, by its own
+/// keepalives, and end the abandoned transaction. The server sets no time limit on a writer's statements: this side
+/// stops waiting and then looks up the outcome. The lock timeout bounds the wait for the head, before anything is
+/// written.
 ///
-/// These keepalives are the server's. `sqlx` gives nobody its sockets, so this side has none of its own: instead every wait for an answer
-/// has a limit here ([`within`]), after which the connection is thrown away, and one that lay idle is tried out before it is used.
+/// These keepalives are the server's. `sqlx` does not expose its sockets, so this side has no keepalives: instead every
+/// wait for an answer has a limit ([`within`]), after which the connection is discarded, and an idle connection is
+/// tested before it is used.
 ///
-/// Every statement of the store has an index that gives its rows in their order. A plan that was made while a table was small, and is
-/// kept by a session while the table grows a thousandfold, must use it too: nothing else is left to the planner.
+/// Every statement of the store has an index that gives its rows in order. A session may keep a plan that was made
+/// while a table was small, while the table grows a thousandfold; such a plan must use the index too, so the planner
+/// has no other choice.
 const SESSION: &str = "
 SET idle_in_transaction_session_timeout = '10s';
 SET statement_timeout = 0;
@@ -40,16 +43,17 @@ SET jit = off;
 SET bytea_output = 'hex';
 SET client_min_messages = 'warning'";
 
-/// What a connection that reads is told beside that. The server ends a statement that takes longer than its caller can wait, and one
-/// whose client has gone. Neither ends a commit: the server counts no time for it, and a single statement's own commit comes after.
+/// Additional settings of a reading connection. The server ends a statement that takes longer than its caller can wait,
+/// and one whose client has disconnected. Neither limit ends a commit: the server counts no time for it, and a single
+/// statement commits after it.
 const READER: &str = "
 SET statement_timeout = '10s';
 SET client_connection_check_interval = '1s'";
 
-/// What a writer asks is planned once for each session: its look-ups have one plan that is right, and making it anew for a group of a few
-/// batches would take longer than following it.
+/// A session plans a writer's statements once: the look-ups have only one good plan, and planning again for a group of
+/// a few batches would take longer than running it.
 ///
-/// A lock is not waited for longer than the store has patience.
+/// The wait for a lock is limited by the store's patience.
 fn writer(patience: Duration) -> String {
     let lock = patience.clamp(SHORTEST_LOCK, LONGEST_LOCK).as_millis();
     format!("SET plan_cache_mode = force_generic_plan; SET lock_timeout = '{lock}ms'")
@@ -84,7 +88,7 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
-/// Makes the settings of a connection that reads and keeps consumer rows, on a server that is safe to keep those on.
+/// Prepares a connection that reads and keeps consumer rows, on a server that is safe for them.
 pub(super) async fn prepare_reader(connection: &mut PgConnection) -> sqlx::Result<()> {
     prepare(connection).await?;
     sqlx::raw_sql(READER).execute(&mut *connection).await?;
@@ -94,7 +98,7 @@ pub(super) async fn prepare_reader(connection: &mut PgConnection) -> sqlx::Resul
     })
 }
 
-/// A new connection to write on: refused where what is committed would not be safe.
+/// A new connection to write on; refused if the server could lose commits.
 pub(super) async fn connect_to_write(
     address: &PgConnectOptions,
     patience: Duration,
@@ -108,7 +112,7 @@ pub(super) async fn connect_to_write(
     tokio::time::timeout(CONNECT, connected).await.unwrap_or(Err(OpenError::Postgres(sqlx::Error::PoolTimedOut)))
 }
 
-/// Refuses a server that could lose what it has said to be committed.
+/// Refuses a server that could lose commits.
 pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), OpenError> {
     let row = sqlx::query(
         "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('full_page_writes'), \
@@ -141,14 +145,15 @@ pub(super) async fn assert_durable(connection: &mut PgConnection) -> Result<(), 
     Ok(())
 }
 
-/// Waits for an answer of the server, within a limit: who times out must throw the connection away, never use it again.
+/// Waits for an answer of the server, within a limit: after a timeout the caller must discard the connection and never
+/// use it again.
 pub(super) async fn within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the server did not answer")))
     })
 }
 
-/// Whether the connection is of no more use, rather than one statement refused.
+/// Whether the connection is unusable, in contrast to one refused statement.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         // Class 57P: the server stops, or an administrator ended the session; 25P03: it idled in a transaction; 08: the connection.

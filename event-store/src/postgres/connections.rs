@@ -1,10 +1,12 @@
-//! Connections to one database, a bounded number of them, lent one by one. Nothing here waits for a server without a limit: a peer that
-//! vanished, or whose packets are swallowed on the way, never says so. A connection that did not answer in time, or whose user went away
-//! in the middle, is thrown away and never lent again; those that lay idle beside one that failed are as old and go with it.
+//! A bounded pool of connections to one database. No wait for a server is unlimited, because a peer that vanished, or
+//! whose packets are dropped, never reports it. A connection that did not answer in time, or whose user was dropped in
+//! the middle of a statement, is discarded and never lent again; idle connections of the same age as a failed one are
+//! discarded too.
 //!
-//! It is a pool of its own because that of `sqlx` asks the server once more when a connection is given back, without a limit: a server
-//! that has stopped answering by then keeps the place for good, and a few such places are the whole pool. Asking again is also one round
-//! trip for each read that needs none: who gives a connection back has had its whole answer.
+//! The pool of `sqlx` does not fit, because it sends one more request when a connection is returned, without a limit:
+//! if the server has stopped answering, that place is lost permanently, and a few such places are the whole pool. The
+//! extra request also costs one round trip for each read and checks nothing: a caller returns a connection only after
+//! its whole answer.
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -20,7 +22,7 @@ use super::connect::{is_lost, within};
 
 /// How long a connection may lie idle before it is tried out ahead of its next use: shorter than any firewall forgets it.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long a connection that is tried out may take to answer.
+/// How long a tested connection may take to answer.
 const TRIAL: Duration = Duration::from_secs(1);
 /// Between two tries to connect, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -58,10 +60,10 @@ impl Connections {
         }))
     }
 
-    /// A connection, for as long as it is held.
+    /// Borrows a connection until it is dropped or returned.
     ///
     /// # Errors
-    /// `PoolTimedOut` if none is to be had in time, `PoolClosed` after [`Connections::close`], or why the server refuses.
+    /// `PoolTimedOut` if none is free in time, `PoolClosed` after [`Connections::close`], or the server's error.
     pub async fn lend(&self) -> sqlx::Result<Lent> {
         let lent = async {
             let place = Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| Error::PoolClosed)?;
@@ -74,7 +76,7 @@ impl Connections {
         tokio::time::timeout(self.0.patience, lent).await.unwrap_or(Err(Error::PoolTimedOut))
     }
 
-    /// One that lay idle and still answers.
+    /// An idle connection that still answers.
     async fn idle(&self) -> Option<PgConnection> {
         loop {
             let (mut connection, since) = self.lock().pop()?;
@@ -106,26 +108,26 @@ impl Connections {
         }
     }
 
-    /// One of them failed: those that lie idle were made before and are not used again.
+    /// A connection failed: the idle ones were opened before and are not used again.
     pub fn distrust(&self) {
         let old = std::mem::take(&mut *self.lock());
         drop(old);
     }
 
-    /// Whether nothing is lent any more.
+    /// Whether no connection is lent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.0.places.is_closed()
     }
 
-    /// Waits for those that are out, within the patience, and lends no more.
+    /// Waits for borrowed connections, within the patience, and lends no more.
     pub async fn close(&self) {
         let all = tokio::time::timeout(self.0.patience, self.0.places.acquire_many(self.0.most)).await;
         self.0.places.close();
         drop(all);
         let idle = std::mem::take(&mut *self.lock());
         for (connection, _) in idle {
-            // The server is told, so that it does not log a client that vanished.
+            // Says goodbye to the server, so that it does not log a lost client.
             drop(within(TRIAL, connection.close()).await);
         }
     }
@@ -141,7 +143,7 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-/// Whether a server is only about to take connections.
+/// Whether the server is still starting up.
 fn starts(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -151,7 +153,7 @@ fn starts(error: &Error) -> bool {
     }
 }
 
-/// A connection that is lent. Dropped without being given back it is thrown away, with whatever was under way on it.
+/// A borrowed connection. Dropping it without returning it discards it, with any statement in progress.
 pub struct Lent {
     connection: PgConnection,
     home: Connections,
@@ -159,13 +161,14 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// Gives the connection back, to be lent again. Only for one whose last statement has been answered whole, outside a transaction.
+    /// Returns the connection to the pool. Only for a connection whose last statement was answered completely, outside
+    /// a transaction.
     pub fn give_back(self) {
         let Self { connection, home, place } = self;
         if !home.is_closed() {
             home.lock().push((connection, Instant::now()));
         }
-        // The connection goes back before the place, so that the caller that takes the place finds it.
+        // The connection is returned before the permit, so that the next holder of the permit finds it.
         drop(place);
     }
 

@@ -1,5 +1,5 @@
-//! Consumer rows: leases and checkpoints, each changed by one statement that compares and sets. A save under an epoch that is
-//! over must never succeed. The statements run in tasks of their own: a caller who goes away cancels nothing half way.
+//! Consumer rows: leases and checkpoints, each changed by one compare-and-set statement. A save under an old epoch must
+//! never succeed. The statements run in separate tasks, so a dropped caller cancels nothing half-way.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::store::Error;
 const MAX_STATE: usize = 4 * 1024 * 1024;
 const MAX_NAME: usize = 255;
 
-/// Takes a row that is free, whose lease has ended, or that the owner holds; gives the row as it is then, or none. The time is the
-/// server's own, when the statement gets to the row, unless another is given.
+/// Takes a row that is free, whose lease has ended, or that the owner holds; returns the new row, or none. The time is
+/// the server's at the moment of the update, unless another is given.
 const ACQUIRE: &str = "
 INSERT INTO daybook.consumer AS c (name, partition, owner, epoch, lease_until, position, hash, state)
 VALUES ($1, $2, $3, 1, coalesce($5, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) + $4, 0,
@@ -89,7 +89,7 @@ pub(super) async fn release(shared: &Arc<Shared>, lease: &Lease) -> Result<(), E
 pub(super) async fn save(shared: &Arc<Shared>, lease: &Lease, checkpoint: Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
         return Err(Error::Never(format!(
-            "a consumer's state of {} bytes, {MAX_STATE} at most",
+            "a consumer's state has {} bytes, at most {MAX_STATE} are allowed",
             checkpoint.state.len()
         )));
     }
@@ -119,7 +119,7 @@ fn changed(rows: u64) -> Result<(), Error> {
     if rows == 1 { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
-/// Does a change in a task of its own.
+/// Makes a change in a separate task.
 pub(super) async fn run<T: Send + 'static>(
     shared: &Shared,
     work: impl Future<Output = sqlx::Result<T>> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Judging the batches of one group, in their order, each against the heads that those before it leave behind. A batch that
-//! is refused must leave no trace for those after it. What must be looked up for that is asked for all of the group at once.
+//! Judges the batches of one group, in order, each against the heads after the earlier ones. A refused batch must not
+//! affect later ones. All look-ups of the group are made at once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,19 +14,19 @@ use crate::store::Head;
 /// How much is taken from memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
-    /// What is known, and what a version 7 id says.
+    /// The heads and ids in memory, and the age of a version 7 id.
     Usual,
     /// Nothing: everything is looked up.
     Full,
 }
 
-/// What is decided about a job, in the order of the jobs.
+/// The verdict on each job, in the order of the jobs.
 pub(super) enum Verdict {
     /// It goes in: its place among the accepted.
     Accepted(usize),
     /// It repeats an accepted one.
     Repeated(usize),
-    /// It conflicts: told only once the group is durable, for that may rest on the group.
+    /// It conflicts. Reported only once the group is durable, because the verdict may rest on the group.
     Conflict(Outcome),
     /// Its command is in the log already.
     Found(Found),
@@ -59,12 +59,12 @@ pub(super) struct Judged {
     pub(super) starts: Vec<Version>,
     pub(super) events: usize,
     pub(super) bytes: usize,
-    /// The latest instant that a barrier asked about; never later than the clock was then.
+    /// The latest instant of a barrier; never later than the clock at that time.
     pub(super) asked: Option<Micros>,
     commands: IdMap<usize>,
 }
 
-/// What a group needs to know beyond what is in memory.
+/// The look-ups that a group needs beyond the heads in memory.
 #[derive(Default)]
 pub(super) struct Questions<'a> {
     pub(super) streams: Vec<&'a StreamId>,
@@ -81,9 +81,10 @@ pub(super) struct Judge {
     capacity: usize,
     /// The head of the log up to which `heads` is right.
     pub(super) known: Head,
-    /// When the store was opened, in milliseconds: a version 7 id that is younger is taken for new. Where that is wrong (another
-    /// process has made it, or it is sent again), the batch conflicts, and then the id is looked up before anybody is told; or it fits
-    /// and meets the unique index, and then the group is judged again with full care.
+    /// When the store was opened, in milliseconds: a younger version 7 id is assumed to be new. If the assumption is
+    /// wrong (another process made the id, or the command is repeated), there are two cases. Either the batch
+    /// conflicts, and the id is looked up before the conflict is reported; or it fits and violates the unique index,
+    /// and the group is judged again with every look-up.
     opened_at: u64,
 }
 
@@ -92,7 +93,7 @@ impl Judge {
         Self { heads: Heads::new(capacity, false), capacity, known, opened_at }
     }
 
-    /// Forgets the heads: somebody else has written.
+    /// Drops the heads: another process has written.
     pub(super) fn forget(&mut self) {
         self.heads = Heads::new(self.capacity, false);
     }
@@ -103,7 +104,7 @@ impl Judge {
         self.known = head;
     }
 
-    /// What has to be looked up before the group can be judged.
+    /// The look-ups that the group needs.
     pub(super) fn questions<'a>(&mut self, jobs: &'a [Job], care: Care) -> Questions<'a> {
         let mut questions = Questions::default();
         let (mut asked, mut ids) = (HashSet::new(), HashSet::new());
@@ -123,7 +124,7 @@ impl Judge {
         questions
     }
 
-    /// The commands that were taken for new and refused: before that is said, it must be sure that they are.
+    /// Refused commands that were assumed to be new: this must be certain before the refusal is reported.
     pub(super) fn unsure(&self, jobs: &[Job], judged: &Judged, care: Care) -> Vec<Uuid> {
         let refused = jobs.iter().zip(&judged.verdicts);
         let ids = refused.filter_map(|(job, verdict)| match (job, verdict) {
@@ -191,7 +192,8 @@ impl Judge {
         judged.accepted.push(Accepted { job: place, starts_at });
     }
 
-    /// The last event of a stream, batches of the group in hand included. What is not in memory was asked for and not found.
+    /// The last event of a stream, including batches of the current group. Heads that are not in memory were looked up
+    /// and not found.
     fn head(&mut self, key: u128) -> Option<StreamHead> {
         match self.heads.get(key) {
             Known::Head(head) => Some(head),

@@ -45,7 +45,7 @@ pub enum OpenError {
         /// What this version reads and writes.
         known: i32,
     },
-    /// The server could lose what it has said to be committed, or does not take writes.
+    /// The server could lose commits, or does not accept writes.
     #[error("the store would not be durable: {0}")]
     NotDurable(String),
     /// The log's partitions are not those of this version.
@@ -54,7 +54,7 @@ pub enum OpenError {
     /// Its clock is of another kind.
     #[error(transparent)]
     Clock(#[from] Mismatch),
-    /// What is stored is not what was written.
+    /// The stored data differs from what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The server cannot be reached, or refused.
@@ -63,10 +63,11 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens the store in a database for writing, beside any number of others; makes its schema if it is not there and the role may.
+    /// Opens the store in a database for writing, beside any number of other processes; creates its schema if it is
+    /// missing and the role has the right.
     ///
     /// # Errors
-    /// [`OpenError::NotDurable`] if the server's settings could lose what was committed; else see [`OpenError`].
+    /// [`OpenError::NotDurable`] if the server's settings could lose commits; otherwise see [`OpenError`].
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let address = address(&options)?;
         let mut connection = connect_to_write(&address, options.patience).await?;
@@ -153,7 +154,7 @@ fn shared(
     }
 }
 
-/// The head and the last record say the same, or the database does not hold what was written.
+/// The head and the last record must agree; otherwise the database does not hold what was written.
 async fn check_head(connection: &mut PgConnection, head: &Head) -> Result<(), OpenError> {
     // The head first, and then the records up to it: others may be writing.
     let row = sqlx::query("SELECT hash FROM daybook.events WHERE position = $1")
@@ -170,6 +171,6 @@ async fn check_head(connection: &mut PgConnection, head: &Head) -> Result<(), Op
     if last == head.hash {
         Ok(())
     } else {
-        Err(OpenError::Damaged(format!("the head's hash is not that of the record at position {}", head.position)))
+        Err(OpenError::Damaged(format!("the head's hash differs from the record's at position {}", head.position)))
     }
 }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 pub struct Options {
     /// The database: `postgres://user:password@host:port/database?sslmode=verify-full`.
     pub url: String,
-    /// What this process is, for whoever looks at the server's sessions: `serve`, `copy` …
+    /// The command of this process (`serve`, `copy` …), shown as `application_name` among the server's sessions.
     pub role: String,
     /// Connections for reading and for consumer rows, beside one to write, one to watch the head, one to listen and one to notify.
     pub connections: u32,
@@ -22,20 +22,22 @@ pub struct Options {
     pub group_events: usize,
     /// The most bytes in one commit (one batch that is larger goes alone).
     pub group_bytes: usize,
-    /// The most stream heads in memory, about 60 bytes each; others are looked up.
+    /// The most cached stream heads, about 60 bytes each; others are looked up.
     pub heads: usize,
-    /// How long a group is tried again, and an unknown outcome looked into, while the server cannot be reached: longer than a restart
-    /// or a fail-over takes. With one more answer that does not come, callers wait less than 30 s.
+    /// How long a group is retried, and an unknown outcome looked up, while the server cannot be reached: longer than a
+    /// restart or a fail-over takes. Together with one more missing answer, callers wait less than 30 s.
     pub patience: Duration,
-    /// How long one answer of the server is waited for before the connection counts as lost: a peer that vanished never says so.
+    /// How long to wait for one answer of the server before the connection counts as lost: a vanished peer never
+    /// reports it.
     pub stall: Duration,
     /// How long a read may take, waiting for a connection and trying again included: the caller is answered within that.
     pub answer: Duration,
-    /// How often the head is looked at when nothing else says that it moved.
+    /// How often the head is polled without a notification.
     pub poll: Duration,
     /// Where the time comes from in place of the server's clock; for tests.
     pub clock: Option<Clock>,
-    /// Whether the store is made with a clock that a test can advance. A store is only opened for writing as what it was made.
+    /// Whether the store is created with a clock that a test can advance. For writing, it must match the existing
+    /// store.
     pub test_clock: bool,
 }
 

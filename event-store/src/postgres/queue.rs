@@ -1,4 +1,4 @@
-//! What waits for the writer's task, and how it is woken.
+//! The queue of the writer's task, and its wake-up.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -12,18 +12,19 @@ use crate::record::Micros;
 use crate::store::{Error, Head};
 use crate::waiting::Waiting;
 
-/// A batch, with what its caller's task worked out about it.
+/// A batch, with data that its caller's task computed.
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     /// The keys of its streams, in the order of the writes.
     pub(super) keys: Vec<u128>,
-    /// The leaves of its events, in their order; none for streams written with `Any`, whose versions the writer gives.
+    /// The leaves of its events, in order; none for streams with `Any`, whose versions the writer assigns.
     pub(super) leaves: Vec<Hash>,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 
 impl Prepared {
-    /// Tells the outcome and gives the batch back to be thrown away. That nobody waits any more changes nothing.
+    /// Sends the outcome, and returns the batch so that the caller drops it. It does not matter if the caller has
+    /// stopped waiting.
     pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
         let spent = Some((self.batch, self.keys, self.leaves));
         let _ = self.reply.send(Answer { outcome, spent });
@@ -33,8 +34,8 @@ impl Prepared {
 /// What waits for the writer.
 pub(super) enum Job {
     Append(Prepared),
-    /// Answered when all that came before it is durable, and what other processes had under way is decided: with the head and the time
-    /// as they were then. With an instant: this handle records nothing later at or before it.
+    /// Answered when all earlier jobs are durable, and the writes in progress in other processes are decided: with the
+    /// head and the time at that moment. With an instant: this handle records nothing later at or before it.
     Barrier {
         floor: Option<Micros>,
         reply: oneshot::Sender<Result<(Head, Micros), Error>>,
@@ -42,7 +43,7 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// Tells whoever waits for it that it failed.
+    /// Reports the failure to the waiting caller.
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Job::Append(prepared) => prepared.answer(Err(error.clone())),
@@ -93,12 +94,12 @@ impl Queue {
                     return None;
                 }
             }
-            // What was pushed since has left a permit.
+            // A job that was pushed meanwhile has left a permit.
             self.arrived.notified().await;
         }
     }
 
-    /// Takes nothing more; what is on the queue stays on it.
+    /// Accepts no more jobs; the queued ones stay.
     pub(super) fn close(&self) {
         self.lock().closed.get_or_insert_with(Instant::now);
         self.arrived.notify_one();
@@ -109,7 +110,7 @@ impl Queue {
         self.lock().closed
     }
 
-    /// Takes nothing more and gives back what nobody will do.
+    /// Accepts no more jobs and returns those that will not be done.
     pub(super) fn abandon(&self) -> Vec<Job> {
         let mut state = self.lock();
         state.closed.get_or_insert_with(Instant::now);

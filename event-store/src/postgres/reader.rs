@@ -1,5 +1,6 @@
-//! Reading, through the pool. Nothing past the durable head is ever returned, and what is at or before it never changes, so several
-//! statements read as well as one. A connection that the server has cut is noticed only by using it: a read is tried again then.
+//! Reads through the pool. They never return anything past the durable head, and records up to it never change, so
+//! several statements are as consistent as one. A connection that the server has closed is noticed only when it is
+//! used; the read is then retried.
 
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ macro_rules! reading {
         };
         let read = $crate::postgres::connect::within($shared.options.answer, whole).await;
         if matches!(&read, Err(sqlx::Error::Io(_))) {
-            // It went by without an answer: what lies idle is as old.
+            // There was no answer: the idle connections are as old as this one.
             $shared.pool.distrust();
         }
         read.map_err(|error| $crate::postgres::rows::read_error(&error))
@@ -51,8 +52,8 @@ macro_rules! reading {
 }
 pub(super) use reading;
 
-/// The records after `$1` up to `$2` that the lists of tenants, categories and kinds want (an empty one wants all), `$6` at most, and
-/// none after those that make up `$7` bytes.
+/// The records after `$1` up to `$2` that match the lists of tenants, categories and types (an empty list matches all),
+/// at most `$6`, and none after `$7` bytes.
 macro_rules! page {
     ($previous:literal) => {
         concat!(
@@ -63,7 +64,8 @@ macro_rules! page {
     " FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
       FROM daybook.events WHERE position > $1 AND position <= $2 \
-        AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY ($4)) \
+        AND (cardinality($3::bytea[]) = 0 OR tenant = ANY ($3)) AND (cardinality($4::bytea[]) = 0 OR category = ANY \
+        ($4)) \
         AND (cardinality($5::bytea[]) = 0 OR kind = ANY ($5)) ORDER BY position LIMIT $6) page \
      WHERE before < $7 ORDER BY position"
         )
@@ -263,7 +265,8 @@ const FORWARDS: &str = concat!(
     columns!(),
     ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
-      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version LIMIT $5) part \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version >= $4 ORDER BY version \
+      LIMIT $5) part \
      WHERE before < $6 ORDER BY version"
 );
 
@@ -272,7 +275,8 @@ const BACKWARDS: &str = concat!(
     columns!(),
     ", (SELECT p.hash FROM daybook.events p WHERE p.position = part.position - 1) FROM (SELECT *, sum(octet_length(metadata) + octet_length(data)) OVER (ORDER BY version DESC ROWS UNBOUNDED PRECEDING) \
         - octet_length(metadata) - octet_length(data) AS before \
-      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version DESC LIMIT $5) part \
+      FROM daybook.events WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND version <= $4 ORDER BY version \
+      DESC LIMIT $5) part \
      WHERE before < $6 ORDER BY version DESC"
 );
 
@@ -307,7 +311,7 @@ pub(super) async fn stream(
         if expected.is_some_and(|expected| expected != record.version) {
             return Err(Error::Damaged {
                 position: record.position,
-                what: format!("version {} of {stream:?} is not where it belongs", record.version),
+                what: format!("version {} of {stream:?} is in the wrong place", record.version),
             });
         }
         records.push(record);
@@ -345,8 +349,8 @@ pub(super) async fn receipt(shared: &Shared, first: Position) -> Result<Receipt,
     rows::receipt(&found?, first)
 }
 
-/// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it, in one statement. The
-/// records on both sides of the answer are proved, and with them the answer.
+/// The last position up to `head` recorded at or before an instant. Instants never decrease, so one statement finds it
+/// by binary search. The records on both sides of the answer are checked, which proves the answer.
 pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position) -> Result<Position, Error> {
     let found = reading!(shared, connection => sqlx::query::<Postgres>(
             "WITH RECURSIVE search (low, high) AS ( \
@@ -354,7 +358,8 @@ pub(super) async fn position_at(shared: &Shared, instant: Micros, head: Position
                UNION ALL \
                SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE s.low END, \
                       CASE WHEN e.recorded_at <= $1 THEN s.high ELSE e.position - 1 END \
-               FROM search s JOIN daybook.events e ON e.position = s.low + (s.high - s.low + 1) / 2 WHERE s.low < s.high) \
+               FROM search s JOIN daybook.events e ON e.position = s.low + (s.high - s.low + 1) / 2 WHERE s.low < \
+               s.high) \
              SELECT low FROM search WHERE low = high",
         )
         .bind(instant)

@@ -1,4 +1,4 @@
-//! Writing rows of the log: a whole group is one statement, whatever its length.
+//! Writes rows of the log: one statement for a whole group of any length.
 
 use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
@@ -77,7 +77,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// One row more; `head` is where it stands.
+    /// Adds a row; `head` is the head before it.
     pub(super) fn put(&mut self, event: &Leaf<'a>, head: &Head) {
         self.instants.push(head.recorded_at);
         self.versions.push(signed(event.version));

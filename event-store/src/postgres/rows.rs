@@ -22,7 +22,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Names that come again and again (tenants, categories, types), kept once for all records of a page.
+/// Frequent names (tenants, categories, types), shared by all records of a page.
 #[derive(Default)]
 pub(super) struct Names(HashSet<Arc<str>>);
 
@@ -60,12 +60,12 @@ pub(super) fn record(row: &PgRow, names: &mut Names) -> sqlx::Result<Record> {
     })
 }
 
-/// The record of a row of [`columns`] and, after them, the hash of the record before, which `before` has where it stands right before.
-/// None that does not fit is ever answered.
+/// The record of a row of [`columns`], followed by the hash of the record before; `before` has that hash if the record
+/// before was just read. A record that does not match is never returned.
 pub(super) fn proved(row: &PgRow, names: &mut Names, before: Option<(Position, Hash)>) -> sqlx::Result<Record> {
     let position = unsigned(row, 0)?;
     let record = record(row, names).map_err(|error| {
-        damage(Error::Damaged { position, what: format!("what stands there is no record: {error}") })
+        damage(Error::Damaged { position, what: format!("the row there is not a record: {error}") })
     })?;
     let previous = match before.filter(|(at, _)| at + 1 == position) {
         Some((_, hash)) => hash,
@@ -79,7 +79,7 @@ pub(super) fn proved(row: &PgRow, names: &mut Names, before: Option<(Position, H
     Ok(record)
 }
 
-/// The records of rows that follow each other in the log, of which the first has the hash of the record before it; checked.
+/// Consecutive records of the log from rows, of which the first carries the hash of the record before it; checked.
 pub(super) fn chain(rows: &[PgRow]) -> sqlx::Result<Vec<Record>> {
     let (mut names, mut before, mut records) = (Names::default(), None, Vec::with_capacity(rows.len()));
     for row in rows {
@@ -95,7 +95,7 @@ pub(super) fn chain(rows: &[PgRow]) -> sqlx::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Where the hash of the record before stands in a row: after [`columns`].
+/// The column of the previous record's hash: after [`columns`].
 const PREVIOUS: usize = 14;
 
 /// Damage of the log, among the failures of a read.
@@ -103,15 +103,16 @@ fn damage(error: Error) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
 }
 
-/// The head's row, locked: no transaction that writes is under way elsewhere, and none begins until this one ends. `now` is the
-/// server's clock, read when the lock is held: one that was read while others still wrote would let a group be recorded at an instant
-/// that somebody was answered about meanwhile.
+/// The head's row, locked: no other writing transaction is open, and none begins until this one ends. `now` is the
+/// server's clock, read under the lock. A time that was read while others still wrote could be too early: the group
+/// could then be recorded at an instant about which a query has already been answered.
 pub(super) const LOCK_HEAD: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-    WITH locked AS MATERIALIZED (SELECT position, hash, recorded_at, answered_to, ahead_us FROM daybook.head FOR UPDATE) \
+    WITH locked AS MATERIALIZED (SELECT position, hash, recorded_at, answered_to, ahead_us FROM daybook.head FOR \
+    UPDATE) \
     SELECT position, hash, recorded_at, answered_to, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
     (SELECT incarnation FROM daybook.store), ahead_us FROM locked";
 
-/// The head's row as it stands, with the same columns.
+/// The head's row, with the same columns, unlocked.
 pub(super) const HEAD: &str = "SELECT position, hash, recorded_at, answered_to, \
     (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, (SELECT incarnation FROM daybook.store), ahead_us FROM daybook.head";
 
@@ -139,7 +140,8 @@ pub(super) fn head(row: &PgRow) -> sqlx::Result<HeadRow> {
     })
 }
 
-/// What a receipt is made of: the rows of the batch whose first record is at `$1`, and the one behind it, by which the end is proved.
+/// The rows of a receipt: those of the batch whose first record is at `$1`, and the next row, which proves the end of
+/// the batch.
 pub(super) const RECEIPT: &str = concat!(
     "SELECT ",
     columns!(),
@@ -164,7 +166,7 @@ pub(super) fn unsigned(row: &PgRow, column: usize) -> sqlx::Result<u64> {
     u64::try_from(row.try_get::<i64, _>(column)?).map_err(decode)
 }
 
-/// A number for a column; what is larger than any column holds can only be a bound, and is one still.
+/// Converts a number for a column; a number beyond the column's range can only be a bound, and stays a bound.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,5 @@
-//! The schema's migrations, and the rights of a role that is not the owner. A start that finds the schema as it knows it changes
-//! nothing and locks nothing; one that finds a newer schema must not run.
+//! The schema's migrations, and the rights of a role that is not the owner. If the schema is up to date, a start
+//! changes nothing and locks nothing; if the schema is newer, it is refused.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -26,11 +26,11 @@ const RIGHTS: &[&str] = &[
     "SELECT, INSERT, UPDATE, DELETE ON daybook.snapshot",
 ];
 
-/// Makes the schema in the database at `url`, with a test clock if the store is for a test, or brings it up to what this version knows. The
-/// role of `url` owns what is made.
+/// Creates the schema in the database at `url`, with a test clock if the store is for a test, or migrates it to this
+/// version. The role of `url` owns the created objects.
 ///
 /// # Errors
-/// [`OpenError::Schema`] if the schema is newer than this version, or why the database refused.
+/// [`OpenError::Schema`] if the schema is newer than this version; otherwise the database's error.
 pub async fn migrate(url: &str, test_clock: bool) -> Result<(), OpenError> {
     let mut connection = connect(&address(&Options::new(url).role("migrate"))?).await?;
     bring_up(&mut connection, test_clock).await?;
@@ -38,11 +38,12 @@ pub async fn migrate(url: &str, test_clock: bool) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Lets a role use the store without owning it: it may read and append, lock and move the head, and keep consumer rows and snapshots; it
-/// may not change or delete events. `url` names the owner's role; `role` exists already. Repeating it changes nothing.
+/// Allows a role to use the store without owning it: it may read and append, lock and move the head, and keep consumer
+/// rows and snapshots; it may not change or delete events. `url` names the owner's role; `role` must exist. Repeating
+/// it changes nothing.
 ///
 /// # Errors
-/// Why the database refused.
+/// The database's error.
 pub async fn grant(url: &str, role: &str) -> Result<(), OpenError> {
     let mut connection = connect(&address(&Options::new(url).role("grant"))?).await?;
     let name: String = sqlx::query("SELECT quote_ident($1)").bind(role).fetch_one(&mut connection).await?.try_get(0)?;
@@ -53,7 +54,7 @@ pub async fn grant(url: &str, role: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The schema as this version knows it, made or migrated where it is not. Only what is made gets a test clock.
+/// Creates the schema, or migrates it to this version. Only a newly created store gets a test clock.
 pub(super) async fn bring_up(connection: &mut PgConnection, test_clock: bool) -> Result<(), OpenError> {
     if found(connection).await? == KNOWN {
         return Ok(());
@@ -63,7 +64,8 @@ pub(super) async fn bring_up(connection: &mut PgConnection, test_clock: bool) ->
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     sqlx::raw_sql(
         "CREATE SCHEMA IF NOT EXISTS daybook; \
-         CREATE TABLE IF NOT EXISTS daybook.migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
+         CREATE TABLE IF NOT EXISTS daybook.migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL \
+         DEFAULT now())",
     )
     .execute(&mut *transaction)
     .await?;
@@ -75,7 +77,7 @@ pub(super) async fn bring_up(connection: &mut PgConnection, test_clock: bool) ->
             .bind(version)
             .execute(&mut *transaction)
             .await?;
-        tracing::info!(store.schema = version, "the event store's schema was brought up");
+        tracing::info!(store.schema = version, "the event store's schema was migrated");
     }
     if found == 0 {
         sqlx::query("INSERT INTO daybook.store VALUES (1, gen_random_uuid(), now(), $1, $2, $3)")
@@ -120,7 +122,7 @@ async fn found(connection: &mut PgConnection) -> Result<i32, OpenError> {
     Ok(found)
 }
 
-/// Refuses a log whose records are dealt out in another way than this version does it.
+/// Refuses a log whose records are partitioned differently from this version.
 pub(super) async fn assert_partitions(connection: &mut PgConnection) -> Result<(), OpenError> {
     let row = sqlx::query("SELECT stream_partitions, correlation_partitions, partition_hash FROM daybook.store")
         .fetch_one(connection)

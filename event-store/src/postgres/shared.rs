@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) failed: watch::Sender<Option<String>>,
     /// Why the writer cannot write now, while it cannot.
     pub(super) trouble: watch::Sender<Option<Trouble>>,
-    /// Why the database cannot be reached, while that is so.
+    /// Why the database cannot be reached; `None` while it can.
     pub(super) away: watch::Sender<Option<String>>,
     pub(super) snapshots: Kept,
     pub(super) clock: ServerClock,
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) handle: Uuid,
     /// The latest instant for which this handle gave a position: it records nothing at or before it.
     pub(super) answered_to: AtomicI64,
-    /// Somebody else says that the head moved.
+    /// Signals that another process has moved the head.
     pub(super) woken: Notify,
     /// This process moved the head.
     pub(super) moved: Notify,
@@ -60,7 +60,7 @@ impl Shared {
         }
     }
 
-    /// Runs a task that never ends by itself, and may be ended anywhere.
+    /// Runs an endless task that may be cancelled at any point.
     pub(super) fn watch(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
@@ -71,10 +71,10 @@ impl Shared {
         });
     }
 
-    /// The log is not the one that was opened, or the writer ended by itself: nothing more is taken, and only a new process, which
-    /// begins with what the database holds, can go on.
+    /// Stops the store: the log is not the one that was opened, or the writer ended unexpectedly. Nothing more is
+    /// accepted, and only a new process, which reads the database again, can continue.
     pub(super) fn fail(&self, why: &str) {
-        tracing::error!(error = why, "the event store has stopped");
+        tracing::error!(error = why, "the event store has stopped; the process must be restarted");
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             if first {

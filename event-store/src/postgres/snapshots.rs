@@ -18,9 +18,9 @@ use crate::record::{StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::Error;
 
-/// What waits to be written at most; a snapshot that comes when it is full is dropped.
+/// The most waiting snapshots; a snapshot beyond them is dropped.
 const MOST_WAITING: usize = 1_024;
-/// What is written at once.
+/// How many snapshots one statement writes.
 const BATCH: usize = 64;
 
 type Waiting = HashMap<(StreamId, u32), Snapshot>;
@@ -60,7 +60,7 @@ impl Kept {
         batch.map(|(key, kept)| (key.clone(), kept.clone())).collect()
     }
 
-    /// Forgets what was written, or cannot be, unless a newer one has come since.
+    /// Removes snapshots that were written, or cannot be, unless a newer one has arrived meanwhile.
     fn forget(&self, batch: &[((StreamId, u32), Snapshot)]) {
         let mut waiting = self.lock();
         for (key, written) in batch {
@@ -75,7 +75,7 @@ impl Kept {
     }
 }
 
-/// Writes what waits, until the store is closed; then what is left, once.
+/// Writes waiting snapshots until the store is closed; then the remaining ones, once.
 pub(super) async fn write_on(shared: Arc<Shared>) {
     loop {
         let ends = tokio::select! {
@@ -117,10 +117,12 @@ async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Re
     let mut lent = shared.pool.lend().await?;
     let put = sqlx::query::<Postgres>(
         "INSERT INTO daybook.snapshot AS s (tenant, category, stream_id, fold, version, event_id, state, proof) \
-         SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::uuid[], $7::bytea[], $8::bytea[]) \
+         SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::uuid[], \
+         $7::bytea[], $8::bytea[]) \
          AS n \
          ORDER BY 1, 2, 3, 4 \
-         ON CONFLICT (tenant, category, stream_id, fold) DO UPDATE SET version = EXCLUDED.version, event_id = EXCLUDED.event_id, \
+         ON CONFLICT (tenant, category, stream_id, fold) DO UPDATE SET version = EXCLUDED.version, event_id = \
+         EXCLUDED.event_id, \
          state = EXCLUDED.state, proof = EXCLUDED.proof WHERE s.version <= EXCLUDED.version",
     )
     .bind(part(|stream| &stream.tenant))
@@ -137,7 +139,7 @@ async fn put(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Re
     put.map(drop)
 }
 
-/// The proofs of snapshots by the records that they stand at; none where the log has no such record.
+/// The proofs of snapshots, made from their records in the log; none if the log lacks the record.
 async fn proofs(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx::Result<Vec<Option<Hash>>> {
     let part = |name: fn(&StreamId) -> &str| {
         let names = batch.iter();
@@ -149,7 +151,8 @@ async fn proofs(shared: &Shared, batch: &[((StreamId, u32), Snapshot)]) -> sqlx:
                 "SELECT k.n, e.event_id, e.hash \
                  FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[]) WITH ORDINALITY \
                    AS k (tenant, category, stream_id, version, n) \
-                 CROSS JOIN LATERAL (SELECT event_id, hash FROM daybook.events WHERE tenant = k.tenant AND category = k.category \
+                 CROSS JOIN LATERAL (SELECT event_id, hash FROM daybook.events WHERE tenant = k.tenant AND category = \
+                 k.category \
                    AND stream_id = k.stream_id AND version = k.version LIMIT 1) e",
             )
             .bind(part(|stream| &stream.tenant))
@@ -221,7 +224,8 @@ pub(super) fn kept(row: &PgRow, at: usize, stream: &StreamId, fold: u32) -> sqlx
 
 async fn remove(shared: &Shared, stream: &StreamId, fold: u32, version: Version) {
     let removed = reading!(shared, connection => sqlx::query::<Postgres>(
-            "DELETE FROM daybook.snapshot WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND fold = $4 AND version = $5",
+            "DELETE FROM daybook.snapshot WHERE tenant = $1 AND category = $2 AND stream_id = $3 AND fold = $4 AND \
+             version = $5",
         )
         .bind(stream.tenant.as_bytes())
         .bind(stream.category.as_bytes())
@@ -230,6 +234,6 @@ async fn remove(shared: &Shared, stream: &StreamId, fold: u32, version: Version)
         .bind(signed(version))
         .execute(connection));
     if let Err(error) = removed {
-        tracing::debug!(%error, "a snapshot that is not what was kept could not be removed just now");
+        tracing::debug!(%error, "a damaged snapshot could not be removed now");
     }
 }

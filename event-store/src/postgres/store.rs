@@ -41,13 +41,13 @@ impl Store {
         if self.shared.reads_only { Err(Error::Never("the store is open for reading only".into())) } else { Ok(()) }
     }
 
-    /// Becomes the reason once the store has stopped by itself, because the database does not hold the log any more that was opened:
-    /// only a new process, which begins with what is there, can go on.
+    /// Gets a reason once the store has stopped because the database no longer holds the log that was opened: only a
+    /// new process, which reads the database again, can continue.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared.failed.subscribe()
     }
 
-    /// What keeps the writer from writing, while it is so: it tries again, or those who ask do.
+    /// What currently keeps the writer from writing; the writer or its callers retry.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.shared.trouble.subscribe()
     }
@@ -78,8 +78,8 @@ impl Store {
         }
     }
 
-    /// Waits until all that is on the queue now, and all that others have under way, is decided: the head and the time then. Who only reads
-    /// holds nobody up: the head as it is now.
+    /// Waits until all appends that are queued now, and those in progress in other processes, are decided; returns the
+    /// head and the time at that moment. On a read-only store it returns the current head at once.
     async fn barrier(&self, floor: Option<Micros>) -> Result<(Head, Micros), Error> {
         if self.shared.reads_only {
             return Ok((reader::head(&self.shared).await?, self.now()));
@@ -131,15 +131,16 @@ impl EventStore for Store {
     async fn read_log(&self, after: Position, filter: &Filter, limit: usize) -> Result<Page, Error> {
         let mut head = self.shared.head.borrow().position;
         if after >= head && limit > 0 {
-            // Whoever asks may have been told of a commit of another process before the watch was.
+            // The caller may have seen another process's commit before the watcher did.
             head = reader::head(&self.shared).await?.position;
         }
         reader::page(&self.shared, after, filter, limit, head).await
     }
 
-    /// The server's clock is what all processes record by, and it is read under the head's lock. So an instant that it has passed while
-    /// this process held the lock, when nothing was under way, gets nothing more: from no process, as long as that clock is not set back.
-    /// This process' own estimate of it may be ahead by what a message takes; then it is asked again when it must have come so far.
+    /// All processes record by the server's clock, read under the head's lock. So once this process has held the lock
+    /// with nothing in progress, no process will record anything at an instant that the clock had passed by then, as
+    /// long as that clock is not set back. This process's estimate of the clock may be ahead by one message delay; it
+    /// then waits and asks again.
     async fn position_at(&self, instant: Micros) -> Result<Position, Error> {
         let mut head = *self.shared.head.borrow();
         if instant >= head.recorded_at {
@@ -148,7 +149,8 @@ impl EventStore for Store {
                 let (then, now) = self.barrier(Some(asked)).await?;
                 head = then;
                 let ahead = u64::try_from(asked.saturating_sub(now)).unwrap_or(0);
-                // Further ahead than any estimate, it is in the future, of which nothing is promised.
+                // An instant further ahead than any estimation error is in the future, and nothing is promised about
+                // it.
                 if asked < now || ahead > ESTIMATE {
                     break;
                 }
@@ -227,7 +229,7 @@ impl EventStore for Store {
     }
 }
 
-/// What is on the queue is written still, by the writer's own task, and then the other tasks end.
+/// The writer's task still writes the queue, and then the other tasks end.
 impl Drop for Store {
     fn drop(&mut self) {
         self.shared.queue.close();

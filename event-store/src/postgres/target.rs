@@ -17,7 +17,7 @@ use crate::hash::Leaf;
 use crate::record::Record;
 use crate::store::Head;
 
-/// A database that a log is copied into. After an error it is of no more use: open it again and run the copy again.
+/// A database that a log is copied into. After an error it is unusable: open it again and run the copy again.
 pub struct Target {
     connection: PgConnection,
 }
@@ -53,7 +53,7 @@ impl copy::Target for Target {
             if locked.head.position > 0 {
                 return Err(Error::Foreign(format!("it holds the log {} and not {incarnation}", locked.incarnation)));
             }
-            // A store that is open on the empty log sees that it is another now, and stops.
+            // A store that is open on the empty log sees another log, and stops.
             sqlx::query::<Postgres>("UPDATE daybook.store SET incarnation = $1")
                 .bind(incarnation)
                 .execute(&mut self.connection)
@@ -68,7 +68,7 @@ impl copy::Target for Target {
         let locked = self.lock().await.map_err(|error| failed(&error))?;
         if (locked.head.position, locked.head.hash) != (after.position, after.hash) {
             return Err(Error::Foreign(format!(
-                "it ends at position {} where the copy had come to {}: somebody else writes it",
+                "it ends at position {}, but the copy was at {}: another process is writing to it",
                 locked.head.position, after.position
             )));
         }
@@ -102,7 +102,7 @@ impl std::fmt::Debug for Target {
     }
 }
 
-/// What was asked of the target may or may not have been done; run again, the copy finds out.
+/// The last write may or may not have happened; the next run of the copy finds out.
 fn failed(error: &sqlx::Error) -> Error {
-    Error::Store(crate::Error::Unknown(format!("the target failed: {error}; run the copy again to go on")))
+    Error::Store(crate::Error::Unknown(format!("the target failed: {error}; run the copy again to continue")))
 }

@@ -1,5 +1,5 @@
-//! Advancing the clock of a store that was made for a test. Its place is the head's row, which every writer locks, so that nothing is
-//! recorded by the clock as it was before once somebody was told how late it is now.
+//! Advances the clock of a store that was made for a test. The offset is in the head's row, which every writer locks,
+//! so nothing is recorded by the old time after a caller has received the new one.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::store::Error;
 
 const ADVANCE: &str = "UPDATE daybook.head SET ahead_us = ahead_us + $1 WHERE ahead_us + $1 <= $2 RETURNING ahead_us";
 
-/// Advances it, and tells how far it is ahead then.
+/// Advances the clock and returns the new offset.
 pub(super) async fn advance(shared: &Arc<Shared>, by: Micros) -> Result<Micros, Error> {
     shared.clock.ahead.check(by)?;
     let task = Arc::clone(shared);
@@ -26,10 +26,11 @@ pub(super) async fn advance(shared: &Arc<Shared>, by: Micros) -> Result<Micros, 
         row?.map(|row| row.try_get::<Micros, _>(0)).transpose()
     };
     // Others may have advanced it meanwhile.
-    let ahead =
-        run(shared, work).await?.ok_or_else(|| Error::Never("it would be ahead by more than a century".into()))?;
+    let ahead = run(shared, work)
+        .await?
+        .ok_or_else(|| Error::Never("the clock would be ahead by more than a century".into()))?;
     shared.clock.ahead.learn(Some(ahead));
-    // They look at the head's row when they hear that something moved.
+    // Other processes read the head's row when they are notified.
     shared.moved.notify_one();
     Ok(ahead)
 }

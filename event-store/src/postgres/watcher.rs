@@ -1,6 +1,6 @@
-//! Seeing what other processes commit: a poll of the head's row, woken by notifications. A notification is sent by itself after the
-//! commit, on a connection of its own: inside the transaction it would make all commits of the database wait for each other.
-//! Losing one costs the time until the next poll and nothing else.
+//! Observes the commits of other processes: polls the head's row, and polls at once on a notification. A notification
+//! is sent after the commit, on a separate connection: inside the transaction it would make all commits of the database
+//! wait for each other. A lost notification only costs the time until the next poll.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,16 +14,16 @@ use super::shared::Shared;
 use crate::store::Head;
 
 const CHANNEL: &str = "daybook_head";
-/// Between two notifications of one process: those that would come in between are said by the second.
+/// The pause between two notifications of one process: the second covers all changes in between.
 const SPACING: Duration = Duration::from_millis(5);
-/// How long a look at one row may take: so soon it is known that a server does not answer.
+/// How long reading the head may take: after that the server counts as unreachable.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a listener may hear nothing before it asks whether its connection still is one.
+/// How long a listener may receive nothing before it checks its connection.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Looks at the head, now and then and whenever something says that it moved.
+/// Reads the head, at intervals and on every notification.
 pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
     let mut connection = Some(connection);
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn poll(shared: Arc<Shared>, connection: PgConnection) {
             }
             Err(error) => {
                 tracing::debug!(%error, "the head could not be read");
-                // A connection that was cut says nothing about the server: the next one does.
+                // A closed connection means nothing about the server: the next one shows it.
                 if !is_cut(&error) {
                     away(&shared, Some(format!("the database does not answer: {error}")));
                 }
@@ -66,9 +66,12 @@ fn away(shared: &Shared, why: Option<String>) {
         if turned {
             match &why {
                 Some(why) => {
-                    tracing::warn!(error = why, "the store is away: nothing is read or written until it is back")
+                    tracing::warn!(
+                        error = why,
+                        "the database cannot be reached: nothing is read or written until it is back"
+                    )
                 }
-                None => tracing::info!("the store is back"),
+                None => tracing::info!("the database can be reached again"),
             }
         }
         metrics::gauge!("daybook_store_away").set(f64::from(u8::from(why.is_some())));
@@ -87,7 +90,7 @@ fn is_cut(error: &sqlx::Error) -> bool {
 
 /// Reads the head's row, and the server's clock with it.
 async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()> {
-    // Before it is asked: what this process commits meanwhile may be newer than the answer.
+    // Read before the query: commits of this process meanwhile may be newer than the answer.
     let (known, asked): (Head, _) = (*shared.head.borrow(), Instant::now());
     let row = within(LOOK.min(shared.options.stall), sqlx::query(HEAD).fetch_one(connection)).await?;
     let found = rows::head(&row)?;
@@ -97,7 +100,8 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
         shared.fail("the database holds another log now");
     } else if found.head.position < known.position || (same_place && found.head.hash != known.hash) {
         shared.fail(&format!(
-            "the log ends at position {} now, after it was seen at {}: it was restored, or a standby without its end took over",
+            "the log ends at position {} now, after it was seen at {}: it was restored from a backup, or a standby \
+             that lacks its end took over",
             found.head.position, known.position
         ));
     } else {
@@ -106,14 +110,14 @@ async fn look(shared: &Shared, connection: &mut PgConnection) -> sqlx::Result<()
     Ok(())
 }
 
-/// Hears what others say, and wakes the poll.
+/// Listens for notifications of other processes, and wakes the poll.
 pub(super) async fn listen(shared: Arc<Shared>) {
     let own = shared.handle.to_string();
     loop {
         let pool =
             PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT).connect_lazy_with(shared.address.clone());
         if let Err(error) = hear(&shared, &pool, &own).await {
-            tracing::debug!(%error, "notifications are not heard");
+            tracing::debug!(%error, "notifications cannot be received");
         }
         sleep(PAUSE).await;
     }
@@ -126,10 +130,10 @@ async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<(
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(heard) => match heard? {
                 Some(said) if said.payload() == own => {}
-                // None: the connection was lost and is made again, and something may have been said meanwhile.
+                // None: the connection was lost and is opened again, and a notification may have been missed.
                 Some(_) | None => shared.woken.notify_one(),
             },
-            // Nothing was said, or a connection that is none any more does not say so.
+            // Either nothing was sent, or the connection is dead and does not report it.
             Err(_) => {
                 within(LOOK, sqlx::query("SELECT 1").execute(&mut listener)).await?;
             }
@@ -137,7 +141,7 @@ async fn hear(shared: &Shared, pool: &sqlx::PgPool, own: &str) -> sqlx::Result<(
     }
 }
 
-/// Tells others that this process has moved the head.
+/// Notifies other processes that this process has moved the head.
 pub(super) async fn notify(shared: Arc<Shared>) {
     let mut connection = None;
     let own = shared.handle.to_string();
@@ -158,7 +162,7 @@ pub(super) async fn notify(shared: Arc<Shared>) {
     }
 }
 
-/// A connection whose commits are not synced: nothing but notifications is sent on it, and they are not kept anyway.
+/// A connection whose commits are not synced: it only sends notifications, which are not stored anyway.
 async fn quiet(shared: &Shared) -> Option<PgConnection> {
     let mut connection = connect(&shared.address).await.ok()?;
     let set = sqlx::raw_sql("SET synchronous_commit = off").execute(&mut connection);

@@ -1,7 +1,7 @@
-//! The one task of a process that writes the log: takes what waits, has it written in one transaction, and only when that is
-//! committed shows it and answers. It is a task of its own, so that no caller who goes away cancels a write half way. Where the
-//! commit was not answered, it finds out what became of it by appending the same batches again, under the lock: what went in is
-//! then found by its command id.
+//! The one task of a process that writes the log: takes waiting batches, writes them in one transaction, and publishes
+//! and answers them only after the commit. As a separate task it cannot be cancelled half-way by a dropped caller. If a
+//! commit was not answered, it appends the same batches again under the lock: batches that are already in the log are
+//! then found by their command ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     pub(super) judge: Judge,
 }
 
-/// However the writer ends, nobody waits for it for ever.
+/// Ensures that no caller waits forever, however the writer ends.
 struct Ends(Arc<Shared>);
 
 impl Drop for Ends {
@@ -62,13 +62,14 @@ impl Writer {
         }
         if let Some(mut connection) = self.connection.take() {
             if let Err(error) = keep_answered(&mut connection, &shared).await {
-                tracing::warn!(%error, "the latest instant that was asked about could not be kept: do not set the clock back");
+                tracing::warn!(%error, "the latest queried instant could not be stored: do not set the clock back");
             }
             let _ = within(Duration::from_secs(1), connection.close()).await;
         }
     }
 
-    /// Writes a group and answers, trying again for as long as it has patience. False: the log is not the one that was opened.
+    /// Writes a group and answers its callers, with retries within the patience. False: the log is not the one that was
+    /// opened.
     async fn write_group(&mut self, jobs: Vec<Job>) -> bool {
         let begun = Instant::now();
         let (mut doubt, mut care, mut pause) = (Doubt::new(), Care::Usual, PAUSE);
@@ -94,7 +95,11 @@ impl Writer {
                 }
                 Err(Failure::Again(why)) => why,
                 Err(Failure::Unknown(why, accepted)) => {
-                    tracing::warn!(error = why, batches = accepted.len(), "a commit is looked into");
+                    tracing::warn!(
+                        error = why,
+                        batches = accepted.len(),
+                        "a commit was not answered; its outcome is being looked up"
+                    );
                     metrics::counter!("daybook_store_unknown_commits_total").increment(1);
                     doubt.extend(accepted);
                     care = Care::Full;
@@ -113,8 +118,8 @@ impl Writer {
         }
     }
 
-    /// One transaction. A connection on which anything failed is thrown away: nothing that was sent on it is waited for any more,
-    /// and the server rolls back what was open.
+    /// One transaction. A connection with any failure is discarded: its pending answers are ignored, and the server
+    /// rolls back the open transaction.
     async fn attempt(&mut self, jobs: &[Job], care: Care) -> Result<Written, Failure> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -147,7 +152,7 @@ impl Writer {
                 found.map(|row| row.try_get(0).and_then(rows::hash)).transpose().map_err(|error| again(&error))?;
             if hash != Some(known.hash) {
                 return Err(Failure::Foreign(format!(
-                    "position {} holds another record than before, or none: the log was restored, or a standby without its end \
+                    "position {} holds another record than before, or none: the log was restored, or a standby that lacks its end \
                      took over",
                     known.position
                 )));
@@ -194,7 +199,7 @@ impl Writer {
         }
     }
 
-    /// Reads what a command wrote, beside the writer, and answers.
+    /// Reads the events of an earlier command, beside the writer, and answers.
     fn answer_found(&self, prepared: Prepared, found: Found, own: bool) {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
@@ -211,7 +216,7 @@ impl Writer {
         });
     }
 
-    /// Tells everybody of a group that it was not written, or may not have been.
+    /// Reports to all callers of a group that it was not written, or may not have been.
     fn give_up(&mut self, jobs: Vec<Job>, doubt: &Doubt, why: &str) {
         tracing::warn!(error = why, batches = jobs.len(), doubtful = doubt.len(), "a group was not committed");
         metrics::counter!("daybook_store_group_failures_total").increment(1);

@@ -1,5 +1,5 @@
-//! A copy of a database file as it is at one moment, beside its writer: by SQLite's own backup, from one state that is held while
-//! it is read. Copying the files of a running store as files gives no such thing.
+//! A copy of a database file as it is at one moment, beside its writer: by SQLite's own backup, from one consistent
+//! state that is held during the read. Copying the files of a running store does not guarantee that.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -16,11 +16,11 @@ const PAGES: i32 = 2_048;
 /// How long to wait where the file is locked for a moment.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// Copies the database at `from` to `to`, which must not be there, durably; `progress` is told how many pages of how many are copied.
-/// Where it fails, there is nothing at `to`.
+/// Copies the database at `from` to `to`, which must not exist, durably; calls `progress` with the number of copied
+/// pages and of all pages. After a failure nothing is left at `to`.
 ///
 /// # Errors
-/// If the one cannot be read or the other not be written, or is there already.
+/// If `from` cannot be read, or `to` cannot be written or exists already.
 pub fn back_up(from: &Path, to: &Path, progress: impl FnMut(u64, u64)) -> Result<(), OpenError> {
     if to.exists() {
         let there =

@@ -1,6 +1,6 @@
-//! Moving the log's write-ahead log into its file, beside the writer. A thread copies the bulk while the writer goes on; the
-//! writer itself copies the little that came meanwhile, for only then can the write-ahead log begin again from its start.
-//! What is durable never rests on this.
+//! Copies SQLite's write-ahead log into the database file, beside the writer. A thread copies most of it while the
+//! writer continues; the writer itself copies the pages that were added meanwhile, because only then can the
+//! write-ahead log restart from its beginning. Durability never depends on this.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -24,7 +24,7 @@ struct State {
     stop: bool,
 }
 
-/// What the writer and the thread tell each other.
+/// The shared state of the writer and the thread.
 #[derive(Default)]
 pub(super) struct Checkpoints {
     state: Mutex<State>,
@@ -84,7 +84,7 @@ pub(super) struct Added {
 }
 
 impl Added {
-    /// Notes a commit; asks for the bulk to be copied when it is time, and copies the rest when that is done.
+    /// Notes a commit; requests the copy of the bulk when it is time, and copies the rest after that.
     pub(super) fn commit(&mut self, bytes: usize, shared: &Shared, log: &Connection) {
         self.bytes += bytes;
         self.commits += 1;
@@ -106,7 +106,7 @@ impl Added {
     }
 }
 
-/// Copies what can be copied without waiting for anybody; answers how many pages are left.
+/// Copies pages without waiting for any other connection; returns how many pages are left.
 fn copy(log: &Connection) -> Option<i64> {
     let copied = log.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
         let (written, copied): (i64, i64) = (row.get(1)?, row.get(2)?);

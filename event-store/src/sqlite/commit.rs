@@ -1,5 +1,6 @@
-//! Writing a judged group in one transaction. What fails before the commit is *not now*: a group never fails for what one of its batches
-//! is, which was judged before. What fails in it, except for want of space, is unknown, and then nothing more may be written.
+//! Writes a judged group in one transaction. A failure before the commit is *not now*: the content of a batch was
+//! judged before and cannot make the group fail. A failure of the commit itself, except for lack of space, is
+//! *unknown*, and then nothing more may be written.
 
 use std::io;
 
@@ -20,13 +21,13 @@ use crate::store::Head;
 
 /// Why a group is not in the log, or may not be.
 pub(super) enum Failure {
-    /// It is not in the log, and the writer goes on.
+    /// It is not in the log, and the writer continues.
     NotNow(String),
     /// It may or may not be; the writer stops.
     Unknown(String),
 }
 
-/// What a group came to, once it is durable.
+/// The result of a durable group.
 #[derive(Default)]
 pub(super) struct Written {
     pub(super) head: Head,
@@ -73,9 +74,9 @@ pub(super) fn commit(
     })
 }
 
-/// Takes back what the transaction did. If even that fails, what the file holds is not known.
+/// Rolls the transaction back. If even that fails, the content of the file is unknown.
 fn roll_back(log: &Connection, why: String) -> Failure {
-    // SQLite rolls back by itself after the graver errors.
+    // SQLite rolls back automatically after severe errors.
     if log.is_autocommit() {
         return Failure::NotNow(why);
     }
@@ -108,7 +109,7 @@ fn put(log: &Connection, group: &mut Group, written: &mut Written, clocks: Clock
     }
     rows::move_head(log, &written.head, written.answered_to)?;
     while !group.consumers.is_empty() {
-        // One by one: those after one that fails are told of the failure as well.
+        // One by one: after a failure, the remaining callers get the same error.
         let job = group.consumers.remove(0);
         written.consumers.push(job.apply(log, clocks.leases)?);
     }

@@ -1,4 +1,4 @@
-//! How a store is that is at work: what has been proved of it, and what it cannot do just now.
+//! The condition of a running store: what has been proved, and what it cannot do now.
 
 use crate::record::Position;
 
@@ -7,18 +7,18 @@ use crate::record::Position;
 pub struct Condition {
     /// Up to where the log has been proved since the store was opened.
     pub proved_to: Position,
-    /// The first position known not to hold what was written, and what does not fit there. Its record is not served.
+    /// The first position whose record is known to be damaged, and the damage. The record is not served.
     pub damaged: Option<(Position, String)>,
-    /// Why the index is being made again: what needs it is answered *not now* meanwhile.
+    /// Why the index is being rebuilt: requests that need it get *not now* meanwhile.
     pub rebuilding: Option<String>,
-    /// Why the index cannot be written. What is not in it is kept in memory.
+    /// Why the index cannot be written. Records that are not in it are kept in memory.
     pub unwritable: Option<String>,
     /// That memory is full: the writer waits until the index can be written.
     pub waiting: bool,
 }
 
 impl Condition {
-    /// What is wrong, in words; none if nothing is.
+    /// The problem in words; `None` if there is none.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         let mut said = Vec::new();
@@ -28,7 +28,7 @@ impl Condition {
             ));
         }
         if let Some(why) = &self.rebuilding {
-            said.push(format!("the index is being made again: {why}"));
+            said.push(format!("the index is being rebuilt: {why}"));
         }
         if let Some(why) = &self.unwritable {
             said.push(format!("the index cannot be written: {why}"));

@@ -32,7 +32,7 @@ pub(super) enum ConsumerJob {
     },
 }
 
-/// What became of a change; told once the transaction is durable.
+/// The outcome of a change; reported once the transaction is durable.
 pub(super) enum ConsumerAnswer {
     Row(oneshot::Sender<Result<Option<ConsumerRow>, Error>>, Option<ConsumerRow>),
     Unit(oneshot::Sender<Result<(), Error>>, Result<(), Error>),
@@ -54,7 +54,7 @@ impl ConsumerJob {
         }
     }
 
-    /// Makes the change in the open transaction; where that fails, whoever asked is told.
+    /// Makes the change in the open transaction; reports a failure to the caller.
     pub(super) fn apply(self, log: &Connection, now: Micros) -> rusqlite::Result<ConsumerAnswer> {
         let done = match &self {
             Self::Acquire { key, owner, lease_us, .. } => acquire(log, key, owner, *lease_us, now).map(Done::Row),
@@ -108,7 +108,7 @@ pub(super) fn check_key(key: &ConsumerKey, owner: &str) -> Result<(), Error> {
 pub(super) fn check_size(checkpoint: &Checkpoint) -> Result<(), Error> {
     if checkpoint.state.len() > MAX_STATE {
         return Err(Error::Never(format!(
-            "a consumer's state of {} bytes, {MAX_STATE} at most",
+            "a consumer's state has {} bytes, at most {MAX_STATE} are allowed",
             checkpoint.state.len()
         )));
     }
@@ -124,7 +124,8 @@ pub(super) fn row(log: &Connection, key: &ConsumerKey) -> Result<Option<Consumer
 pub(super) fn rows(log: &Connection, name: &str) -> Result<Vec<ConsumerRow>, Error> {
     let select = || {
         log.prepare_cached(
-            "SELECT partition, owner, epoch, lease_until, position, hash, state FROM consumer WHERE name = ?1 ORDER BY partition",
+            "SELECT partition, owner, epoch, lease_until, position, hash, state FROM consumer WHERE name = ?1 ORDER \
+             BY partition",
         )?
         .query_map(params![name], |row| read(name, row))?
         .collect::<rusqlite::Result<Vec<_>>>()

@@ -1,4 +1,5 @@
-//! A filter over 128-bit keys: says "surely not" for most keys that were never put in. It never says so of one that was.
+//! A Bloom-like filter over 128-bit keys: says "certainly absent" for most keys that were never inserted, and never for
+//! a key that was.
 
 /// Sixteen bits a key and one cache line a question: about one false "maybe" in a thousand.
 const BITS_PER_KEY: usize = 16;
@@ -65,7 +66,7 @@ impl Filter {
         }
     }
 
-    /// False: the key was surely never put in.
+    /// False: the key was certainly never inserted.
     pub(super) fn maybe(&self, key: u128) -> bool {
         self.layers.iter().any(|layer| layer.contains(key)) || self.base.contains(key)
     }

@@ -1,5 +1,5 @@
-//! The index made to fit the log: opened, proved by its sums, and made again from the log where it is not what was written. It is a
-//! cache: nothing that is wrong with it keeps the store from opening.
+//! Opens the index, checks it by its checksums, and rebuilds it from the log if it is damaged. It is a cache: damage of
+//! the index never keeps the store from opening.
 
 use std::fs;
 use std::io;
@@ -26,7 +26,7 @@ const REBUILD_RUN: u64 = 262_144;
 /// Every key there is.
 const ALL: (u128, u128) = (0, u128::MAX);
 
-/// An index that has been proved, and what was learnt from reading it.
+/// A checked index, and the data gathered while reading it.
 pub(super) struct Fitted {
     pub(super) index: Connection,
     pub(super) sums: Sums,
@@ -40,7 +40,7 @@ pub(super) enum Misfit {
     /// It is of another log, or of another end of this one.
     Foreign,
     Index(IndexError),
-    /// It is the log that is not what was written, or cannot be read.
+    /// The log itself is damaged or cannot be read.
     Log(Error),
 }
 
@@ -57,7 +57,7 @@ impl From<Misfit> for OpenError {
 }
 
 impl Misfit {
-    /// Whether the file is of no more use, rather than not to be had just now.
+    /// Whether the file is unusable, in contrast to unavailable for the moment.
     fn is_damage(&self) -> bool {
         matches!(self, Self::Index(error) if error.is_damage())
     }
@@ -75,7 +75,7 @@ impl From<rusqlite::Error> for Misfit {
     }
 }
 
-/// Opens the index and brings it nearly up to the log's end; makes it again where it cannot be used.
+/// Opens the index and extends it nearly to the log's end; rebuilds it if it is unusable.
 pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position) -> Result<Fitted, OpenError> {
     let path = options.dir.join(schema::INDEX_FILE);
     match try_fit(options, log, incarnation, end) {
@@ -83,7 +83,7 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
         Err(misfit @ Misfit::Log(_)) => return Err(misfit.into()),
         Err(misfit @ Misfit::Index(_)) if !misfit.is_damage() => return Err(misfit.into()),
         Err(Misfit::Foreign) => {
-            tracing::warn!(index = %path.display(), "the index is not of this log, and is made again from it");
+            tracing::warn!(index = %path.display(), "the index belongs to another log, and is rebuilt from this one");
             remove(&path)?;
         }
         Err(Misfit::Index(error)) => {
@@ -93,7 +93,7 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
                 %error,
                 index = %path.display(),
                 aside = %aside.display(),
-                "the index of the log is damaged; it was set aside and is made again from the log, nothing is lost"
+                "the index of the log is damaged; it was set aside and is rebuilt from the log, nothing is lost"
             );
         }
     }
@@ -124,8 +124,9 @@ fn try_fit(options: &Options, log: &Connection, incarnation: Uuid, end: Position
     read(options, index, &indexed)
 }
 
-/// Whether an index is of this log. A log that was restored from an older copy is another log from there on: the hash tells, where a
-/// position would not. Where the record there is missing or changed, the one after it tells what its hash was.
+/// Whether an index belongs to this log. A log that was restored from an older copy is a different log after the copy's
+/// end: the hash shows this, a position would not. If the record there is missing or changed, the next record still
+/// contains its hash.
 fn is_of(log: &Connection, indexed: &Indexed, end: Position) -> Result<bool, Misfit> {
     let at = indexed.position;
     if at > end {
@@ -147,8 +148,8 @@ fn is_of(log: &Connection, indexed: &Indexed, end: Position) -> Result<bool, Mis
     }
 }
 
-/// A new index in place of a damaged one, up to a position, while the store is at work. Where the log has holes, none can be made, and
-/// the damaged one stays where it is.
+/// Replaces a damaged index with a new one, up to a position, while the store is running. If the log has gaps, no index
+/// can be built, and the damaged one stays in place.
 pub(super) fn make_again(
     options: &Options,
     log: &Connection,
@@ -158,7 +159,7 @@ pub(super) fn make_again(
     rows::every_position(log, to).map_err(Misfit::Log)?;
     let path = options.dir.join(schema::INDEX_FILE);
     let aside = set_aside(&path).map_err(|error| Misfit::Index(IndexError::Io(error)))?;
-    tracing::warn!(aside = %aside.display(), "the damaged index was set aside; a new one is made from the log");
+    tracing::warn!(aside = %aside.display(), "the damaged index was set aside; a new one is being built from the log");
     let made = fill(options, log, incarnation, to);
     if made.is_err() {
         // Half an index, which the next attempt must not find, nor put in place of the one that was set aside.
@@ -191,7 +192,7 @@ struct Growth<'a> {
     options: &'a Options,
     log: &'a Connection,
     index: &'a Connection,
-    /// It has been made from the log just now: what does not fit is the log's.
+    /// The index was just built from the log: any mismatch is damage of the log.
     fresh: bool,
 }
 
@@ -228,7 +229,7 @@ fn read(options: &Options, index: Connection, indexed: &Indexed) -> Result<Fitte
     // Half of the room is left for streams to come, so that the old ones are not forgotten at once.
     let complete = rows(indexed.streams) <= options.heads / 2;
     let mut heads = Heads::new(options.heads, complete);
-    // Nor here: there are no more rows than records. Half of the room is left for those to come.
+    // Nor here: there are at most as many rows as records. Half of the space is left for new records.
     let table = |sum: Sum| Table::for_rows(sum.rows.min(indexed.position).saturating_mul(2));
     let (mut streams, mut commands) = (table(indexed.streams), table(indexed.commands));
     let (mut stream_keys, mut command_keys) = (room(indexed.streams), room(indexed.commands));
@@ -290,7 +291,7 @@ pub(super) fn read_run(log: &Connection, after: Position, to: Position) -> Resul
             return Err(Error::hole(position));
         }
         let taken = take(row, position, &mut run);
-        taken.map_err(|error| Error::Damaged { position, what: format!("what stands there is no record: {error}") })?;
+        taken.map_err(|error| Error::Damaged { position, what: format!("the row there is not a record: {error}") })?;
     }
     if at(&run) <= to { Err(Error::hole(at(&run))) } else { Ok(run) }
 }
@@ -307,11 +308,11 @@ fn take(row: &rusqlite::Row<'_>, position: Position, run: &mut Run) -> rusqlite:
     Ok(())
 }
 
-/// Moves a database that is of no more use out of the way, in place of one that was moved before; answers where it is now. Where there is
-/// none to move, the one that was moved before stays.
+/// Moves an unusable database file out of the way, replacing one that was moved before; returns its new place. If there
+/// is no file, the one that was moved before stays.
 ///
 /// # Errors
-/// If the folder does not let it be renamed.
+/// If the folder does not allow the renaming.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let with = |path: &Path, suffix: &str| {
         let mut name = path.as_os_str().to_owned();

@@ -28,17 +28,17 @@ pub(super) struct Group {
     commands: IdMap<usize>,
     pub(super) events: usize,
     pub(super) bytes: usize,
-    /// Decided by what is durable already: told as it is, whatever becomes of the group.
+    /// Outcomes that rest only on durable data: reported whatever happens to the group.
     pub(super) settled: Vec<(Reply, Result<Outcome, Error>)>,
-    /// Decided by heads of this group: told only once the group is durable.
+    /// Outcomes that rest on heads of this group: reported only once the group is durable.
     pub(super) resting: Vec<(Reply, Outcome)>,
     /// Repetitions of an accepted command: which one, and the fingerprint that they came with.
     pub(super) repeated: Vec<(Reply, usize, [u8; 32])>,
     pub(super) barriers: Vec<oneshot::Sender<Result<Head, Error>>>,
-    /// The latest instant that a barrier asked about; never later than the clock was then.
+    /// The latest instant of a barrier; never later than the clock at that time.
     pub(super) asked: Option<Micros>,
     pub(super) consumers: Vec<ConsumerJob>,
-    /// What the test clock is advanced by, and who waits for that.
+    /// Advances of the test clock, and their callers.
     pub(super) advances: Vec<(Micros, oneshot::Sender<Result<Micros, Error>>)>,
     /// What the states in their checkpoints weigh.
     pub(super) states: usize,
@@ -51,19 +51,19 @@ pub(super) struct Accepted {
     pub(super) starts_at: usize,
 }
 
-/// What is known and what can be looked up.
+/// The heads in memory, and the means to look up others.
 pub(super) struct Judge {
     pub(super) heads: Heads,
     pub(super) streams: Filter,
     pub(super) commands: Filter,
     pub(super) index: IndexReader,
     pub(super) names: Names,
-    /// When the store was opened, in milliseconds: a version 7 id that is younger cannot be in what was there then.
+    /// When the store was opened, in milliseconds: a younger version 7 id cannot be in the log as it was then.
     pub(super) opened_at: u64,
 }
 
 impl Judge {
-    /// Takes note of what is durable and not yet in the index.
+    /// Adds records that are durable and not yet in the index.
     pub(super) fn learn(&mut self, run: &Run) {
         for &Entry { key, version, event_id } in &run.entries {
             self.heads.keep(key, StreamHead { version, event_id });
@@ -160,7 +160,7 @@ impl Judge {
         group.accepted.push(Accepted { prepared, starts_at });
     }
 
-    /// The last event of a stream, batches of the group in hand included.
+    /// The last event of a stream, including batches of the current group.
     fn head(&mut self, key: u128, shared: &Shared) -> Result<Option<StreamHead>, Error> {
         match self.heads.get(key) {
             Known::Head(head) => return Ok(Some(head)),

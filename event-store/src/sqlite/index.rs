@@ -1,5 +1,5 @@
-//! Reading and writing the index file. A run goes in as one transaction together with how far the index reaches and with the sums of
-//! what it holds then; what does not follow from what is there is never written over.
+//! Reads and writes the index file. One transaction writes a run together with the new end of the index and the new
+//! checksums; a run that does not follow from the existing rows is never written.
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, ffi, params};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::hash::Hash;
 use crate::heads::StreamHead;
 use crate::record::{Position, Version};
 
-/// Why the index gives no answer.
+/// Why the index cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IndexError {
     /// SQLite could not read or write it.
@@ -24,7 +24,7 @@ pub(super) enum IndexError {
     #[error(transparent)]
     Io(std::io::Error),
     /// It was moved on between two looks.
-    #[error("the index moves on too fast")]
+    #[error("the index changes too fast to be read")]
     Moved,
 }
 
@@ -33,7 +33,7 @@ impl IndexError {
         Err(Self::Wrong(what.into()))
     }
 
-    /// Whether what the log goes on with does not fit what is there: one of the two is not what was written.
+    /// Whether a run of the log does not follow from the existing rows: one of the two is damaged.
     pub(super) fn is_misfit(&self) -> bool {
         match self {
             Self::Wrong(_) => true,
@@ -42,12 +42,12 @@ impl IndexError {
         }
     }
 
-    /// Whether the file is of no more use, rather than not to be had just now.
+    /// Whether the file is unusable, in contrast to unavailable for the moment.
     pub(super) fn is_damage(&self) -> bool {
         match self {
             Self::Wrong(_) => true,
             Self::Moved | Self::Io(_) => false,
-            // Of what fails between the file and the disk, only this says that a part of the file is lost.
+            // Of all errors between file and disk, only this one means that a part of the file is lost.
             Self::Sqlite(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::SystemIoFailure => {
                 matches!(
                     error.extended_code,
@@ -105,13 +105,13 @@ pub(super) fn position(index: &Connection) -> rusqlite::Result<Position> {
     index.prepare_cached("SELECT position FROM indexed")?.query_row([], |row| row.get(0))
 }
 
-/// A stream's row, as it stands there.
+/// A stream's row, unchecked.
 pub(super) fn stream_row(index: &Connection, key: u128) -> rusqlite::Result<Option<StreamRow>> {
     let sql = "SELECT key, first, version, event_id FROM stream WHERE key = ?1";
     index.prepare_cached(sql)?.query_row([&key.to_be_bytes()[..]], |row| Ok(read_stream(row)?.1)).optional()
 }
 
-/// The place of a command's first record, as it stands there.
+/// The position of a command's first record, unchecked.
 pub(super) fn command(index: &Connection, id: Uuid) -> rusqlite::Result<Option<Position>> {
     let sql = "SELECT first FROM command WHERE id = ?1";
     index.prepare_cached(sql)?.query_row([&id.as_bytes()[..]], |row| row.get(0)).optional()
@@ -158,7 +158,7 @@ pub(super) fn each_command(
     Ok(())
 }
 
-/// The place of one version of a stream, as it stands there.
+/// The position of one version of a stream, unchecked.
 pub(super) fn place(index: &Connection, key: u128, version: Version) -> rusqlite::Result<Option<Position>> {
     if version == 1 {
         return Ok(stream_row(index, key)?.map(|row| row.first));
@@ -166,7 +166,7 @@ pub(super) fn place(index: &Connection, key: u128, version: Version) -> rusqlite
     Ok(entries(index, key, (version, version), true, 1)?.first().map(|&(_, position)| position))
 }
 
-/// The places of a stream's versions in a range, both ends included, of which the first is not below 2; at most `limit` of them, from
+/// The positions of a stream's versions in an inclusive range that begins at 2 or above; at most `limit` of them, from
 /// the lower end or from the upper.
 pub(super) fn entries(
     index: &Connection,
@@ -176,9 +176,11 @@ pub(super) fn entries(
     limit: usize,
 ) -> rusqlite::Result<Vec<(Version, Position)>> {
     let sql = if forwards {
-        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version LIMIT ?4"
+        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version \
+         LIMIT ?4"
     } else {
-        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version DESC LIMIT ?4"
+        "SELECT version, position FROM entry WHERE key = ?1 AND version >= ?2 AND version <= ?3 ORDER BY version DESC \
+         LIMIT ?4"
     };
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let mut statement = index.prepare_cached(sql)?;
@@ -189,8 +191,8 @@ pub(super) fn entries(
     rows.collect()
 }
 
-/// Writes a run, whose last record has the hash `hash`; `before` are the sums of the index as it must be, and what changes them is
-/// answered. On an error nothing of it is in the index.
+/// Writes a run, whose last record has the hash `hash`; `before` are the expected checksums of the index; returns the
+/// changes of the checksums. After an error none of it is in the index.
 pub(super) fn write_run(
     index: &Connection,
     run: Run,
@@ -214,7 +216,7 @@ fn put(index: &Connection, run: Run, hash: &Hash, before: Whole) -> Result<Chang
     let last = run.last();
     let reached = position(index)?;
     if reached != before.position || reached + 1 != run.first {
-        return IndexError::wrong(format!("it reaches position {reached} where {} is to follow", run.first));
+        return IndexError::wrong(format!("it reaches position {reached}, but the next run begins at {}", run.first));
     }
     let Run { first, entries, mut commands } = run;
     let mut sorted: Vec<Sorted> = entries
@@ -236,7 +238,8 @@ fn put(index: &Connection, run: Run, hash: &Hash, before: Whole) -> Result<Chang
     let Whole { streams, commands, .. } = before.after(&changes, last);
     index
         .prepare_cached(
-            "UPDATE indexed SET position = ?1, hash = ?2, streams = ?3, stream_sum = ?4, commands = ?5, command_sum = ?6",
+            "UPDATE indexed SET position = ?1, hash = ?2, streams = ?3, stream_sum = ?4, commands = ?5, command_sum = \
+             ?6",
         )?
         .execute(params![
             last,
@@ -263,7 +266,7 @@ fn put_entries(index: &Connection, sorted: &[Sorted]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Moves the head of each stream, which must go on where its row ends; answers what becomes of the rows.
+/// Moves the head of each stream, which must continue where its row ends; returns the changes of the rows.
 fn put_heads(index: &Connection, sorted: &[Sorted]) -> Result<Vec<(u128, Option<u128>, u128)>, IndexError> {
     let mut insert =
         index.prepare_cached("INSERT INTO stream (key, version, event_id, first) VALUES (?1, ?2, ?3, ?4)")?;
@@ -278,7 +281,8 @@ fn put_heads(index: &Connection, sorted: &[Sorted]) -> Result<Vec<(u128, Option<
         let follows = before.map_or(1, |before| before.head.version + 1);
         if lowest != follows || version - lowest != stream.len() as u64 - 1 {
             return IndexError::wrong(format!(
-                "the stream of the record at position {position} has version {} there and the log goes on with {lowest}",
+                "the stream of the record at position {position} has version {} there and the log continues with \
+                 {lowest}",
                 follows - 1
             ));
         }

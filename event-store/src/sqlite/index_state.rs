@@ -1,5 +1,5 @@
-//! The index as the store's threads share it: the sums that it must come to, and whether it is being made again. Where a look-up shows
-//! that the index is not what was written, nothing more is answered from it until the indexer has made a new one out of the log.
+//! The shared state of the index: its expected checksums, and whether it is being rebuilt. Once a look-up shows damage,
+//! no more look-ups are answered until the indexer has rebuilt the index from the log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +23,12 @@ const MOMENT: Duration = Duration::from_micros(200);
 /// What the threads share of the index.
 pub(super) struct IndexState {
     sums: Mutex<Sums>,
-    /// Grows each time the file is made again: connections to the one before are of no more use.
+    /// Increases with each rebuild of the file: connections to the file before are unusable.
     generation: AtomicU64,
     fault: Mutex<Option<String>>,
     /// Why runs cannot be written, while they cannot.
     unwritable: Mutex<Option<String>>,
-    /// The damage of the log that keeps a new index from being made.
+    /// Damage of the log that prevents a rebuild.
     stuck: Mutex<Option<Error>>,
 }
 
@@ -43,18 +43,19 @@ impl IndexState {
         }
     }
 
-    /// Why the index is being made again, if it is.
+    /// Why the index is being rebuilt, if it is.
     pub(super) fn fault(&self) -> Option<String> {
         lock(&self.fault).clone()
     }
 
-    /// The index of a generation is not what was written: nothing more is answered from it.
+    /// The index of a generation is damaged: no more look-ups are answered from it.
     pub(super) fn give_up(&self, generation: u64, why: &str) {
         let mut fault = lock(&self.fault);
         if fault.is_none() && self.generation.load(Ordering::Acquire) == generation {
             tracing::error!(
                 reason = why,
-                "the index of the log is damaged and is made again from the log; what needs it is answered `not now` meanwhile"
+                "the index of the log is damaged and is being rebuilt from the log; requests that need it are refused \
+                 for now"
             );
             metrics::counter!("daybook_store_index_damaged_total").increment(1);
             *fault = Some(why.to_owned());
@@ -100,10 +101,10 @@ impl IndexState {
         *lock(&self.stuck) = Some(error);
     }
 
-    /// What is answered while the index is being made again.
+    /// The error while the index is being rebuilt.
     fn no_answer(&self, why: &str) -> Error {
         let stuck = lock(&self.stuck).clone();
-        stuck.unwrap_or_else(|| Error::Read(format!("the index is being made again: {why}")))
+        stuck.unwrap_or_else(|| Error::Read(format!("the index is being rebuilt: {why}")))
     }
 
     /// The first and the last key of the range that a key is in.
@@ -133,15 +134,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection for look-ups, opened when it is first needed and again when the file has been made again.
+/// A connection for look-ups, opened on first use and again after a rebuild of the file.
 #[derive(Default)]
 pub(super) struct IndexReader(Option<(u64, Connection)>);
 
 impl IndexReader {
-    /// Looks at one state of the index. What shows that it is not what was written is told to the indexer.
+    /// Reads one state of the index. Reports damage to the indexer.
     ///
     /// # Errors
-    /// [`Error::Read`] where there is no answer now.
+    /// [`Error::Read`] if there is no answer now.
     pub(super) fn look<T>(
         &mut self,
         state: &IndexState,
@@ -206,7 +207,7 @@ pub(super) fn open(dir: &Path) -> Result<Connection, IndexError> {
 pub(super) struct Look<'a> {
     index: &'a Connection,
     position: Position,
-    /// What it must come to. None in a process that only reads, which has proved the whole of it.
+    /// The expected checksums. None in a read-only process, which has checked the whole index.
     state: Option<&'a IndexState>,
 }
 
@@ -220,7 +221,7 @@ impl<'a> Look<'a> {
         self.index
     }
 
-    /// A stream's row: all rows of its range are those that were written, so one that is not there was never written.
+    /// A stream's row. All rows of its range are checked, so a missing row was never written.
     pub(super) fn stream(&self, key: u128) -> Result<Option<StreamRow>, IndexError> {
         let Some(state) = self.state else {
             return Ok(index::stream_row(self.index, key)?);
@@ -240,8 +241,8 @@ impl<'a> Look<'a> {
         IndexError::wrong("its rows of streams are not those that were written")
     }
 
-    /// The place of a command's first record. One that is there is proved by the record; that one is not there, by all rows of its range,
-    /// unless `fresh` says that it cannot be (and ids made one after the other stand in one range).
+    /// The position of a command's first record. A hit is proved by the record. A miss is proved by all rows of its
+    /// range, unless `fresh` says that the command cannot exist (consecutive new ids fall into one range).
     pub(super) fn command(&self, id: Uuid, fresh: bool) -> Result<Option<Position>, IndexError> {
         let found = index::command(self.index, id)?;
         let Some(state) = self.state.filter(|_| found.is_none() && !fresh) else {

@@ -22,7 +22,7 @@ const COMMANDS: &str = "SELECT id, first FROM command ORDER BY id";
 pub(crate) struct IndexView(Result<(Connection, Indexed), String>);
 
 impl IndexView {
-    /// The index in a folder as it is now, held until this goes; none if there is no such file.
+    /// The current index in a folder, held open until this is dropped; none if there is no such file.
     pub(super) fn open(dir: &std::path::Path, log: &Connection, incarnation: Uuid) -> Option<Self> {
         if !dir.join(schema::INDEX_FILE).exists() {
             return None;
@@ -39,7 +39,7 @@ impl IndexView {
             if indexed.incarnation == incarnation && hash == Some(indexed.hash) {
                 Ok((index, indexed))
             } else {
-                Err("it is not of this log, and is made again at the next start".to_owned())
+                Err("it belongs to another log, and is rebuilt at the next start".to_owned())
             }
         };
         Some(Self(open()))
@@ -68,7 +68,7 @@ impl IndexView {
         let streams = compare_streams(&index, indexed.position, entries, &mut finding)?;
         let commands = compare_commands(&index, indexed.position, commands, &mut finding)?;
         if (streams, commands) != (indexed.streams, indexed.commands) {
-            finding.violate(|| "what it says of all its rows is not what the log gives".to_owned());
+            finding.violate(|| "the checksums of its rows differ from those of the log".to_owned());
         }
         Ok(finding)
     }
@@ -152,7 +152,7 @@ fn failed(error: rusqlite::Error) -> io::Error {
     io::Error::other(format!("the index cannot be read: {error}"))
 }
 
-/// Rows of the index in the order of their keys, held against those that the log gives.
+/// Rows of the index in the order of their keys, to be compared with those from the log.
 struct Held<I: Iterator> {
     rows: Peekable<I>,
     what: &'static str,
@@ -164,19 +164,18 @@ impl<K: Ord + Copy, V: PartialEq, I: Iterator<Item = rusqlite::Result<(K, V)>>> 
         Self { rows: rows.peekable(), what, broken: false }
     }
 
-    /// The next row that the log gives; it comes from `position`.
+    /// The next row from the log; its record is at `position`.
     fn expect(&mut self, key: K, value: V, position: Position, finding: &mut Finding) {
         let what = self.what;
         finding.checked += 1;
         while !self.broken {
             match self.rows.next_if(|row| row.as_ref().map_or(true, |(there, _)| *there <= key)) {
                 Some(Ok((there, _))) if there < key => {
-                    finding.violate(|| format!("it has a {what} that the log has not"))
+                    finding.violate(|| format!("it has a {what} that the log lacks"))
                 }
                 Some(Ok((_, there))) if there == value => return,
                 Some(Ok(_)) => {
-                    return finding
-                        .violate(|| format!("position {position}: it has this {what} otherwise than the log"));
+                    return finding.violate(|| format!("position {position}: its {what} differs from the log's"));
                 }
                 Some(Err(error)) => {
                     self.broken = true;
@@ -187,12 +186,12 @@ impl<K: Ord + Copy, V: PartialEq, I: Iterator<Item = rusqlite::Result<(K, V)>>> 
         }
     }
 
-    /// The log gives no more.
+    /// The log has no more entries.
     fn end(&mut self, finding: &mut Finding) {
         let what = self.what;
         while let Some(row) = self.rows.next().filter(|_| !self.broken) {
             match row {
-                Ok(_) => finding.violate(|| format!("it has a {what} that the log has not")),
+                Ok(_) => finding.violate(|| format!("it has a {what} that the log lacks")),
                 Err(error) => {
                     self.broken = true;
                     finding.violate(|| format!("its rows of the sort `{what}` cannot be read: {error}"));

@@ -1,5 +1,5 @@
-//! The thread that writes the index. It follows the log at its own pace and never writes what is not durable there. Where the index
-//! turns out not to be what was written, it makes a new one out of the log.
+//! The thread that writes the index. It follows the log at its own pace and never writes anything that is not durable
+//! in the log. If the index is damaged, it rebuilds it from the log.
 
 use std::sync::Arc;
 use std::thread;
@@ -25,7 +25,7 @@ pub(super) fn start(shared: Arc<Shared>, index: Connection) -> Result<thread::Jo
     Ok(thread::Builder::new().name("store-index".into()).spawn(work)?)
 }
 
-/// Without the index the tail would fill and the writer wait for ever.
+/// Without the indexer the tail would fill up and the writer would wait forever.
 struct Ends<'a>(&'a Shared);
 
 impl Drop for Ends<'_> {
@@ -72,17 +72,20 @@ impl Indexer<'_> {
         }
         self.write_snapshots();
         if let Err(error) = self.index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the index's write-ahead log stays");
+            tracing::debug!(%error, "the index's write-ahead log could not be truncated");
         }
     }
 
-    /// Ends with an index that is not what was written: the next process must not find it.
+    /// Removes a damaged index at the end: the next process must not find it.
     fn leave(self) {
         if self.shared.index.fault().is_none() {
             return;
         }
         if let Err(error) = fit::set_aside(&self.shared.dir().join(schema::INDEX_FILE)) {
-            tracing::error!(%error, "the damaged index could not be set aside; remove index.sqlite before the next start");
+            tracing::error!(
+                %error,
+                "the damaged index could not be set aside; remove index.sqlite before the next start"
+            );
         }
     }
 
@@ -107,11 +110,11 @@ impl Indexer<'_> {
                 shared.tail.trim(last);
                 metrics::counter!("daybook_store_index_runs_total").increment(1);
                 metrics::histogram!("daybook_store_index_run_seconds").record(began.elapsed().as_secs_f64());
-                tracing::debug!(index.position = last, index.run = length, "a run is in the index");
+                tracing::debug!(index.position = last, index.run = length, "a run was written to the index");
                 true
             }
             Err(error) => {
-                // Where the two do not fit each other, the log says whether it is the one that was changed.
+                // On a mismatch, the log shows whether it is the damaged one.
                 if error.is_misfit()
                     && let Err(damage) = rows::prove(&self.log, first - 1, last)
                 {
@@ -124,7 +127,8 @@ impl Indexer<'_> {
                     tracing::error!(
                         %error,
                         index.position = last,
-                        "a run could not be written to the index; it is tried again, see that the disk has room and the folder can be written"
+                        "a run could not be written to the index and will be retried; check that the disk has space \
+                         and the folder is writable"
                     );
                     shared.index.cannot_write(error.to_string());
                 }
@@ -151,11 +155,7 @@ impl Indexer<'_> {
             Ok((index, sums)) => {
                 self.index = index;
                 shared.index.replaced(sums);
-                tracing::warn!(
-                    index.position = to,
-                    seconds = began.elapsed().as_secs_f64(),
-                    "the index was made again"
-                );
+                tracing::warn!(index.position = to, seconds = began.elapsed().as_secs_f64(), "the index was rebuilt");
                 true
             }
             Err(error) => {
@@ -164,7 +164,10 @@ impl Indexer<'_> {
                     shared.index.stuck(damage.clone());
                 }
                 let error = OpenError::from(error);
-                tracing::error!(%error, "the index cannot be made again; it is tried again, see that the disk has room");
+                tracing::error!(
+                    %error,
+                    "the index cannot be rebuilt and will be retried; check that the disk has space"
+                );
                 shared.index.cannot_write(error.to_string());
                 false
             }

@@ -1,4 +1,5 @@
-//! The lock file: one process writes. It says who holds it, for whoever finds it held; what it says is never what locks.
+//! The lock file: one process writes to a store. The file names the holder for the messages of other processes; the
+//! content itself never locks.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -10,14 +11,14 @@ use super::open::OpenError;
 
 const FILE: &str = "lock";
 
-/// Who holds a store's lock.
+/// The process that holds a store's lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
-    /// What it is: `serve`, `import` …
+    /// Its command: `serve`, `import` …
     pub role: String,
-    /// Where it can be asked to do the work in place of another process, if it listens.
+    /// The address at which another process can ask it to do the work, if it listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -63,15 +64,16 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // An empty file names nobody; that it may stay as it was does no harm, for the lock itself goes with the file.
+        // An empty file names no process. A failure here is harmless, because the lock itself ends with the file
+        // handle.
         let _ = self.file.set_len(0);
     }
 }
 
-/// Who holds the lock of the store in `dir`, `None` if nobody does.
+/// The process that holds the lock of the store in `dir`; `None` if no process does.
 ///
 /// # Errors
-/// If the lock file can be neither read nor tried.
+/// If the lock file can be neither read nor locked for a test.
 pub fn holder(dir: impl AsRef<Path>) -> io::Result<Option<Holder>> {
     let path = dir.as_ref().join(FILE);
     let file = match File::open(&path) {

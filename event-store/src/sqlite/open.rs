@@ -57,7 +57,7 @@ pub enum OpenError {
     /// Its clock is of another kind.
     #[error(transparent)]
     Clock(#[from] Mismatch),
-    /// What is stored is not what was written.
+    /// The stored data differs from what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// The directory or a file could not be used.
@@ -69,8 +69,8 @@ pub enum OpenError {
 }
 
 impl Store {
-    /// Opens the store in a directory for writing; makes it if it is not there. The index is read wholly, and made again from the log
-    /// where it is not what was written.
+    /// Opens the store in a directory for writing; creates it if it is missing. The whole index is read, and rebuilt
+    /// from the log if it is damaged.
     ///
     /// # Errors
     /// [`OpenError::Held`] if another process, or another handle of this one, has it open for writing.
@@ -140,7 +140,7 @@ fn shared(
     }
 }
 
-/// The head and the last record say the same, or the file is not what was written.
+/// The head and the last record must agree; otherwise the file is damaged.
 fn check_head(log: &Connection, head: &Head) -> Result<(), OpenError> {
     let last: Position = log.query_row("SELECT coalesce(max(position), 0) FROM log", [], |row| row.get(0))?;
     if last != head.position || rows::hash_at(log, last)? != Some(head.hash) {

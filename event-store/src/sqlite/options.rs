@@ -25,9 +25,9 @@ pub enum Step {
     Judged,
     /// The group is in the open transaction; it is not committed.
     Written,
-    /// The group is committed and synced; nobody knows.
+    /// The group is committed and synced; no caller knows it yet.
     LogCommitted,
-    /// The group can be read and the head has moved; nobody has been answered.
+    /// The group is readable and the head has moved; no caller has been answered.
     Answering,
     /// A run is in the index's open transaction; it is not committed.
     IndexWritten,
@@ -54,13 +54,13 @@ pub type ProgressHook = Arc<dyn Fn(Progress) + Send + Sync>;
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// The directory of the files; made if it is not there.
+    /// The directory of the files; created if it is missing.
     pub dir: PathBuf,
-    /// What this process is, for whoever finds the lock held: `serve`, `import` …
+    /// The command of this process (`serve`, `import` …), shown to processes that find the lock held.
     pub role: String,
     /// Where the time comes from.
     pub clock: Clock,
-    /// Whether the store is made with a clock that a test can advance. A store is only opened as what it was made.
+    /// Whether the store is created with a clock that a test can advance. It must match the existing store.
     pub test_clock: bool,
     /// Connections for reading: more than a few gain nothing on a page cache that all of them share.
     pub readers: usize,
@@ -72,16 +72,16 @@ pub struct Options {
     pub group_events: usize,
     /// The most bytes in one commit (one batch that is larger goes alone).
     pub group_bytes: usize,
-    /// The most stream heads in memory, about 60 bytes each; others are looked up in the index.
+    /// The most cached stream heads, about 60 bytes each; others are looked up in the index.
     pub heads: usize,
     /// Entries in one run of the index: with random keys a run writes nearly every page of the index, so twice the run is
     /// half the writing, and the last run is what a restart reads.
     pub run: usize,
-    /// The most entries that are in memory and not yet in the index, about 100 bytes each; beyond it the writer waits.
+    /// The most entries in memory that are not yet in the index, about 100 bytes each; beyond that the writer waits.
     pub tail: usize,
     /// How long the log must be quiet for a shorter run to be written.
     pub idle: Duration,
-    /// Told how a rebuild of the index goes.
+    /// Reports the progress of a rebuild of the index.
     pub progress: Option<ProgressHook>,
     /// Called right before each commit; none in production.
     pub before_commit: Option<SyncHook>,

@@ -1,5 +1,6 @@
-//! Proving the log beside the work, once after each opening: every record up to where the log ended then. It takes a tenth of the time,
-//! stops when the store closes, and tells what it finds to those who ask how the store is; it must never mend anything.
+//! Proves the log in the background, once after each opening: every record up to the end of the log at that time. It
+//! uses a tenth of the time, stops when the store closes, and reports damage through the store's condition; it must
+//! never repair anything.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,7 +26,7 @@ struct State {
     stop: bool,
 }
 
-/// What has been proved of the log since it was opened, and what does not hold.
+/// The progress of the proof since the log was opened, and the damage found.
 #[derive(Default)]
 pub(super) struct Proof {
     state: Mutex<State>,
@@ -33,7 +34,7 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    /// A record was met that is not what was written.
+    /// Notes a damaged record.
     pub(super) fn note(&self, error: &Error) {
         let Error::Damaged { position, what } = error else {
             return;
@@ -45,7 +46,8 @@ impl Proof {
         tracing::error!(
             store.position = position,
             what,
-            "the log is damaged: the record is not served, and what follows rests on it; stop, keep the files, restore a backup"
+            "the log is damaged: the record and those after it cannot be trusted; stop, keep the files, restore a \
+             backup"
         );
         metrics::counter!("daybook_store_damaged_total").increment(1);
         state.damaged = Some((*position, what.clone()));
@@ -56,7 +58,7 @@ impl Proof {
         self.lock().proved_to
     }
 
-    /// The first position that is known not to hold what was written, and what does not fit there.
+    /// The first position whose record is known to be damaged, and the damage.
     pub(super) fn damaged(&self) -> Option<(Position, String)> {
         self.lock().damaged.clone()
     }
@@ -84,7 +86,7 @@ impl Proof {
     }
 }
 
-/// Proves the log up to `end` on a thread of its own.
+/// Proves the log up to `end` on a separate thread.
 pub(super) fn start(shared: Arc<Shared>, end: Position) -> Result<thread::JoinHandle<()>, OpenError> {
     Ok(thread::Builder::new().name("store-prove".into()).spawn(move || run(&shared, end))?)
 }
@@ -100,7 +102,7 @@ fn run(shared: &Shared, end: Position) {
                 return;
             }
             Err(error) => {
-                tracing::debug!(%error, "the log could not be proved just now");
+                tracing::debug!(%error, "the log could not be proved now");
                 reader = None;
                 if !shared.proof.rest(AGAIN) {
                     return;

@@ -1,4 +1,4 @@
-//! What waits for the writer's thread, and how it is woken.
+//! The queue of the writer's thread, and its wake-up.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,24 +16,24 @@ use crate::waiting::Waiting;
 pub(super) struct Reply(pub(super) oneshot::Sender<Answer>);
 
 impl Reply {
-    /// That nobody waits any more changes nothing.
+    /// It does not matter if the caller has stopped waiting.
     pub(super) fn send(self, outcome: Result<Outcome, Error>) {
         let _ = self.0.send(Answer { outcome, spent: None });
     }
 }
 
-/// A batch, with what its caller's task worked out about it.
+/// A batch, with data that its caller's task computed.
 pub(super) struct Prepared {
     pub(super) batch: Batch,
     /// The keys of its streams, in the order of the writes.
     pub(super) keys: Vec<u128>,
-    /// The leaves of its events, in their order; none for streams written with `Any`, whose versions the writer gives.
+    /// The leaves of its events, in order; none for streams with `Any`, whose versions the writer assigns.
     pub(super) leaves: Vec<Hash>,
     pub(super) reply: Reply,
 }
 
 impl Prepared {
-    /// Tells the outcome and gives the batch back to be thrown away.
+    /// Sends the outcome, and returns the batch so that the caller drops it.
     pub(super) fn answer(self, outcome: Result<Outcome, Error>) {
         let spent = Some((self.batch, self.keys, self.leaves));
         let _ = self.reply.0.send(Answer { outcome, spent });
@@ -43,7 +43,7 @@ impl Prepared {
 /// What waits for the writer.
 pub(super) enum Job {
     Append(Prepared),
-    /// Answered when all that came before it is durable. With an instant: no later record is recorded at or before it.
+    /// Answered when all earlier jobs are durable. With an instant: no later record is recorded at or before it.
     Barrier {
         floor: Option<Micros>,
         reply: oneshot::Sender<Result<Head, Error>>,
@@ -103,13 +103,13 @@ impl Queue {
         true
     }
 
-    /// Takes nothing more; what is on the queue stays on it.
+    /// Accepts no more jobs; the queued ones stay.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
     }
 
-    /// Takes nothing more and gives back what nobody will do.
+    /// Accepts no more jobs and returns those that will not be done.
     pub(super) fn abandon(&self) -> Vec<Job> {
         let mut state = self.lock();
         state.closed = true;
@@ -126,7 +126,7 @@ impl Queue {
 }
 
 impl Job {
-    /// Tells whoever waits for it that it failed.
+    /// Reports the failure to the waiting caller.
     pub(super) fn refuse(self, error: &Error) {
         match self {
             Job::Append(prepared) => prepared.answer(Err(error.clone())),

@@ -1,5 +1,5 @@
-//! A store opened for reading by a process that does not write, beside one that may. It takes no lock and writes nothing;
-//! what the index has not yet, it searches the log for.
+//! A store opened for reading, beside a process that may write to it. It takes no lock and writes nothing; for entries
+//! that are not in the index yet it searches the log.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -40,7 +40,7 @@ pub struct ReadOnly {
     clock: Clock,
     /// How far a test has advanced the writer's clock.
     ahead: Ahead,
-    /// Whether the index comes to the sums that were written with it, once somebody has asked it.
+    /// Whether the index matches its stored checksums; set by the first look-up.
     whole: Arc<OnceLock<bool>>,
 }
 
@@ -86,7 +86,8 @@ impl ReadOnly {
         &self.dir
     }
 
-    /// Reads by the index, which is proved as a whole before the first look: nobody here knows what it must hold.
+    /// Reads through the index. The whole index is checked before the first look-up, because this process does not know
+    /// its expected checksums.
     async fn indexed<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
@@ -114,7 +115,7 @@ fn is_whole(index: &rusqlite::Connection) -> bool {
     match fit::is_whole(index) {
         Ok(true) => true,
         Ok(false) => {
-            tracing::warn!("the index of the log is not what was written; the log is searched instead");
+            tracing::warn!("the index of the log is damaged; the log is searched instead");
             false
         }
         Err(error) => {
@@ -124,7 +125,7 @@ fn is_whole(index: &rusqlite::Connection) -> bool {
     }
 }
 
-/// The record that a snapshot in the index stands at.
+/// The record that a snapshot in the index belongs to.
 fn record_of(reader: &mut Reader, key: u128, snapshot: &Snapshot) -> Result<Option<Record>, Error> {
     let Some(index) = &reader.beside else { return Ok(None) };
     match index::place(index, key, snapshot.version).map_err(read_error)? {

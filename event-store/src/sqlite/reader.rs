@@ -1,5 +1,5 @@
-//! Reading: a connection to each file, on a thread that may block. Nothing past the durable head is ever returned, and no record whose
-//! hash is not the one that its bytes and the record before it give.
+//! Reads with a connection to each file, on a thread that may block. It never returns anything past the durable head,
+//! and no record whose hash does not match its bytes and the record before.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub(super) struct Wanted<'a> {
 
 /// Why the records of a stream are not there.
 enum Unfit {
-    /// The index names a record that is another one.
+    /// The index names a different record.
     Index(String),
     Store(Error),
 }
@@ -120,7 +120,7 @@ impl Reader {
             if row.get::<_, Position>(0).map_err(read_error)? != position {
                 return Err(Error::hole(position));
             }
-            // Those that are not wanted are proved as well: what was changed may be what makes a record wanted.
+            // Records outside the filter are checked too: a change may be what makes a record match or not.
             let record = match rows::proved(row, &mut self.names, position, &previous) {
                 Ok(record) => record,
                 Err(error) => {
@@ -180,7 +180,7 @@ impl Reader {
             Unfit::Store(error) => error,
             Unfit::Index(what) => {
                 state.give_up(generation, &what);
-                Error::Read(format!("the index is being made again: {what}"))
+                Error::Read(format!("the index is being rebuilt: {what}"))
             }
         })
     }
@@ -232,7 +232,7 @@ impl Reader {
             if record.stream != *stream || record.version != version || version != expected {
                 let there = format!("{:?} {}", record.stream, record.version);
                 return Err(Unfit::Index(format!(
-                    "position {position} has {there} where {stream:?} {expected} belongs"
+                    "position {position} has {there}, but {stream:?} {expected} belongs there"
                 )));
             }
             bytes += record.data.len() + record.metadata.len();
@@ -258,8 +258,8 @@ impl Reader {
         rows.collect::<rusqlite::Result<_>>().map_err(read_error)
     }
 
-    /// The last position up to `head` recorded at or before an instant: the instants never fall, so halving finds it. The records on
-    /// both sides of the answer are proved, and with them the answer.
+    /// The last position up to `head` recorded at or before an instant: instants never decrease, so a binary search
+    /// finds it. The records on both sides of the answer are checked, which proves the answer.
     pub(super) fn position_at(&mut self, instant: Micros, head: Position) -> Result<Position, Error> {
         let recorded_at = |log: &Connection, position: Position| {
             let sql = "SELECT recorded_at FROM log WHERE position = ?1";
@@ -280,8 +280,8 @@ impl Reader {
     }
 }
 
-/// The places of the wanted versions, in the index and in the tail, which may overlap. Every version between is there, or the index is
-/// not what was written.
+/// The positions of the wanted versions, in the index and in the tail, which may overlap. Every version between must be
+/// there; otherwise the index is damaged.
 fn find(look: &Look<'_>, wanted: &Wanted<'_>, part: Part) -> Result<Vec<(Version, Position)>, IndexError> {
     let tail_from = wanted.tail.first().map_or(Version::MAX, |&(version, _)| version);
     let mut found = if part.forwards() { Vec::new() } else { cut(wanted.tail, part) };
@@ -289,7 +289,7 @@ fn find(look: &Look<'_>, wanted: &Wanted<'_>, part: Part) -> Result<Vec<(Version
     let high = if part.forwards() { tail_from.saturating_sub(1) } else { part.from.min(tail_from.saturating_sub(1)) };
     let room = part.limit - found.len();
     if low <= high && room > 0 {
-        // The tail is looked at first: by now the index has what has left it.
+        // The tail was read first: entries that have left it are in the index by now.
         found.extend(in_index(look, wanted, (low, high), part.forwards(), room)?);
     }
     if part.forwards() {

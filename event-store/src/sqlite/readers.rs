@@ -24,7 +24,7 @@ impl Readers {
         Self { dir, open, free: Arc::default(), permits: Arc::new(Semaphore::new(most)), most }
     }
 
-    /// Runs `read` with a reader of its own.
+    /// Runs `read` with a reader on a separate thread.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
@@ -32,7 +32,7 @@ impl Readers {
         let permits = Arc::clone(&self.permits);
         let (free, open, dir) = (Arc::clone(&self.free), self.open, self.dir.clone());
         let work = move |permit| {
-            // Held until the connection is back, also where nobody waits for the answer any more.
+            // Held until the connection is back, even if the caller has stopped waiting.
             let _permit: OwnedSemaphorePermit = permit;
             let idle = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut reader = match idle {
@@ -46,8 +46,9 @@ impl Readers {
             }
             answer
         };
-        // A task of its own waits for the connection. A caller that reads many things at once may leave some of its futures unpolled
-        // while it waits for another read; had one of those been given the last connection, nobody would ever read again.
+        // A separate task waits for the connection. A caller that reads many things at once may leave some of its
+        // futures unpolled while it waits for another read; if one of those had received the last connection, all reads
+        // would block forever.
         let task = tokio::spawn(async move {
             let permit = permits.acquire_owned().await.map_err(|_| Error::Closed)?;
             match tokio::task::spawn_blocking(move || work(permit)).await {

@@ -16,7 +16,7 @@ use crate::store::{Error, Filter, Head};
 pub(super) const COLUMNS: &str = "position, recorded_at, tenant, category, stream_id, version, event_id, kind, schema_version, \
                                   command_id, hash, fingerprint, metadata, data";
 
-/// Names that come again and again (tenants, categories, types), kept once for all records of a reader.
+/// Frequent names (tenants, categories, types), shared by all records of a reader.
 #[derive(Default)]
 pub(super) struct Names(HashSet<Arc<str>>);
 
@@ -64,11 +64,10 @@ pub(super) fn command_id(row: &Row<'_>) -> Option<Uuid> {
     Some(uuid(row.get_ref(9).ok()?.as_blob().ok()?))
 }
 
-/// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash is the one that its bytes and the hash of the record
-/// before it give.
+/// The record that belongs at `position`, from a row of [`COLUMNS`], if its hash matches its bytes and the hash before.
 pub(super) fn proved(row: &Row<'_>, names: &mut Names, position: Position, previous: &Hash) -> Result<Record, Error> {
     let record = record(row, names)
-        .map_err(|error| Error::Damaged { position, what: format!("what stands there is no record: {error}") })?;
+        .map_err(|error| Error::Damaged { position, what: format!("the row there is not a record: {error}") })?;
     hash::check(&record, position, previous)?;
     Ok(record)
 }
@@ -91,7 +90,7 @@ pub(super) fn prove(log: &Connection, after: Position, to: Position) -> Result<(
     if at < to { Err(Error::hole(at + 1)) } else { Ok(()) }
 }
 
-/// Whether the record at a position is what was written after one with the hash `previous`.
+/// Whether the record at a position matches what was written after a record with the hash `previous`.
 pub(super) fn follows(log: &Connection, names: &mut Names, position: Position, previous: &Hash) -> Result<bool, Error> {
     let sql = format!("SELECT {COLUMNS} FROM log WHERE position = ?1");
     let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
@@ -119,7 +118,7 @@ pub(super) fn every_position(log: &Connection, to: Position) -> Result<(), Error
     if at < to { Err(Error::hole(at + 1)) } else { Ok(()) }
 }
 
-/// The record at a position, if there is one and its hash is the one that its bytes and the record before it give.
+/// The record at a position, if there is one and its hash matches its bytes and the record before.
 pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position) -> Result<Option<Record>, Error> {
     let sql = format!("SELECT {COLUMNS}, (SELECT hash FROM log WHERE position = ?1 - 1) FROM log WHERE position = ?1");
     let mut statement = log.prepare_cached(&sql).map_err(read_error)?;
@@ -144,7 +143,7 @@ pub(super) fn wanted(record: &Record, filter: &Filter) -> bool {
         && wants(&filter.kinds, &record.kind)
 }
 
-/// The durable head, and the instant up to which it has been answered what was recorded.
+/// The durable head, and the latest instant for which the log has answered a query about recorded events.
 pub(super) fn head(log: &Connection) -> rusqlite::Result<(Head, Micros)> {
     let sql = "SELECT position, hash, recorded_at, answered_to FROM head";
     log.prepare_cached(sql)?.query_row([], |row| {
@@ -161,7 +160,7 @@ pub(super) fn ahead(log: &Connection) -> rusqlite::Result<Option<Micros>> {
     log.prepare_cached("SELECT ahead_us FROM test_clock")?.query_row([], |row| row.get(0)).map(Some)
 }
 
-/// Advances the store's clock, and tells how far it is ahead then.
+/// Advances the store's clock and returns the new offset.
 pub(super) fn advance(log: &Connection, by: Micros) -> rusqlite::Result<Micros> {
     log.prepare_cached("UPDATE test_clock SET ahead_us = ahead_us + ?1 RETURNING ahead_us")?
         .query_row([by], |row| row.get(0))
@@ -183,10 +182,11 @@ pub(super) fn hash_at(log: &Connection, position: Position) -> rusqlite::Result<
     log.prepare_cached("SELECT hash FROM log WHERE position = ?1")?.query_row([position], |row| row.get(0)).optional()
 }
 
-/// The receipt of the command `id`, whose first record is said to be at `first`; none if another record is there, or the log ends before.
+/// The receipt of the command `id`, whose first record should be at `first`; none if another record is there, or the
+/// log ends before.
 ///
 /// # Errors
-/// [`Error::Damaged`] where a record of the batch is missing or does not fit.
+/// [`Error::Damaged`] if a record of the batch is missing or does not match.
 pub(super) fn receipt(
     log: &Connection,
     names: &mut Names,
@@ -195,7 +195,7 @@ pub(super) fn receipt(
 ) -> Result<Option<Receipt>, Error> {
     let mut receipt: Option<Receipt> = None;
     let mut position = first;
-    // Looked at first: what is written meanwhile is behind it.
+    // Read first: records that are written meanwhile come after it.
     let (end, _) = head(log).map_err(|error| log_error(first, error))?;
     while position > 0 && position <= end.position {
         let record = proved_at(log, names, position)?.ok_or_else(|| Error::hole(position))?;

@@ -1,5 +1,5 @@
-//! The two files' tables and settings. What makes an answer durable is set here and asked back: a store that cannot have it
-//! must not open.
+//! The two files' tables and settings. The settings for durability are set here and read back: a store that cannot have
+//! them must not open.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(super) const INDEX_FILE: &str = "index.sqlite";
 
 /// Grows with every change of the log's tables; a store with a newer one is refused.
 const LOG_SCHEMA: i64 = 2;
-/// Grows with every change of the index's tables; an index with another one is made anew.
+/// Increases with every change of the index's tables; an index with another number is rebuilt.
 const INDEX_SCHEMA: i64 = 3;
 
 /// The large columns come last, so that reading the others never touches an overflow page.
@@ -62,7 +62,7 @@ CREATE TABLE consumer (
 ) STRICT;
 ";
 
-/// In a store that was made for a test, and in no other: how far its clock is ahead.
+/// Only in a store that was made for a test: the offset of its clock.
 const TEST_CLOCK: &str = "
 CREATE TABLE test_clock (
   one      INTEGER PRIMARY KEY CHECK (one = 1),
@@ -71,7 +71,8 @@ CREATE TABLE test_clock (
 INSERT INTO test_clock VALUES (1, 0);
 ";
 
-/// Where a stream's first event is stands with the stream, since many have no other; `entry` holds the versions from 2 on.
+/// The position of a stream's first event is in the stream's row, because many streams have no other event; `entry`
+/// holds the versions from 2 on.
 const INDEX_TABLES: &str = "
 CREATE TABLE indexed (
   one         INTEGER PRIMARY KEY CHECK (one = 1),
@@ -113,7 +114,8 @@ CREATE TABLE snapshot (
 /// Successive runs write the same pages again: three or four of them are copied at once.
 const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
 
-/// Opens the log for writing; makes it if it is not there, with a test clock if it is for a test. Answers the store's incarnation.
+/// Opens the log for writing; creates it if it is missing, with a test clock if it is for a test. Returns the store's
+/// incarnation.
 pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connection, Uuid), OpenError> {
     let log = connect(&dir.join(LOG_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&log)?;
@@ -132,7 +134,8 @@ pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connec
             return Err(OpenError::Schema { found: newer, known: LOG_SCHEMA });
         }
     }
-    // What a crashed process wrote and did not sync is in the page cache only: this puts it on disk before anybody is told of it.
+    // Writes of a crashed process that it did not sync are in the page cache only: this syncs them before any caller
+    // learns of them.
     log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     let incarnation = incarnation(&log)?;
     Ok((log, incarnation))
@@ -175,11 +178,11 @@ pub(super) fn incarnation(log: &Connection) -> Result<Uuid, OpenError> {
     Uuid::from_slice(&bytes).map_err(|_| OpenError::Damaged("the store's incarnation is not an id".into()))
 }
 
-/// Opens the index for writing; makes it if it is not there. Fails on an index that this code does not know.
+/// Opens the index for writing; creates it if it is missing. Fails on an index with an unknown schema.
 pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, OpenError> {
     let index = connect(&dir.join(INDEX_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&index)?;
-    // It may fall back after a power cut, which the log makes good; it is never inconsistent.
+    // It may lose commits in a power cut, which are rebuilt from the log; it is never inconsistent.
     index.pragma_update(None, "synchronous", "NORMAL")?;
     index.pragma_update(None, "wal_autocheckpoint", INDEX_CHECKPOINT_PAGES)?;
     index.pragma_update(None, "cache_size", -65_536)?;

@@ -31,14 +31,14 @@ pub(super) struct Shared {
     pub(super) head: watch::Sender<Head>,
     /// How far a test has advanced the clock.
     pub(super) ahead: Ahead,
-    /// Why the writer stopped, once it did by itself.
+    /// Why the writer stopped unexpectedly; `None` while it runs.
     pub(super) failed: watch::Sender<Option<String>>,
     /// Why the writer could not write the last group, if it could not.
     pub(super) trouble: watch::Sender<Option<Trouble>>,
     pub(super) readers: Readers,
     pub(super) snapshots: Kept,
     pub(super) checkpoints: Checkpoints,
-    /// The runtime of those who wait for answers.
+    /// The runtime of the waiting callers.
     pub(super) runtime: Option<Handle>,
     pub(super) lock: Mutex<Option<Lock>>,
 }
@@ -72,10 +72,14 @@ impl Shared {
         self.trouble.send_if_modified(|trouble| trouble.take().is_some());
     }
 
-    /// The writer ends by itself: nobody may believe in it any more.
+    /// The writer ends unexpectedly: every later call must fail.
     pub(super) fn fail(&self, reason: &str) {
-        tracing::error!(store.dir = %self.dir().display(), reason, "the event store stopped");
-        // First nothing more is taken, then everybody may know.
+        tracing::error!(
+            store.dir = %self.dir().display(),
+            reason,
+            "the event store has stopped; the process must be restarted"
+        );
+        // Close the queue first, then publish the failure.
         let abandoned = self.queue.abandon();
         self.failed.send_replace(Some(reason.to_owned()));
         for job in abandoned {

@@ -13,7 +13,7 @@ use crate::heads::key_of;
 use crate::record::{Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 
-/// What waits for the index thread at most; a snapshot that comes when it is full is dropped.
+/// The most snapshots that wait for the index thread; a snapshot beyond them is dropped.
 const MOST_WAITING: usize = 1_024;
 
 type Name = (StreamId, u32);
@@ -45,7 +45,7 @@ impl Kept {
         lock(&self.waiting).get(&(stream.clone(), fold)).cloned()
     }
 
-    /// One that is in the index does not pass its proof: it is removed.
+    /// A stored snapshot failed its check: it is removed.
     pub(super) fn refuse(&self, stream: &StreamId, fold: u32, version: Version) {
         crate::snapshot::refused(stream, version);
         let mut refused = lock(&self.refused);
@@ -54,7 +54,7 @@ impl Kept {
         }
     }
 
-    /// Writes what waits, in the index thread. What cannot be written is dropped.
+    /// Writes the waiting snapshots, in the index thread. Those that cannot be written are dropped.
     pub(super) fn write(&self, index: &Connection, log: &Connection, tail: &Tail) -> Result<(), IndexError> {
         let refused = std::mem::take(&mut *lock(&self.refused));
         let batch: Vec<_> = lock(&self.waiting).iter().map(|(name, kept)| (name.clone(), kept.clone())).collect();
@@ -96,7 +96,7 @@ fn put(
                DO UPDATE SET version = ?3, event_id = ?4, proof = ?5, state = ?6 WHERE version <= ?3";
     let mut insert = index.prepare_cached(sql)?;
     for ((stream, fold), snapshot) in batch {
-        // What the log does not have is no snapshot of it.
+        // If the log lacks the record, the snapshot does not belong to it.
         let Some(record) = standing_at(index, log, tail, stream, snapshot)? else {
             metrics::counter!("daybook_store_snapshots_dropped_total", "reason" => "foreign").increment(1);
             continue;
@@ -115,7 +115,7 @@ fn put(
     Ok(())
 }
 
-/// The hash of the record that a snapshot stands at.
+/// The hash of the record that a snapshot belongs to.
 fn standing_at(
     index: &Connection,
     log: &Connection,
@@ -140,7 +140,7 @@ fn standing_at(
     });
     match found {
         Ok(found) => Ok(found),
-        // What is wrong with the log is told by those who read it; here it only is no snapshot of it.
+        // Readers of the log report its damage; here it only means that there is no snapshot.
         Err(error) => {
             tracing::debug!(%error, position, "the record of a snapshot cannot be read");
             Ok(None)
@@ -148,7 +148,7 @@ fn standing_at(
     }
 }
 
-/// The snapshot of a stream by this fold that the index has, with the proof that stands beside it.
+/// The index's snapshot of a stream by this fold, with its proof.
 pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Result<Option<(Snapshot, Vec<u8>)>> {
     let sql = "SELECT version, event_id, state, proof FROM snapshot WHERE key = ?1 AND fold = ?2";
     index
@@ -165,7 +165,7 @@ pub(super) fn stored(index: &Connection, key: u128, fold: u32) -> rusqlite::Resu
         .optional()
 }
 
-/// Whether a snapshot is the one that was kept at a record of the log.
+/// Whether a snapshot is the one that was stored for a record of the log.
 pub(super) fn holds(snapshot: &Snapshot, proof: &[u8], record: &Record) -> bool {
     (record.version, record.event_id) == (snapshot.version, snapshot.event_id)
         && proof == snapshot.proof(&record.stream, &record.hash)

@@ -59,7 +59,7 @@ impl Store {
         Self { shared, threads: Mutex::new(Some(threads)) }
     }
 
-    /// Says in the lock file where this process can be asked to do another's work.
+    /// Writes the address into the lock file at which this process can be asked to do another's work.
     ///
     /// # Errors
     /// If the lock file cannot be written.
@@ -68,18 +68,18 @@ impl Store {
         lock.as_mut().map_or(Ok(()), |lock| lock.describe(Some(url.into())))
     }
 
-    /// Becomes the reason once the writer has stopped by itself: the outcome of its last group is unknown then, and only a
-    /// new process, which reads what is on disk, can go on.
+    /// Gets a reason once the writer has stopped unexpectedly: the outcome of its last group is then unknown, and only
+    /// a new process, which reads the disk again, can continue.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared.failed.subscribe()
     }
 
-    /// What has been proved of the store since it was opened, and what it cannot do just now.
+    /// What has been proved of the store since it was opened, and what it cannot do now.
     pub fn condition(&self) -> Condition {
         self.shared.condition()
     }
 
-    /// What keeps the writer from writing, while it is so: it tries again, or those who ask do.
+    /// What currently keeps the writer from writing; the writer or its callers retry.
     pub fn trouble(&self) -> watch::Receiver<Option<Trouble>> {
         self.shared.trouble.subscribe()
     }
@@ -111,7 +111,7 @@ impl Store {
         }
     }
 
-    /// Reads with a connection of its own.
+    /// Reads with a connection from the pool.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Reader) -> Result<T, Error> + Send + 'static,
@@ -302,7 +302,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.shared.queue.close();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // What is on the queue is written first: its callers may be waiting still.
+        // The queued jobs are written first: their callers may still be waiting.
         if let Some(threads) = threads {
             threads.join(&self.shared);
         }

@@ -1,6 +1,6 @@
-//! What the index holds, summed up: how many rows, and the sum of a hash of each row. Of the whole it is written into the index with
-//! every run, and proves the index when it is opened; of each of some thousand ranges of keys it is kept in memory, and proves each
-//! look-up. A sum does not depend on the order of its rows, so a run moves it on at little cost.
+//! Checksums of the index: the number of rows, and the sum of a hash of each row. The checksum of the whole is written
+//! into the index with every run, and checks the index when it is opened; those of some thousand key ranges are in
+//! memory, and check each look-up. A sum does not depend on the order of its rows, so a run updates it at little cost.
 
 use uuid::Uuid;
 
@@ -8,10 +8,11 @@ use super::filter::mix;
 use crate::heads::StreamHead;
 use crate::record::Position;
 
-/// How many bits of a key name its range, at least and at most: a table of sums takes half a megabyte to 32 of them.
+/// How many bits of a key select its range, at least and at most: a table of sums takes half a megabyte to 32
+/// megabytes.
 const BITS: (u32, u32) = (14, 20);
-/// About how many rows a range has, as far as the bits go: a look-up reads all of them. Stream keys and most command ids are cut from a
-/// hash, so that ranges are about equal.
+/// About how many rows a range has, as far as the bits allow: a look-up reads all of them. Stream keys and most command
+/// ids are parts of a hash, so ranges are about equal.
 const FULL: u64 = 64;
 
 /// The sum of some rows.
@@ -139,7 +140,7 @@ impl Sums {
     }
 }
 
-/// What the index says of a stream.
+/// The index's row of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StreamRow {
     /// The position of its first event.

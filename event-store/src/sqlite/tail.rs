@@ -1,5 +1,5 @@
-//! What is durable in the log and not yet in the index, in memory. Nothing enters before its commit is synced, nothing leaves
-//! before the index has committed it: so whoever looks here first and in the index afterwards misses nothing.
+//! Records that are durable in the log and not yet in the index, in memory. Records enter only after their commit is
+//! synced, and leave only after the index has committed them: so a look-up here and then in the index misses nothing.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,7 +38,7 @@ impl Run {
 /// What the indexer is to do next.
 pub(super) enum Work {
     Run(Run),
-    /// Nothing came for a while: time for what is not urgent.
+    /// Nothing arrived for a while: time for work that is not urgent.
     Idle,
     Stop,
 }
@@ -100,7 +100,7 @@ impl Tail {
             state.commands.insert(id, position);
             state.order.push_back((id, position));
         }
-        // An indexer that waits wakes by itself after a short while; only a full run is worth a call.
+        // A waiting indexer wakes by itself after a short while; only a full run is worth a wake-up.
         let wake = state.indexer_sleeps && (state.links.len() >= self.run || state.links.len() == entries.len());
         drop(state);
         if wake {
@@ -143,7 +143,7 @@ impl Tail {
         self.lock().first - 1
     }
 
-    /// Waits until no more than `most` entries are in the tail, or the indexer is to stop.
+    /// Waits until at most `most` entries are in the tail, or the indexer is being stopped.
     pub(super) fn wait_for_room(&self, most: usize) {
         let mut state = self.lock();
         while state.links.len() > most && !state.stop {
@@ -195,7 +195,7 @@ impl Tail {
         Work::Run(self.copy(state))
     }
 
-    /// Copies the oldest run. Only the indexer removes, so what is copied in parts fits together.
+    /// Copies the oldest run. Only the indexer removes entries, so the copied parts are consistent.
     fn copy<'a>(&'a self, mut state: MutexGuard<'a, State>) -> Run {
         let length = state.links.len().min(self.run);
         let mut run = Run { first: state.first, entries: Vec::with_capacity(length), commands: Vec::new() };
@@ -240,7 +240,7 @@ impl Tail {
         }
     }
 
-    /// The indexer writes what is left and ends.
+    /// The indexer writes the remaining entries and ends.
     pub(super) fn stop(&self) {
         self.lock().stop = true;
         self.grown.notify_all();

@@ -1,5 +1,5 @@
-//! The one thread that writes the log: takes what waits, judges it, writes it in one transaction, and only when that is synced
-//! shows it and answers.
+//! The one thread that writes the log: it takes waiting jobs, judges them, writes them in one transaction, and
+//! publishes and answers them only after the sync.
 
 use std::sync::Arc;
 use std::thread;
@@ -20,9 +20,9 @@ use crate::limits::Weight;
 use crate::record::Micros;
 use crate::store::{Error, Head, Trouble};
 
-/// Answers that are given from the writer's own thread, for the sake of who is alone.
+/// How many answers the writer's own thread gives, which is faster for single callers.
 const FEW: usize = 8;
-/// What a row has beside payload and metadata, about.
+/// The size of a row without payload and metadata, about.
 const ROW_BYTES: usize = 240;
 
 pub(super) struct Writer {
@@ -31,8 +31,8 @@ pub(super) struct Writer {
     pub(super) judge: Judge,
     pub(super) added: Added,
     pub(super) head: Head,
-    /// The latest instant for which a position was given: nothing more is recorded at or before it. It goes to disk with the next
-    /// group, or when the store is closed: see [`crate::EventStore::position_at`].
+    /// The latest instant for which a position was returned: nothing more is recorded at or before it. It goes to disk
+    /// with the next group, or when the store is closed: see [`crate::EventStore::position_at`].
     pub(super) answered_to: Micros,
     /// What of it is on disk.
     pub(super) kept_to: Micros,
@@ -42,7 +42,7 @@ pub(super) fn start(writer: Writer) -> Result<thread::JoinHandle<()>, OpenError>
     Ok(thread::Builder::new().name("store-writer".into()).spawn(move || writer.run())?)
 }
 
-/// However the writer ends, nobody waits for it for ever.
+/// Ensures that no caller waits forever, however the writer ends.
 struct Ends(Arc<Shared>);
 
 impl Drop for Ends {
@@ -69,11 +69,11 @@ impl Writer {
         if self.answered_to > self.kept_to
             && let Err(error) = rows::move_head(&self.log, &self.head, self.answered_to)
         {
-            tracing::warn!(%error, "the latest instant that was asked about could not be kept: do not set the clock back");
+            tracing::warn!(%error, "the latest queried instant could not be stored: do not set the clock back");
         }
         // So that what follows begins with an empty write-ahead log; the records are durable either way.
         if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the log's write-ahead log stays");
+            tracing::debug!(%error, "the log's write-ahead log could not be truncated");
         }
     }
 
@@ -89,7 +89,7 @@ impl Writer {
         let clocks = Clocks { now: shared.now(), leases: shared.lease_clock() };
         let writes = !group.accepted.is_empty() || !group.consumers.is_empty() || !group.advances.is_empty();
         if !writes {
-            // An instant that is asked about is noted and nothing is written for it.
+            // A queried instant is noted, but nothing is written for it.
             written.answered_to = written.answered_to.max(group.asked.unwrap_or(Micros::MIN));
         } else {
             let began = Instant::now();
@@ -115,7 +115,7 @@ impl Writer {
         true
     }
 
-    /// Shows what is durable: to readers first, then to those who wait for the head to move.
+    /// Publishes durable records: first to readers, then to callers that wait for the head.
     fn publish(&mut self, written: &Written) {
         self.answered_to = written.answered_to;
         if written.entries.is_empty() {
@@ -127,7 +127,7 @@ impl Writer {
         metrics::gauge!("daybook_store_head_position").set(written.head.position as f64);
     }
 
-    /// Takes the heads back and tells everybody who rested on the group; tells whether this thread may go on.
+    /// Resets the heads and reports the failure to all callers of the group; returns whether this thread may continue.
     fn fail_group(&mut self, group: Group, written: Written, failure: Failure) -> bool {
         self.judge.heads.roll_back();
         let (error, goes_on) = match failure {
@@ -135,7 +135,7 @@ impl Writer {
             Failure::Unknown(why) => (Error::Unknown(why), false),
         };
         if let Error::Unknown(why) = &error {
-            // Before anybody is told: who then asks why, or tries again, finds a store that has stopped.
+            // Before the callers are answered: a caller that retries must find a stopped store.
             self.shared.fail(why);
         }
         self.shared.trouble.send_replace(Trouble::now(&error.to_string()));

@@ -1,4 +1,4 @@
-//! Parts that fail, panic, wait and recover, on a clock that goes as fast as it is waited for.
+//! Parts that fail, panic, wait and recover, on a paused clock.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! Commits whose answer does not come: cut before the server sees them, after it has done them, done later than anybody thinks, or
-//! never answered. Every outcome is found out, and everything is in the log once.
+//! Commits without an answer: cut before the server sees them, cut after the server has done them, done later than
+//! expected, or never answered. Every outcome is found out, and every batch is in the log once.
 
 use std::time::Duration;
 

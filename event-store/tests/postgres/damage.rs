@@ -1,4 +1,4 @@
-//! What was altered in the database behind the store's back is never served as if it held.
+//! Data that was altered in the database behind the store's back is never served as valid.
 
 use event_store::append::Expectation;
 use event_store::postgres::Store;
@@ -8,7 +8,7 @@ use servers::Postgres;
 use crate::contract::{appended, keyed, put, stream, versions, write};
 use crate::{execute, options};
 
-/// Twenty records in ten batches of two streams, and what is changed of the thirteenth.
+/// Twenty records in ten batches of two streams, and the changes of the thirteenth.
 const CHANGED: [&str; 9] = [
     "recorded_at = recorded_at + 1",
     "category = 'other'",

@@ -1,5 +1,6 @@
-//! The contract on PostgreSQL, each clause in a database of its own; and what is true of PostgreSQL alone. A binary of its own: servers
-//! are started from it, and a child shares the lock on a SQLite store's file for as long as it has not become another program.
+//! The contract on PostgreSQL, each clause in a separate database; and tests of PostgreSQL alone. This is a separate
+//! binary because it starts servers, and a child process shares the lock on a SQLite store's file until it executes
+//! another program.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod commits;
@@ -32,7 +33,7 @@ use uuid::Uuid;
 
 use crate::contract::{Backend, TestClock, log};
 
-/// A store in a database of its own.
+/// A store in a separate database.
 pub(crate) struct Shared {
     url: String,
     clock: TestClock,
@@ -124,7 +125,7 @@ pub(crate) async fn number(url: &str, sql: &str) -> i64 {
     row.try_get(0).unwrap()
 }
 
-/// The log is whole: no hole, no broken hash, no version out of its place, and no command twice. Its length.
+/// The log is whole: no gap, no broken hash, no misplaced version, and no command twice. Returns its length.
 pub(crate) async fn check(store: &dyn EventStore) -> u64 {
     // What others have under way is decided, and the head is known.
     store.command(Uuid::now_v7()).await.unwrap();

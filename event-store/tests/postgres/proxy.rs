@@ -20,7 +20,7 @@ pub(crate) enum Fault {
     CutAfter,
     /// The client is cut at once, the server gets it a while later.
     Late,
-    /// The server commits, the answer never passes, and nobody is told that the connection is dead.
+    /// The server commits, the answer never passes, and neither side learns that the connection is dead.
     Mute,
 }
 

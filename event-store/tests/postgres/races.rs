@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::{check, options};
 use crate::contract::{appended, batch, keyed, put, stream, write};
 
-/// Appends to streams of its own and to a few that all want, expecting what it finds there; how many went in and how many lost.
+/// Appends to private streams and to a few contended ones, with the expected version that it finds there; returns how
+/// many appends went in and how many lost.
 async fn load(store: Arc<Store>, seed: u64, count: usize) -> (u64, u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let (mut events, mut conflicts) = (0, 0);
@@ -220,7 +221,8 @@ async fn sessions_that_are_ended_lose_and_repeat_nothing() {
                 let cut = sqlx::query(
                     "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
                      AND application_name = 'daybook storm' AND state <> 'idle' OR xact_start IS NOT NULL AND \
-                     application_name = 'daybook storm' AND datname = current_database() ORDER BY random() LIMIT 2) AS picked",
+                     application_name = 'daybook storm' AND datname = current_database() ORDER BY random() LIMIT 2) \
+                     AS picked",
                 )
                 .fetch_all(&mut connection)
                 .await

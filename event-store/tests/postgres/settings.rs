@@ -1,4 +1,4 @@
-//! What is asserted when a store is opened.
+//! The server settings that opening a store asserts.
 
 use event_store::EventStore;
 use event_store::postgres::{OpenError, Store, migrate};
@@ -121,7 +121,7 @@ async fn the_longest_names_fit_the_indexes() {
     let store = Store::open(options(&url)).await.unwrap();
     let mut random = SmallRng::seed_from_u64(1);
     let mut name = |bytes: usize| -> String {
-        // Of a kind that nothing compresses.
+        // Incompressible text.
         (0..bytes).map(|_| char::from(random.random_range(33..127_u8))).collect()
     };
     let long = StreamId::new(name(255), name(255), name(2_048));

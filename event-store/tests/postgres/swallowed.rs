@@ -1,4 +1,4 @@
-//! A database whose packets are swallowed: the connections stay open, and nobody is told that they are dead.
+//! A database whose packets are swallowed: the connections stay open, and neither side learns that they are dead.
 
 use std::time::{Duration, Instant};
 

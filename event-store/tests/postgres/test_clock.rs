@@ -40,7 +40,8 @@ async fn what_one_process_advances_the_others_see_at_once() {
     }
 }
 
-/// Whoever writes takes the clock with the lock: what was answered of an instant stays, though another process has not seen the advance.
+/// Every writer reads the clock with the lock: an answer about an instant stays true even if another process has not
+/// seen the advance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_recorded_before_an_instant_that_was_answered_after_an_advance() {
     let url = Postgres::shared().database();

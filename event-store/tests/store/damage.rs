@@ -1,4 +1,4 @@
-//! What was altered behind the store's back is found, at the position where it was altered.
+//! Damage behind the store's back is found, at the position of the change.
 
 use std::fs;
 use std::path::Path;

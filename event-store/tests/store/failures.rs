@@ -1,4 +1,4 @@
-//! What is told when a commit stalls or fails: never a yes before the sync, never a no that may be a yes.
+//! The answers when a commit stalls or fails: never a yes before the sync, never a no that may be a yes.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -100,7 +100,7 @@ async fn a_full_disk_is_not_now_and_the_writer_goes_on() {
     while reached.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // The second rests on the first; the third is decided by what is durable; the fourth repeats the first.
+    // The second depends on the first; the third is decided by durable data; the fourth repeats the first.
     let first = one("a");
     let pending = [
         store.append(first.clone()),

@@ -1,4 +1,5 @@
-//! The index is a cache: whatever becomes of its file, the store opens, takes no command twice and gives no stream a second beginning.
+//! The index is a cache: whatever happens to its file, the store opens, accepts no command twice and gives no stream a
+//! second beginning.
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +53,7 @@ fn alter(dir: &Path, sql: &str) {
     index.execute_batch(sql).unwrap();
 }
 
-/// Asks until the store does not say that it cannot tell just now.
+/// Retries until the store no longer answers *not now*.
 async fn settled<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
@@ -66,7 +67,7 @@ async fn settled<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> T {
     }
 }
 
-/// Every command is known and every stream goes on where it ended.
+/// Every command is known and every stream continues where it ended.
 async fn nothing_is_lost(store: &Store, sent: &Sent, length: u64) {
     for (n, (batch, receipt)) in sent.iter().enumerate() {
         let again = settled(|| store.append(batch.clone())).await;

@@ -1,4 +1,4 @@
-//! One of several processes is the active one, whatever happens to it.
+//! Exactly one of several processes is the leader, whatever happens to it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contract::TestClock;
 
-/// Longer than a busy machine keeps anybody from renewing.
+/// Longer than a busy machine delays a renewal.
 const LEASE: Duration = Duration::from_secs(2);
 
 fn key() -> ConsumerKey {
@@ -77,7 +77,7 @@ async fn one_is_active_and_the_next_begins_as_soon_as_it_stops() {
     assert!(matches!(term.confirm().await, Err(Error::LeaseLost)));
 }
 
-/// A test may advance the store's clock by days: whoever is active stays it.
+/// A test may advance the store's clock by days without changing the leader.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_advance_of_the_clock_ends_no_term() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Random appends, conflicts, repetitions, crashes and reopenings against a plain model. Whatever happens, the log is what the
-//! model says: all of what was acknowledged, and of what was on its way a whole number of batches in their order.
+//! Random appends, conflicts, repetitions, crashes and reopenings against a plain model. In every case the log matches
+//! the model: it contains all acknowledged batches, and of the unacknowledged ones a whole number, in order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -183,17 +183,17 @@ pub(crate) trait Place: Send + Sync {
     /// Opens it; the one before is gone.
     async fn open(&self) -> Arc<dyn EventStore>;
 
-    /// The process dies at this step, the next time that it comes to it, or is not to die any more; false if it cannot.
+    /// Makes the process die the next time that it reaches this step, or never; false if it cannot.
     fn arm(&self, step: Option<Step>) -> bool;
 
     /// Whether it is still to die.
     fn is_armed(&self) -> bool;
 
-    /// Loses what can be made again from the log.
+    /// Loses what can be rebuilt from the log.
     fn lose_index(&self);
 }
 
-/// The store in hand, the model beside it, and all that was ever sent.
+/// The current store, the model beside it, and everything that was sent.
 struct Run<'a> {
     place: &'a dyn Place,
     store: Option<Arc<dyn EventStore>>,

@@ -1,4 +1,4 @@
-//! The store on SQLite is what the model says, wherever the process dies.
+//! The store on SQLite matches the model, wherever the process dies.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -252,7 +252,7 @@ async fn a_process_reads_beside_the_writer() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Store::open_read_only(dir.path()), Err(OpenError::Absent)));
     let mut options = Options::new(dir.path());
-    // The index stays empty: what is read beside must be found in the log.
+    // The index stays empty: concurrent reads must find records in the log.
     options.idle = Duration::from_secs(3_600);
     let store = Store::open(options).unwrap();
     let first = keyed("k", vec![write(&stream("one"), Expectation::Any, &["a", "b"])]);

@@ -74,7 +74,7 @@ async fn measure(servers: &[Nats], arguments: &Arguments) -> (f64, Histogram<u64
         (status, cancel, task)
     };
 
-    // The generation begins on an empty log; then the log grows while nobody publishes.
+    // The generation begins on an empty log; then the log grows while no relay publishes.
     let (mut status, cancel, task) = start("first").await;
     let begun = status.wait_for(|status| status.generation > 0);
     tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap().unwrap();

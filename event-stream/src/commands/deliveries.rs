@@ -14,7 +14,7 @@ use crate::names::{self, header};
 
 /// A request for messages is renewed this often.
 const EXPIRES: Duration = Duration::from_secs(20);
-/// The server says this often that it is there; silence for twice as long begins anew.
+/// The server's heartbeat interval; after twice as long without one, the subscription is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Between attempts to subscribe.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -32,8 +32,8 @@ impl Deliveries {
         Self { queue, service, options, messages: None }
     }
 
-    /// The next command. Waits as long as it takes: while NATS is away, and until a lost stream or consumer is made again. Dropping
-    /// the future loses nothing.
+    /// The next command. Waits without limit: while NATS is unreachable, and until a lost stream or consumer is created
+    /// again. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Delivery {
         loop {
             let Some(messages) = &mut self.messages else {
@@ -64,7 +64,7 @@ impl Deliveries {
 
     async fn subscribe(&self) -> Result<pull::Stream, String> {
         if !self.queue.connection.is_connected() {
-            return Err("NATS is away".into());
+            return Err("NATS cannot be reached".into());
         }
         self.queue.ready().await?;
         let stream = self
@@ -79,7 +79,8 @@ impl Deliveries {
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.options.ack_wait,
-            // A command that is never delivered again would be lost without a word: what nobody can read is parked instead.
+            // A server that stopped delivering a command after some attempts would lose it silently; unreadable
+            // commands become dead letters instead.
             max_deliver: -1,
             max_ack_pending: i64::from(self.options.max_pending),
             filter_subject: names::commands(&self.service),
@@ -104,10 +105,11 @@ impl Deliveries {
     }
 }
 
-/// A command to be executed, and then acknowledged. One that is dropped unacknowledged comes again when its time is over.
+/// A command to be executed and then acknowledged. A command that is dropped without an acknowledgement is delivered
+/// again when its time is over.
 #[derive(Debug)]
 pub struct Delivery {
-    /// The command's id, nil if the message does not say it (such a one is best parked).
+    /// The command's id, nil if the message lacks it (such a command should become a dead letter).
     pub id: Uuid,
     /// The body as it was sent.
     pub body: Bytes,
@@ -136,7 +138,8 @@ impl Delivery {
         info.map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1))
     }
 
-    /// It is done, durably: it leaves the queue. An error means that it may come again.
+    /// Acknowledges the command, which was executed durably: it leaves the queue. After an error it may be delivered
+    /// again.
     pub async fn ack(self) -> Result<(), SendError> {
         let acked = self.message.double_ack().await;
         acked.map_err(|error| SendError::Unavailable(error.to_string()))
@@ -148,18 +151,24 @@ impl Delivery {
         self.tell(AckKind::Nak(Some(delay))).await
     }
 
-    /// It takes longer: its time begins anew.
+    /// Extends the time for the command, which is still running.
     pub async fn in_progress(&self) -> Result<(), SendError> {
         self.tell(AckKind::Progress).await
     }
 
-    /// It cannot be run: it is put aside with the reason, for a person and for whoever sent it, and leaves the queue.
+    /// Moves a command that cannot be run to the dead letters, with the reason for operators and for the sender, and
+    /// removes it from the queue.
     pub async fn park(self, reason: &str) -> Result<(), SendError> {
         let id = (!self.id.is_nil()).then_some(self.id);
         let body = self.body.clone();
         self.queue.bury(&self.service, id, body, reason).await?;
         metrics::counter!("daybook_commands_parked_total").increment(1);
-        tracing::error!(service = %self.service, command.id = %self.id, reason, "a command is parked");
+        tracing::error!(
+            service = %self.service,
+            command.id = %self.id,
+            reason,
+            "a command cannot be run and became a dead letter"
+        );
         self.ack().await
     }
 

@@ -19,8 +19,8 @@ use crate::names::{self, header};
 
 /// The largest body: the rest of a message is its subject and headers.
 pub const MAX_BODY: usize = MIN_PAYLOAD - 64 * 1024;
-/// Within this the server drops a repeated id: it covers a sender's own tries, and is shorter than the 30 seconds after which a long
-/// process sends a command again that was not answered, or what it sends would be dropped.
+/// The server drops a repeated id within this time: it covers a sender's own retries, and must be shorter than the 30
+/// seconds after which a saga repeats an unanswered command, or the repetition would be dropped.
 const DUPLICATES: Duration = Duration::from_secs(20);
 /// A reason is cut to this, in bytes.
 const REASON: usize = 1_024;
@@ -34,7 +34,7 @@ pub struct Options {
     pub max_bytes: u64,
     /// How long a sender waits for the server's word.
     pub patience: Duration,
-    /// How long a command that was put aside is kept for a person to look at, and how much of them.
+    /// How long dead letters are kept for operators, and how many bytes of them.
     pub dead_max_age: Duration,
     /// See above, in bytes.
     pub dead_max_bytes: u64,
@@ -55,7 +55,8 @@ impl Default for Options {
 /// How a service receives.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceiveOptions {
-    /// How long a command may take before it is delivered again; beyond the worst case, see [`super::Delivery::in_progress`].
+    /// How long a command may take before it is delivered again; a slower command extends it, see
+    /// [`super::Delivery::in_progress`].
     pub ack_wait: Duration,
     /// How many commands may be under way at once.
     pub max_pending: u16,
@@ -77,11 +78,11 @@ pub enum SendError {
     #[error("the queue is full")]
     Full,
     /// It will never be taken.
-    #[error("a command of {0} bytes is too large for the queue, {MAX_BODY} at most")]
+    #[error("a command of {0} bytes is too large for the queue; at most {MAX_BODY} are allowed")]
     TooLarge(usize),
 }
 
-/// A command that its service put aside, since it cannot be run.
+/// A dead letter: a command that its service could not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PutAside {
     /// Why.
@@ -132,14 +133,15 @@ impl Queue {
         Deliveries::new(self.clone(), service.to_owned(), options)
     }
 
-    /// Whether a command was put aside, the last time that it was: why, and how long ago by the clocks of the server and this machine.
+    /// The reason and the age of a command's last dead letter, if there is one; the age uses the clocks of the server
+    /// and of this machine.
     ///
     /// # Errors
-    /// If it cannot be asked now.
+    /// If the queue cannot be queried now.
     pub async fn put_aside(&self, service: &str, id: Uuid) -> Result<Option<PutAside>, SendError> {
         let unavailable = |error: &dyn std::error::Error| SendError::Unavailable(error.to_string());
         if !self.connection.is_connected() {
-            return Err(SendError::Unavailable("NATS is away".into()));
+            return Err(SendError::Unavailable("NATS cannot be reached".into()));
         }
         let asking = async {
             self.ready().await.map_err(SendError::Unavailable)?;
@@ -170,7 +172,7 @@ impl Queue {
         }
     }
 
-    /// Keeps a command that cannot be run, with the reason; of one that comes here again only the last time.
+    /// Stores a dead letter with its reason; a repeated dead letter replaces the earlier one.
     pub(super) async fn bury(
         &self,
         service: &str,
@@ -182,7 +184,7 @@ impl Queue {
         if let Some(id) = id {
             headers.insert(header::COMMAND_ID, id.to_string());
         }
-        // Those that do not say who they are stay apart.
+        // Messages without an id are kept apart.
         let id = id.unwrap_or_else(Uuid::now_v7);
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON).collect();
         headers.insert(header::REASON, reason);
@@ -191,9 +193,9 @@ impl Queue {
 
     async fn put(&self, subject: String, headers: HeaderMap, body: Bytes) -> Result<(), SendError> {
         if !self.connection.is_connected() {
-            return Err(SendError::Unavailable("NATS is away".into()));
+            return Err(SendError::Unavailable("NATS cannot be reached".into()));
         }
-        // Once more after the streams were found to be lost.
+        // A second attempt after lost streams were created again.
         for _ in 0..2 {
             self.ready().await.map_err(SendError::Unavailable)?;
             let client = self.connection.client();
@@ -236,7 +238,7 @@ impl Queue {
         };
         let commands = Config {
             retention: RetentionPolicy::WorkQueue,
-            // A full queue says so; it never drops what it has taken.
+            // A full queue refuses new commands; it never drops an accepted one.
             discard: DiscardPolicy::New,
             ..common(names::COMMANDS, "daybook.commands.*", options.max_bytes)
         };

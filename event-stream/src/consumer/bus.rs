@@ -1,4 +1,4 @@
-//! What the doors of a process share: the connection, the relay's progress, and what was read of the store.
+//! State that the feeds of a process share: the connection, the relay's progress, and recently read pages of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ const FORGET: Duration = Duration::from_secs(10);
 /// How feeds read.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long the store's head may be beyond what the bus has brought before the store is read instead.
+    /// How long the store's head may be beyond the last message of the bus before the store is read instead.
     pub silence: Duration,
     /// How long a call with nothing to say waits.
     pub idle: Duration,
@@ -38,7 +38,7 @@ impl Default for Options {
     }
 }
 
-/// What the feeds of a bus have done so far.
+/// Counters of the feeds of a bus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Records that came over the bus.
@@ -108,20 +108,20 @@ impl Bus {
         }
     }
 
-    /// The records that come through a door, from the beginning on or from where it is set with `seek`. All correlation doors have to
-    /// have the relay's own idea of what belongs together.
+    /// The records of a partition, from the beginning or from a position set with `seek`. For correlation partitions,
+    /// the bus must use the relay's correlation function.
     #[must_use]
     pub fn feed(&self, door: Door) -> Box<dyn Feed> {
         Box::new(DoorFeed::new(Arc::clone(&self.shared), door, 0))
     }
 
-    /// Whether a relay of this store was heard just now; without one, feeds read the store.
+    /// Whether a relay of this store has reported progress recently; without one, feeds read the store.
     #[must_use]
     pub fn hears(&self) -> bool {
         self.shared.current().is_some()
     }
 
-    /// What the feeds have done so far.
+    /// The counters of the feeds.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counts = &self.shared.counts;
@@ -137,7 +137,7 @@ impl Bus {
         }
     }
 
-    /// Listens to the relay until told to stop; one task for all feeds.
+    /// Listens to the relay until it is cancelled; one task for all feeds.
     pub async fn run(&self, cancel: CancellationToken) {
         let shared = &self.shared;
         while shared.connection.wait(&cancel).await {
@@ -160,7 +160,7 @@ impl Bus {
 }
 
 impl Shared {
-    /// Takes in a word of progress if it is this store's and the newest relay's.
+    /// Accepts a progress message if it comes from this store's newest relay.
     async fn hear(&self, word: &[u8], checked: &mut Option<Instant>) {
         let now = Instant::now();
         let progress = serde_json::from_slice::<Progress>(word).ok();
@@ -189,7 +189,7 @@ impl Shared {
                     self.foreign_word();
                     return;
                 }
-                // A store that cannot be read now says nothing about a relay that was believed before.
+                // If the store cannot be read now, a relay that was trusted before stays trusted.
                 Err(_) if same => {}
                 Err(_) => return,
             }
@@ -211,14 +211,14 @@ impl Shared {
         (fresh && believed).then(|| Arc::clone(&heard.progress))
     }
 
-    /// Believes a generation no more.
+    /// Stops trusting a generation.
     pub(super) fn distrust(&self, generation: u64, reason: &str) {
         self.foreign_word();
         if self.foreign.fetch_max(generation, Ordering::Relaxed) < generation {
             tracing::error!(
                 generation,
                 reason,
-                "the event stream is not this store's; the store is read until a new generation begins"
+                "the event stream belongs to another store; the store is read until a new generation begins"
             );
         }
     }

@@ -22,7 +22,8 @@ use crate::relay::hash_at;
 
 /// A message is compared with the store at least this often.
 const CHECK: Duration = Duration::from_secs(1);
-/// A relay this far behind what was read from the store is near enough to go back to the bus: the few messages are skipped.
+/// If the relay is at most this far behind the position read from the store, the feed returns to the bus and skips the
+/// few messages.
 const NEAR: u64 = 4_096;
 /// The longest pause before the bus is tried again, in silences.
 const PATIENCE_MOST: u32 = 32;
@@ -55,7 +56,7 @@ pub(super) struct DoorFeed {
     retry: Instant,
 }
 
-/// The store is read: nothing that can be believed has been heard, or the bus was silent while the relay said that it was here.
+/// The store is read: no trusted progress was received, or the bus was silent although the relay reported progress.
 struct Away {
     relay: Option<Position>,
 }
@@ -63,7 +64,7 @@ struct Away {
 impl DoorFeed {
     pub(super) fn new(shared: Arc<Shared>, door: Door, after: Position) -> Self {
         let now = Instant::now();
-        // If the stream has what comes next, it gets its chance before the store is read.
+        // If the stream has the next record, try it before the store.
         let there = shared.current().is_some_and(|progress| progress.base <= after);
         Self {
             head: shared.store.head(),
@@ -88,7 +89,7 @@ impl DoorFeed {
         of(&self.shared.counts).fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Takes in what has already come, up to `limit` records.
+    /// Takes the messages that have already arrived, up to `limit` records.
     fn drain(&mut self, limit: usize) {
         if let Some(opening) = &mut self.opening
             && let Some(opened) = opening.now_or_never()
@@ -109,7 +110,7 @@ impl DoorFeed {
         let message = match came {
             Ok(message) => message,
             Err(reason) => {
-                tracing::debug!(door = ?self.door, reason, "a subscription ends");
+                tracing::debug!(door = ?self.door, reason, "a subscription ended");
                 self.leave();
                 return;
             }
@@ -143,7 +144,7 @@ impl DoorFeed {
         }
     }
 
-    /// Gives the subscription up; the next one waits a little longer each time that nothing came.
+    /// Drops the subscription; each time that nothing arrived the next one starts after a longer pause.
     fn leave(&mut self) {
         self.live = None;
         self.opening = None;
@@ -161,14 +162,14 @@ impl DoorFeed {
         let stored =
             if head.position == position { Ok(Some(head.hash)) } else { hash_at(&*self.shared.store, position).await };
         self.unproved = None;
-        // A store that cannot be read now is asked about a later record.
+        // If the store cannot be read now, a later record is checked.
         let Ok(stored) = stored else { return };
         if stored != Some(hash) {
             let generation = self.live.as_ref().map_or(0, |live| live.generation);
-            self.shared.distrust(generation, "a record's hash is not the store's");
+            self.shared.distrust(generation, "a record's hash differs from the store's");
             self.leave();
             self.away = Some(Away { relay: None });
-            // What came with it is not believed either.
+            // The other messages of that subscription are not trusted either.
             self.pending.clear();
             self.seen = self.after;
             self.hole = None;
@@ -240,7 +241,7 @@ impl DoorFeed {
             if self.seen < progress.base {
                 return Some("base");
             }
-            // The relay does not know what was before it began; the store does.
+            // The relay does not know the positions before its start; the store does.
             let last = progress.last(&self.door).unwrap_or(0);
             if last > self.seen && last <= progress.since && !matches!(self.door, Door::All) {
                 return Some("since");
@@ -309,7 +310,7 @@ impl DoorFeed {
 
     fn page(&mut self, limit: usize) -> Page {
         let (records, last) = self.pending.take(limit);
-        // Behind records that wait there may be others of their command: nothing is claimed about those.
+        // After the pending records there may be others of the same command, so their position is not reported as seen.
         let next = match last {
             Some(last) => last,
             None => self.pending.before().unwrap_or(self.seen).max(self.after),

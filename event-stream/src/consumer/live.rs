@@ -21,9 +21,9 @@ use crate::progress::Progress;
 const BATCH: usize = 512;
 /// A request for messages is renewed this often.
 const EXPIRES: Duration = Duration::from_secs(20);
-/// The server says this often that it is there.
+/// The server's heartbeat interval.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// The server forgets a subscription that nobody uses.
+/// The server deletes an unused subscription after this time.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
 /// A subscription.
@@ -97,14 +97,14 @@ impl Live {
     /// Judges a message against what the door has seen.
     pub(super) fn judge(&self, message: Message, door: &Door, incarnation: Uuid, seen: Position) -> Came {
         let Some(envelope) = message.headers.as_ref().and_then(Envelope::read) else {
-            return Came::Foreign("a message is no record".into());
+            return Came::Foreign("a message is not a record".into());
         };
         if envelope.incarnation != incarnation {
             return Came::Foreign("a message is from another store".into());
         }
         let sequence = message.info().map(|info| info.stream_sequence);
         if sequence.ok() != envelope.position.checked_sub(self.base) {
-            return Came::Foreign(format!("the record at {} is not where it belongs", envelope.position));
+            return Came::Foreign(format!("the record at {} has the wrong sequence", envelope.position));
         }
         if envelope.position <= seen {
             return Came::Seen;
@@ -115,7 +115,7 @@ impl Live {
         let body = message.message.payload;
         match frame::decode(body, envelope.position, envelope.hash) {
             Ok(record) if door.admits(&record) => Came::Next(Box::new(record), envelope.ends(door)),
-            Ok(_) => Came::Foreign("a record came through the wrong door".into()),
+            Ok(_) => Came::Foreign("a record came through the wrong partition".into()),
             Err(error) => Came::Foreign(error.to_string()),
         }
     }

@@ -22,7 +22,7 @@ impl Pending {
         self.whole = 0;
     }
 
-    /// Adds a record; `end` says that it is the last of its command for this door.
+    /// Adds a record; `end` means that it is the last of its command in this partition.
     pub(super) fn push(&mut self, record: Record, end: bool) {
         self.records.push_back((record, end));
         if end {

@@ -22,7 +22,7 @@ use crate::names;
 
 /// The server's bound on an atomic batch.
 const MESSAGES: usize = 1_000;
-/// What one batch may weigh: a server holds it in memory until it is complete.
+/// The most bytes of one batch: the server holds it in memory until it is complete.
 const BYTES: usize = 8 * 1024 * 1024;
 /// The server forgets a batch that is not complete within ten seconds.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -34,8 +34,8 @@ pub(super) struct Tail {
     pub(super) hash: Hash,
     /// Where this relay began to count.
     pub(super) since: Position,
-    /// The last position in each partition. Where nothing has come since, `since`: a relay does not know what was before, and a
-    /// reader that is not sure asks the store once.
+    /// The last position in each partition; `since` for a partition without records since the relay's start. A relay
+    /// does not know the positions before, so an unsure reader asks the store once.
     pub(super) streams: [Position; STREAMS as usize],
     pub(super) correlations: [Position; CORRELATIONS as usize],
 }
@@ -70,7 +70,7 @@ impl Batch {
     }
 }
 
-/// What the messages of a relay say of it.
+/// The identity of a relay in its messages.
 pub(super) struct Sender<'a> {
     pub(super) generation: u64,
     pub(super) incarnation: Uuid,
@@ -150,7 +150,7 @@ fn ends(records: &[Record], places: &[(u32, u32)]) -> Vec<Ends> {
 /// Why a batch is not known to be in the stream.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// The stream does not end where it was expected to: somebody else published, or it was lost.
+    /// The stream does not end where it was expected to: another relay published, or the stream was lost.
     #[error("the stream does not end where it was expected to")]
     Refused,
     /// The server said no for another reason.
@@ -171,7 +171,7 @@ pub(super) async fn publish(connection: &Connection, batch: Batch, last: u64) ->
     };
     match answer {
         Response::Ok(ack) if ack.sequence == last + count && ack.batch_size == Some(count) => Ok(batch.after),
-        Response::Ok(ack) => Err(Failure::Unknown(format!("an answer that does not fit: {ack:?}"))),
+        Response::Ok(ack) => Err(Failure::Unknown(format!("an unexpected answer: {ack:?}"))),
         Response::Err { error } if error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE => Err(Failure::Refused),
         Response::Err { error } => Err(Failure::No(error.to_string())),
     }

@@ -1,4 +1,4 @@
-//! The active relay at work: find where the stream ends, publish what the store has after that, say how far it is.
+//! The active relay at work: finds the end of the stream, publishes the store's records after it, and reports progress.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ use super::voice::Voice;
 const PAGE: usize = 1_000;
 /// An idle relay looks at the stream this often, so that a lost one is noticed before the next record.
 const LOOK: Duration = Duration::from_secs(1);
-/// The row is moved this often. It only bounds how much of a loss goes unnoticed by the next relay, which does no harm: what was
-/// lost is published again.
+/// How often the checkpoint is saved. The interval only bounds how much of a loss the next relay overlooks; that is
+/// harmless, because it publishes the lost records again.
 const SAVE: Duration = Duration::from_secs(5);
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -100,7 +100,7 @@ impl<'a> Drive<'a> {
             if self.advanced.elapsed() > self.relay.options.lease {
                 return Stop::GaveUp(reason);
             }
-            tracing::debug!(reason, "the relay tries again");
+            tracing::debug!(reason, "the relay retries");
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -160,7 +160,7 @@ impl<'a> Drive<'a> {
     async fn publish(&mut self, batches: Vec<Batch>) -> Result<Tail, Broken> {
         let mut tail = None;
         for batch in batches {
-            // Without a lease there is nothing to lose by stopping; the fence below is what keeps the stream right.
+            // Stopping without a lease loses nothing; the expected sequence below keeps the stream correct.
             if Instant::now() >= *self.until.borrow() {
                 return Err(Broken::LeaseLost);
             }
@@ -188,7 +188,7 @@ impl<'a> Drive<'a> {
                 Err(failure) => return Err(self.failed(failure)),
             }
         }
-        tail.ok_or_else(|| Broken::Retry("nothing was published".into()))
+        tail.ok_or_else(|| Broken::Retry("the relay published nothing".into()))
     }
 
     fn failed(&self, failure: Failure) -> Broken {
@@ -236,7 +236,7 @@ impl<'a> Drive<'a> {
                 tracing::warn!(
                     generation = self.number(),
                     reason,
-                    "the event stream cannot be gone on with; a new generation begins"
+                    "the event stream cannot be continued; a new generation begins"
                 );
                 self.generation = None;
                 self.made = false;
@@ -244,7 +244,7 @@ impl<'a> Drive<'a> {
                 match self.inspect().await? {
                     Found::Tail(tail) => *tail,
                     found => {
-                        return Err(Broken::Retry(format!("the new stream is not right: {found:?}")));
+                        return Err(Broken::Retry(format!("the new stream is not as created: {found:?}")));
                     }
                 }
             }
@@ -275,7 +275,8 @@ impl<'a> Drive<'a> {
                 let number = generation::next_number(&relay.connection, row).await?;
                 let head = *relay.store.head().borrow();
                 let generation = generation::at_head(number, head);
-                // Kept before the stream is made: a number is never used twice, and a relay whose lease is gone is refused here.
+                // Saved before the stream is created: a number is never used twice, and a relay that lost its lease is
+                // refused here.
                 let checkpoint = Checkpoint {
                     position: head.position,
                     hash: head.hash,
@@ -293,7 +294,7 @@ impl<'a> Drive<'a> {
         tracing::info!(generation = generation.number, base = generation.base, "a new generation of the event stream");
         relay.status.send_modify(|status| status.generations_begun += 1);
         if let Err(reason) = generation::forget_old(&relay.connection, &*relay.store, generation.number).await {
-            tracing::warn!(reason, "old generations stay for now");
+            tracing::warn!(reason, "old generations could not be deleted now");
         }
         Ok(())
     }
@@ -307,7 +308,7 @@ impl<'a> Drive<'a> {
         Ok(generation.inspect(&relay.connection, &*relay.store, epoch, self.reached).await?)
     }
 
-    /// Tells readers how far the stream is, unless they have just been told.
+    /// Publishes the stream's progress, unless it was published recently.
     async fn say(&mut self, tail: &Tail) {
         if let Some(generation) = &self.generation {
             let epoch = self.row.lease.epoch;

@@ -20,9 +20,9 @@ use crate::connection::Connection;
 use crate::envelope::{Envelope, hex, unhex};
 use crate::names;
 
-/// How long the store may take to tell a position. One that has not answered by then has said nothing about it.
+/// How long the store may take to return a position. Without an answer by then, nothing is known about that position.
 const ANSWER: Duration = Duration::from_secs(15);
-/// How long a position that the store answered not to have may still be on its way to it: several times what a poll takes.
+/// How long a position that the store does not have may still be on its way to it: several polling intervals.
 const ARRIVES: Duration = Duration::from_secs(1);
 
 /// How many generations stay: the one that is published, and the one before it for readers that are still on their way.
@@ -37,7 +37,7 @@ pub(super) struct Generation {
     hash: String,
 }
 
-/// What was found where a generation's stream should be.
+/// The state of a generation's stream.
 #[derive(Debug)]
 pub(super) enum Found {
     /// The stream, and where it ends.
@@ -115,7 +115,7 @@ impl Generation {
             Err(error) => {
                 return match error.kind() {
                     GetStreamErrorKind::JetStream(reason) if reason.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                        unusable("it is not there")
+                        unusable("it does not exist")
                     }
                     _ => Err(error.to_string()),
                 };
@@ -138,18 +138,18 @@ impl Generation {
             let message = match stream.get_raw_message(last).await {
                 Ok(message) => message,
                 Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
-                    return unusable("its last message is not there");
+                    return unusable("its last message is missing");
                 }
                 Err(error) => return Err(error.to_string()),
             };
             let Some(envelope) = Envelope::read(&message.headers) else {
-                return unusable("its last message is no record");
+                return unusable("its last message is not a record");
             };
             if envelope.incarnation != store.incarnation() {
                 return unusable("its last message is from another store");
             }
             if envelope.position != self.base + last {
-                return unusable("its last message is not where it belongs");
+                return unusable("its last message has the wrong sequence");
             }
             if envelope.epoch > epoch {
                 return Ok(Found::Newer(envelope.epoch));
@@ -158,7 +158,7 @@ impl Generation {
         };
         match hash_at(store, position).await.map_err(|e| e.to_string())? {
             None => unusable("it is ahead of the store"),
-            Some(stored) if stored != hash => unusable("its last record is not the store's"),
+            Some(stored) if stored != hash => unusable("its last record differs from the store's"),
             Some(_) => Ok(Found::Tail(Box::new(Tail::at(position, hash)))),
         }
     }
@@ -167,14 +167,14 @@ impl Generation {
         let metadata = &info.config.metadata;
         let same = self.metadata(store).iter().all(|(key, value)| metadata.get(key) == Some(value));
         if !same {
-            return Some("it belongs to another store or was made otherwise");
+            return Some("it belongs to another store or was created with other settings");
         }
         (!info.config.allow_atomic_publish).then_some("it takes no atomic batches")
     }
 }
 
-/// Deletes this store's generations that nobody needs any more. Those of another store are left: nothing here can tell one that was
-/// dropped from one that is served beside this one, so it is an operator who deletes them, and who is told that they are there.
+/// Deletes this store's unused generations. Those of another store stay: a relay cannot tell an abandoned store from
+/// one that is served beside this one. So the log reports them, and an operator deletes them.
 pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, current: u64) -> Result<(), String> {
     let mut streams = connection.jetstream().streams();
     let mut others = 0;
@@ -187,11 +187,12 @@ pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, 
             tracing::warn!(
                 stream = %info.config.name,
                 bytes = info.state.bytes,
-                "the broker holds the events of another store: if that store is gone, delete the stream (`nats stream rm`)"
+                "the broker holds the events of another store: if that store is gone, delete the stream (`nats stream \
+                 rm`)"
             );
         }
         if old && ours {
-            tracing::info!(stream = %info.config.name, "an old generation is deleted");
+            tracing::info!(stream = %info.config.name, "an old generation was deleted");
             let deleted = connection.jetstream().delete_stream(&info.config.name).await;
             deleted.map_err(|error| error.to_string())?;
         }
@@ -200,8 +201,8 @@ pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, 
     Ok(())
 }
 
-/// The hash of the record at a position, `None` if the store answered that it has none there. A store that does not answer, or whose
-/// answer does not come in time, has not said so: that is an error, and nothing may be concluded from it.
+/// The hash of the record at a position; `None` if the store answered that it has no record there. A missing or late
+/// answer is an error, from which nothing may be concluded.
 pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Result<Option<Hash>, Error> {
     let Some(before) = position.checked_sub(1) else {
         return Ok(Some(START));
@@ -209,7 +210,8 @@ pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Resul
     let mut arriving = false;
     loop {
         let asked = timeout(ANSWER, store.read_log(before, &Filter::default(), 1)).await;
-        let page = asked.unwrap_or_else(|_| Err(Error::Read(format!("position {position} was not told in time"))))?;
+        let page = asked
+            .unwrap_or_else(|_| Err(Error::Read(format!("the store did not return position {position} in time"))))?;
         if let Some(record) = page.records.first().filter(|record| record.position == position) {
             return Ok(Some(record.hash));
         }
@@ -219,7 +221,7 @@ pub(crate) async fn hash_at(store: &dyn EventStore, position: Position) -> Resul
         if arriving {
             return Ok(None);
         }
-        // What another process has committed may be heard of here before a store that does not ask for its head tells it.
+        // Another process's commit may be known here before a store that does not poll its head reports it.
         let mut head = store.head();
         drop(timeout(ARRIVES, head.wait_for(|head| head.position >= position)).await);
         arriving = true;

@@ -1,4 +1,4 @@
-//! Telling readers how far the stream is.
+//! Publishes the stream's progress to readers.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl Voice {
         if self.news { MOST } else { LEAST }
     }
 
-    /// Says where the stream ends, unless that has just been said.
+    /// Publishes the end of the stream, unless it was just published.
     pub(super) async fn say(&mut self, relay: &Relay, generation: &Generation, epoch: u64, tail: &Tail) {
         if self.said.elapsed() < self.pause() {
             return;
@@ -55,7 +55,7 @@ impl Voice {
         };
         if relay.connection.is_connected() {
             let client = relay.connection.client();
-            // It is said again soon if this is lost.
+            // A lost message is soon followed by the next one.
             drop(client.publish(names::PROGRESS, body.into()).await);
         }
         self.said = Instant::now();

@@ -1,4 +1,4 @@
-//! The command queue: at least once, whatever happens to the server in between.
+//! The command queue: delivery at least once, whatever happens to the server in between.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ async fn queue(nats: &Nats) -> Queue {
     Queue::new(connect(&nats.url()).await, options)
 }
 
-/// When a command comes again that nobody acknowledges: longer than a busy machine keeps anybody from saying that it is at work.
+/// When an unacknowledged command is delivered again: longer than a busy machine delays a progress message.
 const SOON: Duration = Duration::from_secs(2);
 
 fn soon() -> ReceiveOptions {
@@ -121,7 +121,7 @@ async fn a_queue_that_was_lost_is_made_again() {
     let lost = send(&queue, "inventory", 3).await;
     let deleted = jetstream(&nats).await.delete_stream("DAYBOOK_COMMANDS").await;
     assert!(deleted.unwrap().success);
-    // What was on it is gone; the sender sends again, and it arrives.
+    // The commands on it are gone; the sender repeats them, and they arrive.
     for id in &lost {
         queue.send("inventory", *id, Bytes::from_static(b"again")).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What comes through the doors.
+//! The records of each partition.
 
 use event_store::partition::{Door, of_stream};
 use servers::Nats;
@@ -43,7 +43,7 @@ async fn an_idle_door_moves_to_the_head_beside_busy_ones() {
     let bus = patient(&log, &nats).await;
     let idle = Door::Streams(3);
     let mut reader = Reader::new(&bus, idle.clone());
-    // Everybody is on the bus.
+    // Every feed is on the bus.
     log.write(50).await;
     reader.read_to(log.head()).await;
     while bus.stats().subscriptions == 0 {

@@ -1,4 +1,4 @@
-//! What can go wrong with a server, and that nobody who reads the log notices more than a pause.
+//! Faults of a server: a reader of the log notices nothing but a pause.
 
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,7 @@ async fn a_server_killed_under_load_loses_nothing() {
         nats.kill();
         assert!(!nats.runs());
         log.write(100).await;
-        // The log goes on being read while there is no server.
+        // The log is still read while there is no server.
         let began = Instant::now();
         read(&mut readers, &log).await;
         assert!(began.elapsed() < LIMIT / 3);
@@ -202,7 +202,7 @@ async fn a_foreign_message_is_not_believed_and_a_new_generation_begins() {
     let mut log = Log::new(25);
     let (relay, bus, mut readers) = begin(&mut log, &nats).await;
     relay.caught_up(&log).await;
-    // The last message once more: the right headers, in the wrong place.
+    // The last message again: the right headers, in the wrong place.
     let last = on_the_bus(&nats, 1).await.pop().unwrap();
     let mut headers = HeaderMap::new();
     for (name, values) in last.message.headers.as_ref().unwrap().iter() {
@@ -323,7 +323,7 @@ async fn of_three_servers_one_may_be_lost() {
         assert!(!node.runs());
         log.write(50).await;
         read(&mut readers, &log).await;
-        // Two of three go on alone.
+        // Two of three continue without the third.
         relay.caught_up(&log).await;
         node.start_again();
     }

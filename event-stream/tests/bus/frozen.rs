@@ -100,7 +100,7 @@ async fn a_store_that_does_not_answer_has_not_said_that_the_stream_is_foreign() 
     let before = bus.stats();
 
     store.frozen.send_replace(true);
-    // The relay goes on and says so, of positions that this store does not tell; longer than anything here waits for a watch.
+    // The relay continues and reports positions that this store does not return; longer than any wait for a watch here.
     let frozen = Instant::now();
     while frozen.elapsed() < Duration::from_secs(4) {
         log.write(5).await;

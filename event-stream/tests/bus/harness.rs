@@ -1,4 +1,4 @@
-//! A log, a server and whoever reads and publishes.
+//! A log, a server, and readers and publishers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use uuid::Uuid;
 /// How long anything may take before a test has failed.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
 
-/// A log in a folder of its own, and the random commands that go into it.
+/// A log in a temporary folder, and the random commands that go into it.
 pub(crate) struct Log {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: Arc<Store>,
@@ -126,7 +126,7 @@ impl Log {
         }
     }
 
-    /// What comes through a door.
+    /// The records of a partition.
     pub(crate) async fn through(&self, door: &Door) -> Vec<Record> {
         let mut records = self.records().await;
         records.retain(|record| door.admits(record));
@@ -149,7 +149,7 @@ async fn settle(pending: &mut Vec<event_store::append::Pending>) {
     }
 }
 
-/// The correlation stands in the metadata.
+/// The correlation is in the metadata.
 pub(crate) fn correlate() -> Correlate {
     Arc::new(|record| Uuid::from_slice(&record.metadata).unwrap_or_default())
 }

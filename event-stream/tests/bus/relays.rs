@@ -26,7 +26,7 @@ async fn everything_is_published_once_in_order() {
     assert_eq!((status.base, status.generation), (0, 1));
     check_stream(&log, &nats, &status).await;
 
-    // The next one goes on where this one stopped.
+    // The next one continues where this one stopped.
     relay.stop().await;
     log.write(300).await;
     let relay = Running::start(&log, &nats, "two").await;
@@ -74,7 +74,7 @@ async fn a_relay_that_crashes_is_followed_by_another_without_hole_or_repetition(
     check_stream(&log, &nats, &relay.now()).await;
 }
 
-/// Suspends whoever calls it while it is closed.
+/// Suspends its callers while it is closed.
 #[derive(Default)]
 struct Gate {
     closed: Mutex<bool>,
@@ -97,8 +97,8 @@ impl Gate {
     }
 }
 
-/// A relay with a thread and a runtime of its own: the gate stops all of it at once, its lease and its connection included, as a stopped
-/// process would be.
+/// A relay with its own thread and runtime: the gate stops all of it at once, including its lease and its connection,
+/// as if the process were stopped.
 async fn suspendable(log: &Log, url: String, gate: &Arc<Gate>, cancel: &CancellationToken) -> watch::Receiver<Status> {
     let (store, gate, cancel) = (log.shared(), Arc::clone(gate), cancel.clone());
     let (told, status) = oneshot::channel();
@@ -141,7 +141,7 @@ async fn a_relay_that_was_suspended_beyond_its_lease_is_refused() {
     active.caught_up(&log).await;
     assert!(active.now().epoch >= 2, "{:?}", active.now());
 
-    // It goes on: what it had in its hand reaches the server, and is refused there.
+    // It continues: its batch in progress reaches the server, and is refused there.
     gate.set(false);
     until("the stale relay to be refused", || proxy.heard("\"err_code\":10071") > 0).await;
     log.write(40).await;

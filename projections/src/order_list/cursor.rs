@@ -1,5 +1,5 @@
-//! Where a page ended: the sort value and the id of its last order, bound to the filters and the sort that it was made with.
-//! It holds nothing that the page did not show; a checksum keeps it from being mended by hand and then half understood.
+//! The end of a page: the sort value and the id of its last order, bound to the filters and the sort of the query. It
+//! contains nothing that the page did not show; a checksum detects a cursor that was changed by hand.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use super::filter::{Filter, Sort};
 use super::page::BadCursor;
 use crate::value::Value;
 
-/// Where to go on.
+/// The position of the next page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) value: i64,

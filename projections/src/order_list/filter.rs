@@ -1,4 +1,5 @@
-//! What the list of orders can be narrowed to and sorted by: `field[op]=value`. What does not parse is refused, never passed over.
+//! The filters and sorts of the list of orders: `field[op]=value`. A parameter that does not parse is refused, never
+//! ignored.
 
 use domain::ids::{Channel, CustomerRef, ExternalRef, Sku};
 use domain::money::Currency;
@@ -10,8 +11,8 @@ use domain::time::Timestamp;
 use crate::models::from_word;
 use crate::value::Value;
 
-/// The most values that `in` may name. A page is read for each of them from its index and the pages are merged by their keys, so what is
-/// sorted is this many pages of keys at most.
+/// The most values that `in` may name. For each of them a page is read from its index, and the pages are merged by
+/// their keys, so at most this many pages of keys are sorted.
 pub(super) const MOST_VALUES: usize = 20;
 /// The longest text that a filter may hold, in bytes.
 const LONGEST: usize = 512;
@@ -43,9 +44,9 @@ pub struct Filter {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {what}")]
 pub struct BadFilter {
-    /// The parameter, as it was given.
+    /// The parameter of the request.
     pub parameter: String,
-    /// What is wrong with it.
+    /// What is wrong with it, as a predicate of the parameter.
     pub what: String,
 }
 
@@ -111,7 +112,7 @@ impl Filter {
         FIELDS.iter().map(|field| field.name)
     }
 
-    /// What is wrong with it.
+    /// A refusal of this filter.
     pub(super) fn bad(&self, what: String) -> BadFilter {
         let name = self.field.name;
         let op = match self.op {
@@ -124,10 +125,10 @@ impl Filter {
         BadFilter { parameter: format!("{name}{op}"), what }
     }
 
-    /// A condition from a query parameter, `status` or `placed_at[gte]` say.
+    /// A filter from a query parameter, for example `status` or `placed_at[gte]`.
     ///
     /// # Errors
-    /// If there is no such field, the field cannot be compared so, or the value does not fit.
+    /// If there is no such field, the field does not support the comparison, or the value is invalid.
     pub fn parse(parameter: &str, value: &str) -> Result<Self, BadFilter> {
         let bad = |what: String| BadFilter { parameter: parameter.chars().take(80).collect(), what };
         let (name, op) = match parameter.strip_suffix(']').and_then(|text| text.split_once('[')) {
@@ -140,13 +141,16 @@ impl Filter {
             "gte" => Op::Gte,
             "lt" => Op::Lt,
             "prefix" => Op::Prefix,
-            _ => return Err(bad("is compared by eq, in, gte, lt or prefix".into())),
+            _ => return Err(bad("supports only eq, in, gte, lt and prefix".into())),
         };
         let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
-            return Err(bad(format!("the list has {}", Self::fields().collect::<Vec<_>>().join(", "))));
+            return Err(bad(format!(
+                "is not a filter; the list has {}",
+                Self::fields().collect::<Vec<_>>().join(", ")
+            )));
         };
         if !field.reading.allows(op) {
-            return Err(bad(format!("{name} cannot be compared so")));
+            return Err(bad(format!("{name} does not support this comparison")));
         }
         if value.len() > LONGEST * MOST_VALUES {
             return Err(bad("is too long".into()));
@@ -180,7 +184,7 @@ impl Field {
         FIELDS.iter()
     }
 
-    /// Whether it is one that the list is sorted by.
+    /// Whether the list can be sorted by it.
     pub(super) fn is_sort(&self) -> bool {
         matches!(self.reading, Reading::Instant | Reading::Number)
     }
@@ -207,11 +211,13 @@ impl Field {
                 known(text).map(Value::Text).ok_or_else(|| format!("`{text}` cannot be a {}", self.name))
             }
             Reading::Instant => text.parse::<Timestamp>().map(|at| at.micros().into()).map_err(|bad| bad.to_string()),
-            Reading::Number => text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is no whole number")),
+            Reading::Number => {
+                text.parse::<i64>().map(Value::Int).map_err(|_| format!("`{text}` is not a whole number"))
+            }
             Reading::Flag => match text {
                 "true" => Ok(true.into()),
                 "false" => Ok(false.into()),
-                _ => Err("is true or false".into()),
+                _ => Err("must be true or false".into()),
             },
         }
     }
@@ -231,13 +237,13 @@ impl Default for Sort {
 }
 
 impl Sort {
-    /// What there is.
-    pub(super) const KNOWN: &str = "is placed_at, updated_at or total, with - before it for falling";
+    /// The allowed sorts.
+    pub(super) const KNOWN: &str = "must be placed_at, updated_at or total, with - before it for descending order";
 
-    /// A sort from a query parameter, `-placed_at` say.
+    /// A sort from a query parameter, for example `-placed_at`.
     ///
     /// # Errors
-    /// If the list cannot be sorted so.
+    /// If the list does not support the sort.
     pub fn parse(value: &str) -> Result<Self, BadFilter> {
         let (name, falling) = value.strip_prefix('-').map_or((value, false), |name| (name, true));
         let column = ["placed_at", "updated_at", "total"].into_iter().find(|known| *known == name);

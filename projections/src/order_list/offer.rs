@@ -1,6 +1,6 @@
-//! What the list of orders offers: which filters go with which sort, and the index that serves each. One table says it for the check of
-//! a request, for the description of the API and for the test that explains every query. What it does not offer is refused, since it
-//! would look at every order of the tenant for a page.
+//! The offers of the list of orders: the allowed combinations of filters and sorts, and the index that serves each. The
+//! same table checks requests, describes the API and feeds the test that explains every query. Other requests are
+//! refused, because they would scan every order of the tenant for a page.
 
 use std::fmt::Write as _;
 
@@ -24,8 +24,8 @@ pub(super) struct Offer {
     pub(super) field: Option<&'static str>,
     pub(super) values: Values,
     pub(super) sort: &'static str,
-    /// The index of the table of orders; `None` for the labels, whose rows lie in this order themselves, and for rare values, of which
-    /// each has its own.
+    /// The index of the table of orders; `None` for labels, whose rows are in this order themselves, and for rare
+    /// values, each of which has its own index.
     pub(super) index: Option<&'static str>,
 }
 
@@ -88,7 +88,7 @@ impl Offer {
                     Value::Text(word) => format!("{field} = '{word}'"),
                     Value::Null | Value::Blob(_) => return None,
                 };
-                // Found among those that were made, so no text of a client gets into a query.
+                // Taken from the known indexes, so a client's text never gets into a query.
                 ORDERS.indexes.iter().find(|index| index.only == Some(condition.as_str()))
             }
             _ => ORDERS.indexes.iter().find(|index| Some(index.name) == self.index),
@@ -105,20 +105,20 @@ pub(super) struct Plan<'a> {
     pub(super) lead: Option<&'a Filter>,
     /// From and to where in the order of the sort.
     pub(super) ranges: Vec<&'a Filter>,
-    /// What is looked at row by row, within a range that begins somewhere.
+    /// Filters that are checked row by row, within a bounded range.
     pub(super) rest: Vec<&'a Filter>,
 }
 
-/// Finds what serves a request.
+/// Finds the offer that serves a request.
 ///
 /// # Errors
-/// If nothing does: what is allowed instead.
+/// If there is none: the allowed alternatives.
 pub(super) fn plan(filters: &[Filter], sort: Sort) -> Result<Plan<'_>, BadFilter> {
     once_each(filters)?;
     let (ranges, others): (Vec<_>, Vec<_>) = filters.iter().partition(|filter| filter.field.is_sort());
     if let Some(strange) = ranges.iter().find(|filter| filter.field.name != sort.column) {
         let name = strange.field.name;
-        return Err(strange.bad(format!("goes with sort={name} or sort=-{name}")));
+        return Err(strange.bad(format!("needs sort={name} or sort=-{name}")));
     }
     let offers = || OFFERS.iter().filter(|offer| offer.sort == sort.column);
     let bare = offers().find(|offer| offer.field.is_none());
@@ -159,7 +159,7 @@ fn once_each(filters: &[Filter]) -> Result<(), BadFilter> {
 
 const BY_RANGE: &str = "with placed_at[gte] and sort=placed_at or sort=-placed_at";
 
-/// What is allowed instead.
+/// The allowed alternatives.
 fn refused(filters: &[&Filter], sort: Sort) -> BadFilter {
     let Some(first) = filters.first() else {
         return BadFilter { parameter: "sort".into(), what: Sort::KNOWN.into() };
@@ -167,7 +167,7 @@ fn refused(filters: &[&Filter], sort: Sort) -> BadFilter {
     if filters.len() > 1 {
         let names: Vec<_> = filters.iter().map(|filter| filter.field.name).collect();
         return first
-            .bad(format!("{} are taken together {BY_RANGE}; each alone as GET /v1/orders says", names.join(", ")));
+            .bad(format!("{} can only be combined {BY_RANGE}; GET /v1/orders documents each alone", names.join(", ")));
     }
     let own: Vec<_> = OFFERS.iter().filter(|offer| offer.field == Some(first.field.name)).collect();
     let sorts: Vec<_> = own.iter().map(|offer| format!("sort={0} or sort=-{0}", offer.sort)).collect();
@@ -176,9 +176,11 @@ fn refused(filters: &[&Filter], sort: Sort) -> BadFilter {
         Values::Every => None,
     });
     first.bad(match (rare, own.is_empty(), first.op) {
-        (_, true, _) | (_, _, Op::Prefix) => format!("is taken {BY_RANGE}"),
-        (Some(rare), ..) => format!("is taken for {rare} with {}; for other values {BY_RANGE}", sorts.join(", ")),
-        (None, ..) => format!("is taken with {}, and not with sort={}", sorts.join(", "), sort.column),
+        (_, true, _) | (_, _, Op::Prefix) => format!("is only allowed {BY_RANGE}"),
+        (Some(rare), ..) => {
+            format!("is allowed for {rare} with {}; for other values only {BY_RANGE}", sorts.join(", "))
+        }
+        (None, ..) => format!("is allowed with {}, and not with sort={}", sorts.join(", "), sort.column),
     })
 }
 
@@ -205,9 +207,10 @@ pub fn offered() -> String {
         .collect();
     let _ = write!(
         table,
-        "\nEach may be given with `[gte]` and `[lt]` of what the list is sorted by. With `placed_at[gte]` (or `placed_at` itself) and a \
-         sort by `placed_at`, also these, and several filters together: {}, {}, and every value of the states above. The orders of that \
-         range are looked at one by one then, so keep it short.\n",
+        "\nEach may be combined with `[gte]` and `[lt]` of the field that the list is sorted by. With `placed_at[gte]` (or `placed_at` \
+         itself) and a sort by `placed_at`, these filters are also allowed, and several together: {}, {}, and every \
+         value of the states \
+         above. Such a query scans every order of the range, so keep the range short.\n",
         scanned.join(", "),
         prefixes.join(", ")
     );

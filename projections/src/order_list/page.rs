@@ -1,5 +1,5 @@
-//! A page of the list of orders, and how many there are. Walking by cursor meets every order that stays exactly once, whatever is
-//! placed meanwhile.
+//! A page of the list of orders, and the number of orders. A walk by cursor returns every order that stays in the list
+//! exactly once, whatever is placed meanwhile.
 
 use super::cursor::{Bound, Cursor};
 use super::filter::{BadFilter, Filter, Op, Reading, Sort};
@@ -9,7 +9,7 @@ use crate::reads::{Answer, Reads};
 use crate::store::{Error, Statement};
 use crate::value::{Row, Value};
 
-/// What is asked of the list.
+/// A query of the list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Whose orders.
@@ -40,7 +40,7 @@ pub struct Count {
 pub struct Page {
     /// The orders.
     pub orders: Vec<Summary>,
-    /// Where to go on, `None` if this was the last page.
+    /// The cursor of the next page, `None` if this was the last page.
     pub next: Option<String>,
     /// How many there are, if that was asked.
     pub count: Option<Count>,
@@ -49,8 +49,8 @@ pub struct Page {
 /// A cursor that cannot be gone on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCursor {
-    /// It is none of ours, or was made with other filters or another sort.
-    #[error("the cursor is none of this list with these filters and this sort")]
+    /// It was not issued by this server, or was made with other filters or another sort.
+    #[error("the cursor does not belong to this list with these filters and this sort")]
     Foreign,
     /// It was made by another version of the list.
     #[error("the cursor was made by another version of the list")]
@@ -105,7 +105,7 @@ fn cursor(last: &Summary, sort: Sort) -> Cursor {
     Cursor { value, order_id: last.order_id.to_string() }
 }
 
-/// Collects SQL and what stands for its `$n`.
+/// Collects SQL and the values of its `$n`.
 struct Builder {
     sql: String,
     values: Vec<Value>,
@@ -127,7 +127,7 @@ impl Builder {
     }
 }
 
-/// What every part of a page's query shares: marks are given once and used again.
+/// The parameters that every part of a page's query shares: each mark is allocated once and reused.
 struct Shared {
     tenant: String,
     limit: String,
@@ -200,7 +200,7 @@ struct By {
 fn led(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: Option<(&Filter, &Value)>) -> By {
     let tenant = &shared.tenant;
     let by = match lead {
-        // A label's rows stand in the list's own order, so the page is read off them.
+        // A label's rows are in the list's order, so the page is read from them directly.
         Some((filter, value)) if plan.offer.is_label() => {
             let (kind, label) = (builder.mark(filter.field.name.into()), builder.mark(value.clone()));
             builder.add(&format!(
@@ -229,9 +229,10 @@ fn led(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: Option<(&F
 }
 
 impl Shared {
-    /// Between the rows before the page and those after the list. A filter that leads is compared as the first part of one key with the
-    /// rest, from below and from above, and not as equal: a planner to which it is a constant takes the index of all orders for as good,
-    /// reads along it and throws away what does not fit, which is every order where few do.
+    /// Restricts the rows to those after the page's start and before the list's end. The leading filter is compared as
+    /// the first part of one key with the rest, from below and from above, and not as an equality: with a constant, a
+    /// planner considers the index of all orders as good, scans it and discards rows that do not match, which is most
+    /// of them if few match.
     fn narrow(&self, builder: &mut Builder, by: &By) {
         let key = by.key("");
         for (than, (value, id)) in [('>', &self.low), ('<', &self.high)] {
@@ -288,7 +289,7 @@ fn merged(builder: &mut Builder, shared: &Shared, plan: &Plan<'_>, lead: &Filter
     ));
 }
 
-/// A condition that is looked at row by row. The labels are asked for as a value, which no planner makes a join of.
+/// A filter that is checked row by row. The labels are queried as a value, which no planner turns into a join.
 fn residual(builder: &mut Builder, filter: &Filter) {
     let name = filter.field.name;
     let sql = if matches!(filter.field.reading, Reading::Label(_)) {
@@ -344,8 +345,8 @@ fn is_tallied(filter: &Filter) -> bool {
     matches!(filter.op, Op::Eq | Op::In) && TALLIED.iter().any(|(field, _)| *field == filter.field.name)
 }
 
-/// Exact where the counters say it; else an estimate that takes the filters for independent of each other, and one without a counter
-/// for one that everything passes.
+/// Exact if the counters have it; otherwise an estimate that treats the filters as independent, and a filter without a
+/// counter as one that every order passes.
 fn count(rows: &[Row], filters: &[Filter]) -> Result<Count, Error> {
     let mut all = 0;
     let mut passing: Vec<u64> = vec![0; filters.len()];

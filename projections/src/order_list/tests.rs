@@ -1,5 +1,5 @@
-//! What the list offers: each request that is allowed is served by the index that the table names, on both databases, without a scan and
-//! without sorting more than it shows; each other one is refused and says what is allowed.
+//! The offers of the list: each allowed request is served by the index that the table names, on both databases, without
+//! a scan and without sorting more than it shows; each other request is refused with the allowed alternatives.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::filter::{Field, Filter, MOST_VALUES, Op, Reading, Sort};
@@ -118,7 +118,7 @@ fn query(asked: &Asked, sort: &str) -> Query {
     }
 }
 
-/// Asks for a page and the one after it; what the database makes of both.
+/// Requests a page and the one after it; returns the plans of both.
 async fn explained(database: &Database, query: &Query) -> Vec<Planned> {
     let first = page(&database.reads(), query).await.unwrap().value;
     if let Some(next) = first.next {
@@ -128,7 +128,7 @@ async fn explained(database: &Database, query: &Query) -> Vec<Planned> {
     database.taken()
 }
 
-/// What is wrong with the plans of a request.
+/// The faults in the plans of a request.
 async fn faults(database: &Database) -> Vec<String> {
     let mut faults = Vec::new();
     for (asked, sort, offer) in offered_requests() {

@@ -1,5 +1,5 @@
-//! What an event says to people: one line, and its reason where it gives one. Amounts are in minor units, since most events name no
-//! currency. No personal field is ever part of it.
+//! The summary of an event: one line, and its reason if it has one. Amounts are in minor units, because most events
+//! name no currency. It never contains a personal field.
 
 use domain::order::event::{AfterLoss, Disposition, Means};
 use domain::{Event, import, order, outcome, payment, record, reservation, saga, stock};
@@ -48,14 +48,14 @@ fn of_order(event: &order::Event) -> String {
         E::Edited(it) => format!("edited: {} changes, balance {:+}", it.changes.len(), it.balance_change),
         E::LinesReserved(it) => format!("{} units reserved", sum(it.lines.iter().map(|line| line.qty))),
         E::LinesBackordered(it) => format!("{} units on backorder", sum(it.lines.iter().map(|line| line.qty))),
-        E::LinesUnreserved(it) => format!("{} units not held any more", sum(it.lines.iter().map(|line| line.qty))),
+        E::LinesUnreserved(it) => format!("{} units no longer reserved", sum(it.lines.iter().map(|line| line.qty))),
         E::LinesCancelled(it) => format!(
             "{} units cancelled, worth {}{}",
             sum(it.lines.iter().map(|line| line.qty)),
             it.amount,
             if it.whole { "; nothing of the order is left" } else { "" }
         ),
-        E::CancellationClosed(_) => "cancellation closed: everything was given back".into(),
+        E::CancellationClosed(_) => "cancellation closed: its goods are released".into(),
         E::Cancelled(_) => "cancelled".into(),
         E::HoldPlaced(_) => "put on hold".into(),
         E::HoldReleased(it) => format!("hold released: {}", it.resolution),
@@ -78,7 +78,7 @@ fn of_order(event: &order::Event) -> String {
         E::ReturnReceived(it) => {
             let of = |wanted| sum(it.lines.iter().filter(|line| line.disposition == wanted).map(|line| line.qty));
             format!(
-                "return received: {} units to the shelf, {} damaged, {} missing; {} owed",
+                "return received: {} units restocked, {} damaged, {} missing; {} owed",
                 of(Disposition::Restock),
                 of(Disposition::Damaged),
                 of(Disposition::Missing),
@@ -98,17 +98,19 @@ fn of_order(event: &order::Event) -> String {
                 }
             }
         }
-        E::ShipmentFound(it) => format!("{} lost units turned up", sum(it.lines.iter().map(|line| line.qty))),
-        E::StockWanted(it) => format!("{} units asked for once more", sum(it.reserve.iter().map(|line| line.qty))),
+        E::ShipmentFound(it) => format!("{} lost units were found", sum(it.lines.iter().map(|line| line.qty))),
+        E::StockWanted(it) => {
+            format!("{} units requested from stock again", sum(it.reserve.iter().map(|line| line.qty)))
+        }
         E::RefundGranted(it) => format!("refund of {} granted", it.amount),
         E::RefundDeclined(it) => format!("refund not paid by the provider: {}", it.code),
         E::RefundPaid(_) => "refund paid by hand".into(),
         E::RefundWithdrawn(_) => "refund withdrawn".into(),
         E::PaymentAdded(it) => match it.means {
-            Means::External { .. } => format!("{} came another way", it.amount),
-            Means::Provider { .. } => format!("a further payment of {} asked for", it.amount),
+            Means::External { .. } => format!("{} paid another way", it.amount),
+            Means::Provider { .. } => format!("a further payment of {} requested", it.amount),
         },
-        E::PaymentReleased(_) => "what a payment holds let go by hand".into(),
+        E::PaymentReleased(_) => "a payment voided manually".into(),
         E::SurplusReleased(it) => {
             format!("surplus released: {} kept on hold", it.keep.iter().map(|share| share.amount).sum::<i64>())
         }
@@ -126,7 +128,7 @@ fn of_payment(event: &payment::Event) -> String {
     use payment::Event as E;
     match event {
         E::AuthorisationRequested(it) => {
-            format!("authorisation of {} {} asked for (attempt {})", it.amount.amount, it.amount.currency, it.attempt)
+            format!("authorisation of {} {} requested (attempt {})", it.amount.amount, it.amount.currency, it.attempt)
         }
         E::Authorised(it) => format!("{} authorised", it.amount),
         E::Declined(it) => format!("declined: {}", it.code),
@@ -135,18 +137,18 @@ fn of_payment(event: &payment::Event) -> String {
         E::OutcomeUnknown(it) => {
             format!("the provider did not say whether it did {} (attempt {})", verb(&it.verb), it.attempt)
         }
-        E::CaptureRequested(it) => format!("capture of {} asked for", it.amount),
+        E::CaptureRequested(it) => format!("capture of {} requested", it.amount),
         E::Captured(it) => format!("{} captured", it.amount),
         E::CaptureFailed(it) => format!("capture failed: {}", it.code),
-        E::RemainderReleased(it) => format!("{} let go with the only capture", it.amount),
-        E::VoidWanted(_) => "void wanted, once what is at the provider is settled".into(),
-        E::VoidRequested(it) => format!("void of {} asked for", it.amount),
+        E::RemainderReleased(it) => format!("{} released by the only capture", it.amount),
+        E::VoidWanted(_) => "void pending until the request at the provider is settled".into(),
+        E::VoidRequested(it) => format!("void of {} requested", it.amount),
         E::Voided(it) => format!("{} voided", it.amount),
         E::VoidFailed(it) => format!("void failed: {}", it.code),
-        E::RaiseRequested(it) => format!("raise of the authorisation by {} asked for", it.amount),
+        E::RaiseRequested(it) => format!("raise of the authorisation by {} requested", it.amount),
         E::AuthorisationRaised(it) => format!("{} more authorised", it.amount),
         E::RaiseFailed(it) => format!("raise failed: {}", it.code),
-        E::RefundRequested(it) => format!("refund of {} asked for", it.amount),
+        E::RefundRequested(it) => format!("refund of {} requested", it.amount),
         E::RefundSettled(it) => format!("{} refunded", it.amount),
         E::RefundFailed(it) => format!("refund failed: {}", it.code),
         E::OutcomeResolved(it) => format!("{} is known to be {}: {}", verb(&it.verb), word(&it.verdict), it.evidence),
@@ -172,22 +174,22 @@ fn of_stock(event: &stock::Event) -> String {
         ),
         E::Received(it) => format!("{} units received", it.qty),
         E::Reserved(it) => format!("{} units reserved", it.qty),
-        E::Backordered(it) => format!("{} units promised once stock comes", it.qty),
+        E::Backordered(it) => format!("{} units on backorder", it.qty),
         E::ReservationExtended(it) => format!("reservation extended until {}", it.expires_at),
-        E::ReservationReleased(it) => format!("{} held and {} promised units let go", it.qty, it.backordered),
+        E::ReservationReleased(it) => format!("{} reserved and {} backordered units released", it.qty, it.backordered),
         E::ReservationExpired(it) => {
-            format!("reservation expired: {} held and {} promised units let go", it.qty, it.backordered)
+            format!("reservation expired: {} reserved and {} backordered units released", it.qty, it.backordered)
         }
         E::Shipped(it) => format!("{} units left", it.qty),
-        E::ShipmentPutBack(it) if it.qty == 0 => "nothing leaves for that shipment any more".into(),
-        E::ShipmentPutBack(it) if it.released => format!("{} units are back on the shelf", it.qty),
-        E::ShipmentPutBack(it) => format!("{} units are back and held again", it.qty),
-        E::ReservationDeferred(it) => format!("{} held units wait for stock again", it.qty),
-        E::Returned(it) => format!("{} units came back", it.qty),
+        E::ShipmentPutBack(it) if it.qty == 0 => "the shipment's units will not leave".into(),
+        E::ShipmentPutBack(it) if it.released => format!("{} units are back in stock", it.qty),
+        E::ShipmentPutBack(it) => format!("{} units are back in stock and reserved again", it.qty),
+        E::ReservationDeferred(it) => format!("{} reserved units wait for stock again", it.qty),
+        E::Returned(it) => format!("{} units returned", it.qty),
         E::WrittenOff(it) => format!("{} units written off", it.qty),
         E::Adjusted(it) => format!("adjusted by {:+}", it.delta),
         E::Counted(it) => format!("{} counted, {:+} against the book", it.counted, it.difference),
-        E::BackorderAllocated(it) => format!("{} promised units are held now", it.qty),
+        E::BackorderAllocated(it) => format!("{} backordered units are now reserved", it.qty),
     }
 }
 
@@ -227,7 +229,7 @@ fn of_saga(event: &saga::Event) -> String {
             };
             format!("{}{}: {came}", undo(it.direction), it.step)
         }
-        E::Unwinding(_) => "undoing what was done".into(),
+        E::Unwinding(_) => "compensating the earlier steps".into(),
         E::Noted(it) => format!("noted: {}", it.note),
         E::TimerSet(it) => format!("timer {} set for {}", it.timer, it.due_at),
         E::TimerCancelled(it) => format!("timer {} cancelled", it.timer),

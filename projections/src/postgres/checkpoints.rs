@@ -1,5 +1,5 @@
-//! The checkpoints, and what changes with them: making tables, changing hands, taking over. Several processes may try at once, so
-//! whoever changes a model as a whole locks its checkpoints first.
+//! The checkpoints and the operations that change them: creating tables, changing owners, taking over. Several
+//! processes may try at once, so an operation on a whole model locks its checkpoints first.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -31,7 +31,7 @@ pub(super) async fn read(
     rows.iter().map(checkpoint).collect()
 }
 
-/// The same, and nobody else changes them until the end of the transaction.
+/// The same, locked until the end of the transaction.
 async fn locked(connection: &mut PgConnection, name: &str, slot: Slot) -> Result<Vec<Checkpoint>, Error> {
     let rows = sqlx::query(LOCKED).bind(slot.name()).bind(name).fetch_all(connection).await.map_err(write_error)?;
     let rows = rows.iter().map(checkpoint).collect::<Result<_, _>>();
@@ -59,11 +59,11 @@ fn checkpoint(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     })
 }
 
-/// Makes a model's tables anew and empty.
+/// Creates a model's tables again, empty.
 pub(super) async fn create(connection: &mut PgConnection, making: Making) -> Result<Vec<Checkpoint>, Error> {
     let (name, slot) = (making.spec.name, making.slot);
     if slot == Slot::Live && !schema::close_gate(connection).await? {
-        return Err(Error::Write(format!("the rows of {name} are being looked at")));
+        return Err(Error::Write(format!("the rows of {name} are being read by a long transaction")));
     }
     let held = locked(connection, name, slot).await?;
     let epoch = held.iter().map(|held| held.epoch).max().unwrap_or(0) + 1;
@@ -92,7 +92,7 @@ pub(super) async fn create(connection: &mut PgConnection, making: Making) -> Res
 }
 
 async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
-    // Two processes may make tables of two models at the same time: numbers of a sequence are never given twice.
+    // Two processes may create tables of two models at the same time: a sequence never returns a number twice.
     sqlx::query_scalar("SELECT nextval('generation')").fetch_one(connection).await.map_err(write_error)
 }
 
@@ -127,7 +127,8 @@ pub(super) async fn acquire(
 ) -> Result<Checkpoint, Error> {
     let row = sqlx::query(
         "UPDATE checkpoint SET epoch = epoch + 1, owner = $1 WHERE name = $2 AND slot = $3 AND partition = $4
-         RETURNING name, partition, version, position, hash, epoch, owner, incarnation, building_to, stopped_at, stop_reason",
+         RETURNING name, partition, version, position, hash, epoch, owner, incarnation, building_to, stopped_at, \
+         stop_reason",
     )
     .bind(owner.to_string())
     .bind(&name)
@@ -163,7 +164,8 @@ pub(super) async fn stop(
     if told.rows_affected() == 1 { Ok(()) } else { Err(Error::Lost(name)) }
 }
 
-/// Puts the next tables in the place of the live ones, unless those are ahead: what was read once is never unread.
+/// Replaces the live tables with the next ones, unless the live ones are ahead: a state that was read once is never
+/// unread.
 pub(super) async fn take_over(
     connection: &mut PgConnection,
     spec: &'static Spec,
@@ -210,7 +212,7 @@ pub(super) async fn take_over(
     live.into_iter().next().map(Takeover::Done).ok_or_else(lost)
 }
 
-/// Drops what was being built.
+/// Drops the tables of an unfinished rebuild.
 pub(super) async fn discard(
     connection: &mut PgConnection,
     spec: &'static Spec,

@@ -1,4 +1,5 @@
-//! Answering queries. Every answer comes from one transaction, so from one state of the database; nothing is written here.
+//! Answers queries. Every answer comes from one transaction, and so from one state of the database; nothing is written
+//! here.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::value::{Row, Value};
 /// The gate first, since the state is taken hold of with the first query.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE gate IN ACCESS SHARE MODE";
 
-/// The same, for what somebody waits for.
+/// The same, for reads of a waiting request.
 const BRIEF: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10s'; \
     LOCK TABLE gate IN ACCESS SHARE MODE";
 
@@ -43,7 +44,7 @@ pub(super) async fn read(pool: &Connections, statements: &[Statement]) -> Result
                 lent.give_back();
                 return answers.iter().map(|rows| rows.iter().map(row).collect()).collect();
             }
-            // Whatever became of its transaction, it is not lent again.
+            // Its transaction may be broken, so the connection is not lent again.
             Err(error) if is_cut(&error) => pool.distrust(),
             Err(error) => return Err(read_error(error)),
         }
@@ -75,7 +76,7 @@ async fn answer(connection: &mut PgConnection, statements: &[Statement]) -> Resu
     Ok(answers)
 }
 
-/// Every row that a query finds, in whatever transaction the connection is.
+/// All rows of a query, in the current transaction of the connection.
 pub(super) async fn rows(connection: &mut PgConnection, statement: &Statement) -> Result<Vec<Row>, Error> {
     let rows = query(statement).fetch_all(connection).await;
     rows.map_err(read_error)?.iter().map(row).collect()

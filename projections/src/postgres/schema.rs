@@ -1,4 +1,5 @@
-//! What PostgreSQL is told of tables and checkpoints. The one place with its own dialect of definitions; it reads and writes no rows.
+//! PostgreSQL's definitions of tables and checkpoints. The one place with its own dialect of definitions; it reads and
+//! writes no rows.
 
 use std::fmt::Write as _;
 
@@ -19,10 +20,10 @@ const LAYOUT: i32 = 2;
 const MAKING_SCHEMA: i64 = 0x6461_7962_7265_6101;
 const MAKING_TABLES: i64 = 0x6461_7962_7265_6102;
 
-/// Checkpoints: one row for each model, slot and partition; a model that is posted whole has the row of partition 0. A reader of rows holds the
-/// gate from before its snapshot, and whoever puts tables in the place of others closes it: else a snapshot from before could find
-/// the new tables as they were then. Beside them the streams that a model holds: one of their records cannot be read or applied, and their
-/// rows show what came before.
+/// Checkpoints: one row for each model, slot and partition; a model that is projected whole has the row of partition 0.
+/// A reader of rows holds the gate from before its snapshot, and a process that replaces tables closes it: otherwise an
+/// earlier snapshot could see the new tables in an earlier state. Beside them are the streams that a model holds,
+/// because one of their records cannot be read or applied; their rows show the state before that record.
 const TABLES: &str = r#"
 CREATE TABLE IF NOT EXISTS gate ();
 CREATE SEQUENCE IF NOT EXISTS generation;
@@ -56,7 +57,7 @@ CREATE TABLE IF NOT EXISTS held (
     CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
 );"#;
 
-/// Makes the schema, if it is not there. Several processes may come at once.
+/// Creates the schema, if it is missing. Several processes may do so at once.
 pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(MAKING_SCHEMA)
@@ -81,7 +82,7 @@ pub(super) async fn make(connection: &mut PgConnection) -> Result<(), Error> {
     run(connection, format!("UPDATE layout SET version = {LAYOUT} WHERE version < {LAYOUT}")).await
 }
 
-/// Waits until no other process makes tables, and keeps them from it until [`unlock`] or the end of the connection.
+/// Waits until no other process creates tables, and prevents that until [`unlock`] or the end of the connection.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_lock($1)")
         .bind(MAKING_TABLES)
@@ -91,7 +92,7 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(write_error)
 }
 
-/// Lets other processes make tables; they can when this comes back.
+/// Allows other processes to create tables; they can when this returns.
 pub(super) async fn unlock(connection: &mut PgConnection) -> Result<(), Error> {
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(MAKING_TABLES)
@@ -101,11 +102,11 @@ pub(super) async fn unlock(connection: &mut PgConnection) -> Result<(), Error> {
         .map_err(write_error)
 }
 
-/// How long the gate may take to close, in milliseconds: queries queue behind whoever wants to close it.
+/// How long the gate may take to close, in milliseconds: queries queue behind a process that wants to close it.
 const CLOSING: u32 = 1_000;
 
-/// Closes the gate until the end of the transaction. Answers whether it did: a long look at the rows (a verification, say) is not
-/// waited for. If it did not, the transaction is of no more use.
+/// Closes the gate until the end of the transaction. Returns whether it did: it does not wait for a long read of the
+/// rows (for example, a verification). If it did not, the transaction is unusable.
 pub(super) async fn close_gate(connection: &mut PgConnection) -> Result<bool, Error> {
     let sql = format!(
         "SET LOCAL lock_timeout = {CLOSING}; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = 0"

@@ -1,4 +1,4 @@
-//! One state of the schema, kept while it is looked at. It keeps models from being put in the place of others as long as it lasts.
+//! One state of the schema, held while it is read. As long as it exists, no rebuild can replace tables.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgConnectOptions;
@@ -12,7 +12,7 @@ use crate::value::Row;
 
 struct Kept(Mutex<PgConnection>);
 
-/// Takes hold of the state of the schema, on a connection of its own.
+/// Opens a snapshot of the schema, on a separate connection.
 pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> {
     let found = find(options).await?;
     found.ok_or_else(|| Error::Read("there are no read models in the database".into()))
@@ -22,7 +22,7 @@ pub(super) async fn open(options: &PgConnectOptions) -> Result<Snapshot, Error> 
 pub(super) async fn find(options: &PgConnectOptions) -> Result<Option<Snapshot>, Error> {
     let connected = async { PgConnection::connect_with(options).await.map_err(read_error) };
     let mut connection = super::answered(super::PATIENCE, connected).await?;
-    // Whoever looks may take long between two looks: a fresh fold of the whole log, say.
+    // The caller may take long between two reads, for example for a fresh fold of the whole log.
     sqlx::raw_sql("SET idle_in_transaction_session_timeout = 0").execute(&mut connection).await.map_err(read_error)?;
     let there = sqlx::query("SELECT to_regclass('gate') IS NOT NULL").fetch_one(&mut connection).await;
     if !there.and_then(|row| row.try_get::<bool, _>(0)).map_err(read_error)? {

@@ -1,5 +1,6 @@
-//! Texts as PostgreSQL can keep them. It keeps no NUL, so NUL and the one after it (U+0001) are written as two characters each. No text's
-//! form begins another's, and forms stand in the order of their texts, so equality, ranges and sorting are those of the texts themselves.
+//! Encodes texts for PostgreSQL. It cannot store NUL, so NUL and U+0001 are written as two characters each. No text's
+//! encoding is a prefix of another's, and encodings sort like their texts, so equality, ranges and sorting are those of
+//! the texts.
 
 use std::borrow::Cow;
 

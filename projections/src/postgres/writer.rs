@@ -10,7 +10,8 @@ use crate::held::HeldChange;
 use crate::store::{Change, Error, Part, Slot};
 use crate::value::{Column, Kind, Shape, Table, Value};
 
-/// Rows are not waited for until they are on disk: what a crash takes, it takes with its checkpoint and all that came after.
+/// Commits do not wait for the disk: rows that a crash loses are lost together with their checkpoint and everything
+/// after it.
 pub(super) const BEGIN: &str = "BEGIN; SET LOCAL synchronous_commit = off";
 
 const MOVE: &str = "

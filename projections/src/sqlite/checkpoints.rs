@@ -43,7 +43,7 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Makes a model's tables anew and empty.
+/// Creates a model's tables again, empty.
 pub(super) fn create(transaction: &Transaction<'_>, making: &Making) -> Result<Vec<Checkpoint>, Error> {
     let (name, slot) = (making.spec.name, making.slot);
     let held = read(transaction, Some(name), slot)?;
@@ -115,7 +115,8 @@ pub(super) fn stop(
     if told == 1 { Ok(()) } else { Err(Error::Lost(name.to_owned())) }
 }
 
-/// Puts the next tables in the place of the live ones, unless those are ahead: what was read once is never unread.
+/// Replaces the live tables with the next ones, unless the live ones are ahead: a state that was read once is never
+/// unread.
 pub(super) fn take_over(
     transaction: &Transaction<'_>,
     spec: &'static Spec,
@@ -155,7 +156,7 @@ pub(super) fn take_over(
     live.into_iter().next().map(Takeover::Done).ok_or_else(lost)
 }
 
-/// Drops what was being built.
+/// Drops the tables of an unfinished rebuild.
 pub(super) fn discard(transaction: &Transaction<'_>, spec: &'static Spec, owner: Option<Uuid>) -> Result<(), Error> {
     let built = read(transaction, Some(spec.name), Slot::Next)?;
     if owner.is_some_and(|owner| built.iter().any(|next| next.owner != owner)) {

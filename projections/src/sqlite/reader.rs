@@ -1,4 +1,5 @@
-//! A bounded set of reading connections. Every answer comes from one transaction, so from one state of the file; nothing is written here.
+//! A bounded set of reading connections. Every answer comes from one transaction, and so from one state of the file;
+//! nothing is written here.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +14,8 @@ use super::schema;
 use crate::store::{Error, Statement};
 use crate::value::{Row, Value};
 
-/// How long a query may run, waiting for a connection included. What the lists offer takes milliseconds; this is for what they do not
-/// know of, so that nobody's query holds a connection for the others.
+/// How long a query may run, including the wait for a connection. The offered lists take milliseconds; this limit is
+/// for unforeseen queries, so that none blocks a connection for the others.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// Lends reading connections.
@@ -26,12 +27,12 @@ pub(super) struct Readers {
     longest: Duration,
 }
 
-/// The query of one who waits, so that it can be stopped.
+/// The query of a waiting caller, so that it can be stopped.
 #[derive(Default)]
 struct Running {
     /// While a connection is lent to it.
     handle: Option<InterruptHandle>,
-    /// Nobody waits any more.
+    /// The caller has stopped waiting.
     left: bool,
 }
 
@@ -61,7 +62,7 @@ impl Readers {
         Self { longest, ..self }
     }
 
-    /// Runs a read on one of the connections. It is stopped when it takes too long, and when nobody waits for it any more.
+    /// Runs a read on one of the connections. It is stopped when it takes too long, and when its caller stops waiting.
     pub(super) async fn run<T, F>(self: &Arc<Self>, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -69,11 +70,11 @@ impl Readers {
     {
         let waits = Waits(Arc::default());
         let (readers, running) = (Arc::clone(self), Arc::clone(&waits.0));
-        // A task of its own waits for the place: one who asks for several things at once may leave some of its futures unpolled.
+        // A separate task waits for the permit: a caller with several reads may leave some of its futures unpolled.
         let read = AbortOnDropHandle::new(tokio::spawn(async move {
             let permit = Arc::clone(&readers.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
             let work = tokio::task::spawn_blocking(move || {
-                // Held until the connection is back, also where nobody waits for the answer any more.
+                // Held until the connection is back, even if the caller has stopped waiting.
                 let _permit = permit;
                 readers.lend(&running, job)
             });
@@ -97,8 +98,9 @@ impl Readers {
         };
         let held = || running.lock().unwrap_or_else(PoisonError::into_inner);
         held().handle = Some(connection.get_interrupt_handle());
-        let answer = if held().left { Err(Error::Read("nobody waits for it".into())) } else { job(&mut connection) };
-        // From here on nobody can stop what the next one does on it.
+        let answer =
+            if held().left { Err(Error::Read("the caller has stopped waiting".into())) } else { job(&mut connection) };
+        // From here on the handle must not stop the next query on the connection.
         held().handle = None;
         // A connection that failed is not lent again.
         if answer.is_ok() {
@@ -107,7 +109,7 @@ impl Readers {
         answer
     }
 
-    /// Lends no more, and closes those that are idle.
+    /// Lends no more connections, and closes the idle ones.
     pub(super) fn close(&self) {
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -133,7 +135,7 @@ pub(super) fn read(connection: &mut Connection, statements: &[Statement]) -> Res
 pub(super) fn read_all(connection: &Connection, wanted: &Statement) -> Result<Vec<Row>, Error> {
     let mut statement = connection.prepare_cached(&wanted.sql).map_err(read_error)?;
     let width = statement.column_count();
-    // By name, since a query may use what it was given in any order, and twice.
+    // By name, since a query may use its values in any order, and twice.
     for (at, value) in wanted.values.iter().enumerate() {
         if let Some(index) = statement.parameter_index(&format!("${}", at + 1)).map_err(read_error)? {
             statement.raw_bind_parameter(index, value).map_err(read_error)?;
@@ -177,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts for as long as nobody stops it.
+    /// Counts until it is stopped.
     const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n";
 
     fn readers(folder: &tempfile::TempDir, longest: Duration) -> Arc<Readers> {
@@ -212,7 +214,7 @@ mod tests {
             let gone = tokio::time::timeout(Duration::from_millis(100), ask(&readers, ENDLESS)).await;
             assert!(gone.is_err(), "it never ends by itself");
         }
-        // The one connection is free again, though nobody has waited for those queries to end.
+        // The one connection is free again, although the callers of those queries did not wait for their end.
         let next = tokio::time::timeout(Duration::from_secs(20), ask(&readers, "SELECT COUNT(*) FROM t")).await;
         assert!(next.unwrap().is_ok());
     }

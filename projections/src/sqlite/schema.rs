@@ -1,4 +1,5 @@
-//! What SQLite is told of tables and checkpoints. The one place with SQLite's own dialect; it reads and writes no rows.
+//! SQLite's definitions of tables and checkpoints. The one place with SQLite's own dialect; it reads and writes no
+//! rows.
 
 use std::fmt::Write as _;
 
@@ -9,7 +10,7 @@ use crate::value::{Kind, Spec, Table};
 /// The version of the file's own layout, in `PRAGMA user_version`.
 pub(super) const LAYOUT: i64 = 3;
 
-/// One row for each model, slot and partition; a model that is posted whole has the row of partition 0.
+/// One row for each model, slot and partition; a model that is projected whole has the row of partition 0.
 pub(super) const CHECKPOINT: &str = "
 CREATE TABLE IF NOT EXISTS checkpoint (
     name TEXT NOT NULL,
@@ -28,7 +29,8 @@ CREATE TABLE IF NOT EXISTS checkpoint (
     CONSTRAINT checkpoint_pk PRIMARY KEY (name, slot, partition)
 ) STRICT, WITHOUT ROWID;";
 
-/// The streams that a model holds: one of their records cannot be read or applied, and their rows show what came before.
+/// The streams that a model holds: one of their records cannot be read or applied, and their rows show the state before
+/// it.
 pub(super) const HELD: &str = "
 CREATE TABLE IF NOT EXISTS held (
     name TEXT NOT NULL,
@@ -44,14 +46,14 @@ CREATE TABLE IF NOT EXISTS held (
     CONSTRAINT held_pk PRIMARY KEY (name, slot, tenant, category, stream)
 ) STRICT, WITHOUT ROWID;";
 
-/// What makes a file of layout 1 one of layout 2.
+/// Migrates a file of layout 1 to layout 2.
 pub(super) const FROM_1: &str = "
 ALTER TABLE checkpoint ADD COLUMN building_to INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE checkpoint ADD COLUMN stopped_at INTEGER;
 ALTER TABLE checkpoint ADD COLUMN stop_reason TEXT;";
 
-/// What every connection is told first. The log is the truth and can be posted again, so a commit need not be synced:
-/// what a power cut takes is noticed at the next start and posted again.
+/// Settings of every connection. The rows can be projected again from the log, so a commit need not be synced: a loss
+/// by a power cut is noticed at the next start and projected again.
 pub(super) const WRITER: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
@@ -60,7 +62,7 @@ PRAGMA cache_size = -65536;
 PRAGMA temp_store = MEMORY;
 PRAGMA busy_timeout = 10000;";
 
-/// What a reading connection is told.
+/// Settings of a reading connection.
 pub(super) const READER: &str = "
 PRAGMA query_only = ON;
 PRAGMA cache_size = -16384;
@@ -83,7 +85,8 @@ pub(super) fn create(spec: &Spec, slot: Slot, generation: i64) -> String {
             let _ = write!(sql, "{} {kind}{null}, ", column.name);
         }
         let key: Vec<_> = table.columns.iter().take(table.key).map(|c| c.name).collect();
-        // A row kept in its key's own tree has to be moved about with it, which only pays for rows that are hardly more than the key.
+        // A table clustered by its key moves whole rows in its tree, which only pays for rows hardly larger than the
+        // key.
         let small = table.columns.len() <= table.key + 1;
         let kept = if small { "STRICT, WITHOUT ROWID" } else { "STRICT" };
         let _ = write!(sql, "CONSTRAINT {}_pk PRIMARY KEY ({})) {kept};", table.name, key.join(", "));

@@ -1,4 +1,4 @@
-//! One state of the file, kept while it is looked at.
+//! One state of the file, held while it is read.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

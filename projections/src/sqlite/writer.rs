@@ -39,7 +39,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |connection| {
-            // Whoever asked may have gone; the transaction stands all the same.
+            // The caller may have stopped waiting; the transaction stays valid.
             let _ = answer.send(transact(connection, job));
         });
         self.jobs.send(work).await.map_err(|_| Error::Closed)?;
@@ -123,7 +123,7 @@ fn write_held(transaction: &Transaction<'_>, slot: Slot, name: &str, held: &[Hel
     Ok(())
 }
 
-/// Changes of one kind to one table stand side by side mostly, so the statement at hand is kept while they last.
+/// Changes of one kind to one table are mostly consecutive, so the current statement is reused while they last.
 fn write_rows(transaction: &Transaction<'_>, slot: Slot, changes: &[Change]) -> rusqlite::Result<()> {
     let mut rest = changes;
     while let Some(first) = rest.first() {

@@ -1,4 +1,5 @@
-//! The file of the read models is a posting of the log: whatever becomes of it, it is posted again, and nothing that is wrong is served.
+//! The file of the read models is a projection of the log: whatever happens to it, it is rebuilt, and wrong data is
+//! never served.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,8 @@ use crate::sqlite::FILE;
 use crate::store::{ReadStore, Statement};
 use crate::{Error, Options, Projections, Snapshot, models};
 
-/// Opens the read models, posts what is missing and reads every row, as often as damage is met: it must be met at most twice.
+/// Opens the read models, projects the missing records and reads every row, again after each damage: that may happen at
+/// most twice.
 async fn served(shop: &Shop, folder: &Path) -> Dump {
     for _ in 0..3 {
         let projections = Projections::open(Options::new(folder), shop.log()).await.unwrap();
@@ -78,7 +80,7 @@ async fn what_was_set_aside_is_kept_where_the_damage_is_met_after_opening() {
     let wanted = fresh(&shop, "late").await;
     let folder = shop.folder.path().join("late");
     let file = rusqlite::Connection::open(folder.join(FILE)).unwrap();
-    // Nobody reads it before the models are held against the log.
+    // It is not read before the models are checked against the log.
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'held' AND type = 'table'";
     let root: usize = file.query_row(root, [], |row| row.get(0)).unwrap();
     drop(file);

@@ -1,5 +1,5 @@
-//! The same on both databases: one shop, posted to SQLite and to PostgreSQL, whole and in partitions, gives the same rows and the same
-//! answers.
+//! The same on both databases: one shop, projected to SQLite and to PostgreSQL, whole and in partitions, gives the same
+//! rows and the same answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) async fn rows_of(rows: &Postgres) -> Dump {
     dumped(&rows.snapshot().await.unwrap()).await
 }
 
-/// Posts everything in partitions, as one process.
+/// Projects everything in partitions, as one process.
 pub(super) async fn post(shop: &Shop, rows: &Arc<Postgres>, batch: usize) -> Arc<Projections> {
     let sharing = Sharing { batch, ..Sharing::default() };
     let projections = Projections::open_on(Arc::clone(rows) as _, shop.log(), sharing).await.unwrap();
@@ -42,7 +42,7 @@ pub(super) async fn post(shop: &Shop, rows: &Arc<Postgres>, batch: usize) -> Arc
     projections
 }
 
-/// What every query of every model answers.
+/// The answers of every query of every model.
 async fn answers(shop: &Shop, reads: &Reads) -> Vec<String> {
     let mut told = Vec::new();
     let filters = [
@@ -311,7 +311,7 @@ async fn a_verification_finds_a_changed_row_of_partitions_at_different_positions
     let url = Server::shared().database();
     let rows = Postgres::open(&url, 8).await.unwrap();
     drop(post(&shop, &rows, 50).await);
-    // Some partitions go on, as if their workers were quicker than others.
+    // Some partitions continue, as if their workers were faster than others.
     shop.trade(10).await;
     let ahead = super::sharing::some_ahead(&shop, &rows, 5).await;
     assert!(ahead > 0 && ahead < STREAMS as usize);
@@ -327,7 +327,7 @@ async fn a_verification_finds_a_changed_row_of_partitions_at_different_positions
     let wrong: Vec<_> = verdicts.iter().filter(|v| v.fault.is_some()).collect();
     assert_eq!(wrong.len(), 1);
     assert_eq!(wrong[0].name, "stock_levels");
-    // A rebuild mends it, once nobody looks at the rows any more.
+    // A rebuild repairs it, once no transaction reads the rows.
     let other = Projections::reading(Arc::clone(&rows) as _, shop.log()).await.unwrap();
     let rebuilding = tokio::spawn(async move { other.rebuild("stock_levels", None).await });
     tokio::time::sleep(Duration::from_secs(2)).await;

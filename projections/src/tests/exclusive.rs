@@ -14,10 +14,10 @@ use crate::Projections;
 use crate::postgres::Postgres;
 use crate::store::ReadStore as _;
 
-/// More than the work takes on a machine that has much else to do.
+/// Longer than the work takes on a busy machine.
 const WORK: Duration = Duration::from_secs(60);
 
-/// A hold of its own of the database, as each process has one.
+/// A separate handle of the database, as each process has one.
 async fn process(url: &str) -> Arc<Postgres> {
     Postgres::open(url, 4).await.unwrap()
 }
@@ -31,7 +31,7 @@ fn locks(url: &str, granted: bool) -> usize {
     Server::shared().sql(url, &sql).trim().parse().unwrap()
 }
 
-/// Waits until somebody waits for the lock.
+/// Waits until a process waits for the lock.
 async fn until_one_waits(url: &str) {
     let end = Instant::now() + SOON;
     while locks(url, false) == 0 {

@@ -1,4 +1,4 @@
-//! A program that cannot read a record which its rows show: an older version than the one that posted them.
+//! A program that cannot read a record that its rows show: an older version than the one that projected them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use super::workers::dump;
 use crate::sqlite::Sqlite;
 use crate::{Options, Projections, models};
 
-/// A log of which one record is of an unknown kind from some moment on.
+/// A log in which one record has an unknown type from some moment on.
 struct Forgetful {
     log: Arc<dyn EventStore>,
     position: Position,

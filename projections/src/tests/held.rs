@@ -1,5 +1,5 @@
-//! A record that cannot be read or applied: its stream is held in the models that want it, everything else goes on, and once it is set
-//! aside the rows are what they would be without it, whatever happened meanwhile.
+//! A record that cannot be read or applied: its stream is held in the models that need it, everything else continues,
+//! and once it is set aside the rows are as if it had never existed, whatever happened meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn mug() -> StreamId {
     of(stream::stock(&main(), &sku("MUG")))
 }
 
-/// A record of each unreadable sort in streams of each kind, between what goes on.
+/// One record of each unreadable kind in streams of each category, between other records.
 async fn poisoned(shop: &mut Shop) -> Poisoned {
     let good = r#"{"actor":{"id":"clerk","via":"test"},"correlation":"00000000-0000-0000-0000-000000000007"}"#;
     shop.trade(12).await;
@@ -105,7 +105,7 @@ async fn what_cannot_be_read_holds_its_own_stream_and_everything_else_is_shown()
     assert!(moves.stale && moves.value[0].position < poisoned.positions[1]);
     let payment = *shop.payments.keys().find(|id| payment_of(poisoned.order) == **id).unwrap();
     assert!(matches!(payments::by_id(&reads, TENANT, payment).await, Err(Error::Held { .. })));
-    // Somebody verifies and rebuilds before anybody sets anything aside.
+    // A verification and a rebuild come before the set-aside.
     assert_eq!(projections.rebuild("order_list", None).await.unwrap(), shop.head());
     assert_eq!(held(&projections, "order_list").await.len(), 1, "a rebuild comes to its end and holds the same");
     projections.close().await.unwrap();
@@ -195,7 +195,7 @@ async fn a_record_that_the_rows_show_and_that_is_set_aside_is_taken_out_of_them(
     shop.trade(6).await;
     let projections = open(&shop, "read", 30).await;
     projections.catch_up(None).await.unwrap();
-    // Another version of the program could not read them, and somebody set them aside there.
+    // Another version of the program could not read them, and they were set aside there.
     shop.set_aside(received).await;
     shop.set_aside(noted).await;
     projections.catch_up(None).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_model_that_panics_holds_the_stream_alone_until_it_is_mended() {
     projections.close().await.unwrap();
 }
 
-/// A read model that fails at one record for as long as it is told to.
+/// A read model that fails at one record as long as a flag is set.
 struct FailsAt(Position, Arc<AtomicBool>);
 
 static FAILS: crate::value::Spec =
@@ -307,7 +307,7 @@ async fn models_that_show_and_that_hold_what_is_set_aside_come_past_it_together(
     fails.store(false, Ordering::Relaxed);
     shop.set_aside(received).await;
     shop.receive("MUG", 7).await;
-    // A task of its own: a worker that goes round in circles may never wait.
+    // A separate task: a worker in an endless loop may never yield.
     let catching_up = Arc::clone(&projections);
     let catching_up = tokio::spawn(async move { catching_up.catch_up(None).await });
     let caught_up = tokio::time::timeout(Duration::from_secs(20), catching_up).await;

@@ -1,4 +1,4 @@
-//! Rows that stand before others and change what a commit or a read does: everything else goes through.
+//! A row store that wraps another and changes a commit or a read; all other operations pass through.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::store::{Checkpoint, Exclusive, Making, Part, ReadStore, Slot, Stateme
 use crate::value::{Row, Spec};
 use crate::{Error, Snapshot};
 
-/// Whatever is one is a [`ReadStore`].
+/// Every layer is a [`ReadStore`].
 #[async_trait]
 pub(super) trait Layer: Send + Sync + 'static {
     /// The rows below.

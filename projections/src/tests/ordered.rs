@@ -1,5 +1,6 @@
-//! What depends on the order of the whole log although partitions are posted side by side: a model that is not spread is posted by one
-//! worker while others stand by, and a timeline over several streams never shows what comes after an entry that is still to come.
+//! Properties that depend on the order of the whole log although partitions are projected in parallel: an unpartitioned
+//! model has one worker while others stand by, and a timeline over several streams never shows an entry before an
+//! earlier one that is still missing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

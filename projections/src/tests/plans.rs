@@ -1,5 +1,5 @@
-//! How the databases go about the queries: read models with some ten thousand rows, and a database that notes the plan of each query that
-//! it is asked, as it is asked.
+//! The plans of the queries: read models with some ten thousand rows, and a database that records the plan of each
+//! query as it runs.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -27,12 +27,12 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    /// What is wrong with the plan: a table read from end to end, rows sorted, an index that is not used. What merges sorts pages of keys.
+    /// The fault of the plan: a full table scan, sorted rows, or an unused index. A merging plan sorts pages of keys.
     pub(crate) fn fault(&self, index: Option<&str>, merges: bool) -> Option<String> {
         let scans = |line: &str| {
             let table = line.split("SCAN ").nth(1).or_else(|| line.split("Seq Scan on ").nth(1))?;
             let table = table.split_whitespace().next()?;
-            // One row for each partition, and what was made on the way.
+            // One row for each partition, and intermediate results.
             let small = ["checkpoint", "CONSTANT", "k", "every"].contains(&table)
                 || table.starts_with("(subquery")
                 || table.strip_prefix('v').is_some_and(|n| n.parse::<u8>().is_ok());
@@ -53,7 +53,7 @@ impl Planned {
 }
 
 impl Planned {
-    /// A walk over a whole index of PostgreSQL: without a condition on it, unless only its first rows are taken, each as it comes.
+    /// A scan of a whole index of PostgreSQL without a condition, unless only its first rows are read, one by one.
     fn walks(&self) -> Option<String> {
         let lines: Vec<_> = self.plan.lines().collect();
         let depth = |line: &str| line.len() - line.trim_start().len();
@@ -74,7 +74,7 @@ impl Planned {
     }
 }
 
-/// Notes the plans of what it is asked.
+/// Records the plans of its queries.
 struct Noting {
     inner: Arc<dyn ReadStore>,
     explain: &'static str,
@@ -88,7 +88,7 @@ impl super::layer::Layer for Noting {
     }
 
     async fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, Error> {
-        // Where the model stands and what it holds goes with each query: tables of a few rows.
+        // Each query also reads the model's checkpoint and held streams: tables of a few rows.
         let about = |sql: &str| sql.contains("FROM checkpoint WHERE name = $1 AND") || sql.contains("FROM held");
         for statement in statements.iter().filter(|statement| !about(&statement.sql)) {
             let asked = Statement::new(format!("{} {}", self.explain, statement.sql), statement.values.clone());
@@ -131,9 +131,11 @@ fn rows() -> Vec<String> {
     };
     let orders = format!(
         "INSERT INTO order_list {} SELECT CASE WHEN i % 5 = 0 THEN 'other' ELSE 'acme' END, {ID}, i * 1000000, i, \
-         (i * CAST(7919 AS BIGINT) % 20011) * 1000000, 3, i, {}, {}, {}, {}, {}, CASE WHEN i % 101 = 0 THEN 1 ELSE 0 END, \
+         (i * CAST(7919 AS BIGINT) % 20011) * 1000000, 3, i, {}, {}, {}, {}, {}, CASE WHEN i % 101 = 0 THEN 1 ELSE 0 \
+         END, \
          CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'web' END, 'r-' || CAST(i AS TEXT), 'c-' || CAST(i % 503 AS TEXT), \
-         CASE WHEN i % 7 = 0 THEN 'EUR' ELSE 'GBP' END, (i * CAST(7919 AS BIGINT)) % 100003, 1, 1, 0, 2, 3, '[]', NULL FROM n",
+         CASE WHEN i % 7 = 0 THEN 'EUR' ELSE 'GBP' END, (i * CAST(7919 AS BIGINT)) % 100003, 1, 1, 0, 2, 3, '[]', \
+         NULL FROM n",
         numbers(30_000),
         word("completed", &["pending", "confirmed", "rejected", "cancelled"]),
         word("none", &["reserved", "part_reserved", "backordered", "released"]),
@@ -174,12 +176,14 @@ fn rows() -> Vec<String> {
         tally("status", "CAST(i / 16 AS TEXT)"),
         entries("'00000000-0000-4000-8000-' || CAST(100000000000 + i % 2000 AS TEXT)", 40_000),
         format!(
-            "INSERT INTO order_timeline_link {} SELECT 'acme', {}, '00000000-0000-4000-8000-' || CAST(100000000100 + i AS TEXT) FROM n",
+            "INSERT INTO order_timeline_link {} SELECT 'acme', {}, '00000000-0000-4000-8000-' || CAST(100000000100 + \
+             i AS TEXT) FROM n",
             numbers(3),
             of(100_000_000_007)
         ),
         format!(
-            "INSERT INTO order_timeline_link {} SELECT 'acme', '00000000-0000-4000-8000-' || CAST(200000000000 + i AS TEXT), {ID} FROM n",
+            "INSERT INTO order_timeline_link {} SELECT 'acme', '00000000-0000-4000-8000-' || CAST(200000000000 + i AS \
+             TEXT), {ID} FROM n",
             numbers(5_000)
         ),
         format!(
@@ -193,7 +197,8 @@ fn rows() -> Vec<String> {
             numbers(30_000)
         ),
         format!(
-            "INSERT INTO payment {} SELECT 'acme', {ID}, {ID}, 'authorised', 'GBP', 1, 1, 0, 0, 0, 0, NULL, 1, i, i, i, '{{}}' FROM n",
+            "INSERT INTO payment {} SELECT 'acme', {ID}, {ID}, 'authorised', 'GBP', 1, 1, 0, 0, 0, 0, NULL, 1, i, i, \
+             i, '{{}}' FROM n",
             numbers(20_000)
         ),
         format!(

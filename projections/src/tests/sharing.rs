@@ -1,4 +1,4 @@
-//! Several processes on one database: what they share, what they take from each other, and what others see of it.
+//! Several processes on one database: their shares, their take-overs, and what others see of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ pub(super) fn sharing(feeds: Option<Feeds>) -> Sharing {
     Sharing { batch: 40, lease: LEASE, feeds, ..Sharing::default() }
 }
 
-/// A process that posts.
+/// A process that projects.
 pub(super) struct Running {
     pub(super) projections: Arc<Projections>,
     token: CancellationToken,
@@ -37,7 +37,7 @@ async fn start(shop: &Shop, rows: Arc<dyn ReadStore>, feeds: Option<Feeds>) -> R
     start_on(shop.log(), rows, feeds).await
 }
 
-/// The same, with a hold of its own of the log.
+/// The same, with a separate handle of the log.
 pub(super) async fn start_on(log: Arc<dyn EventStore>, rows: Arc<dyn ReadStore>, feeds: Option<Feeds>) -> Running {
     start_with(log, rows, feeds, models::all()).await
 }
@@ -103,7 +103,7 @@ impl Feed for Shut {
     }
 }
 
-/// Lets the first partitions go on to the head; how many partitions are ahead of others then.
+/// Lets the first partitions continue to the head; returns how many partitions are then ahead of others.
 pub(super) async fn some_ahead(shop: &Shop, rows: &Arc<Postgres>, first: u32) -> usize {
     let open = move |door: &Door| matches!(door, Door::Streams(p) if *p < first);
     let running = start(shop, Arc::clone(rows) as _, Some(tails(shop.log(), open))).await;
@@ -242,7 +242,8 @@ async fn a_rebuild_takes_over_all_partitions_while_events_arrive() {
     });
     let mut n = 0;
     while !rebuilding.is_finished() {
-        // A rebuild has to come to an end on any machine: events that arrive as fast as they can be written keep it busy for minutes.
+        // A rebuild must end on any machine: events that arrive as fast as they can be written keep it busy for
+        // minutes.
         if n < 400 {
             let id = shop.place("late", &[("MUG", 2)], 50_000_000 + n).await;
             shop.confirm(id).await;
@@ -298,7 +299,7 @@ async fn rows_of_another_store_are_not_read_and_are_built_anew() {
     assert!(matches!(early, Err(order_list::PageError::Store(Error::Building(_)))));
     drop(post(&other, &rows, 50).await);
     assert_eq!(rows_of(&rows).await, fresh(&other, "fresh").await);
-    // A history that the log does not have, in one partition of one model: what is missing there comes back.
+    // A history that the log does not have, in one partition of one model: the rows missing there are restored.
     let lose = "DELETE FROM daybook_read.payment; DELETE FROM daybook_read.open_quantity;
         UPDATE daybook_read.checkpoint SET hash = decode(repeat('00', 32), 'hex') WHERE name = 'payments' AND partition = 3";
     Server::shared().sql(&url, lose);

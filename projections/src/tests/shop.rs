@@ -1,4 +1,4 @@
-//! A small shop on a real store: what happens in it is decided by the domain and appended as it is in production. For tests only.
+//! A small shop on a real store: the domain decides its events, and they are appended as in production. For tests only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub(crate) const TENANT: &str = "acme";
 
-/// What every fold of the shop's streams gives, and the store that holds them.
+/// The folds of the shop's streams, and their store.
 pub(crate) struct Shop {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Arc<dyn EventStore>,
@@ -37,7 +37,7 @@ pub(crate) struct Shop {
     seed: u64,
 }
 
-/// What is bought: a SKU and how many.
+/// The purchase: SKUs and their quantities.
 pub(crate) type Wanted<'a> = &'a [(&'a str, u32)];
 
 impl Shop {
@@ -47,7 +47,7 @@ impl Shop {
         Self::on(store, folder)
     }
 
-    /// The shop on a new store of any kind, and a folder for what else it needs.
+    /// The shop on a new store of any kind, and a folder for its other files.
     pub(crate) fn on(store: Arc<dyn EventStore>, folder: tempfile::TempDir) -> Self {
         Self { folder, store, orders: HashMap::new(), stocks: HashMap::new(), payments: HashMap::new(), seed: 7 }
     }
@@ -91,7 +91,7 @@ impl Shop {
         self.raw(writes.collect()).await
     }
 
-    /// Appends as one command whatever it is.
+    /// Appends any writes as one command.
     pub(crate) async fn raw(&self, writes: Vec<StreamWrite>) -> Position {
         let batch = Batch { command_id: Uuid::now_v7(), fingerprint: [0; 32], writes };
         match self.store.append(batch).await {
@@ -327,7 +327,7 @@ impl Shop {
         self.stock(Uuid::now_v7(), vec![("TRAY", stock::Command::Count { counted: 999, accept_shortage: true })]).await;
     }
 
-    /// Whatever is said, as an event of a stream.
+    /// Writes any bytes as an event of a stream.
     pub(crate) async fn write(
         &self,
         stream: StreamId,

@@ -1,5 +1,5 @@
-//! A process that stands still for longer than its leases last, as one does whose machine is paused, and then goes on as if nothing had
-//! been.
+//! A process that pauses for longer than its leases last, like one whose machine is paused, and then continues as if
+//! nothing had happened.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -18,11 +18,11 @@ use crate::postgres::Postgres;
 use crate::store::{Part, ReadStore, Slot};
 use crate::{Error, Projections};
 
-/// What a process had in hand when it stopped.
+/// The unfinished batch of a process when it stopped.
 #[derive(Clone)]
 struct InHand(Vec<Part>);
 
-/// Puts a process to sleep, and tells what became of what it had in hand.
+/// Pauses a process, and reports what happened to its unfinished batch.
 struct Bed {
     armed: AtomicBool,
     asleep: Mutex<Option<InHand>>,
@@ -30,8 +30,8 @@ struct Bed {
     outcome: Mutex<Option<Result<(), Error>>>,
 }
 
-/// The rows, for a process that runs on one thread: it stops as a whole (the thread does) with a batch in hand that only has to be
-/// committed.
+/// The rows of a process that runs on one thread: it stops as a whole (the thread does) with a batch that only has to
+/// be committed.
 struct Sleeping(Arc<Postgres>, Arc<Bed>);
 
 #[async_trait]
@@ -47,8 +47,8 @@ impl super::layer::Layer for Sleeping {
             return rows.commit(slot, parts).await;
         }
         *bed.asleep.lock().unwrap() = Some(InHand(parts.clone()));
-        // Not an await: nothing else of the process goes on either, no renewal of a lease and no look at a checkpoint. If the test
-        // has failed and gone, it goes on as well.
+        // Not an await: nothing else of the process continues either, no renewal of a lease and no read of a
+        // checkpoint. If the test has failed and ended, it continues as well.
         let _ = bed.waking.lock().unwrap().recv();
         let outcome = rows.commit(slot, parts).await;
         *bed.outcome.lock().unwrap() = Some(outcome.clone());
@@ -56,13 +56,13 @@ impl super::layer::Layer for Sleeping {
     }
 }
 
-/// A hold of its own of the log, as each process has one: with a store shared in memory, one that sleeps would keep what the others
-/// wait for, which no process can do to another.
+/// A separate handle of the log, as each process has one: with a store shared in memory, a sleeping process would keep
+/// what the others wait for, which no process can do to another.
 async fn log(url: &str) -> Arc<dyn EventStore> {
     Store::open(Options::new(url)).await.unwrap()
 }
 
-/// Runs a process on one thread until told to stop.
+/// Runs a process on one thread until it is stopped.
 fn process(
     (log_url, rows_url): (String, String),
     bed: Arc<Bed>,
@@ -109,7 +109,7 @@ async fn a_process_that_slept_through_its_leases_writes_nothing_with_what_it_had
     other.wait_for(shop.head(), SOON).await.unwrap();
     shop.trade(5).await;
     other.wait_for(shop.head(), SOON).await.unwrap();
-    // The second has it all, and has gone past what the first has in hand.
+    // The second process has all partitions, and is past the first one's unfinished batch.
     for part in &parts {
         let found = rows.checkpoints(Some(part.name), Slot::Live).await.unwrap();
         let taken = found.iter().find(|one| one.partition == part.partition);
@@ -125,7 +125,7 @@ async fn a_process_that_slept_through_its_leases_writes_nothing_with_what_it_had
     let outcome = bed.outcome.lock().unwrap().take();
     assert!(matches!(outcome, Some(Err(Error::Lost(_)))), "{outcome:?}");
     assert_eq!(rows_of(&rows).await, before, "it wrote nothing");
-    // It takes its part again, and both go on.
+    // It takes its share again, and both continue.
     shop.trade(5).await;
     other.wait_for(shop.head(), SOON).await.unwrap();
     assert_eq!(rows_of(&rows).await, fresh(&shop, "fresh").await);

@@ -1,4 +1,4 @@
-//! A database whose packets are swallowed: queries and workers are answered within their limits, and go on once it is back.
+//! A database whose packets are swallowed: queries and workers end within their limits, and continue once it is back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

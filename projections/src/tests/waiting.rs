@@ -1,4 +1,5 @@
-//! Workers whose database cannot be written: they say that they wait, go on by themselves, and are given up where waiting does not help.
+//! Workers whose database cannot be written: they report that they wait, continue by themselves, and are given up where
+//! waiting does not help.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What workers promise: the same bytes whatever happens on the way, and one consumer's trouble is nobody else's.
+//! The promises of workers: the same bytes whatever happens, and one consumer's fault affects no other.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -76,7 +76,7 @@ async fn a_worker_that_is_cut_off_anywhere_goes_on_where_its_rows_are() {
         let rows = Sqlite::open(&folder, 2).await.unwrap();
         let projections = Projections::with(rows, shop.log(), 5, models::all(), Some(&until)).await.unwrap();
         projections.catch_up(None).await.unwrap();
-        // Dropped without a word, as by a crash: nothing is kept but what was committed.
+        // Dropped without a shutdown, as by a crash: only committed data is kept.
         drop(projections);
     }
     assert_eq!(dump(&folder).await, expected);

@@ -1,5 +1,5 @@
-//! Reading on what a worker held when it began: one part at a time, between what it posts. What waits is kept waiting by one part at most,
-//! and once for each stream by a look for what is set aside in it.
+//! Continues the streams that a worker held when it began: one part at a time, between new records. New records wait
+//! for at most one part, and once for each stream for a search of its set-aside records.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use crate::store::{Error, Slot};
 /// How far a held stream was read on.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// What is set aside in it, and up to which version that is known.
+    /// The versions that are set aside in it, and the version up to which that is known.
     asides: BTreeSet<Version>,
     seen: Version,
     kept: Kept,
 }
 
 impl Worker {
-    /// Notes what is held, to be read on: what one version of the program cannot read or apply the next one may.
+    /// Notes the held streams, to be tried again: the next version of the program may read or apply what this one could
+    /// not.
     pub(super) fn look_at_held(&mut self) {
         let of = |(at, member): (usize, &Member)| -> Vec<_> { member.held.keys().map(|it| (at, it.clone())).collect() };
         self.again = Some(self.members.iter().enumerate().flat_map(of).collect());
@@ -33,8 +34,8 @@ impl Worker {
         }
     }
 
-    /// Reads the first held stream on by a part, so that nothing that waits meanwhile waits for more. Answers whether there is more of
-    /// what was held to be read on.
+    /// Continues the first held stream by one part, so that new records do not wait longer. Returns whether there is
+    /// more to continue.
     pub(super) async fn read_on(&mut self) -> Result<bool, Error> {
         let Some((at, stream)) = self.again.as_ref().and_then(|again| again.front().cloned()) else {
             return Ok(false);
@@ -49,7 +50,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Reads a held stream on by a part; answers whether there may be more of it.
+    /// Continues a held stream by one part; returns whether there may be more of it.
     async fn read_part(&mut self, at: usize, stream: &StreamId, reading: &mut Reading) -> Result<bool, Error> {
         let (position, log) = (self.members[at].position, Arc::clone(&self.parts.log));
         let member = &self.members[at];
@@ -73,7 +74,7 @@ impl Worker {
             }
         }
         if forward.through {
-            tracing::info!(%stream, "a stream that was held can be read again and is shown");
+            tracing::info!(%stream, "a held stream can be read again and is shown");
         }
         Ok(forward.moved && !forward.through)
     }

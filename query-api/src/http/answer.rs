@@ -1,4 +1,4 @@
-//! Answers: a body, and headers that say which position it shows, at which version, and for how long it can be kept.
+//! Answers: a body, and headers with the position that it shows, its version, and how long it may be cached.
 
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
@@ -13,15 +13,15 @@ use super::problem::Failure;
 
 /// Which position an answer shows.
 pub const POSITION: HeaderName = HeaderName::from_static("daybook-position");
-/// Says that what an answer shows has stopped to grow.
+/// Set when the read model behind the answer has stopped, so the data is getting old.
 pub const STALE: HeaderName = HeaderName::from_static("daybook-stale");
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Listing<T> {
-    /// What is on the page.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Where to go on; left out on the last page.
+    /// The cursor or position of the next page; left out on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     /// How many there are in all, if that was asked.
@@ -32,7 +32,8 @@ pub struct Listing<T> {
     pub position: u64,
     /// Whether the page may be old or lack something: the read model has stopped, or holds streams.
     pub stale: bool,
-    /// How many streams the read model holds: it shows what came before a record of theirs that cannot be read. Left out if none.
+    /// How many streams the read model holds: for these it shows the state before a record that cannot be read. Left
+    /// out if none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub held: u64,
 }
@@ -75,7 +76,7 @@ impl Shown {
         Ok(Self::new(listing, listing.position)?.stale(listing.stale))
     }
 
-    /// The first `limit` of what was read, where one more was asked for; `next` says where to go on after one.
+    /// The first `limit` of the items read, if one more was requested; `next` gives the position after an item.
     pub(super) fn first<T, B: From<T> + Serialize>(
         answer: Answer<Vec<T>>,
         limit: usize,
@@ -149,7 +150,7 @@ impl IntoResponse for Shown {
     }
 }
 
-/// An event as it stands in the log.
+/// An event of the log.
 pub(super) fn event_body(record: &event_store::record::Record) -> EventBody {
     let metadata = schemas::Metadata::decode(&record.metadata).ok();
     EventBody {
@@ -159,7 +160,7 @@ pub(super) fn event_body(record: &event_store::record::Record) -> EventBody {
         version: record.version,
         kind: record.kind.to_string(),
         schema_version: record.schema_version,
-        // One event that cannot be read keeps nobody from the others of its page.
+        // One event that cannot be read does not hide the others of its page.
         data: Payload::readable(&record.data),
         unreadable: streams::decode(record).err().map(|unreadable| unreadable.reason),
         recorded_at: Some(domain::time::Timestamp::from_micros(record.recorded_at)),

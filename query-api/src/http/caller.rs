@@ -1,4 +1,4 @@
-//! Whose data a request is about. A layer in front of the routes says so; nothing in the request itself can.
+//! The tenant of a request's data. A layer in front of the routes sets it; the request itself cannot.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -6,7 +6,7 @@ use domain::ids::Tenant;
 
 use super::problem::Failure;
 
-/// Whose data a request is about.
+/// The tenant of a request's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Whose data.
@@ -17,6 +17,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        parts.extensions.get().cloned().ok_or_else(|| Failure::internal(&"no layer in front says who asks"))
+        parts.extensions.get().cloned().ok_or_else(|| Failure::internal(&"no layer in front identified the caller"))
     }
 }

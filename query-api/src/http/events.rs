@@ -1,4 +1,5 @@
-//! The log itself, page by page: every event of the tenant in order, none left out and none twice, whoever asks and however often.
+//! The log itself, page by page: every event of the tenant in order, exactly once, for any reader and any number of
+//! reads.
 
 use axum::extract::State;
 use event_store::Filter;
@@ -14,7 +15,7 @@ use super::caller::Caller;
 use super::params::Params;
 use super::problem::Failure;
 
-/// The most events that a page is asked for; it may be longer, since what one command wrote is never cut in two.
+/// The most events of a page by request; it may be longer, because the events of one command are never split.
 const MOST: usize = 1_000;
 
 /// Part of the log.
@@ -22,7 +23,7 @@ const MOST: usize = 1_000;
 pub struct EventsBody {
     /// The events, in order of position.
     pub events: Vec<EventBody>,
-    /// Everything wanted up to here has been told: ask for what comes after it.
+    /// All requested events up to this position were returned: ask for the events after it.
     #[schema(example = 4711)]
     pub next: u64,
     /// The log's last position.
@@ -32,7 +33,7 @@ pub struct EventsBody {
 
 /// The events of the log after a position.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("after" = Option<u64>, Query, description = "Only events after this position; from the beginning if left out"),
+    params(("after" = Option<u64>, Query, description = "Only events after this position; by default from the beginning"),
         ("types" = Option<String>, Query, description = "Only these types, comma-separated: `OrderPlaced,OrderConfirmed`"),
         ("streams" = Option<String>, Query, description = "Only streams of these kinds, comma-separated: `order,payment`"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000),
@@ -50,11 +51,11 @@ pub(super) async fn page(State(api): State<Api>, caller: Caller, mut params: Par
     params.end()?;
     if let Some(unknown) = kinds.iter().find(|kind| registry::newest_version(kind).is_none()) {
         let unknown: String = unknown.chars().take(80).collect();
-        return Err(Failure::at("malformed-query", "types", format!("there is no event type {unknown}")));
+        return Err(Failure::at("malformed-query", "types", format!("unknown event type {unknown}")));
     }
     if let Some(unknown) = categories.iter().find(|category| !stream::CATEGORIES.contains(&category.as_str())) {
         let unknown: String = unknown.chars().take(80).collect();
-        return Err(Failure::at("malformed-query", "streams", format!("there are no streams of the kind {unknown}")));
+        return Err(Failure::at("malformed-query", "streams", format!("unknown kind of stream {unknown}")));
     }
     api.reach_log(min_position).await?;
     let head = api.log.head().borrow().position;

@@ -1,4 +1,4 @@
-//! Orders: the list, one of them now or as it was, and the difference between two of its moments.
+//! Orders: the list, one order now or in the past, and the difference between two moments of it.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -67,13 +67,13 @@ pub struct OrderSummaryBody {
     /// Who ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
-    /// What was ordered, edits included.
+    /// The total, edits included.
     pub total: Money,
-    /// What is owed for it in all.
+    /// The amount that the customer owes in all.
     pub owed: Money,
-    /// What was taken.
+    /// The captured amount.
     pub captured: Money,
-    /// What was given back.
+    /// The refunded amount.
     pub refunded: Money,
     /// How many lines it has.
     pub lines: u64,
@@ -119,22 +119,22 @@ impl TryFrom<Summary> for OrderSummaryBody {
     }
 }
 
-/// What the list can be asked. Each field can also be compared by `field[op]`, with `eq`, `in` (comma-separated), `gte`, `lt`, `prefix`
-/// as far as they make sense for it: `placed_at[gte]=2011-01-01T00:00:00Z`, `status[in]=pending,confirmed`. Which go together, the
-/// description of the route says.
+/// The filters of the list. Each field can also be compared by `field[op]`, with `eq`, `in` (comma-separated), `gte`,
+/// `lt`, `prefix`, as far as the field supports them: `placed_at[gte]=2011-01-01T00:00:00Z`,
+/// `status[in]=pending,confirmed`. The description of the route says which can be combined.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what the handler reads")]
 struct ListParams {
     /// Only orders of this status; likewise `stock_status`, `payment_status`, `fulfilment_status`, `return_status`.
     status: Option<String>,
-    /// Only orders whose stock stands so.
+    /// Only orders with this stock status.
     stock_status: Option<String>,
-    /// Only orders whose money stands so.
+    /// Only orders with this payment status.
     payment_status: Option<String>,
-    /// Only orders whose goods stand so.
+    /// Only orders with this fulfilment status.
     fulfilment_status: Option<String>,
-    /// Only orders whose returns stand so.
+    /// Only orders with this return status.
     return_status: Option<String>,
     /// Only orders with an open hold, or without.
     on_hold: Option<bool>,
@@ -163,10 +163,10 @@ struct ListParams {
     limit: Option<u32>,
     /// Where the page before ended: its `next`.
     cursor: Option<String>,
-    /// `exact` or `estimate`: say how many there are. Counted from counters: exact without filters and with one alone on a status or
-    /// `on_hold`; an estimate otherwise, and said to be one.
+    /// `exact` or `estimate`: return the number of orders. It comes from counters: exact without filters and with a
+    /// single filter on a status or `on_hold`; otherwise an estimate, and marked as one.
     count: Option<String>,
-    /// Wait until at least this position is shown.
+    /// Wait until the answer shows at least this position.
     min_position: Option<u64>,
 }
 
@@ -184,7 +184,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
         None => false,
         Some("exact" | "estimate") => true,
         Some(_) => {
-            return Err(Failure::at("malformed-query", "count", "count is exact or estimate"));
+            return Err(Failure::at("malformed-query", "count", "count must be exact or estimate"));
         }
     };
     let query = Query {
@@ -214,7 +214,7 @@ const MOST_FILTERS: usize = 20;
 fn filters(params: Params) -> Result<Vec<Filter>, Failure> {
     let rest = params.rest();
     if rest.len() > MOST_FILTERS {
-        return Err(Failure::new("bad-filter", format!("more than {MOST_FILTERS} filters")));
+        return Err(Failure::new("bad-filter", format!("there are more than {MOST_FILTERS} filters")));
     }
     Ok(rest.iter().map(|(name, value)| Filter::parse(name, value)).collect::<Result<_, _>>()?)
 }
@@ -231,18 +231,18 @@ pub(super) struct AsOf {
     as_of_position: Option<u64>,
     /// As it was when its stream had this version.
     as_of_version: Option<u64>,
-    /// Wait until at least this position is shown.
+    /// Wait until the answer shows at least this position.
     min_position: Option<u64>,
 }
 
 /// One order, now or as it was.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = uuid::Uuid, Path), AsOf, ("If-None-Match" = Option<String>, Header, description = "The ETag that is known")),
+    params(("id" = uuid::Uuid, Path), AsOf, ("If-None-Match" = Option<String>, Header, description = "The known ETag")),
     responses(
-    (status = 200, description = "The order. As of a past moment it never changes, and may be kept for ever", body = OrderBody,
+    (status = 200, description = "The order. As of a past moment it never changes, and may be cached permanently", body = OrderBody,
         headers(("etag" = String, description = "The version of its stream"),
-            ("daybook-position" = u64, description = "The position that it stands for"))),
-    (status = 304, description = "It is still at the version that is known"),
+            ("daybook-position" = u64, description = "The position that the answer shows"))),
+    (status = 304, description = "It still has the known version"),
     (status = 400, description = "`future-instant`, `future-position`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
@@ -321,9 +321,9 @@ pub struct DiffBody {
 #[utoipa::path(get, path = "/v1/orders/{id}/diff", tag = "orders",
     params(("id" = uuid::Uuid, Path),
         ("from" = String, Query, description = "A version (`v3`), a position (`p4711`) or an instant"),
-        ("to" = Option<String>, Query, description = "Likewise; now if left out")),
+        ("to" = Option<String>, Query, description = "The same; by default now")),
     responses(
-    (status = 200, description = "What differs", body = DiffBody),
+    (status = 200, description = "The differences", body = DiffBody),
     (status = 400, description = "`future-instant`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
@@ -352,8 +352,9 @@ pub(super) async fn diff(
 
 /// `v3` is a version, `p4711` a position, anything else an instant.
 fn moment(name: &str, text: &str) -> Result<At, Failure> {
-    let bad =
-        || Failure::at("malformed-query", name, format!("{name} is v and a version, p and a position, or an instant"));
+    let bad = || {
+        Failure::at("malformed-query", name, format!("{name} must be v and a version, p and a position, or an instant"))
+    };
     let number =
         |digits: &str| digits.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok()).ok_or_else(bad);
     match text.split_at_checked(1) {
@@ -363,7 +364,7 @@ fn moment(name: &str, text: &str) -> Result<At, Failure> {
     }
 }
 
-/// What is shown of an order at a moment, without the version, which always differs.
+/// The view of an order at a moment, without the version, which always differs.
 fn document(moment: &Moment<Order>) -> Result<Value, Failure> {
     let Order::Placed(placed) = &moment.state else {
         return Ok(json!({}));

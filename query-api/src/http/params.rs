@@ -1,5 +1,5 @@
-//! Query parameters and path segments, parsed strictly: an unknown one, one given twice, one that does not parse is a problem, never
-//! passed over.
+//! Query parameters and path segments, parsed strictly: an unknown, repeated or invalid parameter is a problem, never
+//! ignored.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) const MOST: usize = 200;
 /// How many it has unless the caller says.
 const USUAL: usize = 50;
 
-/// The query parameters that were not taken yet, and the place of the request that they came with.
+/// The query parameters that were not taken yet, and the request's place.
 #[derive(Debug)]
 pub(super) struct Params(Vec<(String, String)>, Option<Arc<Place>>);
 
@@ -29,7 +29,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let bad = || Failure::new("malformed-query", "the query is not well-formed");
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| bad())?;
-        // What is not UTF-8 comes out of the decoding with this character in its place.
+        // The decoding replaces invalid UTF-8 with this character.
         let damaged = |text: &String| text.contains(char::REPLACEMENT_CHARACTER);
         if pairs.0.iter().any(|(name, value)| damaged(name) || damaged(value)) {
             return Err(bad());
@@ -72,7 +72,7 @@ impl Params {
         if (1..=most).contains(&limit) {
             Ok(limit)
         } else {
-            Err(Failure::at("malformed-query", "limit", format!("limit is 1 to {most}")))
+            Err(Failure::at("malformed-query", "limit", format!("limit must be 1 to {most}")))
         }
     }
 
@@ -94,7 +94,7 @@ impl Params {
         Ok(self.position("min_position")?.map(|position| Wanted { position, place }))
     }
 
-    /// Takes `as_of_time`, `as_of_position` and `as_of_version`: at most one of them.
+    /// Takes `as_of_time`, `as_of_position` or `as_of_version`: at most one of them.
     pub(super) fn as_of(&mut self) -> Result<Option<At>, Failure> {
         let time: Option<Timestamp> = self.parsed("as_of_time", "an instant such as 2011-09-06T16:57:00Z")?;
         let position = self.position("as_of_position")?;
@@ -104,7 +104,7 @@ impl Params {
             (Some(time), None, None) => Ok(Some(At::Instant(time.micros()))),
             (None, Some(position), None) => Ok(Some(At::Position(position))),
             (None, None, Some(version)) => Ok(Some(At::Version(version))),
-            _ => Err(Failure::new("malformed-query", "ask as of a time, a position or a version, not several")),
+            _ => Err(Failure::new("malformed-query", "give a time, a position or a version, not several")),
         }
     }
 
@@ -129,7 +129,7 @@ impl Params {
             None => Ok(()),
             Some((name, _)) => {
                 let name: String = name.chars().take(80).collect();
-                Err(Failure::at("malformed-query", &name, format!("there is no parameter {name} here")))
+                Err(Failure::at("malformed-query", &name, format!("this route has no parameter {name}")))
             }
         }
     }
@@ -143,7 +143,7 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Id<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let bad = || Failure::new("malformed-path", "the path holds something that cannot be an id");
+        let bad = || Failure::new("malformed-path", "the path has a segment that cannot be an id");
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| bad())?;
         text.parse().map(Self).map_err(|_| bad())
     }

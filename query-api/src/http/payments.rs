@@ -16,11 +16,11 @@ use super::problem::{Absent, Failure, Late, Malformed};
 
 /// One payment.
 #[utoipa::path(get, path = "/v1/payments/{id}", tag = "payments",
-    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag that is known"),
-        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The known ETag"),
+        ("min_position" = Option<u64>, Query, description = "Wait until the answer shows at least this position")),
     responses(
     (status = 200, description = "The payment", body = PaymentBody),
-    (status = 304, description = "It is still at the version that is known"),
+    (status = 304, description = "It still has the known version"),
     Malformed,
     Absent,
     Late,

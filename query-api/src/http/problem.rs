@@ -1,4 +1,4 @@
-//! What goes wrong, as HTTP tells it: the answer that is made of it. An inner failure is logged and never told.
+//! Failures as HTTP problems. The details of an inner failure are logged and never sent.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -10,7 +10,7 @@ use streams::Unreadable;
 
 use crate::history;
 
-/// When to come back for what a person has to see to first, in seconds.
+/// `Retry-After` for problems that an operator has to fix first, in seconds.
 const UNREADABLE_AGAIN_S: u64 = 30;
 
 /// An answer that is a problem.
@@ -37,7 +37,7 @@ impl Failure {
         failure
     }
 
-    /// There is no such thing, or it is another tenant's: nobody is told which.
+    /// The resource does not exist, or belongs to another tenant: the answer does not reveal which.
     #[must_use]
     pub fn absent(what: &str) -> Self {
         Self::new("not-found", format!("there is no such {what}"))
@@ -47,20 +47,20 @@ impl Failure {
     #[must_use]
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "a query failed");
-        Self::new("internal", "the log has more")
+        Self::new("internal", "the server's log has the details")
     }
 
     /// A store that cannot be read now, and may be later.
     #[must_use]
     pub fn unavailable(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a query found a store that cannot be read now; look at the disk or the database");
-        Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again: the log has more") }
+        tracing::error!(%error, "a query found a store that cannot be read now; check the disk or the database");
+        Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again; the server's log has the details") }
     }
 
-    /// A record that the answer would rest on is not what was written.
+    /// A record that the answer depends on is damaged.
     fn log_damaged(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a query met a record that is not what was written; stop, keep the files, restore a backup");
-        let detail = "what the answer rests on is not what was written: an operator has to restore the log";
+        tracing::error!(%error, "a query found a damaged record; stop, keep the files, restore a backup");
+        let detail = "a record that the answer depends on is damaged: an operator has to restore the log";
         Self { retry_after_s: Some(UNREADABLE_AGAIN_S), ..Self::new("log-damaged", detail) }
     }
 
@@ -152,7 +152,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// What most reads may answer instead, for the OpenAPI document.
+/// The problems that most reads may answer, for the OpenAPI document.
 macro_rules! documented {
     ($($name:ident: $status:literal, $codes:literal;)+) => {$(
         #[derive(utoipa::IntoResponses)]

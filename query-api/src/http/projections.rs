@@ -1,4 +1,4 @@
-//! The read models themselves: where each stands, and building one anew.
+//! The read models themselves: their positions, and rebuilds.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -30,7 +30,8 @@ pub struct ProjectionBody {
     /// How far the tables are that are built beside it, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<u64>,
-    /// How many streams it holds: one of their records cannot be read or applied, and it shows what came before. Others go on.
+    /// How many streams it holds, because one of their records cannot be read or applied: it shows their state before
+    /// that record. Other streams continue.
     pub held: u64,
     /// The position of the record that stopped it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,8 @@ impl From<Standing> for ProjectionBody {
 ))]
 pub(super) async fn list(State(api): State<Api>, _caller: Caller, params: Params) -> Result<Shown, Failure> {
     params.end()?;
-    // Whoever asks this asks what is wrong: if the database cannot be read, what was seen last is an answer still.
+    // A caller of this route looks for a fault: if the database cannot be read, the last known positions are still an
+    // answer.
     let now = api.projections.standings().await;
     let items: Vec<_> =
         now.unwrap_or_else(|_| api.projections.positions()).into_iter().map(ProjectionBody::from).collect();
@@ -87,9 +89,9 @@ pub(super) async fn list(State(api): State<Api>, _caller: Caller, params: Params
     Shown::new(&ProjectionsBody { head: api.log.head().borrow().position, items }, shown)
 }
 
-/// Build a read model anew from the first record, beside the one that is read, and put it in its place.
+/// Rebuild a read model from the first record, beside the live one, and then replace the live one.
 #[utoipa::path(post, path = "/v1/projections/{name}/rebuild", tag = "operations", params(("name" = String, Path)), responses(
-    (status = 202, description = "It has begun, or waits for its turn", body = RebuildBody),
+    (status = 202, description = "It has begun, or is queued", body = RebuildBody),
     Malformed,
     Absent,
     (status = 409, description = "`rebuild-in-progress`", body = Problem, content_type = "application/problem+json"),

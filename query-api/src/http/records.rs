@@ -1,4 +1,4 @@
-//! Records of the log that cannot be read, and those that were set aside: what an operator looks at when a part is degraded.
+//! Records of the log that cannot be read, and those that were set aside: for operators when a part is degraded.
 
 use axum::extract::State;
 use domain::time::Timestamp;
@@ -16,11 +16,11 @@ use super::problem::{Failure, Late};
 /// Records that cannot be read, the first one of each stream; or those that were set aside.
 #[utoipa::path(get, path = "/v1/records", tag = "records",
     params(("state" = String, Query, description = "`unreadable` or `set-aside`"),
-        ("after" = Option<u64>, Query, description = "Only those after this position: the `next` of the page before"),
+        ("after" = Option<u64>, Query, description = "Only records after this position: the `next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
-        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+        ("min_position" = Option<u64>, Query, description = "Wait until the answer shows at least this position")),
     responses(
-    (status = 200, description = "A page; `next` is the position to go on after", body = Listing<RecordBody>),
+    (status = 200, description = "A page; `next` is the position after which the next page begins", body = Listing<RecordBody>),
     (status = 400, description = "`malformed-query`", body = Problem, content_type = "application/problem+json"),
     Late,
 ))]
@@ -32,12 +32,12 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, mut params: Par
     let unreadable = match state.as_deref() {
         Some("unreadable") => true,
         Some("set-aside") => false,
-        _ => return Err(Failure::at("malformed-query", "state", "state is unreadable or set-aside")),
+        _ => return Err(Failure::at("malformed-query", "state", "state must be unreadable or set-aside")),
     };
     api.reach(order_timeline::NAME, min_position).await?;
     let tenant = caller.tenant.as_str();
     let wanted = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    // The model says in either case which position it shows, and whether it is built.
+    // In both cases the read model supplies the position of the answer, and whether it is built.
     let answer = order_timeline::asides(&api.reads(), tenant, after, wanted).await?;
     let (position, stale, held) = (answer.position, answer.stopped, answer.held);
     let mut found: Vec<(u64, RecordBody)> = if unreadable {

@@ -1,4 +1,4 @@
-//! Reservations that no order asked for: one of them, folded from its own short stream, so always as it is now.
+//! Reservations without an order: each folded from its own short stream, and so always current.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -17,11 +17,11 @@ use crate::history::{self, At, Moment};
 
 /// One reservation.
 #[utoipa::path(get, path = "/v1/reservations/{id}", tag = "reservations",
-    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The ETag that is known"),
+    params(("id" = uuid::Uuid, Path), ("If-None-Match" = Option<String>, Header, description = "The known ETag"),
         ("min_position" = Option<u64>, Query, description = "Wait until the log has at least this position")),
     responses(
     (status = 200, description = "The reservation", body = ReservationBody),
-    (status = 304, description = "It is still at the version that is known"),
+    (status = 304, description = "It still has the known version"),
     Malformed,
     Absent,
     (status = 503, description = "`not-caught-up`, `unreadable-record`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),

@@ -26,15 +26,15 @@ use crate::history::{self, At, Moment, Until};
 /// The read model of stock as it is now.
 const LEVELS: &str = "stock_levels";
 
-/// How many reservations are named that have no stock; those that come after them are shown as these are settled.
+/// How many reservations without stock are listed; later ones appear as these are settled.
 const MOST_SHORT: usize = 200;
 
 /// All stock, by SKU and location.
 #[utoipa::path(get, path = "/v1/stock", tag = "stock",
-    params(("cursor" = Option<String>, Query, description = "Where the page before ended: its `next`"),
+    params(("cursor" = Option<String>, Query, description = "The `next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
-        ("short" = Option<bool>, Query, description = "`true`: only where more is held than is here"),
-        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+        ("short" = Option<bool>, Query, description = "`true`: only SKUs with more units reserved than on hand"),
+        ("min_position" = Option<u64>, Query, description = "Wait until the answer shows at least this position")),
     responses(
     (status = 200, description = "A page", body = Listing<StockLevelBody>),
     (status = 400, description = "`malformed-query`, `future-position`", body = Problem, content_type = "application/problem+json"),
@@ -67,14 +67,14 @@ fn from_cursor(text: &str) -> Result<(Sku, LocationId), Failure> {
         let (sku, location) = text.split_once('\n')?;
         Some((Sku::stored(sku).ok()?, LocationId::stored(location).ok()?))
     };
-    parts().ok_or_else(|| Failure::at("malformed-query", "cursor", "the cursor is none of this list"))
+    parts().ok_or_else(|| Failure::at("malformed-query", "cursor", "the cursor does not belong to this list"))
 }
 
 /// How much there is of a SKU, now or as it was.
 #[utoipa::path(get, path = "/v1/stock/{sku}", tag = "stock",
-    params(("sku" = String, Path), ("location" = Option<String>, Query, description = "Only there"), AsOf),
+    params(("sku" = String, Path), ("location" = Option<String>, Query, description = "Only this location"), AsOf),
     responses(
-    (status = 200, description = "Where there is how much. As of a past moment it never changes", body = SkuBody),
+    (status = 200, description = "The stock by location. As of a past moment it never changes", body = SkuBody),
     (status = 400, description = "`future-instant`, `future-position`, `malformed-query`, `malformed-path`", body = Problem,
         content_type = "application/problem+json"),
     Absent,
@@ -107,7 +107,7 @@ pub(super) async fn one(
         return Ok(Shown::new(&body, answer.position)?.stale(answer.stale));
     };
     if matches!(at, At::Version(_)) && there.len() > 1 {
-        return Err(Failure::at("malformed-query", "location", "a version is that of one location's stock: say which"));
+        return Err(Failure::at("malformed-query", "location", "a version is of one location: name the location"));
     }
     let (mut locations, mut position, mut settled) = (Vec::new(), 0, true);
     if !there.is_empty() {
@@ -130,7 +130,7 @@ pub(super) async fn one(
         }
     }
     if locations.is_empty() {
-        // A moment that has not come yet is told as such, also of what is not there.
+        // A moment in the future is refused as such, even for a SKU that does not exist.
         let moment: Moment<Stock> = history::fold_at(&*api.log, tenant, &nowhere(), at).await?;
         drop(moment);
         return Err(lacks.unwrap_or_else(|| Failure::absent("SKU")));
@@ -141,7 +141,8 @@ pub(super) async fn one(
 }
 
 impl Api {
-    /// Whose units have no stock. The read model keeps no reservations, so the stream is asked, where there is a shortage at all.
+    /// The reservations without stock. The read model keeps no reservations, so the stream is read, if there is a
+    /// shortage at all.
     async fn shortage(&self, tenant: &str, stock: &Standing) -> Result<Vec<ShortBody>, Failure> {
         if stock.level.short() == 0 {
             return Ok(Vec::new());
@@ -170,8 +171,8 @@ impl Api {
     }
 }
 
-/// A location's stock as it was, by the last movement before the moment, and the position that this stands for; none at all if the
-/// ledger does not show so much. A long history costs no more than a short one.
+/// A location's stock at its last movement before the moment, with the position of the answer; none if the ledger does
+/// not reach that far. The cost does not depend on the length of the history.
 async fn off_the_ledger(
     api: &Api,
     tenant: &str,
@@ -187,7 +188,7 @@ async fn off_the_ledger(
         Err(projections::Error::Building(_)) => return Ok(None),
         answer => answer?,
     };
-    // While any stream is held, each is folded: that tells whether it is this one.
+    // While any stream is held, the stream itself is folded: that shows whether it is this one.
     let whole = answer.held == 0 && !answer.stale;
     let shown = match (at, &answer.value) {
         (At::Version(wanted), Some(then)) => whole && then.version == wanted,
@@ -211,12 +212,12 @@ fn nowhere() -> stream::StreamName {
 /// Every movement of a SKU at a location, newest first.
 #[utoipa::path(get, path = "/v1/stock/{sku}/ledger", tag = "stock",
     params(("sku" = String, Path),
-        ("location" = Option<String>, Query, description = "Where; may be left out if there is only one"),
+        ("location" = Option<String>, Query, description = "The location; optional if there is only one"),
         ("before" = Option<u64>, Query, description = "Only movements before this version: the `next` of the page before"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
-        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+        ("min_position" = Option<u64>, Query, description = "Wait until the answer shows at least this position")),
     responses(
-    (status = 200, description = "A page; `next` is the version to go on before", body = Listing<MovementBody>),
+    (status = 200, description = "A page; `next` is the version before which the next page begins", body = Listing<MovementBody>),
     Malformed,
     Absent,
     Late,
@@ -265,7 +266,7 @@ fn only_location(stock: Vec<Standing>) -> Result<LocationId, Failure> {
         (None, _) => Err(Failure::absent("SKU")),
         (Some(location), None) => Ok(location),
         (Some(_), Some(_)) => {
-            Err(Failure::at("malformed-query", "location", "the SKU is kept at several locations: say which"))
+            Err(Failure::at("malformed-query", "location", "the SKU is kept at several locations: name one"))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The read side through its routes, on the real store and the real read models: what is asked for is what the log folds to, and bad
-//! input is never answered with a 5xx.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! The read side through its routes, on the real store and the real read models: answers match the fold of the log, and
+//! bad input is never answered with a 5xx.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 #[path = "../../../projections/src/tests/shop.rs"]
 mod shop;

@@ -1,4 +1,4 @@
-//! What happened to an order: the events of its own stream as they are stored, and everything that belongs to it as people read it.
+//! The history of an order: the stored events of its own stream, and its timeline over all streams.
 
 use axum::extract::State;
 use domain::ids::OrderId;
@@ -47,7 +47,7 @@ pub struct TimelineEntryBody {
     /// How it came in.
     #[schema(example = "http")]
     pub via: String,
-    /// For whom, where that is somebody else.
+    /// The party on whose behalf the actor acted, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
     /// When it was recorded.
@@ -93,7 +93,7 @@ impl From<Entry> for TimelineEntryBody {
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
         ("min_position" = Option<u64>, Query, description = "Wait until the log has at least this position")),
     responses(
-    (status = 200, description = "A page; `next` is the version to go on after", body = Listing<EventBody>),
+    (status = 200, description = "A page; `next` is the version after which the next page begins", body = Listing<EventBody>),
     Malformed,
     Absent,
     (status = 503, description = "`not-caught-up`, `log-damaged`, `unavailable`", body = Problem, content_type = "application/problem+json"),
@@ -121,14 +121,14 @@ pub(super) async fn stream(
     Shown::page(&Listing { items, next, count: None, position, stale: false, held: 0 })
 }
 
-/// What happened to an order, wherever it was recorded: who, what, why, and what it follows from.
+/// The timeline of an order over all streams: who, what, why, and what each entry follows from.
 #[utoipa::path(get, path = "/v1/orders/{id}/timeline", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "An order; a return, a reservation or an import has a timeline as well"),
+    params(("id" = uuid::Uuid, Path, description = "The id of an order, a return, a reservation or an import"),
         ("after" = Option<u64>, Query, description = "Only entries after this position"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200),
-        ("min_position" = Option<u64>, Query, description = "Wait until at least this position is shown")),
+        ("min_position" = Option<u64>, Query, description = "Wait until the answer shows at least this position")),
     responses(
-    (status = 200, description = "A page; `next` is the position to go on after", body = Listing<TimelineEntryBody>),
+    (status = 200, description = "A page; `next` is the position after which the next page begins", body = Listing<TimelineEntryBody>),
     Malformed,
     Absent,
     Late,

@@ -1,5 +1,5 @@
-//! A position that an answer has to show. It is waited for within bounds, without the place that the request has among those that are
-//! worked on; one that the log is nowhere near is never waited for.
+//! A position that an answer must show. The request waits for it within bounds, and does not count as running
+//! meanwhile; it never waits for a position far beyond the log's end.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use schemas::http::place::Place;
 use super::Api;
 use super::problem::Failure;
 
-/// How far beyond the log's end a position is waited for: what other processes may write while one request is on its way.
+/// How far beyond the log's end a position may be: as much as other processes may write while one request is on its
+/// way.
 const AHEAD: Position = 1_000;
 
 /// A position that an answer has to show.
@@ -21,14 +22,14 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Waits until it is reached; `reaching` says when that is, and bounds it.
+    /// Waits until the position is reached; `reaching` completes then, and is bounded.
     pub(super) async fn wait(
         &self,
         api: &Api,
         reaching: impl Future<Output = Result<Position, projections::Error>>,
     ) -> Result<(), Failure> {
         let mut reaching = std::pin::pin!(reaching);
-        // What is shown already is answered however many others wait.
+        // A position that is shown already is answered, however many requests wait.
         tokio::select! {
             biased;
             reached = &mut reaching => return reached.map(drop).map_err(Failure::from),
@@ -57,7 +58,7 @@ impl Wanted {
             "future-position",
             "min_position",
             format!(
-                "the log ends at position {head}, and {} is nowhere near: give a position that an answer named",
+                "the log ends at position {head}, and {} is far beyond it: use a position from an earlier answer",
                 self.position
             ),
         ))

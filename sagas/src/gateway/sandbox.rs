@@ -1,32 +1,36 @@
-//! A provider that moves no money and forgets nothing: for trying out, for demonstrations, for tests. It keeps its own book in its own
-//! SQLite file, as a provider would, so that what Daybook believes can be held against it. Never to be used with real customers' money.
+//! A payment provider that moves no money, for trials, demonstrations and tests. It keeps its own ledger in its own
+//! SQLite file, as a provider would, so that Daybook's records can be compared with it. Never use it with real
+//! customers' money.
 //!
-//! What it does is written in the instrument: `sandbox:` and one or more words, separated by commas. A word is about the authorisation;
-//! with `capture-`, `void-`, `raise-` or `refund-` before it, it is about that. What no word is about is approved.
+//! The instrument scripts its behaviour: `sandbox:` and one or more words, separated by commas. A word applies to the
+//! authorisation; with the prefix `capture-`, `void-`, `raise-` or `refund-` it applies to that operation. Operations
+//! without a word are approved.
 //!
-//! | word | what it does | what it answers | what a query finds |
+//! | word | effect | answer | result of a query |
 //! |---|---|---|---|
-//! | `approve` | it | done | done |
-//! | `decline`, `declines` | nothing | not done, `{verb}-declined` | not done |
-//! | `timeout`, `timeout-after-charge` | it | nothing, ever | done |
-//! | `late` | it | done, after the configured delay | done |
-//! | `flaky`, `flaky-n` | nothing n times (2), then it | the connection breaks n times, then done | nothing, then done |
-//! | `busy`, `busy-n` | nothing n times (2), then it | "later" n times, then done | nothing, then done |
-//! | `dark`, `dark-n` | it | nothing, ever | no answer to the first n (3) queries, then done |
-//! | `never` | nothing | nothing, ever | no answer, ever |
+//! | `approve` | executes | done | done |
+//! | `decline`, `declines` | none | not done, `{verb}-declined` | not done |
+//! | `timeout`, `timeout-after-charge` | executes | never answers | done |
+//! | `late` | executes | done, after the configured delay | done |
+//! | `flaky`, `flaky-n` | none for n attempts (2), then executes | the connection breaks n times, then done | nothing, then done |
+//! | `busy`, `busy-n` | none for n attempts (2), then executes | "later" n times, then done | nothing, then done |
+//! | `dark`, `dark-n` | executes | never answers | no answer to the first n (3) queries, then done |
+//! | `never` | none | never answers | no answer, ever |
 //!
-//! The word `plain` is about what can be done with an authorisation: no part of it is let go (`partial-void-unsupported`), it is not raised
-//! (`raise-unsupported`), and its first capture lets the rest go. Without that word everything can.
+//! The word `plain` restricts the operations on an authorisation: no part of it is voided (`partial-void-unsupported`),
+//! it is not raised (`raise-unsupported`), and its first capture releases the rest. Without that word every operation
+//! is possible.
 //!
-//! So `sandbox:approve` takes everything, `sandbox:capture-declines` holds money and never gives it, and
-//! `sandbox:late,refund-timeout` is slow to hold and silent when it gives back. An instrument that does not begin with `sandbox:`, or
-//! has a word that is not in the table, is declined with `unknown-instrument`.
+//! So `sandbox:approve` approves everything, `sandbox:capture-declines` authorises and then declines every capture, and
+//! `sandbox:late,refund-timeout` authorises slowly and does not answer refunds. An instrument that does not begin with
+//! `sandbox:`, or has a word that is not in the table, is declined with `unknown-instrument`.
 //!
-//! Amounts are held against its book: more than was held is never taken (`exceeds-authorised`), more than was taken never given back
-//! (`exceeds-captured`). After the time that it was held for, it is neither taken nor raised (`authorisation-expired`) but let go.
+//! Amounts are checked against the ledger: it never captures more than was authorised (`exceeds-authorised`), and never
+//! refunds more than was captured (`exceeds-captured`). After its end, an authorisation is neither captured nor raised
+//! (`authorisation-expired`), and the ledger releases the rest.
 //!
-//! An authorisation that never answered (`never`) and that a person said was done is believed: the book opens its account with what was
-//! held, as soon as something is asked for that names the authorisation.
+//! Evidence about an authorisation that never answered (`never`) is accepted: on the next request that names the
+//! authorisation, the ledger opens its account with the amount that was authorised.
 
 mod book;
 mod ledger;
@@ -51,7 +55,7 @@ use super::{Answer, Call, Found, PaymentGateway};
 /// How the sandbox behaves.
 #[derive(Clone)]
 pub struct Options {
-    /// Its file; made if it is not there.
+    /// Its file; created if it is missing.
     pub path: PathBuf,
     /// How long every answer takes.
     pub latency: Duration,
@@ -66,7 +70,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// A quick one that keeps its book in `path`.
+    /// A sandbox without delays, with its ledger in `path`.
     pub fn new(path: impl Into<PathBuf>, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
             path: path.into(),
@@ -95,10 +99,10 @@ impl Sandbox {
         Ok(Self { options, book })
     }
 
-    /// Where each payment stands at the provider.
+    /// The account of each payment at the provider.
     ///
     /// # Errors
-    /// If the book cannot be read.
+    /// If the ledger cannot be read.
     pub async fn book(&self) -> Result<Vec<Account>, OpenError> {
         self.book.accounts().await
     }

@@ -1,5 +1,5 @@
-//! What a payment asks of the provider: one intent for each attempt. The keys and the command ids are made from it, so that however
-//! often it is pursued, it is the same request.
+//! The requests of a payment to the provider: one intent for each attempt. The keys and the command ids are derived
+//! from it, so every repetition is the same request.
 
 use domain::ids::{OrderId, PaymentId, Tenant, derived};
 use domain::money::Minor;
@@ -9,7 +9,7 @@ use domain::saga::Recorded;
 use event_store::record::{Position, Record, Version};
 use uuid::Uuid;
 
-/// Which request of which payment; of several attempts one at most is open.
+/// A request of a payment; at most one of several attempts is open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IntentKey {
     pub(super) tenant: Tenant,
@@ -42,7 +42,7 @@ impl IntentKey {
         Self { tenant: tenant.clone(), payment_id, verb }
     }
 
-    /// What is asked for, in a word.
+    /// The operation, in a word.
     pub(super) fn word(&self) -> &'static str {
         match self.verb.0 {
             0 => "authorise",
@@ -55,7 +55,7 @@ impl IntentKey {
 }
 
 impl Intent {
-    /// The request that an event asks for, if it asks for one.
+    /// The request of an event, if it contains one.
     pub(super) fn of(tenant: &Tenant, record: &Record, recorded: &Recorded) -> Option<Self> {
         let domain::Event::Payment(event) = &recorded.event else {
             return None;

@@ -1,5 +1,5 @@
-//! One request, pursued until it is settled: called, asked about, called again with the same key where it is proven that the provider
-//! has nothing. Silence is never taken for *no*.
+//! Pursues one request until it is settled: calls the provider, queries it, and calls again with the same key once it
+//! is proven that the provider does not have it. Silence is never taken for *no*.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,13 +43,13 @@ pub(super) struct Pursuit {
     cancel: CancellationToken,
 }
 
-/// What to do next about a request.
+/// The next action for a request.
 enum Next {
     Call,
     Ask,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 enum Settled {
     Done(Done),
     NotDone(String),
@@ -67,7 +67,7 @@ impl Pursuit {
         Self { store, gateway, dispatch, at_once: Semaphore::new(options.at_once), options, term, cancel }
     }
 
-    /// Pursues a request until the log says that it is settled. `sent_before`: it may have been sent by an earlier life.
+    /// Pursues a request until the log shows that it is settled. `sent_before`: an earlier process may have sent it.
     pub(super) async fn run(
         self: Arc<Self>,
         intent: Intent,
@@ -89,7 +89,7 @@ impl Pursuit {
         let mut wait = self.options.ask_first;
         let (mut mismatch, mut stuck) = (None, false);
         loop {
-            // This process may have been paused: what was asked for is pursued by whoever is the active one.
+            // This process may have been paused: the current leader pursues the request.
             if !self.term.holds() {
                 return;
             }
@@ -133,7 +133,7 @@ impl Pursuit {
                     let outcome = Outcome::Unknown { detail: cut(&detail) };
                     match self.record(intent, &call, id, outcome, None).await {
                         Ok(()) => unknown = true,
-                        // The provider is asked on all the same, and what it says then may be recorded.
+                        // The provider is still queried, and its answer may be recorded then.
                         Err(why) if !stuck => {
                             stuck = true;
                             self.stuck(intent, &call, id, "unknown", &why).await;
@@ -148,7 +148,7 @@ impl Pursuit {
         }
     }
 
-    /// What the provider has to be told; read from the payment until that works.
+    /// Builds the call to the provider; reads the payment until that works.
     async fn prepare(&self, intent: &Intent) -> Call {
         let key = intent.provider_key();
         let (tenant, payment_id) = (intent.key.tenant.clone(), intent.key.payment_id);
@@ -233,7 +233,7 @@ impl Pursuit {
         found
     }
 
-    /// Records what came of it, until the log says so.
+    /// Records the outcome, until the log has it.
     async fn settle(&self, intent: &Intent, call: &Call, settled: Settled, asked: bool) {
         let (name, outcome) = match settled {
             Settled::Done(done) => ("done", told(done)),
@@ -246,11 +246,12 @@ impl Pursuit {
         loop {
             let sent = Instant::now();
             let mut never = self.record(intent, call, id, outcome.clone(), evidence.clone()).await.err();
-            // Only what nobody will carry out is sent less and less often: its service has to be mended, and then it goes on by itself.
+            // Only a command that its service cannot run is repeated with growing pauses: once the service is repaired,
+            // it continues by itself.
             tokio::time::sleep(if told { wait.next_wait() } else { self.options.resend_after }).await;
             if never.is_none() {
                 let command = recording(intent, call, outcome.clone(), evidence.clone());
-                // Who cannot be asked has put nothing aside.
+                // If the queue cannot be queried, there is no dead letter.
                 never = self.dispatch.put_aside(&command, id, sent.elapsed()).await.ok().flatten();
             }
             if let (Some(why), false) = (&never, told) {
@@ -260,7 +261,7 @@ impl Pursuit {
         }
     }
 
-    /// What the provider said cannot be recorded. The request stays open, and a person has to look.
+    /// The provider's answer cannot be recorded. The request stays open, and an operator must look.
     async fn stuck(&self, intent: &Intent, call: &Call, id: Uuid, name: &str, why: &str) {
         meters::refused_outcome();
         tracing::error!(
@@ -278,7 +279,7 @@ impl Pursuit {
         self.offer_note(&call.tenant, order_id, id, &text).await;
     }
 
-    /// The provider speaks of another amount than was asked for: that proves nothing, so the payment is told once and stays unknown.
+    /// The provider reports a different amount: that proves nothing, so the payment records it once and stays unknown.
     async fn mismatched(&self, intent: &Intent, call: &Call, done: Done) {
         meters::refused_outcome();
         tracing::error!(
@@ -292,7 +293,7 @@ impl Pursuit {
             "Payment {}: {} were asked for and the provider speaks of {}. Compare it with the provider's books.",
             call.payment_id, call.amount.amount, done.amount
         );
-        // An id of its own: that of the outcome is for the one that is right.
+        // A separate id: the outcome's id is reserved for the right amount.
         let id = intent.outcome_id(&format!("mismatch/{}", done.amount));
         let evidence = Some("the provider speaks of another amount".to_owned());
         if let Err(why) = self.record(intent, call, id, told(done), evidence).await {
@@ -301,7 +302,7 @@ impl Pursuit {
         self.offer_note(&call.tenant, order_id, id, &text).await;
     }
 
-    /// Offers what came of a request until it is accepted.
+    /// Repeats the record command until it is accepted.
     ///
     /// # Errors
     /// Why it never will be.
@@ -357,7 +358,7 @@ impl Pursuit {
     }
 }
 
-/// What a provider said, as it is stored.
+/// A provider's text, shortened for storage.
 fn cut(said: &str) -> String {
     said.chars().take(SAID).collect()
 }
@@ -385,7 +386,7 @@ fn metadata(order_id: OrderId) -> Metadata {
     Metadata::new(actor, order_id.0)
 }
 
-/// Between half of it and all of it, so that what failed together does not come back together.
+/// Between half and all of it, so that requests that failed together are not retried together.
 fn jittered(wait: Duration) -> Duration {
     let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
     let share = u32::try_from(random % 512).unwrap_or(0) + 512;

@@ -1,5 +1,5 @@
-//! One holding of the lease: from the checkpoint on, page by page, until it is told to stop or the lease is lost. What was asked for
-//! and is not settled is pursued; what an earlier life may have sent is asked about first.
+//! The work during one term of the lease: from the checkpoint on, page by page, until it is cancelled or the lease is
+//! lost. It pursues every request without an outcome; requests that an earlier process may have sent are queried first.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,7 +31,8 @@ const FORM: u8 = 1;
 /// The form that begins with the payments that are held.
 const FORM_WITH_HELD: u8 = 2;
 
-/// Of so many settled requests a late refusal is recognised: what is on its way to the payments service is far less.
+/// For how many settled requests a late refusal is recognised: far more than the commands in flight to the payments
+/// service.
 const PAST: usize = 10_000;
 
 /// A request that is not settled.
@@ -41,7 +42,7 @@ struct Open {
     /// `None` until it is being pursued.
     settled: Option<CancellationToken>,
     intent: Option<Box<Intent>>,
-    /// The ids of the commands that record what came of it.
+    /// The ids of the commands that record the outcome.
     outcomes: [Uuid; 3],
 }
 
@@ -58,9 +59,9 @@ pub(super) struct Session {
     /// Payments that nothing is pursued of: one of their records cannot be read. Each with its position.
     held: BTreeMap<StreamId, Position>,
     holds: Holds,
-    /// Those of them of which a record was set aside just now.
+    /// Held payments of which a record has just been set aside.
     freed: Vec<StreamId>,
-    /// Up to here the log was written before this session: what was asked may have been sent already.
+    /// The log up to here was written before this session: its requests may have been sent already.
     written_before: Position,
     position: Position,
     /// The hash there, if the record there was seen.
@@ -71,7 +72,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session that goes on from the checkpoint as it stands now.
+    /// A session that continues from the current checkpoint.
     pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
         let pulse = setting.pulse.clone();
@@ -175,7 +176,7 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing is pursued of a payment from a record on that cannot be read: what it asked for may be settled there.
+    /// Stops pursuing a payment from an unreadable record on: its requests may be settled there.
     fn hold(&mut self, record: &Record, unreadable: &Unreadable) {
         crate::log::unreadable(unreadable, NAME);
         self.held.insert(record.stream.clone(), record.position);
@@ -190,7 +191,8 @@ impl Session {
         keys.iter().for_each(|key| self.settled(key));
     }
 
-    /// Takes a payment up again if all of it can be read: what it asked for and nobody settled. The provider is asked first.
+    /// Takes up a payment again if all of it can be read: its requests without an outcome. The provider is queried
+    /// first.
     async fn release(&mut self, stream: &StreamId) -> Result<(), Stopped> {
         let entries = match streams::entries(self.pursuit.store.as_ref(), stream, Until::End).await {
             Ok(entries) => entries,
@@ -286,7 +288,7 @@ impl Session {
         let Some(open) = self.open.remove(key) else {
             return;
         };
-        // What this worker said last may still be refused, because somebody else was faster.
+        // The worker's last record command may still be refused, because another one was faster.
         self.past.push_back(open.outcomes);
         if self.past.len() > PAST
             && let Some(forgotten) = self.past.pop_front()
@@ -300,8 +302,8 @@ impl Session {
         }
     }
 
-    /// The payment did not take what the provider said: somebody has settled it otherwise. Nothing more is asked of the provider, and the
-    /// order has a note that says so.
+    /// The payment refused the provider's outcome, because it was settled differently before. The provider is not asked
+    /// again, and the order gets a note about it.
     fn outcome_settled(&mut self, record: &Record, command_id: Uuid, verdict: &outcome::Verdict) {
         let Some(key) = self.outcomes.get(&command_id).cloned() else {
             return;
@@ -326,7 +328,7 @@ impl Session {
         self.tracker.spawn(self.pursuit.clone().note(key.tenant, order, command_id, text));
     }
 
-    /// Pursues what is not pursued yet.
+    /// Starts to pursue all open requests that are not pursued yet.
     fn pursue_all(&mut self) {
         for open in self.open.values_mut().filter(|it| it.settled.is_none()) {
             let Some(intent) = open.intent.take() else {

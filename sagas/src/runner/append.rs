@@ -1,5 +1,5 @@
-//! A saga reacts, its decisions are appended, and what they ask for is sent once they are durable. Appends of a page are put on the
-//! writer's queue one after the other and awaited together, so that one sync carries them.
+//! A saga reacts, its decisions are appended, and its commands are sent once they are durable. The appends of a page
+//! are queued at the writer one after the other and awaited together, so that one sync carries them.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,9 +23,9 @@ use super::outbox::Letter;
 use super::session::Session;
 use crate::{Stopped, meters};
 
-/// After so many attempts it is told that somebody else writes to the saga all the time.
+/// After so many attempts the log reports that another writer keeps writing to the saga.
 const ATTEMPTS: u32 = 30;
-/// The first and the longest wait before a saga reacts again to which somebody else has written.
+/// The first and the longest pause before a saga reacts again after another writer's append.
 const OVERTAKEN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
 
 /// Something that a saga is to react to.
@@ -45,7 +45,7 @@ pub(super) enum Cause {
     Undeliverable { command_id: Uuid, detail: String },
 }
 
-/// What a saga decided, on what.
+/// The decision of a saga, and its basis.
 struct Decided {
     before: Option<(Version, Uuid)>,
     /// The event that started it.
@@ -63,18 +63,18 @@ pub(super) struct Flight {
     events: Vec<event::Event>,
 }
 
-/// What came of an append.
+/// The result of an append.
 enum Landed {
     /// It is in the log.
     In,
     /// Its id was in the log before it.
     Before(Work),
-    /// It did not go in: somebody else has written to the stream, or the store said why.
+    /// It was not written: another writer has written to the stream, or the store gave a reason.
     Out(Work, Option<Error>),
 }
 
 impl Session {
-    /// Lets a saga react, and puts what it decided on the writer's queue. `None` if nothing follows.
+    /// Lets a saga react, and queues its decision at the writer. `None` if there is none.
     pub(super) async fn attempt(&mut self, work: Work) -> Result<Option<Flight>, Stopped> {
         let known = match &work.cause {
             Cause::Start { look_first: false, .. } => self.shelf.get(&work.key).cloned(),
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// Puts what was decided on the writer's queue; the work is given back if it has no stored form.
+    /// Queues the decision at the writer; returns the work if it has no stored form.
     fn fly(&mut self, work: Work, decided: Decided) -> Result<Flight, Box<Work>> {
         let Decided { before, cause, events, saga } = decided;
         let about = saga.state().about.as_ref().map(|about| about.correlation);
@@ -151,7 +151,7 @@ impl Session {
         let loaded = Loaded { saga, version, last_event, cause };
         self.index.update(&work.key, &loaded, work.at, asked.iter().copied());
         self.shelf.put(&work.key, loaded);
-        // A letter says what the saga is about, which is read from the shelf: a saga that has just begun is there only now.
+        // A command contains the saga's subject, which comes from the cache: a new saga is cached only now.
         let letters: Vec<_> =
             commands.into_iter().filter_map(|(id, command)| self.letter(&work.key, id, command, append_id)).collect();
         Ok(Flight { work, pending, asked, letters, events })
@@ -179,8 +179,8 @@ impl Session {
         Some(Letter { key: key.clone(), tenant: key.tenant()?, command_id, command, meta })
     }
 
-    /// Waits for appends, sends what they asked for, and lets those react again that were overtaken or that the store could not take.
-    /// It comes back only when all of them are durable, or parked because they never can be.
+    /// Waits for appends, sends their commands, and lets sagas react again whose append lost a race or failed
+    /// temporarily. Returns only when all of them are durable, or parked because they never can be.
     pub(super) async fn settle(&mut self, mut flights: Vec<Flight>) -> Result<(), Stopped> {
         let mut attempts: HashMap<Key, u32> = HashMap::new();
         let (mut overtaken, mut refused) = (Backoff::new(OVERTAKEN.0, OVERTAKEN.1), Backoff::of_a_store());
@@ -230,11 +230,11 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for an append. What did not go in is forgotten here, and comes back with what the store said.
+    /// Waits for an append. A failed append is removed here, and returned with the store's error.
     async fn land(&mut self, flight: Flight) -> Result<Landed, Stopped> {
         let (before, failed) = match flight.pending.await {
             Ok(Outcome::Appended(_)) => {
-                // Nothing is sent for another's appends, nor after the lease: its next holder sends what the log says.
+                // Nothing is sent after the end of the lease: the next holder sends the commands that are in the log.
                 self.term.check()?;
                 self.told(&flight.work, &flight.events);
                 for letter in flight.letters {
@@ -253,7 +253,7 @@ impl Session {
         Ok(if before { Landed::Before(flight.work) } else { Landed::Out(flight.work, failed) })
     }
 
-    /// What a saga made of this is in the log already, and can never be written again: what stands there counts.
+    /// The saga's reaction is in the log already, and can never be written again: the stored reaction counts.
     async fn reacted_before(&mut self, work: &Work) -> Result<(), Stopped> {
         meters::reacted_before();
         tracing::warn!(saga = %work.key.stream(), at = work.append_id, "a saga has reacted to this before; what it wrote then counts");
@@ -264,16 +264,16 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the saga that a work is for as it stands in the log.
+    /// Takes the logged state of a work's saga.
     pub(super) async fn adopt_work(&mut self, work: &Work, loaded: Loaded) -> Result<(), Stopped> {
         let since = self.index.since(&work.key).unwrap_or(work.at);
         self.adopt(&work.key, loaded, since).await
     }
 
-    /// The one that came first may hold the lease now, whatever the clocks say.
+    /// The process that was first may hold the lease now, whatever the clocks say.
     async fn step_aside(&mut self, wait: Duration) -> Result<(), Stopped> {
         match self.term.confirm().await {
-            // What cannot be asked now says nothing: the lease itself ends in time.
+            // If the lease cannot be checked now, nothing follows: the lease itself ends in time.
             Err(error) if !is_worth_waiting(&error) => return Err(error.into()),
             _ => {}
         }
@@ -283,7 +283,7 @@ impl Session {
         }
     }
 
-    /// Somebody else's append came first, or an earlier one of ours whose outcome was unknown: read what is there.
+    /// Another writer's append was first, or an earlier one of ours with an unknown outcome: read the stream.
     async fn attempt_again(&mut self, mut work: Work) -> Result<Option<Flight>, Stopped> {
         if let Cause::Start { look_first, .. } = &mut work.cause {
             *look_first = true;
@@ -293,7 +293,7 @@ impl Session {
         self.attempt(work).await
     }
 
-    /// Counts what became durable, and lets go of sagas that ended.
+    /// Counts the durable events, and drops sagas that ended.
     fn told(&mut self, work: &Work, events: &[event::Event]) {
         let kind = &*work.key.kind;
         for event in events {

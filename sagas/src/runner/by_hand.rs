@@ -1,5 +1,6 @@
-//! What is written to a saga's stream without the saga deciding it: that it is parked because its own decision can never be written, and
-//! that something asked for a start that another had got. It goes in wherever the stream stands, and is tried until it is durable.
+//! Events that are written to a saga's stream without a decision of the saga: that it is parked because its own
+//! decision can never be written, and that a second request tried to start it with other content. They are appended at
+//! any version, with retries until they are durable.
 
 use domain::ids::derived;
 use domain::saga::event::{Event, Noted, Parked};
@@ -15,7 +16,7 @@ use super::index::Key;
 use super::session::Session;
 use crate::{Stopped, meters};
 
-/// What an unusual detail is cut to, in characters: what parks a saga must fit itself.
+/// The most characters of a detail: the event that parks a saga must itself fit.
 const DETAIL: usize = 1_000;
 /// The note of a start that met a saga with other content.
 pub const START_CONFLICT: &str = "start_conflict";
@@ -34,8 +35,8 @@ pub(super) fn parked(reason: &str, detail: &str) -> Event {
 }
 
 impl Session {
-    /// Parks the saga that a work was for: what it decided can never be written. One that could not even be started has this as the
-    /// first event of its stream, so that it is seen all the same.
+    /// Parks the saga of a work whose decision can never be written. If the saga could not even be started, this is the
+    /// first event of its stream, so that it is still visible.
     pub(super) async fn park_work(&mut self, work: &Work, reason: &str, why: &str) -> Result<(), Stopped> {
         let key = &work.key;
         tracing::error!(saga = %key.stream(), reason, why, "a saga cannot go on and is parked; a person has to look at it");
@@ -61,8 +62,8 @@ impl Session {
         Ok(())
     }
 
-    /// Other content is asked for under the name of a saga that is there: that is noted in its stream and told. What was put on the
-    /// queue for the saga before has to be durable.
+    /// A start with other content names an existing saga: this is noted in the saga's stream and logged. Earlier queued
+    /// appends of the saga must be durable first.
     pub(super) async fn tell_conflict(&mut self, work: &Work, correlation: Uuid) -> Result<(), Stopped> {
         let key = &work.key;
         let note = json!({ "cause": work.causation, "correlation": correlation });
@@ -78,7 +79,7 @@ impl Session {
                 "two different things ask for the same saga; the second is not done, and a person has to look at it"
             );
         }
-        // The stream has moved on: what is kept of the saga is read again.
+        // The stream has changed: the cached saga is read again.
         self.shelf.drop(key);
         if let Some(loaded) = self.find(key).await? {
             self.adopt_work(work, loaded).await?;
@@ -86,7 +87,7 @@ impl Session {
         Ok(())
     }
 
-    /// Appends to a saga's stream wherever that stands, until it is durable; whether it is new.
+    /// Appends to a saga's stream at any version, until it is durable; returns whether the event is new.
     pub(super) async fn write_by_hand(&mut self, key: &Key, fact: Fact) -> Result<bool, Stopped> {
         let Some(saga_id) = Self::saga_id(key) else {
             return Ok(false);
@@ -107,7 +108,7 @@ impl Session {
             match self.store.append(batch).await {
                 Ok(Outcome::Appended(_)) => return Ok(true),
                 Ok(Outcome::AlreadyAppended(_) | Outcome::CommandIdReused(_)) => return Ok(false),
-                // Somebody else wrote to it meanwhile.
+                // Another writer was faster.
                 Ok(Outcome::Conflict { .. }) => {}
                 Err(Error::Never(why)) => {
                     tracing::error!(saga = %key.stream(), why, "what a person should see of a saga cannot be written");

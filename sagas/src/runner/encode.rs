@@ -22,7 +22,7 @@ pub(super) fn encode(events: &[event::Event], metadata: &bytes::Bytes) -> Option
     events.iter().map(encode).collect()
 }
 
-/// The same append has the same fingerprint, whatever its events' ids are.
+/// The same append always has the same fingerprint, whatever the ids of its events.
 pub(super) fn fingerprint(append_id: Uuid) -> [u8; 32] {
     let mut fingerprint = [0; 32];
     fingerprint[..16].copy_from_slice(append_id.as_bytes());
@@ -30,7 +30,7 @@ pub(super) fn fingerprint(append_id: Uuid) -> [u8; 32] {
     fingerprint
 }
 
-/// Who wrote it, and what it belongs to.
+/// The metadata: the actor, and the correlation.
 pub(super) fn metadata(correlation: Uuid, causation: Uuid) -> Metadata {
     let actor = Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
     let mut metadata = Metadata::new(actor, correlation);

@@ -1,5 +1,5 @@
-//! Streams that nothing is reacted to of: a record of theirs cannot be read, and no saga decides around it. What came of such a stream
-//! is heard once the record is set aside, or a version of the program runs that can read it. The checkpoint names them.
+//! Held streams: one of their records cannot be read, so no saga reacts to them. Sagas process such a stream once the
+//! record is set aside, or a version of the program that can read it runs. The checkpoint names the held streams.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::session::Session;
 use crate::Stopped;
 use crate::log::{Group, listened_to};
 
-/// The form of the checkpoint's state that begins with what is held; the rest is as without it.
+/// The version of the checkpoint's state that begins with held streams; the rest is as without them.
 const FORM: u8 = 4;
 /// The most streams that a checkpoint names: more cannot be single faults, and the checkpoint does not move then.
 pub(super) const MOST: usize = 10_000;
@@ -33,7 +33,7 @@ impl Held {
         self.0.contains_key(stream)
     }
 
-    /// The state of a checkpoint with what is held before it.
+    /// The state of a checkpoint, with the held streams before the rest.
     pub(super) fn encode(&self, rest: Bytes) -> Bytes {
         if self.0.is_empty() {
             return rest;
@@ -63,7 +63,7 @@ impl Held {
 }
 
 impl Session {
-    /// Holds the streams that the checkpoint names, those that can be read now left out: what came of them is heard.
+    /// Holds the streams that the checkpoint names; streams that can be read now are processed instead.
     pub(super) async fn reopen_held(&mut self, positions: Vec<Position>) -> Result<(), Stopped> {
         for position in positions {
             let page = self.store.read_log(position.saturating_sub(1), &Filter::default(), 1).await?;
@@ -78,9 +78,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether something of a command's records cannot be read, or came after it in its stream: then none of them is reacted to, for
-    /// what one command wrote is told as a whole. `asked`: whether a saga waits for what came of the command; what nobody waits for matters
-    /// where sagas listen, and where it may start one.
+    /// Whether a record of the command cannot be read, or comes after an unreadable one in its stream: then no saga
+    /// reacts to any of them, because the events of one command are observed as a whole. `asked`: whether a saga waits
+    /// for the command's answer; otherwise the events matter where sagas observe the stream, and where they may start a
+    /// saga.
     pub(super) async fn blocked(&mut self, group: &Group<'_>, asked: bool) -> Result<bool, Stopped> {
         let mut blocked = false;
         for record in group.records.iter().filter(|record| asked || listened_to(record) || may_begin(record)) {
@@ -111,7 +112,7 @@ impl Session {
         self.holds.set(NAME, self.options.partition, self.held.len());
     }
 
-    /// Folding what a command's records are about has failed: if something cannot be read, its stream is held from here on.
+    /// Folding the subjects of a command's records failed: if a record cannot be read, its stream is held from here on.
     pub(super) fn stuck(&mut self, group: &Group<'_>, error: streams::Error) -> Result<(), Stopped> {
         let unreadable = match error {
             streams::Error::Store(error) => return Err(error.into()),
@@ -126,7 +127,7 @@ impl Session {
     /// A record was set aside: its stream may be read on.
     pub(super) async fn set_aside(&mut self, record: &Record, flights: &mut Vec<Flight>) -> Result<(), Stopped> {
         if self.held.contains(&record.stream) {
-            // What was decided before comes first.
+            // Earlier decisions come first.
             let before = std::mem::take(flights);
             self.settle(before).await?;
             self.release(&record.stream).await?;
@@ -134,8 +135,8 @@ impl Session {
         Ok(())
     }
 
-    /// A record of a stock's stream is set aside where those see it whose order it was about, and another partition may hold the stream for
-    /// an earlier record: such streams are looked at again now and then.
+    /// A stock record is set aside in the partition of its order, and another partition may hold the stream because of
+    /// an earlier record: such streams are checked again from time to time.
     pub(super) async fn look_at_held(&mut self) -> Result<(), Stopped> {
         let shared = self.held.0.keys().filter(|stream| &*stream.category == domain::stream::STOCK);
         for stream in shared.cloned().collect::<Vec<_>>() {
@@ -144,7 +145,7 @@ impl Session {
         Ok(())
     }
 
-    /// Hears what came of a stream that is held, if all of it can be read.
+    /// Processes a held stream, if all of it can be read.
     async fn release(&mut self, stream: &StreamId) -> Result<(), Stopped> {
         if streams::first_unreadable(self.store.as_ref(), stream).await?.is_some() {
             return Ok(());
@@ -174,7 +175,8 @@ impl Session {
     }
 }
 
-/// What cannot be read after all (another record was written meanwhile) comes through the feed again and is held there.
+/// A stream that still cannot be read (another record was written meanwhile) arrives through the feed again and is held
+/// there.
 fn none_yet(error: streams::Error) -> Result<Vec<streams::Entry>, Stopped> {
     match error {
         streams::Error::Store(error) => Err(error.into()),

@@ -1,5 +1,5 @@
-//! Which sagas are open, what belongs to them, when their timers are due, and what they wait for. Rebuilt from the consumer's
-//! checkpoint and the log: nothing here is the truth.
+//! The open sagas, their correlations, the due times of their timers, and the commands that they wait for. Rebuilt from
+//! the consumer's checkpoint and the log; it is not a source of truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use super::left::Left;
 use super::load::Loaded;
 use crate::meters::Measures;
 
-/// The largest state. A consumer row takes 4 MiB, and what is held and what is left alone comes before it.
+/// The largest state, in bytes. A consumer row takes 4 MiB, and held streams and quarantined sagas come before it.
 const LARGEST: usize = 3 * 1024 * 1024;
 /// The form of the state's bytes where they name all that is open.
 const ALL: u8 = 1;
-/// The form where they name what is open in one partition: the count of partitions follows.
+/// The version of a state that names the open sagas of one partition: the count of partitions follows.
 const PARTITION: u8 = 2;
-/// The form where they name nothing: what is open is searched for in the log.
+/// The version of a state that names nothing: open sagas are searched for in the log.
 const SEARCH: u8 = 3;
 /// The bytes of one name.
 const ROW: usize = 28;
@@ -34,7 +34,7 @@ pub(super) struct Key {
     pub(super) subject: Uuid,
 }
 
-/// What is known of an open saga without loading it.
+/// The data about an open saga that is known without loading it.
 struct Entry {
     correlation: Uuid,
     /// The event that started it.
@@ -46,7 +46,7 @@ struct Entry {
     commands: Vec<Uuid>,
 }
 
-/// A command that was asked for and whose answer was not heard yet.
+/// A command without an observed answer.
 struct Unanswered {
     key: Key,
     sent: Instant,
@@ -69,7 +69,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Brings a saga's entry up to where it stands; one that ended is forgotten. `new` names commands that are to be answered.
+    /// Updates a saga's entry to its current state; a saga that ended is removed. `new` names commands without an
+    /// answer.
     pub(super) fn update(&mut self, key: &Key, loaded: &Loaded, at: Timestamp, new: impl IntoIterator<Item = Uuid>) {
         let state = loaded.saga.state();
         let Some(about) = &state.about else { return };
@@ -160,12 +161,12 @@ impl Index {
         self.unanswered.get(&command_id).map(|it| &it.key)
     }
 
-    /// It was asked for by an append that did not come to be.
+    /// The append that contained the command was not written.
     pub(super) fn not_asked(&mut self, command_id: Uuid) {
         self.answered(command_id);
     }
 
-    /// Its answer was heard.
+    /// Its answer was observed.
     pub(super) fn answered(&mut self, command_id: Uuid) {
         if let Some(unanswered) = self.unanswered.remove(&command_id)
             && let Some(entry) = self.open.get_mut(&unanswered.key)
@@ -192,7 +193,7 @@ impl Index {
         }
     }
 
-    /// A timer that its saga does not know any more.
+    /// A timer that its saga no longer has.
     pub(super) fn drop_timer(&mut self, due_at: Timestamp, key: &Key, timer: &str) {
         self.timers.remove(&(due_at, key.clone(), timer.to_owned()));
         if let Some(entry) = self.open.get_mut(key) {
@@ -287,7 +288,7 @@ impl Index {
     }
 }
 
-/// What a checkpoint says of the sagas that are open.
+/// The open sagas of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Saved {
     /// These, and since when.

@@ -1,5 +1,5 @@
-//! Sagas that are left alone: they cannot be read or run here. What happens meanwhile passes them by, so it is known of each up to where
-//! it has heard, and once it can be read it hears the rest. The checkpoint names them.
+//! Quarantined sagas: they cannot be read or run here. The runner notes up to which position each has observed events;
+//! once it can be read, it receives the rest. The checkpoint names them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,9 +14,9 @@ use super::route::correlation;
 use super::session::Session;
 use crate::Stopped;
 
-/// The form of the checkpoint's state that begins with what was heard; the rest is as without it.
+/// The version of the checkpoint's state that begins with these positions; the rest is as without them.
 const FORM: u8 = 5;
-/// The most sagas of which a checkpoint says that. The others lose what happened before a restart.
+/// The most sagas that a checkpoint names. The others lose the events before a restart.
 const MOST: usize = 5_000;
 
 /// A saga that is left alone.
@@ -24,11 +24,11 @@ const MOST: usize = 5_000;
 pub(super) struct Left {
     /// Since when it is open.
     pub(super) since: Timestamp,
-    /// Up to here it has heard what concerns it.
+    /// The saga has observed all its events up to here.
     pub(super) heard: Position,
 }
 
-/// The state of a checkpoint with what the sagas that are left alone have heard before it.
+/// The state of a checkpoint, with the positions of the quarantined sagas before the rest.
 pub(super) fn encode(left_alone: &HashMap<Key, Left>, rest: Bytes) -> Bytes {
     if left_alone.is_empty() {
         return rest;
@@ -101,7 +101,7 @@ impl Session {
         self.left_alone.entry(key.clone()).or_insert(Left { since, heard });
     }
 
-    /// Sagas that were left alone can be read: they hear what happened meanwhile, up to a position.
+    /// Quarantined sagas that can be read again: they receive the events that they missed, up to a position.
     pub(super) async fn hear_missed(&mut self, back: &HashMap<Key, Position>, to: Position) -> Result<(), Stopped> {
         let open = back.iter().filter_map(|(key, heard)| {
             let correlation = self.index.correlation(key)?;

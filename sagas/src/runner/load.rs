@@ -1,5 +1,5 @@
-//! Sagas in memory: read from their streams when something concerns them, a bounded number kept. What cannot be read is parked if
-//! this program knows it, and left alone if a newer one wrote it.
+//! Sagas in memory: read from their streams when a record concerns them; a bounded number is cached. A saga that cannot
+//! be read is parked if this program knows its kind, and quarantined if a newer program wrote it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use super::session::{LOADING, Session};
 use crate::log::{causation, correlation, fold, groups, stream_id};
 use crate::{Stopped, meters};
 
-/// Commands that are asked about at once.
+/// How many commands are looked up concurrently.
 const ASKING: usize = 256;
 
 /// A saga and the end of its stream.
@@ -106,7 +106,7 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
         _ => None,
     });
     let events: Vec<_> = events.collect();
-    // What was set aside may have been what the rest stands on.
+    // The set-aside record may have been the basis of the rest.
     let loaded = catch_unwind(AssertUnwindSafe(|| Saga::load(&tenant, &events))).unwrap_or_else(|_| {
         Err(Unloadable::Input { kind: key.kind.to_string(), problem: "folding its events panics".into() })
     });
@@ -149,7 +149,7 @@ impl Shelf {
         self.sagas.remove(key);
     }
 
-    /// Lets go of the oldest. Only between pages: within one, what is not durable yet has to stay.
+    /// Drops the oldest sagas. Only between pages: within a page, changes that are not durable yet must stay.
     pub(super) fn trim(&mut self) {
         while self.sagas.len() > self.most || self.order.len() > self.most * 2 {
             let Some(oldest) = self.order.pop_front() else {
@@ -175,7 +175,7 @@ impl Session {
         self.take_in(key, since, found).await
     }
 
-    /// Puts what was read on the shelf, or sees to what cannot be read.
+    /// Caches the loaded saga, or handles an unreadable one.
     pub(super) async fn take_in(
         &mut self,
         key: &Key,
@@ -220,12 +220,12 @@ impl Session {
         }
     }
 
-    /// Takes an open saga that another life started, and sends what it asked for and nobody accepted.
+    /// Takes over an open saga of an earlier process, and sends its commands that were not accepted.
     pub(super) async fn adopt(&mut self, key: &Key, loaded: Loaded, since: Timestamp) -> Result<(), Stopped> {
         self.adopt_all(vec![(key.clone(), loaded, since)]).await
     }
 
-    /// Takes open sagas that another life started, and sends what they asked for and nobody accepted.
+    /// Takes over open sagas of an earlier process, and sends their commands that were not accepted.
     pub(super) async fn adopt_all(&mut self, found: Vec<(Key, Loaded, Timestamp)>) -> Result<(), Stopped> {
         let asked = found.iter().flat_map(|(_, loaded, _)| loaded.saga.pending()).map(|(command_id, _)| command_id);
         let accepted = self.accepted(asked.filter(|id| self.index.asked_by(*id).is_none()).collect()).await?;
@@ -237,7 +237,7 @@ impl Session {
             }
             let mut asked = loaded.saga.pending();
             asked.retain(|(command_id, _)| self.index.asked_by(*command_id).is_none());
-            // Its answer is still to be read, whether it is there already or not: stock tells by the command's id alone.
+            // Its answer must still be read, whether it exists or not: stock answers refer to the command's id alone.
             self.index.update(&key, &loaded, since, asked.iter().map(|(command_id, _)| *command_id));
             self.index.keep_since(&key, since);
             for (command_id, command) in asked.into_iter().filter(|(command_id, _)| !accepted.contains(command_id)) {
@@ -254,7 +254,7 @@ impl Session {
         Ok(())
     }
 
-    /// Those of the commands that the store has. They are asked about side by side: each question waits for a sync.
+    /// The commands that the store has. They are looked up concurrently, because each look-up waits for a sync.
     async fn accepted(&self, command_ids: Vec<Uuid>) -> Result<HashSet<Uuid>, Stopped> {
         let asked = futures::iter(command_ids).map(|command_id| async move {
             let receipt = self.store.command(command_id).await?;
@@ -324,7 +324,7 @@ impl Session {
         fold::<Order>(self.store.as_ref(), &stream, version).await
     }
 
-    /// A saga that somebody else appended to (an operator, say) is read again and goes on from there.
+    /// A saga to which another writer has appended (for example, an operator) is read again and continues from there.
     pub(super) async fn reread(&mut self, record: &Record, key: Key) -> Result<Option<Work>, Stopped> {
         self.shelf.drop(&key);
         let Some(loaded) = self.find(&key).await? else {

@@ -1,5 +1,5 @@
-//! Commands on their way out: those of one saga in order, those of different sagas side by side, so many and no more. A command is
-//! offered until it is accepted; after a crash the log tells which were not answered.
+//! Outgoing commands: those of one saga in order, those of different sagas in parallel, up to a limit. A command is
+//! repeated until it is accepted; after a crash the log shows which commands have no answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +30,7 @@ pub(super) struct Letter {
     pub(super) meta: Metadata,
 }
 
-/// A command that nobody will carry out.
+/// A command that will never be carried out.
 pub(super) struct Undeliverable {
     pub(super) key: Key,
     pub(super) command_id: Uuid,
@@ -84,12 +84,13 @@ impl Outbox {
         }
     }
 
-    /// What is waited for until there is room for more.
+    /// The state to wait on until there is room for more.
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }
 
-    /// Why a command that was sent will not be carried out, if its service said so within so long. Who cannot be asked has not said so.
+    /// Why a sent command will not be carried out, if its service made it a dead letter within that time. `None` if
+    /// that cannot be found out.
     pub(super) async fn put_aside(&self, letter: &Letter, within: Duration) -> Option<String> {
         let (command, id) = (&letter.command, letter.command_id);
         let asked = self.shared.dispatch.put_aside(command, id, within).await;
@@ -114,7 +115,7 @@ impl Outbox {
 }
 
 impl Shared {
-    /// Whether so much is on its way that no more should be asked for.
+    /// Whether so many commands are in flight that no more should be sent.
     pub(super) fn is_full(&self) -> bool {
         self.lanes().waiting >= self.most
     }
@@ -128,7 +129,7 @@ impl Shared {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends what one saga has to send, until there is no more.
+    /// Sends one saga's commands, until there are no more.
     async fn run(self: Arc<Self>, key: Key) {
         while let Some(letter) = self.take(&key) {
             self.deliver(letter).await;
@@ -166,14 +167,15 @@ impl Shared {
                 Err(DispatchError::Impossible(detail)) => {
                     meters::dispatched(service, "impossible");
                     let undeliverable = Undeliverable { key: letter.key, command_id: letter.command_id, detail };
-                    // Nobody listens any more only while the runner stops; the log still has what was asked.
+                    // The receiver is gone only while the runner stops; the log still has the command.
                     drop(self.failed.send(undeliverable));
                     return;
                 }
                 Err(DispatchError::Unavailable(detail)) => {
                     meters::dispatched(service, "unavailable");
                     if began.elapsed() >= GIVES_BACK {
-                        // It makes room for others. It stays asked for and unanswered, so it is sent again in its turn.
+                        // It makes room for others. The command stays without an answer, so it is sent again in its
+                        // turn.
                         tracing::warn!(%detail, service, command.id = %letter.command_id, "a command is sent again later");
                         return meters::dispatched(service, "given_back");
                     }

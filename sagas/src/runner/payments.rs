@@ -1,5 +1,5 @@
-//! Payments as the log tells them, folded as they come: a saga that hears of a payment is told where it stands. A bounded number is
-//! kept; others are folded from their streams.
+//! Payments from the log, folded as their events arrive: a saga that observes a payment gets its current state. A
+//! bounded number is cached; others are folded from their streams.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! Commands that were not answered for long: lost on their way, or answered where this runner could not see it. The first are sent
-//! again with the same id, the second are heard once more; a saga never waits for what is in the log already. Of one that its service
-//! put aside the saga is told, so that a person hears of it; if nothing came of that it is sent again the next time.
+//! Commands without an answer for a long time: either lost on their way, or answered where this runner could not see
+//! it. The first are sent again with the same id, the answers of the second are processed again; a saga never waits for
+//! an answer that is in the log. If the service made a command a dead letter, the saga is parked with the reason, so
+//! that an operator sees it; the command is sent again at the next attempt.
 
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use crate::{Stopped, meters};
 const RESENDING: usize = 512;
 
 impl Session {
-    /// Sends again what was not answered for long, if the store has not got it.
+    /// Sends commands again that have no answer for a long time and that the store does not have.
     pub(super) async fn resend(&mut self) -> Result<(), Stopped> {
         let Some(before) = Instant::now().checked_sub(self.options.resend_after) else {
             return Ok(());
@@ -30,7 +31,7 @@ impl Session {
         for overdue in self.index.overdue(before, RESENDING) {
             let Overdue { command_id, key, since } = overdue;
             if let Some(receipt) = self.store.command(command_id).await? {
-                // It was carried out: its answer comes through the feed, or has come and passed by.
+                // It was carried out: its answer will arrive through the feed, or has already passed.
                 if receipt.last_position <= self.position {
                     self.hear_again(command_id, &receipt).await?;
                 }
@@ -61,8 +62,8 @@ impl Session {
         Ok(())
     }
 
-    /// An answer that the feed has passed and no saga took: it was asked for by somebody else, whose writing this runner saw only
-    /// after the answer. What was heard already changes nothing.
+    /// Processes an answer that the feed has passed and no saga took: another process sent the command, and this runner
+    /// saw that only after the answer. Processing an answer twice changes nothing.
     pub(super) async fn hear_again(&mut self, command_id: Uuid, receipt: &Receipt) -> Result<(), Stopped> {
         let length = receipt.last_position + 1 - receipt.first_position;
         let page = self

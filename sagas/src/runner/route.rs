@@ -1,4 +1,5 @@
-//! Which sagas a command's records concern: the one that asked for it, those of its correlation, and those that it starts.
+//! The sagas that a command's records concern: the one that sent it, those of its correlation, and those that it
+//! starts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Session {
             return Ok(());
         };
         let events: Vec<Recorded> = group.records.iter().filter_map(decode).collect();
-        // All that can be read is read before anybody reacts.
+        // All readable state is loaded before any saga reacts.
         let payment = match self.payments.after(self.store.as_ref(), &tenant, &events).await {
             Ok(payment) => payment,
             Err(error) => return self.stuck(group, error),
@@ -99,7 +100,8 @@ impl Session {
             Ok(orders) => orders,
             Err(error) => return self.stuck(group, error),
         };
-        // What is left of an answer is heard as something that happened, and is no answer: nobody can tell what the rest was.
+        // The readable rest of an answer is processed as ordinary events, and not as an answer: the missing part is
+        // unknown.
         let lost = events.len() < group.records.len();
         if let (Some(key), true) = (asker, lost) {
             let flight = self.tell_lost_answer(key, group).await?;
@@ -125,7 +127,7 @@ impl Session {
         Ok(())
     }
 
-    /// Nobody can tell what came of a command whose answer was set aside: a person has to look.
+    /// The outcome of a command whose answer was set aside is unknown: an operator must look.
     async fn tell_lost_answer(&mut self, key: Key, group: &Group<'_>) -> Result<Option<Flight>, Stopped> {
         let work = Work {
             append_id: format!("set-aside/{}", group.command_id),
@@ -189,7 +191,7 @@ impl Session {
         }
         let known = self.index.version(&key).is_some();
         if known {
-            // What it was started with has to be in the log before somebody else's start is held against it.
+            // The saga's own start must be in the log before another start is compared with it.
             let before = std::mem::take(flights);
             self.settle(before).await?;
         }
@@ -214,7 +216,7 @@ impl Session {
                 continue;
             };
             if streams::sets_aside(record).is_some() && self.left_alone.contains_key(&key) {
-                // What was decided before comes first.
+                // Earlier decisions come first.
                 let before = std::mem::take(flights);
                 self.settle(before).await?;
                 if let Some(work) = self.reread(record, key.clone()).await?

@@ -1,4 +1,5 @@
-//! One holding of the lease: from the checkpoint on, page by page, until it is told to stop or the lease is lost.
+//! The work during one term of the lease: from the checkpoint on, page by page, until it is cancelled or the lease is
+//! lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ const KINDS: [&str; 9] = [
 ];
 
 pub(super) struct Session {
-    /// The store, asked again for what it cannot read now.
+    /// The store, with retries of reads.
     pub(super) store: Arc<dyn EventStore>,
     /// The same, for what has to be waited for otherwise.
     pub(super) patient: Arc<Patient>,
@@ -58,20 +59,20 @@ pub(super) struct Session {
     pub(super) outbox: Outbox,
     /// Sagas that cannot be read or run here.
     pub(super) left_alone: HashMap<Key, Left>,
-    /// Those that an earlier life left alone and that were not looked at yet, with what they have heard.
+    /// Sagas that an earlier process quarantined and that were not checked yet, with their observed positions.
     pub(super) left_before: HashMap<Key, Position>,
     /// Streams that nothing is reacted to of.
     pub(super) held: Held,
-    /// Timers whose evidence cannot be read, and when they are looked at again.
+    /// Timers whose evidence cannot be read, and when to try again.
     pub(super) postponed: Vec<(Instant, Timestamp, Key, String)>,
     /// Up to here the log was written before this session: what it started may be there already.
     pub(super) written_before: Position,
-    /// When the last record that was dealt with was recorded.
+    /// The `recorded_at` of the last processed record.
     pub(super) seen_at: Timestamp,
     pub(super) caught_up: bool,
     pub(super) term: Term,
     pub(super) cancel: CancellationToken,
-    /// Up to here all that concerns this partition was dealt with.
+    /// All records of this partition up to here were processed.
     pub(super) position: Position,
     /// The hash there, if the record there was seen.
     hash: Option<[u8; 32]>,
@@ -87,7 +88,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// A session that goes on from the checkpoint as it stands now.
+    /// A session that continues from the current checkpoint.
     pub(super) async fn open(setting: &Setting, term: Term, cancel: CancellationToken) -> Result<Self, Error> {
         let options = setting.options.clone();
         let (failed, undeliverable) = mpsc::unbounded_channel();
@@ -147,13 +148,13 @@ impl Session {
 
     pub(super) async fn run(&mut self, feed: &mut dyn Feed, cancel: &CancellationToken) -> Result<(), Stopped> {
         self.reopen().await?;
-        // Where nothing is left to read no page will say so, and timers are due all the same.
+        // If there is nothing left to read, no page will set this, but timers are due anyway.
         self.caught_up = self.position >= self.written_before;
         feed.seek(self.position);
         let term = self.term.clone();
         while !cancel.is_cancelled() {
             let until = self.next_chore();
-            // While too much is on its way out no more is read; all else goes on.
+            // While too many commands are in flight, no more records are read; everything else continues.
             let outbox = self.outbox.shared();
             let full = outbox.is_full();
             tokio::select! {
@@ -171,7 +172,7 @@ impl Session {
         self.save().await
     }
 
-    /// Reads again every saga that the checkpoint names, and sends again what they asked for and nobody accepted.
+    /// Reads every saga that the checkpoint names, and sends their commands that were not accepted.
     async fn reopen(&mut self) -> Result<(), Stopped> {
         let (held, state) = Held::split(self.begin_with.take().unwrap_or_default());
         let (left_before, state) = left::split(state);
@@ -197,8 +198,8 @@ impl Session {
                 return Ok(());
             }
         };
-        // So many at a time, all of them read before the first is looked at: a read that is under way and not waited for would keep
-        // the store's readers from those that are.
+        // A limited number at a time, all of them read before the first is processed: a pending read that is not polled
+        // would block the store's readers.
         let mut open = open.into_iter();
         loop {
             let some: Vec<_> = open.by_ref().take(LOADED).collect();
@@ -292,7 +293,7 @@ impl Session {
         self.settle(flight.into_iter().collect()).await
     }
 
-    /// The store's clock, and never before what was seen.
+    /// The store's clock, and never before the last seen time.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.store.now()).max(self.seen_at)
     }

@@ -1,5 +1,5 @@
-//! Timers that are due fire in the order in which they are due, so many at a time. While the log is not read to its end, only those
-//! fire that were due before what was read: their answer may be further on.
+//! Due timers fire in order of their due times, a limited number at a time. Until the log is read to its end, only
+//! timers fire that were due before the last read record: the answer that cancels others may be further on.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::session::{LOADING, Session};
 use crate::log::evidence;
 use crate::{Stopped, meters};
 
-/// When a timer is looked at again whose evidence cannot be read, or what it leads to not written.
+/// When to try a timer again whose evidence cannot be read, or whose result could not be written.
 const POSTPONED: Duration = Duration::from_secs(30);
 
 impl Session {
@@ -34,7 +34,8 @@ impl Session {
             }
         }
         let store = self.store.clone();
-        // All of it is read before the first fires: a read that is not waited for would keep the store's readers from others.
+        // All of it is read before the first timer fires: a pending read that is not polled would block the store's
+        // readers.
         let ready: Vec<_> = stream::iter(works)
             .map(|(due_at, key, timer, wanted)| {
                 let store = store.clone();
@@ -57,7 +58,7 @@ impl Session {
                 Ok(evidence) => evidence,
                 Err(streams::Error::Store(error)) => return Err(error.into()),
                 Err(streams::Error::Unreadable(unreadable)) => {
-                    // Nothing is decided without the evidence that there is: it is looked at again later.
+                    // No decision without the available evidence: it is read again later.
                     crate::log::unreadable(&unreadable, "sagas");
                     self.put_off(due_at, &key, &timer);
                     continue;
@@ -91,7 +92,7 @@ impl Session {
         self.postponed.push((Instant::now() + POSTPONED, due_at, key.clone(), timer.to_owned()));
     }
 
-    /// Where the answer may be that a timer waits for; `None` if the saga has no such timer (any more).
+    /// The position of the answer that a timer waits for; `None` if the saga no longer has the timer.
     async fn look(
         &mut self,
         key: &Key,

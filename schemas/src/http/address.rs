@@ -1,4 +1,4 @@
-//! Where an order goes. Personal as a whole: what was erased is never shown again.
+//! The shipping address of an order. All of it is personal: once erased it is never shown again.
 
 use domain::order;
 use domain::personal::Personal;
@@ -11,7 +11,7 @@ use super::check::{Check, Invalid};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// Who receives it.
+    /// The recipient.
     #[schema(min_length = 1, max_length = 200, example = "Ada Lovelace")]
     pub name: String,
     /// Street, house, floor: one entry a line.
@@ -54,7 +54,7 @@ impl Address {
         }
     }
 
-    /// What is shown of an address: nothing once it was erased.
+    /// The view of an address; none once it was erased.
     #[must_use]
     pub fn shown(address: &Personal<order::event::Address>) -> Option<Self> {
         address.known().map(|address| Self {

@@ -12,7 +12,7 @@ use super::check::{Check, Invalid};
 use super::line::NewLine;
 use super::money::Money;
 
-/// The most changes of one edit: the event tells each changed line in full, and an event has its limit.
+/// The most changes of one edit: the event contains each changed line in full, and an event's size is limited.
 const MOST_CHANGES: usize = 500;
 
 /// Changes to an order's lines, made together or not at all.
@@ -31,7 +31,7 @@ pub struct EditLines {
     pub reason: String,
 }
 
-/// One change of an edit: an object with one field, which says what kind of change.
+/// One change of an edit: an object with one field, whose name is the kind of change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {

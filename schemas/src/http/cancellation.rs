@@ -1,4 +1,5 @@
-//! Cancelling units that have not shipped: the body of `POST /v1/orders/{id}/cancellations`, and what is shown of a cancellation.
+//! Cancelling units that have not shipped: the body of `POST /v1/orders/{id}/cancellations`, and the view of a
+//! cancellation.
 
 use domain::ids::CancellationId;
 use domain::money::Currency;
@@ -11,7 +12,7 @@ use super::check::{Check, Invalid};
 use super::line::{LineUnits, units};
 use super::money::Money;
 
-/// What shall not ship.
+/// The units to cancel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelOrder {
@@ -40,7 +41,7 @@ pub struct CancellationBody {
     pub reason: String,
     /// Whether nothing of the order was left by it.
     pub whole: bool,
-    /// Whether stock has let go of what it had to give back. Its money is in the refunds that name it.
+    /// Whether stock has released the goods. The money is in the refunds that name the cancellation.
     pub closed: bool,
 }
 
@@ -66,7 +67,7 @@ impl CancelOrder {
 }
 
 impl CancellationBody {
-    /// What is shown of a cancellation.
+    /// The view of a cancellation.
     #[must_use]
     pub fn new(id: CancellationId, state: &order::state::Cancellation, currency: Currency) -> Self {
         Self {

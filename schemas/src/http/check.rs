@@ -1,5 +1,5 @@
-//! What types alone cannot say of a body: lengths, ranges, one currency. It collects every fault with a JSON Pointer and decides
-//! nothing that depends on state.
+//! The checks of a body that types cannot express: lengths, ranges, one currency. It collects every fault with a JSON
+//! Pointer and decides nothing that depends on state.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::money::Money;
 use super::{MOST_LINES, MOST_UNITS};
 
-/// The most faults that are listed: enough to mend a body, too few to make a small request answer with megabytes.
+/// The most faults that are listed: enough to correct a body, and few enough that a small request does not get an
+/// answer of megabytes.
 const MOST_FAULTS: usize = 50;
 
 /// A fault of a request.
@@ -23,16 +24,16 @@ pub struct Fault {
     /// A JSON Pointer into the body, or the name of a header or a parameter.
     #[schema(example = "/lines/0/qty")]
     pub pointer: String,
-    /// What is wrong there.
+    /// The fault at that place.
     #[schema(example = "must be 1 to 1000000")]
     pub detail: String,
 }
 
 /// A body that parses and cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the body is not as documented in {} places", .faults.len())]
+#[error("the body is invalid in {} places", .faults.len())]
 pub struct Invalid {
-    /// What is wrong, at least one.
+    /// The faults, at least one.
     pub faults: Vec<Fault>,
 }
 
@@ -43,16 +44,16 @@ pub struct Check {
 }
 
 impl Check {
-    /// Nothing found so far.
+    /// A check without faults.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What was asked, if nothing was found.
+    /// The value, if there are no faults.
     ///
     /// # Errors
-    /// With everything that was found.
+    /// With all faults.
     pub fn finish<T>(self, value: T) -> Result<T, Invalid> {
         if self.faults.is_empty() { Ok(value) } else { Err(Invalid { faults: self.faults }) }
     }
@@ -64,13 +65,13 @@ impl Check {
         }
     }
 
-    /// An id that the caller makes. Those that Daybook derives are of a version of their own, since one that a caller took would be missing
-    /// where a process needs it.
+    /// An id from the caller. Ids that sagas derive have a version of their own: if a caller took one, it would be
+    /// missing where a saga needs it.
     pub fn own_id<T: Into<Uuid>>(&mut self, pointer: impl Display, id: Option<T>) {
         if id.is_some_and(|id| id.into().get_version_num() == domain::ids::DERIVED) {
             self.fault(
                 pointer,
-                "must not be a UUID of version 8, which is how Daybook names what its processes make: take version 4, 5 or 7",
+                "must not be a UUID of version 8, which is reserved for ids that sagas derive: use version 4, 5 or 7",
             );
         }
     }
@@ -102,7 +103,7 @@ impl Check {
         self.range(pointer, i64::from(basis_points), 0, 10_000);
     }
 
-    /// The length of a list; answers whether it is worth looking at the entries.
+    /// Checks the length of a list; returns whether to check the entries.
     pub fn list<T>(&mut self, pointer: impl Display, list: &[T], least: usize) -> bool {
         let fits = (least..=MOST_LINES).contains(&list.len());
         if !fits {
@@ -111,26 +112,26 @@ impl Check {
         fits
     }
 
-    /// A text of one line, as it is kept: see [`text::line`].
-    #[must_use = "what is kept is the text as it was normalised"]
+    /// A text of one line, normalised: see [`text::line`].
+    #[must_use = "the normalised text is what must be stored"]
     pub fn text(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.long_text(pointer, given, 1, longest)
     }
 
-    /// A text of one line of at least `least` characters, as it is kept.
-    #[must_use = "what is kept is the text as it was normalised"]
+    /// A text of one line with at least `least` characters, normalised.
+    #[must_use = "the normalised text is what must be stored"]
     pub fn long_text(&mut self, pointer: impl Display, given: &str, least: usize, longest: usize) -> String {
         self.kept(pointer, text::line(given, least, longest))
     }
 
-    /// A text of one line that may be left out, as it is kept.
-    #[must_use = "what is kept is the text as it was normalised"]
+    /// An optional text of one line, normalised.
+    #[must_use = "the normalised text is what must be stored"]
     pub fn optional_text(&mut self, pointer: impl Display, given: Option<&str>, longest: usize) -> Option<String> {
         given.map(|given| self.text(pointer, given, longest))
     }
 
-    /// A text of any number of lines, as it is kept: see [`text::prose`].
-    #[must_use = "what is kept is the text as it was normalised"]
+    /// A text of any number of lines, normalised: see [`text::prose`].
+    #[must_use = "the normalised text is what must be stored"]
     pub fn prose(&mut self, pointer: impl Display, given: &str, longest: usize) -> String {
         self.kept(pointer, text::prose(given, longest))
     }

@@ -18,7 +18,7 @@ pub struct CommandBody {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalBody>,
-    /// What it wrote; what it was decided on if it wrote nothing.
+    /// The streams that it wrote; if it wrote nothing, those that it was decided on.
     pub streams: Vec<CommandStream>,
     /// The position of its last event.
     #[schema(example = 4711)]

@@ -31,7 +31,7 @@ pub struct EventBody {
     /// The version of the type's schema.
     #[schema(example = 1)]
     pub schema_version: u32,
-    /// What belongs to it; null if what is stored is not JSON.
+    /// The event's data; null if the stored data is not JSON.
     #[schema(value_type = Option<Object>)]
     pub data: Payload,
     /// Why it cannot be read here, if it cannot.
@@ -45,7 +45,7 @@ pub struct EventBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub occurred_at: Option<Timestamp>,
-    /// Who did it, how, and on whose behalf.
+    /// The actor, the channel, and the party acted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub actor: Option<Value>,
@@ -88,7 +88,7 @@ impl EventBody {
 #[serde(transparent)]
 pub struct Payload(Value);
 
-/// However it is made, it holds no token.
+/// A payload never contains a token, however it is created.
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
@@ -98,15 +98,15 @@ impl<'de> Deserialize<'de> for Payload {
 }
 
 impl Payload {
-    /// What is shown of a stored payload.
+    /// The view of a stored payload.
     ///
     /// # Errors
-    /// If it is no JSON.
+    /// If it is not JSON.
     pub fn shown(stored: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(stored)
     }
 
-    /// What is shown of a stored payload that may be damaged: nothing of what is no JSON.
+    /// The view of a stored payload that may be damaged; empty if it is not JSON.
     #[must_use]
     pub fn readable(stored: &[u8]) -> Self {
         Self::shown(stored).unwrap_or(Self(Value::Null))
@@ -119,7 +119,7 @@ impl Payload {
     }
 }
 
-/// Wherever they are: an order's terms, an authorisation, the input of a process.
+/// At any place: an order's terms, an authorisation, the input of a saga.
 fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -26,8 +26,8 @@ pub struct PlaceHold {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 4000)]
     pub note: Option<String>,
-    /// When it is released by itself, with the resolution `until`, if nobody has released it before: after now, and 366 days ahead at most.
-    /// Without it, the hold stays until somebody releases it.
+    /// When it is released automatically, with the resolution `until`, unless it was released before: after now, and at
+    /// most 366 days ahead. Without it, the hold stays until a request releases it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
@@ -38,7 +38,7 @@ pub struct PlaceHold {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReleaseHold {
-    /// What came of it; `released` if left out.
+    /// The resolution; `released` by default.
     #[serde(default)]
     #[param(min_length = 1, max_length = 200, example = "cleared")]
     pub resolution: Option<String>,
@@ -56,7 +56,7 @@ pub struct HoldBody {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When it is released by itself, if it is.
+    /// When it is released automatically, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<Timestamp>,
@@ -104,7 +104,7 @@ impl ReleaseHold {
 }
 
 impl HoldBody {
-    /// What is shown of an open hold.
+    /// The view of an open hold.
     #[must_use]
     pub fn new(id: HoldId, state: &order::state::Hold) -> Self {
         Self {

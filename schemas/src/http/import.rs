@@ -1,4 +1,4 @@
-//! Bulk runs: what is shown of one, and of the rows that it refused.
+//! Bulk imports: the view of a run, and of the rows that it refused.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::mirror::mirror;
 
 mirror! {
-    /// What to do with bad rows: do nothing at all, do the others and report the bad ones, or likewise without comparing what is
-    /// there already.
+    /// What to do with bad rows: import nothing, import the others and report the bad ones, or the same without
+    /// comparing orders that exist already.
     ImportPolicy of domain::import::Policy { All, Rows, Skip }
 }
 
@@ -39,7 +39,7 @@ pub struct ImportParams {
     #[serde(default)]
     #[param(inline)]
     pub policy: Option<ImportPolicy>,
-    /// What the caller calls it; a file name, say.
+    /// The caller's name for the source, for example a file name.
     #[serde(default)]
     #[param(max_length = 200, example = "2010-12.csv")]
     pub source: Option<String>,
@@ -49,7 +49,7 @@ pub struct ImportParams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImportStatus {
-    /// It is on its way, or was interrupted and goes on when the same content is sent again.
+    /// It is running, or was interrupted and continues when the same content is sent again.
     Running,
     /// It is done.
     Finished,
@@ -71,9 +71,9 @@ pub struct ImportBody {
     pub policy: ImportPolicy,
     /// How far it is.
     pub status: ImportStatus,
-    /// How many rows were refused so far.
+    /// How many rows were refused until now.
     pub refused: u64,
-    /// How many of what, by class; empty until it is done.
+    /// The counts by class; empty until it is done.
     pub counts: BTreeMap<String, i64>,
 }
 

@@ -1,5 +1,5 @@
-//! Instants that a caller names: each lies within bounds of the server's clock. What lies far off is a mistake, and would be believed for
-//! ever once it is on record.
+//! Instants that a caller names: each lies within bounds of the server's clock. An instant far off is a mistake, and
+//! could not be corrected once it is recorded.
 
 use domain::time::Timestamp;
 
@@ -7,7 +7,7 @@ use super::check::Check;
 
 /// How far what happened may lie ahead, in seconds: a day, for clocks that are not set and dates without a zone.
 pub const AHEAD_S: u32 = 24 * 60 * 60;
-/// How far what happened may lie back, in seconds: ten years of 365.25 days. What is older comes in by an import.
+/// How far back a past event may lie, in seconds: ten years of 365.25 days. Older events are imported.
 pub const BACK_S: u32 = 315_576_000;
 /// The latest end that a hold may be given, in seconds from now: a year of 366 days.
 pub const LONGEST_HOLD_S: u32 = 366 * 24 * 60 * 60;
@@ -17,7 +17,7 @@ pub const LONGEST_HOLD_S: u32 = 366 * 24 * 60 * 60;
 pub enum Span {
     /// When something happened: [`BACK_S`] back to [`AHEAD_S`] ahead.
     Happened,
-    /// When something is to end by itself: after now, and so many seconds ahead at most.
+    /// A future end: after now, and at most so many seconds ahead.
     Ends(u32),
     /// How long something is to last that ends already: so many seconds ahead at most.
     Lasts(u32),
@@ -34,8 +34,8 @@ impl Check {
                     self.fault(
                         pointer,
                         format_args!(
-                            "must be {earliest} to {latest}, since it is {now}: name the instant at which it happened, or leave it out; \
-                             what is older comes in by an import"
+                            "must be {earliest} to {latest} (it is {now}): name the instant of the event, or leave it out; \
+                             import older events"
                         ),
                     );
                 }
@@ -45,7 +45,7 @@ impl Check {
                 if at <= now || at > latest {
                     self.fault(
                         pointer,
-                        format_args!("must be after now, which is {now}, and {latest} at most: name a later instant, or leave it out"),
+                        format_args!("must be after now ({now}), at most {latest}: change it or leave it out"),
                     );
                 }
             }
@@ -54,7 +54,9 @@ impl Check {
                 if at > latest {
                     self.fault(
                         pointer,
-                        format_args!("must be {latest} at most, since it is {now}: name an earlier instant, and another one nearer to it"),
+                        format_args!(
+                            "must be at most {latest} (it is {now}): name an earlier instant, and prolong again"
+                        ),
                     );
                 }
             }

@@ -20,10 +20,10 @@ pub struct NewLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>, minimum = 1, example = 1)]
     pub line_id: Option<LineId>,
-    /// What is sold. Letter case does not tell two SKUs apart; it is kept in upper case.
+    /// The SKU. SKUs that differ only in letter case are the same; it is stored in upper case.
     #[schema(value_type = String, min_length = 1, max_length = 64, example = "85123A")]
     pub sku: Entered<Sku>,
-    /// What it is called.
+    /// The title.
     #[schema(min_length = 1, max_length = 200, example = "White hanging heart t-light holder")]
     pub title: String,
     /// Units.
@@ -45,7 +45,7 @@ pub struct NewLine {
     /// Whether it may wait for stock.
     #[serde(default)]
     pub backorder_ok: bool,
-    /// Whether it is ware that is kept in stock; postage and fees are not.
+    /// Whether the line is goods that are kept in stock; postage and fees are not.
     #[serde(default = "yes")]
     pub stocked: bool,
 }
@@ -62,16 +62,16 @@ pub struct LineUnits {
     pub qty: u32,
 }
 
-/// A line as it stands: `ordered = cancelled + reserved + backordered + unassigned + shipped`.
+/// The current state of a line: `ordered = cancelled + reserved + backordered + unassigned + shipped`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LineBody {
     /// Its number in the order.
     #[schema(value_type = u32, example = 1)]
     pub line_id: LineId,
-    /// What is sold.
+    /// The SKU.
     #[schema(value_type = String, example = "85123A")]
     pub sku: Sku,
-    /// What it was called when it was sold.
+    /// The title at the time of the sale.
     pub title: String,
     /// Units ordered, edits included.
     #[schema(example = 6)]
@@ -88,17 +88,17 @@ pub struct LineBody {
     pub shipping: u32,
     /// Units that left.
     pub shipped: u32,
-    /// Of those, units that arrived.
+    /// Shipped units that arrived.
     pub delivered: u32,
-    /// Of those shipped, units that got lost.
+    /// Shipped units that got lost.
     pub lost: u32,
     /// Units announced to come back.
     pub return_requested: u32,
     /// Units that came back.
     pub returned: u32,
-    /// Of those, units back on the shelf.
+    /// Returned units that are back in stock.
     pub restocked: u32,
-    /// Of those, units that cannot be sold.
+    /// Returned units that cannot be sold.
     pub written_off: u32,
     /// Price of one unit in major units.
     #[schema(value_type = String, example = "2.55")]
@@ -113,7 +113,7 @@ pub struct LineBody {
     pub tax_bp: u32,
     /// Whether the price includes the tax.
     pub tax_included: bool,
-    /// The tax on what is left after discounts.
+    /// The tax on the amount after discounts.
     pub tax: Money,
     /// What the customer owes for the line.
     pub total: Money,
@@ -125,7 +125,7 @@ pub struct LineBody {
     pub returned_value: Money,
     /// Whether it may wait for stock.
     pub backorder_ok: bool,
-    /// Whether it is ware that is kept in stock.
+    /// Whether the line is goods that are kept in stock.
     pub stocked: bool,
 }
 
@@ -173,7 +173,7 @@ pub(super) fn units(check: &mut Check, at: &str, lines: &[LineUnits]) -> Vec<Uni
 }
 
 impl LineBody {
-    /// What is shown of a line.
+    /// The view of a line.
     #[must_use]
     pub fn new(state: &LineState, currency: Currency) -> Self {
         let money = |amount| Money::new(amount, currency);

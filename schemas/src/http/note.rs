@@ -1,4 +1,4 @@
-//! Notes and labels of an order. A note's text is personal: what was erased is never shown again.
+//! Notes and tags of an order. A note's text is personal: once erased it is never shown again.
 
 use domain::ids::NoteId;
 use domain::order;
@@ -42,7 +42,7 @@ pub struct NoteBody {
     /// The note.
     #[schema(value_type = uuid::Uuid)]
     pub note_id: NoteId,
-    /// What it says; left out once it was erased.
+    /// Its text; left out once it was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Who may read it.
@@ -83,7 +83,7 @@ impl TryFrom<SetTags> for order::Command {
 }
 
 impl NoteBody {
-    /// What is shown of a note.
+    /// The view of a note.
     #[must_use]
     pub fn new(id: NoteId, state: &order::state::Note) -> Self {
         Self { note_id: id, text: state.text.known().cloned(), visibility: state.visibility.into() }

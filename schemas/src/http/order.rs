@@ -1,4 +1,5 @@
-//! An order as it is shown: everything the fold of its stream knows, and nothing else, so that the same version always reads the same.
+//! The view of an order: everything in the fold of its stream, and nothing else, so that the same version always has
+//! the same view.
 
 use domain::ids::{Channel, CustomerRef, EditId, ExternalRef, LocationId, OrderId, PaymentId, ReservationId};
 use domain::money::Currency;
@@ -33,14 +34,14 @@ pub struct OrderBody {
     /// The version of its stream that this shows.
     #[schema(example = 7)]
     pub version: u64,
-    /// Its number where it comes from.
+    /// Its number in the channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "536365")]
     pub external_ref: Option<ExternalRef>,
     /// Where it comes from.
     #[schema(value_type = String, example = "web")]
     pub channel: Channel,
-    /// Who orders.
+    /// The customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "17850")]
     pub customer_ref: Option<CustomerRef>,
@@ -65,7 +66,7 @@ pub struct OrderBody {
     pub fulfilment_status: FulfilmentStatus,
     /// Where its returns stand.
     pub return_status: ReturnStatus,
-    /// The sums of what was ordered, edits included.
+    /// The sums of the lines and charges, edits included.
     pub totals: TotalsBody,
     /// Its money.
     pub payment: OrderPaymentBody,
@@ -73,9 +74,9 @@ pub struct OrderBody {
     pub payments: Vec<OrderPaymentItem>,
     /// Its lines.
     pub lines: Vec<LineBody>,
-    /// What is charged for shipping.
+    /// The shipping charges.
     pub shipping: Vec<ShippingBody>,
-    /// Where it goes; left out if nobody said, or once it was erased.
+    /// The shipping address; left out if there is none, or once it was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ship_to: Option<Address>,
     /// The location that its stock comes from.
@@ -118,10 +119,10 @@ pub struct OrderBody {
 pub struct RejectionBody {
     /// Why.
     pub reason: RejectReason,
-    /// The provider's code, say.
+    /// A detail, for example the provider's code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// What was short.
+    /// The missing units.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortfalls: Vec<ShortfallBody>,
 }
@@ -167,9 +168,9 @@ pub struct OrderPaymentBody {
     pub capture: Capture,
     /// Held in all, or come another way.
     pub authorised: Money,
-    /// Taken in all, or come another way.
+    /// Captured in all, including external money.
     pub captured: Money,
-    /// Let go in all without being taken.
+    /// All authorised amounts that were released without capture.
     pub voided: Money,
     /// Held now and counted on.
     pub held: Money,
@@ -179,11 +180,11 @@ pub struct OrderPaymentBody {
     pub refund_pending: Money,
     /// Granted in all: `refunded` and `refund_pending`.
     pub granted: Money,
-    /// Was granted, and the provider would not pay it: not granted any more.
+    /// Refunds that were granted and that the provider would not pay; no longer granted.
     pub failed: Money,
-    /// Was granted and withdrawn: not granted any more.
+    /// Refunds that were granted and withdrawn; no longer granted.
     pub withdrawn: Money,
-    /// What the goods and charges that stand are worth.
+    /// The value of the goods and charges that are neither cancelled nor credited.
     pub value: Money,
     /// Granted by hand for no line and no charge, and not in the place of a refund that failed.
     pub goodwill: Money,
@@ -191,7 +192,8 @@ pub struct OrderPaymentBody {
     pub owed: Money,
     /// What of that is due now.
     pub due: Money,
-    /// `owed` less what was taken and is not granted: above 0 it is still to be paid, below 0 too much was taken.
+    /// `owed` less the captured amount that is not granted as refunds: above 0 it is still to be paid, below 0 too much
+    /// was captured.
     pub balance: Money,
 }
 
@@ -214,13 +216,13 @@ pub struct OrderPaymentItem {
     pub status: PaymentStatus,
     /// Held in all, or come another way.
     pub authorised: Money,
-    /// Taken in all, or come another way.
+    /// Captured in all, including external money.
     pub captured: Money,
-    /// Let go without being taken.
+    /// Released without capture.
     pub voided: Money,
     /// Given back in all.
     pub refunded: Money,
-    /// Until when what is held can be taken.
+    /// The end of the authorisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub capture_before: Option<Timestamp>,
@@ -228,7 +230,7 @@ pub struct OrderPaymentItem {
     pub ending: bool,
 }
 
-/// What is charged for shipping.
+/// A shipping charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShippingBody {
     /// How it is shipped.
@@ -256,7 +258,7 @@ pub struct EditBody {
 }
 
 impl OrderBody {
-    /// What is shown of an order at a version of its stream.
+    /// The view of an order at a version of its stream.
     #[must_use]
     pub fn new(order: &Placed, version: u64) -> Self {
         let currency = order.currency;
@@ -306,7 +308,7 @@ fn each<I: IntoIterator, T>(items: I, shown: impl Fn(I::Item) -> T) -> Vec<T> {
 }
 
 impl RejectionBody {
-    /// What is shown of a rejection.
+    /// The view of a rejection.
     #[must_use]
     pub fn new(state: &Rejection) -> Self {
         Self {
@@ -318,7 +320,7 @@ impl RejectionBody {
 }
 
 impl ShortfallBody {
-    /// What is shown of a shortfall.
+    /// The view of a shortfall.
     #[must_use]
     pub fn new(state: &Shortfall) -> Self {
         Self {
@@ -331,7 +333,7 @@ impl ShortfallBody {
 }
 
 impl TotalsBody {
-    /// What is shown of totals.
+    /// The view of totals.
     #[must_use]
     pub fn new(totals: &Totals, currency: Currency) -> Self {
         let money = |amount| Money::new(amount, currency);

@@ -1,4 +1,4 @@
-//! Payments: captured, voided, resolved by hand; and what is shown of one. The provider's token is never shown.
+//! Payments: captured, voided, resolved by hand; and the view of a payment. The provider's token is never shown.
 
 use domain::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use domain::money::Currency;
@@ -27,20 +27,20 @@ pub struct CapturePayment {
     pub amount: Money,
 }
 
-/// What is held and not taken shall be let go.
+/// Voids the authorised amount that is not captured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoidPayment {
-    /// How much of it may stay held; nothing if it is not said. Where the gateway cannot let a part go, all of it stays.
+    /// How much of it may stay authorised; nothing by default. If the gateway cannot void a part, all of it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Money>,
 }
 
-/// What evidence says of an outcome that the provider did not tell.
+/// Evidence about an outcome that the provider did not report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveOutcome {
-    /// What was asked of the provider.
+    /// The operation that the provider was asked for.
     pub verb: Verb,
     /// Which capture; compulsory for `capture`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct ResolveOutcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub raise_id: Option<RaiseId>,
-    /// What came of it.
+    /// Its outcome.
     pub verdict: Verdict,
     /// How that is known.
     #[schema(min_length = 1, max_length = 2000, example = "seen in the provider's dashboard")]
@@ -63,7 +63,7 @@ pub struct ResolveOutcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 200)]
     pub provider_ref: Option<String>,
-    /// Of what was not done: whether it may be tried again.
+    /// Whether an operation that was not done may be tried again.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub try_again: bool,
 }
@@ -72,7 +72,7 @@ fn yes() -> bool {
     true
 }
 
-/// What is asked of a provider.
+/// An operation of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
@@ -80,7 +80,7 @@ pub enum Verb {
     Authorise,
     /// Take money that is held.
     Capture,
-    /// Let held money go.
+    /// Release an authorised amount.
     Void,
     /// Hold more on the same authorisation.
     Raise,
@@ -105,7 +105,7 @@ pub struct PaymentBody {
     pub currency: Currency,
     /// How far it is.
     pub status: PaymentStage,
-    /// What was asked to be held.
+    /// The requested amount.
     pub requested: Money,
     /// What the provider held.
     pub authorised: Money,
@@ -113,13 +113,13 @@ pub struct PaymentBody {
     pub captured: Money,
     /// What it gave back.
     pub refunded: Money,
-    /// What it let go of without taking it.
+    /// Released without capture.
     pub voided: Money,
     /// Until when held money can be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub capture_before: Option<Timestamp>,
-    /// What can be done with the authorisation, if the gateway said so.
+    /// The operations that the authorisation supports, if the gateway reported them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abilities: Option<AbilitiesBody>,
     /// The provider's reference of the authorisation.
@@ -142,7 +142,7 @@ pub struct PaymentBody {
 /// A request that is at the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveBody {
-    /// What was asked.
+    /// The operation.
     pub verb: Verb,
     /// Which capture, raise or refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ pub struct LiveBody {
     pub attempt: u32,
     /// How much.
     pub amount: Money,
-    /// Whether the provider did not say what came of it.
+    /// Whether the provider did not report the outcome.
     pub unknown: bool,
 }
 
@@ -192,13 +192,13 @@ pub struct RaiseBody {
 /// What can be done with the authorisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AbilitiesBody {
-    /// Whether a part of what is held can be let go.
+    /// Whether a part of the authorised amount can be voided.
     pub partial_void: bool,
-    /// Whether it can be taken in several captures; otherwise the first one that is done lets the rest go.
+    /// Whether it can be captured several times; otherwise the first successful capture releases the rest.
     pub several_captures: bool,
     /// Whether it can be raised.
     pub raise: bool,
-    /// Whether the same money can be held anew when its end is near.
+    /// Whether the same money can be authorised again when the authorisation is about to end.
     pub reauthorise: bool,
 }
 
@@ -239,10 +239,10 @@ impl CapturePayment {
 }
 
 impl VoidPayment {
-    /// The command to let it go, of a payment in `currency`.
+    /// The void command for a payment in `currency`.
     ///
     /// # Errors
-    /// With everything that is out of bounds.
+    /// With all fields that are out of bounds.
     pub fn try_into_command(self, currency: Currency) -> Result<payment::Command, Invalid> {
         let mut check = Check::new();
         let keep = self.keep.map_or(0, |keep| check.money("/keep", keep, currency, 0));
@@ -259,13 +259,13 @@ impl TryFrom<ResolveOutcome> for payment::Command {
         let provider_ref = check.optional_text("/provider_ref", body.provider_ref.as_deref(), 200);
         let (wants_capture, wants_refund) = (body.verb == Verb::Capture, body.verb == Verb::Refund);
         if wants_capture != body.capture_id.is_some() {
-            check.fault("/capture_id", "is compulsory for capture, and for it only");
+            check.fault("/capture_id", "is required for capture, and only allowed for it");
         }
         if (body.verb == Verb::Raise) != body.raise_id.is_some() {
-            check.fault("/raise_id", "is compulsory for raise, and for it only");
+            check.fault("/raise_id", "is required for raise, and only allowed for it");
         }
         if wants_refund != body.refund_id.is_some() {
-            check.fault("/refund_id", "is compulsory for refund, and for it only");
+            check.fault("/refund_id", "is required for refund, and only allowed for it");
         }
         let verb = match body.verb {
             Verb::Authorise => DomainVerb::Authorise,
@@ -275,7 +275,7 @@ impl TryFrom<ResolveOutcome> for payment::Command {
             Verb::Refund => DomainVerb::Refund { refund_id: body.refund_id.unwrap_or_default() },
         };
         if !body.try_again && body.verdict != Verdict::NotDone {
-            check.fault("/try_again", "can be false only of what was not done");
+            check.fault("/try_again", "can be false only with the verdict not_done");
         }
         let (verdict, try_again) = (body.verdict.into(), body.try_again);
         check.finish(Self::ResolveOutcome { verb, verdict, evidence, provider_ref, try_again })
@@ -290,7 +290,7 @@ impl From<Abilities> for AbilitiesBody {
 }
 
 impl PaymentBody {
-    /// What is shown of a payment at a version of its stream.
+    /// The view of a payment at a version of its stream.
     #[must_use]
     pub fn new(payment: &Requested, version: u64) -> Self {
         let money = |amount| Money::new(amount, payment.currency);

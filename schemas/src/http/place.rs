@@ -1,5 +1,5 @@
-//! A request's place among those that are worked on at once, and how it is given back while the request only waits. Both sides of the
-//! API wait, and neither knows who counts; nothing here blocks.
+//! A request's place among the running requests, which it returns while it only waits. Both sides of the API wait, and
+//! neither knows the counter; nothing here blocks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ fn take(counter: &AtomicUsize, most: usize) -> bool {
     counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < most).then_some(taken + 1)).is_ok()
 }
 
-/// The place of one request. Given back when it is dropped.
+/// The place of one request. Returned when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
@@ -76,8 +76,8 @@ impl Drop for Place {
     }
 }
 
-/// A request that waits, without its place. When it is dropped, the request goes on at once, also where all places are taken by then:
-/// it has done most of its work, and those who come later are turned away instead.
+/// A waiting request without its place. When it is dropped, the request continues at once, even if all places are
+/// taken: it has done most of its work, and later requests are refused instead.
 #[derive(Debug)]
 pub struct Waiting(Arc<Place>);
 
@@ -90,7 +90,8 @@ impl Waiting {
         if back {
             held.store(true, Ordering::Release);
         }
-        // Without a place, what is dropped here goes on with one beyond the bound, for the moment that turning away takes.
+        // Without a free place, the request continues beyond the bound, for the moment until a later request is
+        // refused.
         back
     }
 }

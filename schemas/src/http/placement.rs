@@ -31,7 +31,7 @@ pub struct PlaceOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub order_id: Option<OrderId>,
-    /// Its number where it comes from; taken once per channel, unless the order that has it was rejected.
+    /// Its number in the channel; unique in the channel, unless the order that has it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "536365")]
     pub external_ref: Option<Entered<ExternalRef>>,
@@ -49,13 +49,13 @@ pub struct PlaceOrder {
     /// How halves are rounded; to the even neighbour if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
-    /// What is ordered.
+    /// The order lines.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<NewLine>,
     /// A discount on the whole order, spread over the lines by largest remainder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discount: Option<Money>,
-    /// What is charged for shipping.
+    /// The shipping charges.
     #[serde(default)]
     #[schema(max_items = 20)]
     pub shipping: Vec<NewShipping>,
@@ -80,7 +80,7 @@ pub struct PlaceOrder {
     #[serde(default)]
     #[schema(max_items = 50)]
     pub tags: Vec<String>,
-    /// What the caller believes the total to be; refused with both breakdowns if it is not.
+    /// The total that the caller expects; refused with both breakdowns if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_total: Option<Money>,
     /// How a rejected order is answered when the request waits for the verdict.
@@ -92,7 +92,7 @@ pub struct PlaceOrder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRefusal {
-    /// With the order, whose status says it.
+    /// With the order, whose status shows the rejection.
     #[default]
     Order,
     /// With a problem: 409 `out-of-stock`, `payment-declined` …
@@ -188,7 +188,7 @@ impl PlaceOrder {
             replaces: None,
         };
         if unnamed && !is_free(&place) {
-            check.fault("/payment/instrument", "is compulsory unless capture is pay_later or nothing is to be paid");
+            check.fault("/payment/instrument", "is required unless capture is pay_later or the total is 0");
         }
         check.finish(place)
     }
@@ -252,7 +252,7 @@ pub fn tags(check: &mut Check, given: &[String]) -> Vec<String> {
     for (i, tag) in given.iter().enumerate() {
         let tag = check.text(format_args!("/tags/{i}"), tag, 64);
         if !tag.is_empty() && tags.contains(&tag) {
-            check.fault(format_args!("/tags/{i}"), "a label may be named only once");
+            check.fault(format_args!("/tags/{i}"), "a tag may be named only once");
         }
         tags.push(tag);
     }
@@ -324,7 +324,7 @@ mod tests {
         for paid in [place("1.50", ""), place("0", parcel), place("1.51", off)] {
             assert_eq!(paid.unwrap_err().faults[0].pointer, "/payment/instrument");
         }
-        // A total that is not expected is refused for what it is.
+        // An unexpected total is refused as such.
         let wrong = r#", "expected_total": {"amount": 5, "currency": "GBP"}"#;
         assert!(place("0", wrong).is_ok());
     }

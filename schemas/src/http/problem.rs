@@ -10,7 +10,7 @@ use super::code;
 /// The content type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// A problem. Beside these fields it carries the numbers of a refusal: what was wanted and what there was, say.
+/// A problem. It also has the numbers of a refusal, for example the requested and the available quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// Where the problem is described.
@@ -31,7 +31,7 @@ pub struct Problem {
     /// The request that it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// What is wrong with the request, place by place.
+    /// The faults of the request, place by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Fault>,
     /// The numbers of the refusal.
@@ -40,11 +40,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the list of codes; one that is not on it is told as something that went wrong inside.
+    /// A problem from the list of codes; an unknown code becomes an internal error.
     #[must_use]
     pub fn of(code: &str, detail: impl Into<String>) -> Self {
         let (status, title) =
-            code::find(code).map_or((500, "Something went wrong here"), |known| (known.status, known.title));
+            code::find(code).map_or((500, "An internal error occurred"), |known| (known.status, known.title));
         Self::new(status, code, title, detail)
     }
 
@@ -63,11 +63,11 @@ impl Problem {
         }
     }
 
-    /// A record that an answer would rest on cannot be read; `said` tells which and why.
+    /// A record that an answer depends on cannot be read; `said` names the record and the reason.
     #[must_use]
     pub fn unreadable(said: &str, position: u64, stream: &str, version: u64) -> Self {
         let detail = format!(
-            "{said}. A version of the program that knows it reads it; else an operator can set it aside: \
+            "{said}. Run a version of the program that can read it, or set it aside as an operator: \
              POST /v1/records/{position}/set-aside"
         );
         let details = [("position", position.into()), ("stream", stream.into()), ("version", version.into())];
@@ -75,11 +75,11 @@ impl Problem {
         Self::of("unreadable-record", detail).with_details(details.collect())
     }
 
-    /// A read model holds the stream that was asked for; `said` tells which, and why.
+    /// A read model holds the requested stream; `said` names the stream and the reason.
     #[must_use]
     pub fn held(said: &str, position: u64, stream: &str, version: u64) -> Self {
         let detail = format!(
-            "{said}. A version of the program that can is needed, or, where the record cannot be read, an operator who sets it aside: \
+            "{said}. Run a version of the program that can, or set an unreadable record aside as an operator: \
              POST /v1/records/{position}/set-aside"
         );
         let details = [("position", position.into()), ("stream", stream.into()), ("version", version.into())];
@@ -87,7 +87,7 @@ impl Problem {
         Self::of("stream-held", detail).with_details(details.collect())
     }
 
-    /// With what is wrong, place by place.
+    /// Adds the faults, place by place.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
@@ -100,7 +100,7 @@ impl Problem {
         const OWN: [&str; 7] = ["type", "title", "status", "code", "detail", "request_id", "errors"];
         for (name, value) in details {
             let name = if name == "status" {
-                // An order's refusal tells the order's own status, which is not the answer's.
+                // An order's refusal reports the order's own status, which is not that of the answer.
                 "current_status".to_owned()
             } else {
                 name

@@ -34,7 +34,7 @@ impl SetAsideRecord {
     }
 }
 
-/// How a record that could not be read is dealt with.
+/// The state of a record that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordState {
@@ -60,7 +60,7 @@ pub struct RecordBody {
     #[serde(rename = "type")]
     #[schema(example = "ShipmentRequested")]
     pub kind: String,
-    /// How it is dealt with.
+    /// Its state.
     pub state: RecordState,
     /// Why it cannot be read.
     pub unreadable: String,

@@ -1,4 +1,4 @@
-//! Refunds that somebody grants: the body of `POST /v1/orders/{id}/refunds`, and what is shown of one.
+//! Manual refunds: the body of `POST /v1/orders/{id}/refunds`, and the view of a refund.
 
 use domain::ids::{CancellationId, EditId, LineId, PaymentId, RefundId, ReturnId, ShipmentId};
 use domain::money::Currency;
@@ -35,7 +35,7 @@ pub struct GrantRefund {
     pub reason: String,
 }
 
-/// What is given back of the shipping charges.
+/// The refund of shipping charges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefundShipping {
@@ -43,16 +43,16 @@ pub struct RefundShipping {
     pub amount: Money,
 }
 
-/// What was owed by hand of a refund is paid.
+/// The parts of a refund that are owed by hand are paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfirmRefundPaid {
-    /// How that can be found: the number of a transfer, say.
+    /// How the payment can be found, for example the number of a transfer.
     #[schema(min_length = 1, max_length = 200, example = "transfer 20261130-17")]
     pub reference: String,
 }
 
-/// What is owed by hand of a refund is not granted any more.
+/// The parts of a refund that are owed by hand are withdrawn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithdrawRefund {
@@ -61,12 +61,12 @@ pub struct WithdrawRefund {
     pub reason: String,
 }
 
-/// What failed or was withdrawn of a refund is granted once more: nothing more is to be said.
+/// The failed and withdrawn parts of a refund are granted again; no fields are needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRefund {}
 
-/// Units of a line and what is given back for them.
+/// Units of a line and the amount refunded for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefundLine {
@@ -76,7 +76,7 @@ pub struct RefundLine {
     /// Units.
     #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
     pub qty: u32,
-    /// What is given back for them.
+    /// The amount refunded for them.
     pub amount: Money,
 }
 
@@ -90,13 +90,13 @@ pub struct RefundBody {
     pub amount: Money,
     /// Why.
     pub reason: String,
-    /// How far it is: that of the part that has the farthest to go, of those that are open or failed.
+    /// The status of the part that is furthest from done, of those that are open or failed.
     pub status: RefundStatus,
-    /// Out of which payments, and how far each is.
+    /// The payments that it is taken from, and the status of each part.
     pub parts: Vec<RefundPartBody>,
-    /// Whether somebody granted it; otherwise it follows from what happened to the order.
+    /// Whether a request granted it; otherwise it follows from another event of the order.
     pub by_hand: bool,
-    /// For which lines, if somebody granted it for lines.
+    /// The lines that it was granted for, if it was granted for lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<RefundLine>,
     /// For shipping charges.
@@ -132,11 +132,11 @@ pub enum RefundStatus {
     Done,
     /// The provider will not pay it.
     Failed,
-    /// It is not granted any more.
+    /// It is no longer granted.
     Withdrawn,
 }
 
-/// What of a refund comes out of one payment.
+/// The part of a refund that is taken from one payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefundPartBody {
     /// The payment.
@@ -149,7 +149,7 @@ pub struct RefundPartBody {
     /// Why it is not paid: the provider's code, or the reason for which it was withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// How it can be found, if somebody gave it back by hand.
+    /// How it can be found, if a person paid it by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
@@ -178,7 +178,7 @@ impl GrantRefund {
         let reason = check.text("/reason", &self.reason, 500);
         check.own_id("/refund_id", self.refund_id);
         if self.amount.is_none() && self.lines.is_empty() && self.shipping.is_none() {
-            check.fault("/amount", "is compulsory where neither lines nor shipping are named");
+            check.fault("/amount", "is required if neither lines nor shipping are named");
         }
         let amount = self.amount.map(|amount| check.money("/amount", amount, currency, 1));
         if check.list("/lines", &self.lines, 0) {
@@ -229,7 +229,7 @@ impl WithdrawRefund {
 }
 
 impl RefundBody {
-    /// What is shown of a refund of an order.
+    /// The view of a refund of an order.
     #[must_use]
     pub fn new(id: RefundId, state: &Refund, order: &Placed) -> Self {
         let money = |amount| Money::new(amount, order.currency);

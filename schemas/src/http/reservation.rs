@@ -1,5 +1,5 @@
-//! Reservations that no order asked for: opened, prolonged, let go; and what is shown of one. One reservation is one batch over all
-//! the stock that it touches: all of it or nothing.
+//! Reservations without an order: opened, prolonged, released; and the view of a reservation. A reservation is one
+//! batch over all stock streams that it touches: all of it or nothing.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ pub struct ReservationBody {
 pub enum ReservationStatus {
     /// It holds stock.
     Open,
-    /// Somebody let go.
+    /// A request released it.
     Released,
     /// Its time was over.
     Expired,
@@ -182,7 +182,7 @@ pub fn prolong(opened: &Opened, expires_at: Timestamp) -> Command {
     over_stock(opened, own, |_| stock::Command::Extend { reservation_id: opened.reservation_id, expires_at })
 }
 
-/// The command to end a reservation and to let its stock go.
+/// The command to end a reservation and release its stock.
 #[must_use]
 pub fn release(opened: &Opened) -> Command {
     let own = reservation::Command::Close { end: reservation::End::Released };
@@ -209,7 +209,7 @@ fn over_stock(opened: &Opened, own: reservation::Command, each: impl Fn(&Item) -
 }
 
 impl ReservationBody {
-    /// What is shown of a reservation at a version of its stream; `None` if there is none.
+    /// The view of a reservation at a version of its stream; `None` if there is none.
     #[must_use]
     pub fn new(reservation: &Reservation, version: u64) -> Option<Self> {
         let (opened, status) = match reservation {

@@ -1,4 +1,4 @@
-//! Returns: announced, received, declined; and what is shown of one.
+//! Returns: announced, received, declined; and the view of a return.
 
 use domain::ids::{LineId, LocationId, ReturnId};
 use domain::money::Currency;
@@ -21,7 +21,7 @@ pub struct RequestReturn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub return_id: Option<ReturnId>,
-    /// What shall come back, and why; each line once.
+    /// The units to return, and the reason; each line once.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<ReturnLine>,
 }
@@ -41,7 +41,7 @@ pub struct ReturnLine {
     pub reason: String,
 }
 
-/// What came back. A return may come in several parcels.
+/// Returned goods. A return may arrive in several parcels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiveReturn {
@@ -49,7 +49,7 @@ pub struct ReceiveReturn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub receipt: Option<u32>,
-    /// What came back; each line once for each disposition and location.
+    /// The returned units; each line once for each disposition and location.
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Vec<ReceivedLine>,
 }
@@ -66,7 +66,7 @@ pub struct ReceivedLine {
     pub qty: u32,
     /// What becomes of them.
     pub disposition: Disposition,
-    /// Where they came in; the order's own location if left out. The SKU has to be kept there already.
+    /// The location; the order's own location by default. The SKU must already be kept there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
     pub location: Option<Entered<LocationId>>,
@@ -89,11 +89,11 @@ pub struct ReturnBody {
     pub return_id: ReturnId,
     /// How far it is.
     pub stage: ReturnStage,
-    /// What was announced.
+    /// The announced units.
     pub lines: Vec<ReturnLineBody>,
     /// How many parcels of it came.
     pub receipts: u32,
-    /// What is owed for what came back.
+    /// The value of the returned goods.
     pub refund: Money,
     /// Why it was declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub struct ReturnLineBody {
     pub line_id: LineId,
     /// Units announced.
     pub qty: u32,
-    /// Of those, units still to come.
+    /// Announced units that have not arrived.
     pub open: u32,
     /// Why.
     pub reason: String,
@@ -187,7 +187,7 @@ impl DeclineReturn {
 }
 
 impl ReturnBody {
-    /// What is shown of a return.
+    /// The view of a return.
     #[must_use]
     pub fn new(id: ReturnId, state: &order::state::Return, currency: Currency) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Shipments: asked for, tracked, delivered, lost; and what is shown of one.
+//! Shipments: requested, tracked, delivered, lost; and the view of a shipment.
 
 use domain::ids::{LineId, LocationId, OrderId, ShipmentId};
 use domain::money::Currency;
@@ -32,7 +32,7 @@ pub struct RequestShipment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
     pub location: Option<Entered<LocationId>>,
-    /// Who carries it.
+    /// The carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100, example = "Royal Mail")]
     pub carrier: Option<String>,
@@ -46,7 +46,7 @@ pub struct RequestShipment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateTracking {
-    /// Who carries it; as before if left out.
+    /// The carrier; unchanged if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 100, example = "Royal Mail")]
     pub carrier: Option<String>,
@@ -78,7 +78,7 @@ pub struct ReportLoss {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1, max_items = 2000)]
     pub lines: Option<Vec<LineUnits>>,
-    /// What is done about it.
+    /// What to do about them.
     #[serde(default = "later")]
     pub then: AfterLoss,
 }
@@ -87,7 +87,7 @@ fn later() -> AfterLoss {
     AfterLoss::Later
 }
 
-/// What is done about all lost units of a shipment of which nobody decided that yet.
+/// What to do about all lost units of a shipment without a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideLoss {
@@ -95,7 +95,7 @@ pub struct DecideLoss {
     pub then: AfterLoss,
 }
 
-/// What was lost and arrived after all.
+/// Lost units that arrived after all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportFound {
@@ -105,7 +105,7 @@ pub struct ReportFound {
     pub lines: Option<Vec<LineUnits>>,
 }
 
-/// Why a shipment shall not leave.
+/// Why a shipment must not leave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithdrawShipment {
@@ -122,7 +122,7 @@ pub struct ShipmentBody {
     pub shipment_id: ShipmentId,
     /// How far it is.
     pub status: ShipmentStatus,
-    /// What is in it.
+    /// Its lines.
     pub lines: Vec<ShipmentLineBody>,
     /// Where it leaves from.
     #[schema(value_type = String, example = "main")]
@@ -131,13 +131,13 @@ pub struct ShipmentBody {
     pub shipping: Money,
     /// What had to be captured before it leaves.
     pub to_capture: Money,
-    /// Who carries it.
+    /// The carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carrier: Option<String>,
     /// The carrier's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// Where it goes; left out if nobody said, or once it was erased.
+    /// The shipping address; left out if there is none, or once it was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ship_to: Option<Address>,
     /// Why it was refused or withdrawn.
@@ -159,11 +159,11 @@ pub struct ShipmentLineBody {
     pub qty: u32,
     /// Their value.
     pub amount: Money,
-    /// Of those, units that arrived.
+    /// Shipped units that arrived.
     pub delivered: u32,
-    /// Of those, units that got lost.
+    /// Shipped units that got lost.
     pub lost: u32,
-    /// Of those lost, units of which somebody has to decide what is done about them.
+    /// Lost units without a decision.
     pub undecided: u32,
 }
 
@@ -195,10 +195,10 @@ impl RequestShipment {
 }
 
 impl UpdateTracking {
-    /// The command to tell it.
+    /// The tracking command.
     ///
     /// # Errors
-    /// With everything that is out of bounds.
+    /// With all fields that are out of bounds.
     pub fn try_into_command(self, shipment_id: ShipmentId) -> Result<order::Command, Invalid> {
         let mut check = Check::new();
         let carrier = check.optional_text("/carrier", self.carrier.as_deref(), 100);
@@ -278,7 +278,7 @@ impl WithdrawShipment {
 }
 
 impl ShipmentBody {
-    /// What is shown of a shipment.
+    /// The view of a shipment.
     #[must_use]
     pub fn new(id: ShipmentId, state: &order::state::Shipment, currency: Currency) -> Self {
         Self {

@@ -28,7 +28,7 @@ mirror! {
     /// How far a shipment is.
     ShipmentStatus of state::ShipmentStatus { Requested, Withdrawn, Dispatched, Refused, Delivered, Lost }
 
-    /// What is done about units that got lost: their money goes back, others are sent, or somebody decides later.
+    /// What to do about lost units: refund them, send others, or decide later.
     AfterLoss of domain::order::event::AfterLoss { Refund, Resend, Later }
 
     /// How far a return is.
@@ -49,7 +49,7 @@ mirror! {
     /// What evidence says of an unknown outcome.
     Verdict of domain::payment::event::Verdict { Done, NotDone }
 
-    /// When the money is taken: with each shipment, all of it at confirmation, or not here.
+    /// When the money is captured: with each shipment, all of it at confirmation, or not by Daybook.
     Capture of domain::order::event::Capture { AtShipment, AtConfirmation, PayLater }
 
     /// How halves are rounded.
@@ -58,7 +58,7 @@ mirror! {
     /// Who may read a note: the shop's people, or the customer as well.
     Visibility of domain::order::event::Visibility { Internal, Customer }
 
-    /// What becomes of a unit that came back: back on the shelf, came back and cannot be sold, or announced and not in the parcel.
+    /// The condition of a returned unit: back in stock, damaged, or announced but missing from the parcel.
     Disposition of domain::order::event::Disposition { Restock, Damaged, Missing }
 
     /// How a reservation ended.

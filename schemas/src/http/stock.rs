@@ -1,4 +1,4 @@
-//! Stock of a SKU at a location: registered, received, adjusted, counted; and what is shown of it.
+//! Stock of a SKU at a location: registered, received, adjusted, counted; and the view of it.
 
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock;
@@ -22,7 +22,7 @@ pub struct RegisterStock {
     #[serde(default)]
     #[schema(maximum = 1_000_000)]
     pub safety_stock: u32,
-    /// How many units may be promised beyond what there is.
+    /// How many units may be promised beyond the stock.
     #[serde(default)]
     #[schema(maximum = 1_000_000)]
     pub backorder_limit: u32,
@@ -62,7 +62,7 @@ pub struct AdjustStock {
     /// Why.
     #[schema(min_length = 1, max_length = 200, example = "broken")]
     pub reason: String,
-    /// What the caller believes `on_hand` to be before; refused if it is not.
+    /// The value of `on_hand` that the caller expects; refused if it differs.
     #[schema(maximum = 1_000_000_000, example = 100)]
     pub expected: u32,
     /// Whether reservations may be left without stock; the shortage then names them.
@@ -86,7 +86,7 @@ pub struct CountStock {
     pub accept_shortage: bool,
 }
 
-/// Units of an order that shall wait for stock.
+/// Units of an order that should wait for stock again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeferStock {
@@ -97,7 +97,7 @@ pub struct DeferStock {
     /// The order that holds them.
     #[schema(value_type = uuid::Uuid)]
     pub order_id: OrderId,
-    /// Units; no more than there is no stock for.
+    /// Units; at most the units that are short.
     #[schema(minimum = 1, maximum = 1_000_000, example = 2)]
     pub qty: u32,
     /// Why.
@@ -132,7 +132,7 @@ pub struct StockBody {
     pub version: u64,
     /// Units that are here.
     pub on_hand: u32,
-    /// Of those, units that are held.
+    /// Reserved units of `on_hand`.
     pub reserved: u32,
     /// Units that can be promised: `max(0, on_hand − reserved − safety_stock)`.
     pub available: u32,
@@ -140,7 +140,7 @@ pub struct StockBody {
     pub backordered: u32,
     /// Units that are never promised.
     pub safety_stock: u32,
-    /// How many units may be promised beyond what there is.
+    /// How many units may be promised beyond the stock.
     pub backorder_limit: u32,
     /// The sums that `on_hand` is made of.
     pub book: BookBody,
@@ -255,10 +255,10 @@ impl AdjustStock {
 }
 
 impl DeferStock {
-    /// What is asked for.
+    /// The checked request.
     ///
     /// # Errors
-    /// With everything that is out of bounds.
+    /// With all fields that are out of bounds.
     pub fn check(self, defaults: &Defaults) -> Result<Deferral, Invalid> {
         let mut check = Check::new();
         check.units("/qty", self.qty);
@@ -282,7 +282,7 @@ impl CountStock {
 }
 
 impl StockBody {
-    /// What is shown of stock at a version of its stream; `None` if nobody has registered it.
+    /// The view of stock at a version of its stream; `None` if it was never registered.
     #[must_use]
     pub fn new(stock: &stock::Stock, version: u64) -> Option<Self> {
         let (sku, location) = stock.of.clone()?;
@@ -311,7 +311,7 @@ impl StockBody {
 }
 
 impl HeldBody {
-    /// What is shown of a reservation's part in a stock.
+    /// The view of a reservation's part in a stock.
     #[must_use]
     pub fn new(id: ReservationId, held: &stock::state::Held) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Paying once more, or another way: the body of `POST /v1/orders/{id}/payments`.
+//! A further payment, or another way to pay: the body of `POST /v1/orders/{id}/payments`.
 
 use domain::ids::PaymentId;
 use domain::instrument::Instrument;
@@ -34,7 +34,7 @@ pub struct AddPayment {
     /// How it comes.
     #[serde(default)]
     pub method: PaymentMethod,
-    /// How much; what nobody pays yet if left out.
+    /// How much; by default the amount that no payment covers yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
     /// The provider's token for the means of payment; never a card number. Compulsory for `provider`, and for it only.
@@ -73,10 +73,10 @@ impl AddPayment {
         let reference = check.optional_text("/reference", self.reference.as_deref(), 200);
         let external = self.method == PaymentMethod::External;
         if external == self.instrument.is_some() {
-            check.fault("/instrument", "is compulsory for provider, and for it only");
+            check.fault("/instrument", "is required for provider, and only allowed for it");
         }
         if external != self.reference.is_some() {
-            check.fault("/reference", "is compulsory for external, and for it only");
+            check.fault("/reference", "is required for external, and only allowed for it");
         }
         let means = if external {
             Means::External { reference: reference.unwrap_or_default() }

@@ -24,7 +24,7 @@ pub struct TestClockBody {
     /// What time it is.
     #[schema(value_type = String, format = DateTime)]
     pub now: Timestamp,
-    /// How many seconds it is ahead of the clock that nobody advances.
+    /// How many seconds it is ahead of a clock that was never advanced.
     #[schema(example = 3_600)]
     pub ahead_s: u64,
 }

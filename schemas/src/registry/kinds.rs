@@ -1,4 +1,4 @@
-//! The table: each event's stored type name. A name that was ever written stays; the golden files keep watch over what it stands for.
+//! The table of each event's stored type name. A name that was ever written stays; the golden files guard its meaning.
 
 use std::sync::{Arc, LazyLock};
 

@@ -13,7 +13,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 const FOUND: [&str; 5] = [
     "another process has taken a share of the read models over",
     "a checkpoint was moved by another",
-    "this process is the active one no longer",
+    "this process is no longer the leader",
     "another relay is the active one",
     "this relay gives its lease back",
 ];

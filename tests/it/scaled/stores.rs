@@ -18,7 +18,7 @@ fn doubts(system: &System) -> BTreeMap<String, usize> {
     let names = system.cluster.names().into_iter();
     let doubts = names.map(|name| {
         let log = system.cluster.log(&name);
-        (name, log.matches("a commit is looked into").count())
+        (name, log.matches("a commit was not answered; its outcome is being looked up").count())
     });
     doubts.filter(|(_, count)| *count > 0).collect()
 }

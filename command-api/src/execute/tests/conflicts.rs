@@ -1,4 +1,4 @@
-//! Two executors on one store, and one shelf that everybody wants.
+//! Two executors on one store, and one contended stock.
 
 use futures_util::FutureExt;
 

@@ -1,4 +1,4 @@
-//! No answer before the sync, and nothing lost by who goes away.
+//! No answer before the sync, and nothing lost when a caller is dropped.
 
 use futures_util::FutureExt;
 

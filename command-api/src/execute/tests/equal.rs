@@ -1,4 +1,4 @@
-//! Equal requests: one outcome, for ever.
+//! Equal requests always get one outcome.
 
 use super::*;
 use crate::execute::{Expected, Verdict};

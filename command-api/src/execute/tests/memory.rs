@@ -1,4 +1,4 @@
-//! What is kept in memory: bounded, and never the only place of anything.
+//! The cache: bounded, and never the only place of anything.
 
 use domain::ids::OrderId;
 use domain::money::{Currency, Rounding};
@@ -170,7 +170,7 @@ async fn a_snapshot_of_another_history_is_not_believed() {
                 state: serde_json::to_vec(&lie).unwrap().into(),
             },
         );
-        // On its way into the store it is believed no more than later, when the store has not taken it.
+        // State on its way into the store is trusted as little then as later, when the store has refused it.
         let (stock, version) = house.executor().load::<Stock>(&tenant(), &shelf("A")).await.unwrap();
         assert_eq!((stock.on_hand, version), (5, 2));
     }

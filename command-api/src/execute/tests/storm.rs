@@ -1,4 +1,4 @@
-//! Many commands on few shelves, by two executors, while syncs fail: what is answered and what is in the log are the same.
+//! Many commands on few stocks, by two executors, while syncs fail: answers and log agree.
 
 use std::collections::HashMap;
 
@@ -104,7 +104,7 @@ async fn what_is_answered_is_what_is_in_the_log() {
     }
 }
 
-/// A test that fails tells its last seed.
+/// A failing test prints its last seed.
 fn println_seed(seed: u64) {
     use std::io::Write as _;
     writeln!(io::stderr(), "seed {seed}").unwrap();

@@ -1,4 +1,5 @@
-//! A record that nobody can read in one of the streams: its commands have no outcome until it is set aside, and all others go on.
+//! An unreadable record in one of the streams: its commands have no outcome until it is set aside, and all others
+//! continue.
 
 use event_store::append::{Batch, Expectation, NewEvent, StreamWrite};
 use schemas::registry;

@@ -5,7 +5,7 @@ use crate::import::service::Service;
 
 use super::*;
 
-/// A service without read models: nobody has earlier orders.
+/// A service without read models: there are no earlier orders.
 pub(super) fn service(executor: &Executor, tracker: &TaskTracker) -> Service {
     let importer = Importer {
         executor: executor.clone(),

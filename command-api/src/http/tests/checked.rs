@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::*;
 
-/// A confirmed order of six units that somebody's count leaves `counted` of.
+/// A confirmed order of six units, of which a count leaves `counted`.
 async fn short(server: &Server, counted: u32) -> OrderId {
     let id = order_id(&server.send(post("/v1/orders", order_of(None))).await);
     server.confirm(id, 6).await;
@@ -39,7 +39,7 @@ async fn a_shipment_of_what_is_not_here_is_refused_before_it_is_requested() {
     let four = json!({"shipment_id": uuid(40), "lines": [{"line_id": 1, "qty": 4}]});
     assert_eq!(server.send(post(&ship, four.clone())).await.status, StatusCode::ACCEPTED);
     server.send(post("/v1/stock/85123A/counts", json!({"counted": 0, "accept_shortage": true}))).await;
-    // What was requested before is not asked again whether it is here.
+    // A shipment that was requested before is not checked again.
     assert_eq!(server.send(post(&ship, four)).await.status, StatusCode::ACCEPTED);
     // Stock came, and the first answer stays the answer.
     server.send(post("/v1/stock/85123A/receipts", json!({"qty": 9}))).await;
@@ -85,7 +85,7 @@ async fn a_return_comes_back_to_where_the_sku_is_kept() {
     }
     assert_eq!(order(&server, id).await, before);
 
-    // What is not kept in stock and what never arrived is nowhere.
+    // Lines that are not kept in stock, and units that never arrived, have no location.
     let elsewhere = json!({"lines": [line(2, 2, "restock", "typo-loc"), line(1, 1, "missing", "typo-loc")]});
     assert_eq!(server.send(post(&path, elsewhere)).await.status, StatusCode::OK);
     let twice = json!({"lines": [line(1, 1, "restock", "main"), line(1, 1, "restock", "main")]});

@@ -1,4 +1,4 @@
-//! The API description tells every route, every parameter that is compulsory, and nothing that is not there.
+//! The API description lists every route and every required parameter, and nothing else.
 
 use super::*;
 

@@ -1,5 +1,6 @@
-//! An order of the most lines with the longest names, through every route that asks something of all of it. What is accepted has to be
-//! carried out: each command that follows is one that the queue takes, each event one that the log takes, and no process is parked.
+//! An order with the most lines and the longest names, through every route that uses all of them. Every accepted
+//! request must be carried out: the queue accepts each of its commands, the log accepts each of its events, and no saga
+//! is parked.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ fn sku(line: u32) -> String {
     long(&format!("{line:04}"))
 }
 
-/// What long processes do, without clocks and payments: until nothing is left to do.
+/// Runs the sagas, without clocks and payments, until nothing is left to do.
 struct Runner<'a> {
     server: &'a Server,
     seen: u64,

@@ -1,4 +1,4 @@
-//! What is not as documented: told with a code and a place, and nothing is written.
+//! Invalid requests are answered with a code and a place, and nothing is written.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Payments by hand: a part let go, an outcome resolved for good. What the payment worker would say, a test says in its place.
+//! Manual operations on payments: a partial void, a final resolution. The tests act as the payment worker.
 
 use domain::ids::PaymentId;
 use domain::money::Money;

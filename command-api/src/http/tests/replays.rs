@@ -1,4 +1,4 @@
-//! The same request gets the same answer, for ever.
+//! The same request always gets the same answer.
 
 use futures_util::future::join_all;
 

@@ -96,7 +96,7 @@ async fn a_version_that_was_never_written_is_said_to_be_so() {
     let problem = told.json();
     assert_eq!(problem["detail"], "it is at version 1: version 9 was never written");
     assert_eq!(problem["events_since"], json!([]));
-    // What is malformed is said before what does not match.
+    // A malformed body is reported before a version mismatch.
     assert_eq!(server.send(post(&notes, json!({"txt": "n"})).if_match("\"v9\"")).await.code(), "malformed-body");
 }
 

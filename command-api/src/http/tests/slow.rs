@@ -7,7 +7,7 @@ use schemas::http::place::{Place, Places};
 
 use super::*;
 
-/// A body that sends its parts with pauses between them, and then nothing for ever.
+/// A body that sends its parts with pauses between them, and then stops forever.
 fn dripping(parts: Vec<Bytes>, pause: Duration) -> Body {
     let parts = stream::iter(parts).then(move |part| async move {
         tokio::time::sleep(pause).await;

@@ -1,5 +1,5 @@
-//! Credits that no sale of the content covers, and the orders of earlier runs that may. What those orders still have open is asked as
-//! of the position at which this run started, so that running it again finds the same.
+//! Credits that no sale of the content covers, and the orders of earlier runs that may. The open units of those orders
+//! are read at the position at which this run started, so that every run finds the same.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use domain::time::Timestamp;
 use super::{Action, CreditPlan, Options, OrderPlan, Plan, matching, recorded};
 use crate::import::content::Credit;
 
-/// A credit, or what is left of it.
+/// A credit, or the rest of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The credit.
@@ -20,7 +20,7 @@ pub struct Wanted {
     pub part: u32,
 }
 
-/// A line of an order that was there before this run, with what of it is open.
+/// A line of an order that existed before this run, with its open units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EarlierLine {
     /// The order.
@@ -38,7 +38,7 @@ pub struct EarlierLine {
 }
 
 impl Plan {
-    /// Whom and what has to be looked up before [`Self::settle`].
+    /// The (customer, SKU) pairs to look up before [`Self::settle`].
     #[must_use]
     pub fn lookups(&self) -> Vec<(CustomerRef, Sku)> {
         let pairs: std::collections::BTreeSet<_> = self
@@ -49,7 +49,7 @@ impl Plan {
         pairs.into_iter().collect()
     }
 
-    /// Spreads what is wanted over lines of earlier orders, newest first; what still matches nothing becomes a recorded credit.
+    /// Spreads the credits over lines of earlier orders, newest first; the unmatched rest becomes a recorded credit.
     pub fn settle(&mut self, mut earlier: HashMap<(CustomerRef, Sku), Vec<EarlierLine>>, options: &Options) {
         for lines in earlier.values_mut() {
             lines.sort_by_key(|line| (line.placed_at, line.order_id, line.line_id));

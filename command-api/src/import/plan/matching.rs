@@ -76,7 +76,7 @@ fn open(sale: &Sale, order: usize, opens: &mut Opens) {
     }
 }
 
-/// Spreads a credit over open units, newest first, and says what is left of it.
+/// Spreads a credit over open units, newest first, and returns the rest.
 fn spread(credit: Credit, opens: &mut Opens, left: &mut [u64], plan: &mut Plan, options: &Options) {
     let Some(customer) = credit.customer.clone() else {
         let key = options.origin.row_key(&credit.key, "1");
@@ -119,7 +119,7 @@ pub(super) fn portion(
     Portion { key, at: credit.at, line_id, qty, otherwise }
 }
 
-/// Puts the simulated shipment between what is cancelled before it and what comes back after it.
+/// Puts the simulated shipment between the cancellations before it and the returns after it.
 fn ship(order: &mut OrderPlan, left: u64, options: &Options) {
     let Some(placing) = &order.place else { return };
     if left == 0 {

@@ -1,6 +1,6 @@
-//! What happens to stock before any order: receipts that the content names, opening stock so that no sale lacks any (simulated),
-//! and corrections in business-time order. Opening stock covers every sale and every correction downwards, so that it does not
-//! matter in which order sales then arrive.
+//! The stock movements before any order: receipts of the content, simulated opening stock so that no sale lacks units,
+//! and corrections in business-time order. Opening stock covers every sale and every downward correction, so the order
+//! in which sales arrive does not matter.
 
 use std::collections::BTreeMap;
 

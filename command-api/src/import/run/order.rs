@@ -18,7 +18,7 @@ use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
 use crate::verdict::cancellation_is_over;
 
-/// What came of an order.
+/// The result of an order.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// How many of what.
@@ -71,7 +71,7 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    /// Places the order and waits for checkout's verdict. True if there is an order to go on with.
+    /// Places the order and waits for the result of the checkout. True if there is an order to continue with.
     async fn place(&self, placing: &Placing, skip: bool, outcome: &mut Outcome) -> Result<bool, Error> {
         let place = &placing.command;
         let command = self.command(&placing.key, placing.print.to_vec(), place.occurred_at);
@@ -100,7 +100,8 @@ impl Of<'_> {
         let Order::Placed(placed) = &*wait::order(self.sender, self.plan.order_id).await? else {
             return Ok((false, "absent".into()));
         };
-        // What a cancelled order was asked before it was cancelled has its answer already, and is asked again to hear it.
+        // Requests of a cancelled order that were sent before its cancellation have their answers already, and are
+        // repeated to get them.
         let goes_on = placed.status != Status::Rejected;
         Ok((goes_on, format!("{:?}", placed.status).to_lowercase()))
     }
@@ -126,7 +127,7 @@ impl Of<'_> {
         if !self.status().await?.0 {
             return Ok(false);
         }
-        // A provider that has not said what came of a call is asked again by the saga that made it; until then nothing may be captured.
+        // The saga asks a provider without an answer again; until then nothing may be captured.
         self.until("the payment", |order| (order.payment().status != PaymentStatus::Unknown).then_some(())).await?;
         let shipment_id = ShipmentId(derived(self.sender.command_id(key), "shipment"));
         let ask = Ask::RequestShipment {
@@ -180,8 +181,7 @@ impl Of<'_> {
         Ok(true)
     }
 
-    /// Asks something of the order. True if it took effect, now or before.
-    /// Asks the order for something; `Some`: why it refused.
+    /// Sends a command to the order. Returns the reason if the order refused it.
     async fn ask(&self, key: &str, at: Timestamp, ask: Ask) -> Result<Option<Refused>, Error> {
         let print = serde_json::to_vec(&ask).unwrap_or_default();
         let command = self.command(key, print, Some(at));
@@ -206,7 +206,7 @@ fn reason(portion: &Portion) -> String {
     format!("credit note {}", portion.otherwise.invoice)
 }
 
-/// Something, once what a return came to has been given back.
+/// `Some` once the refund of a return is paid.
 fn refunded(order: &Placed, return_id: ReturnId) -> Option<()> {
     order.returns.get(&return_id).filter(|announced| announced.receipts > 0)?;
     (order.ledger().refund_pending() == 0).then_some(())

@@ -12,10 +12,10 @@ use crate::execute::{Done, Plan};
 use crate::import::content::refusal;
 use crate::import::plan::{StockPlan, StockStep};
 
-/// How often a correction is sent that found the stock changed by somebody else.
+/// How often a correction is repeated if another writer has changed the stock.
 const TRIES: u32 = 16;
 
-/// What came of it.
+/// The result.
 #[derive(Default)]
 pub(super) struct Settled {
     pub(super) received: i64,
@@ -84,7 +84,7 @@ impl Of<'_> {
             qty,
             source_ref: source_ref.clone(),
         };
-        // The key is one text; the command says whose units they are as well.
+        // The key is one text; the fingerprint also covers the command's units.
         let print = serde_json::to_vec(&command).unwrap_or_default();
         let Some(done) = self.send(key.to_owned(), at, print, command).await? else {
             return Ok(Some(differs("a receipt")));
@@ -92,8 +92,9 @@ impl Of<'_> {
         Ok(done.refused().map(|refused| (refused.code.clone(), refused.message.clone())))
     }
 
-    /// Corrects the book. A refusal is kept for ever under the command's id, so a try that found the stock changed is followed by one of
-    /// another id; the id of the adjustment stays and takes effect once.
+    /// Corrects the stock. A refusal is stored permanently under the command's id, so after a refusal because of
+    /// changed stock the next attempt has another command id; the id of the adjustment stays the same and takes effect
+    /// once.
     async fn adjust(&self, key: &str, at: Timestamp, delta: i64, reason: &str) -> Result<Option<Why>, Error> {
         let adjustment_id = derived(self.sender.command_id(key), "adjustment");
         let print: Vec<u8> = delta.to_be_bytes().iter().chain(reason.as_bytes()).copied().collect();

@@ -11,8 +11,8 @@ use domain::stream;
 use super::Error;
 use super::send::Sender;
 
-/// Between two looks at the same order. The head moves hundreds of times a second while hundreds of orders wait; looking at each of them
-/// each time would take more than the work itself.
+/// The pause between two reads of the same order. The head moves hundreds of times a second while hundreds of orders
+/// wait; reading each of them each time would cost more than the work itself.
 const GAP: Duration = Duration::from_millis(4);
 /// A look without being woken, in case nothing moves.
 const POLL: Duration = Duration::from_secs(1);

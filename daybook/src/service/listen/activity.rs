@@ -1,6 +1,7 @@
-//! What a connection does, as far as it is known from outside: whether anybody is answered on it, and since when the server waits for
-//! the client. From that follow when the client has been silent or slow for too long, and which connection is given up first where
-//! there are too many. It must never end a connection on which the server itself is what is waited for.
+//! The activity of a connection as seen by the server: whether a request on it is being answered, and since when the
+//! server waits for the client. This determines when a client has been silent or slow for too long, and which
+//! connection is closed first when there are too many. It must never end a connection while the server itself is what
+//! the client waits for.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::pace::{Pace, Slowest};
 
-/// What came on a connection that is no older than this may not have been seen yet.
+/// Data that arrived on a connection within this time may not have been seen yet.
 const FRESH: Duration = Duration::from_millis(20);
 /// How long such a connection is given for that.
 const LAST_LOOK: Duration = Duration::from_millis(1);
@@ -27,7 +28,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// The shortest of them: who looks that often looks in time.
+    /// The shortest of them: a check at this interval is always in time.
     fn shortest(&self) -> Duration {
         self.head.min(self.idle).min(self.write.period)
     }
@@ -40,12 +41,12 @@ pub(super) enum Overdue {
     Head,
     /// Nothing came after the last request.
     Idle,
-    /// The client does not take its answers.
+    /// The client does not read its answers.
     Write,
 }
 
 impl Overdue {
-    /// As metrics tell it.
+    /// Its label in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Head => "head",
@@ -87,7 +88,7 @@ impl Activity {
         self.state().bodies += 1;
     }
 
-    /// More of a request's body has come, or is not waited for any more.
+    /// More of a request's body has arrived, or the server no longer waits for it.
     pub(super) fn body_came(&self) {
         self.state().body_came(Instant::now());
     }
@@ -127,7 +128,7 @@ impl Activity {
         self.state().idle_since()
     }
 
-    /// Since when nothing goes on until the client does something, if so.
+    /// Since when the server waits for the client, if it does.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         self.state().waits_since()
     }
@@ -138,19 +139,19 @@ impl Activity {
         self.given_up.notify_one();
     }
 
-    /// Comes back when that was asked.
+    /// Completes when the connection was asked to close.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }
 
-    /// When to look whether it leaves, once that was asked: at once, or a moment later where it moved just before. The runtime looks at its
-    /// clock and at its sockets together, so what had come when it was asked has been seen by then.
+    /// When to check whether it leaves, after it was asked: at once, or a moment later if it moved just before. The
+    /// runtime reads its clock and its sockets together, so data that had arrived by then has been seen.
     pub(super) fn leaves_at(&self) -> Instant {
         let now = Instant::now();
         if self.state().moved + FRESH > now { now + LAST_LOOK } else { now }
     }
 
-    /// Whether it still is of as little use as when it was asked to go. If not, it stays, and who asked is told.
+    /// Whether it is still as idle as when it was chosen for closing. If not, it stays, and the caller learns this.
     pub(super) fn leaves(&self) -> bool {
         let mut state = self.state();
         state.leaving = false;
@@ -172,17 +173,17 @@ impl Activity {
 struct State {
     /// Requests that are worked on or being answered.
     requests: usize,
-    /// Of them, those whose body is waited for.
+    /// Requests that wait for their body.
     bodies: usize,
     /// Whether one connection carries several requests at once.
     many: bool,
     /// When something moved last.
     moved: Instant,
-    /// When the last answer was written. What else a client sends meanwhile does not count as a request.
+    /// When the last answer was written. Other data from the client meanwhile does not count as a request.
     ended: Instant,
     /// Since when a head is waited for that has begun, or that is the first.
     head: Option<Instant>,
-    /// How fast the client takes what has to be written, while that waits.
+    /// How fast the client reads pending output, while there is some.
     writing: Option<Pace>,
     /// Whether it was asked to go.
     leaving: bool,

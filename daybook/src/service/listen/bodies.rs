@@ -1,5 +1,5 @@
-//! Bodies on their way: that of a request, with a note of when it is waited for, and that of an answer, which counts as being answered
-//! until all of it is handed over. They change no byte.
+//! Bodies in transit: a request's body, with a note of when the server waits for it, and an answer's body, which counts
+//! as being answered until all of it is passed on. They change no byte.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use super::activity::Activity;
 use super::streams::Answer;
 
-/// The most that is handed over at a time where several answers share a connection: what one client stream does not take is held here
-/// in full otherwise, and nobody could tell whether it moves.
+/// The most bytes that are passed on at a time if several answers share a connection: otherwise the server would hold
+/// all that a client stream does not read, and could not see whether it moves.
 const PIECE: usize = 16 * 1024;
 
 /// A request that is worked on or answered.

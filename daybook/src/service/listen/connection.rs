@@ -21,7 +21,7 @@ use super::activity::{Activity, Overdue, Patience};
 use super::bodies::{self, Answering, Arriving};
 use super::streams::{Answer, Streams};
 
-/// How long a client may take to hear that an idle connection ends.
+/// How long the goodbye on an idle connection may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How often a connection that carries several requests is asked whether the client is still there.
 const PING: Duration = Duration::from_secs(20);
@@ -57,7 +57,7 @@ impl Server {
         loop {
             let look_at = ends.unwrap_or_else(|| activity.look_at(&self.patience));
             tokio::select! {
-                // What has come is read, and answered if it can be at once, before anything ends.
+                // Data that has arrived is read, and answered if possible, before the connection ends.
                 biased;
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
@@ -87,7 +87,7 @@ impl Server {
             match activity.overdue(&self.patience) {
                 // A request that was already on its way is still answered.
                 None => ends = ends.map(|_| farewell),
-                // The client is told, so that it sends what it was about to send elsewhere.
+                // The server says goodbye, so that the client sends its next request on another connection.
                 Some(Overdue::Idle) if ends.is_none() => {
                     count(Overdue::Idle);
                     connection.as_mut().graceful_shutdown();

@@ -1,4 +1,5 @@
-//! How fast a client has to take or give what it asked for: so many bytes in each period. One that is slower holds what others need.
+//! The minimal rate at which a client must read or send: a number of bytes in each period. A slower client blocks
+//! resources that others need.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The streams of a connection that carries several requests at once (HTTP/2). A client that does not let one answer out is cut off on
-//! that stream alone: the others go on.
+//! The streams of a connection that carries several requests at once (HTTP/2). If a client does not read one answer,
+//! only that stream is reset: the others continue.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,7 @@ where
                 // The stream is reset by being dropped.
                 () = stalled => {
                     metrics::counter!("daybook_http_connections_ended_total", "reason" => "stream").increment(1);
-                    tracing::debug!("a client does not take an answer; its stream is reset");
+                    tracing::debug!("a client does not read an answer; its stream is reset");
                 }
             }
         }));

@@ -1,5 +1,5 @@
-//! The connections that there are, and which of them goes where there is no room for another. There is always room for one that asks
-//! how the process is: some places are kept for connections that may ask nothing else.
+//! The open connections, and the choice of the one to close when there is no room for another. There is always room for
+//! the health routes: some places are reserved for connections that may use nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 
-/// How long a client may keep a request waiting before its connection may be given up for another.
+/// How long a client may keep a request waiting before its connection may be closed in favour of another.
 const STALLED: Duration = Duration::from_secs(1);
-/// How many connections are asked to go for one that is new.
+/// How many connections are asked to close for a new one.
 const ASKED: usize = 8;
-/// How long a connection that was given up may take to go.
+/// How long a connection that was asked to close may take.
 const GOING: Duration = Duration::from_millis(500);
 
 /// What a connection may ask.
@@ -42,8 +42,8 @@ impl Shelf {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection on which nothing was asked for the longest; where there is none, the one whose client has kept the server waiting
-    /// for the longest.
+    /// The connection without a request for the longest time; if there is none, the one whose client has kept the
+    /// server waiting for the longest time.
     fn least_useful(&self) -> Option<Arc<Activity>> {
         let taken = self.taken();
         let oldest = |since: fn(&Activity) -> Option<Instant>, before: Instant| {
@@ -87,7 +87,7 @@ pub(super) struct Table {
     next: Mutex<u64>,
 }
 
-/// A connection's entry. Given back when it is dropped.
+/// A connection's entry. Removed when it is dropped.
 pub(super) struct Entry {
     table: Arc<Table>,
     pub(super) kind: Kind,
@@ -108,7 +108,7 @@ impl Table {
         }
     }
 
-    /// Enters a connection; `None` if there is room for none, not even for one that asks how the process is.
+    /// Enters a connection; `None` if there is no room, not even for the health routes.
     pub(super) async fn enter(self: &Arc<Self>, activity: &Arc<Activity>) -> Option<Entry> {
         let (kind, place) = match self.full.place().await {
             Some(place) => (Kind::Full, place),
@@ -123,7 +123,7 @@ impl Table {
         Some(Entry { table: Arc::clone(self), kind, id, _place: place })
     }
 
-    /// Gives up the least useful connection, of any kind: the process needs what it holds.
+    /// Closes the least useful connection, of any kind: the process needs its file handle.
     pub(super) fn shrink(&self) {
         for shelf in [&self.full, &self.spare] {
             if let Some(activity) = shelf.least_useful() {
@@ -144,7 +144,7 @@ impl Drop for Entry {
 mod tests {
     use super::*;
 
-    /// Enters a connection, and leaves when it is given up.
+    /// Enters a connection, and leaves when it is asked to close.
     async fn enter(table: &Arc<Table>, activity: &Arc<Activity>) -> Option<Kind> {
         let entry = table.enter(activity).await?;
         let (kind, activity) = (entry.kind, Arc::clone(activity));

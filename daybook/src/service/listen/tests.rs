@@ -19,9 +19,9 @@ use crate::service::layers;
 const HEAD: Duration = Duration::from_millis(300);
 const IDLE: Duration = Duration::from_millis(900);
 const WRITE: Duration = Duration::from_millis(400);
-/// Long after all of them: a machine with much else to do is slow.
+/// Long after all of them, because a busy machine is slow.
 const LATE: Duration = Duration::from_secs(20);
-/// More than what the two systems between keep of it.
+/// More than the two systems between the ends buffer.
 const BIG: usize = 48 * 1024 * 1024;
 
 struct Listening {
@@ -68,7 +68,7 @@ impl Listening {
         stream
     }
 
-    /// Asks for a path on a connection of its own.
+    /// Requests a path on a separate connection.
     async fn ask(&self, path: &str) -> String {
         let mut stream = self.send(&head(path)).await;
         answer(&mut stream).await
@@ -79,7 +79,7 @@ fn head(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
 }
 
-/// One answer, with its body; what came where the connection ended before.
+/// One answer, with its body; everything received, if the connection ended before.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let reading = async {

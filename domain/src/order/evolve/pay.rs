@@ -1,4 +1,4 @@
-//! How an order moves past what it is told of its payments, and what it grants back.
+//! How an order applies the facts of its payments, and its own refunds.
 
 use crate::ids::{PaymentId, RefundId};
 use crate::order::event::{
@@ -10,7 +10,7 @@ use crate::order::state::{ByHand, Payment, Placed, Refund, RefundPart, RefundPro
 use crate::payment::abilities::Abilities;
 
 impl Payment {
-    /// A payment of which nothing is known yet.
+    /// A payment without any facts yet.
     fn new(payment_id: PaymentId) -> Self {
         Self {
             payment_id,
@@ -36,7 +36,7 @@ impl Payment {
 }
 
 impl Placed {
-    /// The payment that it was placed with is the oldest, however late the order hears of it.
+    /// The payment that the order was placed with is the oldest, however late its facts arrive.
     fn payment_mut(&mut self, payment_id: PaymentId) -> Option<&mut Payment> {
         let at = match self.payments.iter().position(|payment| payment.payment_id == payment_id) {
             Some(at) => at,
@@ -148,7 +148,7 @@ impl Placed {
             at_payment,
             progress: RefundProgress::Pending,
         };
-        // Granted once more: what the customer has of it, or will have, stays; what failed is asked for again.
+        // Granted again: parts that the customer has, or will have, stay; the failed ones are requested again.
         let before = self.refunds.remove(&granted.refund_id).map_or_else(Vec::new, |before| before.parts);
         let stands = before.into_iter().filter(RefundPart::stands);
         let refund = Refund {

@@ -1,4 +1,4 @@
-//! How an order moves past what came back, or did not.
+//! How an order applies the events of its returns.
 
 use std::collections::BTreeMap;
 

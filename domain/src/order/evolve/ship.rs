@@ -6,7 +6,7 @@ use crate::order::event::{
 };
 use crate::order::state::{Placed, Shipment, ShipmentCapture, ShipmentLine, ShipmentStatus};
 
-/// What came of units on their way.
+/// What happened to units in transit.
 #[derive(Clone, Copy)]
 pub(super) enum Arrival {
     Delivered,

@@ -42,7 +42,7 @@ impl Grant {
         self.sum(|fate| matches!(fate, Fate::Open | Fate::Paid))
     }
 
-    /// Where what stands of it is booked: its lines one after the other, the shipping, and the rest.
+    /// The accounts of what stands of it: its lines in order, the shipping, and the rest.
     fn booked(&self) -> (Vec<Minor>, Minor, Minor) {
         let mut left = self.standing();
         let mut take = |most: Minor| {
@@ -63,7 +63,8 @@ pub(super) struct Book {
     rejected: bool,
     cancelled: Minor,
     back: BTreeMap<LineId, Minor>,
-    /// How much of a line is credited: raised to what came back whenever money is refunded by the line, and by that money.
+    /// The credit of a line: raised to the value of returned units whenever money is refunded by the line, and then by
+    /// that money.
     level: BTreeMap<LineId, Minor>,
     grants: BTreeMap<RefundId, Grant>,
     captured: BTreeMap<PaymentId, (u64, Minor)>,
@@ -163,7 +164,7 @@ impl Book {
         self.grants.insert(granted.refund_id, grant);
     }
 
-    /// What stands of it no more is taken off its lines again.
+    /// Subtracts parts that are no longer granted from their lines.
     fn settle(&mut self, refund_id: RefundId, fate: Fate, fit: impl Fn(&Share) -> bool) {
         let Some(grant) = self.grants.get_mut(&refund_id) else {
             return;
@@ -206,7 +207,7 @@ impl Book {
         }
     }
 
-    /// Whether the order's ledger says the same, and nothing is kept that should have gone back by itself.
+    /// Whether the order's ledger agrees, and nothing is kept that should have been refunded.
     pub(super) fn agrees(&self, order: &Placed) {
         let told = order.ledger();
         let ours = Ledger { due: told.due, held: told.held, awaited: told.awaited, ..self.ledger() };

@@ -160,7 +160,7 @@ fn a_cancellation_withdraws_the_shipments_that_have_its_units() {
             panic!("{events:?}");
         };
         assert_eq!(withdrawn.shipment_id, crate::ids::ShipmentId(id(5)));
-        // Stock lets go of the withdrawn unit as it puts it back.
+        // Stock releases the withdrawn unit when it puts it back.
         assert_eq!(cancelled.release, [at_main(L1, 2)]);
         assert_eq!(cancelled.amount, 3_000);
         // 17.00 are taken: 10.00 for the unit that is cancelled, 5.00 of charges and 2.00 for what ships.

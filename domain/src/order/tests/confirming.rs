@@ -1,4 +1,4 @@
-//! Stock and money are told, the order is confirmed, rejected or completed.
+//! The facts of stock and money, and the order's confirmation, rejection or completion.
 
 use super::*;
 use crate::order::event::RejectReason;

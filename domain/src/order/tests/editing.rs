@@ -1,4 +1,4 @@
-//! Editing: the lines as they are from then on, what is owed with them, and what inventory has to do about it.
+//! Editing: the new lines, the new amounts, and the work for inventory.
 
 use super::*;
 use crate::order::event::Edited;

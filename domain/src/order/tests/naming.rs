@@ -1,4 +1,4 @@
-//! Ids that callers name within an order, and how many of what there may be.
+//! Ids that callers name within an order, and the bounds on their numbers.
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ fn an_id_that_the_order_knows_means_the_same_again_or_is_refused() {
     two(cancel(1, Some(vec![units(L1, 1)])), cancel(1, Some(vec![units(L1, 2)])), Part::Cancellation);
     let qty = |qty| edit(1, vec![Change::SetQty { line_id: L1, qty }]);
     two(qty(5), qty(6), Part::Edit);
-    // A hold that was released is not placed again under its id, and the caller is told so.
+    // A released hold is not placed again under its id, and the caller gets an error.
     let released = Command::ReleaseHold { hold_id: HoldId(id(1)), resolution: "fine".to_owned() };
     order().after([hold(1, "one"), released]).when(hold(1, "two")).then_refused(taken(Part::Hold, 1));
 }
@@ -70,7 +70,7 @@ fn other(value: &Value) -> Value {
     }
 }
 
-/// The places of everything that a command says, but for what is left out.
+/// The places of all fields of a command, except those that are left out.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), found)),
@@ -202,7 +202,7 @@ fn every_text_of_an_order_counts_and_none_keeps_it_from_being_undone() {
     let said = (1..=32).map(|number| note(number, &"é".repeat(4_000)));
     let held = hold(1, "");
     let order = confirmed(place_of(vec![line])).after([held]).after(said);
-    // All is said that may be said, and it can be undone all the same.
+    // The limit is reached, and undoing still works.
     let order = order.after((1..=268).map(cancels));
     let order = order.when(cancels(269)).then_refused(all());
     let release = Command::ReleaseHold { hold_id: HoldId(id(1)), resolution: reason.clone() };
@@ -237,7 +237,7 @@ fn what_is_said_about_an_order_is_bounded() {
 
 #[test]
 fn what_is_asked_of_an_order_is_bounded_and_what_follows_from_it_is_not() {
-    // Free goods: an edit upwards of others is another payment, of which there are fewer.
+    // Free goods: an upward edit of other goods is another payment, of which fewer are allowed.
     let line = new_line(L1, 2_000, "0");
     let edits = (1..=500).map(|number: u32| {
         let changes = vec![Change::SetQty { line_id: L1, qty: 2_000 + number }];
@@ -249,7 +249,7 @@ fn what_is_asked_of_an_order_is_bounded_and_what_follows_from_it_is_not() {
     let cancelled = edited.after((1..=500).map(|number| cancel(10_000 + number, Some(vec![units(L1, 1)]))));
     let most = Refusal::TooMany { what: Part::Cancellation, most: 500 };
     let cancelled = cancelled.when(cancel(20_000, Some(vec![units(L1, 1)]))).then_refused(most);
-    // What an edit leads to where inventory has not got the units is never counted.
+    // Cancellations that follow from an edit, when stock lacks the units, never count.
     let own = |number| within(OrderId(id(1)), amendment::KIND, EditId(id(number)).0, "cancellation").as_u128();
     let cancelled = cancelled.when(cancel(own(7), Some(vec![units(L1, 1)]))).then_with(happens);
     let most = Refusal::TooMany { what: Part::Cancellation, most: 500 };

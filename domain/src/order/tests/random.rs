@@ -1,5 +1,5 @@
-//! Random histories: whatever is asked in whatever order, every law holds after every event, and a command that names what it makes
-//! adds nothing the second time.
+//! Random histories: for any commands in any order, every law holds after every event, and a command that names what it
+//! makes adds nothing the second time.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ type Step = (u8, u32, u32, u32);
 
 const KINDS: u8 = 34;
 
-/// What was asked, and how often it made something happen.
+/// The commands, and how often each had an effect.
 #[derive(Default)]
 struct Seen {
     accepted: BTreeMap<u8, u32>,

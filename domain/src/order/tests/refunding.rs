@@ -1,4 +1,5 @@
-//! Refunds and what payments tells: never more than was captured, nothing while the outcome is unknown, nothing old after something new.
+//! Refunds and facts of payments: never more than was captured, nothing while the outcome is unknown, no older fact
+//! after a newer one.
 
 use super::*;
 use crate::ids::{OrderId, RefundId};
@@ -190,7 +191,7 @@ fn a_refund_that_followed_from_a_return_and_failed_is_owed_until_it_is_made_good
     let order = order.after([failed(refund_id, 1)]);
     let ledger = order.look().ledger();
     assert_eq!((ledger.unpaid, ledger.balance(), ledger.surplus()), (1_000, -1_000, 0));
-    // It does not go back by itself a second time, and pays for no other goods.
+    // It is not refunded automatically a second time, and pays for no other goods.
     let order = order.after([payment(PaymentStatus::Captured, 19, [4_901, 4_900, 0])]);
     assert_eq!(order.look().refunds.len(), 1);
     let order = order.after([Command::GrantRefund(grant(7, Some(1_200)))]);

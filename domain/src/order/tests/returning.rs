@@ -1,4 +1,4 @@
-//! Returns: only what left, only what was announced, each receipt once; single units are worth their line exactly.
+//! Returns: only units that left, only announced units, each receipt once; single units are worth their line exactly.
 
 use super::*;
 use crate::ids::{LocationId, ReturnId};

@@ -82,7 +82,7 @@ fn what_a_refused_shipment_gives_back_is_shared_among_all_units_that_are_left() 
     let order =
         confirmed(three_lines()).after([of_line_2(1, 2), edit(1, vec![reprice])]).after([of_line_2(2, 1), refuse(1)]);
     let line = &order.look().lines[&L2];
-    // 20.00 for five units now, of which one is on its way for a third of the 16.00 that were left then.
+    // 20.00 for five units now, one of which is in a shipment for a third of the 16.00 that were left then.
     assert_eq!(line.taken().value, 533);
     assert_eq!(line.value_of_next(3, Rounding::HalfEven), 1_100);
     assert_eq!(line.value_of_next(4, Rounding::HalfEven), 1_467);

@@ -6,7 +6,7 @@ use crate::saga::state::{Progress, State};
 use crate::saga::step::{Step, When};
 
 impl Draft<'_> {
-    /// Asks for everything that can be asked for now, and ends what is over.
+    /// Asks for every step that is possible now, and ends a finished saga.
     pub(super) fn advance(&mut self) {
         if self.state.about.is_none() || self.state.ended.is_some() {
             return;

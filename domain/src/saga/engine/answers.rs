@@ -1,4 +1,4 @@
-//! What follows from an answer, or from evidence: a step is done, not done, or nobody knows. A settled step is never unsettled.
+//! Applies an answer, or evidence: a step is done, not done, or unknown. A settled step is never unsettled.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

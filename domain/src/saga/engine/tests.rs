@@ -1,4 +1,4 @@
-//! The engine on a process of its own making: steps a and b, then c and d side by side, then e, the pivot, then f.
+//! The engine on a test saga: steps a and b, then c and d in parallel, then e, the pivot, then f.
 
 use std::sync::Arc;
 

@@ -41,7 +41,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Nobody has answered in time: that is *unknown*, looked at again ever later, and told a person in the end.
+    /// There was no answer in time: the outcome is *unknown*, checked again with growing pauses, and finally the saga
+    /// is parked.
     pub(super) fn still_unknown(&mut self, step: &Step, direction: Direction) {
         let Settles::ByEvidence { look_after_s, park_after_s, .. } = step.settles else {
             return;

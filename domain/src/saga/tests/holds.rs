@@ -54,7 +54,7 @@ fn a_hold_that_somebody_released_before_is_over_at_once() {
     world.at_rest();
 }
 
-/// Somebody releases it at any moment around its end: it is released once, and its process ends.
+/// A release by a person at any moment around its end: the hold is released once, and its saga ends.
 #[test]
 fn a_release_that_crosses_the_end_of_a_hold_is_the_only_one() {
     let mut by = std::collections::BTreeSet::new();

@@ -193,7 +193,7 @@ fn a_backorder_is_confirmed_and_ships_when_stock_comes() {
         let mut waits = line(1, "A", 3);
         waits.backorder_ok = true;
         world.send(place_as(ORDER, Capture::AtShipment, "", vec![waits])).unwrap();
-        // Stock may come before the order was told that it waits for it.
+        // Stock may arrive before the backorder is recorded in the order.
         for _ in 0..seed {
             world.step();
         }

@@ -1,6 +1,6 @@
-//! A world of its own: the real aggregates, the real processes, a provider that does what the instrument says, and a clock that stands
-//! still until nothing else is left to do. Whatever happens is told to every saga twice, and each is folded again from its events now
-//! and then, as after a crash. The laws are checked after every batch.
+//! A test world: the real aggregates, the real sagas, a provider that follows the instrument, and a clock that advances
+//! only when nothing else is left to do. Every event is shown to every saga twice, and each saga is sometimes folded
+//! again from its events, as after a crash. The laws are checked after every batch.
 
 mod services;
 
@@ -238,7 +238,8 @@ impl World {
         }
     }
 
-    /// What a stream tells: of an order all its events, of a payment only where it stands, as if all its events had been heard before.
+    /// The evidence of a stream: all events of an order, but only the current state of a payment, as if all its events
+    /// had been observed before.
     fn evidence(&self, name: &StreamName) -> Batch {
         if let Some(events) = self.history.get(name) {
             return Batch { events: events.clone(), ..Batch::default() };
@@ -304,7 +305,7 @@ impl World {
         }
     }
 
-    /// Forgets what is in memory; what it had asked for is sent again.
+    /// Drops the state in memory; unanswered commands are sent again.
     fn crash(&mut self, key: &(String, Uuid)) {
         let running = self.sagas.get_mut(key).unwrap();
         let saga = Saga::load(&tenant(), &running.events).unwrap().unwrap();

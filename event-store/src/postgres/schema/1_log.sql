@@ -23,7 +23,7 @@ CREATE TABLE daybook.events (
 );
 
 CREATE UNIQUE INDEX events_stream ON daybook.events (tenant, category, stream_id, version);
--- Each command once, for ever. On the batch's first record only: one entry per command, and no second table to write.
+-- Each command once, permanently. On the batch's first record only: one entry per command, and no second table to write.
 CREATE UNIQUE INDEX events_command ON daybook.events (command_id) WHERE fingerprint IS NOT NULL;
 -- Leads a filtered read over the long stretches that have nothing of its categories.
 CREATE INDEX events_category ON daybook.events (category, position);

@@ -1,4 +1,4 @@
-//! A store that was made for a test has a clock that goes on at once by as much as the test says; no other store has one.
+//! A store that was made for a test has a clock that the test can advance; no other store has one.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) async fn what_is_recorded_after_an_advance_is_recorded_so_much_later(
     assert!(store.lease_clock() - leases < DAY);
     let receipt = put(&*store, &stream("one"), &["y"]).await;
     assert!((4 * DAY..5 * DAY).contains(&(receipt.recorded_at - before)));
-    // Instants before and after are told apart, and the answers stay.
+    // Instants before and after are distinguished, and the answers stay.
     assert_eq!(store.position_at(before + DAY).await.unwrap(), 1);
     assert_eq!(store.position_at(receipt.recorded_at).await.unwrap(), 2);
     let asked = store.now();

@@ -1,4 +1,4 @@
-//! A command is in the log once, whatever is sent how often.
+//! A command is in the log once, however often it is sent.
 
 use event_store::append::{Expectation, Outcome};
 use uuid::Uuid;

@@ -49,7 +49,7 @@ pub(crate) async fn a_save_of_an_older_epoch_is_refused(backend: &impl Backend) 
     let store = backend.open().await;
     let first = store.acquire(&key(0), "a", SECOND).await.unwrap().unwrap();
     backend.clock().advance(2 * SECOND);
-    // An ended lease that nobody took is still the row's newest.
+    // An ended lease without a successor is still the row's newest.
     store.save(&first.lease, at(1)).await.unwrap();
     let second = store.acquire(&key(0), "b", SECOND).await.unwrap().unwrap();
     assert!(matches!(store.save(&first.lease, at(2)).await, Err(Error::LeaseLost)));

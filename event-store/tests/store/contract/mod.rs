@@ -35,13 +35,13 @@ pub(crate) trait Backend: Default + Send + Sync {
     /// Opens the store with a clock that can be advanced, or without; nothing else of its time is set.
     async fn open_as(&self, test_clock: bool) -> Result<(Arc<dyn EventStore>, Arc<dyn clock::TestClock>), Mismatch>;
 
-    /// The clock that the store goes by.
+    /// The store's clock.
     fn clock(&self) -> &TestClock;
 
-    /// Somebody else locks the log against writing, until what is returned is dropped.
+    /// Another connection locks the log against writing until the returned value is dropped.
     async fn lock(&self) -> Box<dyn Send>;
 
-    /// From now on there is no room for what is written, or there is again.
+    /// Fills the disk of the store, or frees it again.
     async fn fill(&self, full: bool);
 
     /// Something that is another after each commit.
@@ -183,7 +183,7 @@ pub(crate) fn appended(outcome: Outcome) -> Receipt {
     }
 }
 
-/// Appends events to a stream, whatever is in it.
+/// Appends events to a stream without an expectation.
 pub(crate) async fn put(store: &dyn EventStore, stream: &StreamId, texts: &[&str]) -> Receipt {
     appended(store.append(batch(vec![write(stream, Expectation::Any, texts)])).await.unwrap())
 }

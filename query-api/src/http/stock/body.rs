@@ -1,4 +1,4 @@
-//! What is shown of stock.
+//! The bodies of stock answers.
 
 use domain::ids::{LocationId, OrderId, ReservationId, Sku};
 use domain::stock::Stock;
@@ -25,7 +25,7 @@ pub struct StockLevelBody {
     pub version: u64,
     /// Units that are here.
     pub on_hand: u32,
-    /// Of those, units that are held.
+    /// Reserved units of `on_hand`.
     pub reserved: u32,
     /// Units that can be promised: `max(0, on_hand − reserved − safety_stock)`.
     pub available: u32,
@@ -33,12 +33,12 @@ pub struct StockLevelBody {
     pub backordered: u32,
     /// Units that are never promised.
     pub safety_stock: u32,
-    /// How many units may be promised beyond what there is.
+    /// How many units may be promised beyond the stock.
     pub backorder_limit: u32,
     /// Held units that there is no stock for: `max(0, reserved − on_hand)`.
     pub short: u32,
-    /// Whose they are, the newest promise first, where one SKU is asked for as it is now: until each got stock, was let go or waits for
-    /// stock again.
+    /// The reservations of the shortage, the newest first, if one SKU is requested as of now: each until it gets stock,
+    /// is released or waits for stock again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shortage: Vec<ShortBody>,
     /// When its last event was recorded.

@@ -1,5 +1,5 @@
-//! The sandbox's book: one thread writes it and commits for all who wait. An answer never precedes the sync, and no key has two effects,
-//! though several processes have the book open.
+//! The sandbox's ledger file: one thread writes it and commits for all waiting callers. An answer is never sent before
+//! the sync, and no key has two effects, even if several processes have the file open.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests in one commit.
 const GROUP: usize = 1_024;
 
-/// Calls that are counted at once: what is never sent again must not fill the memory. Beyond them nothing gets lost.
+/// How many calls are counted at once: calls that are never repeated must not fill the memory. Calls beyond the limit
+/// are not lost.
 const COUNTED: usize = 100_000;
 
 /// Why the book cannot be used.
@@ -49,7 +50,7 @@ enum Job {
 /// A reply that is held back until it is durable.
 type Held = Box<dyn FnOnce() + Send>;
 
-/// How often calls that are not decided were tried or asked about; forgotten when they are decided, or the process ends.
+/// How often undecided calls were sent or queried; dropped when they are decided, or the process ends.
 type Counts = HashMap<Uuid, u32>;
 
 pub(super) struct Book(mpsc::Sender<Job>);
@@ -74,7 +75,7 @@ impl Book {
         answer.await.ok()
     }
 
-    /// Decides a call, once; `None` if nobody can tell whether it did.
+    /// Decides a call, once; `None` if it is unknown whether it did.
     pub(super) async fn settle(&self, call: Call, terms: Terms) -> Option<Told> {
         self.ask(|reply| Job::Settle { call, terms, reply }).await
     }
@@ -88,7 +89,7 @@ impl Book {
         self.ask(|reply| Job::Try { key, most, reply }).await
     }
 
-    /// Whether this is one of the first `most` times that a call is asked about.
+    /// Whether this is one of the first `most` queries of a call.
     pub(super) async fn asked(&self, key: Uuid, most: u32) -> Option<bool> {
         self.ask(|reply| Job::Ask { key, most, reply }).await
     }
@@ -104,7 +105,7 @@ impl Book {
     }
 }
 
-/// Two processes that open a new book at once get into each other's way here, and SQLite does not wait by itself.
+/// Two processes that open a new ledger at once conflict here, and SQLite does not wait by itself.
 fn write_ahead(db: &Connection) -> Result<(), rusqlite::Error> {
     let begun = Instant::now();
     loop {
@@ -117,8 +118,8 @@ fn write_ahead(db: &Connection) -> Result<(), rusqlite::Error> {
     }
 }
 
-/// Takes all that wait, does them in one transaction, makes it durable, and answers. A job whose reply is dropped is answered by
-/// silence, which its caller takes for *unknown*.
+/// Takes all waiting jobs, does them in one transaction, syncs it, and answers. A job whose reply is dropped gets no
+/// answer, which its caller takes for *unknown*.
 fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
     let mut counts = Counts::new();
     while let Some(first) = queue.blocking_recv() {
@@ -129,7 +130,7 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
             jobs.push(job);
         }
         let mut held: Vec<Held> = Vec::with_capacity(jobs.len());
-        // What is looked up first must still be so when it is written: another process may have the same book open.
+        // The looked-up state must still be valid at the write, because another process may have the same ledger open.
         let begun = db.transaction_with_behavior(TransactionBehavior::Immediate);
         let written = begun.and_then(|tx| {
             for job in jobs {
@@ -145,7 +146,7 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
 }
 
 fn run(db: &Connection, job: Job, counts: &mut Counts) -> rusqlite::Result<Option<Held>> {
-    // Whoever does not wait for the answer any more has no use for it.
+    // A caller that has stopped waiting does not need the answer.
     Ok(match job {
         Job::Settle { call, terms, reply } => {
             let told = ledger::settle(db, &call, &terms, counts.remove(&call.key).unwrap_or(0))?;

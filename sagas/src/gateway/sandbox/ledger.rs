@@ -1,4 +1,4 @@
-//! What stands in the sandbox's book: an account for each payment, and every request that was decided.
+//! The contents of the sandbox's ledger: an account for each payment, and every decided request.
 
 use domain::ids::PaymentId;
 use domain::money::Minor;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::script::word;
 use crate::gateway::Call;
 
-/// Where a payment stands at the provider.
+/// The state of a payment at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Whose payment it is.
@@ -20,15 +20,15 @@ pub struct Account {
     pub payment_id: PaymentId,
     /// The currency.
     pub currency: String,
-    /// What was held in all.
+    /// The authorised amount in all.
     pub authorised: Minor,
-    /// What was taken.
+    /// The captured amount.
     pub captured: Minor,
-    /// What was given back.
+    /// The refunded amount.
     pub refunded: Minor,
-    /// What was let go without taking it.
+    /// The amount released without capture.
     pub voided: Minor,
-    /// Until when what is held can be taken, if there is an end.
+    /// The end of the authorisation, if there is one.
     pub capture_before: Option<Timestamp>,
 }
 
@@ -49,11 +49,11 @@ pub struct Entry {
     pub code: Option<String>,
     /// When.
     pub at: Timestamp,
-    /// Of an authorisation: until when what it holds can be taken.
+    /// The end of an authorisation.
     pub capture_before: Option<Timestamp>,
 }
 
-/// What is said of a request.
+/// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Done { entry: Entry },
@@ -63,17 +63,17 @@ pub(super) enum Told {
 
 /// How a request is judged.
 pub(super) struct Terms {
-    /// Why it is declined, whatever the book says.
+    /// The code of a decline, regardless of the account.
     pub(super) code: Option<String>,
     pub(super) at: Timestamp,
-    /// Until when what an authorisation holds can be taken.
+    /// The end of an authorisation.
     pub(super) until: Timestamp,
     pub(super) abilities: Abilities,
     /// Whether an authorisation that the book does not know is taken for true: it never answered for it.
     pub(super) believes: bool,
 }
 
-/// The first form of a book, and what was added to it, each with the number that the file has afterwards.
+/// The first schema of a ledger, and its later changes, each with the version number that the file has afterwards.
 const FORMS: [(i64, &str); 2] = [
     (
         1,
@@ -105,7 +105,7 @@ pub(super) fn prepare(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// What was decided of this key before.
+/// The earlier decision for this key.
 pub(super) fn known(db: &Connection, call: &Call) -> rusqlite::Result<Option<Told>> {
     let found = db
         .prepare_cached(
@@ -143,7 +143,7 @@ pub(super) fn asked(db: &Connection, key: Uuid, most: u32) -> rusqlite::Result<b
     Ok(counted > 0)
 }
 
-/// Decides a request, once. `asked`: how often it was asked about before.
+/// Decides a request, once. `asked`: how often it was queried before.
 pub(super) fn settle(db: &Connection, call: &Call, terms: &Terms, asked: u32) -> rusqlite::Result<Told> {
     if let Some(told) = known(db, call)? {
         return Ok(told);
@@ -214,8 +214,8 @@ fn move_money(db: &Connection, call: &Call, terms: &Terms) -> rusqlite::Result<O
 }
 
 impl Account {
-    /// The account of a payment that the book does not have: empty for an authorisation, and with what is believed to be held where the
-    /// sandbox itself never said what came of that.
+    /// The account of a payment that is not in the ledger: empty for an authorisation; with the amount assumed to be
+    /// authorised if the sandbox itself never answered the authorisation.
     fn opened_for(call: &Call, believes: bool) -> Option<Self> {
         let authorised = match (call.verb, &call.authorisation) {
             (Verb::Authorise, _) => 0,
@@ -238,7 +238,7 @@ impl Account {
         self.authorised - self.captured - self.voided
     }
 
-    /// Does what is asked for; what is held beyond its end is let go before.
+    /// Carries out the request; first releases what is held beyond its end.
     fn take_part(&mut self, call: &Call, terms: &Terms) -> Result<(), &'static str> {
         let (amount, currency) = (call.amount.amount, call.amount.currency.code());
         if self.currency != currency {

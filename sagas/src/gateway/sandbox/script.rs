@@ -1,4 +1,4 @@
-//! What an instrument tells the sandbox to do (see the table there). A word that is not understood is never taken for consent.
+//! Parses the behaviour that an instrument scripts (see the table there). An unknown word never counts as approval.
 
 use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb;
@@ -8,7 +8,7 @@ const OURS: &str = "sandbox:";
 /// The word of an instrument with which nothing can be done but what every gateway can.
 const PLAIN: &str = "plain";
 
-/// What is done with a request.
+/// The behaviour for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behaviour {
     Approve,
@@ -56,7 +56,7 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
     found
 }
 
-/// What can be done with what the instrument holds.
+/// The operations that the instrument's authorisation supports.
 pub(super) fn abilities(instrument: &str) -> Abilities {
     let mut parts = instrument.trim_start_matches(OURS).split(',');
     if parts.any(|part| part.trim() == PLAIN) { Abilities::NONE } else { Abilities::ALL }

@@ -59,7 +59,7 @@ impl Connection {
         self.write(HEADERS, END_HEADERS | END_STREAM, stream, &block).await;
     }
 
-    /// Lets the server send so much more of a stream, 0 for all of them.
+    /// Allows the server to send this many more bytes of a stream; stream 0 means all of them.
     pub(super) async fn allow(&mut self, stream: u32, bytes: u32) {
         self.write(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()).await;
     }

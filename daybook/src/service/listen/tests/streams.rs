@@ -1,4 +1,5 @@
-//! Several requests on one connection: a client that does not take one answer loses that one, and one that takes none its connection.
+//! Several requests on one connection: a client that does not read one answer loses that stream, and one that reads
+//! none loses its connection.
 
 use super::frames::{Connection, DATA, GOAWAY, RST_STREAM};
 use super::*;
