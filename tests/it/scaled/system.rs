@@ -151,7 +151,15 @@ impl System {
 
     /// How far each read model is behind, as a process that answers queries says.
     pub(crate) async fn lags(&self) -> BTreeMap<String, u64> {
-        let answer = self.queries().get("/v1/projections").await.expect(200).json();
+        let since = Instant::now();
+        let answer = loop {
+            let answer = self.queries().get("/v1/projections").await;
+            // Its database may have come back a moment ago.
+            if answer.status != 503 || since.elapsed() > READY_WITHIN {
+                break answer.expect(200).json();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         let models = answer["items"].as_array().unwrap();
         models
             .iter()
