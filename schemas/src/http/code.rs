@@ -122,6 +122,7 @@ codes! {
     "reservation-ended" 409 "The reservation has ended"
     "reservation-exists" 409 "The id holds something else"
     "reservation-not-found" 404 "There is no such reservation"
+    "reservation-ordered" 409 "An order took the reservation over"
     "shipment-put-back" 409 "The shipment does not leave any more"
     "stock-changed" 409 "The stock has changed"
     "would-break-reservations" 409 "Reservations would be left without stock"

@@ -60,7 +60,4 @@ mirror! {
 
     /// What becomes of a unit that came back: back on the shelf, came back and cannot be sold, or announced and not in the parcel.
     Disposition of domain::order::event::Disposition { Restock, Damaged, Missing }
-
-    /// How a reservation ended.
-    ReservationEnd of domain::reservation::End { Released, Expired }
 }
