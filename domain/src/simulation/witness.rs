@@ -9,6 +9,7 @@ use crate::order::event::Capture;
 use crate::order::state::{Placed, RefundProgress, ShipmentStatus, Status};
 use crate::payment::event::Verb;
 use crate::payment::{self, Payment};
+use crate::saga::fulfilment;
 
 /// What a payment has and does not let go of.
 fn firm(payment: &Payment) -> Minor {
@@ -99,7 +100,9 @@ impl World {
             let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             let step = state.parked.as_ref().and_then(|it| it.step.clone()).unwrap_or_default();
             let order_id = OrderId(state.about.as_ref().unwrap().correlation);
-            if state.ended.is_none() && !(tried && self.may_hang(order_id, &step)) {
+            // A hold that was placed since stops a shipment before it asks for money, and nobody has to see to that.
+            let held = key.0 == fulfilment::KIND && state.parked.is_none() && self.may_hang(order_id, "dispatch");
+            if state.ended.is_none() && !held && !(tried && self.may_hang(order_id, &step)) {
                 found.push(format!("{key:?}: {state:?}\n{}", self.story(order_id)));
             }
         }
