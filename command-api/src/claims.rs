@@ -5,14 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Aggregate;
-use domain::ids::{LineId, LocationId, OrderId, Sku, Tenant};
+use domain::ids::{LineId, LocationId, OrderId, ReservationId, Sku, Tenant};
 use domain::order::command::{Place, ReceivedUnits, Units};
 use domain::order::event::{AfterLoss, Disposition};
 use domain::order::line::LineQty;
 use domain::order::replacement;
 use domain::order::state::{Placed, Status};
-use domain::order::{Command, Event, Order};
+use domain::order::{Basket, Command, Event, Order};
 use domain::reference::{self, Kind, Reference};
+use domain::reservation::Reservation;
 use domain::stock::event::LineShare;
 use domain::stock::{self, Stock};
 use domain::stream::{self, StreamName};
@@ -39,6 +40,11 @@ pub async fn order(known: Known<'_>, order_id: OrderId, command: &Command) -> Re
         command
     {
         return known.resent(order_id, command).await;
+    }
+    if let Command::Place(place) = command
+        && let Some(basket) = &place.basket
+    {
+        return known.placed_on(order_id, place, basket.reservation_id).await;
     }
     let plan = Plan::new().and::<Order>(stream::order(order_id), command.clone());
     known.complete(plan, order_id, command).await
@@ -186,6 +192,25 @@ impl Known<'_> {
             Order::Placed(order) => more(plan, order),
             Order::Absent => plan,
         })
+    }
+
+    /// The plan of a placing on a reservation: what that asked for is read here, and it ends in the same batch. It never changes what it asked
+    /// for, but may end, or be opened, before the batch is written.
+    async fn placed_on(self, order_id: OrderId, place: &Place, id: ReservationId) -> Result<Plan, Error> {
+        let name = stream::reservation(id);
+        let (reservation, version) = self.executor.load::<Reservation>(self.tenant, &name).await?;
+        let items = match &*reservation {
+            Reservation::Open(opened) => opened.items.clone(),
+            // The reservation says why not.
+            Reservation::Absent | Reservation::Ended { .. } => Vec::new(),
+        };
+        let basket = Basket { reservation_id: id, items };
+        let (_, close) = basket.close(order_id);
+        let place = Place { basket: Some(basket), ..place.clone() };
+        let command = Command::Place(Box::new(place.clone()));
+        let plan = Plan::new().and::<Order>(stream::order(order_id), command);
+        let plan = plan.and_unseen::<Reservation>(name.clone(), close).made_at::<Reservation>(name, version);
+        self.placed(plan, order_id, &place).await
     }
 
     /// The plan of a placing with its external reference, which nothing is taken to have until it turns out otherwise: then it can still be

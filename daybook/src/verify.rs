@@ -3,6 +3,7 @@
 
 mod begun;
 mod chain;
+mod holdings;
 mod laws;
 mod sagas;
 mod spilled;

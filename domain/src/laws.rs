@@ -93,6 +93,7 @@ pub const ALL: &[Law] = &[
     crossing::SURPLUS,
     crossing::COVERED,
     crossing::RESERVED,
+    crossing::TAKEN_OVER,
 ];
 
 fn hold(law: Law, holds: bool, detail: impl FnOnce() -> String) -> Verdict {

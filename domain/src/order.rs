@@ -1,6 +1,7 @@
 //! An order, from placing to completion: lines, quantities, amounts owed, holds, shipments, returns.
 //! Pure: a decision reads its command and its state, never a clock or a store.
 
+pub mod basket;
 pub mod command;
 mod decide;
 pub mod event;
@@ -14,6 +15,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use basket::Basket;
 pub use command::Command;
 pub use event::Event;
 pub use line::{Line, ShippingCharge, Totals};

@@ -1,6 +1,10 @@
 //! A reservation that no order asked for (`POST /v1/reservations`): which stock it holds and until when. The units themselves are
-//! held by the stock streams, in the same batch; this stream remembers which they are, so that they can be extended and let go.
+//! held by the stock streams, in the same batch; this stream remembers which they are, so that they can be extended, released, or taken over by
+//! an order that is placed on it: at most one, in the batch that places it.
 //! It never says what stock holds: only the stock streams do.
+
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Ordering;
 
@@ -8,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Class};
-use crate::ids::{LocationId, ReservationId, Sku};
+use crate::ids::{LocationId, OrderId, ReservationId, Sku};
 use crate::stream;
 use crate::time::Timestamp;
 
@@ -53,18 +57,36 @@ pub enum Command {
     /// End it.
     Close {
         /// How.
+        #[serde(flatten)]
         end: End,
     },
 }
 
 /// How a reservation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "end", rename_all = "snake_case")]
 pub enum End {
     /// Somebody let go.
     Released,
     /// Its time was over.
     Expired,
+    /// An order took it over.
+    Ordered {
+        /// The order.
+        order_id: OrderId,
+    },
+}
+
+impl End {
+    /// Its name, as it is stored.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Ordered { .. } => "ordered",
+        }
+    }
 }
 
 /// A fact about a reservation.
@@ -105,6 +127,7 @@ pub struct Prolonged {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Closed {
     /// How.
+    #[serde(flatten)]
     pub end: End,
 }
 
@@ -132,11 +155,21 @@ pub enum Refusal {
     /// There is none.
     #[error("there is no such reservation")]
     NotFound,
+    /// There is none for an order to take over.
+    #[error("there is no such reservation to place an order on")]
+    ReservationNotFound,
     /// It has ended.
     #[error("the reservation has ended")]
     ReservationEnded {
         /// How.
+        #[serde(flatten)]
         end: End,
+    },
+    /// An order took it over.
+    #[error("order {order_id} took the reservation over")]
+    ReservationOrdered {
+        /// The order.
+        order_id: OrderId,
     },
     /// The same id with other content.
     #[error("reservation {reservation_id} says something else: make another id, or leave it out")]
@@ -167,7 +200,9 @@ impl crate::Refusal for Refusal {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",
+            Self::ReservationNotFound => "reservation-not-found",
             Self::ReservationEnded { .. } => "reservation-ended",
+            Self::ReservationOrdered { .. } => "reservation-ordered",
             Self::IdTaken { .. } => "id-taken",
             Self::NotLater { .. } => "not-later",
             Self::LivesTooLong { .. } => "lives-too-long",
@@ -177,16 +212,27 @@ impl crate::Refusal for Refusal {
 
     fn class(&self) -> Class {
         match self {
-            Self::NotFound => Class::Absent,
-            Self::ReservationEnded { .. } | Self::IdTaken { .. } => Class::Conflict,
+            Self::NotFound | Self::ReservationNotFound => Class::Absent,
+            Self::ReservationEnded { .. } | Self::ReservationOrdered { .. } | Self::IdTaken { .. } => Class::Conflict,
             Self::NotLater { .. } | Self::LivesTooLong { .. } | Self::InvalidItems => Class::Invalid,
+        }
+    }
+}
+
+impl Reservation {
+    /// The order that took it over.
+    #[must_use]
+    pub fn ordered_by(&self) -> Option<OrderId> {
+        match self {
+            Self::Ended { end: End::Ordered { order_id }, .. } => Some(*order_id),
+            Self::Absent | Self::Open(_) | Self::Ended { .. } => None,
         }
     }
 }
 
 impl Aggregate for Reservation {
     const CATEGORY: &'static str = stream::RESERVATION;
-    const FOLD: u32 = 3;
+    const FOLD: u32 = 4;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
@@ -203,6 +249,7 @@ impl Aggregate for Reservation {
                     hold_for_s: Some(*hold_for_s),
                 })
             }
+            (Self::Absent, Command::Close { end: End::Ordered { .. } }) => Err(Refusal::ReservationNotFound),
             (Self::Absent, _) => Err(Refusal::NotFound),
 
             (Self::Open(known), Command::Open { reservation_id, items, hold_for_s, reference, .. }) => {
@@ -217,6 +264,10 @@ impl Aggregate for Reservation {
             (Self::Open(_), Command::Close { end }) => Ok(vec![Event::Closed(Closed { end: *end })]),
 
             (Self::Ended { end, .. }, Command::Close { end: again }) if end == again => Ok(vec![]),
+            // Its timer must not end what stock holds until the order has it: the batch that asks so is refused as a whole.
+            (Self::Ended { end: End::Ordered { order_id }, .. }, _) => {
+                Err(Refusal::ReservationOrdered { order_id: *order_id })
+            }
             // A timer that fires after somebody has let go changes nothing.
             (Self::Ended { .. }, Command::Close { end: End::Expired }) => Ok(vec![]),
             (Self::Ended { end, .. }, _) => Err(Refusal::ReservationEnded { end: *end }),
@@ -252,104 +303,5 @@ fn prolong(known: &Opened, expires_at: Timestamp) -> Result<Vec<Event>, Refusal>
         Ordering::Less => Ok(vec![Event::Prolonged(Prolonged { expires_at })]),
         Ordering::Equal => Ok(vec![]),
         Ordering::Greater => Err(Refusal::NotLater { expires_at: known.expires_at }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::*;
-    use crate::testing::{Named, given};
-    use uuid::Uuid;
-
-    impl Named for Command {
-        fn names_what_it_makes(&self) -> bool {
-            true
-        }
-    }
-
-    const OPENED: Timestamp = Timestamp::from_micros(0);
-    const NOON: Timestamp = Timestamp::from_micros(1_000_000);
-    const LATER: Timestamp = NOON.plus_seconds(60);
-
-    fn item(sku: &str, qty: u32) -> Item {
-        Item { sku: Sku::try_new(sku).unwrap(), location: LocationId::try_new("main").unwrap(), qty }
-    }
-
-    fn opened() -> Opened {
-        Opened {
-            reservation_id: ReservationId(Uuid::from_u128(1)),
-            items: vec![item("A", 1), item("B", 2)],
-            opened_at: OPENED,
-            expires_at: NOON,
-            reference: Some("cart 7".into()),
-            hold_for_s: Some(60),
-        }
-    }
-
-    fn open_with(items: Vec<Item>) -> Command {
-        let Opened { reservation_id, expires_at, reference, .. } = opened();
-        Command::Open { reservation_id, items, opened_at: OPENED, expires_at, hold_for_s: 60, reference }
-    }
-
-    const fn close(end: End) -> Command {
-        Command::Close { end }
-    }
-
-    const fn prolong(expires_at: Timestamp) -> Command {
-        Command::Prolong { expires_at }
-    }
-
-    #[test]
-    fn a_reservation_is_opened_once() {
-        given::<Reservation>([])
-            .when(open_with(opened().items))
-            .then([Event::Opened(opened())])
-            .when(open_with(vec![item("A", 9)]))
-            .then_refused(Refusal::IdTaken { reservation_id: opened().reservation_id });
-        let taken = Refusal::IdTaken { reservation_id: opened().reservation_id };
-        let Command::Open { reservation_id, items, expires_at, .. } = open_with(opened().items) else { return };
-        for (hold_for_s, reference) in [(60, None), (61, Some("cart 7".to_owned()))] {
-            let items = items.clone();
-            let other = Command::Open { reservation_id, items, opened_at: LATER, expires_at, hold_for_s, reference };
-            given::<Reservation>([Event::Opened(opened())]).when(other).then_refused(taken.clone());
-        }
-        for items in [vec![], vec![item("A", 0)], vec![item("A", 1), item("A", 1)]] {
-            given::<Reservation>([]).when(open_with(items)).then_refused(Refusal::InvalidItems);
-        }
-        given::<Reservation>([]).when(prolong(LATER)).then_refused(Refusal::NotFound);
-    }
-
-    #[test]
-    fn a_reservation_is_prolonged_and_never_shortened() {
-        given::<Reservation>([Event::Opened(opened())])
-            .when(prolong(LATER))
-            .then([Event::Prolonged(Prolonged { expires_at: LATER })])
-            .when(prolong(NOON))
-            .then_refused(Refusal::NotLater { expires_at: LATER });
-    }
-
-    #[test]
-    fn however_often_it_is_prolonged_a_reservation_lives_for_a_year_at_most() {
-        let latest = OPENED.plus_seconds(LONGEST_LIFE_S);
-        given::<Reservation>([Event::Opened(opened())])
-            .when(prolong(latest))
-            .then([Event::Prolonged(Prolonged { expires_at: latest })])
-            .when(prolong(latest.plus_seconds(1)))
-            .then_refused(Refusal::LivesTooLong { latest })
-            .when(prolong(latest))
-            .then_nothing();
-    }
-
-    #[test]
-    fn a_reservation_ends_once() {
-        let ended = |end| {
-            given::<Reservation>([Event::Opened(opened())]).when(close(end)).then([Event::Closed(Closed { end })])
-        };
-        ended(End::Released).when(close(End::Expired)).then_nothing();
-        for command in [close(End::Released), prolong(LATER), open_with(opened().items)] {
-            ended(End::Expired).when(command).then_refused(Refusal::ReservationEnded { end: End::Expired });
-        }
     }
 }

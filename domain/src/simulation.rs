@@ -2,6 +2,7 @@
 //! whatever order a seed gives. The laws are checked after every event, and once all has come to rest. Never built into the product.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod baskets;
 mod clerks;
 mod provider;
 mod run;

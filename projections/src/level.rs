@@ -58,6 +58,7 @@ impl Level {
                 self.reserved = self.reserved.saturating_sub(it.qty);
                 self.backordered = self.backordered.saturating_add(it.qty);
             }
+            Event::ReservationOrdered(it) => self.let_go(it.freed, it.backordered),
             Event::Returned(it) => self.on_hand = self.on_hand.saturating_add(it.qty),
             Event::WrittenOff(it) => self.on_hand = self.on_hand.saturating_sub(it.qty),
             Event::Adjusted(it) => self.on_hand = self.on_hand.saturating_add_signed(small(it.delta)),

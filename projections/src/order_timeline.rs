@@ -218,6 +218,7 @@ fn order_of_stock(event: &stock::Event) -> Option<OrderId> {
         stock::Event::Shipped(it) => it.order_id,
         stock::Event::ShipmentPutBack(it) => it.order_id,
         stock::Event::ReservationDeferred(it) => it.order_id,
+        stock::Event::ReservationOrdered(it) => Some(it.order_id),
         stock::Event::Returned(it) => it.order_id,
         stock::Event::BackorderAllocated(it) => it.order_id,
         stock::Event::Registered(_)

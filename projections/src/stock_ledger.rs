@@ -262,6 +262,14 @@ impl Entry {
                 reservation_id: Some(it.reservation_id),
                 ..Self::default()
             },
+            Event::ReservationOrdered(it) => Self {
+                movement: "ordered",
+                reserved: -units(it.freed),
+                backordered: -units(it.backordered),
+                order_id: Some(it.order_id),
+                reservation_id: Some(it.reservation_id),
+                ..Self::default()
+            },
             Event::Returned(it) => Self {
                 movement: "returned",
                 on_hand: units(it.qty),

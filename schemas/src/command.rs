@@ -186,6 +186,7 @@ mod tests {
                 allow_partial: false,
                 expires_at: Some(end),
                 now: end,
+                basket: None,
             })
         });
         let release = longest(|_, _| stock::Command::Release {
@@ -230,5 +231,32 @@ mod tests {
         let ask = domain::saga::step::Ask { step: "release", direction: Direction::Do, attempt: 1, asked_at };
         let command = cancellation.command(&State::default(), ask).unwrap();
         fits(&Envelope { command, ..envelope() });
+    }
+
+    #[test]
+    fn taking_over_the_fullest_basket_of_other_things_for_the_largest_order_fits_into_a_message() {
+        use domain::saga::{Direction, Process, State, checkout};
+        use serde_json::json;
+
+        let sku = |n: u32| format!("{}{n:04}", "\u{20000}".repeat(Sku::LONGEST - 4));
+        let place = |n: u32| format!("{}{n:04}", "\u{20000}".repeat(LocationId::LONGEST - 4));
+        let end = domain::time::Timestamp::from_micros(4_000_000_000_000_000);
+        let parts = (1..=2_000_u32)
+            .map(|n| json!({"sku": sku(n), "lines": [{"line_id": n, "qty": 1_000_000}], "backorder_ok": [n]}));
+        let items = (1..=200_u32).map(|n| json!({"sku": sku(n), "location": place(n), "qty": 1_000_000}));
+        let input = json!({
+            "order_id": Uuid::max(), "amount": null, "instrument": "", "capture": false, "expires_at": end,
+            "parts": [{"location": place(0), "parts": parts.collect::<Vec<_>>()}],
+            "basket": {"reservation_id": Uuid::max(), "items": items.collect::<Vec<_>>()},
+        });
+        let checkout: checkout::Input = serde_json::from_value(input).unwrap();
+        for step in ["reserve", "free_basket"] {
+            let mut state = State::default();
+            let (reason, details) = ("payment_declined".to_owned(), None);
+            state.unwinding = Some(domain::saga::event::Unwinding { reason, details });
+            let ask = domain::saga::step::Ask { step, direction: Direction::Do, attempt: 1, asked_at: end };
+            let command = checkout.command(&state, ask).unwrap();
+            fits(&Envelope { command, ..envelope() });
+        }
     }
 }

@@ -208,6 +208,7 @@ fn reserve(name: &str, qty: u32, reservation: Uuid) -> stock::Command {
         allow_partial: false,
         expires_at: None,
         now: Timestamp::from_micros(1),
+        basket: None,
     })
 }
 

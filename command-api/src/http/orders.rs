@@ -28,7 +28,7 @@ use crate::verdict::Awaited;
 answers! {
     PlaceAnswers: [201] "OrderBody", [
         "already-placed", "duplicate-external-ref", "invalid-line", "order-rejected", "out-of-stock",
-        "payment-declined", "totals-mismatch",
+        "payment-declined", "reservation-ended", "reservation-not-found", "reservation-ordered", "totals-mismatch",
     ];
     EditAnswers: [200, 202] "OrderBody", [
         "id-taken", "if-match-required", "invalid-edit", "invalid-line", "order-state", "out-of-stock",

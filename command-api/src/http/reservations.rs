@@ -22,8 +22,10 @@ answers! {
     OpenAnswers: [201] "ReservationBody", [
         "id-taken", "invalid-items", "invalid-quantity", "out-of-stock", "reservation-ended", "reservation-exists",
     ];
-    ExtendAnswers: [200] "ReservationBody", ["lives-too-long", "not-later", "reservation-ended", "reservation-not-found"];
-    EndAnswers: [200] "ReservationBody", ["reservation-ended", "reservation-not-found"];
+    ExtendAnswers: [200] "ReservationBody", [
+        "lives-too-long", "not-later", "reservation-ended", "reservation-not-found", "reservation-ordered",
+    ];
+    EndAnswers: [200] "ReservationBody", ["reservation-ended", "reservation-not-found", "reservation-ordered"];
 }
 
 /// Hold stock: all of it or none.

@@ -224,6 +224,7 @@ fn place(sale: Sale, order_id: OrderId, options: &Options, simulated: bool) -> P
         tags,
         expected_total: sale.expected_total,
         replaces: None,
+        basket: None,
     }
 }
 

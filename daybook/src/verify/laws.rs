@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::begun::Begun;
+use super::holdings;
 use super::sagas::Sagas;
 use super::spilled::Spilled;
 use super::unread::Unread;
@@ -59,6 +60,8 @@ struct Batch {
     stocks: HashSet<StockKey>,
     orders: BTreeSet<OrderId>,
     payments: BTreeSet<PaymentId>,
+    /// Reservations that orders took over, and which orders: either says so.
+    baskets: BTreeSet<(ReservationId, OrderId)>,
 }
 
 /// An order, with what the laws that cross streams need of others.
@@ -78,22 +81,6 @@ struct ReservationSeen {
     last: Position,
     #[serde(with = "holdings")]
     held: Holdings,
-}
-
-/// JSON has no maps with such keys.
-mod holdings {
-    use domain::ids::{LocationId, Sku};
-    use domain::laws::crossing::{Holdings, Units};
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(held: &Holdings, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(held)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Holdings, D::Error> {
-        let pairs = Vec::<((LocationId, Sku), Units)>::deserialize(deserializer)?;
-        Ok(pairs.into_iter().collect())
-    }
 }
 
 impl Laws {
@@ -127,6 +114,7 @@ impl Laws {
                 stocks: HashSet::new(),
                 orders: BTreeSet::new(),
                 payments: BTreeSet::new(),
+                baskets: BTreeSet::new(),
             });
         }
         self.decoded.checked += 1;
@@ -176,6 +164,8 @@ impl Laws {
                 let seen = self.reservations.change(&id, record.data.len())?;
                 seen.state.evolve(&event);
                 seen.last = record.position;
+                let order = seen.state.ordered_by();
+                self.taken_over(Some(id), order);
                 Ok(())
             }
             Event::Saga(event) => {
@@ -199,6 +189,9 @@ impl Laws {
         let Some(id) = self.id(record).map(OrderId) else {
             return Ok(());
         };
+        if let domain::order::Event::Placed(placed) = &event {
+            self.taken_over(placed.basket.as_ref().map(|basket| basket.reservation_id), Some(id));
+        }
         let seen = self.orders.change(&id, record.data.len())?;
         seen.last = record.position;
         tell(&mut self.order_laws, record, seen.state.fold(event.clone()));
@@ -233,24 +226,33 @@ impl Laws {
         if let Some(batch) = &mut self.batch {
             batch.stocks.insert(key);
         }
-        let Some((owner, units)) = crossing::moved(&event) else {
+        let mut moved = crossing::moved(&event).peekable();
+        if moved.peek().is_none() {
             return Ok(());
-        };
+        }
         let Some(place) = domain::stream::parse_stock(&record.stream.id) else {
             self.decoded
                 .violate(|| format!("position {}: {} is not the id of a stock", record.position, record.stream));
             return Ok(());
         };
         let bytes = record.stream.id.len();
-        let held = match owner {
-            crossing::Owner::Order(order) => {
-                self.touch(order);
-                &mut self.orders.change(&order, bytes)?.held
-            }
-            crossing::Owner::Reservation(id) => &mut self.reservations.change(&id, bytes)?.held,
-        };
-        *held.entry(place).or_default() += units;
+        for (owner, units) in moved {
+            let held = match owner {
+                crossing::Owner::Order(order) => {
+                    self.touch(order);
+                    &mut self.orders.change(&order, bytes)?.held
+                }
+                crossing::Owner::Reservation(id) => &mut self.reservations.change(&id, bytes)?.held,
+            };
+            *held.entry(place.clone()).or_default() += units;
+        }
         Ok(())
+    }
+
+    fn taken_over(&mut self, basket: Option<ReservationId>, order: Option<OrderId>) {
+        if let (Some(batch), Some(basket)) = (&mut self.batch, basket.zip(order)) {
+            batch.baskets.insert(basket);
+        }
     }
 
     fn touch(&mut self, order: OrderId) {
@@ -279,6 +281,17 @@ impl Laws {
             }
             self.crossing_laws.checked += 1;
             if let Err(violation) = seen.cross(&payments, true) {
+                self.crossing_laws.violate(|| format!("command {command}: {}", said(&violation)));
+            }
+        }
+        for (basket, order) in &batch.baskets {
+            if [basket.0, order.0].iter().any(|id| self.unread.clouds(*id, std::iter::empty())) {
+                continue;
+            }
+            let reservation = self.reservations.change(basket, 0)?.state.clone();
+            let order = self.orders.change(order, 0)?.state.state();
+            self.crossing_laws.checked += 1;
+            if let Err(violation) = crossing::check_taken_over(&reservation, order) {
                 self.crossing_laws.violate(|| format!("command {command}: {}", said(&violation)));
             }
         }
@@ -324,7 +337,9 @@ impl Laws {
                 return Ok(());
             }
             self.end_laws.checked += 1;
-            let on_its_way = on_its_way(id.0, seen.last);
+            // What an order took over is moved or released by the order's checkout.
+            let order = seen.state.ordered_by();
+            let on_its_way = on_its_way(id.0, seen.last) || order.is_some_and(|order| on_its_way(order.0, seen.last));
             if let Err(violation) = crossing::check_reservation(&seen.state, &seen.held, on_its_way) {
                 self.end_laws.violate(|| said(&violation));
             }

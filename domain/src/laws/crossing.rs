@@ -13,7 +13,7 @@ use crate::order::event::Capture;
 use crate::order::state::{Placed, RefundPart, ShipmentStatus, Status};
 use crate::payment::Payment;
 use crate::payment::state::Requested;
-use crate::reservation::Reservation;
+use crate::reservation::{End, Reservation};
 use crate::stock;
 
 /// Law 3.
@@ -60,6 +60,12 @@ pub const COVERED: Law = (
 /// Reservations that no order asked for.
 pub const RESERVED: Law = ("reservation-and-stock-agree", "stock never holds more for a reservation than it asked for");
 
+/// Baskets.
+pub const TAKEN_OVER: Law = (
+    "reservation-goes-to-the-order-that-names-it",
+    "a reservation has ended with an order exactly if that order was placed on it, and there is one such order at most",
+);
+
 /// Whose units stock moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
@@ -85,10 +91,20 @@ pub struct Units {
 /// What stock holds and did for an owner, by where and what.
 pub type Holdings = BTreeMap<(LocationId, Sku), Units>;
 
-/// The order or reservation whose units an event of stock moves, and the units by kind. `None` if it moves no reserved
-/// units.
-#[must_use]
-pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
+/// The orders and reservations whose units an event of stock moves, and the units by kind: none, one, or a reservation and the order
+/// that takes it over.
+pub fn moved(event: &stock::Event) -> impl Iterator<Item = (Owner, Units)> {
+    let taken_over = match event {
+        stock::Event::ReservationOrdered(e) => {
+            let owner = Owner::Order(e.order_id);
+            Some((owner, Units { reserved: i64::from(e.qty), ..Units::default() }))
+        }
+        _ => None,
+    };
+    moved_of_one(event).into_iter().chain(taken_over)
+}
+
+fn moved_of_one(event: &stock::Event) -> Option<(Owner, Units)> {
     let of = |order_id: Option<OrderId>, reservation_id: ReservationId| match order_id {
         Some(order_id) => Owner::Order(order_id),
         None => Owner::Reservation(reservation_id),
@@ -124,6 +140,11 @@ pub fn moved(event: &stock::Event) -> Option<(Owner, Units)> {
         stock::Event::ReservationDeferred(e) => {
             let units = Units { reserved: -i64::from(e.qty), backordered: i64::from(e.qty), ..none };
             Some((of(e.order_id, e.reservation_id), units))
+        }
+        stock::Event::ReservationOrdered(e) => {
+            let reserved = -i64::from(e.qty) - i64::from(e.freed);
+            let units = Units { reserved, backordered: -i64::from(e.backordered), ..none };
+            Some((Owner::Reservation(e.reservation_id), units))
         }
         stock::Event::BackorderAllocated(e) => {
             let units = Units { reserved: i64::from(e.qty), backordered: -i64::from(e.qty), ..none };
@@ -323,4 +344,19 @@ pub fn check_reservation(reservation: &Reservation, stock: &Holdings, on_its_way
             Ok(())
         }
     }
+}
+
+/// Whether a reservation and the order that is said to have taken it over say the same of each other.
+///
+/// # Errors
+/// If they do not.
+pub fn check_taken_over(reservation: &Reservation, order: &Order) -> Verdict {
+    let named = order.placed().and_then(|order| Some((order.order_id, order.basket?)));
+    let ended = match reservation {
+        Reservation::Ended { opened, end: End::Ordered { order_id } } => Some((*order_id, opened.reservation_id)),
+        _ => None,
+    };
+    hold(TAKEN_OVER, named.is_some() && named == ended, || {
+        format!("the order says that it was placed on {named:?}, the reservation that it has ended with {ended:?}")
+    })
 }

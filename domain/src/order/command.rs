@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::basket::Basket;
 use super::event::{
     Added, Address, AfterLoss, Capture, Disposition, Means, PaymentRecorded, PaymentTerms, RefundDeclined,
     RejectReason, Visibility,
@@ -324,6 +325,9 @@ pub struct Place {
     pub expected_total: Option<Minor>,
     /// The order whose goods it sends again, for nothing.
     pub replaces: Option<OrderId>,
+    /// The reservation that it takes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket: Option<Basket>,
 }
 
 /// A line as the caller prices it.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::basket::Basket;
 use super::line::{Line, LineQty, ShippingCharge, Totals};
 use crate::ids::{
     CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
@@ -147,6 +148,9 @@ pub struct Placed {
     /// The order whose goods it sends again, for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<OrderId>,
+    /// The reservation that it takes over; ended in the same batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket: Option<Basket>,
 }
 
 /// `OrderConfirmed`: stock and money are held. From here on, undoing is a cancellation or a return.

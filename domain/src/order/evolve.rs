@@ -122,6 +122,7 @@ fn placed(placed: &event::Placed) -> Placed {
         ship_to: placed.ship_to.clone(),
         tags: placed.tags.clone(),
         replaces: placed.replaces,
+        basket: placed.basket.as_ref().map(|basket| basket.reservation_id),
         status: Status::Pending,
         rejection: None,
         cancel_reason: None,

@@ -49,6 +49,7 @@ pub fn place(lost: &Placed, order_id: OrderId, units: &[Units]) -> Place {
         tags: Vec::new(),
         expected_total: Some(0),
         replaces: Some(lost.order_id),
+        basket: None,
     }
 }
 

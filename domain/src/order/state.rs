@@ -144,6 +144,8 @@ pub struct Placed {
     pub tags: Vec<String>,
     /// The order whose goods it sends again.
     pub replaces: Option<OrderId>,
+    /// The reservation that it was placed on, and took over.
+    pub basket: Option<ReservationId>,
     /// How far it is.
     pub status: Status,
     /// Why it was rejected.

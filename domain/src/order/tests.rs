@@ -109,6 +109,7 @@ fn place_of(lines: Vec<NewLine>) -> Place {
         tags: Vec::new(),
         expected_total: None,
         replaces: None,
+        basket: None,
     }
 }
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::basket;
 use super::event::{Direction, Started};
 use super::goods::{self, Part};
 use super::money::{self, Waits, WaitsTold};
@@ -14,6 +15,7 @@ use super::step::{Ask, Notice, Output, Step, Then, When};
 use crate::ids::{CancellationId, CaptureId, OrderId, PaymentId, ReservationId, derived};
 use crate::instrument::Instrument;
 use crate::money::Money;
+use crate::order::Basket;
 use crate::order::event::{Capture, Means, PaymentRecorded, PaymentStatus, RejectReason};
 use crate::order::line::LineQty;
 use crate::stock::Shortfall;
@@ -54,6 +56,9 @@ pub struct Input {
     /// How long after a decline the order can be paid another way, in seconds.
     #[serde(default)]
     pub retry_for_s: u32,
+    /// The reservation that the order was placed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket: Option<Basket>,
 }
 
 /// The payment that an order is placed with.
@@ -90,6 +95,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
         capture: placed.payment.capture == Capture::AtConfirmation,
         expires_at: origin.recorded_at.plus_seconds(placed.reserve_for_s),
         retry_for_s: placed.payment.retry_for_s,
+        basket: placed.basket.clone(),
     };
     Some(Started {
         kind: KIND.into(),
@@ -105,7 +111,7 @@ impl Input {
         payment_of(self.order_id)
     }
 
-    fn reservation_id(&self) -> ReservationId {
+    pub(super) fn reservation_id(&self) -> ReservationId {
         reservation_of(self.order_id)
     }
 
@@ -114,7 +120,7 @@ impl Input {
     }
 
     /// Stock stays reserved as long as the order can still be paid.
-    fn held_until(&self) -> Timestamp {
+    pub(super) fn held_until(&self) -> Timestamp {
         self.expires_at.plus_seconds(self.retry_for_s)
     }
 
@@ -180,6 +186,8 @@ impl Process for Input {
         if !self.parts.is_empty() {
             steps.push(Step::new("reserve", &[]).undoable_at_once());
             steps.push(Step::new("tell_reserved", &["reserve"]));
+        } else if self.basket.is_some() {
+            steps.push(Step::new("reserve", &[]));
         }
         let declined = declined(state);
         if self.amount.is_some() {
@@ -198,8 +206,8 @@ impl Process for Input {
             let told = stream::order(self.order_id);
             steps.push(Step::new("capture", &["confirm"]).patient().by_evidence(told));
         }
-        let verdict = Step::new("verdict", &[]).when(When::Closing);
-        steps.push(verdict.patient());
+        steps.extend(self.free_step(state));
+        steps.push(Step::new("verdict", &[basket::FREE]).when(When::Closing).patient());
         // A cancellation during the rejection is answered: the order has ended.
         let rejected = |verdict: &Output| !verdict.contains_key(CLOSED);
         if cancellation(state).is_some() && state.output("verdict").is_some_and(rejected) {
@@ -215,9 +223,8 @@ impl Process for Input {
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
         let (reservation_id, order_id) = (self.reservation_id(), self.order_id);
         match (ask.step, ask.direction) {
-            ("reserve", Direction::Do) => {
-                Some(goods::reserve(&self.parts, reservation_id, order_id, Some(self.held_until()), ask.asked_at))
-            }
+            ("reserve", Direction::Do) => Some(self.reserve(ask.asked_at)),
+            (basket::FREE, Direction::Do) => self.free_basket(&state.unwinding.as_ref()?.reason),
             ("reserve", Direction::Undo) => {
                 let reason = state.unwinding.as_ref()?.reason.clone();
                 Some(goods::each(&self.parts, |_| stock::Command::Release {

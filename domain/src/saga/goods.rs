@@ -170,6 +170,7 @@ pub(super) fn reserve(
             allow_partial: false,
             expires_at,
             now,
+            basket: None,
         })
     })
 }

@@ -1,4 +1,4 @@
-//! A reservation without an order: when its time is over, its units are released.
+//! A reservation without an order: when its time is over, its units are released, unless an order has taken it over.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,7 +80,7 @@ impl Process for Input {
                     notices.push(Notice::SetTimer { timer: ENDS, due_at: prolonged.expires_at });
                 }
                 Event::Reservation(reservation::Event::Closed(closed)) => {
-                    notices.push(Notice::Note { note: CLOSED, value: json!(closed.end) });
+                    notices.push(Notice::Note { note: CLOSED, value: json!(closed.end.name()) });
                 }
                 _ => {}
             }
@@ -89,7 +89,11 @@ impl Process for Input {
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
         // It has ended in another way, as its own event shows.
-        if refused.code == "reservation-ended" { Then::Done(Output::new()) } else { Then::Retry }
+        if ["reservation-ended", "reservation-ordered"].contains(&refused.code) {
+            Then::Done(Output::new())
+        } else {
+            Then::Retry
+        }
     }
 
     fn fired(&self, _state: &State, timer: &str, notices: &mut Vec<Notice>) {

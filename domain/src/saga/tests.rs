@@ -1,6 +1,7 @@
 //! The processes on the real aggregates: each kind's way, each refusal, and storms of all of them at once.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
+mod baskets;
 mod holds;
 mod later;
 mod storms;
@@ -67,6 +68,7 @@ fn place_as(order_id: OrderId, capture: Capture, instrument: &str, lines: Vec<Ne
         tags: Vec::new(),
         expected_total: None,
         replaces: None,
+        basket: None,
     };
     Command::Order { order_id, command: order::Command::Place(Box::new(place)) }
 }

@@ -6,16 +6,18 @@ use uuid::Uuid;
 
 use super::world::{Delivery, Sent, World};
 use crate::command::StockCommand;
-use crate::ids::{OrderId, PaymentId, derived};
+use crate::ids::{OrderId, PaymentId, ReservationId, derived};
 use crate::laws::crossing;
 use crate::order::Order;
 use crate::outcome::{self, Settled, Verdict};
 use crate::payment::Payment;
 use crate::saga::{self, PaymentSeen, Recorded};
 use crate::time::Timestamp;
-use crate::{Aggregate, Command, Event, Refusal, order, payment, stream};
+use crate::{Aggregate, Command, Event, Refusal, order, payment, reservation, stream};
 
-type Answer = Result<Vec<Sent>, (String, crate::Class, String, serde_json::Value)>;
+/// A refusal in parts.
+pub(super) type No = (String, crate::Class, String, serde_json::Value);
+pub(super) type Answer = Result<Vec<Sent>, No>;
 
 /// What is decided together, of one order and its payment, or of one order and another.
 #[derive(Debug)]
@@ -53,8 +55,9 @@ impl World {
                 let plan = Plan::of(*order_id, order::Command::ClearCapture).with(*payment_id, command.clone());
                 self.run_plan(id, &plan)
             }
-            Command::Inventory { stock, .. } => {
-                self.once(id, correlation, &format!("{stock:?}"), |world| world.run_stock(stock, correlation))
+            Command::Inventory { reservation, stock } => {
+                let what = format!("{reservation:?} {stock:?}");
+                self.once(id, correlation, &what, |world| world.run_stock(reservation.as_ref(), stock, correlation))
             }
         }
     }
@@ -114,6 +117,7 @@ impl World {
             let folded = self.orders.entry(*order_id).or_default();
             decided.push((*order_id, folded.state.state().decide(command).map_err(|refusal| no(&refusal))?));
         }
+        let ended = self.decide_baskets(&plan.orders)?;
         let asked = match &plan.payment {
             Some((payment_id, command)) => {
                 let folded = self.payments.entry(*payment_id).or_default();
@@ -121,7 +125,7 @@ impl World {
             }
             None => None,
         };
-        let mut sent = Vec::new();
+        let mut sent = self.reservation_events(ended);
         for (order_id, events) in decided {
             for event in events {
                 sent.push(self.order_event(order_id, event, correlation));
@@ -164,7 +168,13 @@ impl World {
     }
 
     /// All of it or none.
-    fn run_stock(&mut self, commands: &[StockCommand], correlation: Uuid) -> Answer {
+    fn run_stock(
+        &mut self,
+        reservation: Option<&(ReservationId, reservation::Command)>,
+        commands: &[StockCommand],
+        correlation: Uuid,
+    ) -> Answer {
+        let own = reservation.map_or(Ok(Vec::new()), |asked| self.decide_reservation(asked))?;
         let mut decided = Vec::new();
         for command in commands {
             let key = (command.location.clone(), command.sku.clone());
@@ -172,24 +182,33 @@ impl World {
             let events = folded.state.state().decide(&command.command).map_err(|refusal| no(&refusal))?;
             decided.push((key, events));
         }
-        let mut sent = Vec::new();
+        let mut sent = self.reservation_events(own);
         for (key, events) in decided {
-            let folded = self.stock.get_mut(&key).unwrap();
             for event in events {
+                let folded = self.stock.get_mut(&key).unwrap();
                 assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
                 folded.version += 1;
                 let mut correlation = correlation;
-                if let Some((crossing::Owner::Order(order_id), units)) = crossing::moved(&event) {
-                    *self.holdings.entry(order_id).or_default().entry(key.clone()).or_default() += units;
-                    correlation = order_id.0;
+                for (owner, units) in crossing::moved(&event) {
+                    let held = match owner {
+                        crossing::Owner::Order(order_id) => {
+                            correlation = order_id.0;
+                            self.holdings.entry(order_id).or_default()
+                        }
+                        crossing::Owner::Reservation(id) => self.basket_holdings.entry(id).or_default(),
+                    };
+                    *held.entry(key.clone()).or_default() += units;
                 }
+                let version = folded.version;
+                self.tally_basket(&event);
                 sent.push(Sent {
-                    recorded: recorded(&stream::stock(&key.0, &key.1).id, folded.version, Event::Stock(event)),
+                    recorded: recorded(&stream::stock(&key.0, &key.1).id, version, Event::Stock(event)),
                     event_id: Uuid::nil(),
                     correlation,
                     order: None,
                 });
             }
+            let folded = self.stock.get_mut(&key).unwrap();
             assert_eq!(folded.state.end_batch(), Ok(()));
             let short = !folded.state.state().shortage().is_empty();
             self.tally.count("shortage", short);
@@ -228,7 +247,7 @@ impl World {
     }
 }
 
-fn recorded(stream: &str, version: u64, event: Event) -> Recorded {
+pub(super) fn recorded(stream: &str, version: u64, event: Event) -> Recorded {
     Recorded { stream: stream.into(), version, event }
 }
 
@@ -242,7 +261,7 @@ fn settled(id: Uuid, correlation: Uuid, verdict: Verdict) -> Sent {
     }
 }
 
-fn no(refusal: &impl Refusal) -> (String, crate::Class, String, serde_json::Value) {
+pub(super) fn no(refusal: &impl Refusal) -> No {
     let details = serde_json::to_value(refusal).unwrap();
     (refusal.code().to_owned(), refusal.class(), refusal.to_string(), details)
 }

@@ -17,7 +17,7 @@ use crate::{Command, order, stock};
 impl World {
     /// Somebody asks for something.
     pub(super) fn somebody_asks(&mut self) {
-        match self.roll(24) {
+        match self.roll(26) {
             0..=2 => self.place(),
             3..=5 => self.receive(),
             6..=12 => self.ask(Self::shipment),
@@ -27,15 +27,16 @@ impl World {
             19..=20 => self.ask(Self::receipt),
             21 => self.ask(Self::gift),
             22 if self.roll(2) == 0 => self.ask(Self::hold),
-            _ => self.count(),
+            22..=23 => self.count(),
+            _ => self.basket(),
         }
     }
 
-    fn location() -> LocationId {
+    pub(super) fn location() -> LocationId {
         LocationId::try_new("main").unwrap()
     }
 
-    fn sku(&mut self) -> Sku {
+    pub(super) fn sku(&mut self) -> Sku {
         let names = ["A", "B", "C"];
         let name = names[self.roll(names.len())];
         Sku::try_new(name).unwrap()
@@ -111,7 +112,7 @@ impl World {
         UnitPrice::try_from(format!("{}.333", self.number(0, 9))).unwrap()
     }
 
-    fn new_line(&mut self, line: u32) -> NewLine {
+    pub(super) fn new_line(&mut self, line: u32) -> NewLine {
         NewLine {
             line_id: LineId(line),
             sku: self.sku(),
@@ -128,7 +129,10 @@ impl World {
 
     fn place(&mut self) {
         let order_id = OrderId(self.new_id());
-        let lines = (1..=self.number(1, 3)).collect::<Vec<_>>();
+        let (basket, lines) = match self.some_basket() {
+            Some((basket, lines)) => (Some(basket), lines),
+            None => (None, (1..=self.number(1, 3)).map(|line| self.new_line(line)).collect()),
+        };
         let captures = [Capture::AtShipment, Capture::AtShipment, Capture::AtConfirmation, Capture::PayLater];
         let currencies = [Currency::GBP, Currency::GBP, Currency::JPY, Currency::KWD];
         let retry_for_s = if self.roll(3) == 0 { 600 } else { 0 };
@@ -140,7 +144,7 @@ impl World {
             customer: None,
             currency: currencies[self.roll(currencies.len())],
             rounding: Rounding::HalfEven,
-            lines: lines.into_iter().map(|line| self.new_line(line)).collect(),
+            lines,
             discount,
             shipping: vec![NewShipping { title: "parcel".into(), price: 300, tax_bp: 0, tax_included: true }],
             ship_to: None,
@@ -155,6 +159,7 @@ impl World {
             tags: vec![],
             expected_total: None,
             replaces: None,
+            basket,
         };
         let id = self.new_id();
         let command = order::Command::Place(Box::new(place));

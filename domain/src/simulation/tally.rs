@@ -8,7 +8,7 @@ use crate::order::state::{Placed, Status};
 use crate::payment;
 
 /// What has to happen, and the ends that orders have to come to.
-pub(super) const KINDS: [&str; 44] = [
+pub(super) const KINDS: [&str; 51] = [
     "placed in yen",
     "placed in dinars",
     "placed with a discount",
@@ -49,6 +49,13 @@ pub(super) const KINDS: [&str; 44] = [
     "void",
     "void that waits",
     "shortage",
+    "basket ordered",
+    "basket expired",
+    "basket released",
+    "taken over",
+    "taken over in part",
+    "released beside",
+    "released with its order",
     "completed",
     "cancelled",
     "rejected",

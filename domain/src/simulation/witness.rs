@@ -58,6 +58,7 @@ impl World {
 
     /// Every order at rest, and whether something of it is parked; the laws of each are checked.
     pub(super) fn verdicts(&self) -> Vec<(&Placed, bool)> {
+        self.check_baskets();
         let mut found = Vec::new();
         for (order_id, folded) in &self.orders {
             let open = self.sagas_of(*order_id).iter().any(|(_, saga)| saga.ended.is_none());

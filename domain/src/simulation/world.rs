@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::provider::Provider;
 use super::tally::Tally;
-use crate::ids::{LocationId, OrderId, PaymentId, Sku, Tenant};
+use crate::ids::{LocationId, OrderId, PaymentId, ReservationId, Sku, Tenant};
 use crate::laws::{Lawful, Watched, crossing};
 use crate::order::Order;
 use crate::order::state::Placed;
 use crate::payment::Payment;
 use crate::payment::command::RecordOutcome;
+use crate::reservation::Reservation;
 use crate::saga::{self, Batch, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use crate::stock::Stock;
 use crate::time::Timestamp;
@@ -48,7 +49,10 @@ pub(super) struct World {
     pub(super) orders: BTreeMap<OrderId, Folded<Order>>,
     pub(super) payments: BTreeMap<PaymentId, Folded<Payment>>,
     pub(super) stock: BTreeMap<(LocationId, Sku), Folded<Stock>>,
+    pub(super) reservations: BTreeMap<ReservationId, Reservation>,
     pub(super) holdings: BTreeMap<OrderId, crossing::Holdings>,
+    /// What stock holds for reservations that no order asked for.
+    pub(super) basket_holdings: BTreeMap<ReservationId, crossing::Holdings>,
     pub(super) history: BTreeMap<String, Vec<Recorded>>,
     pub(super) sagas: BTreeMap<(String, Uuid), Saga>,
     pub(super) taken: BTreeSet<Uuid>,
@@ -73,7 +77,9 @@ impl World {
             orders: BTreeMap::new(),
             payments: BTreeMap::new(),
             stock: BTreeMap::new(),
+            reservations: BTreeMap::new(),
             holdings: BTreeMap::new(),
+            basket_holdings: BTreeMap::new(),
             history: BTreeMap::new(),
             sagas: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -251,9 +257,14 @@ impl World {
         let Some((due_at, key, timer)) = earliest else {
             return false;
         };
+        self.fire_timer(due_at, &key, &timer);
+        true
+    }
+
+    pub(super) fn fire_timer(&mut self, due_at: Timestamp, key: &(String, Uuid), timer: &str) {
         self.now = self.now.max(due_at);
-        let saga = self.sagas.get_mut(&key).unwrap();
-        let evidence = saga.evidence(&timer).map(|stream| Batch {
+        let saga = self.sagas.get_mut(key).unwrap();
+        let evidence = saga.evidence(timer).map(|stream| Batch {
             command_id: Uuid::nil(),
             events: self.history.get(&stream.id).cloned().unwrap_or_default(),
             payment: stream.id.parse().ok().map(PaymentId).and_then(|payment_id| {
@@ -262,10 +273,9 @@ impl World {
                 Some(PaymentSeen { payment_id, version: folded.version, payment })
             }),
         });
-        let trigger = Trigger::Due { timer: &timer, due_at, evidence: evidence.as_ref() };
+        let trigger = Trigger::Due { timer, due_at, evidence: evidence.as_ref() };
         let events = saga.react(trigger, self.now);
         saga.evolve_all(&events);
-        true
     }
 }
 

@@ -61,6 +61,9 @@ impl Stock {
                 Event::ReservationExpired(expired) => {
                     changed.insert(expired.reservation_id, None);
                 }
+                Event::ReservationOrdered(ordered) => {
+                    changed.insert(ordered.reservation_id, None);
+                }
                 Event::ReservationReleased(released) if released.whole => {
                     changed.insert(released.reservation_id, None);
                 }

@@ -187,4 +187,7 @@ pub struct Reserve {
     pub expires_at: Option<Timestamp>,
     /// Now, as the caller has it: a reserve past its end is refused.
     pub now: Timestamp,
+    /// The reservation that the order takes over: what it holds here goes to these lines first, and is free where they need less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket: Option<ReservationId>,
 }

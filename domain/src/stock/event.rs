@@ -20,6 +20,7 @@ pub enum Event {
     Shipped(Shipped),
     ShipmentPutBack(ShipmentPutBack),
     ReservationDeferred(ReservationDeferred),
+    ReservationOrdered(ReservationOrdered),
     Returned(Returned),
     WrittenOff(WrittenOff),
     Adjusted(Adjusted),
@@ -197,6 +198,34 @@ pub struct ReservationDeferred {
     pub lines: Vec<LineShare>,
     /// Why.
     pub reason: String,
+}
+
+/// `ReservationOrdered`: an order takes over a reservation that no order had asked for, which ends here. Its units are held on, for the
+/// order's lines; what those do not need is free.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReservationOrdered {
+    /// The reservation that ends.
+    pub reservation_id: ReservationId,
+    /// The order.
+    pub order_id: OrderId,
+    /// The order's own reservation, which holds the units from now on.
+    pub held_by: ReservationId,
+    /// Units that are held on, at least 1.
+    pub qty: u32,
+    /// The order's lines that they are for.
+    pub lines: Vec<LineShare>,
+    /// Units that are held no more.
+    pub freed: u32,
+    /// Units that are promised no more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backordered: u32,
+    /// When the order's hold is meant to end, unless it is confirmed; `None`: it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(units: &u32) -> bool {
+    *units == 0
 }
 
 /// `StockReturned`: units are back on the shelf.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::{
     Adjusted, BackorderAllocated, Backordered, Event, Registered, ReservationDeferred, ReservationExpired,
-    ReservationReleased, Reserved, ShipmentPutBack, Shipped,
+    ReservationOrdered, ReservationReleased, Reserved, ShipmentPutBack, Shipped,
 };
 use super::state::{Adjustment, End, Held, HeldLine, Release, Stock, Taken, TakenOut};
 use crate::ids::{LineId, OrderId, ReservationId};
@@ -33,6 +33,7 @@ impl Stock {
             Event::Shipped(shipped) => self.shipped(shipped),
             Event::ShipmentPutBack(back) => self.put_back(back),
             Event::ReservationDeferred(deferred) => self.deferred(deferred),
+            Event::ReservationOrdered(ordered) => self.ordered(ordered),
             Event::Returned(returned) => {
                 self.on_hand = self.on_hand.saturating_add(returned.qty);
                 self.book.returned += i64::from(returned.qty);
@@ -216,6 +217,23 @@ impl Stock {
                 line.reserved = line.reserved.saturating_sub(share.qty);
                 line.backordered = line.backordered.saturating_add(share.qty);
             }
+        }
+    }
+
+    /// The order's reservation takes the place in the order of promises that the other had, unless it has one here already: what was held
+    /// early is not what a shortage takes first.
+    fn ordered(&mut self, ordered: &ReservationOrdered) {
+        let basket = self.reservations.get(&ordered.reservation_id).map(|basket| basket.promise);
+        self.reserved = self.reserved.saturating_sub(ordered.freed);
+        self.backordered = self.backordered.saturating_sub(ordered.backordered);
+        self.end(ordered.reservation_id, End::Ordered);
+        let is_new = !self.reservations.contains_key(&ordered.held_by);
+        let held = self.open(ordered.held_by, Some(ordered.order_id), ordered.expires_at);
+        held.promise = basket.filter(|_| is_new).unwrap_or(held.promise);
+        held.expires_at = held.expires_at.or(ordered.expires_at);
+        for share in &ordered.lines {
+            let line = held.lines.entry(share.line_id).or_default();
+            line.reserved = line.reserved.saturating_add(share.qty);
         }
     }
 

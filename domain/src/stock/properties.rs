@@ -50,19 +50,23 @@ fn at(seconds: u32) -> Timestamp {
 fn reserve() -> impl Strategy<Value = Command> {
     let wish = (reservation(), lines(), any::<bool>(), any::<bool>());
     let when = (prop::option::of(0..50_u32), 0..50_u32);
-    (wish, when).prop_map(|(((reservation_id, order_id), lines, allow_partial, may_wait), (ends, now))| {
-        Command::Reserve(Reserve {
-            reservation_id,
-            sku: sku(),
-            location: here(),
-            order_id,
-            backorder_ok: if may_wait { vec![LineId(1), LineId(3)] } else { vec![] },
-            lines,
-            allow_partial,
-            expires_at: ends.map(at),
-            now: at(now),
-        })
-    })
+    let basket = prop::option::of((100..106_u128).prop_map(|n| ReservationId(Uuid::from_u128(n))));
+    (wish, when, basket).prop_map(
+        |(((reservation_id, order_id), lines, allow_partial, may_wait), (ends, now), basket)| {
+            Command::Reserve(Reserve {
+                reservation_id,
+                sku: sku(),
+                location: here(),
+                order_id,
+                backorder_ok: if may_wait { vec![LineId(1), LineId(3)] } else { vec![] },
+                lines,
+                allow_partial,
+                expires_at: ends.map(at),
+                now: at(now),
+                basket,
+            })
+        },
+    )
 }
 
 fn release() -> impl Strategy<Value = Command> {
@@ -172,7 +176,7 @@ proptest! {
             let mut watched = Watched::of(stock.clone());
             for event in &events {
                 prop_assert_eq!(watched.fold(event.clone()), Ok(()), "{:?}", event);
-                if let Some((owner, units)) = moved(event) {
+                for (owner, units) in moved(event) {
                     *tally.entry(owner).or_default() += units;
                 }
             }
@@ -220,6 +224,7 @@ proptest! {
                         reservation_id: ReservationId(Uuid::from_u128(1_000)),
                         allow_partial: false,
                         expires_at: None,
+                        basket: None,
                         ..wish.clone()
                     }),
                 )),
@@ -273,6 +278,7 @@ proptest! {
                 allow_partial: false,
                 expires_at: None,
                 now: at(0),
+                basket: None,
             });
             match stock.decide(&wish) {
                 Ok(events) => {

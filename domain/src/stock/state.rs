@@ -114,6 +114,8 @@ pub enum End {
     Released,
     /// Its time was over.
     Expired,
+    /// An order took it over.
+    Ordered,
 }
 
 /// Sums since the beginning. `on_hand = received + returned + adjusted + counted − shipped − written_off`.

@@ -53,7 +53,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
             }
             // Units that left are no longer anyone's to let go.
             (None, Some(End::Shipped)) => Err(Refusal::ReservationEnded { reservation_id }),
-            (None, Some(End::Released | End::Expired)) => Ok(vec![]),
+            (None, Some(End::Released | End::Expired | End::Ordered)) => Ok(vec![]),
             (None, None) => Ok(vec![event(reservation_id, None, &Taken::new(), true)]),
         };
     }

@@ -76,6 +76,7 @@ fn wish(n: u128, lines: &[LineShare]) -> Reserve {
         allow_partial: false,
         expires_at: Some(LATER),
         now: NOON,
+        basket: None,
     }
 }
 
@@ -390,6 +391,7 @@ fn a_reservation_ships_in_parts_and_ends_with_the_last() {
     all.when(release(1, None, &[], 1)).then_refused(Refusal::ReservationEnded { reservation_id: reservation(1) });
 }
 
+mod basket;
 mod put_back;
 mod short;
 

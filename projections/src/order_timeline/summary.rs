@@ -185,6 +185,9 @@ fn of_stock(event: &stock::Event) -> String {
         E::ShipmentPutBack(it) if it.released => format!("{} units are back in stock", it.qty),
         E::ShipmentPutBack(it) => format!("{} units are back in stock and reserved again", it.qty),
         E::ReservationDeferred(it) => format!("{} reserved units wait for stock again", it.qty),
+        E::ReservationOrdered(it) => {
+            format!("{} units taken over from reservation {}, {} released", it.qty, it.reservation_id, it.freed)
+        }
         E::Returned(it) => format!("{} units returned", it.qty),
         E::WrittenOff(it) => format!("{} units written off", it.qty),
         E::Adjusted(it) => format!("adjusted by {:+}", it.delta),
@@ -201,7 +204,10 @@ fn of_reservation(event: &reservation::Event) -> String {
         reservation::Event::Prolonged(it) => {
             format!("reservation prolonged until {}", it.expires_at)
         }
-        reservation::Event::Closed(it) => format!("reservation {}", word(&it.end)),
+        reservation::Event::Closed(it) => match it.end {
+            reservation::End::Ordered { order_id } => format!("reservation taken over by order {order_id}"),
+            end => format!("reservation {}", end.name()),
+        },
     }
 }
 

@@ -182,6 +182,7 @@ impl Shop {
             tags: vec!["simulated".into()],
             expected_total: None,
             replaces: None,
+            basket: None,
         };
         self.order(id, order::Command::Place(Box::new(place))).await;
         id
@@ -202,6 +203,7 @@ impl Shop {
                 allow_partial: false,
                 expires_at: None,
                 now: Timestamp::from_micros(0),
+                basket: None,
             };
             (sku.as_str(), stock::Command::Reserve(reserve))
         });

@@ -103,9 +103,9 @@ pub(crate) async fn laws_hold(shop: &Shop, orders: &[OrderId]) {
         };
         let place = stream::parse_stock(&record.stream.id).unwrap();
         stocks.insert(record.stream.id.clone(), place.clone());
-        if let Some((owner, units)) = laws::crossing::moved(&moved) {
+        for (owner, units) in laws::crossing::moved(&moved) {
             let holdings = holdings.entry(owner).or_default();
-            *holdings.entry(place).or_default() += units;
+            *holdings.entry(place.clone()).or_default() += units;
         }
     }
     for (location, sku) in stocks.values() {

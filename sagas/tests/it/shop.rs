@@ -236,6 +236,7 @@ impl Shop {
             tags: Vec::new(),
             expected_total: None,
             replaces: None,
+            basket: None,
         };
         self.order(order_id, order::Command::Place(Box::new(place))).await;
         order_id

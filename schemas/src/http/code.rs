@@ -122,6 +122,7 @@ codes! {
     "reservation-ended" 409 "The reservation has ended"
     "reservation-exists" 409 "The reservation's id is taken"
     "reservation-not-found" 404 "There is no such reservation"
+    "reservation-ordered" 409 "An order has taken over the reservation"
     "shipment-put-back" 409 "The shipment was put back into stock"
     "stock-changed" 409 "The stock has changed"
     "would-break-reservations" 409 "Some reservations would be left without stock"

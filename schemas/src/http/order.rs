@@ -98,6 +98,10 @@ pub struct OrderBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub reservation_id: Option<ReservationId>,
+    /// The reservation that it was placed on, and took over: the `reservation_id` of the placing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub from_reservation_id: Option<ReservationId>,
     /// Open holds: any of them stops capture and shipping.
     pub holds: Vec<HoldBody>,
     /// Its shipments.
@@ -289,6 +293,7 @@ impl OrderBody {
             tags: order.tags.clone(),
             replaces: order.replaces,
             reservation_id: order.reservation_id,
+            from_reservation_id: order.basket,
             holds: each(&order.holds, |(id, hold)| HoldBody::new(*id, hold)),
             shipments: each(&order.shipments, |(id, s)| ShipmentBody::new(*id, s, currency)),
             returns: each(&order.returns, |(id, r)| ReturnBody::new(*id, r, currency)),

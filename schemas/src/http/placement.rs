@@ -1,11 +1,11 @@
 //! Placing an order: the body of `POST /v1/orders`. The caller prices the lines; the decision proves the arithmetic.
 
 use domain::Aggregate as _;
-use domain::ids::{Channel, CustomerRef, ExternalRef, LocationId, OrderId};
+use domain::ids::{Channel, CustomerRef, ExternalRef, LocationId, OrderId, ReservationId};
 use domain::instrument::Instrument;
 use domain::money::{Currency, Minor};
-use domain::order;
 use domain::order::command::{NewShipping as DomainShipping, Place};
+use domain::order::{self, Basket};
 use domain::personal::Personal;
 use domain::text::Entered;
 use domain::time::Timestamp;
@@ -68,6 +68,11 @@ pub struct PlaceOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "main")]
     pub location: Option<Entered<LocationId>>,
+    /// A reservation that was opened before and that the order takes over. What it holds of the order's lines, at the order's location, is
+    /// the order's and never anybody else's; the rest of it is released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub reservation_id: Option<ReservationId>,
     /// How long stock stays reserved before confirmation, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 10, maximum = 604_800, example = 900)]
@@ -186,6 +191,8 @@ impl PlaceOrder {
             tags,
             expected_total,
             replaces: None,
+            // What it holds is read where the plan is made.
+            basket: self.reservation_id.map(|reservation_id| Basket { reservation_id, items: Vec::new() }),
         };
         if unnamed && !is_free(&place) {
             check.fault("/payment/instrument", "is required unless capture is pay_later or the total is 0");

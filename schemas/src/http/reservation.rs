@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::{LineId, LocationId, ReservationId, Sku};
-use domain::reservation::{self, Item, Opened, Reservation};
+use domain::ids::{LineId, LocationId, OrderId, ReservationId, Sku};
+use domain::reservation::{self, End, Item, Opened, Reservation};
 use domain::stock::command::Reserve;
 use domain::stock::event::LineShare;
 use domain::text::Entered;
@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 
 use super::check::{Check, Invalid};
 use super::instant::Span;
-use super::status::ReservationEnd;
 use super::{Defaults, MOST_UNITS, Names};
 
 /// The most SKUs that one reservation may hold.
@@ -88,6 +87,10 @@ pub struct ReservationBody {
     /// What the caller wants to find it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The order that took it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub order_id: Option<OrderId>,
 }
 
 /// How far a reservation is.
@@ -100,6 +103,8 @@ pub enum ReservationStatus {
     Released,
     /// Its time was over.
     Expired,
+    /// An order took it over.
+    Ordered,
 }
 
 impl OpenReservation {
@@ -136,6 +141,7 @@ impl OpenReservation {
                     allow_partial: false,
                     expires_at: Some(expires_at),
                     now,
+                    basket: None,
                 }),
             })
             .collect();
@@ -215,7 +221,7 @@ impl ReservationBody {
         let (opened, status) = match reservation {
             Reservation::Absent => return None,
             Reservation::Open(opened) => (opened, ReservationStatus::Open),
-            Reservation::Ended { opened, end } => (opened, ReservationEnd::from(*end).into()),
+            Reservation::Ended { opened, end } => (opened, (*end).into()),
         };
         Some(Self {
             reservation_id: opened.reservation_id,
@@ -232,15 +238,17 @@ impl ReservationBody {
                 .collect(),
             expires_at: opened.expires_at,
             reference: opened.reference.clone(),
+            order_id: reservation.ordered_by(),
         })
     }
 }
 
-impl From<ReservationEnd> for ReservationStatus {
-    fn from(end: ReservationEnd) -> Self {
+impl From<End> for ReservationStatus {
+    fn from(end: End) -> Self {
         match end {
-            ReservationEnd::Released => Self::Released,
-            ReservationEnd::Expired => Self::Expired,
+            End::Released => Self::Released,
+            End::Expired => Self::Expired,
+            End::Ordered { .. } => Self::Ordered,
         }
     }
 }

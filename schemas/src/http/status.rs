@@ -60,7 +60,4 @@ mirror! {
 
     /// The condition of a returned unit: back in stock, damaged, or announced but missing from the parcel.
     Disposition of domain::order::event::Disposition { Restock, Damaged, Missing }
-
-    /// How a reservation ended.
-    ReservationEnd of domain::reservation::End { Released, Expired }
 }

@@ -155,6 +155,7 @@ stored! {
         "StockShipped" => Shipped(stock::event::Shipped),
         "ShipmentPutBack" => ShipmentPutBack(stock::event::ShipmentPutBack),
         "ReservationDeferred" => ReservationDeferred(stock::event::ReservationDeferred),
+        "ReservationOrdered" => ReservationOrdered(stock::event::ReservationOrdered),
         "StockReturned" => Returned(stock::event::Returned),
         "StockWrittenOff" => WrittenOff(stock::event::WrittenOff),
         "StockAdjusted" => Adjusted(stock::event::Adjusted),

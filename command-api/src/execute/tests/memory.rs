@@ -77,6 +77,7 @@ fn large_order(n: u128) -> (StreamName, order::Command) {
         tags: vec![],
         expected_total: None,
         replaces: None,
+        basket: None,
     };
     (stream::order(id), order::Command::Place(Box::new(place)))
 }

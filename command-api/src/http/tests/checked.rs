@@ -161,6 +161,7 @@ async fn reserve(server: &Server, order_id: OrderId, qty: u32) {
         allow_partial: false,
         expires_at: None,
         now: Timestamp::from_micros(0),
+        basket: None,
     };
     let stock = vec![StockCommand { location, sku, command: stock::Command::Reserve(wish) }];
     let (id, metadata) = (derived(order_id.0, "hold"), Metadata::new(actor(), order_id.0));

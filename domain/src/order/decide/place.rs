@@ -34,6 +34,7 @@ pub(super) fn place(place: &Place) -> Decision {
             occurred_at: place.occurred_at,
             tags: place.tags.clone(),
             replaces: place.replaces,
+            basket: place.basket.clone(),
         }))]),
     }
 }

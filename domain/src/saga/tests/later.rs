@@ -290,6 +290,7 @@ fn a_reservation_ends_by_itself_or_by_somebody() {
             allow_partial: false,
             expires_at: Some(expires_at),
             now: world.now,
+            basket: None,
         };
         let batch = |reservation: reservation::Command, stock: stock::Command| Command::Inventory {
             reservation: Some((reservation_id, reservation)),

@@ -125,6 +125,14 @@ impl World {
                 panic!("{broken:?}\n{order:#?}\n{payments:#?}\n{held:#?}\n{}", self.story(order_id.0));
             }
         }
+        for (id, reservation) in &self.reservations {
+            let none = crossing::Holdings::new();
+            let held = self.holdings.get(&crossing::Owner::Reservation(*id)).unwrap_or(&none);
+            crossing::check_reservation(reservation, held, !self.open().is_empty()).unwrap();
+            if let Some(order_id) = reservation.ordered_by() {
+                crossing::check_taken_over(reservation, &self.orders[&order_id]).unwrap();
+            }
+        }
     }
 
     /// Everything that was decided for a correlation.

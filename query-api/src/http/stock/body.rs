@@ -84,8 +84,8 @@ pub struct MovementBody {
     /// When it was recorded.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
-    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `put_back`, `deferred`, `returned`, `written_off`,
-    /// `adjusted`, `counted`, `allocated` or `set_aside`.
+    /// `registered`, `received`, `reserved`, `backordered`, `extended`, `released`, `expired`, `shipped`, `put_back`, `deferred`,
+    /// `ordered` (an order took the reservation over), `returned`, `written_off`, `adjusted`, `counted`, `allocated` or `set_aside`.
     #[schema(example = "shipped")]
     pub movement: String,
     /// Units more or fewer on hand.

@@ -47,7 +47,15 @@ impl World {
         }
         match command {
             Command::Order { order_id, command } => {
-                ask(self.orders.get(order_id), stream::order(*order_id), command, Event::Order)
+                let mut events = ask(self.orders.get(order_id), stream::order(*order_id), command, Event::Order)?;
+                if let order::Command::Place(place) = command
+                    && let Some(basket) = &place.basket
+                {
+                    let (id, close) = basket.close(*order_id);
+                    let known = self.reservations.get(&id);
+                    events.extend(ask(known, stream::reservation(id), &close, Event::Reservation)?);
+                }
+                Ok(events)
             }
             Command::Payment { payment_id, command } => {
                 ask(self.payments.get(payment_id), stream::payment(*payment_id), command, Event::Payment)
@@ -118,8 +126,9 @@ impl World {
             }
             Event::Stock(event) => {
                 self.stocks.entry(name.id.clone()).or_default().evolve(event);
-                if let (Some((owner, units)), Some(place)) = (crossing::moved(event), stream::parse_stock(&name.id)) {
-                    *self.holdings.entry(owner).or_default().entry(place).or_default() += units;
+                let place = stream::parse_stock(&name.id).unwrap();
+                for (owner, units) in crossing::moved(event) {
+                    *self.holdings.entry(owner).or_default().entry(place.clone()).or_default() += units;
                 }
             }
             Event::Reservation(event) => {
