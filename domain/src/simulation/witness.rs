@@ -102,7 +102,7 @@ impl World {
     }
 
     fn is_held(&self, order_id: OrderId) -> bool {
-        self.orders[&order_id].state.state().placed().is_some_and(|order| !order.holds.is_empty())
+        self.orders.get(&order_id).and_then(|it| it.state.state().placed()).is_some_and(|order| !order.holds.is_empty())
     }
 
     /// Where a process may wait for a person: for money that the provider will not take.
