@@ -2,6 +2,7 @@
 //! Pure: a decision reads its command and its state, never a clock or a store.
 
 pub mod command;
+mod cover;
 mod decide;
 pub mod event;
 mod evolve;
@@ -22,7 +23,7 @@ pub use state::Order;
 
 impl crate::Aggregate for Order {
     const CATEGORY: &'static str = crate::stream::ORDER;
-    const FOLD: u32 = 5;
+    const FOLD: u32 = 6;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;
