@@ -60,6 +60,11 @@ pub const ALL: &[Law] = &[
     ("completed means shipped, and nothing open", "of an order, after every event of its stream"),
     ("rejected means nothing held and nothing shipped", "of an order, after every event of its stream"),
     ("cancelled means all of it, and nothing shipped", "of an order, after every event of its stream"),
+    ("what is still to be taken stays held", "of an order, after every event of its stream"),
+    (
+        "the end of an authorisation that is needed is seen to",
+        "of an order that is confirmed and not being cancelled, once all events of a command are folded",
+    ),
     ("an order stays", "of an order, after every event of its stream"),
     ("lines stay", "of an order, after every event of its stream"),
     ("what is granted is given back", "of an order that ended, once nothing of it is on its way"),

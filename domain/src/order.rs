@@ -3,6 +3,7 @@
 
 pub mod basket;
 pub mod command;
+mod cover;
 mod decide;
 pub mod event;
 mod evolve;
@@ -24,7 +25,7 @@ pub use state::Order;
 
 impl crate::Aggregate for Order {
     const CATEGORY: &'static str = crate::stream::ORDER;
-    const FOLD: u32 = 5;
+    const FOLD: u32 = 6;
     type Command = Command;
     type Event = Event;
     type Refusal = Refusal;

@@ -60,8 +60,12 @@ impl Aggregate for Payment {
                     let said = outcome::Said { verdict: *verdict, evidence, provider_ref, last };
                     outcome::resolve(payment, *verb, &said)
                 }
-                Command::NoteEnding { now, lead_s } => decide::ending(payment, *now, *lead_s),
-                Command::ExpireAuthorisation { now } => decide::expire(payment, *now),
+                Command::NoteEnding { now, lead_s, then } => {
+                    decide::ending(payment, *now, decide::Near { lead_s: *lead_s, then: *then })
+                }
+                Command::ExpireAuthorisation { now, lead_s, then } => {
+                    decide::expire(payment, *now, decide::Near { lead_s: *lead_s, then: *then })
+                }
             },
         }
     }

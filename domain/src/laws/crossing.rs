@@ -10,11 +10,10 @@ use crate::ids::{LocationId, OrderId, ReservationId, Sku};
 use crate::money::Minor;
 use crate::order::Order;
 use crate::order::event::Capture;
-use crate::order::state::{Placed, RefundPart, ShipmentStatus, Status};
-use crate::payment::Payment;
+use crate::order::state::{Payment, Placed, RefundPart, ShipmentStatus, Status};
 use crate::payment::state::Requested;
 use crate::reservation::{End, Reservation};
-use crate::stock;
+use crate::{payment, stock};
 
 /// Law 3.
 pub const UNITS: Law =
@@ -178,7 +177,7 @@ impl std::ops::AddAssign for Units {
 ///
 /// # Errors
 /// The first violated law.
-pub fn check(order: &Order, payments: &[&Payment], stock: &Holdings, on_its_way: bool) -> Verdict {
+pub fn check(order: &Order, payments: &[&payment::Payment], stock: &Holdings, on_its_way: bool) -> Verdict {
     let paid: Vec<&Requested> = payments.iter().filter_map(|payment| payment.requested()).collect();
     let whole = order;
     let Order::Placed(order) = order else {
@@ -292,13 +291,18 @@ fn all_refunded(order: &Placed) -> bool {
     order.refunds.values().flat_map(|refund| &refund.parts).all(RefundPart::stands)
 }
 
-/// The oldest payments are taken from first.
+/// The oldest payments are taken from first, and last those that others stand in for.
 fn held_on(order: &Placed, paid: &[&Requested], detail: impl Fn() -> String) -> Verdict {
     let mut needed = match order.status {
         Status::Rejected | Status::Cancelled => 0,
         Status::Pending | Status::Confirmed | Status::Completed => order.ledger().to_capture(),
     };
-    for told in &order.payments {
+    let holds = |it: &Payment| it.held() + it.captured > 0;
+    let replaced = |payment: &Payment| {
+        order.payments.iter().any(|other| other.replaces == Some(payment.payment_id) && holds(other))
+    };
+    let (last, first): (Vec<_>, Vec<_>) = order.payments.iter().partition(|payment| replaced(payment));
+    for told in first.into_iter().chain(last) {
         let Some(paid) = paid.iter().find(|paid| paid.payment_id == told.payment_id) else {
             continue;
         };

@@ -5,8 +5,10 @@ use super::Violation;
 use crate::ids::LineId;
 use crate::money::Minor;
 use crate::order::Order;
-use crate::order::event::Capture;
-use crate::order::state::{LineState, Placed, Refund, RefundProgress, Shipment, ShipmentLine, ShipmentStatus, Status};
+use crate::order::event::{Capture, Event};
+use crate::order::state::{
+    LineState, Payment, Placed, Refund, RefundProgress, Shipment, ShipmentLine, ShipmentStatus, Status,
+};
 
 type Verdict = Result<(), Violation>;
 
@@ -63,6 +65,49 @@ pub(crate) fn check_step(before: &Order, after: &Order) -> Verdict {
             && one.delivered <= other.delivered
             && one.returned <= other.returned;
         law(grows, "what happened to units stays", || format!("line {id}: {one:?} became {other:?}"))?;
+    }
+    Ok(())
+}
+
+/// Whether an order may release this surplus: never what it is still to take.
+///
+/// # Errors
+/// The first violated law.
+pub(crate) fn check_release(before: &Order, event: &Event, after: &Order) -> Verdict {
+    let (Event::SurplusReleased(_), Order::Placed(before), Order::Placed(after)) = (event, before, after) else {
+        return Ok(());
+    };
+    let (had, has) = (before.ledger().held, after.ledger());
+    law(has.held >= had.min(has.to_capture()), "what is still to be taken stays held", || {
+        format!("{had} was held, and then {has:?}")
+    })
+}
+
+/// Whether the laws hold that speak of what all events of a command say together.
+///
+/// # Errors
+/// The first violated law.
+pub(crate) fn check_batch(order: &Order) -> Verdict {
+    let Order::Placed(order) = order else {
+        return Ok(());
+    };
+    if order.status != Status::Confirmed || order.cancelling() {
+        return Ok(());
+    }
+    let to_capture = order.ledger().to_capture();
+    for payment in order.payments.iter().filter(|payment| payment.ending.is_some() && payment.held() > 0) {
+        let id = payment.payment_id;
+        let waiting = order.shipments.values().filter(|s| waits(s) || s.status == ShipmentStatus::Withdrawn);
+        let shares = waiting.flat_map(|s| &s.captures).filter(|it| !it.done && it.share.payment_id == id);
+        let promised: Minor = shares.map(|it| it.share.amount).sum();
+        let others: Minor = order.payments.iter().filter(|it| it.payment_id != id).map(Payment::held).sum();
+        let replaced = order.payments.iter().any(|it| it.replaces == Some(id));
+        let released = order.released_holds.values().map(|it| &it.hold);
+        let held = order.holds.values().chain(released).any(|it| it.reason == "authorisation_ending");
+        let needed = payment.held().min(to_capture - others) > promised;
+        law(!needed || replaced || held, "the end of an authorisation that is needed is seen to", || {
+            format!("{payment:?} of {to_capture}: {promised} promised, {others} held by others")
+        })?;
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ pub const KEPT: Law =
 /// The end of an authorisation.
 pub const ENDING: Law = (
     "payment-ending-noted-once",
-    "the end of an authorisation is put on record once, as it is, while something is held",
+    "the end of an authorisation is put on record once, as it is, while something is held, and before what is held expires",
 );
 /// The stage.
 pub const STAGE: Law =
@@ -226,6 +226,7 @@ pub(crate) fn check_step(before: &Payment, earlier: Option<&Event>, event: &Even
             let end = Some(ending.capture_before);
             before.ending_noted != end && before.capture_before == end && held(before) > 0
         }
+        Event::AuthorisationExpired(_) => before.ending_noted.is_some() && before.ending_noted == before.capture_before,
         _ => true,
     };
     hold(ENDING, noted, || format!("{before:?} became {after:?} by {event:?}"))?;

@@ -126,13 +126,15 @@ impl Lawful for Order {
         self.clone()
     }
 
-    fn after_event(before: &Self, _: Option<&Self::Event>, _: &Self::Event, after: &Self) -> Verdict {
+    fn after_event(before: &Self, _: Option<&Self::Event>, event: &Self::Event, after: &Self) -> Verdict {
         order::check(after)?;
-        order::check_step(before, after)
+        order::check_step(before, after)?;
+        order::check_release(before, event, after)
     }
 
     fn after_batch(&self) -> Verdict {
-        order::check(self)
+        order::check(self)?;
+        order::check_batch(self)
     }
 }
 

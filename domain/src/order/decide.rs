@@ -12,6 +12,7 @@ mod bounds;
 mod cancel;
 mod confirm;
 mod edit;
+mod ending;
 mod loss;
 mod pay;
 mod place;

@@ -306,7 +306,7 @@ impl Placed {
             failed: sum(Refund::failed),
             withdrawn: sum(Refund::withdrawn),
             held: self.payments.iter().map(Payment::held).sum(),
-            awaited: self.payments.iter().map(Payment::awaited).sum(),
+            awaited: self.awaited(),
             unpaid: lost - made_good,
         }
     }
@@ -410,7 +410,7 @@ impl Placed {
     }
 
     /// What shipments that wait will take from a payment.
-    fn promised_of(&self, payment_id: PaymentId) -> Minor {
+    pub(super) fn promised_of(&self, payment_id: PaymentId) -> Minor {
         self.shipments
             .values()
             .filter(|shipment| matches!(shipment.status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn))

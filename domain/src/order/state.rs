@@ -15,6 +15,7 @@ use crate::ids::{
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::payment::abilities::Abilities;
+use crate::payment::event::OnExpiry;
 use crate::personal::Personal;
 use crate::stock::Shortfall;
 use crate::time::Timestamp;
@@ -284,8 +285,10 @@ pub struct Payment {
     pub capture_before: Option<Timestamp>,
     /// What the gateway can do with it.
     pub abilities: Abilities,
-    /// Whether what it holds can soon not be taken any more.
-    pub ending: bool,
+    /// What was told of the end of what it holds, once that is near.
+    pub ending: Option<Ending>,
+    /// Whether what it held has ended.
+    pub expired: bool,
     /// The version of its stream that the sums are of.
     pub version: u64,
     /// The versions of its stream that were told.
@@ -307,6 +310,15 @@ pub struct ByHand {
     pub keep: Minor,
     /// The version of the payment before it: what the payment reports of a later one knows of the void.
     pub payment_version: u64,
+}
+
+/// The end of what a payment holds, near or there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// How many seconds before it that counts as near.
+    pub lead_s: u32,
+    /// What shall follow where it is still needed.
+    pub then: OnExpiry,
 }
 
 /// An open hold.

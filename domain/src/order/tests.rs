@@ -17,6 +17,7 @@ mod book;
 mod cancelling;
 mod confirming;
 mod editing;
+mod ending;
 mod lawful;
 mod naming;
 mod placing;

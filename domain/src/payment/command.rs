@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::abilities::Abilities;
-use super::event::{Verb, Verdict};
+use super::event::{OnExpiry, Verb, Verdict};
 use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
@@ -85,17 +85,24 @@ pub enum Command {
         #[serde(default = "may_be")]
         try_again: bool,
     },
-    /// (saga) Put on record that what is held can soon not be taken any more; refused where that is not near.
+    /// (watch) Put on record that what is held can soon not be taken any more; refused where that is not near.
     NoteEnding {
         /// What time it is.
         now: Timestamp,
         /// How long before the end it is near.
         lead_s: u32,
+        /// What shall follow.
+        then: OnExpiry,
     },
-    /// (saga) What is held cannot be taken any more; refused before the end that the provider told.
+    /// (watch) What is held cannot be taken any more; refused before the end that the provider told. That it was near is put on record
+    /// with it where nobody did so before.
     ExpireAuthorisation {
         /// What time it is.
         now: Timestamp,
+        /// How long before the end it was near.
+        lead_s: u32,
+        /// What shall follow.
+        then: OnExpiry,
     },
 }
 

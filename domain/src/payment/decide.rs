@@ -3,8 +3,8 @@
 use super::abilities::Ability;
 use super::command::Command;
 use super::event::{
-    AuthorisationEnding, AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, RaiseRequested,
-    RefundRequested, Verb, VoidRequested, VoidWanted,
+    AuthorisationEnding, AuthorisationExpired, AuthorisationRequested, CaptureRequested, Event, OnExpiry,
+    RaiseRequested, RefundRequested, Verb, VoidRequested, VoidWanted,
 };
 use super::refusal::{Part, Refusal};
 use super::state::{Capture, Progress, Requested, Stage};
@@ -245,24 +245,32 @@ pub(super) fn refund(payment: &Requested, refund_id: RefundId, amount: Minor, re
     Ok(vec![Event::RefundRequested(RefundRequested { refund_id, amount, reason: reason.to_owned(), attempt })])
 }
 
+/// When an end is near, and what shall follow then.
+#[derive(Clone, Copy)]
+pub(super) struct Near {
+    pub(super) lead_s: u32,
+    pub(super) then: OnExpiry,
+}
+
 /// Once for each end, and only while something is held: what is not held has no end.
-pub(super) fn ending(payment: &Requested, now: Timestamp, lead_s: u32) -> Decision {
-    let Some(capture_before) = payment.capture_before.filter(|_| payment.held() > 0) else {
+pub(super) fn ending(payment: &Requested, now: Timestamp, near: Near) -> Decision {
+    let Some(event) = noted(payment, near) else {
         return Ok(vec![]);
     };
-    if payment.ending_noted == Some(capture_before) {
-        return Ok(vec![]);
-    }
-    let at = Timestamp::from_micros(capture_before.micros().saturating_sub(i64::from(lead_s) * 1_000_000));
-    if now < at {
-        return Err(Refusal::TooEarly { at });
-    }
-    Ok(vec![Event::AuthorisationEnding(AuthorisationEnding { capture_before })])
+    let at = event.capture_before.minus_seconds(near.lead_s);
+    if now < at { Err(Refusal::TooEarly { at }) } else { Ok(vec![Event::AuthorisationEnding(event)]) }
+}
+
+/// What puts the end on record; `None` if it is there already or there is none.
+fn noted(payment: &Requested, Near { lead_s, then }: Near) -> Option<AuthorisationEnding> {
+    let capture_before = payment.capture_before.filter(|_| payment.held() > 0)?;
+    let known = payment.ending_noted == Some(capture_before);
+    (!known).then_some(AuthorisationEnding { capture_before, lead_s, then })
 }
 
 /// Not while something that moves held money is at the provider: its outcome says what is left to expire. An authorisation of which no
 /// end was told has none.
-pub(super) fn expire(payment: &Requested, now: Timestamp) -> Decision {
+pub(super) fn expire(payment: &Requested, now: Timestamp, near: Near) -> Decision {
     match payment.moving_held() {
         Some(_) if payment.unknown() => return Err(unknown(payment)),
         Some(_) => return Err(state(payment)),
@@ -273,7 +281,11 @@ pub(super) fn expire(payment: &Requested, now: Timestamp) -> Decision {
         _ if amount == 0 => Ok(vec![]),
         None => Err(state(payment)),
         Some(at) if now < at => Err(Refusal::TooEarly { at }),
-        Some(_) => Ok(vec![Event::AuthorisationExpired(AuthorisationExpired { amount })]),
+        Some(_) => {
+            let ending = noted(payment, near).map(Event::AuthorisationEnding);
+            let expired = Event::AuthorisationExpired(AuthorisationExpired { amount });
+            Ok(ending.into_iter().chain([expired]).collect())
+        }
     }
 }
 

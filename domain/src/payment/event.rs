@@ -105,14 +105,31 @@ pub struct Declined {
     pub last: bool,
 }
 
-/// `AuthorisationEnding`: what is held can soon not be taken any more. Once for each end.
+/// What an order does about the end of an authorisation that it still needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExpiry {
+    /// The same money is held again where the gateway can, and where it will not, the order is put on hold.
+    #[default]
+    Reauthorise,
+    /// The order is put on hold.
+    Hold,
+}
+
+/// `AuthorisationEnding`: what is held can soon not be taken any more. Once for each end, and before it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorisationEnding {
     /// Until when it can be taken.
     pub capture_before: Timestamp,
+    /// How many seconds before that it counts as soon.
+    #[serde(default)]
+    pub lead_s: u32,
+    /// What shall follow where it is still needed.
+    #[serde(default)]
+    pub then: OnExpiry,
 }
 
-/// `AuthorisationExpired`: what was held and not taken is free again.
+/// `AuthorisationExpired`: what was held and not taken is free again. Its end was put on record before, at the latest in the same batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorisationExpired {
     /// How much was let go.

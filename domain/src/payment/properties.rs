@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::abilities::Abilities;
 use super::command::{Command, Outcome, RecordOutcome};
-use super::event::{Verb, Verdict};
+use super::event::{OnExpiry, Verb, Verdict};
 use super::state::Payment;
 use crate::Aggregate;
 use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
@@ -94,8 +94,16 @@ fn command() -> impl Strategy<Value = Command> {
             provider_ref: Some("ref".into()),
             try_again: done,
         }),
-        1 => (0..9_i64).prop_map(|day| Command::ExpireAuthorisation { now: days(day) }),
-        1 => (0..9_i64).prop_map(|day| Command::NoteEnding { now: days(day), lead_s: 86_400 }),
+        1 => (0..9_i64).prop_map(|day| Command::ExpireAuthorisation {
+            now: days(day),
+            lead_s: 86_400,
+            then: OnExpiry::Hold,
+        }),
+        1 => (0..9_i64).prop_map(|day| Command::NoteEnding {
+            now: days(day),
+            lead_s: 86_400,
+            then: OnExpiry::Reauthorise,
+        }),
     ]
 }
 

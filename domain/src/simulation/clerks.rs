@@ -30,6 +30,7 @@ impl World {
             18..=20 => self.on_order(Self::retry_refund),
             21..=22 => self.on_order(Self::owed_by_hand),
             23..=27 => self.on_order(Self::pay),
+            28 => self.on_order(|world, order| order.to_replace().and_then(|_| world.pay(order))),
             _ => self.on_order(Self::withdraw),
         }
     }
@@ -101,7 +102,7 @@ impl World {
         let order_id = payment.order_id;
         let command = payment::Command::ResolveOutcome {
             verb: request.verb,
-            verdict: self.provider.look_up(at),
+            verdict: self.provider.look_up(at, self.now),
             evidence: "looked up".into(),
             provider_ref: Some("looked up".into()),
             try_again: request.verb == payment::event::Verb::Void || self.roll(4) == 0,
@@ -218,7 +219,7 @@ impl World {
 
     /// Some of what nobody pays yet, or all of it, with another instrument or another way.
     fn pay(&mut self, order: &Placed) -> Option<Plan> {
-        let open = order.ledger().uncovered();
+        let open = order.ledger().uncovered() + order.to_replace().map_or(0, |(_, missing)| missing);
         if open == 0 {
             return None;
         }

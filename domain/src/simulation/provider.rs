@@ -1,5 +1,5 @@
-//! A payment provider with a book of its own: it does each request once, and sometimes says no, or nothing. What its gateway can, and what it
-//! always declines, hangs on the instrument.
+//! A payment provider with a book of its own: it does each request once, and sometimes says no, or nothing. What its gateway can, what it
+//! always declines, and whether what it holds has an end, hangs on the instrument.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,14 @@ use crate::ids::PaymentId;
 use crate::money::Minor;
 use crate::payment::abilities::Abilities;
 use crate::payment::command::{Outcome, RecordOutcome};
-use crate::payment::event::{Event, Verb, Verdict};
+use crate::payment::event::{AuthorisationExpired, Event, RemainderReleased, Verb, Verdict};
+use crate::time::Timestamp;
 
 /// The instruments there are: most of them can everything.
-pub(super) const INSTRUMENTS: [&str; 10] = ["all", "all", "all", "all", "all", "whole", "once", "none", "keeps", "dry"];
+pub(super) const INSTRUMENTS: [&str; 13] =
+    ["all", "all", "all", "all", "all", "ends", "ends", "ends whole", "whole", "once", "none", "keeps", "dry"];
+/// For how long money is held with an instrument of which it is not held without end, in seconds.
+const WINDOW: u32 = 2_400;
 
 /// A request at the provider.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +42,8 @@ pub(super) struct Provider {
     pub(super) accounts: BTreeMap<PaymentId, Account>,
     /// The instrument that each payment is made with.
     tokens: BTreeMap<PaymentId, String>,
+    /// When what it holds cannot be taken any more.
+    ends: BTreeMap<PaymentId, Timestamp>,
 }
 
 impl Provider {
@@ -62,8 +68,9 @@ impl Provider {
                 (Verb::Refund { refund_id }, it.attempt, it.amount)
             }
             // A capture that is the only one lets the rest go.
-            Event::RemainderReleased(it) => {
-                self.accounts.entry(payment_id).or_default().voided += it.amount;
+            Event::RemainderReleased(RemainderReleased { amount })
+            | Event::AuthorisationExpired(AuthorisationExpired { amount }) => {
+                self.accounts.entry(payment_id).or_default().voided += amount;
                 return;
             }
             _ => return,
@@ -77,44 +84,54 @@ impl Provider {
 
     fn abilities(&self, payment_id: PaymentId) -> Option<Abilities> {
         match self.token(payment_id) {
-            "whole" => Some(Abilities { partial_void: false, ..Abilities::ALL }),
+            "whole" | "ends whole" => Some(Abilities { partial_void: false, ..Abilities::ALL }),
             "once" => Some(Abilities { several_captures: false, ..Abilities::ALL }),
             "none" => Some(Abilities::NONE),
             _ => None,
         }
     }
 
+    /// Whether what it holds has an end.
+    fn has_end(&self, payment_id: PaymentId) -> bool {
+        self.token(payment_id).starts_with("ends") || self.token(payment_id) == "none"
+    }
+
     /// Whether it never does such a request with this instrument; a void that is refused for ever would be the provider's fault.
-    fn never(&self, request: &Request) -> bool {
+    fn never(&self, request: &Request, now: Timestamp) -> bool {
+        let ended = self.ends.get(&request.payment_id).is_some_and(|end| now >= *end);
         match request.verb {
+            Verb::Capture { .. } | Verb::Raise { .. } if ended => true,
             Verb::Refund { .. } => self.token(request.payment_id) == "keeps",
             Verb::Capture { .. } => self.token(request.payment_id) == "dry",
             Verb::Authorise | Verb::Raise { .. } | Verb::Void => false,
         }
     }
 
-    fn do_once(&mut self, request: &Request, willing: bool) -> bool {
+    fn do_once(&mut self, request: &Request, willing: bool, now: Timestamp) -> bool {
         if let Some(done) = self.done.get(request) {
             return *done;
         }
-        let done = (willing || request.verb == Verb::Void) && !self.never(request);
+        let done = (willing || request.verb == Verb::Void) && !self.never(request, now);
         self.done.insert(request.clone(), done);
         if done {
             self.book(request);
+            if request.verb == Verb::Authorise && self.has_end(request.payment_id) {
+                self.ends.insert(request.payment_id, now.plus_seconds(WINDOW));
+            }
         }
         done
     }
 
     /// Does the request, or what it did before is told again. `willing` is asked once for each request; `silent` lets the answer get lost.
-    pub(super) fn answer(&mut self, at: usize, willing: bool, silent: bool) -> RecordOutcome {
+    pub(super) fn answer(&mut self, at: usize, willing: bool, silent: bool, now: Timestamp) -> RecordOutcome {
         let request = self.waiting[at].clone();
-        let done = self.do_once(&request, willing);
+        let done = self.do_once(&request, willing, now);
         let outcome = match (silent, done) {
             (true, _) => Outcome::Unknown { detail: "timeout".into() },
             (false, true) => Outcome::Done {
                 provider_ref: format!("{:?}/{}", request.verb, request.attempt),
                 amount: request.amount,
-                capture_before: None,
+                capture_before: self.ends.get(&request.payment_id).copied().filter(|_| request.verb == Verb::Authorise),
                 fee: None,
                 abilities: self.abilities(request.payment_id),
             },
@@ -127,9 +144,9 @@ impl Provider {
     }
 
     /// What somebody finds out who looks a request up, which it will not do any more then.
-    pub(super) fn look_up(&mut self, at: usize) -> Verdict {
+    pub(super) fn look_up(&mut self, at: usize, now: Timestamp) -> Verdict {
         let request = self.waiting.remove(at);
-        if self.do_once(&request, false) { Verdict::Done } else { Verdict::NotDone }
+        if self.do_once(&request, false, now) { Verdict::Done } else { Verdict::NotDone }
     }
 
     fn book(&mut self, request: &Request) {

@@ -8,7 +8,7 @@ use crate::order::state::{Placed, Status};
 use crate::payment;
 
 /// What has to happen, and the ends that orders have to come to.
-pub(super) const KINDS: [&str; 51] = [
+pub(super) const KINDS: [&str; 56] = [
     "placed in yen",
     "placed in dinars",
     "placed with a discount",
@@ -56,6 +56,11 @@ pub(super) const KINDS: [&str; 51] = [
     "taken over in part",
     "released beside",
     "released with its order",
+    "end that is near",
+    "end that is there",
+    "held again before an end",
+    "held for an end",
+    "paid before an end",
     "completed",
     "cancelled",
     "rejected",
@@ -94,7 +99,11 @@ impl Tally {
             Event::Confirmed(_) => {
                 &[("confirmed after a decline", before.is_some_and(|order| !order.payments.is_empty()))]
             }
-            Event::HoldPlaced(_) => &[("held while pending", pending), ("held", !pending)],
+            Event::HoldPlaced(it) => &[
+                ("held while pending", pending),
+                ("held", !pending),
+                ("held for an end", it.reason.starts_with("authorisation_")),
+            ],
             Event::ShipmentWithdrawn(it) => {
                 let cancelled = it.cancellation_id.is_some();
                 &[("withdrawn by a cancellation", cancelled), ("withdrawn", !cancelled)]
@@ -124,6 +133,8 @@ impl Tally {
                     ("paid later", external && later),
                     ("paid with another instrument", !external && it.added == Added::ByHand),
                     ("paid for an edit", it.added == Added::Edit),
+                    ("held again before an end", it.added == Added::Renewal),
+                    ("paid before an end", it.added == Added::ByHand && it.replaces.is_some()),
                     ("paid once more while pending", pending),
                 ]
             }
@@ -151,6 +162,8 @@ impl Tally {
             Fact::RemainderReleased(_) => "let go of with the only capture",
             Fact::VoidWanted(_) => "void that waits",
             Fact::VoidRequested(_) => "void",
+            Fact::AuthorisationEnding(_) => "end that is near",
+            Fact::AuthorisationExpired(_) => "end that is there",
             Fact::OutcomeResolved(_) => "resolved",
             _ => return,
         };

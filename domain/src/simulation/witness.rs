@@ -17,7 +17,9 @@ fn firm(payment: &Payment) -> Minor {
     };
     let void = it.at_provider(Verb::Void).map_or(0, |live| live.amount);
     let held = it.void_wanted.map_or(it.held() - void, |keep| it.held().min(keep));
-    it.captured - it.refunded + held
+    // That it ended an order hears afterwards, and is put on hold then.
+    let ended = if it.expired { it.voided } else { 0 };
+    it.captured - it.refunded + held + ended
 }
 
 impl World {

@@ -14,11 +14,15 @@ use crate::order::Order;
 use crate::order::state::Placed;
 use crate::payment::Payment;
 use crate::payment::command::RecordOutcome;
+use crate::payment::event::OnExpiry;
 use crate::reservation::Reservation;
 use crate::saga::{self, Batch, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use crate::stock::Stock;
 use crate::time::Timestamp;
-use crate::{Command, order, payment};
+use crate::{Aggregate, Command, order, payment};
+
+/// How long before its end an authorisation is looked at, in seconds.
+const LEAD: u32 = 900;
 
 /// A stream, folded.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +113,8 @@ impl World {
 
     /// One thing happens somewhere.
     pub(super) fn moment(&mut self) {
-        match self.roll(50) {
+        match self.roll(54) {
+            50..=53 => self.time_passes(),
             0..=6 => self.somebody_asks(),
             7..=10 => self.somebody_acts(),
             11..=24 => self.deliver(),
@@ -151,13 +156,44 @@ impl World {
                 self.provider_answers(true, false);
                 true
             } else {
-                self.fire()
+                self.fire() || self.watch()
             };
             if !busy {
                 return;
             }
         }
         panic!("it never comes to rest: {:?}", &self.told[self.told.len() - 40..]);
+    }
+
+    /// Often nothing else happens for a while.
+    fn time_passes(&mut self) {
+        let seconds = self.number(0, 600);
+        self.now = self.now.plus_seconds(seconds);
+        for _ in 0..3 {
+            self.watch();
+        }
+    }
+
+    /// Puts the end of an authorisation on record that is near or there. Whether there was one.
+    fn watch(&mut self) -> bool {
+        let now = self.now;
+        let then = if self.roll(3) == 0 { OnExpiry::Hold } else { OnExpiry::Reauthorise };
+        let near = payment::Command::NoteEnding { now, lead_s: LEAD, then };
+        let over = payment::Command::ExpireAuthorisation { now, lead_s: LEAD, then };
+        let payments = self.payments.values().map(|it| it.state.state());
+        let due = payments.flat_map(|payment| {
+            let asked =
+                [&near, &over].into_iter().filter(|command| payment.decide(command).is_ok_and(|it| !it.is_empty()));
+            asked.filter_map(move |command| Some((payment.requested()?, command)))
+        });
+        let due: Vec<_> = due.map(|(it, command)| (it.payment_id, it.order_id, command.clone())).collect();
+        if due.is_empty() {
+            return false;
+        }
+        let (payment_id, order_id, command) = due[self.roll(due.len())].clone();
+        let id = self.new_id();
+        self.run(id, order_id.0, &Command::Payment { payment_id, command });
+        true
     }
 
     /// Somebody has looked at everything that was held.
@@ -199,7 +235,7 @@ impl World {
         }
         let at = self.roll(self.provider.waiting.len());
         let request = self.provider.waiting[at].clone();
-        let told: RecordOutcome = self.provider.answer(at, willing, silent);
+        let told: RecordOutcome = self.provider.answer(at, willing, silent, self.now);
         let order = self.payments[&request.payment_id].state.state().requested().unwrap().order_id;
         let command =
             Command::Payment { payment_id: request.payment_id, command: payment::Command::RecordOutcome(told) };

@@ -62,6 +62,8 @@ pub struct OrderBody {
     pub stock_status: StockStatus,
     /// Where its money stands.
     pub payment_status: PaymentStatus,
+    /// Whether an authorisation of it ends soon or has ended, and what it held is still to be taken and nowhere else held.
+    pub payment_ending: bool,
     /// Where its goods stand.
     pub fulfilment_status: FulfilmentStatus,
     /// Where its returns stand.
@@ -232,6 +234,8 @@ pub struct OrderPaymentItem {
     pub capture_before: Option<Timestamp>,
     /// Whether that is soon.
     pub ending: bool,
+    /// Whether what it held has ended without being taken.
+    pub expired: bool,
 }
 
 /// A shipping charge.
@@ -279,6 +283,7 @@ impl OrderBody {
             cancel_reason: order.cancel_reason.clone(),
             stock_status: order.stock_status().into(),
             payment_status: order.payment_status().into(),
+            payment_ending: order.payment_ending(),
             fulfilment_status: order.fulfilment_status().into(),
             return_status: order.return_status().into(),
             totals: TotalsBody::new(&order.totals, currency),
@@ -395,7 +400,8 @@ impl OrderPaymentItem {
             voided: money(payment.voided),
             refunded: money(payment.refunded),
             capture_before: payment.capture_before.filter(|_| !payment.holds_nothing()),
-            ending: payment.ending && !payment.holds_nothing(),
+            ending: payment.ending.is_some() && !payment.holds_nothing(),
+            expired: payment.expired,
         }
     }
 }

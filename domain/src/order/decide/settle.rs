@@ -2,6 +2,7 @@
 //! be needed is let go, and an order of which nothing is left ends. Computed from what is there, never from what was meant before, so that
 //! whatever comes in whatever order converges.
 
+use super::ending;
 use crate::Aggregate;
 use crate::ids::{CancellationId, EditId, RefundId, ReturnId, ShipmentId, within};
 use crate::money::Minor;
@@ -35,6 +36,10 @@ pub(super) fn settled(before: &Placed, mut events: Vec<Event>) -> Vec<Event> {
             after.evolve(&event);
             events.push(event);
         }
+    }
+    while let Some(event) = after.placed().and_then(|after| ending::follows(&events, after)) {
+        after.evolve(&event);
+        events.push(event);
     }
     events
 }
@@ -167,17 +172,14 @@ fn because(order: &Placed, event: &Event) -> Option<Because> {
     })
 }
 
-/// What is held and will not be taken. The oldest payments are taken from first, so that the newest are let go first.
+/// What is held and will not be taken.
 fn surplus(_: &Placed, _: &[Event], after: &Placed) -> Option<Event> {
-    let mut needed = match after.status {
-        Status::Rejected | Status::Cancelled => 0,
-        Status::Pending | Status::Confirmed | Status::Completed => after.ledger().to_capture(),
-    };
     let mut keep = Vec::new();
-    for payment in after.payments.iter().filter(|payment| !payment.is_external() && !payment.is_voiding()) {
+    for (payment, wanted) in after.wanted() {
+        if payment.is_external() || payment.is_voiding() {
+            continue;
+        }
         let held = payment.held();
-        let wanted = held.min(needed);
-        needed -= wanted;
         // What cannot be let go in part is held on until none of it is needed.
         let amount = if wanted > 0 && !payment.abilities.partial_void { held } else { wanted };
         let less = payment.to_keep().is_none_or(|asked| amount < asked);

@@ -269,7 +269,14 @@ pub enum Happened {
         code: String,
     },
     /// What is held can soon not be taken any more.
-    Ending,
+    Ending {
+        /// How many seconds before the end that counts as soon.
+        #[serde(default)]
+        lead_s: u32,
+        /// What shall follow where it is still needed.
+        #[serde(default)]
+        then: crate::payment::event::OnExpiry,
+    },
     /// Some of it was taken.
     Captured {
         /// The capture.

@@ -6,7 +6,7 @@ use crate::order::event::{
     RefundDeclined, RefundGranted, RefundPaid, RefundWithdrawn,
 };
 use crate::order::ledger::{capture_of, refund_at_payment};
-use crate::order::state::{ByHand, Payment, Placed, Refund, RefundPart, RefundProgress};
+use crate::order::state::{ByHand, Ending, Payment, Placed, Refund, RefundPart, RefundProgress};
 use crate::payment::abilities::Abilities;
 
 impl Payment {
@@ -24,7 +24,8 @@ impl Payment {
             voided: 0,
             capture_before: None,
             abilities: Abilities::ALL,
-            ending: false,
+            ending: None,
+            expired: false,
             version: 0,
             told: Default::default(),
             keep: None,
@@ -104,7 +105,8 @@ impl Placed {
             payment.refunded = told.refunded;
             payment.voided = told.voided;
             payment.keeps = told.keeps;
-            payment.ending &= payment.capture_before == told.capture_before;
+            // Another end is not near because the one before it was.
+            payment.ending = payment.ending.filter(|_| payment.capture_before == told.capture_before);
             payment.capture_before = told.capture_before;
             payment.abilities = told.abilities.unwrap_or(Abilities::ALL);
         }
@@ -115,7 +117,8 @@ impl Placed {
         };
         payment.told.insert(fact.version);
         match &fact.what {
-            Happened::Ending => payment.ending = true,
+            Happened::Ending { lead_s, then } => payment.ending = Some(Ending { lead_s: *lead_s, then: *then }),
+            Happened::Expired => payment.expired = true,
             Happened::Captured { capture_id } => {
                 let order_id = self.order_id;
                 for (shipment_id, shipment) in &mut self.shipments {

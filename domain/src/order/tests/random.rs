@@ -12,11 +12,12 @@ use crate::laws::Watched;
 use crate::order::command::AddPayment;
 use crate::order::event::{Added, AfterLoss, Means, RejectReason};
 use crate::order::state::{RefundPart, RefundProgress, ReturnStage, ShipmentStatus};
+use crate::payment::event::OnExpiry;
 
 /// What one step of a history is made of: which command, and numbers to choose its content by.
 type Step = (u8, u32, u32, u32);
 
-const KINDS: u8 = 34;
+const KINDS: u8 = 35;
 
 /// The commands, and how often each had an effect.
 #[derive(Default)]
@@ -222,8 +223,36 @@ impl History {
                 Command::GrantRefund(GrantRefund { lines, ..grant(self.step, None) })
             }
             33 => Command::GrantRefund(GrantRefund { shipping: i64::from(b % 300), ..grant(self.step, None) }),
+            34 => self.end(a, b)?,
             _ => return None,
         })
+    }
+
+    /// Payments tells that what a payment holds soon cannot be taken, or cannot any more.
+    fn end(&mut self, number: u32, what: u32) -> Option<Command> {
+        self.payment_version += 1;
+        let version = self.payment_version;
+        let holds = |payment: &&crate::order::state::Payment| !payment.is_external() && !payment.holds_nothing();
+        let held: Vec<_> = self.placed().payments.iter().filter(holds).collect();
+        let payment = *held.get(number as usize % held.len().max(1))?;
+        let over = what % 3 == 0;
+        let then = [OnExpiry::Reauthorise, OnExpiry::Hold][what as usize % 2];
+        Some(Command::RecordPayment(PaymentRecorded {
+            payment_id: payment.payment_id,
+            payment_version: version,
+            status: if over { PaymentStatus::Voided } else { payment.status },
+            authorised: payment.authorised,
+            captured: payment.captured,
+            refunded: payment.refunded,
+            refund_pending: 0,
+            voided: if over { payment.authorised - payment.captured } else { payment.voided },
+            capture_before: None,
+            abilities: None,
+            fact: Some(event::PaymentFact {
+                version,
+                what: if over { event::Happened::Expired } else { event::Happened::Ending { lead_s: 60, then } },
+            }),
+        }))
     }
 
     /// Payments takes what the requested shipments ask for, or more, or gives some back; never what the provider cannot.

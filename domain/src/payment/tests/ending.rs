@@ -1,6 +1,6 @@
 //! The end of an authorisation: near, and there.
 
-use super::super::event::{AuthorisationEnding, AuthorisationRaised};
+use super::super::event::{AuthorisationEnding, AuthorisationRaised, OnExpiry};
 use super::*;
 use crate::ids::RaiseId;
 use crate::time::Timestamp;
@@ -23,15 +23,15 @@ fn held_until(end: Timestamp) -> Given<Payment> {
 }
 
 fn note(now: Timestamp) -> Command {
-    Command::NoteEnding { now, lead_s: DAY }
+    Command::NoteEnding { now, lead_s: DAY, then: OnExpiry::Hold }
 }
 
 fn expire(now: Timestamp) -> Command {
-    Command::ExpireAuthorisation { now }
+    Command::ExpireAuthorisation { now, lead_s: DAY, then: OnExpiry::Hold }
 }
 
 fn ending(end: Timestamp) -> Event {
-    Event::AuthorisationEnding(AuthorisationEnding { capture_before: end })
+    Event::AuthorisationEnding(AuthorisationEnding { capture_before: end, lead_s: DAY, then: OnExpiry::Hold })
 }
 
 #[test]
@@ -59,8 +59,10 @@ fn an_end_that_is_near_is_noted_once_while_something_is_held() {
 fn a_hold_that_ended_cannot_be_taken() {
     let just_before = Timestamp::from_micros(END.micros() - 1);
     held_until(END).when(expire(just_before)).then_refused(Refusal::TooEarly { at: END });
-    let expired =
-        || held_until(END).when(expire(END)).then([Event::AuthorisationExpired(AuthorisationExpired { amount: 1000 })]);
+    let over = || Event::AuthorisationExpired(AuthorisationExpired { amount: 1000 });
+    held_until(END).after([note(END)]).when(expire(END)).then([over()]);
+    // The order learns first that the end was near, also where nobody was there to say so in time.
+    let expired = || held_until(END).when(expire(END)).then([ending(END), over()]);
     assert_eq!(stage(expired()), (Stage::Expired, PaymentStatus::Voided));
     expired().when(expire(END)).then_nothing();
     expired().when(take(FIRST, 1)).then_refused(Refusal::AuthorisationExpired { expired: 1000 });
