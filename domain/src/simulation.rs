@@ -29,7 +29,7 @@ fn lived(seed: u64, moments: u32) -> World {
 /// How many worlds there are: `DAYBOOK_SIMULATION_SEEDS`, so that a long run has more.
 #[expect(clippy::disallowed_methods, reason = "a number of worlds is given to a test, not to the product")]
 fn seeds() -> u64 {
-    std::env::var("DAYBOOK_SIMULATION_SEEDS").ok().map_or(150, |seeds| seeds.parse().unwrap())
+    std::env::var("DAYBOOK_SIMULATION_SEEDS").ok().map_or(200, |seeds| seeds.parse().unwrap())
 }
 
 /// What happens in so many worlds, and where their orders end.

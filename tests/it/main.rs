@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bad_input;
+mod baskets;
 mod compose;
 mod disconnects;
 mod documents;
