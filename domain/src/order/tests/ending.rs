@@ -33,6 +33,7 @@ fn fact(of: PaymentId, version: u64, end: Timestamp, [authorised, voided]: [Mino
         refunded: 0,
         refund_pending: 0,
         voided,
+        keeps: None,
         capture_before: (authorised > 0).then_some(end),
         abilities: None,
         fact: Some(PaymentFact { version, what }),

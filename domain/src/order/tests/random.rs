@@ -246,6 +246,7 @@ impl History {
             refunded: payment.refunded,
             refund_pending: 0,
             voided: if over { payment.authorised - payment.captured } else { payment.voided },
+            keeps: None,
             capture_before: None,
             abilities: None,
             fact: Some(event::PaymentFact {
