@@ -171,6 +171,7 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
     }
     if roles.has(Role::Payments) {
         parts.payments()?;
+        parts.endings(models.reads());
     }
     for service in [Role::Ordering, Role::Inventory, Role::Payments] {
         if roles.has(service) {

@@ -58,6 +58,7 @@ static ORDERS: Table = Table {
         int("units"),
         text("tags"),
         text("reject_reason").or_null(),
+        int("payment_ending"),
     ],
     key: 2,
     // Eight that every order is in, since each is written with every change of an order; of the others, those with a condition.
@@ -78,6 +79,7 @@ static ORDERS: Table = Table {
         rare("payment_refunded", "payment_status = 'refunded'"),
         rare("payment_declined", "payment_status = 'declined'"),
         rare("payment_unknown", "payment_status = 'unknown'"),
+        rare("payment_ending", "payment_ending = 1"),
         rare("fulfilment_part_shipped", "fulfilment_status = 'part_shipped'"),
         rare("fulfilment_part_delivered", "fulfilment_status = 'part_delivered'"),
         rare("return_requested", "return_status = 'requested'"),
@@ -110,7 +112,7 @@ static TALLIES: Table = Table {
 
 static SPEC: Spec = Spec {
     name: "order_list",
-    version: 3_000 + Order::FOLD,
+    version: 4_000 + Order::FOLD,
     spread: Spread::ByStream,
     tables: &[&ORDERS, &LABELS, &TALLIES],
 };
@@ -166,6 +168,8 @@ pub struct Summary {
     pub tags: Vec<String>,
     /// Why it was rejected, if it was.
     pub reject_reason: Option<String>,
+    /// Whether an authorisation ends soon or has ended, and what it held is still to be taken and nowhere else held.
+    pub payment_ending: bool,
 }
 
 impl Projection for OrderList {
@@ -211,6 +215,7 @@ const TALLIED: &[(&str, usize)] = &[
     ("on_hold", 12),
     ("channel", 13),
     ("currency", 16),
+    ("payment_ending", 25),
 ];
 
 fn tally(tenant: &str, field: &str, value: Value, partition: u32) -> Vec<Value> {
@@ -254,5 +259,6 @@ fn summary_row(order: &Shown<Order>, placed: &state::Placed, placed_at: Micros) 
         units.into(),
         serde_json::to_string(&placed.tags).unwrap_or_default().into(),
         placed.rejection.as_ref().map(|rejection| word(&rejection.reason)).into(),
+        placed.payment_ending().into(),
     ]
 }

@@ -1,7 +1,8 @@
-//! Runs sagas: the runner, timers, dispatching, parking, the payment worker and the payment gateways. The rules are in
-//! `domain::saga`; this crate decides nothing, and keeps nothing that is not in the log.
+//! Runs sagas: the runner, timers, dispatching, parking, the payment worker, the watch over the ends of authorisations, and the payment
+//! gateways. The rules are in `domain::saga`; this crate decides nothing, and keeps nothing that is not in the log.
 
 pub mod dispatch;
+pub mod endings;
 pub mod gateway;
 pub mod holds;
 mod log;

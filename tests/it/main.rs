@@ -9,6 +9,7 @@ mod compose;
 mod disconnects;
 mod documents;
 mod durability;
+mod endings;
 #[expect(dead_code, reason = "run by hand: scripts/long faults")]
 mod faults;
 mod full_disk;

@@ -15,6 +15,9 @@ use event_store::record::Position;
 use event_store::supervision::{Ended, Supervisor};
 use event_store::{Class, EventStore, Filter};
 use event_stream::commands::Queue;
+use futures_util::future::BoxFuture;
+use projections::{Reads, payments};
+use sagas::endings::{self, Ask, End, Find, Watch};
 use sagas::gateway::sandbox::{self, Sandbox};
 use sagas::runner::{self, Options, Runner};
 use sagas::{Dispatch, DispatchError, Holds, PaymentGateway, PaymentWorker, Pool, payment};
@@ -35,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const PAGE: usize = 4_096;
 /// The sandbox gateway's own book, beside the store as a provider's would be elsewhere.
 pub(crate) const BOOK: &str = "sandbox.sqlite";
+/// How long the watch over the ends of authorisations waits until the read model shows what was recorded last.
+const SHOWS: Duration = Duration::from_secs(5);
 /// The supervisor's name of the payment worker.
 const GATEWAY: &str = "gateway";
 
@@ -142,6 +147,26 @@ impl Parts<'_> {
         Ok(())
     }
 
+    /// The watch over the ends of authorisations.
+    pub(super) fn endings(&self, reads: Reads) {
+        let config = self.config;
+        let options = endings::Options {
+            lease: config.roles.lease(),
+            lead_s: config.payments.expiry_lead_s,
+            then: config.payments.on_expiry,
+            ..endings::Options::new(self.owner)
+        };
+        let find: Find = Arc::new(move |ask: Ask| -> BoxFuture<'static, Result<Vec<End>, String>> {
+            Box::pin(ends(reads.clone(), ask))
+        });
+        let (log, dispatch, token) = (Arc::clone(self.log), self.dispatch(), self.stage.token.clone());
+        self.stage.keep(self.supervisor, endings::NAME, move |pulse| {
+            let watch = Watch::new(Arc::clone(&log), Arc::clone(&find), Arc::clone(&dispatch), options.clone());
+            let (watch, token) = (watch.told_on(pulse), token.clone());
+            async move { watch.run(token).await.map_err(Ended::from) }
+        });
+    }
+
     /// Shows in readiness how many streams a part holds.
     fn show_holds(&self, part: &'static str) -> Holds {
         let holds = Holds::default();
@@ -169,6 +194,32 @@ impl Parts<'_> {
         sandbox.late = Duration::from_millis(config.payments.sandbox_late_ms);
         Sandbox::open(sandbox).context("the sandbox gateway's ledger cannot be opened")
     }
+}
+
+/// Ends of authorisations as the read model of payments has them; one that is behind is waited for, but not long.
+async fn ends(reads: Reads, ask: Ask) -> Result<Vec<End>, String> {
+    drop(reads.wait_for(payments::NAME, ask.position, SHOWS).await);
+    let which = match ask.which {
+        endings::Which::Near => payments::Which::Near,
+        endings::Which::There => payments::Which::There,
+    };
+    let after = ask.after.map(|End { tenant, payment_id, order_id, capture_before, version }| payments::End {
+        tenant,
+        payment_id,
+        order_id,
+        capture_before,
+        version,
+    });
+    let found = payments::ends(&reads, which, ask.until.micros(), after.as_ref(), ask.limit).await;
+    let found = found.map_err(|error| error.to_string())?;
+    let end = |payments::End { tenant, payment_id, order_id, capture_before, version }| End {
+        tenant,
+        payment_id,
+        order_id,
+        capture_before,
+        version,
+    };
+    Ok(found.value.into_iter().map(end).collect())
 }
 
 /// The position up to which every runner has seen the log: what happened after it, their sagas cannot have answered.

@@ -91,7 +91,8 @@ pub(crate) fn check_batch(order: &Order) -> Verdict {
     let Order::Placed(order) = order else {
         return Ok(());
     };
-    if order.status != Status::Confirmed || order.cancelling() {
+    let ends = order.payments.iter().any(|payment| payment.ending.is_some());
+    if !ends || order.status != Status::Confirmed || order.cancelling() {
         return Ok(());
     }
     let to_capture = order.ledger().to_capture();

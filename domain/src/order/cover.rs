@@ -7,7 +7,7 @@ use crate::ids::PaymentId;
 use crate::money::Minor;
 
 impl Placed {
-    /// Its payments, each with what of what it holds is wanted. The oldest are taken from first, so that the newest are let go first; but one
+    /// Its payments, each with what of what it holds is wanted. The oldest are taken from first, so that the newest are released first; but one
     /// that another payment stands in for comes last, with no more than what waiting shipments take from it before that.
     pub(super) fn wanted(&self) -> Vec<(&Payment, Minor)> {
         let mut needed = match self.status {
@@ -78,9 +78,12 @@ impl Placed {
     /// Whether an authorisation of it ends soon or has ended, and what it held is still to be taken and nowhere else held.
     #[must_use]
     pub fn payment_ending(&self) -> bool {
+        let mut ends = self.payments.iter().filter(|payment| payment.ending.is_some()).peekable();
+        if ends.peek().is_none() {
+            return false;
+        }
         let ledger = self.ledger();
         let uncovered = ledger.to_capture() > ledger.held;
-        let concerns = |payment: &Payment| payment.held() > 0 || payment.expired && uncovered;
-        ledger.to_capture() > 0 && self.payments.iter().any(|payment| payment.ending.is_some() && concerns(payment))
+        ledger.to_capture() > 0 && ends.any(|payment| payment.held() > 0 || payment.expired && uncovered)
     }
 }

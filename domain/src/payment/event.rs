@@ -116,16 +116,25 @@ pub enum OnExpiry {
     Hold,
 }
 
+impl OnExpiry {
+    /// Whether it goes without saying.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// `AuthorisationEnding`: what is held can soon not be taken any more. Once for each end, and before it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuthorisationEnding {
     /// Until when it can be taken.
     pub capture_before: Timestamp,
     /// How many seconds before that it counts as soon.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub lead_s: u32,
     /// What shall follow where it is still needed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "OnExpiry::is_usual")]
     pub then: OnExpiry,
 }
 
@@ -331,6 +340,11 @@ pub struct OutcomeResolved {
     pub verdict: Verdict,
     /// How that is known: the provider's answer to a query, an operator's reason.
     pub evidence: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

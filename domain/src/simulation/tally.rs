@@ -8,7 +8,7 @@ use crate::order::state::{Placed, Status};
 use crate::payment;
 
 /// What has to happen, and the ends that orders have to come to.
-pub(super) const KINDS: [&str; 56] = [
+pub(super) const KINDS: [&str; 55] = [
     "placed in yen",
     "placed in dinars",
     "placed with a discount",
@@ -60,7 +60,6 @@ pub(super) const KINDS: [&str; 56] = [
     "end that is there",
     "held again before an end",
     "held for an end",
-    "paid before an end",
     "completed",
     "cancelled",
     "rejected",

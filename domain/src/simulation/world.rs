@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 use crate::{Aggregate, Command, order, payment};
 
 /// How long before its end an authorisation is looked at, in seconds.
-const LEAD: u32 = 900;
+const LEAD: u32 = 1_200;
 
 /// A stream, folded.
 #[derive(Clone, Debug, Default)]
@@ -113,8 +113,8 @@ impl World {
 
     /// One thing happens somewhere.
     pub(super) fn moment(&mut self) {
-        match self.roll(54) {
-            50..=53 => self.time_passes(),
+        match self.roll(52) {
+            50..=51 => self.time_passes(),
             0..=6 => self.somebody_asks(),
             7..=10 => self.somebody_acts(),
             11..=24 => self.deliver(),
@@ -167,11 +167,9 @@ impl World {
 
     /// Often nothing else happens for a while.
     fn time_passes(&mut self) {
-        let seconds = self.number(0, 600);
+        let seconds = self.number(0, 900);
         self.now = self.now.plus_seconds(seconds);
-        for _ in 0..3 {
-            self.watch();
-        }
+        self.watch();
     }
 
     /// Puts the end of an authorisation on record that is near or there. Whether there was one.

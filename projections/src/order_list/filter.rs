@@ -81,6 +81,7 @@ const FIELDS: &[Field] = &[
     Field { name: "fulfilment_status", reading: Reading::Word(|text| from_word::<FulfilmentStatus>(text).is_some()) },
     Field { name: "return_status", reading: Reading::Word(|text| from_word::<ReturnStatus>(text).is_some()) },
     Field { name: "on_hold", reading: Reading::Flag },
+    Field { name: "payment_ending", reading: Reading::Flag },
     Field { name: "channel", reading: Reading::Name(|text| Some(text.parse::<Channel>().ok()?.as_str().to_owned())) },
     Field {
         name: "external_ref",

@@ -52,6 +52,7 @@ pub(super) const OFFERS: &[Offer] = &[
     label("sku"),
     label("tag"),
     rare("on_hold", &["true"]),
+    rare("payment_ending", &["true"]),
     rare("stock_status", &["part_reserved", "backordered"]),
     rare("payment_status", &["part_captured", "part_refunded", "refunded", "declined", "unknown"]),
     rare("fulfilment_status", &["part_shipped", "part_delivered"]),

@@ -395,5 +395,6 @@ fn summary(row: &Row) -> Result<Summary, Error> {
         units: row.count(22)?,
         tags: row.json(23)?,
         reject_reason: row.maybe_text(24)?.map(str::to_owned),
+        payment_ending: row.flag(25)?,
     })
 }

@@ -20,7 +20,7 @@ fn value(offer: Option<&Offer>, field: &str, n: usize) -> String {
         "payment_status" => &["captured", "authorised", "voided", "none"],
         "fulfilment_status" => &["shipped", "unfulfilled", "delivered", "cancelled"],
         "return_status" => &["none"],
-        "on_hold" => &["false"],
+        "on_hold" | "payment_ending" => &["false"],
         "channel" => &["web", "shop"],
         "currency" => &["GBP", "EUR"],
         _ => &[],
@@ -32,6 +32,11 @@ fn value(offer: Option<&Offer>, field: &str, n: usize) -> String {
         "tag" => ["common", "rare"].get(n).map_or_else(|| format!("t-{n}"), |tag| (*tag).to_owned()),
         _ => words[n % words.len()].to_owned(),
     }
+}
+
+/// Whether a field has two values, so that there is nothing to take several of.
+fn is_flag(field: &str) -> bool {
+    matches!(field, "on_hold" | "payment_ending")
 }
 
 /// The bounds that a list sorted by a column takes.
@@ -66,7 +71,7 @@ fn offered_requests() -> Vec<(Asked, String, &'static Offer)> {
                     values.join(",")
                 };
                 let mut filters = vec![vec![(field.to_owned(), value(Some(offer), field, 0))]];
-                if field != "on_hold" {
+                if !is_flag(field) {
                     filters.extend([2, MOST_VALUES].map(|count| vec![(format!("{field}[in]"), many(count))]));
                 }
                 filters
@@ -92,7 +97,7 @@ fn ranged_requests() -> Vec<Asked> {
     for (at, field) in fields.iter().enumerate() {
         let name = field.name;
         requests.push(vec![(name.to_owned(), value(None, name, 0)), begin.clone()]);
-        if name != "on_hold" {
+        if !is_flag(name) {
             let two = format!("{},{}", value(None, name, 0), value(None, name, 1));
             requests.push(vec![(format!("{name}[in]"), two), begin.clone()]);
         }

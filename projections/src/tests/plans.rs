@@ -134,8 +134,8 @@ fn rows() -> Vec<String> {
          (i * CAST(7919 AS BIGINT) % 20011) * 1000000, 3, i, {}, {}, {}, {}, {}, CASE WHEN i % 101 = 0 THEN 1 ELSE 0 \
          END, \
          CASE WHEN i % 3 = 0 THEN 'shop' ELSE 'web' END, 'r-' || CAST(i AS TEXT), 'c-' || CAST(i % 503 AS TEXT), \
-         CASE WHEN i % 7 = 0 THEN 'EUR' ELSE 'GBP' END, (i * CAST(7919 AS BIGINT)) % 100003, 1, 1, 0, 2, 3, '[]', \
-         NULL FROM n",
+         CASE WHEN i % 7 = 0 THEN 'EUR' ELSE 'GBP' END, (i * CAST(7919 AS BIGINT)) % 100003, 1, 1, 0, 2, 3, '[]', NULL, \
+         CASE WHEN i % 103 = 0 THEN 1 ELSE 0 END FROM n",
         numbers(30_000),
         word("completed", &["pending", "confirmed", "rejected", "cancelled"]),
         word("none", &["reserved", "part_reserved", "backordered", "released"]),
@@ -197,8 +197,7 @@ fn rows() -> Vec<String> {
             numbers(30_000)
         ),
         format!(
-            "INSERT INTO payment {} SELECT 'acme', {ID}, {ID}, 'authorised', 'GBP', 1, 1, 0, 0, 0, 0, NULL, 1, i, i, \
-             i, '{{}}' FROM n",
+            "INSERT INTO payment {} SELECT 'acme', {ID}, {ID}, 'authorised', 'GBP', 1, 1, 0, 0, 0, 0, i, i % 100, 1, i, i, i, '{{}}' FROM n",
             numbers(20_000)
         ),
         format!(
@@ -316,6 +315,10 @@ async fn serves_the_other_lists(database: Database) {
     stock_levels::page(&reads, "acme", Which::Short, Some((&sku, &near)), 51).await.unwrap();
     assert!(!stock_levels::by_sku(&reads, "acme", &sku).await.unwrap().value.is_empty());
     payments::by_order(&reads, "acme", domain::ids::OrderId(order(1))).await.unwrap();
+    let ends = payments::ends(&reads, payments::Which::Near, 10_000, None, 50).await.unwrap().value;
+    let next = payments::ends(&reads, payments::Which::Near, 10_000, ends.last(), 60).await.unwrap().value;
+    assert_eq!((ends.len(), next.len()), (50, 50));
+    payments::ends(&reads, payments::Which::There, 10_000, None, 50).await.unwrap();
     let customer = "c-7".parse().unwrap();
     open_quantity::newest_first(&reads, "acme", Some(&customer), &sku, i64::MAX, 51).await.unwrap();
     let planned = database.taken();

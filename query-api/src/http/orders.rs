@@ -58,6 +58,8 @@ pub struct OrderSummaryBody {
     pub return_status: String,
     /// Whether a hold is open.
     pub on_hold: bool,
+    /// Whether an authorisation of it ends soon or has ended, and what it held is still to be taken and nowhere else held.
+    pub payment_ending: bool,
     /// Where it comes from.
     #[schema(example = "web")]
     pub channel: String,
@@ -104,6 +106,7 @@ impl TryFrom<Summary> for OrderSummaryBody {
             fulfilment_status: order.fulfilment_status,
             return_status: order.return_status,
             on_hold: order.on_hold,
+            payment_ending: order.payment_ending,
             channel: order.channel,
             external_ref: order.external_ref,
             customer: order.customer,
@@ -138,6 +141,8 @@ struct ListParams {
     return_status: Option<String>,
     /// Only orders with an open hold, or without.
     on_hold: Option<bool>,
+    /// Only orders of which an authorisation ends soon or has ended with money still to be taken, or the others.
+    payment_ending: Option<bool>,
     /// Only orders of this channel.
     channel: Option<String>,
     /// Only orders of this external reference.
@@ -164,7 +169,7 @@ struct ListParams {
     /// Where the page before ended: its `next`.
     cursor: Option<String>,
     /// `exact` or `estimate`: return the number of orders. It comes from counters: exact without filters and with a
-    /// single filter on a status or `on_hold`; otherwise an estimate, and marked as one.
+    /// single filter on a status, `on_hold` or `payment_ending`; otherwise an estimate, and marked as one.
     count: Option<String>,
     /// Wait until the answer shows at least this position.
     min_position: Option<u64>,

@@ -21,6 +21,9 @@
 //! it is not raised (`raise-unsupported`), and its first capture releases the rest. Without that word every operation
 //! is possible.
 //!
+//! The word `ends-n` limits the authorisation to n seconds of the sandbox's clock; with `once`, the sandbox authorises once for an order,
+//! and declines a second authorisation for the same order with `authorise-declined`.
+//!
 //! So `sandbox:approve` approves everything, `sandbox:capture-declines` authorises and then declines every capture, and
 //! `sandbox:late,refund-timeout` authorises slowly and does not answer refunds. An instrument that does not begin with
 //! `sandbox:`, or has a word that is not in the table, is declined with `unknown-instrument`.
@@ -154,14 +157,16 @@ impl Sandbox {
 
     fn terms(&self, call: &Call, code: Option<String>) -> Terms {
         let at = (self.options.clock)();
-        let window = i64::try_from(self.options.capture_within.as_micros()).unwrap_or(i64::MAX);
         let instrument = call.instrument.token();
+        let window = script::window(instrument).unwrap_or(self.options.capture_within);
+        let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX);
         Terms {
             code,
             at,
             until: Timestamp::from_micros(at.micros().saturating_add(window)),
             abilities: script::abilities(instrument),
             believes: script::behaviour(instrument, Verb::Authorise) == Behaviour::Never,
+            once: script::once(instrument),
         }
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod disputed;
+mod endings;
 mod faulty;
 mod holding;
 mod ledger;

@@ -45,7 +45,7 @@ fn told_of(event: &Event, order: &Placed) -> Vec<PaymentId> {
 }
 
 fn of_payment(order: &Placed, payment: &Payment) -> Option<Event> {
-    // That it has ended is told apart from that its end is near, and may be told first: what follows waits for both.
+    // That its end is near and that it is there are two facts, which may come in any order: what follows waits for both.
     let ending = payment.ending?;
     let missing = order.missing(payment);
     if missing == 0 {

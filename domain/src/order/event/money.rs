@@ -10,6 +10,7 @@ use crate::instrument::Instrument;
 use crate::money::Minor;
 use crate::order::state::RefundPart;
 use crate::payment::abilities::Abilities;
+use crate::payment::event::OnExpiry;
 use crate::time::Timestamp;
 
 /// What of an amount is moved at which payment.
@@ -61,6 +62,11 @@ pub struct RefundGranted {
 
 fn once() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn none(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -271,11 +277,11 @@ pub enum Happened {
     /// What is held can soon not be taken any more.
     Ending {
         /// How many seconds before the end that counts as soon.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "none")]
         lead_s: u32,
         /// What shall follow where it is still needed.
-        #[serde(default)]
-        then: crate::payment::event::OnExpiry,
+        #[serde(default, skip_serializing_if = "OnExpiry::is_usual")]
+        then: OnExpiry,
     },
     /// Some of it was taken.
     Captured {

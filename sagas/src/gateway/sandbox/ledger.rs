@@ -71,10 +71,12 @@ pub(super) struct Terms {
     pub(super) abilities: Abilities,
     /// Whether an authorisation that the book does not know is taken for true: it never answered for it.
     pub(super) believes: bool,
+    /// Whether a second authorisation for an order is declined.
+    pub(super) once: bool,
 }
 
 /// The first schema of a ledger, and its later changes, each with the version number that the file has afterwards.
-const FORMS: [(i64, &str); 2] = [
+const FORMS: [(i64, &str); 3] = [
     (
         1,
         "CREATE TABLE IF NOT EXISTS account (
@@ -93,6 +95,7 @@ const FORMS: [(i64, &str); 2] = [
         ALTER TABLE entry ADD COLUMN capture_before INTEGER;
         ALTER TABLE entry ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;",
     ),
+    (3, "ALTER TABLE entry ADD COLUMN purchase TEXT;"),
 ];
 
 /// Makes the tables, or brings those of an older book up to date.
@@ -150,12 +153,15 @@ pub(super) fn settle(db: &Connection, call: &Call, terms: &Terms, asked: u32) ->
     }
     let code = match &terms.code {
         Some(code) => Some(code.clone()),
+        None if terms.once && call.verb == Verb::Authorise && held_before(db, call)? => {
+            Some(format!("{}-declined", word(call.verb)))
+        }
         None => move_money(db, call, terms)?,
     };
     let capture_before = (call.verb == Verb::Authorise && code.is_none()).then_some(terms.until);
     db.prepare_cached(
-        "INSERT INTO entry (key, verb, tenant, payment, amount, currency, code, at, capture_before, asked) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO entry (key, verb, tenant, payment, amount, currency, code, at, capture_before, asked, purchase) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         call.key.as_bytes().as_slice(),
@@ -168,6 +174,7 @@ pub(super) fn settle(db: &Connection, call: &Call, terms: &Terms, asked: u32) ->
         terms.at.micros(),
         capture_before.map(Timestamp::micros),
         asked,
+        call.order_id.to_string(),
     ])?;
     Ok(match code {
         Some(code) => Told::NotDone { code },
@@ -184,6 +191,13 @@ pub(super) fn settle(db: &Connection, call: &Call, terms: &Terms, asked: u32) ->
             },
         },
     })
+}
+
+/// Whether money was held for the order of an authorisation before.
+fn held_before(db: &Connection, call: &Call) -> rusqlite::Result<bool> {
+    let done = "SELECT 1 FROM entry WHERE tenant = ?1 AND purchase = ?2 AND verb = ?3 AND code IS NULL";
+    let order = call.order_id.to_string();
+    db.prepare_cached(done)?.exists(params![call.tenant.as_str(), order, word(call.verb)])
 }
 
 /// Moves the account; why not, if it cannot.

@@ -1,5 +1,7 @@
 //! Parses the behaviour that an instrument scripts (see the table there). An unknown word never counts as approval.
 
+use std::time::Duration;
+
 use domain::payment::abilities::Abilities;
 use domain::payment::event::Verb;
 
@@ -7,6 +9,10 @@ use domain::payment::event::Verb;
 const OURS: &str = "sandbox:";
 /// The word of an instrument with which nothing can be done but what every gateway can.
 const PLAIN: &str = "plain";
+/// The word of an instrument that holds money for an order once.
+const ONCE: &str = "once";
+/// What the word begins with that says for how many seconds money is held.
+const ENDS: &str = "ends-";
 
 /// The behaviour for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
     let mut found = Behaviour::Approve;
     for part in script.split(',') {
         let part = part.trim();
-        if part == PLAIN {
+        if part == PLAIN || part == ONCE || seconds(part).is_some() {
             continue;
         }
         let (about, what) = ["authorise", "capture", "void", "raise", "refund"]
@@ -56,10 +62,27 @@ pub(super) fn behaviour(instrument: &str, verb: Verb) -> Behaviour {
     found
 }
 
+fn words(instrument: &str) -> impl Iterator<Item = &str> {
+    instrument.trim_start_matches(OURS).split(',').map(str::trim)
+}
+
 /// The operations that the instrument's authorisation supports.
 pub(super) fn abilities(instrument: &str) -> Abilities {
-    let mut parts = instrument.trim_start_matches(OURS).split(',');
-    if parts.any(|part| part.trim() == PLAIN) { Abilities::NONE } else { Abilities::ALL }
+    if words(instrument).any(|word| word == PLAIN) { Abilities::NONE } else { Abilities::ALL }
+}
+
+/// Whether money is held for an order once with the instrument, and declined from then on.
+pub(super) fn once(instrument: &str) -> bool {
+    words(instrument).any(|word| word == ONCE)
+}
+
+/// For how long the instrument holds money, if it says so.
+pub(super) fn window(instrument: &str) -> Option<Duration> {
+    words(instrument).find_map(seconds).map(Duration::from_secs)
+}
+
+fn seconds(word: &str) -> Option<u64> {
+    word.strip_prefix(ENDS)?.parse::<u32>().ok().map(u64::from)
 }
 
 fn parse(what: &str) -> Option<Behaviour> {
@@ -101,6 +124,10 @@ fn the_table_is_what_is_done() {
         ("sandbox:plain", Verb::Authorise, Behaviour::Approve),
         ("sandbox:plain,capture-declines", capture, Behaviour::Decline),
         ("sandbox:capture-plain", capture, Behaviour::NotOurs),
+        ("sandbox:ends-60,once", Verb::Authorise, Behaviour::Approve),
+        ("sandbox:ends-60,capture-declines", capture, Behaviour::Decline),
+        ("sandbox:ends-", Verb::Authorise, Behaviour::NotOurs),
+        ("sandbox:ends-soon", Verb::Authorise, Behaviour::NotOurs),
         ("sandbox:aprove", Verb::Authorise, Behaviour::NotOurs),
         ("tok_visa", Verb::Authorise, Behaviour::NotOurs),
     ] {
@@ -108,4 +135,6 @@ fn the_table_is_what_is_done() {
     }
     assert_eq!(abilities("sandbox:approve"), Abilities::ALL);
     assert_eq!(abilities("sandbox:late, plain"), Abilities::NONE);
+    assert_eq!(window("sandbox:plain, ends-60"), Some(Duration::from_secs(60)));
+    assert_eq!((window("sandbox:approve"), once("sandbox:approve"), once("sandbox:ends-5, once")), (None, false, true));
 }
