@@ -88,7 +88,9 @@ pub(super) fn reserve(stock: &Stock, wish: &Reserve) -> Decision {
     if !wish.allow_partial {
         filled?;
     }
-    Ok(match basket {
+    // An order that gets nothing leaves the basket as it is, so that the same again gets nothing either.
+    let got = parts.iter().any(|part| part.held > 0 || part.promised > 0);
+    Ok(match basket.filter(|_| got) {
         Some((order_id, basket)) => taking_over(stock, wish, &mut parts, order_id, &basket),
         None => [reserved(stock, wish, &parts), backordered(wish, &parts)].into_iter().flatten().collect(),
     })
