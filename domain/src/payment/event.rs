@@ -119,7 +119,6 @@ pub enum OnExpiry {
 impl OnExpiry {
     /// Whether it goes without saying.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
     }
