@@ -1,12 +1,13 @@
 //! What is looked at besides the laws: at each moment that money is only taken when the order allowed it, and at rest that nothing is open
 //! that somebody or something should have closed.
 
+use super::rest::{left_open, may_hang};
 use super::world::World;
 use crate::ids::{OrderId, PaymentId};
 use crate::money::Minor;
 use crate::order;
 use crate::order::event::Capture;
-use crate::order::state::{Placed, RefundProgress, ShipmentStatus, Status};
+use crate::order::state::{Placed, ShipmentStatus};
 use crate::payment::event::Verb;
 use crate::payment::{self, Payment};
 
@@ -98,7 +99,9 @@ impl World {
             let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             let step = state.parked.as_ref().and_then(|it| it.step.clone()).unwrap_or_default();
             let order_id = OrderId(state.about.as_ref().unwrap().correlation);
-            if state.ended.is_none() && !(tried && self.may_hang(order_id, &step)) {
+            let order = self.orders[&order_id].state.state();
+            let hangs = tried && may_hang(order, &self.payments_of(order_id), &step);
+            if state.ended.is_none() && !hangs {
                 found.push(format!("{key:?}: {state:?}\n{}", self.story(order_id)));
             }
         }
@@ -114,44 +117,4 @@ impl World {
         }
         found
     }
-
-    /// Where a process may wait for a person: for the end of a hold, and for money that the provider will not take.
-    fn may_hang(&self, order_id: OrderId, step: &str) -> bool {
-        let held = self.orders[&order_id].state.state().placed().is_some_and(|order| !order.holds.is_empty());
-        let dry = self.payments_of(order_id).iter().any(|payment| {
-            payment
-                .requested()
-                .is_some_and(|it| it.captures.values().any(|it| it.progress == payment::state::Progress::Failed))
-        });
-        match step {
-            "clear" | "dispatch" => held,
-            "capture" => dry,
-            _ => false,
-        }
-    }
-}
-
-/// What is open of an order at rest and should not be.
-fn left_open(order: &Placed) -> Vec<&'static str> {
-    let stocked = || order.lines.values().filter(|line| line.line.stocked);
-    let waits = |status| matches!(status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn);
-    let external = |id| order.payment_of(id).is_some_and(order::state::Payment::is_external);
-    let parts = || order.refunds.values().flat_map(|refund| &refund.parts);
-    // What came another way goes back by hand: somebody says when.
-    let owed = parts().any(|part| part.progress == RefundProgress::Pending && external(part.payment_id));
-    let failed = parts().any(|part| !part.stands());
-    let wrong = [
-        ("it is pending", order.status == Status::Pending && !(order.cancelling() && (owed || failed))),
-        ("it is being cancelled", order.cancelling() && !(owed || failed)),
-        (
-            "a cancellation is open",
-            order.status == Status::Confirmed && order.cancellations.values().any(|it| !it.closed),
-        ),
-        ("a shipment waits", order.shipments.values().any(|shipment| waits(shipment.status))),
-        (
-            "units are neither held nor promised",
-            order.status == Status::Confirmed && stocked().any(|line| line.unassigned() > 0),
-        ),
-    ];
-    wrong.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect()
 }
