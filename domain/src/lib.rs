@@ -1,5 +1,9 @@
 //! The rules of orders, stock, payments and their sagas: pure and synchronous. No clock, no randomness, no I/O, no log.
 
+// Tests that are shared with those of other crates name this one as they do there.
+#[cfg(test)]
+extern crate self as domain;
+
 pub mod aggregate;
 pub mod command;
 pub mod event;

@@ -2,12 +2,15 @@
 //! whatever order a seed gives. The laws are checked after every event, and once all has come to rest. Never built into the product.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod asks;
 mod baskets;
 mod clerks;
 mod provider;
+mod rest;
 mod run;
 mod shop;
 mod tally;
+mod wishes;
 mod witness;
 mod world;
 

@@ -131,6 +131,10 @@ impl Process for Input {
             ("capture", _) if money::is_busy(refused.details) => Then::Retry,
             // Another one was faster: the held amount is captured or voided.
             ("capture", code) if money::is_gone(code, refused.details) => Then::Done(Output::new()),
+            // A capture that a person said is not to be tried again is made by hand, or with a shipment.
+            ("capture", code) if money::is_last(refused.details) => {
+                Then::Done(Output::from_iter([("refused".to_owned(), json!(code))]))
+            }
             _ => Then::Retry,
         }
     }

@@ -355,8 +355,9 @@ impl Process for Input {
             ("capture", Direction::Do) if refused.code == "order-state" => Then::Done(Output::new()),
             // Another one was faster: the held amount is captured or voided, and nothing is left to capture.
             ("capture", Direction::Do) if money::is_gone(refused.code, refused.details) => Then::Done(Output::new()),
-            // The cancellation voids what could not be captured.
-            ("capture", Direction::Do) if cancellation(state).is_some() => {
+            // The cancellation voids what could not be captured. A capture that a person said is not to be tried again is made by hand, or
+            // with a shipment.
+            ("capture", Direction::Do) if cancellation(state).is_some() || money::is_last(refused.details) => {
                 Then::Done(Output::from_iter([("refused".to_owned(), json!(refused.code))]))
             }
             _ => Then::Retry,

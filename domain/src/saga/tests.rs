@@ -12,8 +12,8 @@ use uuid::Uuid;
 use self::world::{Dice, World};
 use crate::command::StockCommand;
 use crate::ids::{
-    CancellationId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReservationId, ReturnId, ShipmentId, Sku,
-    derived,
+    CancellationId, CaptureId, EditId, HoldId, LineId, LocationId, OrderId, RefundId, ReservationId, ReturnId,
+    ShipmentId, Sku, derived,
 };
 use crate::money::{Currency, Minor, Rounding};
 use crate::order::command::{Change, Edit, NewLine, Place, ReceivedUnits, ReturnUnits, Units};

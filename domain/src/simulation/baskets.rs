@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::run::{No, no, recorded};
+use super::wishes::Wishes;
 use super::world::{Sent, World};
 use crate::command::StockCommand;
 use crate::ids::{LineId, OrderId, ReservationId};
@@ -47,12 +48,12 @@ impl World {
     }
 
     fn fill_basket(&mut self) {
-        let (sku, other) = (self.sku(), self.sku());
-        let mut items = vec![Item { sku, location: Self::location(), qty: self.number(1, 6) }];
+        let (sku, other) = (self.wishes.sku(), self.wishes.sku());
+        let mut items = vec![Item { sku, location: Wishes::location(), qty: self.wishes.number(1, 6) }];
         if items[0].sku != other {
-            items.push(Item { sku: other, location: Self::location(), qty: self.number(1, 3) });
+            items.push(Item { sku: other, location: Wishes::location(), qty: self.wishes.number(1, 3) });
         }
-        let hold_for_s = self.number(10, 900);
+        let hold_for_s = self.wishes.number(10, 900);
         let opened = Opened {
             reservation_id: ReservationId(self.new_id()),
             items: items.clone(),
@@ -123,12 +124,12 @@ impl World {
         let mut lines = Vec::new();
         for item in items {
             let number = u32::try_from(lines.len()).unwrap() + 1;
-            let qty = (item.qty + self.number(0, 2)).saturating_sub(self.number(0, 2)).max(1);
-            lines.push(NewLine { sku: item.sku.clone(), qty, ..self.new_line(number) });
+            let qty = (item.qty + self.wishes.number(0, 2)).saturating_sub(self.wishes.number(0, 2)).max(1);
+            lines.push(NewLine { sku: item.sku.clone(), qty, ..self.wishes.new_line(number) });
         }
         if lines.is_empty() || self.roll(3) == 0 {
             let number = u32::try_from(lines.len()).unwrap() + 1;
-            lines.push(self.new_line(number));
+            lines.push(self.wishes.new_line(number));
         }
         let basket = Basket { reservation_id: opened.reservation_id, items: opened.items.clone() };
         Some((basket, lines))

@@ -1,71 +1,17 @@
 //! What operators and clerks do by hand, as a seed gives it: money, losses, and what providers left open.
 
-use super::provider::INSTRUMENTS;
-use super::run::Plan;
-use super::world::World;
-use crate::ids::{CaptureId, LineId, OrderId, PaymentId, RefundId, ShipmentId};
-use crate::instrument::Instrument;
-use crate::money::Minor;
-use crate::order::command::{AddPayment, GrantRefund, Units};
-use crate::order::event::{Added, AfterLoss, LineValue, Means};
-use crate::order::replacement::{self, replacement_of, undecided};
-use crate::order::state::{Placed, Refund, RefundProgress, Shipment, ShipmentLine};
-use crate::payment::state::Requested;
-use crate::{order, payment};
+use super::wishes::{Plan, Wishes};
+use domain::ids::{CaptureId, LineId, PaymentId, RefundId, ShipmentId};
+use domain::money::Minor;
+use domain::order::command::{AddPayment, GrantRefund, Units};
+use domain::order::event::{Added, AfterLoss, LineValue, Means};
+use domain::order::replacement::{self, replacement_of, undecided};
+use domain::order::state::{Placed, Refund, RefundProgress, Shipment, ShipmentLine};
+use domain::payment::state::Requested;
+use domain::{order, payment};
 
-impl World {
-    /// Somebody does something by hand.
-    pub(super) fn somebody_acts(&mut self) {
-        match self.roll(30) {
-            // What was refused is often tried again.
-            _ if self.roll(4) == 0 => self.on_order(Self::retry_refund),
-            0..=2 => self.on_payment(Self::capture),
-            3 => self.on_payment(Self::void),
-            4..=7 => self.look_up(),
-            8..=10 => self.on_order(Self::lose),
-            11 => self.on_order(Self::decide_loss),
-            12..=13 => self.on_order(Self::find),
-            14..=15 => self.on_order(Self::refund_by_line),
-            16..=17 => self.on_order(Self::refund_shipping),
-            18..=20 => self.on_order(Self::retry_refund),
-            21..=22 => self.on_order(Self::owed_by_hand),
-            23..=27 => self.on_order(Self::pay),
-            28 => self.on_order(|world, order| order.to_replace().and_then(|_| world.pay(order))),
-            _ => self.on_order(Self::withdraw),
-        }
-    }
-
-    fn on_order(&mut self, wish: fn(&mut Self, &Placed) -> Option<Plan>) {
-        let ids: Vec<OrderId> = self.orders.keys().copied().collect();
-        // The first order, from one on, of which there is something to wish for.
-        let first = self.roll(ids.len());
-        for n in 0..ids.len() {
-            let order_id = ids[(first + n) % ids.len()];
-            let Some(order) = self.orders[&order_id].state.state().placed().cloned() else {
-                continue;
-            };
-            if let Some(plan) = wish(self, &order) {
-                let id = self.new_id();
-                self.run_plan(id, &plan);
-                return;
-            }
-        }
-    }
-
-    fn on_payment(&mut self, wish: fn(&mut Self, &Requested) -> Option<Plan>) {
-        let ids: Vec<PaymentId> = self.payments.keys().copied().collect();
-        let first = self.roll(ids.len());
-        for n in 0..ids.len() {
-            let payment = self.payments[&ids[(first + n) % ids.len()]].state.state().requested().cloned();
-            if let Some(plan) = payment.and_then(|payment| wish(self, &payment)) {
-                let id = self.new_id();
-                self.run_plan(id, &plan);
-                return;
-            }
-        }
-    }
-
-    fn capture(&mut self, payment: &Requested) -> Option<Plan> {
+impl Wishes {
+    pub(super) fn capture(&mut self, payment: &Requested, _: u64) -> Option<Plan> {
         let most = u32::try_from(payment.capturable()).unwrap();
         if most == 0 {
             return None;
@@ -77,40 +23,11 @@ impl World {
         Some(Plan::of(payment.order_id, order::Command::ClearCapture).with(payment.payment_id, command))
     }
 
-    fn void(&mut self, payment: &Requested) -> Option<Plan> {
+    pub(super) fn void(&mut self, payment: &Requested, payment_version: u64) -> Option<Plan> {
         let payment_id = payment.payment_id;
         let keep = if self.roll(3) > 0 { 0 } else { payment.held() / 2 };
-        let payment_version = self.payments[&payment_id].version;
         let released = order::Command::ReleasePayment { payment_id, keep, payment_version };
         Some(Plan::of(payment.order_id, released).with(payment_id, payment::Command::Void { keep }))
-    }
-
-    /// Somebody looks up what came of a request of which nobody knows, and says so.
-    fn look_up(&mut self) {
-        let unknown = |at: &usize| {
-            let request = &self.provider.waiting[*at];
-            let payment = self.payments[&request.payment_id].state.state().requested();
-            payment.and_then(|it| it.at_provider(request.verb)).is_some_and(|live| live.unknown)
-        };
-        let open: Vec<usize> = (0..self.provider.waiting.len()).filter(unknown).collect();
-        if open.is_empty() {
-            return;
-        }
-        let at = open[self.roll(open.len())];
-        let request = self.provider.waiting[at].clone();
-        let payment = self.payments[&request.payment_id].state.state().requested().unwrap();
-        let order_id = payment.order_id;
-        let command = payment::Command::ResolveOutcome {
-            verb: request.verb,
-            verdict: self.provider.look_up(at, self.now),
-            evidence: "looked up".into(),
-            provider_ref: Some("looked up".into()),
-            try_again: request.verb == payment::event::Verb::Void || self.roll(2) == 0,
-        };
-        let command = crate::Command::Payment { payment_id: request.payment_id, command };
-        let id = self.new_id();
-        let refused = self.run(id, order_id.0, &command);
-        assert_eq!(refused, None, "what was found out is always taken");
     }
 
     fn left(order: &Placed, fit: impl Fn(&ShipmentLine) -> bool) -> Option<(ShipmentId, &Shipment)> {
@@ -118,7 +35,7 @@ impl World {
         left.find(|(_, shipment)| shipment.lines.values().any(&fit)).map(|(id, shipment)| (*id, shipment))
     }
 
-    fn lose(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn lose(&mut self, order: &Placed) -> Option<Plan> {
         let (shipment_id, shipment) = Self::left(order, |line| line.under_way() > 0)?;
         let (line_id, line) = shipment.lines.iter().find(|(_, line)| line.under_way() > 0)?;
         let lines = vec![Units { line_id: *line_id, qty: self.number(1, line.under_way()) }];
@@ -149,7 +66,7 @@ impl World {
         Plan::of(order.order_id, command).and(resent, order::Command::Place(Box::new(place)))
     }
 
-    fn decide_loss(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn decide_loss(&mut self, order: &Placed) -> Option<Plan> {
         let (shipment_id, shipment) = Self::left(order, |line| line.undecided() > 0)?;
         let decision = Some(shipment.decisions + 1);
         if self.roll(2) == 0 {
@@ -162,13 +79,13 @@ impl World {
         Some(Plan::of(order.order_id, order::Command::DecideLoss { shipment_id, decision, sent: None, then }))
     }
 
-    fn find(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn find(&mut self, order: &Placed) -> Option<Plan> {
         let (shipment_id, _) = Self::left(order, |line| line.lost > 0)?;
         Some(Plan::of(order.order_id, order::Command::ReportFound { shipment_id, lines: None }))
     }
 
     /// Sometimes more than there is.
-    fn refund_by_line(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn refund_by_line(&mut self, order: &Placed) -> Option<Plan> {
         let shipped: Vec<LineId> = order.lines.iter().filter(|(_, line)| line.shipped > 0).map(|(id, _)| *id).collect();
         if shipped.is_empty() || order.refundable() == 0 {
             return None;
@@ -180,7 +97,7 @@ impl World {
         Some(self.refund(order, vec![line], 0))
     }
 
-    fn refund_shipping(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn refund_shipping(&mut self, order: &Placed) -> Option<Plan> {
         if order.totals.shipping == 0 || order.refundable() == 0 {
             return None;
         }
@@ -194,14 +111,14 @@ impl World {
         Plan::of(order.order_id, order::Command::GrantRefund(grant))
     }
 
-    fn retry_refund(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn retry_refund(&mut self, order: &Placed) -> Option<Plan> {
         let mut refunds = order.refunds.iter();
         let (refund_id, refund) = refunds.find(|(_, refund)| refund.failed() + refund.withdrawn() > 0)?;
         let attempt = Some(refund.attempt + 1);
         Some(Plan::of(order.order_id, order::Command::RetryRefund { refund_id: *refund_id, attempt }))
     }
 
-    fn owed_by_hand(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn owed_by_hand(&mut self, order: &Placed) -> Option<Plan> {
         let external = |id| order.payment_of(id).is_some_and(order::state::Payment::is_external);
         let owed = |refund: &Refund| {
             refund.parts.iter().any(|part| part.progress == RefundProgress::Pending && external(part.payment_id))
@@ -218,7 +135,7 @@ impl World {
     }
 
     /// Some of what nobody pays yet, or all of it, with another instrument or another way.
-    fn pay(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn pay(&mut self, order: &Placed) -> Option<Plan> {
         let open = order.ledger().uncovered() + order.to_replace().map_or(0, |(_, missing)| missing);
         if open == 0 {
             return None;
@@ -233,11 +150,7 @@ impl World {
         Some(Plan::of(order.order_id, order::Command::AddPayment(add)))
     }
 
-    pub(super) fn instrument(&mut self) -> Instrument {
-        INSTRUMENTS[self.roll(INSTRUMENTS.len())].into()
-    }
-
-    fn withdraw(&mut self, order: &Placed) -> Option<Plan> {
+    pub(super) fn withdraw(&mut self, order: &Placed) -> Option<Plan> {
         let mut waiting = order.shipments.iter();
         let (shipment_id, _) = waiting.find(|(_, it)| it.status == order::state::ShipmentStatus::Requested)?;
         let reason = "not now".into();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::wishes::Plan;
 use super::world::{Delivery, Sent, World};
 use crate::command::StockCommand;
 use crate::ids::{OrderId, PaymentId, ReservationId, derived};
@@ -18,29 +19,6 @@ use crate::{Aggregate, Command, Event, Refusal, order, payment, reservation, str
 /// A refusal in parts.
 pub(super) type No = (String, crate::Class, String, serde_json::Value);
 pub(super) type Answer = Result<Vec<Sent>, No>;
-
-/// What is decided together, of one order and its payment, or of one order and another.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) orders: Vec<(OrderId, order::Command)>,
-    pub(super) payment: Option<(PaymentId, payment::Command)>,
-}
-
-impl Plan {
-    pub(super) fn of(order_id: OrderId, command: order::Command) -> Self {
-        Self { orders: vec![(order_id, command)], payment: None }
-    }
-
-    pub(super) fn and(mut self, order_id: OrderId, command: order::Command) -> Self {
-        self.orders.push((order_id, command));
-        self
-    }
-
-    pub(super) fn with(mut self, payment_id: PaymentId, command: payment::Command) -> Self {
-        self.payment = Some((payment_id, command));
-        self
-    }
-}
 
 impl World {
     /// Runs a command once. The refusal's code, if it was refused.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::money::Currency;
-use crate::order::event::{Added, AfterLoss, Event, Means};
-use crate::order::state::{Placed, Status};
-use crate::payment;
+use domain::money::Currency;
+use domain::order::event::{Added, AfterLoss, Event, Means};
+use domain::order::state::{Placed, Status};
+use domain::payment;
 
 /// What has to happen, and the ends that orders have to come to.
 pub(super) const KINDS: [&str; 55] = [

@@ -1,14 +1,14 @@
 //! What is looked at besides the laws: at each moment that money is only taken when the order allowed it, and at rest that nothing is open
 //! that somebody or something should have closed.
 
+use super::rest::{left_open, may_hang, waits_for_release};
 use super::world::World;
 use crate::ids::{OrderId, PaymentId};
 use crate::money::Minor;
 use crate::order;
-use crate::order::state::{Placed, RefundProgress, ShipmentStatus, Status};
+use crate::order::state::{Placed, ShipmentStatus, Status};
 use crate::payment::event::Verb;
 use crate::payment::{self, Payment};
-use crate::saga::state::{Progress, StepState};
 
 /// What a payment has and does not let go of.
 fn firm(payment: &Payment) -> Minor {
@@ -48,9 +48,15 @@ impl World {
     /// After the payment moved past an event.
     pub(super) fn witness_payment(&mut self, id: PaymentId, event: &payment::Event) {
         self.tally.payment(event);
+        if let payment::Event::CaptureFailed(it) = event
+            && it.last
+        {
+            self.given_up.insert(it.capture_id);
+        }
         let payment::Event::CaptureRequested(it) = event else {
             return;
         };
+        assert!(!self.given_up.contains(&it.capture_id), "{it:?} was not to be tried again");
         let order_id = self.payments[&id].state.state().requested().unwrap().order_id;
         let order = self.orders[&order_id].state.state().placed().unwrap();
         let lets = matches!(order.status, Status::Confirmed | Status::Completed);
@@ -85,8 +91,10 @@ impl World {
             let tried = state.parked.as_ref().is_some_and(|it| it.reason == "retries_exhausted");
             let step = state.parked.as_ref().and_then(|it| it.step.clone()).unwrap_or_default();
             let order_id = OrderId(state.about.as_ref().unwrap().correlation);
-            let held = self.is_held(order_id) && state.steps.values().any(waits_for_a_release);
-            if state.ended.is_none() && !held && !(tried && self.may_hang(order_id, &step)) {
+            let order = self.orders.get(&order_id).map(|it| it.state.state());
+            let waits = order.is_some_and(|order| waits_for_release(order, state));
+            let hangs = tried && may_hang(&self.payments_of(order_id), &step);
+            if state.ended.is_none() && !waits && !hangs {
                 found.push(format!("{key:?}: {state:?}\n{}", self.story(order_id)));
             }
         }
@@ -102,47 +110,4 @@ impl World {
         }
         found
     }
-
-    fn is_held(&self, order_id: OrderId) -> bool {
-        self.orders.get(&order_id).and_then(|it| it.state.state().placed()).is_some_and(|order| !order.holds.is_empty())
-    }
-
-    /// Where a process may wait for a person: for money that the provider will not take.
-    fn may_hang(&self, order_id: OrderId, step: &str) -> bool {
-        let dry = self.payments_of(order_id).iter().any(|payment| {
-            payment
-                .requested()
-                .is_some_and(|it| it.captures.values().any(|it| it.progress == payment::state::Progress::Failed))
-        });
-        step == "capture" && dry
-    }
-}
-
-fn waits_for_a_release(step: &StepState) -> bool {
-    matches!(&step.forth.progress, Progress::NotDone { code, .. } if code == "on-hold")
-}
-
-/// What is open of an order at rest and should not be.
-fn left_open(order: &Placed) -> Vec<&'static str> {
-    let stocked = || order.lines.values().filter(|line| line.line.stocked);
-    let waits = |status| matches!(status, ShipmentStatus::Requested | ShipmentStatus::Withdrawn);
-    let external = |id| order.payment_of(id).is_some_and(order::state::Payment::is_external);
-    let parts = || order.refunds.values().flat_map(|refund| &refund.parts);
-    // What came another way goes back by hand: somebody says when.
-    let owed = parts().any(|part| part.progress == RefundProgress::Pending && external(part.payment_id));
-    let failed = parts().any(|part| !part.stands());
-    let wrong = [
-        ("it is pending", order.status == Status::Pending && !(order.cancelling() && (owed || failed))),
-        ("it is being cancelled", order.cancelling() && !(owed || failed)),
-        (
-            "a cancellation is open",
-            order.status == Status::Confirmed && order.cancellations.values().any(|it| !it.closed),
-        ),
-        ("a shipment waits", order.shipments.values().any(|shipment| waits(shipment.status))),
-        (
-            "units are neither held nor promised",
-            order.status == Status::Confirmed && stocked().any(|line| line.unassigned() > 0),
-        ),
-    ];
-    wrong.into_iter().filter(|(_, is)| *is).map(|(what, _)| what).collect()
 }

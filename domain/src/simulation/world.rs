@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::provider::Provider;
+use super::provider::{INSTRUMENTS, Provider};
 use super::tally::Tally;
-use crate::ids::{LocationId, OrderId, PaymentId, ReservationId, Sku, Tenant};
+use super::wishes::Wishes;
+use crate::ids::{CaptureId, LocationId, OrderId, PaymentId, ReservationId, Sku, Tenant};
 use crate::laws::{Lawful, Watched, crossing};
 use crate::order::Order;
 use crate::order::state::Placed;
@@ -48,7 +49,7 @@ pub(super) struct Delivery {
 }
 
 pub(super) struct World {
-    random: u64,
+    pub(super) wishes: Wishes,
     pub(super) now: Timestamp,
     pub(super) orders: BTreeMap<OrderId, Folded<Order>>,
     pub(super) payments: BTreeMap<PaymentId, Folded<Payment>>,
@@ -60,23 +61,20 @@ pub(super) struct World {
     pub(super) history: BTreeMap<String, Vec<Recorded>>,
     pub(super) sagas: BTreeMap<(String, Uuid), Saga>,
     pub(super) taken: BTreeSet<Uuid>,
-    /// Ids of orders that a shipment or a return has as well.
-    pub(super) claimed: BTreeSet<Uuid>,
-    /// What the wish that is made of some orders just now is called.
-    pub(super) named: Uuid,
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) provider: Provider,
     /// Everything that happened, in words.
     pub(super) told: Vec<String>,
-    pub(super) ids: u128,
     /// How often each kind of thing happened.
     pub(super) tally: Tally,
+    /// Captures that a person said are not to be tried again.
+    pub(super) given_up: BTreeSet<CaptureId>,
 }
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            random: seed,
+            wishes: Wishes::new(seed, &INSTRUMENTS),
             now: Timestamp::from_micros(1_000_000_000_000),
             orders: BTreeMap::new(),
             payments: BTreeMap::new(),
@@ -87,28 +85,21 @@ impl World {
             history: BTreeMap::new(),
             sagas: BTreeMap::new(),
             taken: BTreeSet::new(),
-            claimed: BTreeSet::new(),
-            named: Uuid::nil(),
             deliveries: VecDeque::new(),
             provider: Provider::default(),
             told: Vec::new(),
-            ids: 0,
             tally: Tally::default(),
+            given_up: BTreeSet::new(),
         }
     }
 
-    /// A number below `bound` (SplitMix64).
+    /// A number below `bound`.
     pub(super) fn roll(&mut self, bound: usize) -> usize {
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % bound.max(1) as u64).unwrap()
+        self.wishes.roll(bound)
     }
 
     pub(super) fn new_id(&mut self) -> Uuid {
-        self.ids += 1;
-        Uuid::from_u128(self.ids)
+        self.wishes.new_id()
     }
 
     /// One thing happens somewhere.
@@ -167,7 +158,7 @@ impl World {
 
     /// Often nothing else happens for a while.
     fn time_passes(&mut self) {
-        let seconds = self.number(0, 900);
+        let seconds = self.wishes.number(0, 900);
         self.now = self.now.plus_seconds(seconds);
         self.watch();
     }

@@ -100,6 +100,28 @@ fn a_capture_at_confirmation_that_fails_needs_a_person_unless_the_order_is_cance
 }
 
 #[test]
+fn what_somebody_says_shall_not_be_taken_again_no_process_asks_for_again() {
+    let mut world = World::with_stock(3, 100);
+    world.place(Capture::AtConfirmation, "capture-never");
+    world.run(600);
+    let capture_id = CaptureId(derived(ORDER.0, "capture"));
+    let payment_id = crate::saga::checkout::payment_of(ORDER);
+    let command = payment::Command::ResolveOutcome {
+        verb: Verb::Capture { capture_id },
+        verdict: Verdict::NotDone,
+        evidence: "they wrote".into(),
+        provider_ref: None,
+        try_again: false,
+    };
+    world.send(Command::Payment { payment_id, command }).unwrap();
+    world.run(24 * HOUR);
+    assert_eq!(world.ends("checkout"), ["done"]);
+    assert_eq!(world.payments[&payment_id].requested().unwrap().captures[&capture_id].attempt, 1);
+    assert_eq!((world.placed().status, world.held(), world.money()), (Status::Confirmed, 5, (5_000, 0, 0, 0)));
+    world.at_rest();
+}
+
+#[test]
 fn a_hold_stops_the_dispatch_until_it_is_released() {
     let mut world = World::confirmed(4, Capture::AtShipment, "capture-late");
     world.ask_order(order::Command::RequestShipment {
