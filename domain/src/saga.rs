@@ -4,6 +4,7 @@
 pub mod addition;
 pub mod allocation;
 pub mod amendment;
+mod back;
 mod basket;
 pub mod cancellation;
 pub mod checkout;

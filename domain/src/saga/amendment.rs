@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::back;
 use super::event::{Direction, Started, Unwinding};
 use super::goods::{self, Part};
 use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::State;
-use super::step::{Ask, Output, Step, Then, When};
-use crate::ids::{CancellationId, EditId, OrderId, ReservationId, within};
+use super::step::{Ask, Notice, Output, Step, Then, When};
+use crate::ids::{CancellationId, EditId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::line::LineQty;
 use crate::order::state::Placed;
 use crate::{Command, Event, order, stock};
@@ -43,6 +44,9 @@ pub struct Input {
     /// The units to release.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub release: Vec<Part>,
+    /// The shipments that have to be back in stock before it releases anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ShipmentId>,
 }
 
 fn first() -> u32 {
@@ -79,6 +83,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         reservation_id: order.reservation_id,
         reserve: parts(reserve),
         release: parts(release),
+        after: if release.is_empty() { Vec::new() } else { back::awaited(order, None) },
     };
     if input.reserve.is_empty() && input.release.is_empty() {
         return None;
@@ -157,6 +162,9 @@ fn told(batch: &Batch) -> Vec<LineQty> {
 impl Process for Input {
     fn steps(&self, state: &State) -> Vec<Step> {
         let mut steps = Vec::with_capacity(5);
+        if !back::are_back(state, &self.after) {
+            return steps;
+        }
         if !self.release.is_empty() {
             steps.push(Step::new("release", &[]).patient());
         }
@@ -205,6 +213,14 @@ impl Process for Input {
             }),
             _ => None,
         }
+    }
+
+    fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        back::hear(state, batch, &self.after, notices);
+    }
+
+    fn complete(&self, state: &State) -> bool {
+        back::are_back(state, &self.after)
     }
 
     fn answered(&self, _state: &State, answered: Answered<'_>) -> Then {

@@ -5,12 +5,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::back;
 use super::event::Started;
 use super::goods::{self, Part};
-use super::process::{Origin, Process};
+use super::process::{Batch, Origin, Process};
 use super::state::State;
-use super::step::{Ask, Step};
-use crate::ids::{CancellationId, OrderId, ReservationId, within};
+use super::step::{Ask, Notice, Step};
+use crate::ids::{CancellationId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::state::{Placed, Status};
 use crate::{Command, Event, order, stock};
 
@@ -35,6 +36,9 @@ pub struct Input {
     /// The units to release.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "goods::by_location")]
     pub parts: Vec<Part>,
+    /// The shipments that have to be back in stock before it releases anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<ShipmentId>,
 }
 
 /// What the saga of a cancellation is about. The cancellation's id alone is unique within its order only.
@@ -58,6 +62,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         cancellation_id: cancelled.cancellation_id,
         reservation_id: order.reservation_id,
         parts: goods::parts_of(order, units),
+        after: back::awaited(order, Some(cancelled.cancellation_id)),
     };
     Some(Started {
         kind: KIND.into(),
@@ -69,9 +74,12 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
 }
 
 impl Process for Input {
-    fn steps(&self, _state: &State) -> Vec<Step> {
+    fn steps(&self, state: &State) -> Vec<Step> {
         let mut steps = Vec::with_capacity(2);
         if !self.parts.is_empty() {
+            if !back::are_back(state, &self.after) {
+                return steps;
+            }
             steps.push(Step::new("release", &[]).patient());
         }
         steps.push(Step::new("close", &["release"]).patient());
@@ -99,5 +107,13 @@ impl Process for Input {
             }
             _ => None,
         }
+    }
+
+    fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
+        back::hear(state, batch, &self.after, notices);
+    }
+
+    fn complete(&self, state: &State) -> bool {
+        state.is_done("close")
     }
 }

@@ -45,7 +45,9 @@ impl Check {
                 if at <= now || at > latest {
                     self.fault(
                         pointer,
-                        format_args!("must be after now ({now}), at most {latest}: change it or leave it out"),
+                        format_args!(
+                            "must be after now ({now}), at most {latest}: name such an instant, or leave it out"
+                        ),
                     );
                 }
             }

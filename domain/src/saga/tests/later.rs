@@ -63,6 +63,37 @@ fn a_part_is_cancelled_and_the_rest_is_shipped() {
     }
 }
 
+/// A cancellation that withdraws a shipment for some of its units frees the others, which stock puts back a moment later: whatever cancels
+/// them meanwhile releases them once they are back.
+#[test]
+fn what_is_cancelled_while_its_shipment_is_on_its_way_back_is_released() {
+    for seed in 0..200 {
+        let mut world = World::confirmed(seed, Capture::AtShipment, "capture-late");
+        world.ask_order(order::Command::RequestShipment {
+            shipment_id: ShipmentId(derived(ORDER.0, "shipment")),
+            lines: None,
+            location: None,
+            carrier: None,
+            tracking: None,
+        });
+        for _ in 0..seed % 20 {
+            world.step();
+        }
+        for (number, qty) in [(1, 1), (2, 2)] {
+            let cancel = order::Command::Cancel {
+                cancellation_id: CancellationId(Uuid::from_u128(number)),
+                lines: Some(vec![Units { line_id: LineId(1), qty }]),
+                reason: "customer".into(),
+            };
+            if world.order(ORDER, cancel).is_err() {
+                break;
+            }
+        }
+        world.run(24 * HOUR);
+        world.at_rest();
+    }
+}
+
 #[test]
 fn a_capture_that_fails_refuses_the_shipment_and_an_unknown_one_does_not() {
     let mut world = World::confirmed(2, Capture::AtShipment, "capture-declines");
