@@ -208,13 +208,8 @@ fn ending(payment: &Requested) -> i64 {
         None => 0,
         end if payment.ending_noted != end => 1,
         // What comes of a request at the provider says first what is left.
-        Some(_) => {
-            if payment.moving_held().is_none() {
-                2
-            } else {
-                0
-            }
-        }
+        Some(_) if payment.moving_held().is_some() => 0,
+        Some(_) => 2,
     }
 }
 
