@@ -152,7 +152,7 @@ async fn where_nothing_is_held_again_the_order_waits_for_somebody() {
     advance(&shop.client, NEAR - DAY).await;
     let shown = shop.until(&near, "on hold", waits_for("authorisation_ending")).await;
     assert_eq!((shown["payments"][0]["ending"].as_bool(), shown["payment_ending"].as_bool()), (Some(true), Some(true)));
-    assert_eq!(shop.found().await, [near.clone()]);
+    assert_eq!(shop.found().await, std::slice::from_ref(&near));
     let refused = shop.ask(&format!("{near}/shipments"), json!({})).await.expect(409);
     assert_eq!(refused.text("/code"), "on-hold");
     let paid =
@@ -173,7 +173,7 @@ async fn where_nothing_is_held_again_the_order_waits_for_somebody() {
     advance(&shop.client, DAY).await;
     let shown = shop.until(&other, "on hold again", waits_for("authorisation_expired")).await;
     assert_eq!((of(&shown, 0, "voided"), shown["payments"][0]["expired"].as_bool()), (2 * UNIT, Some(true)));
-    assert_eq!(shop.found().await, [other.clone()]);
+    assert_eq!(shop.found().await, std::slice::from_ref(&other));
     let cash = json!({ "method": "external", "reference": "till 3" });
     let paid = shop.ask(&format!("{other}/payments"), cash).await.expect(200).json();
     assert_eq!((money(&paid, "captured"), money(&paid, "balance")), (2 * UNIT, 0));
