@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use domain::outcome;
 use domain::time::Timestamp;
+use event_store::Filter;
 use event_store::append::{Batch, NewEvent, Outcome, Pending, Receipt};
 use event_store::record::StreamId;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::MutexGuard;
+use uuid::Uuid;
 
 use super::afloat::{Afloat, Written};
 use super::batch::{self, Decided};
@@ -119,6 +121,9 @@ pub(super) enum Attempt {
     Again,
 }
 
+/// A batch on the queue: the id of its first event, its outcome, and the outcome if there was one at once.
+type Sent = (Option<Uuid>, Pending, Option<Result<Outcome, event_store::Error>>);
+
 /// The result of a batch.
 enum Landed {
     /// It is in the log.
@@ -193,7 +198,7 @@ impl Inner {
         }
         let batch = batch::applied(work.request, decided);
         let written: Vec<_> = batch.writes.iter().map(|write| written(&write.events)).collect();
-        let (pending, early) = self.send(batch);
+        let (first, pending, early) = self.send(batch);
         let mut afloat = Afloat::new(self);
         if matches!(early, None | Some(Ok(Outcome::Appended(_)))) {
             for (at, facts) in facts.iter().enumerate() {
@@ -213,7 +218,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, pending, early, Some(afloat)).await? {
+        match self.land(work, slots, (first, pending, early), Some(afloat)).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: Verdict::Applied,
                 command_id: receipt.command_id,
@@ -239,7 +244,7 @@ impl Inner {
         let looked_at: Vec<_> =
             work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
         let batch = batch::settled(work.request, verdict.clone(), &looked_at)?;
-        let (pending, early) = self.send(batch);
+        let (first, pending, early) = self.send(batch);
         let mut streams = Vec::with_capacity(held.len());
         let mut states = Vec::new();
         for (part, held) in work.parts.iter().zip(&held) {
@@ -249,7 +254,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, pending, early, None).await? {
+        match self.land(work, slots, (first, pending, early), None).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: verdict.into(),
                 command_id: receipt.command_id,
@@ -271,11 +276,12 @@ impl Inner {
         Ok(Attempt::Done(done))
     }
 
-    /// Queues the batch. A batch that the store refused at once is not folded.
-    fn send(&self, batch: Batch) -> (Pending, Option<Result<Outcome, event_store::Error>>) {
+    /// Queues the batch; the id of its first event, and what the store says of it. A batch that the store refused at once is not folded.
+    fn send(&self, batch: Batch) -> Sent {
+        let first = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).next();
         let mut pending = self.store.append(batch);
         let early = (&mut pending).now_or_never();
-        (pending, early)
+        (first, pending, early)
     }
 
     /// Waits for the batch. If it was not written, the folds ahead of it are discarded.
@@ -283,8 +289,7 @@ impl Inner {
         &self,
         work: &Work<'_>,
         slots: &[Arc<Slot>],
-        pending: Pending,
-        early: Option<Result<Outcome, event_store::Error>>,
+        (first, pending, early): Sent,
         afloat: Option<Afloat<'_>>,
     ) -> Result<Landed, Error> {
         let outcome = match early {
@@ -309,18 +314,27 @@ impl Inner {
                 }
                 Ok(Landed::Not)
             }
-            Err(event_store::Error::Unknown(why)) => self.resolve(work, why).await,
+            Err(event_store::Error::Unknown(why)) => self.resolve(work, first, why).await,
             Err(error) => Err(error.into()),
         }
     }
 
     /// Asks the store for the outcome of a batch that it did not report. The answer takes all appends in flight into
-    /// account.
-    async fn resolve(&self, work: &Work<'_>, why: String) -> Result<Landed, Error> {
-        match self.store.command(work.request.command_id).await {
-            Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => Ok(Landed::Before(receipt, false)),
-            Ok(Some(_)) => Err(Error::KeyReused),
-            Ok(None) => Ok(Landed::Not),
+    /// account. What is there may be the batch of an earlier equal request: the events have other ids then.
+    async fn resolve(&self, work: &Work<'_>, first: Option<Uuid>, why: String) -> Result<Landed, Error> {
+        let receipt = match self.store.command(work.request.command_id).await {
+            Ok(Some(receipt)) if receipt.fingerprint == work.request.fingerprint => receipt,
+            Ok(Some(_)) => return Err(Error::KeyReused),
+            Ok(None) => return Ok(Landed::Not),
+            Err(_) => return Err(Error::Unknown(why)),
+        };
+        let before = receipt.first_position.saturating_sub(1);
+        let count = usize::try_from(receipt.last_position.saturating_sub(before)).unwrap_or(usize::MAX);
+        match self.store.read_log(before, &Filter::default(), count).await {
+            Ok(page) => {
+                let own = page.records.iter().any(|record| Some(record.event_id) == first);
+                Ok(Landed::Before(receipt, !own))
+            }
             Err(_) => Err(Error::Unknown(why)),
         }
     }

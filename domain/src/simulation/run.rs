@@ -126,8 +126,10 @@ impl World {
     fn order_event(&mut self, order_id: OrderId, event: order::Event, correlation: Uuid) -> Sent {
         self.witness_order(order_id, &event);
         let folded = self.orders.get_mut(&order_id).unwrap();
-        assert_eq!(folded.state.fold(event.clone()), Ok(()), "{event:?}");
+        let lawful = folded.state.fold(event.clone());
         folded.version += 1;
+        assert_eq!(lawful, Ok(()), "{event:?}\n{}", self.story(order_id));
+        let folded = &self.orders[&order_id];
         let recorded = recorded(&stream::order(order_id).id, folded.version, Event::Order(event));
         self.history.entry(stream::order(order_id).id).or_default().push(recorded.clone());
         let order = folded.state.state().placed().cloned();

@@ -18,6 +18,9 @@ use crate::import::content::refusal;
 use crate::import::plan::{Action, OrderPlan, Placing, Portion};
 use crate::verdict::cancellation_is_over;
 
+/// How often a shipment is requested at most: each time but the last was refused for an unknown outcome.
+const MOST_REQUESTS: u32 = 20;
+
 /// The result of an order.
 #[derive(Default)]
 pub(super) struct Outcome {
@@ -123,21 +126,34 @@ impl Of<'_> {
         Ok(true)
     }
 
+    /// Requests the shipment once the outcome of every payment is known. The order may learn between the look and the request that one is
+    /// unknown: the saga asks the provider again, and the shipment is requested again, as another command, since the refusal stays the
+    /// answer of the first one.
+    async fn request_shipment(&self, key: &str, at: Timestamp, id: ShipmentId) -> Result<Option<Refused>, Error> {
+        let mut attempt = 1;
+        loop {
+            self.until("the payment", |order| (order.payment().status != PaymentStatus::Unknown).then_some(())).await?;
+            let ask = Ask::RequestShipment {
+                shipment_id: id,
+                lines: None,
+                location: None,
+                carrier: Some("simulated".into()),
+                tracking: None,
+            };
+            let key = if attempt == 1 { key.to_owned() } else { format!("{key}/{attempt}") };
+            match self.ask(&key, at, ask).await? {
+                Some(refused) if refused.code == "payment-unknown" && attempt < MOST_REQUESTS => attempt += 1,
+                answer => return Ok(answer),
+            }
+        }
+    }
+
     async fn ship(&self, key: &str, at: Timestamp, outcome: &mut Outcome) -> Result<bool, Error> {
         if !self.status().await?.0 {
             return Ok(false);
         }
-        // The saga asks a provider without an answer again; until then nothing may be captured.
-        self.until("the payment", |order| (order.payment().status != PaymentStatus::Unknown).then_some(())).await?;
         let shipment_id = ShipmentId(derived(self.sender.command_id(key), "shipment"));
-        let ask = Ask::RequestShipment {
-            shipment_id,
-            lines: None,
-            location: None,
-            carrier: Some("simulated".into()),
-            tracking: None,
-        };
-        if let Some(refused) = self.ask(key, at, ask).await? {
+        if let Some(refused) = self.request_shipment(key, at, shipment_id).await? {
             let reason = format!("the simulated shipment of order {} was refused: {}", self.plan.name, refused.message);
             outcome.refused.push(refusal(self.plan.line, "not-shipped", reason));
             return Ok(false);
