@@ -261,7 +261,7 @@ fn money(order: &Placed, paid: &[&Requested], on_its_way: bool) -> Verdict {
     let external: Minor = order.payments.iter().filter(|it| it.is_external()).map(|it| it.captured).sum();
     let gifts: Minor = order.refunds.values().filter(|refund| refund.by_hand).map(|refund| refund.amount).sum();
     let taken: Minor = external + paid.iter().map(|paid| paid.captured).sum::<Minor>();
-    hold(PAID, pays_later(order) || left(order) <= taken + gifts, detail)?;
+    hold(PAID, pays_later(order) || left(order) <= taken + gifts + super::order::netted(order), detail)?;
     for told in order.payments.iter().filter(|payment| !payment.is_external()) {
         let paid = paid.iter().find(|paid| paid.payment_id == told.payment_id);
         let (captured, refunded) = paid.map_or((0, 0), |paid| (paid.captured, paid.refunded));

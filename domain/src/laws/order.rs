@@ -325,10 +325,19 @@ fn money(order: &Placed) -> Verdict {
     let gifts: Minor = order.refunds.values().filter(|refund| by_hand(refund)).map(|refund| refund.amount).sum();
     let shipped = order.shipments.values().filter(|s| s.status.has_left());
     let value: Minor = shipped.map(|s| s.shipping + s.lines.values().map(|l| l.amount).sum::<Minor>()).sum();
-    let captured = order.payment().captured;
-    law(value <= captured + gifts, "nothing ships before it is captured", || {
-        format!("{value} shipped, {captured} captured, {gifts} granted by hand")
+    let (captured, netted) = (order.payment().captured, netted(order));
+    law(value <= captured + gifts + netted, "nothing ships before it is captured", || {
+        format!(
+            "{value} shipped, {captured} captured, {gifts} granted by hand, {netted} of what is gone again pays for the rest"
+        )
     })
+}
+
+/// The value of goods that came back or got lost, as far as it was not refunded: it stays with the order and pays for other goods of it.
+pub(super) fn netted(order: &Placed) -> Minor {
+    let back: Minor = order.lines.values().map(LineState::back_value).sum();
+    let followed = order.refunds.values().filter(|refund| !refund.by_hand);
+    (back - followed.map(Refund::standing).sum::<Minor>()).max(0)
 }
 
 fn ends(order: &Placed) -> Verdict {

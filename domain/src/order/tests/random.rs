@@ -235,7 +235,7 @@ impl History {
         let holds = |payment: &&crate::order::state::Payment| !payment.is_external() && !payment.holds_nothing();
         let held: Vec<_> = self.placed().payments.iter().filter(holds).collect();
         let payment = *held.get(number as usize % held.len().max(1))?;
-        let over = what % 3 == 0;
+        let over = what.is_multiple_of(3);
         let then = [OnExpiry::Reauthorise, OnExpiry::Hold][what as usize % 2];
         Some(Command::RecordPayment(PaymentRecorded {
             payment_id: payment.payment_id,
