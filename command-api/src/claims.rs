@@ -36,25 +36,21 @@ pub struct Known<'a> {
 /// # Errors
 /// If what it is made of cannot be read.
 pub async fn order(known: Known<'_>, order_id: OrderId, command: &Command) -> Result<Plan, Error> {
-    if let Command::ReportLost { then: AfterLoss::Resend, .. } | Command::DecideLoss { then: AfterLoss::Resend, .. } =
-        command
-    {
-        return known.resent(order_id, command).await;
-    }
-    if let Command::Place(place) = command
-        && let Some(basket) = &place.basket
-    {
-        return known.placed_on(order_id, place, basket.reservation_id).await;
+    if let Some(plan) = known.together(order_id, command).await? {
+        return Ok(plan);
     }
     let plan = Plan::new().and::<Order>(stream::order(order_id), command.clone());
     known.complete(plan, order_id, command).await
 }
 
-/// The plan of a command to an order that nobody needs to see.
+/// The plan of a command to an order whose state the answer need not carry.
 ///
 /// # Errors
 /// If what it is made of cannot be read.
 pub async fn order_unseen(known: Known<'_>, order_id: OrderId, command: &Command) -> Result<Plan, Error> {
+    if let Some(plan) = known.together(order_id, command).await? {
+        return Ok(plan);
+    }
     let plan = Plan::new().and_unseen::<Order>(stream::order(order_id), command.clone());
     known.complete(plan, order_id, command).await
 }
@@ -145,6 +141,20 @@ impl Known<'_> {
         }
     }
 
+    /// The plan of a command that another aggregate has to take part in: lost units sent again with a new order, an order placed on a
+    /// reservation. `None` for every other command.
+    async fn together(self, order_id: OrderId, command: &Command) -> Result<Option<Plan>, Error> {
+        Ok(match command {
+            Command::ReportLost { then: AfterLoss::Resend, .. }
+            | Command::DecideLoss { then: AfterLoss::Resend, .. } => Some(self.resent(order_id, command).await?),
+            Command::Place(place) => match &place.basket {
+                Some(basket) => Some(self.placed_on(order_id, place, basket.reservation_id).await?),
+                None => None,
+            },
+            _ => None,
+        })
+    }
+
     /// The plan of sending lost units again: the order that sends them is placed in the same batch as the decision.
     async fn resent(self, order_id: OrderId, command: &Command) -> Result<Plan, Error> {
         let name = stream::order(order_id);
@@ -205,7 +215,7 @@ impl Known<'_> {
             Reservation::Absent | Reservation::Ended { .. } => Vec::new(),
         };
         let basket = Basket { reservation_id: id, items };
-        let (_, close) = basket.close(order_id);
+        let close = Basket::close(order_id);
         let place = Place { basket: Some(basket), ..place.clone() };
         let command = Command::Place(Box::new(place.clone()));
         let plan = Plan::new().and::<Order>(stream::order(order_id), command);

@@ -1,5 +1,5 @@
-//! Plans of commands to payments. What moves an order's money is decided together with the order, in one batch: a hold stops every capture,
-//! whoever asks for it, and an order counts no more on what is voided by hand.
+//! Plans of commands to payments. A command that moves an order's money is decided together with the order, in one batch: a hold stops
+//! every capture, of sagas and of callers, and the order stops counting on an amount that is voided manually.
 
 use domain::ids::{OrderId, PaymentId};
 use domain::order::{self, Order};

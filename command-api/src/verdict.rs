@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_SOON: Duration = Duration::from_millis(100);
 
 /// The events after which it is worth looking again. The others are on the way to one of these.
-const TELLING: [&str; 14] = [
+const TELLING: [&str; 15] = [
     "OrderConfirmed",
     "OrderRejected",
     "OrderCancelled",
@@ -42,6 +42,7 @@ const TELLING: [&str; 14] = [
     "LinesBackordered",
     "LinesCancelled",
     "PaymentAdded",
+    "PaymentReleased",
     "OrderCompleted",
 ];
 

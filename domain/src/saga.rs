@@ -4,7 +4,6 @@
 pub mod addition;
 pub mod allocation;
 pub mod amendment;
-mod back;
 mod basket;
 pub mod cancellation;
 pub mod checkout;
@@ -25,6 +24,7 @@ pub mod step;
 pub mod surplus;
 #[cfg(test)]
 mod tests;
+mod withdrawn;
 
 pub use engine::Saga;
 pub use event::{Direction, Event};

@@ -219,7 +219,7 @@ impl Watch {
         let Options { lead_s, then, .. } = self.options;
         let End { tenant, payment_id, capture_before, version, .. } = end;
         let what = match which {
-            Which::Near => format!("near/{lead_s}/{then:?}"),
+            Which::Near => format!("near/{version}/{lead_s}/{then:?}"),
             Which::There => format!("there/{version}"),
         };
         derived(payment_id.0, &format!("{tenant}/ending/{capture_before}/{what}"))

@@ -121,15 +121,26 @@ pub(super) enum Attempt {
     Again,
 }
 
-/// A batch on the queue: the id of its first event, its outcome, and the outcome if there was one at once.
-type Sent = (Option<Uuid>, Pending, Option<Result<Outcome, event_store::Error>>);
+/// A batch on the queue.
+struct Sent {
+    /// The id of its first event.
+    first: Option<Uuid>,
+    pending: Pending,
+    /// What the store said of it at once, if it did.
+    early: Option<Result<Outcome, event_store::Error>>,
+}
 
 /// The result of a batch.
 enum Landed {
     /// It is in the log.
     Now(Receipt),
-    /// It had been in the log before; `true` if that was an earlier request and not this one.
-    Before(Receipt, bool),
+    /// It had been in the log before.
+    Before {
+        /// What the store has of it.
+        receipt: Receipt,
+        /// Whether an earlier equal request wrote it, and not this one.
+        replayed: bool,
+    },
     /// It is not.
     Not,
 }
@@ -198,9 +209,9 @@ impl Inner {
         }
         let batch = batch::applied(work.request, decided);
         let written: Vec<_> = batch.writes.iter().map(|write| written(&write.events)).collect();
-        let (first, pending, early) = self.send(batch);
+        let sent = self.send(batch);
         let mut afloat = Afloat::new(self);
-        if matches!(early, None | Some(Ok(Outcome::Appended(_)))) {
+        if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
             for (at, facts) in facts.iter().enumerate() {
                 if let (Some(facts), Some(written)) = (facts, written[at]) {
                     afloat.fold(&slots[at], &mut held[at], &**facts, written);
@@ -218,7 +229,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, (first, pending, early), Some(afloat)).await? {
+        match self.land(work, slots, sent, Some(afloat)).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: Verdict::Applied,
                 command_id: receipt.command_id,
@@ -229,7 +240,7 @@ impl Inner {
                 events: Vec::new(),
                 states,
             })),
-            Landed::Before(receipt, replayed) => self.again(work, &receipt, replayed).await,
+            Landed::Before { receipt, replayed } => self.again(work, &receipt, replayed).await,
             Landed::Not => Ok(Attempt::Again),
         }
     }
@@ -244,7 +255,7 @@ impl Inner {
         let looked_at: Vec<_> =
             work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
         let batch = batch::settled(work.request, verdict.clone(), &looked_at)?;
-        let (first, pending, early) = self.send(batch);
+        let sent = self.send(batch);
         let mut streams = Vec::with_capacity(held.len());
         let mut states = Vec::new();
         for (part, held) in work.parts.iter().zip(&held) {
@@ -254,7 +265,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, (first, pending, early), None).await? {
+        match self.land(work, slots, sent, None).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: verdict.into(),
                 command_id: receipt.command_id,
@@ -265,7 +276,7 @@ impl Inner {
                 events: Vec::new(),
                 states,
             })),
-            Landed::Before(receipt, replayed) => self.again(work, &receipt, replayed).await,
+            Landed::Before { receipt, replayed } => self.again(work, &receipt, replayed).await,
             Landed::Not => Ok(Attempt::Again),
         }
     }
@@ -276,12 +287,12 @@ impl Inner {
         Ok(Attempt::Done(done))
     }
 
-    /// Queues the batch; the id of its first event, and what the store says of it. A batch that the store refused at once is not folded.
+    /// Queues the batch. A batch that the store refused at once is not folded.
     fn send(&self, batch: Batch) -> Sent {
         let first = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).next();
         let mut pending = self.store.append(batch);
         let early = (&mut pending).now_or_never();
-        (first, pending, early)
+        Sent { first, pending, early }
     }
 
     /// Waits for the batch. If it was not written, the folds ahead of it are discarded.
@@ -289,9 +300,10 @@ impl Inner {
         &self,
         work: &Work<'_>,
         slots: &[Arc<Slot>],
-        (first, pending, early): Sent,
+        sent: Sent,
         afloat: Option<Afloat<'_>>,
     ) -> Result<Landed, Error> {
+        let Sent { first, pending, early } = sent;
         let outcome = match early {
             Some(outcome) => outcome,
             None => pending.await,
@@ -305,7 +317,7 @@ impl Inner {
         drop(afloat);
         match outcome {
             Ok(Outcome::Appended(receipt)) => Ok(Landed::Now(receipt)),
-            Ok(Outcome::AlreadyAppended(receipt)) => Ok(Landed::Before(receipt, true)),
+            Ok(Outcome::AlreadyAppended(receipt)) => Ok(Landed::Before { receipt, replayed: true }),
             Ok(Outcome::CommandIdReused(_)) => Err(Error::KeyReused),
             Ok(Outcome::Conflict { stream, .. }) => {
                 self.metrics.conflict();
@@ -328,12 +340,11 @@ impl Inner {
             Ok(None) => return Ok(Landed::Not),
             Err(_) => return Err(Error::Unknown(why)),
         };
-        let before = receipt.first_position.saturating_sub(1);
-        let count = usize::try_from(receipt.last_position.saturating_sub(before)).unwrap_or(usize::MAX);
-        match self.store.read_log(before, &Filter::default(), count).await {
+        // The first event of a batch is the first of its records.
+        match self.store.read_log(receipt.first_position.saturating_sub(1), &Filter::default(), 1).await {
             Ok(page) => {
-                let own = page.records.iter().any(|record| Some(record.event_id) == first);
-                Ok(Landed::Before(receipt, !own))
+                let there = page.records.first().map(|record| record.event_id);
+                Ok(Landed::Before { receipt, replayed: there != first })
             }
             Err(_) => Err(Error::Unknown(why)),
         }

@@ -333,11 +333,13 @@ fn money(order: &Placed) -> Verdict {
     })
 }
 
-/// The value of goods that came back or got lost, as far as it was not refunded: it stays with the order and pays for other goods of it.
+/// The value of goods that came back or got lost, as far as no refund was granted for it: it stays with the order and pays for other goods.
+/// A refund that failed is still owed, and pays for nothing.
 pub(super) fn netted(order: &Placed) -> Minor {
     let back: Minor = order.lines.values().map(LineState::back_value).sum();
     let followed = order.refunds.values().filter(|refund| !refund.by_hand);
-    (back - followed.map(Refund::standing).sum::<Minor>()).max(0)
+    let granted = |refund: &Refund| refund.standing() + refund.failed() + refund.withdrawn();
+    (back - followed.map(granted).sum::<Minor>()).max(0)
 }
 
 fn ends(order: &Placed) -> Verdict {

@@ -20,13 +20,13 @@ impl Basket {
     /// What the reservation is asked in the batch that places the order. Once it has ended so, neither its timer nor anybody else ends it,
     /// and no other order gets it.
     #[must_use]
-    pub fn close(&self, order_id: OrderId) -> (ReservationId, reservation::Command) {
-        (self.reservation_id, reservation::Command::Close { end: End::Ordered { order_id } })
+    pub fn close(order_id: OrderId) -> reservation::Command {
+        reservation::Command::Close { end: End::Ordered { order_id } }
     }
 
     /// Whether it asked for units of a SKU at a location.
     #[must_use]
-    pub fn holds(&self, location: &LocationId, sku: &Sku) -> bool {
+    pub fn asks_for(&self, location: &LocationId, sku: &Sku) -> bool {
         self.items.iter().any(|item| item.location == *location && item.sku == *sku)
     }
 }

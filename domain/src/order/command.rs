@@ -483,8 +483,6 @@ pub struct AddPayment {
     pub means: Means,
     /// Why.
     pub added: Added,
-    /// The payment that it takes the place of.
-    pub replaces: Option<PaymentId>,
 }
 
 impl Capture {

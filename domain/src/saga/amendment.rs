@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::back;
 use super::event::{Direction, Started, Unwinding};
 use super::goods::{self, Part};
 use super::process::{Answered, Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then, When};
+use super::withdrawn;
 use crate::ids::{CancellationId, EditId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::line::LineQty;
 use crate::order::state::Placed;
@@ -83,7 +83,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         reservation_id: order.reservation_id,
         reserve: parts(reserve),
         release: parts(release),
-        after: if release.is_empty() { Vec::new() } else { back::awaited(order, None) },
+        after: if release.is_empty() { Vec::new() } else { withdrawn::before(order, None) },
     };
     if input.reserve.is_empty() && input.release.is_empty() {
         return None;
@@ -162,7 +162,7 @@ fn told(batch: &Batch) -> Vec<LineQty> {
 impl Process for Input {
     fn steps(&self, state: &State) -> Vec<Step> {
         let mut steps = Vec::with_capacity(5);
-        if !back::are_back(state, &self.after) {
+        if !withdrawn::are_back(state, &self.after) {
             return steps;
         }
         if !self.release.is_empty() {
@@ -216,11 +216,11 @@ impl Process for Input {
     }
 
     fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        back::hear(state, batch, &self.after, notices);
+        withdrawn::hear(state, batch, &self.after, notices);
     }
 
     fn complete(&self, state: &State) -> bool {
-        back::are_back(state, &self.after)
+        withdrawn::are_back(state, &self.after)
     }
 
     fn answered(&self, _state: &State, answered: Answered<'_>) -> Then {

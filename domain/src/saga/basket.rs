@@ -37,7 +37,7 @@ impl Input {
         };
         for part in asked.iter_mut() {
             if let stock::Command::Reserve(wish) = &mut part.command {
-                wish.basket = basket.holds(&wish.location, &wish.sku).then_some(basket.reservation_id);
+                wish.basket = basket.asks_for(&wish.location, &wish.sku).then_some(basket.reservation_id);
             }
         }
         let unneeded = basket.items.iter().filter(|item| !self.parts.iter().any(|part| is_of(item, part)));

@@ -5,12 +5,12 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::back;
 use super::event::Started;
 use super::goods::{self, Part};
 use super::process::{Batch, Origin, Process};
 use super::state::State;
 use super::step::{Ask, Notice, Step};
+use super::withdrawn;
 use crate::ids::{CancellationId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::state::{Placed, Status};
 use crate::{Command, Event, order, stock};
@@ -62,7 +62,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         cancellation_id: cancelled.cancellation_id,
         reservation_id: order.reservation_id,
         parts: goods::parts_of(order, units),
-        after: back::awaited(order, Some(cancelled.cancellation_id)),
+        after: withdrawn::before(order, Some(cancelled.cancellation_id)),
     };
     Some(Started {
         kind: KIND.into(),
@@ -77,7 +77,7 @@ impl Process for Input {
     fn steps(&self, state: &State) -> Vec<Step> {
         let mut steps = Vec::with_capacity(2);
         if !self.parts.is_empty() {
-            if !back::are_back(state, &self.after) {
+            if !withdrawn::are_back(state, &self.after) {
                 return steps;
             }
             steps.push(Step::new("release", &[]).patient());
@@ -110,7 +110,7 @@ impl Process for Input {
     }
 
     fn listen(&self, state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        back::hear(state, batch, &self.after, notices);
+        withdrawn::hear(state, batch, &self.after, notices);
     }
 
     fn complete(&self, state: &State) -> bool {

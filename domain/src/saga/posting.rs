@@ -54,7 +54,9 @@ pub fn happened(event: &Fact) -> Option<Happened> {
         }
         Fact::AuthorisationRaised(it) => Happened::Raised { raise_id: it.raise_id },
         Fact::RaiseFailed(it) => Happened::RaiseFailed { raise_id: it.raise_id, code: it.code.clone() },
-        Fact::AuthorisationEnding(it) => Happened::Ending { lead_s: it.lead_s, then: it.then },
+        Fact::AuthorisationEnding(it) => {
+            Happened::Ending { capture_before: it.capture_before, lead_s: it.lead_s, then: it.then }
+        }
         Fact::OutcomeUnknown(it) => Happened::Unknown { asked: it.verb },
         Fact::AuthorisationRequested(_)
         | Fact::OutcomeResolved(_)

@@ -163,7 +163,7 @@ pub enum Then {
     Done(Output),
     /// Retry later; when the budget is spent, park the saga.
     Retry,
-    /// Retry when a [`Notice::Nudge`] says that the reason of the refusal has ended: no timer runs, and no budget is spent.
+    /// Retry when a [`Notice::Nudge`] says that the reason of the refusal has ended; no timer runs.
     Wait,
     /// Compensate the finished steps (past the pivot: park the saga).
     Unwind {

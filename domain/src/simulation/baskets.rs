@@ -176,7 +176,7 @@ impl World {
             if let order::Command::Place(place) = command
                 && let Some(basket) = &place.basket
             {
-                events.extend(self.decide_reservation(&basket.close(*order_id))?);
+                events.extend(self.decide_reservation(&(basket.reservation_id, Basket::close(*order_id)))?);
             }
         }
         Ok(events)

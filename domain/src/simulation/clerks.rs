@@ -146,7 +146,7 @@ impl Wishes {
             _ => Means::Provider { instrument: self.instrument() },
         };
         let payment_id = PaymentId(self.new_id());
-        let add = AddPayment { payment_id, amount, means, added: Added::ByHand, replaces: None };
+        let add = AddPayment { payment_id, amount, means, added: Added::ByHand };
         Some(Plan::of(order.order_id, order::Command::AddPayment(add)))
     }
 

@@ -88,7 +88,6 @@ impl AddPayment {
             amount,
             means,
             added: Added::ByHand,
-            replaces: None,
         }))
     }
 }

@@ -22,18 +22,14 @@ pub(super) fn add(order: &Placed, add: &AddPayment) -> Decision {
     }
     bounds::payment(order)?;
     let open = order.ledger().uncovered();
-    // What takes the place of another payment holds what that one still does, for a while.
-    let replaced = match add.replaces {
-        Some(id) => order.payment_of(id).map(|replaced| (replaced, replaced.held())),
-        None => order.to_replace(),
-    };
+    // What takes the place of an ending payment holds what that one still does, for a while.
+    let replaced = order.to_replace();
     let most = open + replaced.map_or(0, |(_, held)| held);
     let amount = add.amount.unwrap_or(most);
     if amount < 1 || amount > most {
         return Err(Refusal::ExceedsOwed { asked: amount, open: most });
     }
-    let replaces =
-        replaced.filter(|_| add.replaces.is_some() || amount > open).map(|(replaced, _)| replaced.payment_id);
+    let replaces = replaced.filter(|_| amount > open).map(|(replaced, _)| replaced.payment_id);
     Ok(vec![Event::PaymentAdded(PaymentAdded {
         payment_id: add.payment_id,
         amount,

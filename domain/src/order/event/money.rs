@@ -276,6 +276,8 @@ pub enum Happened {
     },
     /// What is held can soon not be taken any more.
     Ending {
+        /// Which end.
+        capture_before: Timestamp,
         /// How many seconds before the end that counts as soon.
         #[serde(default, skip_serializing_if = "none")]
         lead_s: u32,

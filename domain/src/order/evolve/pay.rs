@@ -117,7 +117,10 @@ impl Placed {
         };
         payment.told.insert(fact.version);
         match &fact.what {
-            Happened::Ending { lead_s, then } => payment.ending = Some(Ending { lead_s: *lead_s, then: *then }),
+            // The end may have moved since: a fact that comes late is about the end before.
+            Happened::Ending { capture_before, lead_s, then } if payment.capture_before == Some(*capture_before) => {
+                payment.ending = Some(Ending { lead_s: *lead_s, then: *then });
+            }
             Happened::Expired => payment.expired = true,
             Happened::Captured { capture_id } => {
                 let order_id = self.order_id;

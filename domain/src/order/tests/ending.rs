@@ -13,8 +13,8 @@ use crate::time::Timestamp;
 
 const DAY: u32 = 86_400;
 const END: Timestamp = Timestamp::from_micros(1_000_000_000_000);
-const REAUTHORISE: Happened = Happened::Ending { lead_s: DAY, then: OnExpiry::Reauthorise };
-const HOLD: Happened = Happened::Ending { lead_s: DAY, then: OnExpiry::Hold };
+const REAUTHORISE: Happened = Happened::Ending { capture_before: END, lead_s: DAY, then: OnExpiry::Reauthorise };
+const HOLD: Happened = Happened::Ending { capture_before: END, lead_s: DAY, then: OnExpiry::Hold };
 const ALL: Minor = 4_900;
 
 /// What payments tells of a payment: its end, what it authorised and released, and what happened.
@@ -81,7 +81,7 @@ fn renewing() -> (Given<Order>, PaymentId) {
 
 fn pay(number: u128, amount: Option<Minor>, means: Means) -> Command {
     let payment_id = PaymentId(id(number));
-    Command::AddPayment(AddPayment { payment_id, amount, means, added: Added::ByHand, replaces: None })
+    Command::AddPayment(AddPayment { payment_id, amount, means, added: Added::ByHand })
 }
 
 fn card() -> Means {
@@ -121,6 +121,21 @@ fn the_money_is_held_again_before_it_is_released() {
     let shipment = order.look().shipments.values().next().unwrap();
     let takes: Vec<_> = shipment.captures.iter().map(|it| (it.share.payment_id, it.share.amount)).collect();
     assert_eq!(takes, [(newer, ALL)]);
+}
+
+#[test]
+fn a_fact_that_comes_late_is_about_the_end_before() {
+    let later = END.plus_seconds(30 * DAY);
+    let raised = fact(payment_id(), 4, later, [ALL, 0], Happened::Raised { raise_id: crate::ids::RaiseId(id(9)) });
+    let order = confirmed(three_lines()).after([raised]);
+    let order = order.when(told(3, REAUTHORISE)).then_with(|events| assert!(added(events).is_empty(), "{events:?}"));
+    assert!(!order.look().payment_ending());
+    // The new end is seen to in its own time.
+    let near = Happened::Ending { capture_before: later, lead_s: DAY, then: OnExpiry::Reauthorise };
+    let order = order.when(fact(payment_id(), 5, later, [ALL, 0], near)).then_with(|events| {
+        assert_eq!(added(events).len(), 1, "{events:?}");
+    });
+    assert!(order.look().payment_ending());
 }
 
 #[test]
@@ -232,7 +247,8 @@ fn an_edit_meanwhile_is_paid_for_itself() {
 fn an_end_that_comes_as_soon_again_is_not_put_off_again() {
     let (order, renewal) = renewing();
     let order = order.after([authorised(renewal, ALL)]);
-    let again = |end| fact(renewal, 3, end, [ALL, 0], REAUTHORISE);
+    let near = |capture_before| Happened::Ending { capture_before, lead_s: DAY, then: OnExpiry::Reauthorise };
+    let again = |end| fact(renewal, 3, end, [ALL, 0], near(end));
     let later = END.plus_seconds(6 * DAY);
     let order = order.when(again(later)).then_with(|events| assert_eq!(added(events)[0].replaces, Some(renewal)));
     assert_eq!(order.look().payments.len(), 3);

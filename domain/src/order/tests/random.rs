@@ -199,7 +199,6 @@ impl History {
                 ][b as usize % 2]
                     .clone(),
                 added: Added::ByHand,
-                replaces: None,
             }),
             30 => {
                 let (refund_id, part) = self.open_part(a)?;
@@ -236,6 +235,7 @@ impl History {
         let held: Vec<_> = self.placed().payments.iter().filter(holds).collect();
         let payment = *held.get(number as usize % held.len().max(1))?;
         let over = what.is_multiple_of(3);
+        let end = crate::time::Timestamp::from_micros(1_000_000 * i64::from(number % 3));
         let then = [OnExpiry::Reauthorise, OnExpiry::Hold][what as usize % 2];
         Some(Command::RecordPayment(PaymentRecorded {
             payment_id: payment.payment_id,
@@ -247,11 +247,15 @@ impl History {
             refund_pending: 0,
             voided: if over { payment.authorised - payment.captured } else { payment.voided },
             keeps: None,
-            capture_before: None,
+            capture_before: Some(end),
             abilities: None,
             fact: Some(event::PaymentFact {
                 version,
-                what: if over { event::Happened::Expired } else { event::Happened::Ending { lead_s: 60, then } },
+                what: if over {
+                    event::Happened::Expired
+                } else {
+                    event::Happened::Ending { capture_before: end, lead_s: 60, then }
+                },
             }),
         }))
     }

@@ -217,9 +217,8 @@ impl Draft<'_> {
         let abandoned = self.state.unwinding.is_some() && step.when == When::Forward;
         if refused && !abandoned {
             self.resume_step(name, "nudged");
-            if self.state.parked.is_none() {
-                self.ask(step, Direction::Do);
-            }
+            // Also while another step is parked, as a retry timer does: nothing else would ask again.
+            self.ask(step, Direction::Do);
         }
     }
 

@@ -62,12 +62,16 @@ impl Process for Letters {
                 Fact::Order(order::Event::Cancelled(_)) => {
                     notices.push(Notice::Unwind { reason: "cancelled", details: None })
                 }
+                Fact::Order(order::Event::Completed(_)) => notices.push(Notice::Nudge { step: "c" }),
                 _ => {}
             }
         }
     }
 
     fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
+        if refused.code == "held" {
+            return Then::Wait;
+        }
         if refused.direction == Direction::Do && refused.code != "later" {
             Then::Unwind { reason: "refused".into(), details: None }
         } else {
@@ -160,6 +164,7 @@ impl Bench {
         self.version += 1;
         let event = match word {
             "cancel" => Fact::Order(order::Event::Cancelled(order::event::Cancelled { reason: String::new() })),
+            "nudge" => Fact::Order(order::Event::Completed(order::event::Completed {})),
             word => Fact::Order(order::Event::TagsSet(order::event::TagsSet { tags: vec![word.into()] })),
         };
         let batch = Batch {
@@ -296,6 +301,24 @@ fn an_unknown_outcome_waits_parks_and_goes_on_with_late_evidence() {
     bench.hear("done");
     assert_eq!(bench.parked(), None);
     assert_eq!(bench.open(), ["-c", "-d"], "then both are undone");
+}
+
+/// Nothing else would ask again: what waits has no timer.
+#[test]
+fn what_waits_is_asked_for_again_when_it_is_nudged_also_while_another_step_is_parked() {
+    let mut bench = Bench::new();
+    bench.reach_the_branches();
+    bench.refuse("c", Direction::Do, "held");
+    assert_eq!(bench.open(), ["d"]);
+    bench.hear("unknown");
+    while bench.parked().is_none() {
+        bench.next_timer();
+    }
+    bench.hear("nudge");
+    assert_eq!((bench.open(), bench.parked()), (vec!["c".to_owned(), "d".to_owned()], Some("outcome_unknown")));
+    bench.done("c");
+    bench.hear("done");
+    assert_eq!((bench.open(), bench.parked()), (vec!["e".to_owned()], None));
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl World {
                 if let order::Command::Place(place) = command
                     && let Some(basket) = &place.basket
                 {
-                    let (id, close) = basket.close(*order_id);
+                    let (id, close) = (basket.reservation_id, crate::order::Basket::close(*order_id));
                     let known = self.reservations.get(&id);
                     events.extend(ask(known, stream::reservation(id), &close, Event::Reservation)?);
                 }
