@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_asked_about_the_largest_order_fits_into_a_message() {
         use domain::ids::{LineId, OrderId};
-        use domain::stock::event::LineShare;
+        use domain::stock::event::{LetGo, LineShare};
         use domain::time::Timestamp;
 
         let reservation_id = ReservationId(Uuid::max());
@@ -193,7 +193,7 @@ mod tests {
             reservation_id,
             order_id,
             qty: None,
-            lines: lines.clone(),
+            lines: vec![LetGo { line_id: LineId(2_000), qty: 1_000_000, backordered: 1_000_000 }],
             release_id: Uuid::max(),
             expires_at: Some(end),
             reason: "payment_declined".into(),

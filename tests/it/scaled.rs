@@ -4,6 +4,7 @@
 mod broker;
 mod hot_sku;
 mod leases;
+mod logged;
 mod moved;
 mod paused;
 mod roles;

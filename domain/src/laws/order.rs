@@ -351,7 +351,10 @@ fn ends(order: &Placed) -> Verdict {
     let (fits, law_name) = match order.status {
         Status::Pending => (shipped == 0, "nothing ships before confirmation"),
         Status::Confirmed => (true, ""),
-        Status::Completed => (open == 0 && shipped > 0, "completed means shipped, and nothing open"),
+        Status::Completed => {
+            let whole = open == 0 && shipped > 0 && order.shipping_left() == 0;
+            (whole, "completed means shipped, and nothing open")
+        }
         Status::Rejected => (held == 0 && shipped == 0, "rejected means nothing held and nothing shipped"),
         Status::Cancelled => (open == 0 && shipped == 0 && closed, "cancelled means all of it, and nothing shipped"),
     };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::basket::Basket;
-use super::line::{Line, LineQty, ShippingCharge, Totals};
+use super::line::{Line, LineQty, LineRelease, ShippingCharge, Totals};
 use crate::ids::{
     CancellationId, Channel, CustomerRef, EditId, ExternalRef, HoldId, LineId, LocationId, NoteId, OrderId, PaymentId,
     ReservationId,
@@ -240,7 +240,7 @@ pub struct Edited {
     pub reserve: Vec<LineQty>,
     /// Of what was reserved or backordered, how much inventory has to let go; the counters are without it from here on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub release: Vec<LineQty>,
+    pub release: Vec<LineRelease>,
     /// Why.
     pub reason: String,
     /// A fingerprint of the changes that were asked for and of the reason: the same id with others is another edit.
@@ -303,7 +303,7 @@ pub struct LinesCancelled {
     /// The value of it all.
     pub amount: Minor,
     /// Of what was reserved or backordered, how much inventory has to let go, by line.
-    pub release: Vec<LineQty>,
+    pub release: Vec<LineRelease>,
     /// Why.
     pub reason: String,
     /// Whether nothing of the order is left: neither to ship nor shipped.

@@ -80,6 +80,11 @@ pub struct UnitPrice {
     scale: u32,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn no_units(units: &u32) -> bool {
+    *units == 0
+}
+
 /// A quantity of a line at a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineQty {
@@ -87,6 +92,21 @@ pub struct LineQty {
     pub line_id: LineId,
     /// Units.
     pub qty: u32,
+    /// Where they are kept.
+    pub location: LocationId,
+}
+
+/// Units of a line that stock is to release, each kind as the order counted it. Stock may promise units to the order that the order has not
+/// heard of yet: taken by another kind, they would be missing on one side and left over on the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LineRelease {
+    /// The line.
+    pub line_id: LineId,
+    /// Units that were held for it.
+    pub qty: u32,
+    /// Units that it waited for.
+    #[serde(default, skip_serializing_if = "no_units")]
+    pub backordered: u32,
     /// Where they are kept.
     pub location: LocationId,
 }

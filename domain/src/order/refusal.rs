@@ -406,7 +406,7 @@ pub enum EditProblem {
     #[error("an edit needs at least one change")]
     Empty,
     /// Nothing would be left of the order.
-    #[error("nothing would be left to ship: cancel the order instead")]
+    #[error("nothing would be left to ship: cancel the order, or these units, instead")]
     NothingLeft,
     /// The line has no open unit.
     #[error("nothing of the line is open: grant a refund, or add a line")]

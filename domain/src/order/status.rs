@@ -123,6 +123,12 @@ impl Placed {
         units(self.lines.values().map(LineState::open))
     }
 
+    /// Units that are open and in no shipment, over all lines: what a further shipment can take.
+    #[must_use]
+    pub fn free_units(&self) -> u64 {
+        self.all_open_units().saturating_sub(self.units_in_shipment())
+    }
+
     /// What of the shipping charges is neither cancelled nor due with a shipment.
     #[must_use]
     pub fn shipping_left(&self) -> Minor {

@@ -5,7 +5,7 @@ use super::command::{
     Change, Command, Confirm, Edit, GrantRefund, NewLine, NewShipping, Place, ReceivedUnits, ReturnUnits, Units,
 };
 use super::event::{self, Capture, Disposition, Event, PaymentRecorded, PaymentStatus};
-use super::line::{LineQty, UnitPrice};
+use super::line::{LineQty, LineRelease, UnitPrice};
 use super::state::{Order, Placed};
 use crate::ids::{LineId, OrderId, PaymentId, ReservationId};
 use crate::money::{Currency, Minor, Rounding};
@@ -120,6 +120,10 @@ fn units(line_id: LineId, qty: u32) -> Units {
 
 fn at_main(line_id: LineId, qty: u32) -> LineQty {
     LineQty { line_id, qty, location: "main".parse().unwrap() }
+}
+
+fn release_at_main(line_id: LineId, qty: u32, backordered: u32) -> LineRelease {
+    LineRelease { line_id, qty, backordered, location: "main".parse().unwrap() }
 }
 
 fn placing(place: Place) -> Command {

@@ -15,7 +15,7 @@ use super::withdrawn;
 use crate::ids::{CancellationId, EditId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::line::LineQty;
 use crate::order::state::Placed;
-use crate::{Command, Event, order, stock};
+use crate::{Command, Event, order};
 
 /// Its kind.
 pub const KIND: &str = "amendment";
@@ -25,6 +25,7 @@ pub const DEFINITION: u32 = 1;
 const BACKORDERED: &str = "backordered";
 const OUT_OF_STOCK: &str = "out_of_stock";
 const EXCESS: &str = "excess";
+const EXCESS_BACKORDERED: &str = "excess_backordered";
 
 /// What an amendment needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,17 +73,14 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         Event::Order(order::Event::StockWanted(wanted)) => (wanted.edit_id, wanted.attempt, &wanted.reserve, &none),
         _ => return None,
     };
-    let parts = |lines: &[LineQty]| {
-        let units = lines.iter().map(|line| (line.line_id, line.qty, &line.location));
-        goods::parts_of(order, units)
-    };
+    let wanted = reserve.iter().map(|line| (line.line_id, line.qty, &line.location));
     let input = Input {
         order_id: order.order_id,
         edit_id,
         attempt,
         reservation_id: order.reservation_id,
-        reserve: parts(reserve),
-        release: parts(release),
+        reserve: goods::parts_of(order, wanted),
+        release: goods::parts_to_release(order, release),
         after: if release.is_empty() { Vec::new() } else { withdrawn::before(order, None) },
     };
     if input.reserve.is_empty() && input.release.is_empty() {
@@ -114,33 +112,33 @@ impl Input {
 
     /// Units that stock reserved for it and the order no longer wants, because they were cancelled meanwhile.
     fn excess(&self, state: &State) -> Vec<Part> {
-        let lines: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS);
-        let units = |part: &Part, line_id| {
+        let held: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS);
+        let promised: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS_BACKORDERED);
+        let units = |lines: &[LineQty], part: &Part, line_id| {
             let same = |line: &&LineQty| line.line_id == line_id && line.location == part.location;
             lines.iter().filter(same).map(|line| line.qty).sum()
         };
         goods::parts(self.reserve.iter().flat_map(|part| {
+            let (held, promised) = (&held, &promised);
             part.lines.iter().map(move |share| goods::Wanted {
                 line_id: share.line_id,
                 sku: &part.sku,
                 location: &part.location,
-                qty: units(part, share.line_id),
+                qty: units(held, part, share.line_id),
+                backordered: units(promised, part, share.line_id),
                 backorder_ok: false,
             })
         }))
     }
 
+    /// What stock held for it at once.
+    fn held(&self, state: &State) -> Vec<LineQty> {
+        goods::without(goods::line_qtys(&self.reserve), &self.backordered(state))
+    }
+
     fn let_go(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
         let release_id = self.own(&numbered(&format!("release/{reason}"), self.attempt));
-        goods::each(parts, |part| stock::Command::Release {
-            reservation_id,
-            order_id: Some(self.order_id),
-            qty: None,
-            lines: part.lines.clone(),
-            release_id,
-            expires_at: None,
-            reason: reason.to_owned(),
-        })
+        goods::release(parts, reservation_id, self.order_id, release_id, reason)
     }
 }
 
@@ -148,15 +146,17 @@ fn without_lines(part: &Part) -> Part {
     Part { lines: Vec::new(), ..part.clone() }
 }
 
-/// What the order says that it holds or waits for now.
-fn told(batch: &Batch) -> Vec<LineQty> {
-    let lines = |event: &Event| match event {
-        Event::Order(order::Event::LinesReserved(told)) => told.lines.clone(),
-        Event::Order(order::Event::LinesBackordered(told)) => told.lines.clone(),
-        _ => Vec::new(),
-    };
-    let events = batch.events.iter();
-    events.flat_map(|recorded| lines(&recorded.event)).collect()
+/// What the order says that it holds, and that it waits for, now.
+fn told(batch: &Batch) -> (Vec<LineQty>, Vec<LineQty>) {
+    let (mut held, mut promised) = (Vec::new(), Vec::new());
+    for recorded in &batch.events {
+        match &recorded.event {
+            Event::Order(order::Event::LinesReserved(told)) => held.extend(told.lines.clone()),
+            Event::Order(order::Event::LinesBackordered(told)) => promised.extend(told.lines.clone()),
+            _ => {}
+        }
+    }
+    (held, promised)
 }
 
 impl Process for Input {
@@ -197,14 +197,11 @@ impl Process for Input {
                 Some(self.let_go(&whole, self.added(), reason))
             }
             ("release_excess", Direction::Do) => Some(self.let_go(&self.excess(state), self.added(), "cancelled")),
-            ("tell_reserved", Direction::Do) => {
-                let backordered = self.backordered(state);
-                order(order::Command::RecordReserved {
-                    reservation_id: self.added(),
-                    reserved: goods::without(goods::line_qtys(&self.reserve), &backordered),
-                    backordered,
-                })
-            }
+            ("tell_reserved", Direction::Do) => order(order::Command::RecordReserved {
+                reservation_id: self.added(),
+                reserved: self.held(state),
+                backordered: self.backordered(state),
+            }),
             ("cancel", Direction::Do) => order(order::Command::ResolveShortage {
                 edit_id: self.edit_id,
                 attempt: self.attempt,
@@ -223,7 +220,7 @@ impl Process for Input {
         withdrawn::are_back(state, &self.after)
     }
 
-    fn answered(&self, _state: &State, answered: Answered<'_>) -> Then {
+    fn answered(&self, state: &State, answered: Answered<'_>) -> Then {
         let mut output = Output::new();
         match (answered.step, answered.direction) {
             ("reserve", Direction::Do) => {
@@ -233,10 +230,13 @@ impl Process for Input {
                 }
             }
             ("tell_reserved", Direction::Do) => {
-                let told = told(answered.batch);
-                let excess = goods::without(goods::line_qtys(&self.reserve), &told);
-                if !excess.is_empty() {
-                    output.insert(EXCESS.into(), json!(excess));
+                let (held, promised) = told(answered.batch);
+                let excess = goods::without(self.held(state), &held);
+                let excess_backordered = goods::without(self.backordered(state), &promised);
+                for (name, lines) in [(EXCESS, excess), (EXCESS_BACKORDERED, excess_backordered)] {
+                    if !lines.is_empty() {
+                        output.insert(name.into(), json!(lines));
+                    }
                 }
             }
             _ => {}

@@ -13,7 +13,7 @@ use super::step::{Ask, Notice, Step};
 use super::withdrawn;
 use crate::ids::{CancellationId, OrderId, ReservationId, ShipmentId, within};
 use crate::order::state::{Placed, Status};
-use crate::{Command, Event, order, stock};
+use crate::{Command, Event, order};
 
 /// Its kind.
 pub const KIND: &str = "cancellation";
@@ -56,12 +56,11 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
     if !matches!(order.status, Status::Confirmed | Status::Completed) {
         return None;
     }
-    let units = cancelled.release.iter().map(|line| (line.line_id, line.qty, &line.location));
     let input = Input {
         order_id: order.order_id,
         cancellation_id: cancelled.cancellation_id,
         reservation_id: order.reservation_id,
-        parts: goods::parts_of(order, units),
+        parts: goods::parts_to_release(order, &cancelled.release),
         after: withdrawn::before(order, Some(cancelled.cancellation_id)),
     };
     Some(Started {
@@ -89,16 +88,8 @@ impl Process for Input {
     fn command(&self, _state: &State, ask: Ask<'_>) -> Option<Command> {
         match ask.step {
             "release" => {
-                let reservation_id = self.reservation_id?;
-                Some(goods::each(&self.parts, |part| stock::Command::Release {
-                    reservation_id,
-                    order_id: Some(self.order_id),
-                    qty: None,
-                    lines: part.lines.clone(),
-                    release_id: subject(self.order_id, self.cancellation_id),
-                    expires_at: None,
-                    reason: LET_GO.into(),
-                }))
+                let release_id = subject(self.order_id, self.cancellation_id);
+                Some(goods::release(&self.parts, self.reservation_id?, self.order_id, release_id, LET_GO))
             }
             "close" => {
                 let command =

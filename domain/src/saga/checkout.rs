@@ -88,6 +88,7 @@ pub fn start(origin: &Origin<'_>) -> Option<Started> {
             sku: &line.sku,
             location: &placed.location,
             qty: line.qty,
+            backordered: 0,
             backorder_ok: line.backorder_ok,
         })),
         amount: pays.then_some(Money { amount: placed.totals.total, currency: placed.currency }),

@@ -119,6 +119,7 @@ impl Input {
                 sku: &part.sku,
                 location: &part.location,
                 qty: qty(share.line_id),
+                backordered: 0,
                 backorder_ok: false,
             })
         }))
@@ -164,16 +165,8 @@ impl Process for Input {
                 }))
             }
             ("release", _) => {
-                let reservation_id = self.reservation_id?;
-                Some(goods::each(&self.cancelled(state), |part| stock::Command::Release {
-                    reservation_id,
-                    order_id: Some(self.order_id),
-                    qty: None,
-                    lines: part.lines.clone(),
-                    release_id: self.release_id(),
-                    expires_at: None,
-                    reason: "cancelled".into(),
-                }))
+                let (parts, release_id) = (self.cancelled(state), self.release_id());
+                Some(goods::release(&parts, self.reservation_id?, self.order_id, release_id, "cancelled"))
             }
             ("dispatch", _) => self.order(order::Command::Dispatch { shipment_id: self.shipment_id }),
             ("refuse", _) => self.order(order::Command::RefuseShipment {

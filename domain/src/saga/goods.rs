@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::command::StockCommand;
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, Sku};
-use crate::order::line::LineQty;
+use crate::order::line::{LineQty, LineRelease};
 use crate::order::state::Placed;
-use crate::stock::event::LineShare;
+use crate::stock::event::{LetGo, LineShare};
 use crate::{Command, stock};
 
 /// Units of a SKU at a location, by line.
@@ -19,7 +21,9 @@ pub struct Part {
     pub location: LocationId,
     /// The lines that want it; each once.
     pub lines: Vec<LineShare>,
-    /// Those of them that may wait for stock.
+    /// Where units are released: those that are waited for, besides those of `lines`, which are held.
+    pub backordered: Vec<LineShare>,
+    /// The lines that may wait for stock.
     pub backorder_ok: Vec<LineId>,
 }
 
@@ -41,6 +45,8 @@ pub(super) mod by_location {
         sku: &'a Sku,
         lines: &'a [LineShare],
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        backordered: &'a [LineShare],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
         backorder_ok: &'a [LineId],
     }
 
@@ -55,6 +61,8 @@ pub(super) mod by_location {
         sku: Sku,
         lines: Vec<LineShare>,
         #[serde(default)]
+        backordered: Vec<LineShare>,
+        #[serde(default)]
         backorder_ok: Vec<LineId>,
     }
 
@@ -63,7 +71,12 @@ pub(super) mod by_location {
         for here in parts.chunk_by(|a, b| a.location == b.location) {
             let Some(first) = here.first() else { continue };
             let parts = here.iter();
-            let parts = parts.map(|it| PartRef { sku: &it.sku, lines: &it.lines, backorder_ok: &it.backorder_ok });
+            let parts = parts.map(|it| PartRef {
+                sku: &it.sku,
+                lines: &it.lines,
+                backordered: &it.backordered,
+                backorder_ok: &it.backorder_ok,
+            });
             seq.serialize_element(&HereRef { location: &first.location, parts: parts.collect() })?;
         }
         seq.end()
@@ -72,10 +85,11 @@ pub(super) mod by_location {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
         let all = Vec::<Here>::deserialize(deserializer)?;
         let parts = all.into_iter().flat_map(|Here { location, parts }| {
-            parts.into_iter().map(move |Held { sku, lines, backorder_ok }| Part {
+            parts.into_iter().map(move |Held { sku, lines, backordered, backorder_ok }| Part {
                 sku,
                 location: location.clone(),
                 lines,
+                backordered,
                 backorder_ok,
             })
         });
@@ -89,23 +103,33 @@ pub(super) struct Wanted<'a> {
     pub(super) sku: &'a Sku,
     pub(super) location: &'a LocationId,
     pub(super) qty: u32,
+    /// Of a release: the units that are waited for.
+    pub(super) backordered: u32,
     pub(super) backorder_ok: bool,
+}
+
+/// Adds units to those of their line.
+fn add(lines: &mut Vec<LineShare>, line_id: LineId, qty: u32) {
+    match lines.iter_mut().find(|share| share.line_id == line_id) {
+        Some(share) => share.qty += qty,
+        None if qty > 0 => lines.push(LineShare { line_id, qty }),
+        None => {}
+    }
 }
 
 /// Groups lines by location and SKU.
 pub(super) fn parts<'a>(wanted: impl IntoIterator<Item = Wanted<'a>>) -> Vec<Part> {
     let mut grouped: BTreeMap<(&LocationId, &Sku), Part> = BTreeMap::new();
-    for line in wanted.into_iter().filter(|line| line.qty > 0) {
+    for line in wanted.into_iter().filter(|line| line.qty + line.backordered > 0) {
         let part = grouped.entry((line.location, line.sku)).or_insert_with(|| Part {
             sku: line.sku.clone(),
             location: line.location.clone(),
             lines: Vec::new(),
+            backordered: Vec::new(),
             backorder_ok: Vec::new(),
         });
-        match part.lines.iter_mut().find(|share| share.line_id == line.line_id) {
-            Some(share) => share.qty += line.qty,
-            None => part.lines.push(LineShare { line_id: line.line_id, qty: line.qty }),
-        }
+        add(&mut part.lines, line.line_id, line.qty);
+        add(&mut part.backordered, line.line_id, line.backordered);
         if line.backorder_ok && !part.backorder_ok.contains(&line.line_id) {
             part.backorder_ok.push(line.line_id);
         }
@@ -120,8 +144,48 @@ pub(super) fn parts_of<'a>(
 ) -> Vec<Part> {
     parts(units.into_iter().filter_map(|(line_id, qty, location)| {
         let line = &order.lines.get(&line_id)?.line;
-        line.stocked.then_some(Wanted { line_id, sku: &line.sku, location, qty, backorder_ok: line.backorder_ok })
+        let backorder_ok = line.backorder_ok;
+        line.stocked.then_some(Wanted { line_id, sku: &line.sku, location, qty, backordered: 0, backorder_ok })
     }))
+}
+
+/// Groups units of an order's lines that stock is to release.
+pub(super) fn parts_to_release<'a>(order: &'a Placed, units: impl IntoIterator<Item = &'a LineRelease>) -> Vec<Part> {
+    parts(units.into_iter().filter_map(|LineRelease { line_id, qty, backordered, location }| {
+        let line = &order.lines.get(line_id)?.line;
+        let (line_id, qty, backordered, sku) = (*line_id, *qty, *backordered, &line.sku);
+        line.stocked.then_some(Wanted { line_id, sku, location, qty, backordered, backorder_ok: false })
+    }))
+}
+
+/// Asks inventory to release the parts, out of a reservation and then out of the order's others; parts without lines are all that is left
+/// of this reservation.
+pub(super) fn release(
+    parts: &[Part],
+    reservation_id: ReservationId,
+    order_id: OrderId,
+    release_id: Uuid,
+    reason: &str,
+) -> Command {
+    each(parts, |part| {
+        let mut lines: BTreeMap<LineId, LetGo> = BTreeMap::new();
+        let none = |line_id| LetGo { line_id, qty: 0, backordered: 0 };
+        for share in &part.lines {
+            lines.entry(share.line_id).or_insert(none(share.line_id)).qty += share.qty;
+        }
+        for share in &part.backordered {
+            lines.entry(share.line_id).or_insert(none(share.line_id)).backordered += share.qty;
+        }
+        stock::Command::Release {
+            reservation_id,
+            order_id: Some(order_id),
+            qty: None,
+            lines: lines.into_values().collect(),
+            release_id,
+            expires_at: None,
+            reason: reason.to_owned(),
+        }
+    })
 }
 
 /// The parts, line by line as the order writes them.

@@ -84,6 +84,7 @@ impl Input {
             sku: &part.sku,
             location: &part.location,
             qty: units(part),
+            backordered: 0,
             backorder_ok: false,
         }))
     }

@@ -212,12 +212,12 @@ impl World {
         }
     }
 
-    /// All that happened to an order, for whoever has to find out why.
+    /// All that happened to an order.
     pub(super) fn story(&self, order_id: OrderId) -> String {
         let about = order_id.to_string();
         let told: Vec<_> = self.told.iter().filter(|told| told.contains(&about)).collect();
         let open: Vec<_> = self.sagas_of(order_id).into_iter().filter(|(_, saga)| saga.ended.is_none()).collect();
-        format!("{told:#?}\n{open:#?}")
+        format!("seed {}: {told:#?}\n{open:#?}", self.seed)
     }
 
     pub(super) fn sagas_of(&self, order_id: OrderId) -> Vec<(&str, &saga::State)> {

@@ -49,6 +49,8 @@ pub(super) struct Delivery {
 }
 
 pub(super) struct World {
+    /// What a failure is looked at again by.
+    pub(super) seed: u64,
     pub(super) wishes: Wishes,
     pub(super) now: Timestamp,
     pub(super) orders: BTreeMap<OrderId, Folded<Order>>,
@@ -74,6 +76,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
+            seed,
             wishes: Wishes::new(seed, &INSTRUMENTS),
             now: Timestamp::from_micros(1_000_000_000_000),
             orders: BTreeMap::new(),
@@ -153,7 +156,7 @@ impl World {
                 return;
             }
         }
-        panic!("it never comes to rest: {:?}", &self.told[self.told.len() - 40..]);
+        panic!("seed {}: it never comes to rest: {:?}", self.seed, &self.told[self.told.len() - 40..]);
     }
 
     /// Often nothing else happens for a while.

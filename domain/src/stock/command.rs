@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::LineShare;
+use super::event::{LetGo, LineShare};
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
 use crate::time::Timestamp;
 
@@ -51,8 +51,8 @@ pub enum Command {
         order_id: Option<OrderId>,
         /// Units, out of promised ones first and of the highest line first. All that are left if `None` and no lines are named.
         qty: Option<u32>,
-        /// Units by line, out of promised ones first; instead of `qty`.
-        lines: Vec<LineShare>,
+        /// Units by line, held and promised ones as the order counts them; instead of `qty`. Where one kind lacks, the other is released.
+        lines: Vec<LetGo>,
         /// What it is that lets go; the same one takes effect once.
         release_id: Uuid,
         /// Until when a late reserve has to be refused.

@@ -101,6 +101,11 @@ pub struct ReservationExtended {
     pub expires_at: Timestamp,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn no_units(units: &u32) -> bool {
+    *units == 0
+}
+
 /// What a reservation lets go of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LetGo {
@@ -109,6 +114,7 @@ pub struct LetGo {
     /// Units that were held.
     pub qty: u32,
     /// Units that were promised.
+    #[serde(default, skip_serializing_if = "no_units")]
     pub backordered: u32,
 }
 

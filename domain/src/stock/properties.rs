@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::command::{Command, Reserve};
-use super::event::LineShare;
+use super::event::{LetGo, LineShare};
 use super::refusal::Refusal;
 use super::state::Stock;
 use crate::Aggregate;
@@ -73,7 +73,10 @@ fn release() -> impl Strategy<Value = Command> {
     let how_much = prop_oneof![
         Just((None, vec![])),
         (1..8_u32).prop_map(|qty| (Some(qty), vec![])),
-        lines().prop_map(|lines| (None, lines)),
+        prop::collection::vec((1..4_u32, 0..4_u32, 0..4_u32), 1..4).prop_map(|lines| {
+            let some = |(line, qty, backordered)| LetGo { line_id: LineId(line), qty, backordered };
+            (None, lines.into_iter().map(some).collect())
+        }),
     ];
     (reservation(), how_much, 0..1_000_u128).prop_map(|((reservation_id, order_id), (qty, lines), by)| {
         Command::Release {

@@ -3,7 +3,7 @@
 use super::allocate::TOGETHER;
 use super::command::Command;
 use super::decide::Decision;
-use super::event::{Event, ShipmentPutBack};
+use super::event::{Event, LetGo, ShipmentPutBack};
 use super::refusal::Refusal;
 use super::state::{Stock, TakenOut};
 use super::take;
@@ -32,7 +32,7 @@ pub(super) fn put_back(stock: &Stock, command: &Command) -> Decision {
                 reservation_id: *reservation_id,
                 order_id: *order_id,
                 qty: None,
-                lines: lines.clone(),
+                lines: lines.iter().map(|it| LetGo { line_id: it.line_id, qty: it.qty, backordered: 0 }).collect(),
                 release_id: shipment_id.0,
                 expires_at: None,
                 reason: REASON.to_owned(),

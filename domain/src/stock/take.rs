@@ -57,7 +57,7 @@ pub(super) fn release(stock: &Stock, command: &Command) -> Decision {
             (None, None) => Ok(vec![event(reservation_id, None, &Taken::new(), true)]),
         };
     }
-    let mut left = Wanted::of(*qty, lines)?;
+    let mut left = Wanted::released(*qty, lines)?;
     let sources = left.sources(stock, reservation_id, *order_id, Units::HeldAndPromised);
     let sources = sources.iter().filter(|source| !source.taken.is_empty());
     let events = sources.map(|source| {
@@ -110,7 +110,7 @@ pub(super) fn held(
     order_id: Option<OrderId>,
     lines: &[LineShare],
 ) -> Result<Vec<Part>, Refusal> {
-    let mut left = Wanted::of(None, lines)?;
+    let mut left = Wanted::shipped(lines)?;
     let wanted = left.units();
     let sources = left.sources(stock, reservation_id, order_id, Units::Held);
     if left.units() > 0 {
@@ -143,7 +143,7 @@ fn here(stock: &Stock, wanted: u32) -> Result<(), Refusal> {
 enum Units {
     /// Those that are held.
     Held,
-    /// Those that are promised, before those that are held: as little stock as possible changes hands.
+    /// Those that are held, and those that are promised.
     HeldAndPromised,
 }
 
@@ -157,36 +157,48 @@ struct Source<'a> {
 
 /// The units still to be taken: so many of these lines, or so many of any.
 struct Wanted {
-    lines: BTreeMap<LineId, u32>,
-    any: u32,
+    lines: Taken,
+    any: HeldLine,
 }
 
 impl Wanted {
-    fn of(qty: Option<u32>, lines: &[LineShare]) -> Result<Self, Refusal> {
-        let mut wanted = Self { lines: BTreeMap::new(), any: 0 };
+    fn shipped(lines: &[LineShare]) -> Result<Self, Refusal> {
+        let held = |share: &LineShare| LetGo { line_id: share.line_id, qty: share.qty, backordered: 0 };
+        Self::of(lines.iter().map(held))
+    }
+
+    /// Units that no line is named of are promised ones first: as little stock as possible changes hands.
+    fn released(qty: Option<u32>, lines: &[LetGo]) -> Result<Self, Refusal> {
+        match qty {
+            Some(backordered) if lines.is_empty() => {
+                at_least_one(backordered)?;
+                Ok(Self { lines: Taken::new(), any: HeldLine { reserved: 0, backordered } })
+            }
+            _ => Self::of(lines.iter().copied()),
+        }
+    }
+
+    fn of(lines: impl Iterator<Item = LetGo>) -> Result<Self, Refusal> {
+        let mut wanted = Self { lines: Taken::new(), any: HeldLine::default() };
         let mut total = 0_i64;
-        for share in lines {
-            at_least_one(share.qty)?;
-            total += i64::from(share.qty);
+        for LetGo { line_id, qty, backordered } in lines {
+            at_least_one(qty.saturating_add(backordered))?;
+            total += i64::from(qty) + i64::from(backordered);
             at_most(total)?;
-            let line = wanted.lines.entry(share.line_id).or_default();
-            *line = line.saturating_add(share.qty);
+            add(wanted.lines.entry(line_id).or_default(), &HeldLine { reserved: qty, backordered });
         }
-        if lines.is_empty() {
-            wanted.any = qty.unwrap_or(0);
-            at_least_one(wanted.any)?;
-        }
+        at_least_one(wanted.units())?;
         Ok(wanted)
     }
 
     fn units(&self) -> u32 {
-        let lines = self.lines.values();
-        lines.fold(self.any, |sum, qty| sum.saturating_add(*qty))
+        sum(&self.lines, units_of).saturating_add(units_of(&self.any))
     }
 
     /// Takes what is wanted: of the lines named, in the reservation named and then in the order's others here, oldest promise first; then
-    /// of whichever lines have some left, since one unit of a SKU is as good as another. Promised units are taken from all of these
-    /// before any held unit is: the order counts by line, and takes them in that order too, whichever reservation they are in.
+    /// of whichever lines have some left, since one unit of a SKU is as good as another. Held units are taken where held ones are wanted
+    /// and promised ones where those are, whichever reservation they are in; what is wanted of one kind and is not there comes out of the
+    /// other, since the order may not have heard yet that a promise was served.
     fn sources<'a>(
         &mut self,
         stock: &'a Stock,
@@ -195,17 +207,19 @@ impl Wanted {
         units: Units,
     ) -> Vec<Source<'a>> {
         let mut sources = self.candidates(stock, named, order_id, units);
+        let kinds: &[(Kind, Kind)] = match units {
+            Units::Held => &[(HELD, HELD)],
+            Units::HeldAndPromised => &[(PROMISED, PROMISED), (HELD, HELD), (HELD, PROMISED), (PROMISED, HELD)],
+        };
         for _ in 0..2 {
-            if units == Units::HeldAndPromised {
+            for (wanted, there) in kinds {
                 for source in &mut sources {
-                    self.take_from(source, |line| &mut line.backordered);
+                    self.take_from(source, *wanted, *there);
                 }
             }
-            for source in &mut sources {
-                self.take_from(source, |line| &mut line.reserved);
+            for line in std::mem::take(&mut self.lines).values() {
+                add(&mut self.any, line);
             }
-            self.any = self.units();
-            self.lines.clear();
         }
         sources
     }
@@ -218,10 +232,8 @@ impl Wanted {
         units: Units,
     ) -> Vec<Source<'a>> {
         let first = stock.reservations.get(&named).filter(|held| held.order_id == order_id);
-        let promised_here = first.map_or(0, Held::backordered);
-        let elsewhere = units == Units::HeldAndPromised && stock.backordered > promised_here;
         let mut found: Vec<_> = first.into_iter().map(|held| (named, held)).collect();
-        if order_id.is_some() && (elsewhere || !first.is_some_and(|held| self.is_in(held, units))) {
+        if order_id.is_some() && !first.is_some_and(|held| self.is_in(held, units)) {
             let others = stock.reservations.iter();
             let others = others.filter(|(id, held)| **id != named && held.order_id == order_id);
             let mut others: Vec<_> = others.map(|(id, held)| (*id, held)).collect();
@@ -233,39 +245,42 @@ impl Wanted {
         found.into_iter().map(source).collect()
     }
 
-    /// Whether a reservation has all that is wanted, of the lines that are named.
+    /// Whether a reservation has all that is wanted, of the lines and the kinds that are named.
     fn is_in(&self, held: &Held, units: Units) -> bool {
-        let there = |line: &HeldLine| match units {
-            Units::Held => line.reserved,
-            Units::HeldAndPromised => units_of(line),
+        // Units of any line come out of the order's other reservations as well if those have promised ones.
+        let any = units == Units::Held && self.any.reserved <= sum(&held.lines, |line| line.reserved);
+        let has = |(line_id, want): (&LineId, &HeldLine)| {
+            let there = held.lines.get(line_id);
+            there.is_some_and(|there| there.reserved >= want.reserved && there.backordered >= want.backordered)
         };
-        let mut lines = self.lines.iter();
-        self.any <= sum(&held.lines, there)
-            && lines.all(|(line_id, want)| held.lines.get(line_id).map_or(0, there) >= *want)
+        (units_of(&self.any) == 0 || any) && self.lines.iter().all(has)
     }
 
-    fn take_from(&mut self, source: &mut Source<'_>, kind: fn(&mut HeldLine) -> &mut u32) {
+    /// Takes units of one kind where units of one kind are wanted, the highest line first.
+    fn take_from(&mut self, source: &mut Source<'_>, wanted: Kind, kind: Kind) {
         for (line_id, line) in source.left.iter_mut().rev() {
+            let want = wanted(self.lines.get_mut(line_id).unwrap_or(&mut self.any));
             let there = kind(line);
-            let qty = self.take(*line_id, *there);
+            let qty = (*there).min(*want);
             *there -= qty;
+            *want -= qty;
             if qty > 0 {
                 let taken = kind(source.taken.entry(*line_id).or_default());
                 *taken = taken.saturating_add(qty);
             }
         }
     }
+}
 
-    /// Takes up to `there` units of a line.
-    fn take(&mut self, line_id: LineId, there: u32) -> u32 {
-        let want = match self.lines.get_mut(&line_id) {
-            Some(want) => want,
-            None => &mut self.any,
-        };
-        let qty = there.min(*want);
-        *want -= qty;
-        qty
-    }
+/// One of the two kinds of units of a line.
+type Kind = fn(&mut HeldLine) -> &mut u32;
+
+const HELD: Kind = |line| &mut line.reserved;
+const PROMISED: Kind = |line| &mut line.backordered;
+
+fn add(to: &mut HeldLine, more: &HeldLine) {
+    to.reserved = to.reserved.saturating_add(more.reserved);
+    to.backordered = to.backordered.saturating_add(more.backordered);
 }
 
 fn shares(taken: &Taken) -> Vec<LineShare> {

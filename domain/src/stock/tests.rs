@@ -115,12 +115,18 @@ fn allocated(n: u128, line: u32, qty: u32) -> Event {
     })
 }
 
+/// A release of units, held ones if lines are named.
 fn release(n: u128, qty: Option<u32>, lines: &[LineShare], by: u128) -> Command {
+    let held = lines.iter().map(|it| LetGo { line_id: it.line_id, qty: it.qty, backordered: 0 });
+    release_of(n, qty, held.collect(), by)
+}
+
+fn release_of(n: u128, qty: Option<u32>, lines: Vec<LetGo>, by: u128) -> Command {
     Command::Release {
         reservation_id: reservation(n),
         order_id: order(n),
         qty,
-        lines: lines.to_vec(),
+        lines,
         release_id: cause(by),
         expires_at: Some(LATER),
         reason: "cancelled".into(),
@@ -359,23 +365,21 @@ fn an_orders_units_are_one_wherever_they_are_held() {
 }
 
 #[test]
-fn promised_units_of_an_order_go_before_its_held_ones_wherever_they_are() {
+fn units_of_an_order_are_released_by_kind_wherever_they_are() {
     let edit = Command::Reserve(Reserve { order_id: order(1), ..wish(2, &[share(10, 2)]) });
-    let let_go = ReservationReleased {
-        reservation_id: reservation(2),
-        order_id: order(1),
-        qty: 0,
-        backordered: 1,
-        lines: vec![LetGo { line_id: LineId(10), qty: 0, backordered: 1 }],
-        whole: false,
-        release_id: cause(1),
-        expires_at: None,
-        reason: "cancelled".into(),
+    let left = |qty, backordered| {
+        let lines = vec![LetGo { line_id: LineId(10), qty, backordered }];
+        let two = with(1).after([reserve(1, &[share(10, 1)]), edit.clone()]);
+        assert_eq!(numbers(&two), (1, 1, 2, 0));
+        let after = two.when(release_of(1, None, lines, 1)).then_with(|_| ());
+        (after.peek().reserved, after.peek().backordered)
     };
-    with(1)
-        .after([reserve(1, &[share(10, 1)]), edit])
-        .when(release(1, None, &[share(10, 1)], 1))
-        .then([Event::ReservationReleased(let_go)]);
+    assert_eq!(left(0, 1), (1, 1));
+    // The unit that is free serves the order's own promise.
+    assert_eq!(left(1, 0), (1, 1));
+    // Where one kind lacks, the other is released.
+    assert_eq!(left(0, 3), (0, 0));
+    assert_eq!(left(2, 0), (1, 0));
 }
 
 #[test]
@@ -611,7 +615,8 @@ fn a_reservation_that_holds_for_another_is_neither_joined_nor_let_go() {
         reason: "undone".to_owned(),
     };
     given().when(release(None, vec![])).then_nothing();
-    given().when(release(order(2), vec![share(1, 1)])).then_nothing();
+    let held = LetGo { line_id: LineId(1), qty: 1, backordered: 0 };
+    given().when(release(order(2), vec![held])).then_nothing();
     let ship = Command::Ship {
         shipment_id: shipment(1),
         reservation_id: reservation(1),

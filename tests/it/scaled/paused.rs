@@ -2,26 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::broker;
 use super::leases::first_row;
 use super::system::{LEASE, System};
+use super::{broker, logged};
 
 /// How long the system may take to go on.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// What a process says when it finds that its work is not its own any more.
-const FOUND: [&str; 5] = [
-    "another process has taken a share of the read models over",
-    "a checkpoint was moved by another",
-    "this process is no longer the leader",
-    "another relay is the active one",
-    "this relay gives its lease back",
-];
-
-/// How often a process has found that.
+/// How often a process has found that its work is another's.
 fn found(system: &System, name: &str) -> usize {
-    let log = system.cluster.log(name);
-    FOUND.iter().map(|line| log.matches(line).count()).sum()
+    logged::count(system, name, logged::TAKEN_OVER)
 }
 
 /// Waits until no thread of a process runs any more.
@@ -33,7 +23,7 @@ async fn await_stopped(pid: u32) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{pid} was told to stop and goes on");
+    panic!("{pid} was stopped and goes on");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +61,7 @@ async fn workers_stopped_beyond_their_lease_do_no_harm_when_they_go_on() {
     }
     log.close().await.unwrap();
     system.prove(history, load).await;
-    // What a relay published after its lease would not stand where it belongs; the other one would have begun anew for it.
+    // What a relay published after its lease would not stand where it belongs; the other one would have begun again because of it.
     let now = broker::published(&urls).await.generation;
     assert_eq!(now, generation, "the stream was spoilt");
 }

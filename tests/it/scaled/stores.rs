@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
+use super::logged;
 use super::system::System;
 use crate::harness::load::{Action, Load, Mix};
 
@@ -17,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(180);
 fn doubts(system: &System) -> BTreeMap<String, usize> {
     let names = system.cluster.names().into_iter();
     let doubts = names.map(|name| {
-        let log = system.cluster.log(&name);
-        (name, log.matches("a commit was not answered; its outcome is being looked up").count())
+        let doubts = logged::count(system, &name, &[logged::IN_DOUBT]);
+        (name, doubts)
     });
     doubts.filter(|(_, count)| *count > 0).collect()
 }

@@ -11,7 +11,7 @@ use crate::order::command::Units;
 use crate::order::event::{
     CancellationClosed, Event, LineUnits, LineValue, LinesCancelled, PaymentRecorded, ShipmentWithdrawn,
 };
-use crate::order::line::LineQty;
+use crate::order::line::LineRelease;
 use crate::order::refusal::{Part, Refusal};
 use crate::order::state::{LineState, Placed, ShipmentStatus, Status};
 
@@ -76,15 +76,14 @@ pub(super) fn cancel(
         });
         // Stock lets go of the units of a withdrawn shipment as it puts them back.
         let back = put_back.get(&units.line_id).copied().unwrap_or(0);
-        let goods =
-            released(order, line, units.qty).map(|goods| LineQty { qty: goods.qty.saturating_sub(back), ..goods });
-        release.extend(goods.filter(|goods| goods.qty > 0));
+        let goods = released(order, line, units.qty);
+        let goods = goods.map(|goods| LineRelease { qty: goods.qty.saturating_sub(back), ..goods });
+        release.extend(goods.filter(|goods| goods.qty + goods.backordered > 0));
     }
     let units: u64 = wanted.iter().map(|u| u64::from(u.qty)).sum();
-    let last = order.all_open_units() == units;
-    let whole = order.shipped_units() == 0 && last;
-    // A charge that no shipment has (one that had it was refused) is due with none any more.
-    let shipping = if last { order.shipping_left() } else { 0 };
+    let whole = order.shipped_units() == 0 && order.all_open_units() == units;
+    // A charge that no shipment has, since the one that had it does not leave, is due with none any more.
+    let shipping = if order.free_units() == units { order.shipping_left() } else { 0 };
     events.push(Event::LinesCancelled(LinesCancelled {
         cancellation_id,
         amount: shipping + cancelled.iter().map(|l| l.amount).sum::<i64>(),
@@ -125,12 +124,13 @@ fn withdrawn(order: &Placed, wanted: &[Units]) -> Vec<(ShipmentId, Vec<LineUnits
     shipments
 }
 
-/// What inventory lets go of when units of a line are not wanted any more.
-pub(super) fn released(order: &Placed, line: &LineState, units: u32) -> Option<LineQty> {
-    let qty = line.take(units).units();
-    (line.line.stocked && qty > 0).then(|| LineQty {
+/// What inventory releases when units of a line are not wanted any more.
+pub(super) fn released(order: &Placed, line: &LineState, units: u32) -> Option<LineRelease> {
+    let taken = line.take(units);
+    (line.line.stocked && taken.units() > 0).then(|| LineRelease {
         line_id: line.line.line_id,
-        qty,
+        qty: taken.reserved,
+        backordered: taken.backordered,
         location: order.location.clone(),
     })
 }

@@ -8,7 +8,7 @@ use crate::ids::{LineId, PaymentId, within};
 use crate::money::{self, Minor};
 use crate::order::command::{Change, Edit, NewLine};
 use crate::order::event::{Edited, Event, LineChange};
-use crate::order::line::{Line, LineProblem, LineQty};
+use crate::order::line::{Line, LineProblem, LineQty, LineRelease};
 use crate::order::refusal::{EditProblem, Part, Refusal};
 use crate::order::state::{LineState, Placed, Status};
 
@@ -62,7 +62,8 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     event.balance_change =
         money::subtract(event.totals_after.total, order.totals.total).map_err(price::too_large(None))?;
     // A charge that no shipment has yet needs one, or a cancellation.
-    if after.all_open_units() == 0 && (after.shipped_units() == 0 || after.shipping_left() > 0) {
+    let nothing = after.all_open_units() == 0 && after.shipped_units() == 0;
+    if nothing || (after.free_units() == 0 && after.shipping_left() > 0) {
         return Err(refused(None, EditProblem::NothingLeft));
     }
     after.totals = event.totals_after;
@@ -77,8 +78,8 @@ fn payment_id(order: &Placed, edit: &Edit) -> PaymentId {
     PaymentId(within(order.order_id, "edit", edit.edit_id.0, "payment"))
 }
 
-/// What inventory is to hold, and to let go of, because of the changes.
-fn stock(order: &Placed, changes: &[LineChange]) -> (Vec<LineQty>, Vec<LineQty>) {
+/// What inventory is to hold, and to release, because of the changes.
+fn stock(order: &Placed, changes: &[LineChange]) -> (Vec<LineQty>, Vec<LineRelease>) {
     let (mut reserve, mut release) = (Vec::new(), Vec::new());
     for change in changes {
         let (line, more) = match change {

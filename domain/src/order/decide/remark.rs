@@ -41,7 +41,7 @@ pub(super) fn release_hold(order: &Placed, hold_id: HoldId, resolution: &str) ->
 
 /// What left or is on its way goes to the old address; what is still free goes to the new one.
 pub(super) fn change_address(order: &Placed, ship_to: &Personal<Address>) -> Decision {
-    let free = order.all_open_units() > order.units_in_shipment();
+    let free = order.free_units() > 0;
     match order.status {
         Status::Pending | Status::Confirmed if free => {}
         Status::Completed => return Err(cancel::already_shipped(order)),

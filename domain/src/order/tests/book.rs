@@ -152,7 +152,8 @@ impl Book {
             by_hand: granted.by_hand,
             lines: granted.lines.iter().map(|line| (line.line_id, line.amount)).collect(),
             shipping: granted.shipping,
-            shares: before.shares.into_iter().filter(|share| share.fate == Fate::Paid).collect(),
+            // Granted again: what is paid or on its way stays.
+            shares: before.shares.into_iter().filter(|share| matches!(share.fate, Fate::Open | Fate::Paid)).collect(),
         };
         grant.shares.extend(more);
         let (has, _, _) = grant.booked();

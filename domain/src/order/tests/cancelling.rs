@@ -23,7 +23,7 @@ fn a_pending_order_is_cancelled_as_a_whole() {
                 lines: vec![value(L1, 3, 3_000), value(L2, 5, 1_000), value(L3, 1, 400)],
                 shipping: 500,
                 amount: 4_900,
-                release: vec![at_main(L1, 3), at_main(L2, 2)],
+                release: vec![release_at_main(L1, 3, 0), release_at_main(L2, 0, 2)],
                 reason: "customer".to_owned(),
                 whole: true,
                 asked: cancelled.asked,
@@ -65,7 +65,7 @@ fn cancelled_units_come_out_of_unassigned_then_backordered_then_reserved() {
         let Some(Event::LinesCancelled(cancelled)) = events.first() else {
             panic!("{events:?}");
         };
-        assert_eq!(cancelled.release, [at_main(L1, 2)]);
+        assert_eq!(cancelled.release, [release_at_main(L1, 1, 1)]);
         assert!(!cancelled.whole);
     });
 }
@@ -87,6 +87,35 @@ fn the_last_unit_takes_the_rest_and_shipping_is_cancelled_with_it() {
     }
     assert_eq!(amounts, [(33, 0, false), (34, 0, false), (33, 500, true)]);
     assert_eq!(order.look().owed(), 0);
+}
+
+/// The first of two shipments has the charge and is refused, and the second one waits.
+pub(super) fn with_a_charge_that_no_shipment_has() -> Given<Order> {
+    let refused = Command::RefuseShipment { shipment_id: crate::ids::ShipmentId(id(5)), reason: "declined".into() };
+    confirmed(place_of(vec![new_line(L1, 3, "1.00")])).after([
+        request_shipment(5, Some(vec![units(L1, 2)])),
+        request_shipment(6, Some(vec![units(L1, 1)])),
+        refused,
+    ])
+}
+
+#[test]
+fn a_charge_that_no_shipment_has_is_cancelled_with_the_last_units_that_could_ship() {
+    let order = with_a_charge_that_no_shipment_has();
+    assert_eq!(order.look().shipping_left(), 500);
+    let mut cancelled = Vec::new();
+    let mut order = order;
+    for number in 1..=2 {
+        order = order.when(cancel(number, Some(vec![units(L1, 1)]))).then_with(|events| {
+            let Some(Event::LinesCancelled(it)) = events.first() else {
+                panic!("{events:?}");
+            };
+            cancelled.push((it.amount, it.shipping, it.whole));
+        });
+    }
+    assert_eq!(cancelled, [(100, 0, false), (600, 500, false)]);
+    let order = order.after([payment(PaymentStatus::PartCaptured, 3, [800, 100, 0]), dispatch(6)]);
+    assert_eq!((order.look().status, order.look().owed()), (Status::Completed, 100));
 }
 
 #[test]
@@ -161,7 +190,7 @@ fn a_cancellation_withdraws_the_shipments_that_have_its_units() {
         };
         assert_eq!(withdrawn.shipment_id, crate::ids::ShipmentId(id(5)));
         // Stock releases the withdrawn unit when it puts it back.
-        assert_eq!(cancelled.release, [at_main(L1, 2)]);
+        assert_eq!(cancelled.release, [release_at_main(L1, 2, 0)]);
         assert_eq!(cancelled.amount, 3_000);
         // 17.00 are taken: 10.00 for the unit that is cancelled, 5.00 of charges and 2.00 for what ships.
         assert_eq!(granted.amount, 1_500);

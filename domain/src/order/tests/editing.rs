@@ -46,7 +46,7 @@ fn fewer_units_let_go_of_what_was_held_last() {
     let order = pending(place_of(vec![new_line(L1, 6, "1.00")]));
     let order = order.after([record_reserved(&[(L1, 3)], &[(L1, 2)]), confirm(1_100)]);
     let (order, edited) = edited(order, vec![set_qty(L1, 2)]);
-    assert_eq!(edited.release, [at_main(L1, 3)]);
+    assert_eq!(edited.release, [release_at_main(L1, 1, 2)]);
     let line = &order.look().lines[&L1];
     assert_eq!((line.reserved, line.backordered), (2, 0));
 }
@@ -126,6 +126,8 @@ fn edits_that_cannot_be_right_are_refused() {
     let problem = LineProblem::Quantity { qty, largest };
     // Quantities are looked at before anything else, so that 0 is not taken for a cancellation.
     refused(vec![set_qty(L1, 0)], Refusal::InvalidLine { line_id, problem });
+    let charged = super::cancelling::with_a_charge_that_no_shipment_has();
+    charged.when(edit(1, vec![set_qty(L1, 1)])).then_refused(invalid(None, EditProblem::NothingLeft));
     let one = confirmed(place_of(vec![new_line(L1, 3, "1.00")]));
     one.after([cancel(1, Some(vec![units(L1, 2)]))])
         .when(edit(1, vec![set_qty(L1, 2)]))
