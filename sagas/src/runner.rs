@@ -14,6 +14,7 @@ mod payments;
 mod resend;
 mod route;
 mod session;
+mod shelf;
 mod timers;
 
 use std::sync::Arc;

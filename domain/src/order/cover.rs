@@ -69,7 +69,8 @@ impl Placed {
     }
 
     /// The oldest payment whose end leaves something to be found elsewhere, with how much: unless that was asked for already.
-    pub(crate) fn to_replace(&self) -> Option<(&Payment, Minor)> {
+    #[must_use]
+    pub fn to_replace(&self) -> Option<(&Payment, Minor)> {
         let asked = |payment: &Payment| self.in_place_of(payment.payment_id).is_some_and(|other| other.awaited() > 0);
         let held = self.payments.iter().filter(|payment| !payment.holds_nothing() && !asked(payment));
         held.map(|payment| (payment, self.missing(payment))).find(|(_, missing)| *missing > 0)

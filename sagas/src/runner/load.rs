@@ -1,7 +1,7 @@
 //! Sagas in memory: read from their streams when a record concerns them; a bounded number is cached. A saga that cannot
 //! be read is parked if this program knows its kind, and quarantined if a newer program wrote it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::ids::{OrderId, Tenant};
@@ -121,47 +121,6 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
             why,
         },
     })
-}
-
-/// Sagas in memory.
-pub(super) struct Shelf {
-    most: usize,
-    sagas: HashMap<Key, Loaded>,
-    order: VecDeque<Key>,
-}
-
-impl Shelf {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, sagas: HashMap::new(), order: VecDeque::new() }
-    }
-
-    pub(super) fn get(&self, key: &Key) -> Option<&Loaded> {
-        self.sagas.get(key)
-    }
-
-    pub(super) fn put(&mut self, key: &Key, loaded: Loaded) {
-        if self.sagas.insert(key.clone(), loaded).is_none() {
-            self.order.push_back(key.clone());
-        }
-    }
-
-    pub(super) fn drop(&mut self, key: &Key) {
-        self.sagas.remove(key);
-    }
-
-    /// Drops the oldest sagas. Only between pages: within a page, changes that are not durable yet must stay.
-    pub(super) fn trim(&mut self) {
-        while self.sagas.len() > self.most || self.order.len() > self.most * 2 {
-            let Some(oldest) = self.order.pop_front() else {
-                return;
-            };
-            if self.sagas.len() > self.most {
-                self.sagas.remove(&oldest);
-            } else if self.sagas.contains_key(&oldest) {
-                self.order.push_back(oldest);
-            }
-        }
-    }
 }
 
 impl Session {

@@ -21,9 +21,10 @@ use super::append::{Cause, Work};
 use super::held::{self, Held};
 use super::index::{self, Index, Key, Saved};
 use super::left::{self, Left};
-use super::load::Shelf;
+use super::load::Loaded;
 use super::outbox::{Outbox, Undeliverable};
 use super::payments::Payments;
+use super::shelf::Shelf;
 use super::{Options, Setting};
 use crate::holds::Holds;
 use crate::log::{durable_head, groups, hash_at};
@@ -54,7 +55,7 @@ pub(super) struct Session {
     pub(super) patient: Arc<Patient>,
     pub(super) options: Options,
     pub(super) index: Index,
-    pub(super) shelf: Shelf,
+    pub(super) shelf: Shelf<Loaded>,
     pub(super) payments: Payments,
     pub(super) outbox: Outbox,
     /// Sagas that cannot be read or run here.

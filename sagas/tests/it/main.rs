@@ -17,3 +17,4 @@ mod services;
 mod shop;
 mod timed;
 mod unreadable;
+mod weather;

@@ -29,6 +29,7 @@ pub(crate) struct Services {
 }
 
 type Decision = Result<Vec<Event>, Verdict>;
+type Part = (StreamId, Expectation, Decision);
 
 #[async_trait]
 impl Dispatch for Services {
@@ -61,8 +62,19 @@ impl Services {
         command: &Command,
         meta: &Metadata,
     ) -> Result<Option<Verdict>, event_store::Error> {
+        self.carry_out_together(tenant, command_id, std::slice::from_ref(command), meta).await
+    }
+
+    /// All of the commands or none of them, as one; no two of them concern the same stream. A payment comes before the order that releases it.
+    pub(crate) async fn carry_out_together(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        commands: &[Command],
+        meta: &Metadata,
+    ) -> Result<Option<Verdict>, event_store::Error> {
         loop {
-            let (batch, verdict) = self.batch(tenant, command_id, command, meta).await?;
+            let (batch, verdict) = self.batch(tenant, command_id, commands, meta).await?;
             match self.store.append(batch).await? {
                 Outcome::Appended(_) => return Ok(verdict),
                 Outcome::AlreadyAppended(_) => return Ok(None),
@@ -72,13 +84,7 @@ impl Services {
         }
     }
 
-    async fn batch(
-        &self,
-        tenant: &Tenant,
-        command_id: Uuid,
-        command: &Command,
-        meta: &Metadata,
-    ) -> Result<(Batch, Option<Verdict>), event_store::Error> {
+    async fn parts(&self, tenant: &Tenant, command: &Command) -> Result<Vec<Part>, event_store::Error> {
         let mut parts = Vec::new();
         match command {
             Command::Order { order_id, command } => {
@@ -107,6 +113,21 @@ impl Services {
                     parts.push(self.ask::<Stock>(tenant, name, command, stocked, Event::Stock).await?);
                 }
             }
+        }
+        Ok(parts)
+    }
+
+    async fn batch(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        commands: &[Command],
+        meta: &Metadata,
+    ) -> Result<(Batch, Option<Verdict>), event_store::Error> {
+        let mut parts: Vec<Part> = Vec::new();
+        for command in commands {
+            let command = made_of(tenant, command, &parts);
+            parts.extend(self.parts(tenant, &command).await?);
         }
         let refused = parts.iter().find_map(|(.., decision)| decision.as_ref().err().cloned());
         let nothing = parts.iter().all(|(.., decision)| decision.as_ref().is_ok_and(Vec::is_empty));
@@ -140,7 +161,7 @@ impl Services {
         command: &A::Command,
         pick: fn(Event) -> Option<A::Event>,
         wrap: fn(A::Event) -> Event,
-    ) -> Result<(StreamId, Expectation, Decision), event_store::Error> {
+    ) -> Result<Part, event_store::Error> {
         let stream = id_of(tenant, &name);
         let (state, expected) = self.load::<A>(&stream, pick).await?;
         let decision = match state.decide(command) {
@@ -185,6 +206,21 @@ impl Services {
         let records = self.store.read_stream(&id_of(tenant, name), 1, Direction::Forwards, 100_000).await.unwrap();
         records.iter().filter_map(|record| streams::event(record).ok()).collect()
     }
+}
+
+/// The release of a payment names the version of the payment that the void with it is decided at, as the command API has it.
+fn made_of(tenant: &Tenant, command: &Command, parts: &[Part]) -> Command {
+    let Command::Order { order_id, command: domain::order::Command::ReleasePayment { payment_id, keep, .. } } = command
+    else {
+        return command.clone();
+    };
+    let stream = id_of(tenant, &stream::payment(*payment_id));
+    let payment_version = match parts.iter().find(|(there, ..)| *there == stream) {
+        Some((_, Expectation::At { version, .. }, _)) => *version,
+        _ => 0,
+    };
+    let (order_id, payment_id, keep) = (*order_id, *payment_id, *keep);
+    Command::Order { order_id, command: domain::order::Command::ReleasePayment { payment_id, keep, payment_version } }
 }
 
 pub(crate) fn id_of(tenant: &Tenant, name: &StreamName) -> StreamId {

@@ -126,15 +126,20 @@ impl Shop {
     }
 
     async fn open_with(unreliable: usize, test_clock: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(sqlite::Options::new(dir.path().join("store")).test_clock(test_clock)).unwrap();
-        let sandbox = sandbox(&dir.path().join("sandbox.sqlite"));
-        let services = Arc::new(Services { store: store.clone(), unreliable, count: AtomicUsize::new(0) });
-        let mut shop = Self { store, services, sandbox, dir, made: 0 };
+        let mut shop = Self::open_empty(unreliable, test_clock);
         for sku in ["A", "B"] {
             shop.receive(sku, 100_000).await;
         }
         shop
+    }
+
+    /// One whose shelves are empty.
+    pub(crate) fn open_empty(unreliable: usize, test_clock: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(sqlite::Options::new(dir.path().join("store")).test_clock(test_clock)).unwrap();
+        let sandbox = sandbox(&dir.path().join("sandbox.sqlite"));
+        let services = Arc::new(Services { store: store.clone(), unreliable, count: AtomicUsize::new(0) });
+        Self { store, services, sandbox, dir, made: 0 }
     }
 
     /// Up to so many units of a SKU may be promised beyond what there is.
