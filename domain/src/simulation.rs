@@ -38,7 +38,7 @@ fn seeds() -> Range<u64> {
     let number = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     match number("DAYBOOK_SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("DAYBOOK_SIMULATION_SEEDS").unwrap_or(200),
+        None => 0..number("DAYBOOK_SIMULATION_SEEDS").unwrap_or(400),
     }
 }
 

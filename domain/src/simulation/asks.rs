@@ -150,7 +150,7 @@ impl World {
             verdict: self.provider.look_up(at, self.now),
             evidence: "looked up".into(),
             provider_ref: Some("looked up".into()),
-            try_again: request.verb == payment::event::Verb::Void || self.roll(2) == 0,
+            try_again: request.verb == payment::event::Verb::Void || self.roll(4) == 0,
         };
         let command = Command::Payment { payment_id: request.payment_id, command };
         let id = self.new_id();

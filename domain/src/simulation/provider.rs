@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 pub(super) const INSTRUMENTS: [&str; 13] =
     ["all", "all", "all", "all", "all", "ends", "ends", "ends whole", "whole", "once", "none", "keeps", "dry"];
 /// For how long money is held with an instrument of which it is not held without end, in seconds.
-const WINDOW: u32 = 3_600;
+const WINDOW: u32 = 1_800;
 
 /// A request at the provider.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

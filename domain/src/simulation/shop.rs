@@ -136,13 +136,23 @@ impl Wishes {
     pub(super) fn edit(&mut self, order: &Placed) -> Option<order::Command> {
         let lines: Vec<LineId> = order.lines.keys().copied().collect();
         let line_id = lines[self.roll(lines.len())];
+        let unserved = order.lines.iter().find(|(_, line)| line.line.stocked && line.unassigned() > 5);
         let change = match self.roll(6) {
+            // They think better of what was more than there is.
+            turn if turn > 0
+                && let Some((line_id, line)) = unserved =>
+            {
+                let qty = line.line.qty - line.unassigned() + self.number(0, 2);
+                Change::SetQty { line_id: *line_id, qty: qty.max(1) }
+            }
             0..=1 => {
                 let next = u32::try_from(lines.len()).unwrap() + 1;
                 Change::Add(self.new_line(next))
             }
             2 => Change::Reprice { line_id, unit_price: self.price() },
             3 => Change::Discount { line_id, discount: self.number(0, 60).into() },
+            // Sometimes more than there is.
+            4 => Change::SetQty { line_id, qty: self.number(4, 60) },
             _ => Change::SetQty { line_id, qty: self.number(1, 5) },
         };
         Some(order::Command::Edit(Edit {

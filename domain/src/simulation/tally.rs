@@ -8,7 +8,7 @@ use domain::order::state::{Placed, Status};
 use domain::payment;
 
 /// What has to happen, and the ends that orders have to come to.
-pub(super) const KINDS: [&str; 55] = [
+pub(super) const KINDS: [&str; 56] = [
     "placed in yen",
     "placed in dinars",
     "placed with a discount",
@@ -40,6 +40,7 @@ pub(super) const KINDS: [&str; 55] = [
     "let go of by itself",
     "edited up",
     "edited down",
+    "stock wanted once more",
     "captured by hand",
     "capture declined",
     "authorisation declined",

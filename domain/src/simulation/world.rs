@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 use crate::{Aggregate, Command, order, payment};
 
 /// How long before its end an authorisation is looked at, in seconds.
-const LEAD: u32 = 1_200;
+const LEAD: u32 = 900;
 
 /// A stream, folded.
 #[derive(Clone, Debug, Default)]
@@ -161,7 +161,7 @@ impl World {
 
     /// Often nothing else happens for a while.
     fn time_passes(&mut self) {
-        let seconds = self.wishes.number(0, 900);
+        let seconds = self.wishes.number(0, 1_800);
         self.now = self.now.plus_seconds(seconds);
         self.watch();
     }
