@@ -30,14 +30,16 @@ async fn leased(shop: &Shop) -> BTreeMap<String, BTreeSet<u32>> {
     leased
 }
 
-/// Waits until the partitions are leased to these, and to as many of them as there are.
+/// Waits until the partitions are leased to these, and as many to each of them.
 async fn shared_by(shop: &Shop, owners: &[&str]) -> BTreeMap<String, BTreeSet<u32>> {
     let begun = Instant::now();
     loop {
         let leased = leased(shop).await;
         let all: usize = leased.values().map(BTreeSet::len).sum();
         let by_all = leased.keys().eq(owners.iter().copied());
-        if by_all && all == CORRELATIONS as usize {
+        // A process that came later gets its share one by one.
+        let even = leased.values().all(|its| its.len().abs_diff(CORRELATIONS as usize / owners.len()) <= 1);
+        if by_all && even && all == CORRELATIONS as usize {
             return leased;
         }
         assert!(begun.elapsed() < WITHIN, "{leased:?}");
