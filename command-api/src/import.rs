@@ -11,7 +11,9 @@ pub mod price;
 pub mod retail;
 pub mod run;
 pub mod service;
+mod table;
 pub mod tally;
+mod whole;
 
 pub use content::{Content, Layout};
 pub use plan::{Options, Plan};

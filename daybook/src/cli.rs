@@ -157,9 +157,9 @@ pub struct Import {
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
     pub url: Option<String>,
-    /// Show the content of the file, and import nothing.
+    /// Show what the file says and which rows would be refused, and import nothing.
     #[arg(long)]
-    pub count_only: bool,
+    pub dry_run: bool,
 }
 
 /// `history`

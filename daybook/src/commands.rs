@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use domain::import::RowRefusal;
 use event_store::sqlite::OpenError;
 use serde_json::json;
 
@@ -21,6 +22,8 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 /// The store is in use by another process.
 const HELD: u8 = 3;
+/// Rows of an imported file were refused; the others are imported, unless the policy says otherwise.
+const REFUSED: u8 = 4;
 
 /// Runs a command and returns its exit code.
 #[must_use]
@@ -165,12 +168,13 @@ async fn demonstrate(mut config: Config, asked: Demo, output: Output) -> anyhow:
 }
 
 async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<ExitCode> {
-    let imported = if asked.count_only {
-        let job = import::job(&config, &asked)?;
+    let imported = if asked.dry_run {
+        let mut job = import::job(&config, &asked)?;
+        job.content.refuse_after(import::latest());
         output.print(&json!({ "counts": job.content.tally.named(), "refused": job.content.refused }), |_| {
             import::counted(&job.content.tally, &job.content.refused)
         });
-        return Ok(ExitCode::SUCCESS);
+        return Ok(refused(&job.content.refused));
     } else if let Some(url) = &asked.url {
         import::remote(&config, &asked, url).await?
     } else {
@@ -187,7 +191,12 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
         imported?
     };
     output.print(&imported, import::Imported::text);
-    Ok(if imported.report.called_off { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    Ok(refused(&imported.report.refused))
+}
+
+/// How an import ends: with a code of its own where a row was refused, so that nobody takes the file for imported.
+fn refused(rows: &[RowRefusal]) -> ExitCode {
+    if rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
 }
 
 /// Waits until what an import has started is done, and every read model shows it.

@@ -13,8 +13,11 @@ use command_api::import::tally::{Class, Tally};
 use command_api::import::{Layout, Options, Plan, content, keys, plan};
 use domain::ids::{Channel, LocationId, Tenant};
 use domain::import::{Policy, RowRefusal};
+use domain::money::Currency;
+use domain::time::Timestamp;
 use hdrhistogram::Histogram;
 use schemas::http::import::{ImportBody, ImportErrorsBody, ImportStatus};
+use schemas::http::instant::AHEAD_S;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +125,12 @@ pub fn options(config: &Config, channel: Option<&str>, source: &str, policy: Pol
     })
 }
 
+/// The latest instant that a file may name if it is imported now.
+#[must_use]
+pub fn latest() -> Timestamp {
+    Timestamp::from_micros(event_store::clock::system_clock()()).plus_seconds(AHEAD_S)
+}
+
 /// Runs a job in this process.
 ///
 /// # Errors
@@ -132,7 +141,7 @@ pub async fn run(running: &Running, job: Job, stop: CancellationToken) -> anyhow
     let watch = Arc::new(Watch::new()?);
     let importer = importer(running, watch.observer(), stop);
     let Job { mut content, sha256, layout, options } = job;
-    let started = importer.start(plan::started(layout, sha256, &options), &options).await?;
+    let started = importer.start(plan::started(layout, sha256, &options), &options, None).await?;
     running.wait_for_models(started.position).await?;
     content.refuse_after(started.latest);
     let plan = Plan::new(layout, sha256, content, &options);
@@ -296,30 +305,31 @@ fn classes(counts: &BTreeMap<String, i64>) -> String {
         "lines",
         "not goods",
         "units",
+        "currency",
         "revenue",
         "rounded − raw",
     ]);
-    let all = [
-        Class::Sale,
-        Class::CreditNote,
-        Class::StockCorrection,
-        Class::StockReceipt,
-        Class::BadDebt,
-        Class::Unreadable,
-    ];
+    let all =
+        [Class::Sale, Class::CreditNote, Class::StockCorrection, Class::StockReceipt, Class::BadDebt, Class::Refused];
     for class in all.map(Class::name) {
         let of = |what: &str| counts.get(&format!("{class}.{what}")).copied();
         let Some(lines) = of("lines") else { continue };
         let number = |what: &str| grouped(of(what).unwrap_or(0));
-        table.add_row([
-            class.to_owned(),
-            number("invoices"),
-            grouped(lines),
-            number("other_lines"),
-            number("units"),
-            money(of("revenue").unwrap_or(0)),
-            format!("{:.6}", of("rounding_e4").unwrap_or(0) as f64 / 1e6),
-        ]);
+        let mut row =
+            vec![class.to_owned(), number("invoices"), grouped(lines), number("other_lines"), number("units")];
+        let prefix = format!("{class}.revenue.");
+        let currencies = counts.keys().filter_map(|name| name.strip_prefix(&prefix));
+        // A line for each currency: what is worth pounds and what is worth yen have no sum.
+        for currency in currencies.filter_map(|code| code.parse::<Currency>().ok()) {
+            row.push(currency.to_string());
+            row.push(money(of(&format!("revenue.{currency}")).unwrap_or(0), currency));
+            let rounding = of(&format!("rounding_e4.{currency}")).unwrap_or(0) as f64;
+            row.push(format!("{:.6}", rounding / 1e4 / 10_f64.powi(i32::try_from(currency.exponent()).unwrap_or(0))));
+            table.add_row(std::mem::replace(&mut row, vec![String::new(); 5]));
+        }
+        if row.first().is_some_and(|name| !name.is_empty()) {
+            table.add_row(row);
+        }
     }
     format!("{table}\nrows in all: {}\n", grouped(counts.get("rows").copied().unwrap_or(0)))
 }
@@ -354,9 +364,11 @@ fn refusals(rows: &[RowRefusal]) -> String {
     text
 }
 
-/// Minor units of two decimals.
-fn money(minor: i64) -> String {
+/// Minor units of a currency, with as many decimals as it has.
+fn money(minor: i64, currency: Currency) -> String {
     let sign = if minor < 0 { "-" } else { "" };
-    let amount = minor.unsigned_abs();
-    format!("{sign}{}.{:02}", grouped(i64::try_from(amount / 100).unwrap_or(i64::MAX)), amount % 100)
+    let (amount, digits) = (minor.unsigned_abs(), usize::try_from(currency.exponent()).unwrap_or(0));
+    let unit = 10_u64.pow(currency.exponent());
+    let whole = grouped(i64::try_from(amount / unit).unwrap_or(i64::MAX));
+    if digits == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{:0digits$}", amount % unit) }
 }

@@ -123,7 +123,7 @@ fn a_separate_count_of_the_retail_file_agrees() {
     let separate = std::process::Command::new("python3").args([script, sample]).output().unwrap();
     assert!(separate.status.success(), "{}", String::from_utf8_lossy(&separate.stderr));
     let separate: Value = serde_json::from_slice(&separate.stdout).unwrap();
-    let ours = server::daybook().args(["import", sample, "--count-only", "--output", "json"]).output().unwrap();
+    let ours = server::daybook().args(["import", sample, "--dry-run", "--output", "json"]).output().unwrap();
     assert!(ours.status.success(), "{}", String::from_utf8_lossy(&ours.stderr));
     let ours: Value = serde_json::from_slice(&ours.stdout).unwrap();
     assert!(separate.as_object().is_some_and(|counts| counts.len() > 3), "{separate}");

@@ -69,8 +69,8 @@ def main():
         named[f"{name}.lines"] = into["lines"]
         named[f"{name}.other_lines"] = into["other_lines"]
         named[f"{name}.units"] = into["units"]
-        named[f"{name}.revenue"] = into["revenue"]
-        named[f"{name}.rounding_e4"] = int((into["revenue"] - into["raw"]) * 10_000)
+        named[f"{name}.revenue.GBP"] = into["revenue"]
+        named[f"{name}.rounding_e4.GBP"] = int((into["revenue"] - into["raw"]) * 10_000)
     if "--text" in sys.argv[2:]:
         for name, value in sorted(named.items()):
             print(f"{name:32} {value:>16,}")

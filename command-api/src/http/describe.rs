@@ -125,15 +125,20 @@ pub(super) fn command(
     responses
 }
 
-/// The answers of routes that start an import: no dry run, and no version that could be stale.
-pub(super) fn start(body: &'static str, codes: &[&'static str]) -> BTreeMap<String, RefOr<Response>> {
-    let every: Vec<_> = EVERY_COMMAND
-        .into_iter()
-        .filter(|code| !["version-mismatch", "idempotency-key-reused"].contains(code))
-        .chain(codes.iter().copied())
-        .collect();
+/// The answers of routes that start an import: no version that could be stale; with `dry_run`, what the content says.
+pub(super) fn start(
+    body: &'static str,
+    preview: &'static str,
+    codes: &[&'static str],
+) -> BTreeMap<String, RefOr<Response>> {
+    let every: Vec<_> =
+        EVERY_COMMAND.into_iter().filter(|code| *code != "version-mismatch").chain(codes.iter().copied()).collect();
     let mut responses = problems(&every);
     responses.insert("202".to_owned(), success(202, body, false).into());
+    let said = ResponseBuilder::new()
+        .description("With `dry_run`: what the content says")
+        .content("application/json", ContentBuilder::new().schema(Some(reference(preview))).build());
+    responses.insert("200".to_owned(), said.build().into());
     responses
 }
 

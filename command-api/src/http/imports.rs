@@ -13,7 +13,10 @@ use domain::import::{Event, Import, Run};
 use domain::stream;
 use schemas::StoredEvent as _;
 use schemas::http::check::Check;
-use schemas::http::import::{ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportStatus, RefusedRow};
+use schemas::http::import::{
+    ImportBody, ImportErrorsBody, ImportLayout, ImportParams, ImportPreview, ImportStatus, RefusedRow,
+};
+use schemas::http::instant::AHEAD_S;
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
@@ -24,10 +27,10 @@ use super::describe;
 use super::extract::{Caller, Id, request_id};
 use super::headers;
 use super::problem::Failure;
-use crate::execute::{Error, stream_id};
+use crate::execute::{self, Error, stream_id};
 use crate::import::Layout;
-use crate::import::run;
-use crate::import::service::{Rejected, Submission};
+use crate::import::run::{self, Named};
+use crate::import::service::{Preview, Rejected, Submission};
 
 /// The largest content, in bytes. It is held in memory while it is read: twice the size of a year of a busy shop.
 pub const LARGEST_IMPORT: usize = 256 * 1024 * 1024;
@@ -38,7 +41,7 @@ struct StartAnswers;
 
 impl IntoResponses for StartAnswers {
     fn responses() -> Responses {
-        describe::start("ImportBody", &["import-changed", "unknown-layout", "unreadable-content"])
+        describe::start("ImportBody", "ImportPreview", &["import-changed", "unknown-layout", "unreadable-content"])
     }
 }
 
@@ -69,7 +72,7 @@ pub(super) async fn start(
     place: Option<Extension<Arc<schemas::http::place::Place>>>,
     body: Body,
 ) -> Result<Answer, Failure> {
-    headers::idempotency_key(&headers)?;
+    let key = headers::idempotency_key(&headers)?;
     let params = params(&uri)?;
     let by_type = by_type(&headers)?;
     let Some(service) = api.imports() else {
@@ -79,7 +82,13 @@ pub(super) async fn start(
     let mut room = api.uploads().begin();
     let arriving = room.fill(body, LARGEST_IMPORT, api.settings().bodies);
     let content = arrival::without_place(place.as_deref(), arriving).await?;
+    let told = serde_json::to_vec(&params).unwrap_or_default();
+    let named = key.map(|key| Named {
+        command_id: execute::command_id(&caller.tenant, &key),
+        fingerprint: execute::fingerprint(&[b"POST", b"/v1/imports", &told, &content]),
+    });
     let submission = Submission {
+        named,
         tenant: caller.tenant.clone(),
         actor: caller.actor.id.clone(),
         layout: params.layout.map(layout).or(by_type),
@@ -88,6 +97,11 @@ pub(super) async fn start(
         content,
     };
     let id = request_id(&headers);
+    if params.dry_run {
+        let latest = api.now().plus_seconds(AHEAD_S);
+        let preview = service.preview(submission, latest).await.map_err(|rejected| not_taken(&rejected, id))?;
+        return answer(StatusCode::OK, &as_preview(preview), Place::default(), id);
+    }
     let import_id = service.submit(submission).await.map_err(|rejected| not_taken(&rejected, id))?;
     let run = api.run_of(&caller.tenant, import_id, id).await?;
     let place = Place { location: Some(format!("/v1/imports/{import_id}")), ..Place::default() };
@@ -182,12 +196,23 @@ fn not_taken(rejected: &Rejected, request_id: Option<&str>) -> Failure {
         Rejected::NoLayout => Failure::new("unknown-layout", detail),
         Rejected::Unreadable(_) => Failure::new("unreadable-content", detail),
         Rejected::Busy => Failure::new("overloaded", detail).retry_after(std::time::Duration::from_secs(5)),
+        Rejected::NotStarted(run::Error::KeyReused) => Failure::new("idempotency-key-reused", detail),
         Rejected::NotStarted(run::Error::Refused(why)) => Failure::new("import-changed", why.clone()),
         Rejected::NotStarted(run::Error::Command(error)) => Failure::unanswered(error, request_id),
         Rejected::NotStarted(run::Error::Stopped) => {
             Failure::new("unavailable", detail).retry_after(std::time::Duration::from_secs(5))
         }
         Rejected::NotStarted(_) => Failure::internal(request_id, rejected),
+    }
+}
+
+fn as_preview(preview: Preview) -> ImportPreview {
+    ImportPreview {
+        import_id: preview.started.import_id,
+        layout: preview.started.layout,
+        sha256: preview.started.sha256,
+        counts: preview.counts,
+        refused: preview.refused.iter().map(RefusedRow::from).collect(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The content of a file in any layout: sales, credits, stock corrections, receipts, and refused rows. Each row of the
 //! file is in exactly one of them.
 
+use std::collections::BTreeMap;
+
 use domain::ids::{CustomerRef, ExternalRef, LocationId, Sku};
 use domain::import::RowRefusal;
 use domain::money::{Currency, Minor};
@@ -10,6 +12,7 @@ use domain::time::Timestamp;
 
 use super::keys::RowKey;
 use super::tally::Tally;
+use super::whole;
 
 /// How a file is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +55,9 @@ impl Layout {
         if first_byte(content) == Some(b'{') {
             return Some(Self::OrdersNdjson);
         }
-        let first = content.split(|byte| *byte == b'\n').next()?;
-        let header = String::from_utf8_lossy(without_bom(first));
+        let mut lines = without_bom(content).split(|byte| matches!(byte, b'\n' | b'\r'));
+        let first = lines.find(|line| line.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t' | b'"')))?;
+        let header = String::from_utf8_lossy(first);
         let has = |name: &str| header.split(',').any(|column| column.trim().trim_matches('"') == name);
         if has("InvoiceNo") && has("StockCode") {
             Some(Self::Retail)
@@ -82,6 +86,8 @@ pub struct Sale {
     pub external_ref: ExternalRef,
     /// The line of the file that it begins on.
     pub line: u64,
+    /// The lines of the file that its other rows stand on.
+    pub more: Vec<u64>,
     /// When it was made.
     pub at: Timestamp,
     /// Who bought.
@@ -184,8 +190,22 @@ impl Content {
     pub fn refuse_after(&mut self, latest: Timestamp) {
         let after = |at: &Timestamp| *at > latest;
         let mut late: Vec<(u64, Timestamp)> = Vec::new();
-        late.extend(self.sales.extract_if(.., |sale| after(&sale.at)).map(|sale| (sale.line, sale.at)));
-        late.extend(self.credits.extract_if(.., |credit| after(&credit.at)).map(|credit| (credit.line, credit.at)));
+        for sale in self.sales.extract_if(.., |sale| after(&sale.at)) {
+            late.push((sale.line, sale.at));
+            self.refused.extend(sale.more.iter().map(|line| whole::with_its_order(*line, sale.line)));
+        }
+        let notes: BTreeMap<String, u64> = self
+            .credits
+            .iter()
+            .filter(|credit| after(&credit.at))
+            .map(|it| (it.key.invoice.clone(), it.line))
+            .collect();
+        for credit in self.credits.extract_if(.., |credit| notes.contains_key(&credit.key.invoice)) {
+            match notes.get(&credit.key.invoice) {
+                Some(line) if !after(&credit.at) => self.refused.push(whole::with_its_order(credit.line, *line)),
+                _ => late.push((credit.line, credit.at)),
+            }
+        }
         late.extend(self.corrections.extract_if(.., |row| after(&row.at)).map(|row| (row.line, row.at)));
         let receipts = self.receipts.extract_if(.., |receipt| receipt.at.as_ref().is_some_and(after));
         late.extend(receipts.map(|receipt| (receipt.line, receipt.at.unwrap_or_default())));
@@ -219,12 +239,36 @@ pub enum Unreadable {
     /// A column is not there.
     #[error("the column `{0}` is missing")]
     NoColumn(&'static str),
+    /// A column is there twice, and only one of them can be meant.
+    #[error("the column `{0}` is there twice: remove one of them")]
+    ColumnTwice(&'static str),
     /// A column is not known.
-    #[error("the column `{0}` is not known")]
-    UnknownColumn(String),
-    /// The first line cannot be read.
-    #[error("the first line is no header: {0}")]
+    #[error("the column `{column}` is not known: expected {expected}")]
+    UnknownColumn {
+        /// Its name in the file.
+        column: String,
+        /// The names that are known.
+        expected: String,
+    },
+    /// The first row cannot be read.
+    #[error("the first row is no header: {0}")]
     NoHeader(String),
+    /// A quote is opened and never closed.
+    #[error("line {line}: a quote is opened here and closed nowhere")]
+    QuoteOpen {
+        /// Where it is opened.
+        line: u64,
+    },
+    /// There is text between a closing quote and the comma after it.
+    #[error(
+        "line {line}: text follows the quote that closes a field opened on line {begun}; write a quote within a field twice"
+    )]
+    TextAfterQuote {
+        /// Where it is closed.
+        line: u64,
+        /// Where it is opened.
+        begun: u64,
+    },
 }
 
 /// The longest reason, in characters: it is for people, and a parser's message may quote the row.

@@ -1,30 +1,31 @@
 //! The layout of the *Online Retail* data set: invoice lines, with sales, credit notes, stock corrections and bad-debt adjustments
-//! in one list. A bad row is reported and never stops the rest; every row is counted in exactly one class.
+//! in one list. A bad row refuses its invoice and nothing else; every row is counted in exactly one class.
 
 use std::collections::{BTreeMap, HashMap};
 
-use csv::{ByteRecord, ReaderBuilder};
 use domain::ids::{CustomerRef, ExternalRef, LineId, Sku};
-use domain::import::RowRefusal;
 use domain::money::Currency;
 use domain::order::command::NewLine;
 use domain::order::event::Address;
-use domain::text::cleaned_line;
+use domain::order::line::UnitPrice;
+use domain::text;
 use domain::time::Timestamp;
+use schemas::http::{MOST_LINES, MOST_UNITS};
 
-use super::content::{Content, Correction, Credit, Sale, Unreadable, refusal};
+use super::content::{Content, Correction, Credit, Sale, Unreadable};
 use super::keys::RowKey;
 use super::london;
 use super::price::{self, Price};
-use super::tally::{Class, Counted};
+use super::table::{self, Form, Refused, Table};
+use super::tally::{Class, Counted, Revenue};
+use super::whole::{self, Bad, Of};
 
 const COLUMNS: [&str; 8] =
     ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"];
 
-/// The largest quantity of a row.
-const MOST_UNITS: i64 = 1_000_000;
-/// The most lines of an order.
-const MOST_LINES: usize = 2_000;
+/// The longest title of a line and name of a country, as over HTTP.
+const LONGEST_TITLE: usize = 200;
+const LONGEST_COUNTRY: usize = 60;
 
 /// Stock codes of sales and charges that are not kept in stock. Gift vouchers (`GIFT_…`) are also such codes.
 const NO_WARE: [&str; 9] = ["POST", "DOT", "C2", "M", "D", "S", "AMAZONFEE", "BANK CHARGES", "CRUK"];
@@ -35,158 +36,145 @@ pub fn is_ware(sku: &Sku) -> bool {
     !NO_WARE.contains(&sku.as_str()) && !sku.as_str().starts_with("GIFT_")
 }
 
+static FORM: Form = Form { columns: &COLUMNS, compulsory: COLUMNS.len(), others: true };
+
 /// Reads the whole content.
 ///
 /// # Errors
-/// If a column is missing or the first line is no header.
+/// If it is no table with these columns.
 pub fn parse(content: &[u8]) -> Result<Content, Unreadable> {
-    let mut reader = ReaderBuilder::new().flexible(true).from_reader(content);
-    let columns = Columns::find(reader.byte_headers().map_err(|error| Unreadable::NoHeader(error.to_string()))?)?;
-    let mut parsed = Content::default();
-    let mut rows = Vec::new();
-    let mut ordinals: HashMap<String, u32> = HashMap::new();
-    let mut record = ByteRecord::new();
-    loop {
-        let before = reader.position().line();
-        match reader.read_byte_record(&mut record) {
-            Ok(false) => break,
-            Ok(true) => {}
-            Err(error) => {
-                parsed.refused.push(refusal(before, "unreadable-row", error.to_string()));
-                parsed.tally.add_unreadable();
-                continue;
-            }
-        }
-        let line = record.position().map_or(before, csv::Position::line);
-        match columns.row(&record, line, &mut ordinals) {
-            Ok(row) => rows.push(row),
-            Err(refused) => {
-                parsed.refused.push(refused);
-                parsed.tally.add_unreadable();
-            }
+    let mut table = Table::new(content, &FORM)?;
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    // How many rows each invoice has, those that cannot be read included.
+    let mut sizes: HashMap<String, u32> = HashMap::new();
+    while let Some(row) = table.next()? {
+        match read(&table, &row, &mut sizes) {
+            Ok(read) => rows.push((row.line, read)),
+            Err((of, (code, reason))) => bad.push(Bad { line: row.line, code, reason, of }),
         }
     }
-    sort_out(rows, &ordinals, &mut parsed);
-    parsed.refused.sort_by_key(|refused| refused.line);
-    Ok(parsed)
+    Ok(sort_out(rows, bad, &sizes))
 }
 
-struct Columns([usize; 8]);
-
 struct Row {
-    line: u64,
     key: RowKey,
     sku: Sku,
     title: String,
     qty: i64,
     at: Timestamp,
     price: Price,
-    price_text: String,
+    /// `None` below 0.
+    unit_price: Option<UnitPrice>,
     raw: i64,
     customer: Option<CustomerRef>,
-    country: String,
+    country: Option<String>,
 }
 
-impl Columns {
-    fn find(header: &ByteRecord) -> Result<Self, Unreadable> {
-        let mut found = [0; 8];
-        for (place, name) in COLUMNS.iter().enumerate() {
-            found[place] = header
-                .iter()
-                .position(|column| column.trim_ascii() == name.as_bytes())
-                .ok_or(Unreadable::NoColumn(name))?;
-        }
-        Ok(Self(found))
+fn read(table: &Table<'_>, row: &table::Row<'_>, sizes: &mut HashMap<String, u32>) -> Result<Row, (Of, Refused)> {
+    let cells = table.cells(row).map_err(|refused| (row.whose(&refused), refused))?;
+    let bad = |place: usize, why: String| ("bad-field", format!("{}: {why}", COLUMNS[place]));
+    let invoice = ExternalRef::try_new(cells[0]).map_err(|error| {
+        let refused = bad(0, error.to_string());
+        (row.whose(&refused), refused)
+    })?;
+    let invoice = String::from(invoice);
+    let ordinal = sizes.entry(invoice.clone()).or_default();
+    *ordinal += 1;
+    let key = RowKey { invoice: invoice.clone(), ordinal: *ordinal };
+    fields(&cells, key).map_err(|(place, why)| (Of::Order(invoice), bad(place, why)))
+}
+
+/// The fields of a row whose invoice is known; or the place of the column that is wrong, and why.
+fn fields(cells: &[&str], key: RowKey) -> Result<Row, (usize, String)> {
+    let sku = Sku::try_new(cells[1]).map_err(|error| (1, error.to_string()))?;
+    let title = match cells[2] {
+        "" => sku.to_string(),
+        title => text::line(title, 1, LONGEST_TITLE).map_err(|error| (2, error.to_string()))?,
+    };
+    let qty: i64 = cells[3].parse().map_err(|_| (3, format!("`{}` is no whole number", price::shorten(cells[3]))))?;
+    if qty == 0 || qty.abs() > i64::from(MOST_UNITS) {
+        return Err((3, format!("{qty} is not between 1 and {MOST_UNITS} units, or as many below 0")));
     }
+    let no_date = || format!("`{}` is no date and time such as 2010-12-01 08:26:00", price::shorten(cells[4]));
+    let at = london::parse(cells[4]).ok_or_else(|| (4, no_date()))?;
+    let price = Price::parse(cells[5], Currency::GBP).map_err(|why| (5, why))?;
+    let unit_price = (!price.is_negative()).then(|| price::unit_price(cells[5])).transpose();
+    let customer = (!cells[6].is_empty()).then(|| CustomerRef::try_new(cells[6])).transpose();
+    let country = (!cells[7].is_empty()).then(|| text::line(cells[7], 2, LONGEST_COUNTRY)).transpose();
+    Ok(Row {
+        key,
+        sku,
+        title,
+        qty,
+        at,
+        price,
+        unit_price: unit_price.map_err(|why| (5, why))?,
+        raw: price.raw(qty).ok_or_else(|| (5, "the line is worth too much".to_owned()))?,
+        customer: customer.map_err(|error| (6, error.to_string()))?,
+        country: country.map_err(|error| (7, error.to_string()))?,
+    })
+}
 
-    fn row(&self, record: &ByteRecord, line: u64, ordinals: &mut HashMap<String, u32>) -> Result<Row, RowRefusal> {
-        let text = |place: usize| -> Result<&str, RowRefusal> {
-            let bytes = record
-                .get(self.0[place])
-                .ok_or_else(|| refusal(line, "missing-field", format!("the row has no {}", COLUMNS[place])))?;
-            std::str::from_utf8(bytes)
-                .map(str::trim)
-                .map_err(|_| refusal(line, "not-utf8", format!("{} is not UTF-8", COLUMNS[place])))
-        };
-        let bad = |place: usize, why: String| refusal(line, "bad-field", format!("{}: {why}", COLUMNS[place]));
-        let invoice = ExternalRef::try_new(text(0)?).map_err(|error| bad(0, error.to_string()))?;
-        let invoice = String::from(invoice);
-        let ordinal = ordinals.entry(invoice.clone()).or_default();
-        *ordinal += 1;
-        let key = RowKey { invoice, ordinal: *ordinal };
-        let sku = Sku::try_new(text(1)?).map_err(|error| bad(1, error.to_string()))?;
-        let qty: i64 = text(3)?
-            .parse()
-            .map_err(|_| bad(3, format!("`{}` is no whole number", price::shorten(text(3).unwrap_or_default()))))?;
-        if qty == 0 || qty.abs() > MOST_UNITS {
-            return Err(bad(3, format!("{qty} is not between 1 and {MOST_UNITS} units, or as many below 0")));
+/// Classifies the rows. Sales keep the order of their first rows; an invoice's rows need not be adjacent.
+fn sort_out(rows: Vec<(u64, Row)>, mut bad: Vec<Bad>, sizes: &HashMap<String, u32>) -> Content {
+    let mut parsed = Content::default();
+    let mut fine = Vec::with_capacity(rows.len());
+    let mut first: HashMap<String, (Option<CustomerRef>, usize)> = HashMap::new();
+    for (line, row) in rows {
+        let class = class(&row, sizes.get(&row.key.invoice) == Some(&1));
+        // Which no order answers for: left out by rule, and counted.
+        if class == Class::BadDebt {
+            count(&mut parsed, class, &row);
+        } else if let Some((code, reason)) = fault(class, &row, &mut first) {
+            bad.push(Bad { line, code, reason, of: Of::Order(row.key.invoice) });
+        } else {
+            fine.push((line, (class, row)));
         }
-        let at = london::parse(text(4)?).ok_or_else(|| {
-            bad(
-                4,
-                format!(
-                    "`{}` is no date and time such as 2010-12-01 08:26:00",
-                    price::shorten(text(4).unwrap_or_default())
-                ),
-            )
-        })?;
-        let price = Price::parse(text(5)?, Currency::GBP).map_err(|why| bad(5, why))?;
-        let raw = price.raw(qty).ok_or_else(|| bad(5, "the line is worth too much".into()))?;
-        let customer = match text(6)? {
-            "" => None,
-            customer => Some(CustomerRef::try_new(customer).map_err(|error| bad(6, error.to_string()))?),
-        };
-        Ok(Row {
-            line,
-            key,
-            title: title(text(2)?, &sku),
-            sku,
-            qty,
-            at,
-            price,
-            price_text: text(5)?.to_owned(),
-            raw,
-            customer,
-            country: cleaned_line(text(7)?, 60),
-        })
     }
-}
-
-/// The title of an order line; the stock code if the file has none.
-fn title(text: &str, sku: &Sku) -> String {
-    let title = cleaned_line(text, 200);
-    if title.is_empty() { sku.to_string() } else { title }
-}
-
-/// Classifies the rows. Sales keep the order of their first rows; an invoice's rows need not be adjacent. `sizes` has
-/// the number of rows of each invoice, including unreadable ones.
-fn sort_out(rows: Vec<Row>, sizes: &HashMap<String, u32>, parsed: &mut Content) {
+    bad.sort_by_key(|row| row.line);
+    let (kept, refused) = whole::keep_whole(fine, bad, |(_, row)| row.key.invoice.as_str());
+    refused.iter().for_each(|_| parsed.tally.add_refused());
+    parsed.refused = refused;
     let mut invoices: BTreeMap<String, usize> = BTreeMap::new();
-    for row in rows {
-        let single = sizes.get(&row.key.invoice) == Some(&1);
-        match class(&row, single) {
-            Class::BadDebt => {
-                count(parsed, Class::BadDebt, &row);
-                parsed.refused.push(refusal(
-                    row.line,
-                    "bad-debt-adjustment",
-                    format!("{} is an adjustment of a bad debt, which no order answers for", row.key.invoice),
-                ));
-            }
-            Class::CreditNote => credit(row, parsed),
-            Class::StockCorrection => {
-                count(parsed, Class::StockCorrection, &row);
-                parsed.corrections.push(Correction {
-                    delta: row.qty,
-                    reason: if row.title == row.sku.as_str() { "no note".to_owned() } else { row.title },
-                    key: row.key,
-                    line: row.line,
-                    at: row.at,
-                    sku: row.sku,
-                });
-            }
-            _ => sale(row, parsed, &mut invoices),
+    for (line, (class, row)) in kept {
+        count(&mut parsed, class, &row);
+        match class {
+            Class::CreditNote => parsed.credits.push(credit(line, row)),
+            Class::StockCorrection => parsed.corrections.push(Correction {
+                delta: row.qty,
+                reason: if row.title == row.sku.as_str() { "no note".to_owned() } else { row.title },
+                key: row.key,
+                line,
+                at: row.at,
+                sku: row.sku,
+            }),
+            _ => sale(line, row, &mut parsed, &mut invoices),
         }
+    }
+    parsed
+}
+
+/// What is wrong with a row that can be read. `first`: by invoice, the customer of its first sale, and how many lines it has.
+fn fault(class: Class, row: &Row, first: &mut HashMap<String, (Option<CustomerRef>, usize)>) -> Option<Refused> {
+    match class {
+        Class::CreditNote if row.qty > 0 || row.price.is_negative() => {
+            Some(("bad-credit", "a credit note's row has a quantity below 0 and a price of at least 0".to_owned()))
+        }
+        Class::Sale if row.price.is_negative() => {
+            Some(("negative-price", "a sale has a price of at least 0".to_owned()))
+        }
+        Class::Sale => {
+            let invoice = first.entry(row.key.invoice.clone()).or_insert_with(|| (row.customer.clone(), 0));
+            invoice.1 += 1;
+            if invoice.0 != row.customer {
+                Some(("customer-differs", "the invoice's first row names another customer".to_owned()))
+            } else if invoice.1 > MOST_LINES {
+                Some(("too-many-lines", format!("an order has at most {MOST_LINES} lines")))
+            } else {
+                None
+            }
+        }
+        _ => None,
     }
 }
 
@@ -209,57 +197,29 @@ fn count(parsed: &mut Content, class: Class, row: &Row) {
         Counted {
             invoice: &row.key.invoice,
             units: row.qty,
-            revenue: price::round(row.raw),
-            raw: row.raw,
+            revenue: Some(Revenue { currency: Currency::GBP, rounded: price::round(row.raw), raw: row.raw }),
             ware: is_ware(&row.sku),
         },
     );
 }
 
-fn refuse(parsed: &mut Content, line: u64, code: &str, reason: String) {
-    parsed.refused.push(refusal(line, code, reason));
-    parsed.tally.add_unreadable();
-}
-
-fn credit(row: Row, parsed: &mut Content) {
-    if row.qty > 0 || row.price.is_negative() {
-        let reason = "a credit note's row has a quantity below 0 and a price of at least 0".to_owned();
-        return refuse(parsed, row.line, "bad-credit", reason);
-    }
-    count(parsed, Class::CreditNote, &row);
-    parsed.credits.push(Credit {
+fn credit(line: u64, row: Row) -> Credit {
+    Credit {
         key: row.key,
-        line: row.line,
+        line,
         at: row.at,
         customer: row.customer,
         sku: row.sku,
         qty: u32::try_from(-row.qty).unwrap_or(0),
         amount: -price::round(row.raw),
-    });
+    }
 }
 
-fn sale(row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) {
-    if row.price.is_negative() {
-        return refuse(parsed, row.line, "negative-price", "a sale has a price of at least 0".into());
-    }
-    let (Ok(unit_price), Ok(external_ref)) =
-        (price::unit_price(&row.price_text), ExternalRef::try_new(row.key.invoice.as_str()))
-    else {
-        return refuse(parsed, row.line, "bad-field", "UnitPrice: cannot be kept as a unit price".into());
+fn sale(line: u64, row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) {
+    let (Some(unit_price), Ok(external_ref)) = (row.unit_price, ExternalRef::try_new(row.key.invoice.as_str())) else {
+        return;
     };
-    let place = invoices.get(&row.key.invoice).copied();
-    if let Some(sale) = place.map(|place| &parsed.sales[place]) {
-        if sale.customer != row.customer {
-            let reason = "the invoice's first row names another customer".to_owned();
-            return refuse(parsed, row.line, "customer-differs", reason);
-        }
-        if sale.lines.len() == MOST_LINES {
-            let reason = format!("an order has at most {MOST_LINES} lines");
-            return refuse(parsed, row.line, "too-many-lines", reason);
-        }
-    }
-    count(parsed, Class::Sale, &row);
-    let line = NewLine {
+    let new = NewLine {
         line_id: LineId(row.key.ordinal),
         stocked: is_ware(&row.sku),
         sku: row.sku,
@@ -271,28 +231,29 @@ fn sale(row: Row, parsed: &mut Content, invoices: &mut BTreeMap<String, usize>) 
         tax_included: true,
         backorder_ok: false,
     };
-    match place {
-        Some(place) => parsed.sales[place].lines.push(line),
-        None => {
-            invoices.insert(row.key.invoice, parsed.sales.len());
-            parsed.sales.push(Sale {
-                external_ref,
-                line: row.line,
-                at: row.at,
-                customer: row.customer,
-                currency: Currency::GBP,
-                lines: vec![line],
-                discount: 0,
-                shipping: vec![],
-                ship_to: (row.country.chars().count() > 1)
-                    .then(|| Address { country: row.country, ..Address::default() }),
-                payment: None,
-                location: None,
-                tags: vec![],
-                expected_total: None,
-            });
-        }
+    if let Some(place) = invoices.get(&row.key.invoice) {
+        let sale = &mut parsed.sales[*place];
+        sale.lines.push(new);
+        sale.more.push(line);
+        return;
     }
+    invoices.insert(row.key.invoice, parsed.sales.len());
+    parsed.sales.push(Sale {
+        external_ref,
+        line,
+        more: vec![],
+        at: row.at,
+        customer: row.customer,
+        currency: Currency::GBP,
+        lines: vec![new],
+        discount: 0,
+        shipping: vec![],
+        ship_to: row.country.map(|country| Address { country, ..Address::default() }),
+        payment: None,
+        location: None,
+        tags: vec![],
+        expected_total: None,
+    });
 }
 
 #[cfg(test)]
@@ -326,7 +287,7 @@ mod tests {
                 lines(Class::StockCorrection),
                 lines(Class::CreditNote),
                 lines(Class::BadDebt),
-                lines(Class::Unreadable)
+                lines(Class::Refused)
             ],
             [3, 2, 1, 1, 1]
         );
@@ -339,7 +300,7 @@ mod tests {
         assert_eq!(content.corrections[1].delta, -4);
         assert_eq!(content.credits[0].amount, 255);
         let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
-        assert_eq!(refused, [(7, "bad-debt-adjustment"), (9, "bad-field")]);
+        assert_eq!(refused, [(9, "bad-field")], "an adjustment of a bad debt is left out and not refused");
     }
 
     #[test]
@@ -369,12 +330,44 @@ mod tests {
             "4,A,a,1,1.12.2010,1,5,UK\n",
             "5,A,a,1,2010-12-01 08:26:00,-1,5,UK\n",
             "C6,A,a,1,2010-12-01 08:26:00,1,5,UK\n",
+            "7,A,a,6,2010-12-01 08:26:00,2,55,5,UK\n",
         ));
         let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
-        assert_eq!(
-            refused,
-            [(2, "missing-field"), (3, "bad-field"), (6, "bad-field"), (7, "negative-price"), (8, "bad-credit")]
-        );
-        assert_eq!(content.sales[0].lines[0].title, "twolines");
+        let codes = [
+            (2, "row-length"),
+            (3, "bad-field"),
+            (4, "bad-field"),
+            (6, "bad-field"),
+            (7, "negative-price"),
+            (8, "bad-credit"),
+            (9, "row-length"),
+        ];
+        assert_eq!(refused, codes);
+        assert_eq!(content.tally.of(Class::Refused).lines, 7);
+    }
+
+    #[test]
+    fn one_bad_row_refuses_its_invoice_and_no_other() {
+        let content = parsed(concat!(
+            "1,A,a,1,2010-12-01 08:26:00,1,5,UK\r\n",
+            "1,A,a,1,2010-12-01 08:26:00,\"1,5\",5,UK\r\n",
+            "2,A,a,1,2010-12-01 08:26:00,1,5,UK\r\n",
+            "1,A,a,1,2010-12-01 08:27:00,1,5,UK\r\n",
+            ",,,,,,,\r\n",
+            "3,A,a,1,2010-12-01 08:27:00,1,5,UK\r\n",
+            "3,A,a,1,2010-12-01 08:27:00,1,6,UK\r\n",
+        ));
+        let refused: Vec<_> = content.refused.iter().map(|row| (row.line, row.code.as_str())).collect();
+        let whole = [
+            (2, "order-refused"),
+            (3, "bad-field"),
+            (5, "order-refused"),
+            (7, "order-refused"),
+            (8, "customer-differs"),
+        ];
+        assert_eq!(refused, whole);
+        let numbers: Vec<_> = content.sales.iter().map(|sale| sale.external_ref.as_str()).collect();
+        assert_eq!(numbers, ["2"]);
+        assert_eq!(content.tally.of(Class::Sale).lines, 1);
     }
 }

@@ -15,10 +15,12 @@ use domain::ids::{CustomerRef, ImportId, Sku};
 use domain::import::{self, Finished, Import, RowRefusal, Started};
 use domain::stream;
 use domain::time::Timestamp;
+use event_store::{Direction, EventStore as _};
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
 use schemas::http::instant::AHEAD_S;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::plan::{self, EarlierLine, Options, Plan};
 use crate::execute::{self, Executor};
@@ -77,6 +79,15 @@ pub struct Importer {
     pub stop: CancellationToken,
 }
 
+/// A caller's own name for the command that starts a run, and what equal requests have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The command's id, made of the idempotency key.
+    pub command_id: Uuid,
+    /// Of the request.
+    pub fingerprint: [u8; 32],
+}
+
 /// A run that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {
@@ -122,20 +133,28 @@ pub enum Error {
         /// For what.
         what: &'static str,
     },
+    /// The caller's key named another command.
+    #[error("the idempotency key was used for another request: use a new one")]
+    KeyReused,
     /// The run's own stream says no.
     #[error("the import cannot be recorded: {0}")]
     Refused(String),
 }
 
 impl Importer {
-    /// Records the start of a run. An earlier start stays valid.
+    /// Records the start of a run; under the caller's own name for that, if it has one. An earlier start stays valid.
     ///
     /// # Errors
-    /// If the command has no outcome.
-    pub async fn start(&self, started: Started, options: &Options) -> Result<Begun, Error> {
-        let sender = Sender::new(self, started.import_id, options);
-        let done = sender.import("start", import::Command::Start(started)).await?;
-        Ok(Begun { position: done.position, latest: done.recorded_at.plus_seconds(AHEAD_S) })
+    /// If the command has no outcome, or the name stands for another command.
+    pub async fn start(&self, started: Started, options: &Options, named: Option<Named>) -> Result<Begun, Error> {
+        let name = execute::stream_id(&options.origin.tenant, &stream::import(started.import_id));
+        Sender::new(self, started.import_id, options).start(started, named).await?;
+        // Of the first start: every run looks at the same past, and takes the same instants for future ones.
+        let store = self.executor.store();
+        let first = store.read_stream(&name, 1, Direction::Forwards, 1).await.map_err(execute::Error::from)?;
+        let first = first.first().ok_or_else(|| Error::Refused("its start is not in the log".into()))?;
+        let latest = Timestamp::from_micros(first.recorded_at).plus_seconds(AHEAD_S);
+        Ok(Begun { position: first.position, latest })
     }
 
     /// Runs a plan that was [started](Self::start) at a position.

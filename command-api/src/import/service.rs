@@ -1,18 +1,19 @@
 //! Imports in a server: content is uploaded, and the run continues behind the answer. One run of the same content at a
 //! time, and a few in all; a run that a stopped server leaves unfinished continues when the same content is sent again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use domain::ids::{Channel, ImportId, LocationId, Tenant};
-use domain::import::Policy;
+use domain::import::{Policy, RowRefusal, Started};
+use domain::time::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use super::content::{self, Layout, Unreadable};
+use super::content::{self, Content, Layout, Unreadable};
 use super::keys::{self, Origin};
 use super::plan::{self, Options, Plan};
-use super::run::{self, Importer};
+use super::run::{self, Importer, Named};
 
 /// Runs at once. Each works on hundreds of orders at a time, so more would only share the same writer.
 const AT_ONCE: usize = 2;
@@ -44,13 +45,29 @@ pub struct Submission {
     pub source: String,
     /// The content.
     pub content: Bytes,
+    /// The caller's name for the command, and what equal requests have in common.
+    pub named: Option<Named>,
+}
+
+/// What content says, without anything being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// The run that would import it.
+    pub started: Started,
+    /// The figures, by class.
+    pub counts: BTreeMap<String, i64>,
+    /// The rows that would be refused for what they say.
+    pub refused: Vec<RowRefusal>,
 }
 
 /// Why content is not taken in.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Rejected {
     /// The layout cannot be detected.
-    #[error("the first line does not tell how the content is laid out: say it with `layout`")]
+    #[error(
+        "the first row is not that of a known layout: orders-csv begins with columns such as external_ref and sku, retail with InvoiceNo and \
+         StockCode, orders-ndjson with {{; or say it with `layout`"
+    )]
     NoLayout,
     /// It cannot be read at all.
     #[error(transparent)]
@@ -75,24 +92,18 @@ impl Service {
     /// # Errors
     /// If it is not accepted; nothing is done then.
     pub async fn submit(&self, submission: Submission) -> Result<ImportId, Rejected> {
-        let layout = submission.layout.or_else(|| Layout::detect(&submission.content)).ok_or(Rejected::NoLayout)?;
-        let options = Options {
-            origin: Origin { tenant: submission.tenant, channel: self.0.channel.clone() },
-            source: submission.source,
-            policy: submission.policy,
-            location: self.0.location.clone(),
-            faults: None,
-        };
+        let (layout, options) = self.understood(&submission)?;
         let sha256 = keys::sha256(&submission.content);
         let import_id = options.origin.import_id(layout.name(), options.policy, &sha256);
+        let importer = Importer { actor: submission.actor, ..self.0.importer.clone() };
         let Some(turn) = self.enter(import_id)? else {
+            if submission.named.is_some() {
+                importer.start(plan::started(layout, sha256, &options), &options, submission.named).await?;
+            }
             return Ok(import_id);
         };
-        let content = submission.content;
-        let parsed = self.0.tracker.spawn_blocking(move || content::parse(layout, &content));
-        let mut parsed = parsed.await.map_err(|_| run::Error::Stopped)??;
-        let importer = Importer { actor: submission.actor, ..self.0.importer.clone() };
-        let begun = importer.start(plan::started(layout, sha256, &options), &options).await?;
+        let mut parsed = self.parse(layout, submission.content).await?;
+        let begun = importer.start(plan::started(layout, sha256, &options), &options, submission.named).await?;
         let tracker = self.0.tracker.clone();
         self.0.tracker.spawn(async move {
             let _turn = turn;
@@ -110,6 +121,36 @@ impl Service {
             }
         });
         Ok(import_id)
+    }
+
+    /// What content says, as of an instant after which none of it may lie.
+    ///
+    /// # Errors
+    /// If it would not be accepted.
+    pub async fn preview(&self, submission: Submission, latest: Timestamp) -> Result<Preview, Rejected> {
+        let (layout, options) = self.understood(&submission)?;
+        let sha256 = keys::sha256(&submission.content);
+        let mut parsed = self.parse(layout, submission.content).await?;
+        parsed.refuse_after(latest);
+        let started = plan::started(layout, sha256, &options);
+        Ok(Preview { started, counts: parsed.tally.named(), refused: parsed.refused })
+    }
+
+    fn understood(&self, submission: &Submission) -> Result<(Layout, Options), Rejected> {
+        let layout = submission.layout.or_else(|| Layout::detect(&submission.content)).ok_or(Rejected::NoLayout)?;
+        let options = Options {
+            origin: Origin { tenant: submission.tenant.clone(), channel: self.0.channel.clone() },
+            source: submission.source.clone(),
+            policy: submission.policy,
+            location: self.0.location.clone(),
+            faults: None,
+        };
+        Ok((layout, options))
+    }
+
+    async fn parse(&self, layout: Layout, content: Bytes) -> Result<Content, Rejected> {
+        let parsed = self.0.tracker.spawn_blocking(move || content::parse(layout, &content));
+        Ok(parsed.await.map_err(|_| run::Error::Stopped)??)
     }
 
     /// A turn to run, `None` if that import is running already.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::money::Minor;
+use domain::money::{Currency, Minor};
 
 /// The classes that rows fall into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +16,10 @@ pub enum Class {
     StockCorrection,
     /// Receipts of stock.
     StockReceipt,
-    /// Bad-debt adjustments, which are refused.
+    /// Bad-debt adjustments, which are left out.
     BadDebt,
-    /// Rows that could not be read.
-    Unreadable,
+    /// Rows that were refused, those of their orders included.
+    Refused,
 }
 
 impl Class {
@@ -32,7 +32,7 @@ impl Class {
             Self::StockCorrection => "stock_correction",
             Self::StockReceipt => "stock_receipt",
             Self::BadDebt => "bad_debt",
-            Self::Unreadable => "unreadable",
+            Self::Refused => "refused",
         }
     }
 }
@@ -47,10 +47,25 @@ pub struct Sums {
     pub other_lines: i64,
     /// Units, with the sign that they have in the file.
     pub units: i64,
+    /// What they are worth, by currency: sums of different currencies are never added.
+    pub revenue: BTreeMap<Currency, Worth>,
+}
+
+/// What rows of one currency are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worth {
     /// Σ round-half-even(unit price × units) in minor units.
-    pub revenue: Minor,
+    pub rounded: Minor,
     /// Σ unit price × units in ten-thousandths of a minor unit, not rounded.
     pub raw: i64,
+}
+
+impl Worth {
+    /// Rounded less raw revenue, in ten-thousandths of a minor unit.
+    #[must_use]
+    pub fn rounding(&self) -> i64 {
+        self.rounded.saturating_mul(10_000).saturating_sub(self.raw)
+    }
 }
 
 impl Sums {
@@ -58,12 +73,6 @@ impl Sums {
     #[must_use]
     pub fn invoices(&self) -> i64 {
         i64::try_from(self.invoices.len()).unwrap_or(i64::MAX)
-    }
-
-    /// Rounded less raw revenue, in ten-thousandths of a minor unit.
-    #[must_use]
-    pub fn rounding(&self) -> i64 {
-        self.revenue.saturating_mul(10_000).saturating_sub(self.raw)
     }
 }
 
@@ -74,12 +83,21 @@ pub struct Counted<'a> {
     pub invoice: &'a str,
     /// Units, with their sign.
     pub units: i64,
-    /// `round(unit price × units)`.
-    pub revenue: Minor,
-    /// Unit price × units in ten-thousandths of a minor unit.
-    pub raw: i64,
+    /// What it is worth, if it has a price.
+    pub revenue: Option<Revenue>,
     /// Whether it is goods that are kept in stock.
     pub ware: bool,
+}
+
+/// What a row is worth.
+#[derive(Clone, Copy, Debug)]
+pub struct Revenue {
+    /// In which currency.
+    pub currency: Currency,
+    /// `round(unit price × units)`.
+    pub rounded: Minor,
+    /// Unit price × units in ten-thousandths of a minor unit.
+    pub raw: i64,
 }
 
 /// Sums by class.
@@ -96,13 +114,16 @@ impl Tally {
         sums.lines += 1;
         sums.other_lines += i64::from(!row.ware);
         sums.units += row.units;
-        sums.revenue += row.revenue;
-        sums.raw += row.raw;
+        if let Some(revenue) = row.revenue {
+            let worth = sums.revenue.entry(revenue.currency).or_default();
+            worth.rounded += revenue.rounded;
+            worth.raw += revenue.raw;
+        }
     }
 
-    /// Counts a row that could not be read.
-    pub fn add_unreadable(&mut self) {
-        self.0.entry(Class::Unreadable).or_default().lines += 1;
+    /// Counts a row that was refused.
+    pub fn add_refused(&mut self) {
+        self.0.entry(Class::Refused).or_default().lines += 1;
     }
 
     /// The sums of a class.
@@ -122,7 +143,7 @@ impl Tally {
         self.0.values().map(|sums| sums.lines).sum()
     }
 
-    /// The sums as named numbers: `sale.lines`, `sale.revenue` …
+    /// The sums as named numbers: `sale.lines`, `sale.revenue.GBP` …
     #[must_use]
     pub fn named(&self) -> BTreeMap<String, i64> {
         let mut named = BTreeMap::new();
@@ -132,8 +153,10 @@ impl Tally {
             put("lines", sums.lines);
             put("other_lines", sums.other_lines);
             put("units", sums.units);
-            put("revenue", sums.revenue);
-            put("rounding_e4", sums.rounding());
+            for (currency, worth) in &sums.revenue {
+                put(&format!("revenue.{currency}"), worth.rounded);
+                put(&format!("rounding_e4.{currency}"), worth.rounding());
+            }
         }
         named.insert("rows".to_owned(), self.lines());
         named

@@ -43,6 +43,9 @@ pub struct ImportParams {
     #[serde(default)]
     #[param(max_length = 200, example = "2010-12.csv")]
     pub source: Option<String>,
+    /// Whether the content is only read, and nothing is done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// How far a bulk run is.
@@ -75,6 +78,22 @@ pub struct ImportBody {
     pub refused: u64,
     /// The counts by class; empty until it is done.
     pub counts: BTreeMap<String, i64>,
+}
+
+/// What content says, with `dry_run`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportPreview {
+    /// The run that would import it.
+    #[schema(value_type = uuid::Uuid)]
+    pub import_id: ImportId,
+    /// How the rows are laid out.
+    pub layout: String,
+    /// SHA-256 of the content, hexadecimal.
+    pub sha256: String,
+    /// The counts by class.
+    pub counts: BTreeMap<String, i64>,
+    /// The rows that would be refused for what they say, in the order of the content.
+    pub refused: Vec<RefusedRow>,
 }
 
 /// The rows that a bulk run refused.

@@ -135,7 +135,7 @@ fn yes() -> bool {
 
 impl NewLine {
     /// The domain's line; `place` is its place in the list, from 1. Faults are noted under `at`.
-    pub(super) fn check(self, check: &mut Check, at: &str, place: usize, currency: Currency) -> command::NewLine {
+    pub fn check(self, check: &mut Check, at: &str, place: usize, currency: Currency) -> command::NewLine {
         let line_id = self.line_id.unwrap_or_else(|| LineId(u32::try_from(place).unwrap_or(u32::MAX)));
         if line_id.0 == 0 {
             check.fault(format_args!("{at}/line_id"), "must be at least 1");

@@ -221,14 +221,16 @@ impl PaymentTerms {
     }
 }
 
-fn lines(check: &mut Check, lines: Vec<NewLine>, currency: Currency) -> Vec<order::command::NewLine> {
+/// The domain's lines of an order.
+pub fn lines(check: &mut Check, lines: Vec<NewLine>, currency: Currency) -> Vec<order::command::NewLine> {
     if !check.list("/lines", &lines, 1) {
         return Vec::new();
     }
     lines.into_iter().enumerate().map(|(i, line)| line.check(check, &format!("/lines/{i}"), i + 1, currency)).collect()
 }
 
-fn shipping(check: &mut Check, charges: Vec<NewShipping>, currency: Currency) -> Vec<DomainShipping> {
+/// The domain's shipping charges of an order.
+pub fn shipping(check: &mut Check, charges: Vec<NewShipping>, currency: Currency) -> Vec<DomainShipping> {
     if charges.len() > 20 {
         check.fault("/shipping", "must have at most 20 entries");
         return Vec::new();

@@ -10,7 +10,7 @@ use event_store::Class;
 use schemas::{Actor, Metadata};
 use uuid::Uuid;
 
-use super::{Error, Importer, Observed, Observer};
+use super::{Error, Importer, Named, Observed, Observer};
 use crate::claims::{self, Known};
 use crate::execute::{self, Done, Executor, Plan, Request};
 use crate::import::keys::Origin;
@@ -111,14 +111,34 @@ impl Sender {
         Err(Error::Stopped)
     }
 
+    /// Records that the run begins; under the caller's own name for that, if it has one.
+    pub(super) async fn start(&self, started: import::Started, named: Option<Named>) -> Result<(), Error> {
+        let sent = self.of_run("start");
+        let mut request = self.request(&sent);
+        if let Some(named) = &named {
+            request.command_id = named.command_id;
+            request.fingerprint = named.fingerprint;
+        }
+        let name = stream::import(self.import_id);
+        let plan = || Plan::new().and_unseen::<Import>(name.clone(), import::Command::Start(started.clone()));
+        let done = self.sent(|| self.executor.execute(request.clone(), plan())).await?;
+        match done.as_ref().map(Done::refused) {
+            None if named.is_some() => Err(Error::KeyReused),
+            None => Err(Error::Refused("its key stands for another command".into())),
+            Some(Some(refused)) => Err(Error::Refused(refused.message.clone())),
+            Some(None) => Ok(()),
+        }
+    }
+
+    /// A command about the run itself.
+    fn of_run(&self, name: &str) -> Command {
+        let key = format!("import/{}/{name}", self.import_id);
+        Command { key, print: vec![], correlation: self.import_id.0, at: None }
+    }
+
     /// Records something on the run's own stream.
     pub(super) async fn import(&self, name: &str, command: import::Command) -> Result<Done, Error> {
-        let sent = Command {
-            key: format!("import/{}/{name}", self.import_id),
-            print: vec![],
-            correlation: self.import_id.0,
-            at: None,
-        };
+        let sent = self.of_run(name);
         let name = stream::import(self.import_id);
         let done = self.send(&sent, || Plan::new().and_unseen::<Import>(name.clone(), command.clone())).await?;
         let done = done.ok_or_else(|| Error::Refused("its key stands for another command".into()))?;
