@@ -111,7 +111,7 @@ fn fault(message: &str, sections: &BTreeSet<String>) -> Option<String> {
 /// The headings of the operator's document.
 fn sections() -> BTreeSet<String> {
     let text = std::fs::read_to_string(Path::new(ROOT).join("docs/operations.md")).unwrap();
-    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let headings = text.lines().filter(|line| line.starts_with("##"));
     headings.map(|line| line.trim_start_matches('#').trim().to_owned()).collect()
 }
 
