@@ -185,7 +185,11 @@ async fn load(config: Config, asked: Import, output: Output) -> anyhow::Result<E
         if imported.is_ok()
             && let Err(error) = settle(&running).await
         {
-            tracing::warn!(error = %error, "the next process continues it");
+            tracing::warn!(
+                error = %error,
+                "the import is done, but its sagas or read models are not; the next process continues them, nothing to \
+                 do"
+            );
         }
         running.stop().await?;
         imported?

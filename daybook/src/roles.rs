@@ -99,7 +99,10 @@ impl Stage {
         self.token.cancel();
         self.tasks.close();
         if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!(stage = self.name, "the stage did not stop in time and is cut off");
+            tracing::warn!(
+                stage = self.name,
+                "a stage did not stop in time and was cut off; its work continues at the next start, nothing to do"
+            );
         }
     }
 }
@@ -357,7 +360,10 @@ impl Running {
         self.processes.stop().await;
         self.commands.close();
         if tokio::time::timeout(PATIENCE, self.commands.wait()).await.is_err() {
-            tracing::warn!("running commands were cut off; the log has their outcomes");
+            tracing::warn!(
+                "running commands were cut off at the stop; the log has what they wrote, sagas and clients repeat the \
+                 rest, nothing to do"
+            );
         }
         self.following.stop().await;
         // The last commits are published before the process ends, if there is time.

@@ -14,7 +14,10 @@ pub fn watch() -> CancellationToken {
     tokio::spawn(async move {
         let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
         else {
-            tracing::error!("signals cannot be received: the process can only be killed");
+            tracing::error!(
+                "signals cannot be received; to stop the process, run `kill -9`, which loses nothing that was \
+                 acknowledged"
+            );
             return;
         };
         for nth in 1.. {

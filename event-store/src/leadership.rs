@@ -195,7 +195,13 @@ impl Leadership {
                 let (name, partition) = (&self.key.name, self.key.partition);
                 match held.filter(|term| term.holds()) {
                     Some(_) => {
-                        tracing::warn!(%name, partition, error, "a lease cannot be renewed now, and will be retried");
+                        tracing::warn!(
+                            %name,
+                            partition,
+                            error,
+                            "a lease cannot be renewed now; it is retried, and another process takes over if the lease \
+                             ends"
+                        );
                         Turn::Kept { renewed: false }
                     }
                     None => {

@@ -72,7 +72,8 @@ impl Membership {
                     tracing::warn!(
                         group = %self.group,
                         error = %error,
-                        "the consumer-group membership cannot be renewed now, and will be retried"
+                        "the consumer-group membership cannot be renewed now; it is retried, and others take over if \
+                         it ends"
                     )
                 }
             }
@@ -99,7 +100,7 @@ impl Membership {
         let Some(place) = place else {
             tracing::warn!(
                 group = %self.group,
-                "the consumer group already has {MOST} members; this process stands by"
+                "the consumer group already has {MOST} members; this process stands by, nothing to do"
             );
             return Ok((None, BTreeSet::new()));
         };

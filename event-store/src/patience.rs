@@ -89,7 +89,12 @@ impl Patient {
             return Err(error);
         }
         let wait = backoff.next_wait();
-        tracing::warn!(%error, ?wait, "the store cannot do this now; retrying after a wait");
+        tracing::warn!(
+            %error,
+            ?wait,
+            "the store cannot do this now; it is retried after a wait, see docs/operations.md, 'A part waits or \
+             restarts'"
+        );
         metrics::counter!("daybook_store_waits_total").increment(1);
         self.pulse.waits(&error.to_string());
         tokio::select! {
@@ -208,7 +213,12 @@ impl Feed for PatientFeed {
                 }
                 Err(error) if is_worth_waiting(&error) => {
                     let wait = self.backoff.next_wait();
-                    tracing::warn!(%error, ?wait, "the log cannot be read now; retrying after a wait");
+                    tracing::warn!(
+                        %error,
+                        ?wait,
+                        "the log cannot be read now; it is retried after a wait, see docs/operations.md, 'A part waits \
+                         or restarts'"
+                    );
                     metrics::counter!("daybook_store_waits_total").increment(1);
                     self.pulse.waits(&error.to_string());
                     self.not_before = Some(Instant::now() + wait);

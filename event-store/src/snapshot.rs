@@ -51,7 +51,8 @@ impl Snapshot {
             %stream,
             stream.version = self.version,
             bytes = self.state.len(),
-            "a snapshot is too large to be kept: every load folds the stream from an older snapshot or from its start"
+            "a snapshot is too large to be kept; loads fold the stream from an older one or from its start, nothing to \
+             do"
         );
         false
     }
@@ -63,6 +64,6 @@ pub(crate) fn refused(stream: &StreamId, version: Version) {
     tracing::error!(
         %stream,
         stream.version = version,
-        "a damaged snapshot is removed, and the stream is folded from its events"
+        "a damaged snapshot was removed; the stream is folded from its events, check the disk"
     );
 }

@@ -226,7 +226,8 @@ impl Supervisor {
                 part = name,
                 error = why,
                 ?wait,
-                "a part of the process failed and is restarted after a pause"
+                "a part of the process failed; it is restarted after a pause, see docs/operations.md, 'A part waits or \
+                 restarts'"
             );
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -248,7 +249,8 @@ impl Supervisor {
         tracing::error!(
             part = name,
             error = why,
-            "a part of the process failed {most} times within {within:?}; the process ends and must be restarted"
+            "a part of the process failed {most} times within {within:?}; the process ends, see docs/operations.md, 'A \
+             process ends by itself'"
         );
         metrics::counter!("daybook_parts_given_up_total", "part" => kind(name)).increment(1);
         self.0.set(name, Health::GivenUp(why.to_owned()));

@@ -85,7 +85,7 @@ impl Connection {
             Ok(Err(Error::Away(_))) | Err(_) => {
                 tracing::warn!(
                     nats.urls = ?addresses(&options.urls),
-                    "NATS cannot be reached; consumers read the store until it answers"
+                    "NATS cannot be reached; the log is read until it answers, see docs/operations.md, 'NATS is away'"
                 );
             }
         }
@@ -154,7 +154,11 @@ impl Connection {
                 Ok(()) => return true,
                 Err(error) => {
                     if said.as_ref() != Some(&error) {
-                        tracing::warn!(error = %error, "waiting for NATS");
+                        tracing::warn!(
+                            error = %error,
+                            "NATS does not answer, or does not have what Daybook needs; it is retried, see \
+                             docs/operations.md, 'NATS is away'"
+                        );
                         said = Some(error);
                     }
                 }
@@ -189,13 +193,13 @@ fn told(event: &Event) {
         }
         Event::Disconnected => {
             metrics::gauge!("daybook_nats_connected").set(0.0);
-            tracing::warn!("the connection to NATS is lost");
+            tracing::warn!("the connection to NATS is lost; it is retried, see docs/operations.md, 'NATS is away'");
         }
         Event::SlowConsumer(_) => {
             metrics::counter!("daybook_nats_slow_consumers_total").increment(1);
         }
         Event::ClientError(error) => tracing::debug!(error = %error, "the connection to NATS is retried"),
-        other => tracing::warn!(event = %other, "NATS says"),
+        other => tracing::warn!(event = %other, "NATS reported an event; check the server's log if this repeats"),
     }
 }
 

@@ -119,7 +119,7 @@ impl Relay {
                 Ok(Some((row, until))) => self.hold(row, until, &cancel).await,
                 Ok(None) => self.options.lease / 4,
                 Err(error) => {
-                    tracing::warn!(error = %error, "the relay's lease cannot be acquired now, and will be retried");
+                    tracing::warn!(error = %error, "the relay's lease cannot be acquired now; it is retried");
                     self.options.lease / 4
                 }
             };
@@ -161,10 +161,17 @@ impl Relay {
         match stop {
             None => tracing::info!("the relay stops"),
             Some(Stop::LeaseLost) => {
-                tracing::warn!(relay.epoch = lease.epoch, "another relay is now active");
+                tracing::warn!(
+                    relay.epoch = lease.epoch,
+                    "another relay is now active; this one stands by, nothing to do"
+                );
             }
             Some(Stop::GaveUp(reason)) => {
-                tracing::warn!(reason, "this relay cannot publish and releases its lease for another relay");
+                tracing::warn!(
+                    reason,
+                    "this relay cannot publish and releases its lease for another relay; see docs/operations.md, 'NATS \
+                     is away'"
+                );
                 return self.options.lease / 2;
             }
         }
@@ -181,7 +188,11 @@ impl Relay {
                 }
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(error = %error, "the relay's lease cannot be renewed now, and will be retried");
+                    tracing::warn!(
+                        error = %error,
+                        "the relay's lease cannot be renewed now; it is retried, and another relay takes over if the \
+                         lease ends"
+                    );
                     if Instant::now() >= *kept.borrow() {
                         return;
                     }

@@ -203,8 +203,8 @@ fn hold(engine: &mut Engine, work: &mut [Changed], at: usize, name: &'static str
         stream = %held.stream,
         kind = held.kind,
         reason = held.reason,
-        "a record cannot be read: the read model holds its stream, and all other streams continue; upgrade, or set \
-         the record aside"
+        "a record cannot be read, and the read model holds its stream; see docs/operations.md, 'A record cannot be \
+         read'"
     );
     metrics::counter!("daybook_unreadable_records_total", "reader" => "projections").increment(1);
     if let Some(all) = engine.held.get_mut(at) {

@@ -125,7 +125,10 @@ impl Projections {
         };
         // The damage was found only now, in a page that was not read before. The file is marked, and set aside when it
         // is opened again.
-        tracing::warn!(why, "the file of the read models is damaged and is opened again");
+        tracing::warn!(
+            why,
+            "the file of the read models is damaged; it is set aside and rebuilt from the log, check the disk"
+        );
         rows.close().await?;
         let rows = Sqlite::open(&options.folder, options.readers).await?;
         Self::with(rows, log, options.batch, models::all(), None).await
@@ -262,14 +265,18 @@ impl Projections {
                             tracing::error!(
                                 projection.name = name,
                                 error = %error,
-                                "the rebuild failed; the rows are unchanged"
+                                "the rebuild of a read model failed and its rows are unchanged; run `daybook rebuild \
+                                 NAME` when the cause has ended"
                             );
                         }
                     });
                 }
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                     if let Err(error) = ended {
-                        tracing::error!(error = %error, "a task of the read models failed");
+                        tracing::error!(
+                            error = %error,
+                            "a task of the read models failed; restart the process if a read model stays behind"
+                        );
                     }
                 }
             }

@@ -57,7 +57,11 @@ pub(crate) async fn hold_spread(
     let alone = rows.exclusive().await?;
     let made = make_missing(rows, log, specs, owner).await;
     if let Err(error) = alone.release().await {
-        tracing::warn!(error = %error, "another process may have created read models at the same time");
+        tracing::warn!(
+            error = %error,
+            "the lock on the creation of read models was lost; run `daybook verify`, which finds rows that two \
+             processes created"
+        );
     }
     made
 }
@@ -101,7 +105,11 @@ async fn fit(
         return Ok(true);
     };
     if !found.is_empty() {
-        tracing::error!(projection.name = spec.name, reason, "a read model does not match the log and is rebuilt");
+        tracing::error!(
+            projection.name = spec.name,
+            reason,
+            "a read model does not match the log; it is rebuilt, see docs/operations.md, 'A read model is behind'"
+        );
         metrics::counter!("daybook_projection_rebuilds_total", "projection" => spec.name).increment(1);
     }
     rows.create(Making {

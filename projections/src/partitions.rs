@@ -229,7 +229,8 @@ impl Partitions {
                     tracing::warn!(
                         share,
                         error = %error,
-                        "the lease of a share of the read models cannot be renewed now, and will be retried"
+                        "the lease of a share of the read models cannot be renewed now; it is retried, and others take \
+                         over if the lease ends"
                     );
                 }
             }
@@ -310,7 +311,11 @@ async fn end(tasks: Vec<Task>) {
     }
     for (_, task) in tasks {
         if let Err(error) = task.await {
-            tracing::error!(error = %error, "a share of the read models failed");
+            tracing::error!(
+                error = %error,
+                "a share of the read models failed at its end; its next owner continues from its checkpoint, nothing \
+                 to do"
+            );
         }
     }
 }

@@ -21,7 +21,12 @@ impl Patience {
     /// Waits until a failed operation may be retried, or the part is cancelled.
     pub(crate) async fn wait(&mut self, why: &str, token: &CancellationToken) {
         let wait = self.backoff.next_wait();
-        tracing::warn!(error = why, ?wait, "the read models cannot be updated now; retrying after a wait");
+        tracing::warn!(
+            error = why,
+            ?wait,
+            "the read models cannot be updated now; it is retried after a wait, see docs/operations.md, 'A read model \
+             is behind'"
+        );
         metrics::counter!("daybook_projection_errors_total").increment(1);
         self.waits = true;
         self.pulse.waits(why);

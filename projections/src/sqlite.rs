@@ -191,8 +191,7 @@ fn set_aside(path: &Path, why: &str) -> Result<(), Error> {
         file = %path.display(),
         aside = %aside.display(),
         why,
-        "the file of the read models is damaged; it was set aside and all of them are rebuilt from the log, nothing \
-         is lost"
+        "the file of the read models is damaged and was set aside; all of them are rebuilt from the log, check the disk"
     );
     metrics::counter!("daybook_projection_files_damaged_total").increment(1);
     Ok(())

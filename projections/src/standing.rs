@@ -144,7 +144,10 @@ pub(crate) async fn watch(positions: Arc<Positions>, token: CancellationToken) {
         }
         let looked = positions.look().await;
         if let Err(error) = looked.and(positions.look_held().await) {
-            tracing::warn!(error = %error, "the positions of the read models cannot be read now");
+            tracing::warn!(
+                error = %error,
+                "the positions of the read models cannot be read now; it is retried, check the database"
+            );
         }
     }
 }

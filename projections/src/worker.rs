@@ -271,8 +271,7 @@ impl Worker {
                     stream = %record.stream,
                     kind = %record.kind,
                     reason = %failure.reason,
-                    "a read model cannot apply a record and holds its stream; all other streams continue: upgrade, or \
-                     rebuild it"
+                    "a read model cannot apply a record and holds its stream; upgrade, or run `daybook rebuild NAME`"
                 );
                 metrics::counter!("daybook_projection_unfit_records_total", "projection" => name).increment(1);
                 changed.held.push(HeldChange::Hold(Held::at(&record, &failure.reason)));
@@ -321,7 +320,11 @@ impl Worker {
             return Ok(());
         }
         let reason = format!("it holds more than {} streams: this version cannot read this log", held::MOST);
-        tracing::error!(projection.name = name, reason, "a read model stops: run the version that wrote the log");
+        tracing::error!(
+            projection.name = name,
+            reason,
+            "a read model stops; run the version that wrote the log, see docs/operations.md, 'A record cannot be read'"
+        );
         metrics::counter!("daybook_projection_stopped_total", "projection" => name).increment(1);
         metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
         let stop = Stop { position: member.position + 1, reason };
@@ -354,7 +357,8 @@ impl Worker {
             _ => {
                 tracing::error!(
                     projection.name = name,
-                    "another worker has taken this read model over; this one leaves it"
+                    "another process has taken this read model over, and this one stopped with it; restart this \
+                     process alone"
                 );
                 let stop = Stop { position: member.position + 1, reason: "another worker has taken it over".into() };
                 if slot == Slot::Live {

@@ -237,11 +237,19 @@ impl Watch {
         match self.dispatch.dispatch(&end.tenant, id, command, Metadata::new(actor, end.order_id.0)).await {
             Ok(()) => true,
             Err(DispatchError::Unavailable(detail)) => {
-                tracing::warn!(command.id = %id, detail, "the end of an authorisation is put on record later");
+                tracing::warn!(
+                    command.id = %id,
+                    detail,
+                    "the end of an authorisation cannot be recorded now; it is retried"
+                );
                 false
             }
             Err(DispatchError::Impossible(why)) => {
-                tracing::error!(payment = %end.payment_id, why, "the end of an authorisation cannot be put on record");
+                tracing::error!(
+                    payment = %end.payment_id,
+                    why,
+                    "the end of an authorisation cannot be recorded; see docs/operations.md, 'An authorisation ends'"
+                );
                 true
             }
         }

@@ -40,8 +40,13 @@ pub(crate) fn unreadable(unreadable: &Unreadable, reader: &'static str) {
     crate::meters::undecodable(reader);
     let Unreadable { stream, position, version, kind, reason } = unreadable;
     tracing::error!(
-        %stream, position, version, %kind, reason, reader,
-        "a record cannot be read: nothing of its stream is reacted to until it is set aside; run a version that knows it, or set it aside"
+        %stream,
+        position,
+        version,
+        %kind,
+        reason,
+        reader,
+        "a record cannot be read, and nothing reacts to its stream; see docs/operations.md, 'A record cannot be read'"
     );
 }
 

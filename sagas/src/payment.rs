@@ -153,14 +153,18 @@ impl PaymentWorker {
             match ended {
                 Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {
-                    tracing::warn!("the lease on payments is lost");
+                    tracing::warn!("the lease on payments is lost; another process continues, nothing to do");
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         () = term.ended() => {}
                     }
                 }
                 Err(stopped) if cancel.is_cancelled() => {
-                    tracing::warn!(error = %stopped, "payments stopped without a last checkpoint");
+                    tracing::warn!(
+                        error = %stopped,
+                        "payments stopped without a last checkpoint; the next start reads more of the log, nothing to \
+                         do"
+                    );
                 }
                 Err(stopped) => return Err(stopped),
             }

@@ -183,14 +183,22 @@ impl Runner {
                 Ok(()) => {}
                 Err(Stopped::Store(Error::LeaseLost)) => {
                     meters::stepped_back();
-                    tracing::warn!(partition, "the lease is lost");
+                    tracing::warn!(
+                        partition,
+                        "the lease on a partition of sagas is lost; another process continues it, nothing to do"
+                    );
                     tokio::select! {
                         () = cancel.cancelled() => {}
                         () = term.ended() => {}
                     }
                 }
                 Err(stopped) if cancel.is_cancelled() => {
-                    tracing::warn!(partition, error = %stopped, "stopped without a last checkpoint");
+                    tracing::warn!(
+                        partition,
+                        error = %stopped,
+                        "a partition of sagas stopped without a last checkpoint; its next owner reads more of the log, \
+                         nothing to do"
+                    );
                 }
                 Err(stopped) => return Err(stopped),
             }

@@ -18,6 +18,7 @@ mod hot_sku;
 mod idempotency;
 mod import_crash;
 mod load;
+mod log_lines;
 mod money;
 mod openapi;
 mod orders;

@@ -100,7 +100,11 @@ impl Inner {
         self.tracker.spawn(async move {
             match fold.write() {
                 Ok(state) => store.keep_snapshot(stream, Snapshot { fold: fold_version, version, event_id, state }),
-                Err(error) => tracing::error!(stream = %stream, %error, "a state has no bytes"),
+                Err(error) => tracing::error!(
+                    stream = %stream,
+                    %error,
+                    "a state could not be written as a snapshot; loads fold the stream from an older one, nothing to do"
+                ),
             }
         });
     }

@@ -65,7 +65,12 @@ async fn from_snapshot(
     match (of.read)(&snapshot.state) {
         Ok(fold) => Ok(Some(Held { fold, version: snapshot.version, last: Some(snapshot.event_id) })),
         Err(error) => {
-            tracing::warn!(stream = %stream, stream.version = snapshot.version, %error, "a snapshot cannot be read and is passed over");
+            tracing::warn!(
+                stream = %stream,
+                stream.version = snapshot.version,
+                %error,
+                "a snapshot cannot be read and is passed over; the stream is folded from its events, nothing to do"
+            );
             Ok(None)
         }
     }

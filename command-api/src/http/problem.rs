@@ -44,7 +44,11 @@ impl Failure {
     /// A bug, or a broken store: the log has the error, the caller has the id that finds it there.
     #[must_use]
     pub fn internal(request_id: Option<&str>, error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(request.id = request_id, %error, "a request failed");
+        tracing::error!(
+            request.id = request_id,
+            %error,
+            "a request failed inside Daybook and was answered 500; see docs/operations.md, 'A request is answered 500'"
+        );
         let mut failure = Self::new("internal", "the log has more under the request's id");
         failure.problem.request_id = request_id.map(str::to_owned);
         failure
@@ -110,8 +114,12 @@ impl Failure {
     pub fn unreadable(unreadable: &Unreadable) -> Self {
         let Unreadable { stream, position, version, kind, reason } = unreadable;
         tracing::warn!(
-            %stream, position, version, %kind, reason,
-            "a stream is asked for that has a record which cannot be read: upgrade, or set the record aside"
+            %stream,
+            position,
+            version,
+            %kind,
+            reason,
+            "a request met a record that cannot be read; see docs/operations.md, 'A record cannot be read'"
         );
         let problem = Problem::unreadable(&unreadable.to_string(), *position, &stream.to_string(), *version);
         Self { problem: Box::new(problem), retry_after: Some(UNREADABLE_AGAIN), place: Place::default() }
@@ -137,19 +145,33 @@ impl Failure {
                 Self::new("overloaded", "nothing was written: send the same request again").retry_after(SOON)
             }
             Error::Unknown(_) | Error::Lost => {
-                tracing::error!(request.id = request_id, %error, "whether a command took effect is not known");
+                tracing::error!(
+                    request.id = request_id,
+                    %error,
+                    "a request was answered without its outcome; see docs/operations.md, 'The outcome of a request is \
+                     unknown'"
+                );
                 Self::new("outcome-unknown", "the same request with the same Idempotency-Key tells").retry_after(SOON)
             }
             Error::Closed => {
                 Self::new("unavailable", "nothing was written: send the same request again").retry_after(SOON)
             }
             Error::LogDamaged(_) => {
-                tracing::error!(request.id = request_id, %error, "a command met a record that is not what was written; stop, keep the files, restore a backup");
+                tracing::error!(
+                    request.id = request_id,
+                    %error,
+                    "a command met a damaged record; restore a backup, see docs/operations.md, 'The log is damaged'"
+                );
                 Self::new("log-damaged", "nothing was written: an operator has to restore the log")
                     .retry_after(UNREADABLE_AGAIN)
             }
             Error::NotWritten(_) | Error::Store(_) => {
-                tracing::error!(request.id = request_id, %error, "the store could not take or read what a command needs; look at the disk or the database");
+                tracing::error!(
+                    request.id = request_id,
+                    %error,
+                    "the store cannot do now what a command needs, which is answered 503; check the disk or the \
+                     database"
+                );
                 Self::new("unavailable", "nothing was written: send the same request again")
                     .retry_after(Duration::from_secs(10))
             }
@@ -157,7 +179,8 @@ impl Failure {
                 tracing::warn!(
                     request.id = request_id,
                     why,
-                    "a command leads to more than the store ever takes and is refused"
+                    "a command leads to more than the store ever takes and was answered 413; nothing to do, its client \
+                     has to ask for less"
                 );
                 Self::new("command-too-large", format!("{why}: ask for less at once"))
             }

@@ -117,7 +117,11 @@ impl Service {
             };
             match ran {
                 Ok(report) => tracing::info!(import.id = %report.import_id, import.refused = report.refused.len(), "an import is done"),
-                Err(error) => tracing::warn!(import.id = %import_id, error = &error as &dyn std::error::Error, "an import ended early"),
+                Err(error) => tracing::warn!(
+                    import.id = %import_id,
+                    error = &error as &dyn std::error::Error,
+                    "an import ended early; see docs/operations.md, 'An import refused rows or ended early'"
+                ),
             }
         });
         Ok(import_id)

@@ -51,8 +51,14 @@ impl Server {
         self.stop.cancel();
         match self.task.await {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("running requests were cut off; their commands continue"),
-            Err(error) => tracing::error!(error = %error, "the server failed"),
+            Ok(false) => tracing::warn!(
+                "running requests were cut off at the stop; their commands continue, and clients can repeat them, \
+                 nothing to do"
+            ),
+            Err(error) => tracing::error!(
+                error = %error,
+                "the task of the HTTP server failed at the stop; every acknowledged write is in the log, nothing to do"
+            ),
         }
         if let Some(admin) = self.admin {
             admin.stop().await;
@@ -169,7 +175,7 @@ impl Admin {
     async fn stop(self) {
         self.stop.cancel();
         if self.ended.await.is_err() {
-            tracing::error!("the admin listener failed");
+            tracing::error!("the admin listener failed; the next start opens it again, nothing to do");
         }
     }
 }

@@ -189,16 +189,13 @@ async fn carry_out(executor: &Executor, delivery: Delivery, beat: Duration) {
                     tracing::error!(
                         command_id = %command_id,
                         error = %error,
-                        "a command cannot be run and becomes a dead letter"
+                        "a command cannot be run and becomes a dead letter; see docs/operations.md, 'A command became \
+                         a dead letter'"
                     );
                     delivery.park(&error.to_string()).await
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        command_id = %command_id,
-                        error = %error,
-                        "a command failed for now and will be retried"
-                    );
+                    tracing::warn!(command_id = %command_id, error = %error, "a command failed for now; it is retried");
                     delivery.retry_later(AGAIN).await
                 }
             }

@@ -43,7 +43,12 @@ pub fn raise() -> Option<usize> {
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => bounded(maximum),
         Err(error) => {
-            tracing::warn!(error = %error, limit = ?current, "the limit of open files cannot be raised and stays");
+            tracing::warn!(
+                error = %error,
+                limit = ?current,
+                "the limit of open files cannot be raised and stays; raise the hard limit of the process for more \
+                 connections"
+            );
             bounded(current)
         }
     }
@@ -68,7 +73,7 @@ pub fn connections(wanted: usize, others: usize) -> usize {
             used,
             wanted,
             allowed,
-            "fewer connections are accepted than http.connections allows, because each needs a file handle: raise the \
+            "fewer connections are accepted than http.connections allows, because each needs a file handle; raise the \
              limit of open files"
         );
     } else {

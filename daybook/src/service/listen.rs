@@ -105,8 +105,8 @@ async fn accept(listener: &TcpListener, table: &Table, stop: &CancellationToken)
                 if backoff == BACKOFF {
                     tracing::warn!(
                         error = %error,
-                        "a connection could not be accepted and is tried again: where file handles are missing, raise the \
-                         process's limit of open files or set http.connections lower"
+                        "a connection could not be accepted; it is retried, and if file handles are missing, raise the \
+                         limit or lower http.connections"
                     );
                 }
                 table.shrink();

@@ -74,7 +74,11 @@ impl Shared {
     /// Stops the store: the log is not the one that was opened, or the writer ended unexpectedly. Nothing more is
     /// accepted, and only a new process, which reads the database again, can continue.
     pub(super) fn fail(&self, why: &str) {
-        tracing::error!(error = why, "the event store has stopped; the process must be restarted");
+        tracing::error!(
+            error = why,
+            "the event store has stopped; the process ends with code 1, see docs/operations.md, 'A process ends by \
+             itself'"
+        );
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             if first {

@@ -68,7 +68,8 @@ fn away(shared: &Shared, why: Option<String>) {
                 Some(why) => {
                     tracing::warn!(
                         error = why,
-                        "the database cannot be reached: nothing is read or written until it is back"
+                        "the database cannot be reached and nothing is read or written; see docs/operations.md, \
+                         'PostgreSQL is away'"
                     )
                 }
                 None => tracing::info!("the database can be reached again"),

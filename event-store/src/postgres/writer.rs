@@ -62,7 +62,7 @@ impl Writer {
         }
         if let Some(mut connection) = self.connection.take() {
             if let Err(error) = keep_answered(&mut connection, &shared).await {
-                tracing::warn!(%error, "the latest queried instant could not be stored: do not set the clock back");
+                tracing::warn!(%error, "the latest queried instant could not be stored; do not set the clock back");
             }
             let _ = within(Duration::from_secs(1), connection.close()).await;
         }
@@ -98,7 +98,7 @@ impl Writer {
                     tracing::warn!(
                         error = why,
                         batches = accepted.len(),
-                        "a commit was not answered; its outcome is being looked up"
+                        "a commit was not answered; its outcome is being looked up, nothing to do"
                     );
                     metrics::counter!("daybook_store_unknown_commits_total").increment(1);
                     doubt.extend(accepted);
@@ -218,7 +218,12 @@ impl Writer {
 
     /// Reports to all callers of a group that it was not written, or may not have been.
     fn give_up(&mut self, jobs: Vec<Job>, doubt: &Doubt, why: &str) {
-        tracing::warn!(error = why, batches = jobs.len(), doubtful = doubt.len(), "a group was not committed");
+        tracing::warn!(
+            error = why,
+            batches = jobs.len(),
+            doubtful = doubt.len(),
+            "a group was not committed; its requests are answered 503, see docs/operations.md, 'PostgreSQL is away'"
+        );
         metrics::counter!("daybook_store_group_failures_total").increment(1);
         self.shared.trouble.send_replace(Trouble::now(why));
         self.judge.forget();

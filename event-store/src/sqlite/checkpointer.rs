@@ -116,7 +116,11 @@ fn copy(log: &Connection) -> Option<i64> {
         Ok(left) => Some(left),
         Err(error) => {
             // The write-ahead log stays and grows; the records are durable in it.
-            tracing::warn!(%error, "the write-ahead log could not be copied");
+            tracing::warn!(
+                %error,
+                "the write-ahead log could not be copied into the log's file; it is retried, check that the disk has \
+                 space"
+            );
             None
         }
     }

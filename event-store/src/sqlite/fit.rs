@@ -83,7 +83,10 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
         Err(misfit @ Misfit::Log(_)) => return Err(misfit.into()),
         Err(misfit @ Misfit::Index(_)) if !misfit.is_damage() => return Err(misfit.into()),
         Err(Misfit::Foreign) => {
-            tracing::warn!(index = %path.display(), "the index belongs to another log, and is rebuilt from this one");
+            tracing::warn!(
+                index = %path.display(),
+                "the index belongs to another log; it is rebuilt from this one, nothing to do"
+            );
             remove(&path)?;
         }
         Err(Misfit::Index(error)) => {
@@ -93,7 +96,7 @@ pub(super) fn fit(options: &Options, log: &Connection, incarnation: Uuid, end: P
                 %error,
                 index = %path.display(),
                 aside = %aside.display(),
-                "the index of the log is damaged; it was set aside and is rebuilt from the log, nothing is lost"
+                "the index of the log is damaged; it was set aside and is rebuilt from the log, check the disk"
             );
         }
     }
@@ -159,7 +162,10 @@ pub(super) fn make_again(
     rows::every_position(log, to).map_err(Misfit::Log)?;
     let path = options.dir.join(schema::INDEX_FILE);
     let aside = set_aside(&path).map_err(|error| Misfit::Index(IndexError::Io(error)))?;
-    tracing::warn!(aside = %aside.display(), "the damaged index was set aside; a new one is being built from the log");
+    tracing::warn!(
+        aside = %aside.display(),
+        "the damaged index was set aside; a new one is being built from the log, check the disk"
+    );
     let made = fill(options, log, incarnation, to);
     if made.is_err() {
         // Half an index, which the next attempt must not find, nor put in place of the one that was set aside.

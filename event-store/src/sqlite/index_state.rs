@@ -54,8 +54,8 @@ impl IndexState {
         if fault.is_none() && self.generation.load(Ordering::Acquire) == generation {
             tracing::error!(
                 reason = why,
-                "the index of the log is damaged and is being rebuilt from the log; requests that need it are refused \
-                 for now"
+                "the index of the log is damaged and is being rebuilt; requests that need it are answered 503 until \
+                 then, check the disk"
             );
             metrics::counter!("daybook_store_index_damaged_total").increment(1);
             *fault = Some(why.to_owned());

@@ -127,8 +127,8 @@ impl Indexer<'_> {
                     tracing::error!(
                         %error,
                         index.position = last,
-                        "a run could not be written to the index and will be retried; check that the disk has space \
-                         and the folder is writable"
+                        "a run could not be written to the index; it is retried, check that the disk has space and the \
+                         folder is writable"
                     );
                     shared.index.cannot_write(error.to_string());
                 }
@@ -142,7 +142,10 @@ impl Indexer<'_> {
         metrics::counter!("daybook_store_index_errors_total").increment(1);
         self.shared.proof.note(error);
         self.shared.index.cannot_write(error.to_string());
-        tracing::error!(%error, "the log could not be read for its index");
+        tracing::error!(
+            %error,
+            "the log could not be read for its index; it is retried, see docs/operations.md, 'The log is damaged'"
+        );
         false
     }
 
@@ -155,7 +158,11 @@ impl Indexer<'_> {
             Ok((index, sums)) => {
                 self.index = index;
                 shared.index.replaced(sums);
-                tracing::warn!(index.position = to, seconds = began.elapsed().as_secs_f64(), "the index was rebuilt");
+                tracing::warn!(
+                    index.position = to,
+                    seconds = began.elapsed().as_secs_f64(),
+                    "the index was rebuilt; requests that need it are answered again, nothing to do"
+                );
                 true
             }
             Err(error) => {
@@ -166,7 +173,8 @@ impl Indexer<'_> {
                 let error = OpenError::from(error);
                 tracing::error!(
                     %error,
-                    "the index cannot be rebuilt and will be retried; check that the disk has space"
+                    "the index cannot be rebuilt; it is retried, check that the disk has space and the folder is \
+                     writable"
                 );
                 shared.index.cannot_write(error.to_string());
                 false
@@ -177,7 +185,10 @@ impl Indexer<'_> {
     fn write_snapshots(&self) {
         let generation = self.shared.index.generation();
         if let Err(error) = self.shared.snapshots.write(&self.index, &self.log, &self.shared.tail) {
-            tracing::warn!(%error, "snapshots could not be kept");
+            tracing::warn!(
+                %error,
+                "snapshots could not be kept; loads fold more events, check that the disk has space"
+            );
             if error.is_damage() {
                 self.shared.index.give_up(generation, &error.to_string());
             }

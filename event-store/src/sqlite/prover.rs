@@ -46,8 +46,8 @@ impl Proof {
         tracing::error!(
             store.position = position,
             what,
-            "the log is damaged: the record and those after it cannot be trusted; stop, keep the files, restore a \
-             backup"
+            "the log is damaged, and this record and those after it cannot be trusted; see docs/operations.md, 'The \
+             log is damaged'"
         );
         metrics::counter!("daybook_store_damaged_total").increment(1);
         state.damaged = Some((*position, what.clone()));

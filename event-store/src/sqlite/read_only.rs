@@ -115,11 +115,18 @@ fn is_whole(index: &rusqlite::Connection) -> bool {
     match fit::is_whole(index) {
         Ok(true) => true,
         Ok(false) => {
-            tracing::warn!("the index of the log is damaged; the log is searched instead");
+            tracing::warn!(
+                "the index of the log is damaged; the log is searched instead, and the server rebuilds the index, \
+                 nothing to do"
+            );
             false
         }
         Err(error) => {
-            tracing::warn!(%error, "the index of the log cannot be read; the log is searched instead");
+            tracing::warn!(
+                %error,
+                "the index of the log cannot be read; the log is searched instead, check the permissions of \
+                 index.sqlite"
+            );
             false
         }
     }

@@ -77,7 +77,8 @@ impl Shared {
         tracing::error!(
             store.dir = %self.dir().display(),
             reason,
-            "the event store has stopped; the process must be restarted"
+            "the event store has stopped; the process ends with code 1, see docs/operations.md, 'A process ends by \
+             itself'"
         );
         // Close the queue first, then publish the failure.
         let abandoned = self.queue.abandon();

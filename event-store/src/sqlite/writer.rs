@@ -69,7 +69,7 @@ impl Writer {
         if self.answered_to > self.kept_to
             && let Err(error) = rows::move_head(&self.log, &self.head, self.answered_to)
         {
-            tracing::warn!(%error, "the latest queried instant could not be stored: do not set the clock back");
+            tracing::warn!(%error, "the latest queried instant could not be stored; do not set the clock back");
         }
         // So that what follows begins with an empty write-ahead log; the records are durable either way.
         if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
@@ -139,7 +139,11 @@ impl Writer {
             self.shared.fail(why);
         }
         self.shared.trouble.send_replace(Trouble::now(&error.to_string()));
-        tracing::warn!(%error, group.batches = group.accepted.len(), "a group was not committed");
+        tracing::warn!(
+            %error,
+            group.batches = group.accepted.len(),
+            "a group was not committed; its requests are answered 503, see docs/operations.md, 'The disk is full'"
+        );
         metrics::counter!("daybook_store_group_failures_total").increment(1);
         for accepted in group.accepted {
             accepted.prepared.answer(Err(error.clone()));

@@ -167,7 +167,7 @@ impl Delivery {
             service = %self.service,
             command.id = %self.id,
             reason,
-            "a command cannot be run and became a dead letter"
+            "a command cannot be run and became a dead letter; see docs/operations.md, 'A command became a dead letter'"
         );
         self.ack().await
     }

@@ -218,7 +218,8 @@ impl Shared {
             tracing::error!(
                 generation,
                 reason,
-                "the event stream belongs to another store; the store is read until a new generation begins"
+                "the event stream belongs to another store; the log is read instead, see docs/operations.md, 'NATS is \
+                 away'"
             );
         }
     }

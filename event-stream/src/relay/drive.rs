@@ -197,7 +197,11 @@ impl<'a> Drive<'a> {
             Failure::Refused => status.refused += 1,
             Failure::No(_) | Failure::Unknown(_) => status.failed += 1,
         });
-        tracing::warn!(error = %failure, relay.epoch = self.row.lease.epoch, "a batch was not published");
+        tracing::warn!(
+            error = %failure,
+            relay.epoch = self.row.lease.epoch,
+            "a batch was not published; it is retried, see docs/operations.md, 'NATS is away'"
+        );
         Broken::Retry(failure.to_string())
     }
 
@@ -229,14 +233,18 @@ impl<'a> Drive<'a> {
         let mut tail = match self.inspect().await? {
             Found::Tail(tail) => *tail,
             Found::Newer(epoch) => {
-                tracing::warn!(relay.epoch = self.row.lease.epoch, newer = epoch, "a newer relay has published");
+                tracing::warn!(
+                    relay.epoch = self.row.lease.epoch,
+                    newer = epoch,
+                    "a newer relay has published; this one stands by, nothing to do"
+                );
                 return Err(Broken::LeaseLost);
             }
             Found::Unusable(reason) => {
                 tracing::warn!(
                     generation = self.number(),
                     reason,
-                    "the event stream cannot be continued; a new generation begins"
+                    "the event stream cannot be continued; a new generation begins from the log, nothing to do"
                 );
                 self.generation = None;
                 self.made = false;
@@ -294,7 +302,11 @@ impl<'a> Drive<'a> {
         tracing::info!(generation = generation.number, base = generation.base, "a new generation of the event stream");
         relay.status.send_modify(|status| status.generations_begun += 1);
         if let Err(reason) = generation::forget_old(&relay.connection, &*relay.store, generation.number).await {
-            tracing::warn!(reason, "old generations could not be deleted now");
+            tracing::warn!(
+                reason,
+                "old generations could not be deleted now; they stay until the next generation begins or their age \
+                 ends, nothing to do"
+            );
         }
         Ok(())
     }

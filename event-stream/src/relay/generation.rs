@@ -187,8 +187,7 @@ pub(super) async fn forget_old(connection: &Connection, store: &dyn EventStore, 
             tracing::warn!(
                 stream = %info.config.name,
                 bytes = info.state.bytes,
-                "the broker holds the events of another store: if that store is gone, delete the stream (`nats stream \
-                 rm`)"
+                "the broker holds the events of another store; if that store is gone, run `nats stream rm`"
             );
         }
         if old && ours {

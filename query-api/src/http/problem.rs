@@ -46,20 +46,30 @@ impl Failure {
     /// A bug, or a broken store.
     #[must_use]
     pub fn internal(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a query failed");
+        tracing::error!(
+            %error,
+            "a query failed inside Daybook and was answered 500; see docs/operations.md, 'A request is answered 500'"
+        );
         Self::new("internal", "the server's log has the details")
     }
 
     /// A store that cannot be read now, and may be later.
     #[must_use]
     pub fn unavailable(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a query found a store that cannot be read now; check the disk or the database");
+        tracing::error!(
+            %error,
+            "the store or the read models cannot be read now, and a query was answered 503; check the disk or the \
+             database"
+        );
         Self { retry_after_s: Some(10), ..Self::new("unavailable", "ask again; the server's log has the details") }
     }
 
     /// A record that the answer depends on is damaged.
     fn log_damaged(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "a query found a damaged record; stop, keep the files, restore a backup");
+        tracing::error!(
+            %error,
+            "a query met a damaged record; restore a backup, see docs/operations.md, 'The log is damaged'"
+        );
         let detail = "a record that the answer depends on is damaged: an operator has to restore the log";
         Self { retry_after_s: Some(UNREADABLE_AGAIN_S), ..Self::new("log-damaged", detail) }
     }

@@ -182,7 +182,10 @@ impl Pursuit {
                     authorisation,
                 };
             }
-            tracing::error!(payment = %payment_id, "a payment cannot be read; it is tried again");
+            tracing::error!(
+                payment = %payment_id,
+                "a payment cannot be read; it is retried, see docs/operations.md, 'A record cannot be read'"
+            );
             tokio::time::sleep(wait.next_wait()).await;
         }
     }
@@ -268,7 +271,7 @@ impl Pursuit {
             payment = %call.payment_id,
             outcome = name,
             why,
-            "what the provider says cannot be recorded; compare the payment with the provider's books"
+            "the provider's answer cannot be recorded; see docs/operations.md, 'The provider contradicts a payment'"
         );
         let text = format!(
             "Payment {}: the provider says {name} about {}, and that cannot be recorded ({why}). Compare it with the provider's books.",
@@ -286,7 +289,8 @@ impl Pursuit {
             payment = %call.payment_id,
             asked = call.amount.amount,
             told = done.amount,
-            "the provider speaks of another amount than was asked for; compare the payment with the provider's books"
+            "the provider reports another amount than was requested; see docs/operations.md, 'The provider contradicts \
+             a payment'"
         );
         let order_id = intent.order_id().unwrap_or(call.order_id);
         let text = format!(
@@ -338,7 +342,11 @@ impl Pursuit {
             },
         };
         if let Err(why) = self.offer(tenant, id, command, metadata(order_id)).await {
-            tracing::error!(order = %order_id, why, "what a person should see cannot be noted on an order");
+            tracing::error!(
+                order = %order_id,
+                why,
+                "a note for a person cannot be written to an order; check the payments of the order"
+            );
         }
     }
 
@@ -349,7 +357,11 @@ impl Pursuit {
                 Ok(()) => return Ok(()),
                 Err(DispatchError::Impossible(why)) => return Err(why),
                 Err(DispatchError::Unavailable(detail)) => {
-                    tracing::warn!(command.id = %id, detail, "a command of payments is offered again later");
+                    tracing::warn!(
+                        command.id = %id,
+                        detail,
+                        "a command of payments is not accepted now; it is retried"
+                    );
                 }
             }
             tokio::time::sleep(wait.next_wait()).await;

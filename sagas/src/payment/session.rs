@@ -142,7 +142,7 @@ impl Session {
             FORM => 0,
             FORM_WITH_HELD => state.try_get_u32().unwrap_or(0),
             _ => {
-                tracing::warn!("the checkpoint is not understood; all of the log is read again");
+                tracing::warn!("the checkpoint is not understood; all of the log is read again, nothing to do");
                 (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
                 return Ok(());
             }
@@ -314,7 +314,7 @@ impl Session {
             payment = %key.payment_id,
             code,
             message,
-            "a payment refuses what the provider says; compare it with the provider's books"
+            "a payment refuses the provider's answer; see docs/operations.md, 'The provider contradicts a payment'"
         );
         if self.open.get(&key).is_some_and(|open| open.outcomes.contains(&command_id)) {
             self.settled(&key);
@@ -379,7 +379,8 @@ impl Session {
         let Some(hash) = hash else {
             tracing::error!(
                 position = self.position,
-                "the feed is ahead of the store; the checkpoint stays where it is"
+                "the feed is ahead of the log, so no checkpoint is saved; check that the log was not replaced by an \
+                 older copy"
             );
             return Ok(());
         };
@@ -390,7 +391,11 @@ impl Session {
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
             Err(error) if is_worth_waiting(&error) => {
                 meters::unsaved();
-                tracing::warn!(%error, position = self.position, "the checkpoint of payments cannot be saved now; it is saved later");
+                tracing::warn!(
+                    %error,
+                    position = self.position,
+                    "the checkpoint of payments cannot be saved now; it is retried"
+                );
             }
             Err(error) => return Err(error.into()),
         }

@@ -208,7 +208,10 @@ impl Session {
                         *attempts += 1;
                         if *attempts == ATTEMPTS {
                             meters::left_alone("contended");
-                            tracing::error!(saga = %work.key.stream(), "others write to a saga all the time; it is tried on");
+                            tracing::error!(
+                                saga = %work.key.stream(),
+                                "others write to a saga all the time; it is retried"
+                            );
                         }
                         again.push(work);
                     }
@@ -256,7 +259,11 @@ impl Session {
     /// The saga's reaction is in the log already, and can never be written again: the stored reaction counts.
     async fn reacted_before(&mut self, work: &Work) -> Result<(), Stopped> {
         meters::reacted_before();
-        tracing::warn!(saga = %work.key.stream(), at = work.append_id, "a saga has reacted to this before; what it wrote then counts");
+        tracing::warn!(
+            saga = %work.key.stream(),
+            at = work.append_id,
+            "a saga has reacted to this before; the earlier reaction counts, nothing to do"
+        );
         if let Some(loaded) = self.find(&work.key).await? {
             self.adopt_work(work, loaded).await?;
         }
@@ -311,7 +318,7 @@ impl Session {
                         saga = %work.key.stream(),
                         reason = parked.reason,
                         detail = parked.detail,
-                        "a saga needs a person"
+                        "a saga needs a person; see docs/operations.md, 'A saga needs a person'"
                     );
                     self.shelf.drop(&work.key);
                 }
@@ -359,7 +366,10 @@ fn react(saga: &Saga, work: &Work) -> Vec<event::Event> {
     let reacted = catch_unwind(AssertUnwindSafe(|| saga.react(trigger, work.at)));
     reacted.unwrap_or_else(|_| {
         meters::panicked();
-        tracing::error!(saga = %work.key.stream(), "a saga panics and is parked");
+        tracing::error!(
+            saga = %work.key.stream(),
+            "a saga panics and is parked; see docs/operations.md, 'A saga needs a person'"
+        );
         if saga.state().parked.is_some() {
             return Vec::new();
         }

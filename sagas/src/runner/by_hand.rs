@@ -39,7 +39,12 @@ impl Session {
     /// first event of its stream, so that it is still visible.
     pub(super) async fn park_work(&mut self, work: &Work, reason: &str, why: &str) -> Result<(), Stopped> {
         let key = &work.key;
-        tracing::error!(saga = %key.stream(), reason, why, "a saga cannot go on and is parked; a person has to look at it");
+        tracing::error!(
+            saga = %key.stream(),
+            reason,
+            why,
+            "a saga cannot continue and is parked; see docs/operations.md, 'A saga needs a person'"
+        );
         let correlation = match &work.cause {
             Cause::Start { started, .. } => started.correlation,
             _ => {
@@ -76,7 +81,8 @@ impl Session {
                 saga = %key.stream(),
                 cause = %work.causation,
                 %correlation,
-                "two different things ask for the same saga; the second is not done, and a person has to look at it"
+                "two different requests ask for one saga, and the second is not done; see docs/operations.md, 'Two \
+                 requests started one saga'"
             );
         }
         // The stream has changed: the cached saga is read again.
@@ -111,7 +117,12 @@ impl Session {
                 // Another writer was faster.
                 Ok(Outcome::Conflict { .. }) => {}
                 Err(Error::Never(why)) => {
-                    tracing::error!(saga = %key.stream(), why, "what a person should see of a saga cannot be written");
+                    tracing::error!(
+                        saga = %key.stream(),
+                        why,
+                        "the note that a saga needs a person cannot be written; see docs/operations.md, 'A saga needs \
+                         a person'"
+                    );
                     meters::left_alone("refused");
                     return Ok(false);
                 }

@@ -10,7 +10,14 @@ use uuid::Uuid;
 pub(super) fn encode(events: &[event::Event], metadata: &bytes::Bytes) -> Option<Vec<NewEvent>> {
     let encode = |event: &event::Event| {
         let encoded = schemas::registry::encode(&Event::Saga(event.clone()));
-        let encoded = encoded.inspect_err(|error| tracing::error!(%error, "a saga's event cannot be written")).ok()?;
+        let encoded = encoded
+            .inspect_err(|error| {
+                tracing::error!(
+                    %error,
+                    "a saga's event cannot be encoded; see docs/operations.md, 'A saga needs a person'"
+                )
+            })
+            .ok()?;
         Some(NewEvent {
             event_id: Uuid::now_v7(),
             kind: encoded.kind,

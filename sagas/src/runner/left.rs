@@ -36,7 +36,7 @@ pub(super) fn encode(left_alone: &HashMap<Key, Left>, rest: Bytes) -> Bytes {
     if left_alone.len() > MOST {
         tracing::warn!(
             sagas = left_alone.len(),
-            "so many sagas are left alone that a checkpoint cannot say what each has heard"
+            "more sagas are left alone than a checkpoint can name; see docs/operations.md, 'A record cannot be read'"
         );
     }
     let names = left_alone.iter().take(MOST).filter_map(|(key, left)| {

@@ -146,7 +146,11 @@ impl Session {
             found if !self.is_ours(&key.tenant, found.correlation()) => {
                 // Only where the work was divided otherwise before.
                 meters::foreign();
-                tracing::warn!(saga = %key.stream(), partition = self.options.partition, "a saga of another partition is passed over");
+                tracing::warn!(
+                    saga = %key.stream(),
+                    partition = self.options.partition,
+                    "a saga of another partition is passed over; its own partition runs it, nothing to do"
+                );
                 Ok(None)
             }
             Found::Saga(loaded) => {
@@ -162,7 +166,11 @@ impl Session {
             Found::Unreadable { version, last_event, correlation, told, why } => {
                 let newer = matches!(why, Unloadable::Unknown { .. });
                 meters::left_alone(if newer { "newer" } else { "unreadable" });
-                tracing::error!(saga = %key.stream(), %why, "a saga is left alone");
+                tracing::error!(
+                    saga = %key.stream(),
+                    %why,
+                    "a saga cannot be read and is left alone; see docs/operations.md, 'A record cannot be read'"
+                );
                 if !newer && !told {
                     let parked = by_hand::parked("unreadable", &why.to_string());
                     let fact = Fact {

@@ -176,10 +176,19 @@ impl Shared {
                     if began.elapsed() >= GIVES_BACK {
                         // It makes room for others. The command stays without an answer, so it is sent again in its
                         // turn.
-                        tracing::warn!(%detail, service, command.id = %letter.command_id, "a command is sent again later");
+                        tracing::warn!(
+                            %detail,
+                            service,
+                            command.id = %letter.command_id,
+                            "a command was not accepted for a while; it is retried, check that its service runs"
+                        );
                         return meters::dispatched(service, "given_back");
                     }
-                    tracing::warn!(%detail, service, "a command is offered again later");
+                    tracing::warn!(
+                        %detail,
+                        service,
+                        "a command is not accepted now; it is retried, check that its service runs if this stays"
+                    );
                     tokio::select! {
                         () = self.cancel.cancelled() => return,
                         () = tokio::time::sleep(wait) => {}

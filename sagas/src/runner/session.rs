@@ -194,7 +194,7 @@ impl Session {
             Saved::Foreign => {
                 // Written by another version, or for another division of the work: the log has everything, so it is read from the
                 // beginning.
-                tracing::warn!("the checkpoint is not understood; all of the log is read again");
+                tracing::warn!("the checkpoint is not understood; all of the log is read again, nothing to do");
                 (self.position, self.hash, self.saved) = (0, Some([0; 32]), 0);
                 return Ok(());
             }
@@ -342,7 +342,8 @@ impl Session {
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
             tracing::error!(
                 streams = self.held.len(),
-                "so many streams cannot be read that the checkpoint stays where it is: run the version that wrote the log"
+                "more streams cannot be read than a checkpoint can name; see docs/operations.md, 'A record cannot be \
+                 read'"
             );
             return Ok(());
         }
@@ -354,7 +355,8 @@ impl Session {
         let Some(hash) = hash else {
             tracing::error!(
                 position = self.position,
-                "the feed is ahead of the store; the checkpoint stays where it is"
+                "the feed is ahead of the log, so no checkpoint is saved; check that the log was not replaced by an \
+                 older copy"
             );
             return Ok(());
         };
@@ -366,7 +368,11 @@ impl Session {
             // The older checkpoint stays true: more is read again after a restart, and nothing is lost.
             Err(error) if is_worth_waiting(&error) => {
                 meters::unsaved();
-                tracing::warn!(%error, position = self.position, "the checkpoint cannot be saved now; it is saved later");
+                tracing::warn!(
+                    %error,
+                    position = self.position,
+                    "the checkpoint of sagas cannot be saved now; it is retried"
+                );
             }
             Err(error) => return Err(error.into()),
         }

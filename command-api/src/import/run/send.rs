@@ -101,7 +101,11 @@ impl Sender {
                 }
                 Err(execute::Error::KeyReused) => return Ok(None),
                 Err(error) if attempt < TRIES && may_help(&error) => {
-                    tracing::warn!(%error, ?pause, "a command of an import is sent again after a pause");
+                    tracing::warn!(
+                        %error,
+                        ?pause,
+                        "a command of an import failed for now; it is retried after a pause"
+                    );
                 }
                 Err(error) => return Err(error.into()),
             }

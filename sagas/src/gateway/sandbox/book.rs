@@ -140,7 +140,10 @@ fn write(mut db: Connection, mut queue: mpsc::Receiver<Job>) {
         });
         match written {
             Ok(()) => held.into_iter().for_each(|reply| reply()),
-            Err(error) => tracing::error!(%error, "the sandbox's book cannot be written"),
+            Err(error) => tracing::error!(
+                %error,
+                "the sandbox's ledger cannot be written; payments ask again, check that the disk has space"
+            ),
         }
     }
 }
