@@ -24,8 +24,11 @@ pub async fn arrival(url: &str, patience: Duration, told: impl FnOnce(&OpenError
     let mut told = Some(told);
     loop {
         match connect(&address).await {
-            // It has answered: whether it hears the farewell is the same to us.
-            Ok(connection) => return Ok(drop(connection.close().await)),
+            Ok(connection) => {
+                // It has answered: whether it hears the farewell is the same to us.
+                connection.close().await.ok();
+                return Ok(());
+            }
             Err(error) if is_on_its_way(&error) && begun.elapsed() < patience => {
                 if let Some(told) = told.take() {
                     told(&error);
@@ -51,10 +54,7 @@ fn is_on_its_way(error: &OpenError) -> bool {
         // certificates, addresses, rights on a socket.
         sqlx::Error::Io(error) => !matches!(
             error.kind(),
-            ErrorKind::InvalidData
-                | ErrorKind::InvalidInput
-                | ErrorKind::PermissionDenied
-                | ErrorKind::Unsupported
+            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::PermissionDenied | ErrorKind::Unsupported
         ),
         _ => false,
     }
@@ -146,10 +146,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_nobody_knows_yet_is_waited_for() {
-        let mut told = 0;
-        let url = "postgres://somebody@database.invalid/somewhere?sslmode=disable";
-        arrival(url, Duration::from_millis(300), |_| told += 1).await.unwrap_err();
-        assert_eq!(told, 1);
+        let error = tokio::net::lookup_host(("database.invalid", 5432)).await.err().unwrap();
+        assert!(is_on_its_way(&OpenError::Postgres(sqlx::Error::Io(error))));
     }
 
     #[test]
