@@ -3,8 +3,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::config::Sources;
@@ -28,12 +26,24 @@ fn send(socket: &OsStr, state: &str) -> io::Result<()> {
     let from = UnixDatagram::unbound()?;
     // A manager that does not read must not hold the process.
     from.set_nonblocking(true)?;
-    // A name that begins with an at sign is not in the file system.
-    let address = match socket.as_bytes().split_first() {
-        Some((b'@', name)) => SocketAddr::from_abstract_name(name)?,
-        _ => SocketAddr::from_pathname(socket)?,
-    };
-    from.send_to_addr(state.as_bytes(), &address).map(drop)
+    from.send_to_addr(state.as_bytes(), &address(socket)?).map(drop)
+}
+
+/// A name that begins with an at sign is not in the file system.
+#[cfg(target_os = "linux")]
+fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    match socket.as_bytes().split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(socket),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+    SocketAddr::from_pathname(socket)
 }
 
 #[cfg(test)]
@@ -52,12 +62,19 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_is_told_on_either_kind_of_socket() {
+    fn a_manager_is_told_on_a_socket_of_the_file_system() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         send(path.as_os_str(), READY).unwrap();
         assert_eq!(heard(&manager), "READY=1");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_manager_is_told_on_a_socket_without_a_file() {
+        use std::os::linux::net::SocketAddrExt as _;
+
         let name = format!("daybook-notify-{}", std::process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         send(OsStr::new(&format!("@{name}")), STOPPING).unwrap();
