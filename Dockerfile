@@ -11,7 +11,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 # A volume takes the owner of the folder that it is mounted over.
 RUN mkdir /data && chown 65532:65532 /data
 
-# This image has no tags of versions: its name fixes the distribution, and a release that has to be repeatable adds the digest (@sha256:…).
+# This image has no tags of versions: its name fixes the distribution and the user. What has to be
+# repeatable adds the digest of a day (@sha256:…).
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG DAYBOOK_VERSION=dev
 LABEL org.opencontainers.image.title="daybook" \

@@ -13,7 +13,9 @@ use crate::config::payments::Payments;
 use crate::config::{self, Config};
 use crate::console::{self, Output};
 use crate::remote::Remote;
-use crate::{backup, bench, database, demo, history, import, notify, openapi, records, roles, signals, telemetry, verify};
+use crate::{
+    backup, bench, database, demo, history, import, notify, openapi, records, roles, signals, telemetry, verify,
+};
 
 /// The command failed, or found a violation.
 const FAILED: u8 = 1;
