@@ -227,6 +227,10 @@ pub struct Migrate {
     /// A role of the database that may read and add, and change nothing that is written.
     #[arg(long, value_name = "ROLE")]
     pub grant_to: Vec<String>,
+    /// How long a database that does not accept connections yet is waited for. A wrong password or database is an error
+    /// at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub wait: u64,
 }
 
 /// `copy`
@@ -327,5 +331,16 @@ mod tests {
     fn the_command_line_is_well_formed() {
         use clap::CommandFactory as _;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_migration_waits_for_a_minute_unless_it_is_told_otherwise() {
+        for (words, seconds) in [(&["daybook", "migrate"][..], 60), (&["daybook", "migrate", "--wait", "0"], 0)] {
+            let Ok(Cli { command: Some(Command::Migrate(asked)), .. }) = Cli::try_parse_from(words) else {
+                panic!("{words:?} is not taken");
+            };
+            assert_eq!(asked.wait, seconds);
+        }
+        assert!(Cli::try_parse_from(["daybook", "migrate", "--wait", "86401"]).is_err());
     }
 }

@@ -14,7 +14,9 @@ use crate::config::payments::Payments;
 use crate::config::{self, Config};
 use crate::console::{self, Output};
 use crate::remote::Remote;
-use crate::{backup, bench, database, demo, history, import, openapi, records, roles, signals, telemetry, verify};
+use crate::{
+    backup, bench, database, demo, history, import, notify, openapi, records, roles, signals, telemetry, verify,
+};
 
 /// The command failed, or found a violation.
 const FAILED: u8 = 1;
@@ -132,8 +134,10 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let running = roles::start(config, "serve").await?;
     running.serve().await?;
     tracing::info!(http.url = %running.url(), "serving");
+    notify::tell(notify::READY);
     // However it ends, it ends in order.
     let ended = running.until(stop).await;
+    notify::tell(notify::STOPPING);
     let stopped = running.stop().await;
     ended?;
     stopped?;

@@ -11,6 +11,7 @@ pub mod payments;
 pub mod projections;
 pub mod roles;
 pub mod sagas;
+mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod tenant;
@@ -104,6 +105,12 @@ impl Sources {
         Self { file: file.map(Path::to_owned), environment, flags }
     }
 
+    /// Where a service manager is told how this process is, if there is one that wants to know.
+    #[must_use]
+    pub fn notify_socket() -> Option<std::ffi::OsString> {
+        std::env::vars_os().find(|(name, _)| name == "NOTIFY_SOCKET").map(|(_, value)| value)
+    }
+
     /// The configuration that they come to.
     ///
     /// # Errors
@@ -116,6 +123,7 @@ impl Sources {
             .filter(|(key, _)| key.contains(BETWEEN))
             .map(|(key, value)| (key.to_owned(), value.clone()))
             .collect();
+        let variables = secrets::read(variables)?;
         let mut builder = config::Config::builder();
         if let Some(file) = &self.file {
             builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
@@ -164,7 +172,8 @@ impl Config {
         let mut text = String::from(
             "# The defaults of every key. Copy what you change into a file of your own (`--config`).\n\
              # The environment overrides the file: DAYBOOK_HTTP__LISTEN is http.listen. Flags override both: --set \
-             http.listen=…\n",
+             http.listen=…\n\
+             # A value may be in a file of its own, as secrets are: DAYBOOK_STORE__URL_FILE names the file of store.url.\n",
         );
         text.push_str(&tenant::Tenant::described("tenant"));
         text.push_str(&http::Http::described("http"));

@@ -1,6 +1,7 @@
 //! `migrate` and `copy`: a database for the log, and a log that moves into it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use event_store::copy::{self, Source};
@@ -40,15 +41,21 @@ impl Copied {
     }
 }
 
-/// Creates the tables of the configured database, and allows roles to write to them.
+/// Creates the tables of the configured database, and allows roles to write to them. Waits for a database that does not
+/// accept connections yet: whoever starts both at once need not know when it does.
 ///
 /// # Errors
-/// If the configuration names no database, or it cannot be used.
+/// If the configuration names no database, it cannot be used, or it does not accept connections in time.
 pub async fn migrate(config: &Config, asked: &Migrate) -> anyhow::Result<()> {
     let url = &config.store.url;
     if !url.is_set() {
         bail!("store.url names no database; a SQLite log needs no migration");
     }
+    let told = |why: &postgres::OpenError| {
+        console::complain(&format!("daybook: waiting up to {} s for the database {url}: {why}", asked.wait));
+    };
+    let arrived = postgres::arrival(url.secret(), Duration::from_secs(asked.wait), told).await;
+    arrived.with_context(|| format!("the database {url} does not accept a connection"))?;
     let made = postgres::migrate(url.secret(), config.store.test_clock).await;
     made.with_context(|| format!("the tables in {url} cannot be created"))?;
     for role in &asked.grant_to {

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod history;
 pub mod import;
 pub mod load;
+mod notify;
 pub mod openapi;
 pub mod records;
 pub mod remote;

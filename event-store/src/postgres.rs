@@ -7,6 +7,7 @@
 //! the writer appends the batch again under that lock to find out. Reads use a pool (`reader`); the known head moves by
 //! own commits, by notifications, and by a poll that makes lost notifications harmless (`watcher`).
 
+mod arrival;
 mod audit;
 mod clock;
 mod commit;
@@ -30,6 +31,7 @@ mod test_clock;
 mod watcher;
 mod writer;
 
+pub use arrival::arrival;
 pub use connections::{Connections, Lent, Prepare};
 pub use open::OpenError;
 pub use options::Options;

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio_util::sync::CancellationToken;
+
+use crate::names;
 
 /// An event of one megabyte, its names and its headers fit into this.
 pub const MIN_PAYLOAD: usize = 2 * 1024 * 1024;
@@ -21,7 +23,8 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The servers, `nats://host:port` or `tls://host:port`, with `user:password@` where the server asks for it.
+    /// The servers, `nats://host:port` or `tls://host:port`, with `user:password@` in one of them at least where the
+    /// servers ask for it: it goes for all of them.
     pub urls: Vec<String>,
     /// What this process is called in the server's list of connections.
     pub name: String,
@@ -72,6 +75,13 @@ impl Connection {
             })
             .request_timeout(Some(REQUEST))
             .event_callback(|event| async move { told(&event) });
+        if let Some(user) = User::of(&options.urls)? {
+            // The client leaves what an address says of the user to its caller. With inboxes of its own, a user may be
+            // kept from hearing the answers to others.
+            connecting = connecting
+                .custom_inbox_prefix(format!("_INBOX.{}", names::token(&user.name)))
+                .user_and_password(user.name, user.password);
+        }
         if let Some(path) = options.root_certificates {
             connecting = connecting.add_root_certificates(path);
         }
@@ -198,9 +208,49 @@ fn told(event: &Event) {
         Event::SlowConsumer(_) => {
             metrics::counter!("daybook_nats_slow_consumers_total").increment(1);
         }
+        // The server ends a connection whose user it does not know, and says what a user may not do.
+        Event::ServerError(error) => tracing::warn!(error = %error, "NATS refuses"),
         Event::ClientError(error) => tracing::debug!(error = %error, "the connection to NATS is retried"),
         other => tracing::warn!(event = %other, "NATS reported an event; check the server's log if this repeats"),
     }
+}
+
+/// As whom the servers know this process.
+#[derive(Debug, PartialEq, Eq)]
+struct User {
+    name: String,
+    password: String,
+}
+
+impl User {
+    /// The user that the first address with one names.
+    fn of(urls: &[String]) -> Result<Option<Self>, Error> {
+        for url in urls {
+            // Not the address itself: it may hold a password.
+            let parsed: ServerAddr =
+                url.parse().map_err(|error: std::io::Error| Error::Setup(format!("an address is not one: {error}")))?;
+            if let Some(name) = parsed.username() {
+                let read = |text: &str| {
+                    decoded(text).ok_or_else(|| Error::Setup("the user or password in an address is not text".into()))
+                };
+                return Ok(Some(Self { name: read(name)?, password: read(parsed.password().unwrap_or_default())? }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A text whose `%` and two hex digits are the bytes that they stand for; `None` if they come to no text.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = hex.filter(|_| *first == b'%').and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Addresses without what may be a secret in them.
@@ -216,5 +266,15 @@ mod tests {
     fn no_password_is_logged() {
         let urls = ["nats://me:secret@one:4222".into(), "nats://two:4222".into()];
         assert_eq!(addresses(&urls), ["one:4222", "nats://two:4222"]);
+    }
+
+    #[test]
+    fn the_user_of_one_address_is_that_of_all() {
+        let of = |urls: &[&str]| User::of(&urls.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>());
+        let relay = User { name: "relay".into(), password: "p@ss,%".into() };
+        assert_eq!(of(&["nats://one:4222", "nats://relay:p%40ss%2C%25@two:4222"]), Ok(Some(relay)));
+        assert_eq!(of(&["nats://one:4222", "two:4222"]), Ok(None));
+        let refused = of(&["nats://relay:s3cret@one:no-port"]).map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|error| !error.contains("s3cret")), "{refused:?}");
     }
 }

@@ -8,7 +8,9 @@
 mod faults;
 mod harness;
 mod scaled;
+mod starts;
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -36,10 +38,31 @@ enum What {
         #[arg(long)]
         list: bool,
     },
+    /// Starts of the scaled system from nothing, with a database that comes late.
+    Starts {
+        /// How many.
+        #[arg(default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        times: u32,
+        /// Of the times by which the database is late; another one each time by default.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() -> ExitCode {
-    let What::Faults { names, short, list } = Cli::parse().what;
+    match Cli::parse().what {
+        What::Faults { names, short, list } => faults(&names, short, list),
+        What::Starts { times, seed } => {
+            // As many of everything as compose.yaml has.
+            let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+            let waited = starts::each(times, seed, 0, &[]);
+            println!("{times} of {times} starts were complete; the database was waited for in {waited} of them");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn faults(names: &[String], short: bool, list: bool) -> ExitCode {
     if list {
         for fault in ALL {
             println!("{:<18} {}", fault.name, fault.what);
@@ -47,7 +70,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut chosen = Vec::new();
-    for name in &names {
+    for name in names {
         let Some(fault) = ALL.iter().find(|fault| fault.name == name) else {
             println!(
                 "there is no fault {name}; there are: {}",

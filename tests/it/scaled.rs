@@ -10,3 +10,4 @@ mod paused;
 mod roles;
 mod stores;
 pub(crate) mod system;
+mod users;

@@ -228,7 +228,10 @@ mod tests {
         assert!(compose.services["migrate"].once);
         assert!(!compose.services.contains_key("nats-folders"));
         let payments = &compose.services["payments"].environment;
-        assert!(payments.contains_key("DAYBOOK_NATS__URLS"), "{payments:?}");
+        assert!(payments["DAYBOOK_NATS__URLS"].starts_with("nats://payments:daybook@nats-1:4222,"), "{payments:?}");
+        let node = &compose.services["nats-2"].environment;
+        assert_eq!((&*node["NATS_NAME"], &*node["NATS_RELAY_PASSWORD"]), ("nats-2", "daybook"));
+        assert_eq!(node["NATS_ROUTE_3"], "nats://route:daybook@nats-3:6222");
     }
 
     #[test]

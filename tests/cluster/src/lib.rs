@@ -44,6 +44,9 @@ pub struct Options {
     pub environment: BTreeMap<String, String>,
     /// A wire between PostgreSQL and everybody who uses it, if there is one.
     pub wire: Option<Wire>,
+    /// How long PostgreSQL waits before it listens, while those who need it are started already: as where its health was asked of
+    /// something that is not what they connect to. Only at the start of everything.
+    pub late: Option<Duration>,
 }
 
 /// Something between a server and those who use it, that a test can break.
@@ -61,6 +64,7 @@ pub struct Cluster {
     compose: Compose,
     state: State,
     bound: bool,
+    late: Option<Duration>,
 }
 
 /// What is kept of a cluster between two invocations.
@@ -119,11 +123,13 @@ impl Cluster {
                 processes: BTreeMap::new(),
             },
             bound: options.bound,
+            late: options.late,
         };
         if let Err(error) = cluster.start_all() {
             cluster.down().ok();
             return Err(error);
         }
+        cluster.late = None;
         Ok(cluster)
     }
 
@@ -136,7 +142,7 @@ impl Cluster {
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("no cluster was started in {}", folder.display()))?;
         let state: State = serde_json::from_str(&text)?;
-        Ok(Self { compose: read(&state.compose, &state.replicas)?, state, bound: false })
+        Ok(Self { compose: read(&state.compose, &state.replicas)?, state, bound: false, late: None })
     }
 
     fn save(&self) -> anyhow::Result<()> {
@@ -149,7 +155,7 @@ impl Cluster {
         let order: Vec<Service> = self.compose.in_order()?.into_iter().cloned().collect();
         for service in &order {
             for (name, condition) in &service.depends_on {
-                if *condition != Condition::ServiceStarted {
+                if *condition != Condition::ServiceStarted && !self.comes_late(name) {
                     self.await_service(name)?;
                 }
             }
@@ -161,6 +167,11 @@ impl Cluster {
             self.await_service(&service.name)?;
         }
         Ok(())
+    }
+
+    fn comes_late(&self, name: &str) -> bool {
+        let service = self.compose.services.get(name);
+        self.late.is_some() && service.is_some_and(|service| service.program == Program::Postgres)
     }
 
     fn await_service(&self, name: &str) -> anyhow::Result<()> {

@@ -114,6 +114,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 replicas: replicas.into_iter().collect(),
                 environment: BTreeMap::new(),
                 wire: None,
+                late: None,
             })?;
             status(&cluster);
         }
@@ -127,6 +128,7 @@ fn run(Cli { folder, command }: Cli) -> anyhow::Result<()> {
                 replicas: replicas.into_iter().collect(),
                 environment: BTreeMap::new(),
                 wire: None,
+                late: None,
             };
             let plan = Plan { seconds, connections, workers, log };
             let measured = measure::run(&options, &plan)?;

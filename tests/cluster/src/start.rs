@@ -139,7 +139,12 @@ fn postgres(cluster: &Cluster, service: &Service, name: &str) -> anyhow::Result<
     }
     // What a killed server leaves would keep this one off, if a process of that number happened to run.
     std::fs::remove_file(data.join("postmaster.pid")).ok();
-    let mut command = program("postgres");
+    let mut command = servers::postgres::as_server();
+    if let Some(late) = cluster.late {
+        let wait = format!("sleep {}; exec \"$0\" \"$@\"", late.as_secs_f64());
+        command.extend(["sh".into(), "-c".into(), wait]);
+    }
+    command.push(programs.join("postgres").display().to_string());
     command.extend(["-D".into(), data.display().to_string(), "-p".into(), port.to_string()]);
     command.extend(local(&data));
     command.extend(service.command.iter().skip(1).cloned());

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use serde_json::json;
 
-use super::logged;
 use super::system::{ROLES, System};
+use super::{logged, users};
 use crate::harness::{Client, shop};
 
 /// When a reader takes the broker for silent.
@@ -24,9 +24,10 @@ pub(crate) struct Published {
     pub(crate) records: Vec<(u64, [u8; 32])>,
 }
 
+/// As the operator: no role may do all of what is done here.
 async fn jetstream(urls: &str) -> async_nats::jetstream::Context {
-    let nodes: Vec<&str> = urls.split(',').collect();
-    async_nats::jetstream::new(async_nats::connect(nodes).await.unwrap())
+    let operator = users::connect(urls, "operator", users::PASSWORD).await.unwrap();
+    async_nats::jetstream::new(operator)
 }
 
 /// The newest generation that is there, as far as the broker says.

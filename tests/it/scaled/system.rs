@@ -28,6 +28,22 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 pub(crate) const ROLES: [&str; 8] =
     ["command-api", "query-api", "relay", "projections", "sagas", "ordering", "inventory", "payments"];
 
+/// The broker has refused nobody anything: every user may do what its role does.
+pub(crate) fn refused_nothing(cluster: &Cluster) {
+    let mut looked_at = 0;
+    for name in cluster.names() {
+        let nats = name.starts_with("nats-");
+        if !nats && !ROLES.iter().any(|role| name.starts_with(role)) {
+            continue;
+        }
+        looked_at += u32::from(nats);
+        let log = cluster.log(&name);
+        let refused = log.lines().find(|line| ["violation", "Violation"].iter().any(|word| line.contains(word)));
+        assert_eq!(refused, None, "{name}");
+    }
+    assert!(looked_at > 0, "no broker was looked at");
+}
+
 /// A scaled system.
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
@@ -68,6 +84,7 @@ impl System {
             replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             environment: environment.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
             wire,
+            late: None,
         };
         let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
         Self { cluster, session: Session::default(), _folder: folder }
@@ -86,7 +103,7 @@ impl System {
         (Self::wired(&Self::one_of_each(), Some(laid), &[]).await, proxy)
     }
 
-    fn one_of_each() -> Vec<(&'static str, usize)> {
+    pub(crate) fn one_of_each() -> Vec<(&'static str, usize)> {
         let mut one: Vec<_> = ["nats-2", "nats-3"].map(|node| (node, 0)).into();
         one.extend(ROLES.map(|role| (role, 1)));
         one
@@ -254,6 +271,7 @@ impl System {
 
     /// The broker has everything after its base, each with the hash that the log has (I30).
     async fn prove_broker(&self, log: &dyn EventStore) {
+        refused_nothing(&self.cluster);
         let urls = self.environment()["DAYBOOK_NATS__URLS"].clone();
         let head = log.head().borrow().position;
         let since = Instant::now();

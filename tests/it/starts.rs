@@ -1,0 +1,79 @@
+//! Starts from nothing with a database that comes late: `migrate` is started before anybody listens there, and every role must become
+//! ready all the same.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, Options};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::harness::server::program;
+use crate::scaled::system::{ROLES, refused_nothing};
+
+/// The latest that the database comes: well within what `migrate` waits for.
+const LATEST_MS: u64 = 8_000;
+/// After so long `migrate` has found nobody: it is started at most this much later than the database's process.
+const SURELY_MS: u64 = 2_000;
+/// What `migrate` says when it waits.
+const WAITS: &str = "waiting up to";
+
+/// Starts everything so many times, each time in a new folder. `replicas`: how many there are of services, where it is not as
+/// compose.yaml says. Returns how often `migrate` had to wait.
+pub(crate) fn each(times: u32, seed: u64, earliest: u64, replicas: &[(&str, usize)]) -> u32 {
+    println!("seed {seed}");
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut waited = 0;
+    for time in 1..=times {
+        let late = chance.random_range(earliest..=LATEST_MS);
+        let begun = Instant::now();
+        let waits = once(Duration::from_millis(late), replicas);
+        assert!(waits || late < SURELY_MS, "the database came {late} ms late, and nobody noticed");
+        waited += u32::from(waits);
+        let took = begun.elapsed().as_secs_f64();
+        println!("start {time} of {times}: the database came {late} ms late; everything was ready after {took:.1} s");
+    }
+    waited
+}
+
+/// One start; whether `migrate` had to wait.
+fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
+    let folder = servers::folder::temporary("starts");
+    // The server's user has to get to its data.
+    assert!(Command::new("chmod").arg("755").arg(folder.path()).status().unwrap().success());
+    let mut cluster = Cluster::up(Options {
+        compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml"),
+        folder: folder.path().join("cluster"),
+        daybook: program(),
+        bound: true,
+        fixed_ports: false,
+        replicas: replicas.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        environment: BTreeMap::from([("DAYBOOK_TELEMETRY__FORMAT".to_owned(), "text".to_owned())]),
+        wire: None,
+        late: Some(late),
+    })
+    .unwrap();
+    for role in ROLES {
+        for name in cluster.replicas(role).unwrap() {
+            assert!(cluster.is_ready(&name), "{name}: {}", cluster.log(&name));
+        }
+    }
+    refused_nothing(&cluster);
+    let told = cluster.log("migrate");
+    assert!(told.matches(WAITS).count() <= 1, "it says more than once what it waits for: {told}");
+    cluster.down().unwrap();
+    told.contains(WAITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scaled::system::System;
+
+    #[test]
+    fn everything_becomes_ready_with_a_database_that_comes_late() {
+        let waited = super::each(1, 1, super::SURELY_MS, &System::one_of_each());
+        assert_eq!(waited, 1, "migrate did not wait");
+    }
+}
