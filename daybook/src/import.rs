@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use command_api::import::run::{Importer, Observed, Observer, Report};
+use command_api::import::service::Rejected;
 use command_api::import::tally::{Class, Tally};
 use command_api::import::{Layout, Options, Plan, content, keys, plan};
 use domain::ids::{Channel, LocationId, Tenant};
@@ -97,7 +98,7 @@ fn layout(bytes: &[u8], asked: Option<cli::Layout>) -> anyhow::Result<Layout> {
         Some(cli::Layout::Orders) => Layout::by_name("orders", bytes),
         None => Layout::detect(bytes),
     }
-    .context("the layout cannot be detected from the first line: see --layout and docs/import.md")
+    .ok_or_else(|| anyhow::anyhow!("{}; see --layout and docs/import.md", Rejected::NoLayout))
 }
 
 fn policy(asked: cli::Policy) -> Policy {

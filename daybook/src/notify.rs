@@ -18,7 +18,7 @@ pub(crate) fn tell(state: &str) {
         return;
     };
     if let Err(error) = send(&socket, state) {
-        tracing::warn!(error = %error, state, "the service manager was not told");
+        tracing::warn!(error = %error, state, "the service manager was not told that this process begins or ends; nothing to do unless it waits for that");
     }
 }
 

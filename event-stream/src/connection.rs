@@ -209,7 +209,9 @@ fn told(event: &Event) {
             metrics::counter!("daybook_nats_slow_consumers_total").increment(1);
         }
         // The server ends a connection whose user it does not know, and says what a user may not do.
-        Event::ServerError(error) => tracing::warn!(error = %error, "NATS refuses"),
+        Event::ServerError(error) => {
+            tracing::warn!(error = %error, "NATS refuses; check the user of nats.urls and its permissions in deploy/nats.conf")
+        }
         Event::ClientError(error) => tracing::debug!(error = %error, "the connection to NATS is retried"),
         other => tracing::warn!(event = %other, "NATS reported an event; check the server's log if this repeats"),
     }

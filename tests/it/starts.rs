@@ -38,6 +38,9 @@ pub(crate) fn each(times: u32, seed: u64, earliest: u64, replicas: &[(&str, usiz
     waited
 }
 
+/// How long a role may take after its process has begun to serve.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
 /// One start; whether `migrate` had to wait.
 fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
     let folder = servers::folder::temporary("starts");
@@ -57,7 +60,11 @@ fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
     .unwrap();
     for role in ROLES {
         for name in cluster.replicas(role).unwrap() {
-            assert!(cluster.is_ready(&name), "{name}: {}", cluster.log(&name));
+            let since = Instant::now();
+            while !cluster.is_ready(&name) {
+                assert!(since.elapsed() < READY_WITHIN, "{name} is not ready: {}", cluster.log(&name));
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
     refused_nothing(&cluster);

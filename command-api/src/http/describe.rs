@@ -7,7 +7,7 @@ use schemas::http::check::Fault;
 use schemas::http::code;
 use schemas::http::command::CommandBody;
 use schemas::http::event::{DryRunBody, EventBody};
-use schemas::http::import::{ImportBody, ImportErrorsBody};
+use schemas::http::import::{ImportBody, ImportErrorsBody, ImportPreview};
 use schemas::http::order::OrderBody;
 use schemas::http::payment::PaymentBody;
 use schemas::http::problem::{CONTENT_TYPE, Problem};
@@ -31,6 +31,7 @@ use utoipa::{IntoParams, OpenApi};
     CommandBody,
     ImportBody,
     ImportErrorsBody,
+    ImportPreview,
     RecordBody,
     TestClockBody,
     DryRunBody,

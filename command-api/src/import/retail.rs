@@ -119,13 +119,13 @@ fn fields(cells: &[&str], key: RowKey) -> Result<Row, (usize, String)> {
 fn sort_out(rows: Vec<(u64, Row)>, mut bad: Vec<Bad>, sizes: &HashMap<String, u32>) -> Content {
     let mut parsed = Content::default();
     let mut fine = Vec::with_capacity(rows.len());
-    let mut first: HashMap<String, (Option<CustomerRef>, usize)> = HashMap::new();
+    let mut first = HashMap::new();
     for (line, row) in rows {
         let class = class(&row, sizes.get(&row.key.invoice) == Some(&1));
         // Which no order answers for: left out by rule, and counted.
         if class == Class::BadDebt {
             count(&mut parsed, class, &row);
-        } else if let Some((code, reason)) = fault(class, &row, &mut first) {
+        } else if let Some((code, reason)) = fault(class, line, &row, &mut first) {
             bad.push(Bad { line, code, reason, of: Of::Order(row.key.invoice) });
         } else {
             fine.push((line, (class, row)));
@@ -154,8 +154,15 @@ fn sort_out(rows: Vec<(u64, Row)>, mut bad: Vec<Bad>, sizes: &HashMap<String, u3
     parsed
 }
 
-/// What is wrong with a row that can be read. `first`: by invoice, the customer of its first sale, and how many lines it has.
-fn fault(class: Class, row: &Row, first: &mut HashMap<String, (Option<CustomerRef>, usize)>) -> Option<Refused> {
+/// The first row of an invoice's sale, and how many rows it has until now.
+struct First {
+    line: u64,
+    customer: Option<CustomerRef>,
+    lines: usize,
+}
+
+/// What is wrong with a row that can be read.
+fn fault(class: Class, line: u64, row: &Row, first: &mut HashMap<String, First>) -> Option<Refused> {
     match class {
         Class::CreditNote if row.qty > 0 || row.price.is_negative() => {
             Some(("bad-credit", "a credit note's row has a quantity below 0 and a price of at least 0".to_owned()))
@@ -164,11 +171,15 @@ fn fault(class: Class, row: &Row, first: &mut HashMap<String, (Option<CustomerRe
             Some(("negative-price", "a sale has a price of at least 0".to_owned()))
         }
         Class::Sale => {
-            let invoice = first.entry(row.key.invoice.clone()).or_insert_with(|| (row.customer.clone(), 0));
-            invoice.1 += 1;
-            if invoice.0 != row.customer {
-                Some(("customer-differs", "the invoice's first row names another customer".to_owned()))
-            } else if invoice.1 > MOST_LINES {
+            let begins = || First { line, customer: row.customer.clone(), lines: 0 };
+            let invoice = first.entry(row.key.invoice.clone()).or_insert_with(begins);
+            invoice.lines += 1;
+            if invoice.customer != row.customer {
+                Some((
+                    "customer-differs",
+                    format!("the invoice's first row, on line {}, names another customer", invoice.line),
+                ))
+            } else if invoice.lines > MOST_LINES {
                 Some(("too-many-lines", format!("an order has at most {MOST_LINES} lines")))
             } else {
                 None

@@ -15,7 +15,7 @@ use domain::ids::{CustomerRef, ImportId, Sku};
 use domain::import::{self, Finished, Import, RowRefusal, Started};
 use domain::stream;
 use domain::time::Timestamp;
-use event_store::{Direction, EventStore as _};
+use event_store::Direction;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream as futures};
 use schemas::http::instant::AHEAD_S;

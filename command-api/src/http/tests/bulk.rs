@@ -119,6 +119,41 @@ async fn an_import_takes_any_past_instant_and_none_that_lies_far_ahead() {
     assert_eq!(stock.on_hand, 10);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_names_one_import_and_a_dry_run_does_nothing() {
+    let server = Server::new();
+    let receipt =
+        |qty: u32| format!("{{\"type\":\"receipt\",\"source_ref\":\"D\",\"sku\":\"A\",\"qty\":{qty}}}\nnot json\n");
+    let keyed = |path: &str, rows: &str| {
+        let mut request = content(path, "application/x-ndjson", rows);
+        request.headers_mut().insert("idempotency-key", "monday".parse().unwrap());
+        request
+    };
+    let dry = server.raw(keyed("/v1/imports?dry_run=true", &receipt(5))).await;
+    assert_eq!(dry.status, StatusCode::OK);
+    let dry = dry.json();
+    assert_eq!((&dry["counts"]["stock_receipt.units"], &dry["refused"][0]["line"]), (&json!(5), &json!(2)));
+    assert_eq!(server.executor.store().head().borrow().position, 0, "nothing was done");
+
+    let told = server.raw(keyed("/v1/imports", &receipt(5))).await;
+    assert_eq!(told.status, StatusCode::ACCEPTED);
+    assert_eq!(told.json()["import_id"], dry["import_id"]);
+    let again = server.raw(keyed("/v1/imports", &receipt(5))).await;
+    assert_eq!(again.essence(), told.essence());
+    let command = server.send(ask(Method::GET, "/v1/commands/monday")).await;
+    assert_eq!(command.status, StatusCode::OK);
+
+    assert_eq!(server.raw(keyed("/v1/imports", &receipt(6))).await.code(), "idempotency-key-reused");
+    assert_eq!(server.raw(keyed("/v1/imports?policy=all", &receipt(5))).await.code(), "idempotency-key-reused");
+    // Another key for the same content names the same run.
+    let other = server.raw(content("/v1/imports", "application/x-ndjson", &receipt(5))).await;
+    assert_eq!(other.json()["import_id"], dry["import_id"]);
+    finished(&server, told.header("location").unwrap()).await;
+    let name = stream::stock(&settings().defaults.location, &Sku::try_new("A").unwrap());
+    let (stock, _) = server.executor.load::<domain::stock::Stock>(&tenant(), &name).await.unwrap();
+    assert_eq!(stock.on_hand, 5);
+}
+
 #[tokio::test]
 async fn content_that_cannot_be_an_import_is_refused() {
     let server = Server::new();

@@ -165,7 +165,9 @@ fn entry(text: &[u8], line: u64, seen: &mut Seen, parsed: &mut Content) -> Resul
 fn json<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, Refused> {
     serde_json::from_slice(text).map_err(|error| {
         let code = if error.is_data() { "bad-field" } else { "bad-json" };
-        (code, error.to_string())
+        let reason = error.to_string();
+        // The line within the text is always the first one, and would be taken for the line of the file.
+        (code, reason.replace(" at line 1 column ", " at column "))
     })
 }
 
