@@ -20,8 +20,8 @@ LABEL org.opencontainers.image.title="daybook" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /daybook /daybook
 COPY --from=build --chown=65532:65532 /data /data
-# A port of a container is published from its own address, never from its loopback. Daybook has no access control yet, so whoever
-# reaches that address may do everything: publish the port on loopback only, as above, and share the network with nobody.
+# A port of a container is published from its own address, never from its loopback. Daybook has no access control yet, so anyone
+# who reaches that address may do everything: publish the port on loopback only, as above, and share the network with nobody.
 ENV DAYBOOK_STORE__DATA=/data \
     DAYBOOK_HTTP__LISTEN=0.0.0.0:8080 \
     DAYBOOK_HTTP__REACHABLE=true

@@ -1,4 +1,4 @@
-//! Tells the service manager how this process is: a datagram to the socket that it named. Without one, nobody is told.
+//! Tells the service manager how this process is: a datagram to the socket that it named. Without one, it sends nothing.
 //! It must never keep a process from its work: what cannot be told is logged.
 
 use std::ffi::OsStr;

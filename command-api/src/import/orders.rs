@@ -6,7 +6,7 @@ mod lines;
 
 use std::collections::{BTreeMap, HashMap};
 
-use csv::StringRecord;
+use csv::{DeserializeErrorKind, StringRecord};
 use domain::ids::{CustomerRef, ExternalRef, LocationId, Sku};
 use domain::instrument::Instrument;
 use domain::money::{Currency, Minor};
@@ -123,20 +123,43 @@ pub fn parse_csv(content: &[u8]) -> Result<Content, Unreadable> {
 fn read(table: &Table<'_>, row: &table::Row<'_>) -> Result<Part, (Of, Refused)> {
     let cells = table.cells(row).map_err(|refused| (row.whose(&refused), refused))?;
     let number = ExternalRef::try_new(cells[0]);
-    let (record, header) = (StringRecord::from(cells), StringRecord::from(COLUMNS.to_vec()));
-    let read = record.deserialize::<Row>(Some(&header)).map_err(|error| ("bad-field", reason(&error)));
+    let (record, header) = (StringRecord::from(cells.clone()), StringRecord::from(COLUMNS.to_vec()));
+    let read = record.deserialize::<Row>(Some(&header)).map_err(|error| ("bad-field", reason(&error, &cells)));
     read.and_then(part).map_err(|refused| match number {
         Ok(number) => (Of::Order(number.into()), refused),
         Err(_) => (row.whose(&refused), refused),
     })
 }
 
-fn reason(error: &csv::Error) -> String {
+/// Which cell is wrong, and why.
+fn reason(error: &csv::Error, cells: &[&str]) -> String {
     let csv::ErrorKind::Deserialize { err, .. } = error.kind() else {
         return error.to_string();
     };
-    let column = err.field().and_then(|field| COLUMNS.get(usize::try_from(field).unwrap_or(usize::MAX)));
-    format!("{}: {}", column.unwrap_or(&"the row"), err.kind())
+    // What our own types say comes without its column.
+    let place = err.field().and_then(|field| usize::try_from(field).ok()).or_else(|| misnamed(cells));
+    let cell = price::shorten(place.and_then(|place| cells.get(place)).unwrap_or(&""));
+    let why = match err.kind() {
+        // A token is shown to nobody, and none of these columns has one.
+        DeserializeErrorKind::ParseInt(_) => format!("`{cell}` is no whole number"),
+        DeserializeErrorKind::ParseBool(_) => format!("`{cell}` is neither true nor false"),
+        other => other.to_string(),
+    };
+    format!("{}: {why}", place.and_then(|place| COLUMNS.get(place)).unwrap_or(&"the row"))
+}
+
+/// The first cell that is no instant, name or currency and should be one.
+fn misnamed(cells: &[&str]) -> Option<usize> {
+    let wrong = |place: usize, text: &str| match place {
+        0 => ExternalRef::try_new(text).is_err(),
+        1 => text.parse::<Timestamp>().is_err(),
+        2 => Sku::try_new(text).is_err(),
+        5 => !text.is_empty() && CustomerRef::try_new(text).is_err(),
+        6 => !text.is_empty() && text.parse::<Currency>().is_err(),
+        13 => !text.is_empty() && LocationId::try_new(text).is_err(),
+        _ => false,
+    };
+    cells.iter().enumerate().find(|(place, text)| wrong(*place, text)).map(|(place, _)| place)
 }
 
 fn part(row: Row) -> Result<Part, Refused> {
