@@ -68,7 +68,7 @@ async fn an_import_is_what_its_file_says_and_running_it_again_adds_nothing() {
         ("credit_note.lines", 4),
         ("stock_correction.lines", 2),
         ("bad_debt.lines", 1),
-        ("unreadable.lines", 1),
+        ("refused_rows.lines", 1),
         ("rows", 12),
         ("orders.placed", 3),
         ("orders.cancelled", 1),

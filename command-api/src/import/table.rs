@@ -54,6 +54,9 @@ impl<'a> Table<'a> {
             let name = std::str::from_utf8(cell)
                 .map_err(|_| Unreadable::NoHeader("it is not UTF-8: save the file as UTF-8".into()))?
                 .trim();
+            if name.is_empty() {
+                return Err(Unreadable::NoHeader(format!("column {} has no name: name it or remove it", place + 1)));
+            }
             match form.columns.iter().position(|column| *column == name) {
                 Some(known) if places[known].is_some() => return Err(Unreadable::ColumnTwice(form.columns[known])),
                 Some(known) => places[known] = Some(place),

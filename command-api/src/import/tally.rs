@@ -32,7 +32,7 @@ impl Class {
             Self::StockCorrection => "stock_correction",
             Self::StockReceipt => "stock_receipt",
             Self::BadDebt => "bad_debt",
-            Self::Refused => "refused",
+            Self::Refused => "refused_rows",
         }
     }
 }
