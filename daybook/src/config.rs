@@ -105,7 +105,7 @@ impl Sources {
         Self { file: file.map(Path::to_owned), environment, flags }
     }
 
-    /// Where a service manager is told how this process is, if there is one that wants to know.
+    /// The socket of the service manager that started this process, if one did and wants to hear that it is ready.
     #[must_use]
     pub fn notify_socket() -> Option<std::ffi::OsString> {
         std::env::vars_os().find(|(name, _)| name == "NOTIFY_SOCKET").map(|(_, value)| value)

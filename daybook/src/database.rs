@@ -42,7 +42,7 @@ impl Copied {
 }
 
 /// Creates the tables of the configured database, and allows roles to write to them. Waits for a database that does not
-/// accept connections yet: whoever starts both at once need not know when it does.
+/// accept connections yet, so that both can be started together.
 ///
 /// # Errors
 /// If the configuration names no database, it cannot be used, or it does not accept connections in time.

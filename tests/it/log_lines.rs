@@ -1,5 +1,5 @@
-//! Log lines at warn and error: each says what happened, and then what follows from it. Either Daybook goes on by itself, or the line says
-//! what an operator does.
+//! Log lines at warn and error: each says what happened and, after a semicolon, whether Daybook continues by itself or what an operator
+//! has to do.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

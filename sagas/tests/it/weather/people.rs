@@ -144,7 +144,7 @@ impl People {
         }
     }
 
-    /// The clock of the test goes on.
+    /// Moves the clock of the test.
     pub(super) async fn time_passes(&self, to: i64) {
         let by = to - self.shop.store.now();
         if by > 0 {
