@@ -23,6 +23,7 @@ pub mod saga;
 #[cfg(test)]
 mod simulation;
 pub mod stock;
+mod stored;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;

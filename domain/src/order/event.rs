@@ -1,4 +1,4 @@
-//! What can have happened to an order. Kept for ever: add a variant or an optional field, never bend one
+//! What can have happened to an order. It stays: add a variant or an optional field, never bend one
 //! (the golden schemas in `schemas/` guard the stored form).
 
 mod goods;
@@ -18,6 +18,7 @@ use crate::instrument::Instrument;
 use crate::money::{Currency, Minor, Rounding};
 use crate::payment::abilities::Abilities;
 use crate::personal::Personal;
+use crate::stored::is_default;
 use crate::time::Timestamp;
 
 pub use goods::*;
@@ -103,13 +104,8 @@ pub struct PaymentTerms {
     #[schemars(with = "String")]
     pub instrument: Instrument,
     /// How long after a decline the order stays pending, so that it can be paid another way; in seconds.
-    #[serde(default, skip_serializing_if = "is_none_s")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry_for_s: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_none_s(seconds: &u32) -> bool {
-    *seconds == 0
 }
 
 /// `OrderPlaced`: a customer wants these lines on these terms.
@@ -117,7 +113,7 @@ fn is_none_s(seconds: &u32) -> bool {
 pub struct Placed {
     /// The order.
     pub order_id: OrderId,
-    /// Its number where it comes from, unique per channel for ever.
+    /// Its number where it comes from, unique in its channel.
     pub external_ref: Option<ExternalRef>,
     /// Where it comes from.
     pub channel: Channel,
@@ -238,7 +234,7 @@ pub struct Edited {
     /// Units of stocked lines that inventory is to hold and does not yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reserve: Vec<LineQty>,
-    /// Of what was reserved or backordered, how much inventory has to let go; the counters are without it from here on.
+    /// What inventory has to release, held and backordered units apart; the counters are without it from here on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub release: Vec<LineRelease>,
     /// Why.
@@ -302,7 +298,7 @@ pub struct LinesCancelled {
     pub shipping: Minor,
     /// The value of it all.
     pub amount: Minor,
-    /// Of what was reserved or backordered, how much inventory has to let go, by line.
+    /// What inventory has to release, held and backordered units apart.
     pub release: Vec<LineRelease>,
     /// Why.
     pub reason: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{LineId, LocationId, Sku};
 use crate::money::Minor;
+use crate::stored::is_default;
 
 /// A line of an order with its stored amounts. `subtotal = round(unit_price × qty)`, once;
 /// `total = subtotal − discount − order_discount`, plus `tax` where it is not included.
@@ -80,11 +81,6 @@ pub struct UnitPrice {
     scale: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn no_units(units: &u32) -> bool {
-    *units == 0
-}
-
 /// A quantity of a line at a place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineQty {
@@ -96,8 +92,8 @@ pub struct LineQty {
     pub location: LocationId,
 }
 
-/// Units of a line that stock is to release, each kind as the order counted it. Stock may promise units to the order that the order has not
-/// heard of yet: taken by another kind, they would be missing on one side and left over on the other.
+/// Units of a line that stock is to release, each kind as the order counted it. If stock chose the kind itself, it could take units that it
+/// promised and the order has not heard of, and both would count different units as held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineRelease {
     /// The line.
@@ -105,7 +101,7 @@ pub struct LineRelease {
     /// Units that were held for it.
     pub qty: u32,
     /// Units that it waited for.
-    #[serde(default, skip_serializing_if = "no_units")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub backordered: u32,
     /// Where they are kept.
     pub location: LocationId,

@@ -405,8 +405,8 @@ pub enum EditProblem {
     /// It changes nothing.
     #[error("an edit needs at least one change")]
     Empty,
-    /// Nothing would be left of the order.
-    #[error("nothing would be left to ship: cancel the order, or these units, instead")]
+    /// Nothing would be left of the order, or nothing that a shipping charge could go with.
+    #[error("no unit would be left to ship the order or its shipping charge with: cancel these units instead")]
     NothingLeft,
     /// The line has no open unit.
     #[error("nothing of the line is open: grant a refund, or add a line")]

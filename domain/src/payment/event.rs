@@ -7,6 +7,7 @@ use super::abilities::Abilities;
 use crate::ids::{CaptureId, OrderId, PaymentId, RaiseId, RefundId};
 use crate::instrument::Instrument;
 use crate::money::{Minor, Money};
+use crate::stored::is_default;
 use crate::time::Timestamp;
 
 /// A fact about a payment.
@@ -130,7 +131,7 @@ pub struct AuthorisationEnding {
     /// Until when it can be taken.
     pub capture_before: Timestamp,
     /// How many seconds before that it counts as soon.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub lead_s: u32,
     /// What shall follow where it is still needed.
     #[serde(default, skip_serializing_if = "OnExpiry::is_usual")]
@@ -208,7 +209,7 @@ pub struct RemainderReleased {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VoidWanted {
     /// How much may stay held.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keep: Minor,
 }
 
@@ -218,7 +219,7 @@ pub struct VoidRequested {
     /// How much shall be let go.
     pub amount: Minor,
     /// How much stays held.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keep: Minor,
     /// Which attempt.
     pub attempt: u32,
@@ -230,7 +231,7 @@ pub struct Voided {
     /// How much was let go.
     pub amount: Minor,
     /// How much is still held.
-    #[serde(default, skip_serializing_if = "is_nothing")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kept: Minor,
 }
 
@@ -339,14 +340,4 @@ pub struct OutcomeResolved {
     pub verdict: Verdict,
     /// How that is known: the provider's answer to a query, an operator's reason.
     pub evidence: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_nothing(amount: &Minor) -> bool {
-    *amount == 0
 }

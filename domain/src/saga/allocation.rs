@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::Started;
-use super::process::{Answered, Batch, Origin, Process, Refused};
+use super::process::{Batch, Origin, Process, Refused};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then};
 use crate::command::StockCommand;
@@ -19,6 +19,8 @@ pub const DEFINITION: u32 = 1;
 
 const TELL: &str = "tell_allocated";
 const SERVE: &str = "serve_next";
+/// How often the order is asked whether its backorder is recorded by now.
+const ATTEMPTS: u32 = 8;
 
 /// What an allocation needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,21 +84,20 @@ impl Process for Input {
     }
 
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
-        // Stock may arrive before the backorder is recorded in the order.
-        let told = |event: &Event| matches!(event, Event::Order(order::Event::LinesBackordered(_)));
+        // Stock may arrive before its backorder is recorded in the order; that of another reservation is another's.
+        let own = |it: &order::event::LinesBackordered| it.reservation_id == self.reservation_id;
+        let told = |event: &Event| matches!(event, Event::Order(order::Event::LinesBackordered(it)) if own(it));
         if batch.events.iter().any(|recorded| told(&recorded.event)) {
             notices.push(Notice::Nudge { step: TELL });
         }
     }
 
-    fn answered(&self, state: &State, answered: Answered<'_>) -> Then {
-        let attempt = state.side(answered.step, answered.direction).map_or(0, |side| side.attempt);
-        // If the order waits for nothing, its backorder is not recorded yet, or was cancelled meanwhile.
-        let early = answered.step == TELL && answered.nothing_to_do;
-        if early && attempt < 8 { Then::Retry } else { Then::Done(Output::new()) }
-    }
-
-    fn refused(&self, _state: &State, refused: Refused<'_>) -> Then {
+    fn refused(&self, state: &State, refused: Refused<'_>) -> Then {
+        let attempt = state.side(refused.step, refused.direction).map_or(0, |side| side.attempt);
+        // The backorder is not recorded yet; or the units are of another one that never will be, since they were cancelled.
+        if refused.step == TELL && refused.code == "not-reserved" && attempt >= ATTEMPTS {
+            return Then::Done(Output::from_iter([("refused".to_owned(), serde_json::json!(refused.code))]));
+        }
         // The end of an order releases everything.
         if refused.step == TELL && refused.code == "order-state" {
             Then::Done(Output::from_iter([("refused".to_owned(), serde_json::json!(refused.code))]))

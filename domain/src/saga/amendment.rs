@@ -81,7 +81,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         reservation_id: order.reservation_id,
         reserve: goods::parts_of(order, wanted),
         release: goods::parts_to_release(order, release),
-        after: if release.is_empty() { Vec::new() } else { withdrawn::before(order, None) },
+        after: if release.is_empty() { Vec::new() } else { withdrawn::not_back_yet(order, None) },
     };
     if input.reserve.is_empty() && input.release.is_empty() {
         return None;
@@ -110,7 +110,7 @@ impl Input {
         goods::noted(state, "reserve", BACKORDERED)
     }
 
-    /// Units that stock reserved for it and the order no longer wants, because they were cancelled meanwhile.
+    /// Units that stock holds or promises for it and the order no longer wants, because they were cancelled meanwhile.
     fn excess(&self, state: &State) -> Vec<Part> {
         let held: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS);
         let promised: Vec<LineQty> = goods::noted(state, "tell_reserved", EXCESS_BACKORDERED);
@@ -136,14 +136,13 @@ impl Input {
         goods::without(goods::line_qtys(&self.reserve), &self.backordered(state))
     }
 
-    fn let_go(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
-        let release_id = self.own(&numbered(&format!("release/{reason}"), self.attempt));
-        goods::release(parts, reservation_id, self.order_id, release_id, reason)
+    fn release_id(&self, reason: &str) -> Uuid {
+        self.own(&numbered(&format!("release/{reason}"), self.attempt))
     }
-}
 
-fn without_lines(part: &Part) -> Part {
-    Part { lines: Vec::new(), ..part.clone() }
+    fn release(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
+        goods::release(parts, reservation_id, self.order_id, self.release_id(reason), reason)
+    }
 }
 
 /// What the order says that it holds, and that it waits for, now.
@@ -185,7 +184,7 @@ impl Process for Input {
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
         let order = |command| Some(Command::Order { order_id: self.order_id, command });
         match (ask.step, ask.direction) {
-            ("release", Direction::Do) => Some(self.let_go(&self.release, self.reservation_id?, "edited")),
+            ("release", Direction::Do) => Some(self.release(&self.release, self.reservation_id?, "edited")),
             ("reserve", Direction::Do) => {
                 Some(goods::reserve(&self.reserve, self.added(), self.order_id, None, ask.asked_at))
             }
@@ -193,10 +192,10 @@ impl Process for Input {
             // reservations if this one was never made.
             ("reserve", Direction::Undo) => {
                 let reason = &state.unwinding.as_ref()?.reason;
-                let whole: Vec<Part> = self.reserve.iter().map(without_lines).collect();
-                Some(self.let_go(&whole, self.added(), reason))
+                let release_id = self.release_id(reason);
+                Some(goods::release_all(&self.reserve, self.added(), self.order_id, release_id, reason))
             }
-            ("release_excess", Direction::Do) => Some(self.let_go(&self.excess(state), self.added(), "cancelled")),
+            ("release_excess", Direction::Do) => Some(self.release(&self.excess(state), self.added(), "cancelled")),
             ("tell_reserved", Direction::Do) => order(order::Command::RecordReserved {
                 reservation_id: self.added(),
                 reserved: self.held(state),

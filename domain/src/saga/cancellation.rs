@@ -61,7 +61,7 @@ pub fn start(origin: &Origin<'_>, order: &Placed) -> Option<Started> {
         cancellation_id: cancelled.cancellation_id,
         reservation_id: order.reservation_id,
         parts: goods::parts_to_release(order, &cancelled.release),
-        after: withdrawn::before(order, Some(cancelled.cancellation_id)),
+        after: withdrawn::not_back_yet(order, Some(cancelled.cancellation_id)),
     };
     Some(Started {
         kind: KIND.into(),

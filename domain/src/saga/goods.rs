@@ -158,8 +158,7 @@ pub(super) fn parts_to_release<'a>(order: &'a Placed, units: impl IntoIterator<I
     }))
 }
 
-/// Asks inventory to release the parts, out of a reservation and then out of the order's others; parts without lines are all that is left
-/// of this reservation.
+/// Asks inventory to release these units, out of a reservation and then out of the order's others.
 pub(super) fn release(
     parts: &[Part],
     reservation_id: ReservationId,
@@ -236,6 +235,25 @@ pub(super) fn reserve(
             now,
             basket: None,
         })
+    })
+}
+
+/// Asks inventory to release all that a reservation still holds of these places and SKUs, and nothing of any other.
+pub(super) fn release_all(
+    parts: &[Part],
+    reservation_id: ReservationId,
+    order_id: OrderId,
+    release_id: Uuid,
+    reason: &str,
+) -> Command {
+    each(parts, |_| stock::Command::Release {
+        reservation_id,
+        order_id: Some(order_id),
+        qty: None,
+        lines: Vec::new(),
+        release_id,
+        expires_at: None,
+        reason: reason.to_owned(),
     })
 }
 

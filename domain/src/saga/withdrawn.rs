@@ -16,7 +16,7 @@ const BACK: &str = "back";
 
 /// The shipments that an earlier cancellation withdrew and stock has not put back; those that `own` withdrew are not among them, since it
 /// releases nothing of theirs.
-pub(super) fn before(order: &Placed, own: Option<CancellationId>) -> Vec<ShipmentId> {
+pub(super) fn not_back_yet(order: &Placed, own: Option<CancellationId>) -> Vec<ShipmentId> {
     let shipments = order.shipments.iter().filter(|(_, shipment)| shipment.status == ShipmentStatus::Withdrawn);
     let earlier =
         shipments.filter(|(_, shipment)| shipment.cancellation_id.is_some() && shipment.cancellation_id != own);

@@ -51,7 +51,7 @@ pub enum Command {
         order_id: Option<OrderId>,
         /// Units, out of promised ones first and of the highest line first. All that are left if `None` and no lines are named.
         qty: Option<u32>,
-        /// Units by line, held and promised ones as the order counts them; instead of `qty`. Where one kind lacks, the other is released.
+        /// Units by line, held and promised ones as the order counts them; instead of `qty`. If there are too few of one kind, the other is released.
         lines: Vec<LetGo>,
         /// What it is that lets go; the same one takes effect once.
         release_id: Uuid,

@@ -1,9 +1,10 @@
-//! What can have happened to stock. Kept for ever: add a variant or an optional field, never bend one.
+//! What can have happened to stock. It stays: add a variant or an optional field, never bend one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LineId, LocationId, OrderId, ReservationId, ReturnId, ShipmentId, Sku};
+use crate::stored::is_default;
 use crate::time::Timestamp;
 
 /// A fact about the stock of a SKU at a location.
@@ -101,11 +102,6 @@ pub struct ReservationExtended {
     pub expires_at: Timestamp,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn no_units(units: &u32) -> bool {
-    *units == 0
-}
-
 /// What a reservation lets go of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LetGo {
@@ -114,7 +110,7 @@ pub struct LetGo {
     /// Units that were held.
     pub qty: u32,
     /// Units that were promised.
-    #[serde(default, skip_serializing_if = "no_units")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub backordered: u32,
 }
 
@@ -223,15 +219,10 @@ pub struct ReservationOrdered {
     /// Units that are held no more.
     pub freed: u32,
     /// Units that are promised no more.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub backordered: u32,
     /// When the order's hold is meant to end, unless it is confirmed; `None`: it does not.
     pub expires_at: Option<Timestamp>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(units: &u32) -> bool {
-    *units == 0
 }
 
 /// `StockReturned`: units are back on the shelf.

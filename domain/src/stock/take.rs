@@ -110,7 +110,7 @@ pub(super) fn held(
     order_id: Option<OrderId>,
     lines: &[LineShare],
 ) -> Result<Vec<Part>, Refusal> {
-    let mut left = Wanted::shipped(lines)?;
+    let mut left = Wanted::held(lines)?;
     let wanted = left.units();
     let sources = left.sources(stock, reservation_id, order_id, Units::Held);
     if left.units() > 0 {
@@ -162,17 +162,18 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn shipped(lines: &[LineShare]) -> Result<Self, Refusal> {
+    fn held(lines: &[LineShare]) -> Result<Self, Refusal> {
         let held = |share: &LineShare| LetGo { line_id: share.line_id, qty: share.qty, backordered: 0 };
         Self::of(lines.iter().map(held))
     }
 
-    /// Units that no line is named of are promised ones first: as little stock as possible changes hands.
+    /// Units of no named line are wanted as promised ones, and what is missing of these as held ones: as little stock as possible changes
+    /// hands.
     fn released(qty: Option<u32>, lines: &[LetGo]) -> Result<Self, Refusal> {
         match qty {
-            Some(backordered) if lines.is_empty() => {
-                at_least_one(backordered)?;
-                Ok(Self { lines: Taken::new(), any: HeldLine { reserved: 0, backordered } })
+            Some(qty) if lines.is_empty() => {
+                at_least_one(qty)?;
+                Ok(Self { lines: Taken::new(), any: HeldLine { reserved: 0, backordered: qty } })
             }
             _ => Self::of(lines.iter().copied()),
         }
@@ -206,15 +207,16 @@ impl Wanted {
         order_id: Option<OrderId>,
         units: Units,
     ) -> Vec<Source<'a>> {
-        let mut sources = self.candidates(stock, named, order_id, units);
-        let kinds: &[(Kind, Kind)] = match units {
+        let mut sources = self.candidates(stock, named, order_id);
+        // Which kind is wanted, and which is taken for it.
+        let passes: &[(Kind, Kind)] = match units {
             Units::Held => &[(HELD, HELD)],
             Units::HeldAndPromised => &[(PROMISED, PROMISED), (HELD, HELD), (HELD, PROMISED), (PROMISED, HELD)],
         };
         for _ in 0..2 {
-            for (wanted, there) in kinds {
+            for (wanted, taken) in passes {
                 for source in &mut sources {
-                    self.take_from(source, *wanted, *there);
+                    self.take_from(source, *wanted, *taken);
                 }
             }
             for line in std::mem::take(&mut self.lines).values() {
@@ -224,16 +226,10 @@ impl Wanted {
         sources
     }
 
-    fn candidates<'a>(
-        &self,
-        stock: &'a Stock,
-        named: ReservationId,
-        order_id: Option<OrderId>,
-        units: Units,
-    ) -> Vec<Source<'a>> {
+    fn candidates<'a>(&self, stock: &'a Stock, named: ReservationId, order_id: Option<OrderId>) -> Vec<Source<'a>> {
         let first = stock.reservations.get(&named).filter(|held| held.order_id == order_id);
         let mut found: Vec<_> = first.into_iter().map(|held| (named, held)).collect();
-        if order_id.is_some() && !first.is_some_and(|held| self.is_in(held, units)) {
+        if order_id.is_some() && !first.is_some_and(|held| self.is_in(held)) {
             let others = stock.reservations.iter();
             let others = others.filter(|(id, held)| **id != named && held.order_id == order_id);
             let mut others: Vec<_> = others.map(|(id, held)| (*id, held)).collect();
@@ -245,28 +241,27 @@ impl Wanted {
         found.into_iter().map(source).collect()
     }
 
-    /// Whether a reservation has all that is wanted, of the lines and the kinds that are named.
-    fn is_in(&self, held: &Held, units: Units) -> bool {
-        // Units of any line come out of the order's other reservations as well if those have promised ones.
-        let any = units == Units::Held && self.any.reserved <= sum(&held.lines, |line| line.reserved);
+    /// Whether a reservation has all that is wanted, of the lines and the kinds that are named. Units of no named line may come out of every
+    /// reservation of the order.
+    fn is_in(&self, held: &Held) -> bool {
         let has = |(line_id, want): (&LineId, &HeldLine)| {
             let there = held.lines.get(line_id);
             there.is_some_and(|there| there.reserved >= want.reserved && there.backordered >= want.backordered)
         };
-        (units_of(&self.any) == 0 || any) && self.lines.iter().all(has)
+        units_of(&self.any) == 0 && self.lines.iter().all(has)
     }
 
-    /// Takes units of one kind where units of one kind are wanted, the highest line first.
-    fn take_from(&mut self, source: &mut Source<'_>, wanted: Kind, kind: Kind) {
+    /// Takes units of a kind for units of a kind that are wanted, the highest line first.
+    fn take_from(&mut self, source: &mut Source<'_>, wanted: Kind, taken: Kind) {
         for (line_id, line) in source.left.iter_mut().rev() {
             let want = wanted(self.lines.get_mut(line_id).unwrap_or(&mut self.any));
-            let there = kind(line);
+            let there = taken(line);
             let qty = (*there).min(*want);
             *there -= qty;
             *want -= qty;
             if qty > 0 {
-                let taken = kind(source.taken.entry(*line_id).or_default());
-                *taken = taken.saturating_add(qty);
+                let sum = taken(source.taken.entry(*line_id).or_default());
+                *sum = sum.saturating_add(qty);
             }
         }
     }

@@ -367,19 +367,27 @@ fn an_orders_units_are_one_wherever_they_are_held() {
 #[test]
 fn units_of_an_order_are_released_by_kind_wherever_they_are() {
     let edit = Command::Reserve(Reserve { order_id: order(1), ..wish(2, &[share(10, 2)]) });
-    let left = |qty, backordered| {
-        let lines = vec![LetGo { line_id: LineId(10), qty, backordered }];
+    let released = |qty, backordered| {
         let two = with(1).after([reserve(1, &[share(10, 1)]), edit.clone()]);
         assert_eq!(numbers(&two), (1, 1, 2, 0));
-        let after = two.when(release_of(1, None, lines, 1)).then_with(|_| ());
-        (after.peek().reserved, after.peek().backordered)
+        let mut told = Vec::new();
+        two.when(release_of(1, None, vec![LetGo { line_id: LineId(10), qty, backordered }], 1)).then_with(|events| {
+            let told_of = |event: &Event| match event {
+                Event::ReservationReleased(it) => (it.reservation_id, "released", it.qty, it.backordered),
+                Event::BackorderAllocated(it) => (it.reservation_id, "allocated", it.qty, 0),
+                other => panic!("{other:?}"),
+            };
+            told = events.iter().map(told_of).collect();
+        });
+        told
     };
-    assert_eq!(left(0, 1), (1, 1));
+    let (first, second) = (reservation(1), reservation(2));
+    assert_eq!(released(0, 1), [(second, "released", 0, 1)]);
     // The unit that is free serves the order's own promise.
-    assert_eq!(left(1, 0), (1, 1));
-    // Where one kind lacks, the other is released.
-    assert_eq!(left(0, 3), (0, 0));
-    assert_eq!(left(2, 0), (1, 0));
+    assert_eq!(released(1, 0), [(first, "released", 1, 0), (second, "allocated", 1, 0)]);
+    // If there are too few of one kind, the other is released.
+    assert_eq!(released(0, 3), [(first, "released", 1, 0), (second, "released", 0, 2)]);
+    assert_eq!(released(2, 0), [(first, "released", 1, 0), (second, "released", 0, 1), (second, "allocated", 1, 0)]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(super) fn cancel(
     }
     let units: u64 = wanted.iter().map(|u| u64::from(u.qty)).sum();
     let whole = order.shipped_units() == 0 && order.all_open_units() == units;
-    // A charge that no shipment has, since the one that had it does not leave, is due with none any more.
+    // No unit is left for another shipment: a charge that no shipment carries is cancelled too.
     let shipping = if order.free_units() == units { order.shipping_left() } else { 0 };
     events.push(Event::LinesCancelled(LinesCancelled {
         cancellation_id,

@@ -61,9 +61,9 @@ fn decided(order: &Placed, edit: &Edit, changes: Vec<LineChange>) -> Decision {
     event.totals_after = price::totals(lines, &order.shipping).map_err(price::too_large(None))?;
     event.balance_change =
         money::subtract(event.totals_after.total, order.totals.total).map_err(price::too_large(None))?;
-    // A charge that no shipment has yet needs one, or a cancellation.
-    let nothing = after.all_open_units() == 0 && after.shipped_units() == 0;
-    if nothing || (after.free_units() == 0 && after.shipping_left() > 0) {
+    let nothing_left = after.all_open_units() == 0 && after.shipped_units() == 0;
+    // A charge that no shipment carries needs units that a further shipment can take.
+    if nothing_left || (after.free_units() == 0 && after.shipping_left() > 0) {
         return Err(refused(None, EditProblem::NothingLeft));
     }
     after.totals = event.totals_after;

@@ -56,9 +56,16 @@ pub(super) fn reserved(
     Ok(events)
 }
 
-pub(super) fn allocated(order: &Placed, reservation_id: ReservationId, lines: &[LineQty]) -> Decision {
+/// Units that the order waits for have come. Refused as long as units may be waited for of which the order has not heard; units that it does
+/// not wait for any more change nothing.
+pub(super) fn allocated(order: &Placed, reservation_id: ReservationId, come: &[LineQty]) -> Decision {
     alive(order)?;
-    let lines = Left::new(order, |line| line.backordered).take(lines);
+    let lines = Left::new(order, |line| line.backordered).take(come);
+    let unheard = |come: &LineQty| order.lines.get(&come.line_id).is_some_and(|line| line.unassigned() > 0);
+    if lines.is_empty() && come.iter().any(unheard) {
+        let waits = |come: &LineQty| ReservedUnits { line_id: come.line_id, asked: come.qty, reserved: 0 };
+        return Err(Refusal::NotReserved { location: order.location.clone(), lines: come.iter().map(waits).collect() });
+    }
     Ok(some(&lines, || {
         Event::LinesReserved(LinesReserved { reservation_id, lines: lines.clone(), from_backorder: true })
     }))

@@ -11,6 +11,7 @@ use crate::money::Minor;
 use crate::order::state::RefundPart;
 use crate::payment::abilities::Abilities;
 use crate::payment::event::OnExpiry;
+use crate::stored::is_default;
 use crate::time::Timestamp;
 
 /// What of an amount is moved at which payment.
@@ -38,7 +39,7 @@ pub struct RefundGranted {
     /// For which lines, if for lines.
     pub lines: Vec<LineValue>,
     /// For shipping charges.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shipping: Minor,
     /// Whether somebody granted it; otherwise it follows from what happened to the order.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -62,16 +63,6 @@ pub struct RefundGranted {
 
 fn once() -> u32 {
     1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn none(seconds: &u32) -> bool {
-    *seconds == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(amount: &Minor) -> bool {
-    *amount == 0
 }
 
 /// `RefundDeclined`: the provider will not pay this part of a refund. It is not granted any more, and can be granted again.
@@ -168,7 +159,7 @@ pub struct PaymentReleased {
     /// The payment.
     pub payment_id: PaymentId,
     /// How much of what is held stays.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keep: Minor,
     /// The version of the payment's stream before the void.
     pub payment_version: u64,
@@ -279,7 +270,7 @@ pub enum Happened {
         /// Which end.
         capture_before: Timestamp,
         /// How many seconds before the end that counts as soon.
-        #[serde(default, skip_serializing_if = "none")]
+        #[serde(default, skip_serializing_if = "is_default")]
         lead_s: u32,
         /// What shall follow where it is still needed.
         #[serde(default, skip_serializing_if = "OnExpiry::is_usual")]

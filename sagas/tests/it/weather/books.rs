@@ -214,6 +214,11 @@ impl Books {
         self.payments.get(&id)?.state().requested()
     }
 
+    /// All payments that were requested.
+    pub(super) fn payments(&self) -> impl Iterator<Item = &payment::state::Requested> {
+        self.payments.values().filter_map(|payment| payment.state().requested())
+    }
+
     /// At rest: every order came to an end or waits for a person, and all that has to agree agrees.
     pub(super) fn close(&mut self) {
         for (place, stock) in &self.stocks {
