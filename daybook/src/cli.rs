@@ -157,8 +157,8 @@ pub struct Import {
     /// Through the server that runs there, instead of taking the store's lock.
     #[arg(long)]
     pub url: Option<String>,
-    /// Show what the file says and which rows would be refused, and import nothing.
-    #[arg(long)]
+    /// Show what the file says and which rows would be refused for it, and import nothing.
+    #[arg(long, conflicts_with = "url")]
     pub dry_run: bool,
 }
 

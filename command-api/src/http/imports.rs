@@ -27,9 +27,9 @@ use super::describe;
 use super::extract::{Caller, Id, request_id};
 use super::headers;
 use super::problem::Failure;
-use crate::execute::{self, Error, stream_id};
+use crate::execute::{Error, stream_id};
 use crate::import::Layout;
-use crate::import::run::{self, Named};
+use crate::import::run;
 use crate::import::service::{Preview, Rejected, Submission};
 
 /// The largest content, in bytes. It is held in memory while it is read: twice the size of a year of a busy shop.
@@ -82,13 +82,9 @@ pub(super) async fn start(
     let mut room = api.uploads().begin();
     let arriving = room.fill(body, LARGEST_IMPORT, api.settings().bodies);
     let content = arrival::without_place(place.as_deref(), arriving).await?;
-    let told = serde_json::to_vec(&params).unwrap_or_default();
-    let named = key.map(|key| Named {
-        command_id: execute::command_id(&caller.tenant, &key),
-        fingerprint: execute::fingerprint(&[b"POST", b"/v1/imports", &told, &content]),
-    });
     let submission = Submission {
-        named,
+        key,
+        held: Box::new(room),
         tenant: caller.tenant.clone(),
         actor: caller.actor.id.clone(),
         layout: params.layout.map(layout).or(by_type),

@@ -223,7 +223,8 @@ impl Content {
 /// Reads content in a layout.
 ///
 /// # Errors
-/// If the content as a whole cannot be read: it is not UTF-8, or a column is missing. A bad row is no error, but in `refused`.
+/// If the content as a whole cannot be read: its header is not that of the layout, or its rows cannot be told apart. A bad row is no error,
+/// but in `refused`.
 pub fn parse(layout: Layout, content: &[u8]) -> Result<Content, Unreadable> {
     let content = without_bom(content);
     match layout {
@@ -253,6 +254,14 @@ pub enum Unreadable {
     /// The first row cannot be read.
     #[error("the first row is no header: {0}")]
     NoHeader(String),
+    /// A row has far more cells than any table of orders.
+    #[error("line {line}: the row has more than {most} fields: it is no table of orders")]
+    TooManyCells {
+        /// Where it begins.
+        line: u64,
+        /// How many a row may have.
+        most: usize,
+    },
     /// A quote is opened and never closed.
     #[error("line {line}: a quote is opened here and closed nowhere")]
     QuoteOpen {

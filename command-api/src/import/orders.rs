@@ -121,14 +121,10 @@ pub fn parse_csv(content: &[u8]) -> Result<Content, Unreadable> {
 }
 
 fn read(table: &Table<'_>, row: &table::Row<'_>) -> Result<Part, (Of, Refused)> {
-    let cells = table.cells(row).map_err(|refused| (row.whose(&refused), refused))?;
-    let number = ExternalRef::try_new(cells[0]);
+    let cells = table.cells(row).map_err(|refused| (table.whose(row, &refused), refused))?;
     let (record, header) = (StringRecord::from(cells.clone()), StringRecord::from(COLUMNS.to_vec()));
     let read = record.deserialize::<Row>(Some(&header)).map_err(|error| ("bad-field", reason(&error, &cells)));
-    read.and_then(part).map_err(|refused| match number {
-        Ok(number) => (Of::Order(number.into()), refused),
-        Err(_) => (row.whose(&refused), refused),
-    })
+    read.and_then(part).map_err(|refused| (table.whose(row, &refused), refused))
 }
 
 /// Which cell is wrong, and why.

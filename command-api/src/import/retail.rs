@@ -71,11 +71,11 @@ struct Row {
 }
 
 fn read(table: &Table<'_>, row: &table::Row<'_>, sizes: &mut HashMap<String, u32>) -> Result<Row, (Of, Refused)> {
-    let cells = table.cells(row).map_err(|refused| (row.whose(&refused), refused))?;
+    let cells = table.cells(row).map_err(|refused| (table.whose(row, &refused), refused))?;
     let bad = |place: usize, why: String| ("bad-field", format!("{}: {why}", COLUMNS[place]));
     let invoice = ExternalRef::try_new(cells[0]).map_err(|error| {
         let refused = bad(0, error.to_string());
-        (row.whose(&refused), refused)
+        (table.whose(row, &refused), refused)
     })?;
     let invoice = String::from(invoice);
     let ordinal = sizes.entry(invoice.clone()).or_default();

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use domain::ids::{Channel, ImportId, LocationId, Tenant};
 use domain::import::{Policy, RowRefusal, Started};
 use domain::time::Timestamp;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::content::{self, Content, Layout, Unreadable};
 use super::keys::{self, Origin};
 use super::plan::{self, Options, Plan};
 use super::run::{self, Importer, Named};
+use crate::execute;
 
 /// Runs at once. Each works on hundreds of orders at a time, so more would only share the same writer.
 const AT_ONCE: usize = 2;
@@ -28,10 +30,11 @@ struct Inner {
     channel: Channel,
     location: LocationId,
     running: Mutex<BTreeSet<ImportId>>,
+    /// Places for content that is only read.
+    previews: Arc<Semaphore>,
 }
 
 /// Content to import.
-#[derive(Clone, Debug)]
 pub struct Submission {
     /// Whose data it is.
     pub tenant: Tenant,
@@ -45,8 +48,10 @@ pub struct Submission {
     pub source: String,
     /// The content.
     pub content: Bytes,
-    /// The caller's name for the command, and what equal requests have in common.
-    pub named: Option<Named>,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// What stays reserved until the content is read, whether its sender still waits or not.
+    pub held: Box<dyn Send + Sync>,
 }
 
 /// What content says, without anything being done.
@@ -84,7 +89,14 @@ impl Service {
     /// Runs are tasks of `tracker`; `importer` says when they stop.
     #[must_use]
     pub fn new(importer: Importer, tracker: TaskTracker, channel: Channel, location: LocationId) -> Self {
-        Self(Arc::new(Inner { importer, tracker, channel, location, running: Mutex::default() }))
+        Self(Arc::new(Inner {
+            importer,
+            tracker,
+            channel,
+            location,
+            running: Mutex::default(),
+            previews: Arc::new(Semaphore::new(AT_ONCE)),
+        }))
     }
 
     /// Accepts content: when this returns, the run is recorded as started and continues by itself.
@@ -92,18 +104,28 @@ impl Service {
     /// # Errors
     /// If it is not accepted; nothing is done then.
     pub async fn submit(&self, submission: Submission) -> Result<ImportId, Rejected> {
+        let service = self.clone();
+        // A task of its own: a sender that hangs up frees nothing that is still in use.
+        let taken = self.0.tracker.spawn(async move { service.take(submission).await });
+        taken.await.map_err(|_| run::Error::Stopped)?
+    }
+
+    async fn take(&self, submission: Submission) -> Result<ImportId, Rejected> {
+        let Submission { actor, key, content, .. } = &submission;
         let (layout, options) = self.understood(&submission)?;
-        let sha256 = keys::sha256(&submission.content);
-        let import_id = options.origin.import_id(layout.name(), options.policy, &sha256);
-        let importer = Importer { actor: submission.actor, ..self.0.importer.clone() };
+        let sha256 = self.sha256(content).await?;
+        let started = plan::started(layout, sha256, &options);
+        let import_id = started.import_id;
+        let named = key.as_ref().map(|key| named(key, &options, &started));
+        let importer = Importer { actor: actor.clone(), ..self.0.importer.clone() };
         let Some(turn) = self.enter(import_id)? else {
-            if submission.named.is_some() {
-                importer.start(plan::started(layout, sha256, &options), &options, submission.named).await?;
+            if named.is_some() {
+                importer.start(started, &options, named).await?;
             }
             return Ok(import_id);
         };
-        let mut parsed = self.parse(layout, submission.content).await?;
-        let begun = importer.start(plan::started(layout, sha256, &options), &options, submission.named).await?;
+        let mut parsed = self.parse(layout, content.clone()).await?;
+        let begun = importer.start(started, &options, named).await?;
         let tracker = self.0.tracker.clone();
         self.0.tracker.spawn(async move {
             let _turn = turn;
@@ -132,12 +154,24 @@ impl Service {
     /// # Errors
     /// If it would not be accepted.
     pub async fn preview(&self, submission: Submission, latest: Timestamp) -> Result<Preview, Rejected> {
-        let (layout, options) = self.understood(&submission)?;
-        let sha256 = keys::sha256(&submission.content);
-        let mut parsed = self.parse(layout, submission.content).await?;
-        parsed.refuse_after(latest);
-        let started = plan::started(layout, sha256, &options);
-        Ok(Preview { started, counts: parsed.tally.named(), refused: parsed.refused })
+        let place = Arc::clone(&self.0.previews).try_acquire_owned().map_err(|_| Rejected::Busy)?;
+        let service = self.clone();
+        let read = self.0.tracker.spawn(async move {
+            let _place = place;
+            let (layout, options) = service.understood(&submission)?;
+            let sha256 = service.sha256(&submission.content).await?;
+            let mut parsed = service.parse(layout, submission.content.clone()).await?;
+            parsed.refuse_after(latest);
+            let started = plan::started(layout, sha256, &options);
+            Ok(Preview { started, counts: parsed.tally.named(), refused: parsed.refused })
+        });
+        read.await.map_err(|_| run::Error::Stopped)?
+    }
+
+    async fn sha256(&self, content: &Bytes) -> Result<[u8; 32], Rejected> {
+        let content = content.clone();
+        let hashed = self.0.tracker.spawn_blocking(move || keys::sha256(&content));
+        Ok(hashed.await.map_err(|_| run::Error::Stopped)?)
     }
 
     fn understood(&self, submission: &Submission) -> Result<(Layout, Options), Rejected> {
@@ -169,6 +203,12 @@ impl Service {
         running.insert(import_id);
         Ok(Some(Turn(Arc::clone(&self.0), import_id)))
     }
+}
+
+/// The caller's name for the start of a run. Equal requests lead to the same run, from the same source.
+fn named(key: &str, options: &Options, started: &Started) -> Named {
+    let parts = [b"POST /v1/imports".as_slice(), started.import_id.0.as_bytes(), started.source.as_bytes()];
+    Named { command_id: execute::command_id(&options.origin.tenant, key), fingerprint: execute::fingerprint(&parts) }
 }
 
 /// A place among the running imports, released when it is dropped.

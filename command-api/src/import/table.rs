@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use domain::ids::ExternalRef;
+
 use super::content::Unreadable;
 use super::price::shorten;
 use super::whole::Of;
@@ -35,6 +37,8 @@ pub(super) struct Table<'a> {
     form: &'static Form,
 }
 
+/// The most cells of a row: many more than any layout has columns, and few enough that a file of commas takes no memory.
+const MOST_CELLS: usize = 1_000;
 /// The code of a header that stands among the rows.
 const HEADER_AGAIN: &str = "header-again";
 
@@ -83,6 +87,25 @@ impl<'a> Table<'a> {
         self.reader.next()
     }
 
+    /// Whose row it is that is refused: its order's, whose number is the first known column. If the row is not as wide as the header, or
+    /// has no number there, any of its cells may be the number. Where the line end between two rows is lost, the end of one and the number
+    /// of the other may share a cell.
+    pub(super) fn whose(&self, row: &Row<'_>, refused: &Refused) -> Of {
+        if refused.0 == HEADER_AGAIN {
+            return Of::Nobody;
+        }
+        let fits = row.cells.len() == self.width;
+        let cell = self.places.first().copied().flatten().filter(|_| fits).and_then(|place| row.cells.get(place));
+        match cell.and_then(|cell| Row::number(cell)) {
+            Some(number) => Of::Order(number),
+            None => {
+                let whole = row.cells.iter().filter_map(|cell| Row::number(cell));
+                let joint = (row.cells.len() + 1 == 2 * self.width).then(|| Row::ends(&row.cells[self.width - 1]));
+                Of::Unknown(whole.chain(joint.into_iter().flatten()).collect())
+            }
+        }
+    }
+
     /// The cells of a row in the order of the known columns; empty where the file has no such column.
     ///
     /// # Errors
@@ -102,8 +125,8 @@ impl<'a> Table<'a> {
                 .map_err(|_| ("not-utf8", format!("{column} is not UTF-8: save the file as UTF-8")))?;
             cells.push(cell.trim());
         }
-        let header = |(cell, column): (&&str, &&str)| cell.is_empty() || cell == column;
-        if cells.iter().zip(self.form.columns).all(header) {
+        let is_header = |((cell, column), place): ((&&str, &&str), &Option<usize>)| place.is_none() || cell == column;
+        if cells.iter().zip(self.form.columns).zip(&self.places).all(is_header) {
             return Err((HEADER_AGAIN, "the header stands here again: remove the line".into()));
         }
         Ok(cells)
@@ -111,13 +134,16 @@ impl<'a> Table<'a> {
 }
 
 impl Row<'_> {
-    /// Whose row it is, if its cells cannot be told apart: any of them may be the number of its order.
-    pub(super) fn whose(&self, refused: &Refused) -> Of {
-        if refused.0 == HEADER_AGAIN {
-            return Of::Nobody;
-        }
-        let texts = self.cells.iter().filter_map(|cell| std::str::from_utf8(cell).ok());
-        Of::Unknown(texts.map(|text| text.trim().to_owned()).collect())
+    /// The number of an order that a cell can be, as orders are named.
+    fn number(cell: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(cell).ok()?;
+        ExternalRef::try_new(text.trim()).ok().map(String::from)
+    }
+
+    /// The numbers that a cell may begin or end with.
+    fn ends(cell: &[u8]) -> impl Iterator<Item = String> + '_ {
+        let longest = cell.len().min(ExternalRef::LONGEST * char::MAX.len_utf8());
+        (1..=longest).flat_map(|size| [&cell[..size], &cell[cell.len() - size..]]).filter_map(Self::number)
     }
 }
 
@@ -144,6 +170,9 @@ impl<'a> Reader<'a> {
         let line = self.line;
         let mut cells = Vec::new();
         loop {
+            if cells.len() == MOST_CELLS {
+                return Err(Unreadable::TooManyCells { line, most: MOST_CELLS });
+            }
             let cell = if self.content.get(self.at) == Some(&b'"') { self.quoted()? } else { self.bare() };
             cells.push(cell);
             match self.content.get(self.at) {

@@ -57,7 +57,14 @@ pub(super) fn with_its_order(line: u64, bad: u64) -> RowRefusal {
 /// The orders that are not whole, each with the first line that is refused.
 fn spoilt<'r, R>(rows: &'r [(u64, R)], bad: &[Bad], name: impl Fn(&'r R) -> &'r str) -> BTreeMap<String, u64> {
     let mut spoilt: BTreeMap<String, u64> = BTreeMap::new();
-    let names: BTreeSet<&str> = rows.iter().map(|(_, row)| name(row)).collect();
+    // Every row whose order is known, those that are refused included: they stand beside others as well.
+    let own = bad.iter().filter_map(|row| match &row.of {
+        Of::Order(order) => Some((row.line, order.as_str())),
+        _ => None,
+    });
+    let mut known: Vec<(u64, &str)> = rows.iter().map(|(line, row)| (*line, name(row))).chain(own).collect();
+    known.sort_unstable();
+    let names: BTreeSet<&str> = known.iter().map(|(_, order)| *order).collect();
     let mut spoil = |order: &str, line: u64| {
         let first = spoilt.entry(order.to_owned()).or_insert(line);
         *first = line.min(*first);
@@ -70,10 +77,10 @@ fn spoilt<'r, R>(rows: &'r [(u64, R)], bad: &[Bad], name: impl Fn(&'r R) -> &'r 
                 for text in texts.iter().filter(|text| names.contains(text.as_str())) {
                     spoil(text, row.line);
                 }
-                let after = rows.partition_point(|(line, _)| *line < row.line);
+                let after = known.partition_point(|(line, _)| *line < row.line);
                 let beside = after.checked_sub(1).into_iter().chain([after]);
-                for (_, neighbour) in beside.filter_map(|n| rows.get(n)) {
-                    spoil(name(neighbour), row.line);
+                for (_, neighbour) in beside.filter_map(|n| known.get(n)) {
+                    spoil(neighbour, row.line);
                 }
             }
         }

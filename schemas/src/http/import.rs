@@ -22,7 +22,7 @@ pub enum ImportLayout {
     Retail,
     /// One row a line, our own columns.
     OrdersCsv,
-    /// One order a line, as in `POST /v1/orders`.
+    /// One order, or one receipt of stock, a line.
     OrdersNdjson,
 }
 
@@ -31,7 +31,7 @@ pub enum ImportLayout {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ImportParams {
-    /// How the rows are laid out; `orders-ndjson` or `orders-csv` by the content type if left out.
+    /// How the rows are laid out; `orders-ndjson` by the content type if left out, or what the header of the CSV shows.
     #[serde(default)]
     #[param(inline)]
     pub layout: Option<ImportLayout>,
@@ -113,7 +113,7 @@ pub struct RefusedRow {
     #[schema(example = 3)]
     pub line: u64,
     /// A stable kebab-case code.
-    #[schema(example = "bad-quantity")]
+    #[schema(example = "bad-field")]
     pub code: String,
     /// What a person reads.
     pub reason: String,
