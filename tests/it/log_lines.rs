@@ -128,7 +128,7 @@ fn sources() -> Vec<(PathBuf, String)> {
                 }
             } else if path.extension().is_some_and(|it| it == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let product = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+                let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
                 found.push((path.strip_prefix(ROOT).unwrap().to_owned(), product));
             }
         }

@@ -2,6 +2,8 @@
 //! environment, which others can see, holds the file's name. No error here ever shows what is in such a file.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 
 use super::Error;
 
@@ -20,10 +22,12 @@ pub(super) fn read(variables: HashMap<String, String>) -> Result<HashMap<String,
         if values.contains_key(name) {
             return refuse(format!("DAYBOOK_{name} and DAYBOOK_{key} are both set"));
         }
-        let size = std::fs::metadata(&path).map(|found| found.len());
-        let value = match size {
-            Ok(size) if size > MOST => return refuse(format!("DAYBOOK_{key}: {path} is too large for a value")),
-            Ok(_) => std::fs::read_to_string(&path),
+        let mut value = String::new();
+        // Not by its metadata: a pipe has no size.
+        let read = File::open(&path).and_then(|file| file.take(MOST + 1).read_to_string(&mut value));
+        let value = match read {
+            Ok(size) if size as u64 > MOST => return refuse(format!("DAYBOOK_{key}: {path} is too large for a value")),
+            Ok(_) => Ok(value),
             Err(error) => Err(error),
         };
         match value {

@@ -28,7 +28,8 @@ impl Url {
         // Even what lacks its scheme and is refused for it may hold a password.
         let from = self.0.find("://").map_or(0, |scheme| scheme + 3);
         let rest = &self.0[from..];
-        let Some(at) = user_information(rest) else {
+        // A password that should have been percent-encoded may hold the end of the authority: what may be one is never shown.
+        let Some(at) = user_information(rest).or_else(|| rest.rfind('@')) else {
             return self.0.clone();
         };
         let user = rest[..at].split(':').next().unwrap_or_default();
