@@ -28,7 +28,7 @@ use sagas::{payment, runner};
 use tokio::task::JoinSet;
 
 use self::books::Books;
-use self::people::People;
+use self::people::{LOOKED_UP, People};
 use self::sky::{Fault, Happened, OF_APPENDS, OTHERS, Weather, Whose};
 use self::tally::{KINDS, Tally};
 use super::shop::Life;
@@ -123,7 +123,13 @@ async fn reconcile(seed: u64, people: &People, books: &Books) {
         let id = payment.payment_id;
         let theirs = accounts.get(&id).map(|it| (it.authorised, it.captured, it.refunded, it.voided));
         let ours = (payment.authorised, payment.captured, payment.refunded, payment.voided);
-        assert_eq!(ours, theirs.unwrap_or_default(), "seed {seed}: {payment:?}");
+        // The provider believes what people say of money that it shall hold, and has nothing of it until more is asked.
+        let said = payment.provider_ref.as_deref() == Some(LOOKED_UP);
+        let authorised_by_word = said && theirs.is_none() && ours == (payment.authorised, 0, 0, 0);
+        assert!(
+            authorised_by_word || ours == theirs.unwrap_or_default(),
+            "seed {seed}: {theirs:?}, and here {payment:?}"
+        );
         let often = [
             ("authorise", usize::from(payment.authorised > 0)),
             ("capture", payment.captures.values().filter(|it| it.progress == Progress::Done).count()),
@@ -133,7 +139,8 @@ async fn reconcile(seed: u64, people: &People, books: &Books) {
         ];
         for (verb, ours) in often {
             let theirs = done.remove(&(id, verb.to_owned())).unwrap_or(0);
-            assert_eq!(ours, theirs, "seed {seed}: {verb} of {payment:?}");
+            let same = ours == theirs || (said && verb == "authorise" && theirs == 0);
+            assert!(same, "seed {seed}: {verb} of {payment:?}: {ours} here, {theirs} there");
         }
     }
     assert!(done.is_empty(), "seed {seed}: the provider did what nobody asked for: {done:?}");

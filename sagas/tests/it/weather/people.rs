@@ -28,6 +28,9 @@ use super::super::services::{self, Services, id_of};
 use super::super::shop::{Shop, tenant};
 use super::wishes::{Plan, Wishes};
 
+/// What a person says who has looked up what became of a request.
+pub(super) const LOOKED_UP: &str = "looked up";
+
 /// Good ones, slow ones, silent ones, and ones that say no. What never answers is looked up by a person.
 const INSTRUMENTS: [&str; 16] = [
     "sandbox:approve",
@@ -277,8 +280,8 @@ impl People {
                 let command = OfPayment::ResolveOutcome {
                     verb,
                     verdict: if done { Found::Done } else { Found::NotDone },
-                    evidence: "looked up".into(),
-                    provider_ref: done.then(|| "looked up".into()),
+                    evidence: LOOKED_UP.into(),
+                    provider_ref: done.then(|| LOOKED_UP.into()),
                     try_again: self.wishes.roll(2) == 0,
                 };
                 let payment_id = payment.payment_id;
