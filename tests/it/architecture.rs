@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The whole picture. An arrow that is not here does not exist. To `servers`, only tests have one.
+/// The whole picture. An arrow that is not here does not exist. To `servers`, only tests and the bench have one.
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("event-store", &["servers"]),
@@ -30,6 +30,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sagas",
         ],
     ),
+    // It starts the programs as processes. Of the product it uses the provider, the names of a placing, the reader of the log, and the
+    // entry point for the program whose allocator counts.
+    ("benches", &["domain", "event-store", "schemas", "command-api", "sagas", "daybook", "cluster", "servers"]),
     ("checker", &["event-store"]),
     ("servers", &[]),
     ("cluster", &["servers"]),
@@ -57,13 +60,26 @@ const ARROWS: &[(&str, &[&str])] = &[
 const WRAPPERS: &[(&str, &[&str])] = &[
     // SQL only where the log, the read models and the sandbox gateway's own book are.
     ("rusqlite", &["event-store", "projections", "sagas", "tests"]),
-    ("sqlx", &["event-store", "projections", "tests"]),
+    ("sqlx", &["event-store", "projections", "benches", "tests"]),
     // The broker is known in one place.
     ("async-nats", &["event-stream", "tests"]),
-    ("axum", &["command-api", "query-api", "daybook", "tests"]),
-    ("tokio", &["event-store", "event-stream", "command-api", "projections", "query-api", "sagas", "daybook", "tests"]),
-    ("clap", &["daybook", "cluster", "tests"]),
-    ("anyhow", &["daybook", "cluster", "tests"]),
+    ("axum", &["command-api", "query-api", "daybook", "benches", "tests"]),
+    (
+        "tokio",
+        &[
+            "event-store",
+            "event-stream",
+            "command-api",
+            "projections",
+            "query-api",
+            "sagas",
+            "daybook",
+            "benches",
+            "tests",
+        ],
+    ),
+    ("clap", &["daybook", "cluster", "benches", "tests"]),
+    ("anyhow", &["daybook", "cluster", "benches", "tests"]),
 ];
 
 fn metadata() -> Value {

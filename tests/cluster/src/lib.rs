@@ -326,6 +326,12 @@ impl Cluster {
         first.map_or_else(String::new, |port| format!("127.0.0.1:{port}"))
     }
 
+    /// The port of this machine for one of a replica's ports inside.
+    #[must_use]
+    pub fn port(&self, name: &str, inside: u16) -> Option<u16> {
+        self.state.places.port(name, inside)
+    }
+
     /// Where the HTTP of a replica is.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
