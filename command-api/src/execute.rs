@@ -314,7 +314,7 @@ impl Inner {
                 self.metrics.retry();
                 self.back_off(request.command_id, tries).await;
             }
-            if let Attempt::Done(done) = self.attempt(&work).await? {
+            if let Attempt::Done(done) = self.attempt(&work, tries).await? {
                 return Ok(done);
             }
         }

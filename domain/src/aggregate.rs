@@ -24,6 +24,13 @@ pub trait Aggregate:
     /// Answers every pair of state and command. An empty list means that it is already so.
     fn decide(&self, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
 
+    /// Whether a stream begins with the command, unless it was given before: who decides it need not look what is there, if the stream has to
+    /// be empty for the facts to be recorded.
+    #[must_use]
+    fn begins(_command: &Self::Command) -> bool {
+        false
+    }
+
     /// Moves past one fact; history is never refused. In place, since an order of a thousand lines should not be moved about for each fact.
     fn evolve(&mut self, event: &Self::Event);
 }

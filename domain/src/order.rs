@@ -37,4 +37,8 @@ impl crate::Aggregate for Order {
     fn evolve(&mut self, event: &Event) {
         evolve::evolve(self, event);
     }
+
+    fn begins(command: &Command) -> bool {
+        matches!(command, Command::Place(_))
+    }
 }

@@ -27,6 +27,10 @@ impl Aggregate for Payment {
     type Event = Event;
     type Refusal = Refusal;
 
+    fn begins(command: &Command) -> bool {
+        matches!(command, Command::RequestAuthorisation { attempt: 1, .. })
+    }
+
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         match self {
             Self::Absent => decide::absent(command),

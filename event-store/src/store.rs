@@ -120,6 +120,17 @@ pub struct Filter {
     pub kinds: Vec<String>,
 }
 
+impl Filter {
+    /// Whether it wants a record.
+    #[must_use]
+    pub fn wants(&self, record: &Record) -> bool {
+        let wants = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+        wants(&self.tenants, &record.stream.tenant)
+            && wants(&self.categories, &record.stream.category)
+            && wants(&self.kinds, &record.kind)
+    }
+}
+
 /// Part of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -146,9 +146,9 @@ enum Landed {
 }
 
 impl Inner {
-    pub(super) async fn attempt(&self, work: &Work<'_>) -> Result<Attempt, Error> {
+    pub(super) async fn attempt(&self, work: &Work<'_>, earlier: u32) -> Result<Attempt, Error> {
         let heads = self.heads(work).await?;
-        let slots = self.slots(work).await?;
+        let slots = self.slots(work, earlier == 0 && !work.request.dry_run).await?;
         let mut held = Vec::with_capacity(slots.len());
         for slot in &slots {
             held.push(slot.lock().await);
@@ -171,11 +171,14 @@ impl Inner {
         }
     }
 
-    /// The slots of a command's streams, loaded.
-    async fn slots(&self, work: &Work<'_>) -> Result<Vec<Arc<Slot>>, Error> {
+    /// The slots of a command's streams, loaded. At first a stream that begins with the command is taken for empty and not looked for: if it
+    /// is not, the batch conflicts, and the next attempt reads it.
+    async fn slots(&self, work: &Work<'_>, first: bool) -> Result<Vec<Arc<Slot>>, Error> {
         let slots: Vec<Arc<Slot>> = work.parts.iter().map(|part| self.cache.slot(&part.stream, part.step.of)).collect();
+        let begun =
+            slots.iter().zip(&work.parts).filter(|(slot, part)| first && part.step.begins && slot.begin()).count();
         let absent: Vec<Arc<Slot>> = slots.iter().filter(|slot| !slot.is_loaded()).cloned().collect();
-        self.metrics.looked_up(slots.len(), absent.len());
+        self.metrics.looked_up(slots.len(), absent.len(), begun);
         stream::iter(absent)
             .map(|slot| async move { slot.load(&*self.store).await })
             .buffer_unordered(READS)

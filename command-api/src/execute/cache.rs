@@ -90,6 +90,11 @@ impl Slot {
         self.loaded.initialized()
     }
 
+    /// Takes the stream for empty, unless it is loaded or being loaded.
+    pub(super) fn begin(&self) -> bool {
+        self.loaded.set(()).is_ok()
+    }
+
     /// Reads the stream, once for however many wait for it.
     pub(super) async fn load(&self, store: &dyn EventStore) -> Result<(), Error> {
         self.loaded

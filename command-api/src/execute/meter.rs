@@ -14,6 +14,7 @@ pub(super) struct Meter {
     cached_bytes: Gauge,
     hits: Counter,
     misses: Counter,
+    begun: Counter,
     duration: Histogram,
 }
 
@@ -26,6 +27,7 @@ impl Meter {
             cached_bytes: gauge!("daybook_aggregates_cached_bytes"),
             hits: counter!("daybook_aggregate_lookups_total", "found" => "cached"),
             misses: counter!("daybook_aggregate_lookups_total", "found" => "loaded"),
+            begun: counter!("daybook_aggregate_lookups_total", "found" => "begun"),
             duration: histogram!("daybook_command_duration_seconds"),
         }
     }
@@ -38,9 +40,10 @@ impl Meter {
         self.retries.increment(1);
     }
 
-    pub(super) fn looked_up(&self, all: usize, absent: usize) {
-        self.hits.increment((all - absent) as u64);
+    pub(super) fn looked_up(&self, all: usize, absent: usize, begun: usize) {
+        self.hits.increment((all - absent - begun) as u64);
         self.misses.increment(absent as u64);
+        self.begun.increment(begun as u64);
     }
 
     pub(super) fn answered(

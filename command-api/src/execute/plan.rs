@@ -47,7 +47,9 @@ impl Plan {
                 A::CATEGORY
             ));
         }
-        self.steps.push(Step { stream, of: Type::of::<A>(), shown, made_at: None, ask: Box::new(Asked::<A>(command)) });
+        let begins = A::begins(&command);
+        let (of, ask) = (Type::of::<A>(), Box::new(Asked::<A>(command)));
+        self.steps.push(Step { stream, of, shown, begins, made_at: None, ask });
         self
     }
 
@@ -60,7 +62,7 @@ impl Plan {
             Some(step) => step.made_at = Some(version),
             None => {
                 let (of, ask) = (Type::of::<A>(), Box::new(Unasked));
-                self.steps.push(Step { stream, of, shown: false, made_at: Some(version), ask });
+                self.steps.push(Step { stream, of, shown: false, begins: false, made_at: Some(version), ask });
             }
         }
         self
@@ -85,6 +87,8 @@ pub(super) struct Step {
     pub(super) stream: StreamName,
     pub(super) of: Type,
     pub(super) shown: bool,
+    /// Whether the stream begins with it, unless it was given before.
+    pub(super) begins: bool,
     /// The version of the stream that the plan was made of, if it was.
     pub(super) made_at: Option<u64>,
     pub(super) ask: Box<dyn Ask>,

@@ -17,7 +17,8 @@ use super::rows::{self, HeadRow, LOCK_HEAD, unsigned};
 use super::shared::Shared;
 use crate::append::Receipt;
 use crate::heads::StreamHead;
-use crate::record::Micros;
+use crate::placing::place;
+use crate::record::{Micros, Record};
 use crate::store::Head;
 
 /// Why a group is not in the log, or may not be.
@@ -42,6 +43,7 @@ pub(super) struct Written {
     /// The store's time when the head was locked.
     pub(super) now: Micros,
     pub(super) receipts: Vec<Receipt>,
+    pub(super) records: Vec<Record>,
 }
 
 /// Looks up the heads of streams and the positions of commands in one statement. Each is found by its index, for any
@@ -81,11 +83,11 @@ pub(super) async fn commit(
             commands.extend(found);
             judged = judge.judge(jobs, &commands);
         }
-        let (head, receipts, wrote) = write(connection, shared, &locked, jobs, &judged).await?;
-        Ok((judged, head, receipts, wrote, shared.clock.recording(&locked)))
+        let placed = write(connection, shared, &locked, jobs, &judged).await?;
+        Ok((judged, placed, shared.clock.recording(&locked)))
     };
     let done = within_failure(stall + super::connect::CONNECT * 2, before).await;
-    let (judged, head, receipts, wrote, now) = match done {
+    let (judged, placed, now) = match done {
         Ok(done) => done,
         Err(failure) => {
             judge.heads.roll_back();
@@ -93,6 +95,7 @@ pub(super) async fn commit(
         }
     };
     // Sent alone, in the simple protocol: no later statement can make a successful commit look failed.
+    let wrote = !judged.accepted.is_empty();
     let end = if wrote { "COMMIT" } else { "ROLLBACK" };
     if let Err(error) = within(stall, sqlx::raw_sql(end).execute(connection)).await {
         judge.heads.roll_back();
@@ -103,7 +106,8 @@ pub(super) async fn commit(
             Failure::Again(error.to_string())
         });
     }
-    Ok(Written { judged, head, now, receipts })
+    let Placed { head, receipts, records } = placed;
+    Ok(Written { judged, head, now, receipts, records })
 }
 
 /// A batch's command and its first event.
@@ -189,36 +193,42 @@ async fn look_up(
     Ok(commands)
 }
 
-/// Inserts the accepted batches in the open transaction and moves the head. Returns whether there is anything to
-/// commit.
+/// What the accepted batches of a group became, and the head after them.
+struct Placed {
+    head: Head,
+    receipts: Vec<Receipt>,
+    records: Vec<Record>,
+}
+
+/// Inserts the accepted batches in the open transaction and moves the head.
 async fn write(
     connection: &mut PgConnection,
     shared: &Shared,
     locked: &HeadRow,
     jobs: &[Job],
     judged: &Judged,
-) -> Result<(Head, Vec<Receipt>, bool), Failure> {
+) -> Result<Placed, Failure> {
     // Nothing is recorded at an instant that this handle has answered, even if the clock is set back. An instant that
     // is only queried is not written: other processes use the server's clock, which was past the instant when the head
     // was locked for the answer.
     let asked = judged.asked.unwrap_or(Micros::MIN);
     let answered_to = locked.answered_to.max(shared.answered_to.fetch_max(asked, Ordering::AcqRel)).max(asked);
+    let mut placed = Placed { head: locked.head, receipts: Vec::new(), records: Vec::new() };
     if judged.accepted.is_empty() {
-        return Ok((locked.head, Vec::new(), false));
+        return Ok(placed);
     }
-    let mut rows = Rows::default();
-    let mut head = locked.head;
-    let mut receipts = Vec::with_capacity(judged.accepted.len());
+    let Placed { head, receipts, records } = &mut placed;
     let now = shared.clock.recording(locked);
     head.recorded_at = now.max(locked.head.recorded_at + 1).max(answered_to.saturating_add(1));
     for accepted in &judged.accepted {
         if let Job::Append(prepared) = &jobs[accepted.job] {
             let starts = &judged.starts[accepted.starts_at..];
-            receipts.push(rows.put_batch(&mut head, prepared, starts));
+            receipts.push(place(&prepared.batch, &prepared.leaves, starts, head, records));
         }
     }
-    rows.write(connection, locked.head, head, answered_to).await.map_err(|error| not_written(&error))?;
-    Ok((head, receipts, true))
+    let rows = Rows::of(records);
+    rows.write(connection, locked.head, *head, answered_to).await.map_err(|error| not_written(&error))?;
+    Ok(placed)
 }
 
 /// Keeps the latest instant that this handle has answered, for the process that opens the log next.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,6 +25,7 @@ use super::{schema, watcher};
 use crate::clock::Mismatch;
 use crate::hash;
 use crate::limits::Weight;
+use crate::recent::Recent;
 use crate::record::Micros;
 use crate::store::Head;
 
@@ -135,6 +136,8 @@ fn shared(
     Shared {
         queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
         pool: Connections::new(address.clone(), options.connections, CONNECT, prepare),
+        recent: Recent::new(options.recent_bytes),
+        fetching: Mutex::default(),
         address,
         head: watch::Sender::new(found.head),
         failed: watch::Sender::new(None),

@@ -22,6 +22,8 @@ pub struct Options {
     pub group_events: usize,
     /// The most bytes in one commit (one batch that is larger goes alone).
     pub group_bytes: usize,
+    /// About how many bytes of the newest records are kept in memory for the followers of this process.
+    pub recent_bytes: usize,
     /// The most cached stream heads, about 60 bytes each; others are looked up.
     pub heads: usize,
     /// How long a group is retried, and an unknown outcome looked up, while the server cannot be reached: longer than a
@@ -52,6 +54,7 @@ impl Options {
             queue_bytes: 128 * 1024 * 1024,
             group_events: 4_096,
             group_bytes: 8 * 1024 * 1024,
+            recent_bytes: crate::recent::DEFAULT_BYTES,
             heads: 262_144,
             patience: Duration::from_secs(20),
             stall: Duration::from_secs(10),
@@ -92,6 +95,7 @@ impl fmt::Debug for Options {
             .field("connections", &self.connections)
             .field("queue_events", &self.queue_events)
             .field("group_events", &self.group_events)
+            .field("recent_bytes", &self.recent_bytes)
             .field("heads", &self.heads)
             .field("patience", &self.patience)
             .field("poll", &self.poll)

@@ -11,15 +11,12 @@ use uuid::Uuid;
 use super::rows::{self, HEAD, Names, columns, read_error, signed, unsigned};
 use super::shared::Shared;
 use crate::append::Receipt;
+use crate::recent::{MOST_BYTES, MOST_SEEN};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Head, Page};
 
 /// The first pause before a read that lost its connection is tried again; each later one is twice as long.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
-/// The most positions that one page looks at: a filter that wants little must not hold a connection for the whole log.
-const MOST_SEEN: u64 = 16_384;
-/// The most bytes of one page; a batch that passes it is finished.
-pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Runs a read on a connection, and again on another where the connection turns out to be lost, for as long as a read may take.
 macro_rules! reading {
@@ -151,14 +148,14 @@ async fn fill(
 ) -> sqlx::Result<()> {
     page.records.clear();
     let head = page.head;
-    let mut upto = head.min(after + MOST_SEEN);
-    let limit = limit.min(MOST_SEEN as usize);
+    let mut upto = head.min(after + MOST_SEEN as u64);
+    let limit = limit.min(MOST_SEEN);
     let mut records = select(connection, after, upto, filter, limit + 1).await?;
     if records.is_empty() && upto < head && !filter.categories.is_empty() {
         // The index of categories leads over a stretch without them, however long.
         let next = skip(connection, upto, filter).await?.unwrap_or(head + 1);
         after = head.min(next - 1);
-        upto = head.min(after + MOST_SEEN);
+        upto = head.min(after + MOST_SEEN as u64);
         if after < upto {
             records = select(connection, after, upto, filter, limit + 1).await?;
         }
@@ -182,7 +179,7 @@ async fn fill(
     if at < head {
         let end = end_of_batch(connection, at).await?.map_or(head, |end| end.min(head));
         if end > at {
-            records.extend(select(connection, at, end, filter, MOST_SEEN as usize).await?);
+            records.extend(select(connection, at, end, filter, MOST_SEEN).await?);
         }
         at = end;
     }

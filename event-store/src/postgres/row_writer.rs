@@ -4,11 +4,9 @@ use sqlx::Postgres;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::queue::Prepared;
 use super::rows::signed;
-use crate::append::{Expectation, Receipt, StreamReceipt};
-use crate::hash::{self, Hash, Leaf};
-use crate::record::Micros;
+use crate::hash::Hash;
+use crate::record::{Micros, Record};
 use crate::store::Head;
 
 /// All rows of a group, and the head after them.
@@ -43,55 +41,29 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of a batch that goes in after `head`, which moves on; its receipt.
-    pub(super) fn put_batch(&mut self, head: &mut Head, prepared: &'a Prepared, starts: &[u64]) -> Receipt {
-        let batch = &prepared.batch;
-        let first_position = head.position + 1;
-        let mut leaves = prepared.leaves.iter();
-        let mut streams = Vec::with_capacity(batch.writes.len());
-        let mut fingerprint = Some(&batch.fingerprint);
-        for (write, &start) in batch.writes.iter().zip(starts) {
-            for (event, version) in write.events.iter().zip(start..) {
-                let covered = Leaf::new(&write.stream, version, event, batch.command_id, fingerprint.take());
-                let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
-                let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
-                head.position += 1;
-                head.hash = hash::chain(&head.hash, head.position, head.recorded_at, &leaf);
-                self.put(&covered, head);
-            }
-            if !write.events.is_empty() {
-                streams.push(StreamReceipt {
-                    stream: write.stream.clone(),
-                    first_version: start,
-                    last_version: start + write.events.len() as u64 - 1,
-                });
-            }
+    /// The rows of records that follow each other.
+    pub(super) fn of(records: &'a [Record]) -> Self {
+        let mut rows = Self::default();
+        for record in records {
+            rows.put(record);
         }
-        Receipt {
-            command_id: batch.command_id,
-            fingerprint: batch.fingerprint,
-            first_position,
-            last_position: head.position,
-            recorded_at: head.recorded_at,
-            streams,
-        }
+        rows
     }
 
-    /// Adds a row; `head` is the head before it.
-    pub(super) fn put(&mut self, event: &Leaf<'a>, head: &Head) {
-        self.instants.push(head.recorded_at);
-        self.versions.push(signed(event.version));
-        self.schema_versions.push(i64::from(event.schema_version));
-        self.event_ids.push(event.event_id);
-        self.command_ids.push(event.command_id);
-        self.tenants.push(event.stream.tenant.as_bytes());
-        self.categories.push(event.stream.category.as_bytes());
-        self.streams.push(event.stream.id.as_bytes());
-        self.kinds.push(event.kind.as_bytes());
-        self.hashes.push(head.hash);
-        self.fingerprints.push(event.fingerprint.map(|bytes| &bytes[..]));
-        self.metadata.push(event.metadata);
-        self.data.push(event.data);
+    fn put(&mut self, record: &'a Record) {
+        self.instants.push(record.recorded_at);
+        self.versions.push(signed(record.version));
+        self.schema_versions.push(i64::from(record.schema_version));
+        self.event_ids.push(record.event_id);
+        self.command_ids.push(record.command_id);
+        self.tenants.push(record.stream.tenant.as_bytes());
+        self.categories.push(record.stream.category.as_bytes());
+        self.streams.push(record.stream.id.as_bytes());
+        self.kinds.push(record.kind.as_bytes());
+        self.hashes.push(record.hash);
+        self.fingerprints.push(record.fingerprint.as_ref().map(|bytes| &bytes[..]));
+        self.metadata.push(&record.metadata);
+        self.data.push(&record.data);
     }
 
     /// Writes the rows after `before` and moves the head to `after`.

@@ -13,6 +13,7 @@ use super::connections::Connections;
 use super::options::Options;
 use super::queue::Queue;
 use super::snapshots::Kept;
+use crate::recent::Recent;
 use crate::store::{Error, Head, Trouble};
 
 pub(super) struct Shared {
@@ -20,6 +21,9 @@ pub(super) struct Shared {
     pub(super) address: PgConnectOptions,
     pub(super) queue: Queue,
     pub(super) pool: Connections,
+    pub(super) recent: Recent,
+    /// One reader at a time fetches what another process wrote.
+    pub(super) fetching: tokio::sync::Mutex<()>,
     pub(super) head: watch::Sender<Head>,
     pub(super) failed: watch::Sender<Option<String>>,
     /// Why the writer cannot write now, while it cannot.

@@ -24,6 +24,9 @@ use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
 /// How far this process' idea of the server's clock may be ahead of it, in microseconds: much more than it ever is.
 const ESTIMATE: u64 = 1_000_000;
 
+/// How near the head a follower is for whom what is missing in memory is read into it; one that is farther behind reads by itself.
+const NEAR: Position = 4_096;
+
 /// An event store on PostgreSQL, open for writing, or for reading only. Any number of processes may have it open at once.
 pub struct Store {
     pub(super) shared: Arc<Shared>,
@@ -78,6 +81,29 @@ impl Store {
         }
     }
 
+    /// A page from memory. What another process wrote lately is read once, for all followers of this process.
+    async fn recent(&self, after: Position, filter: &Filter, limit: usize, head: Position) -> Option<Page> {
+        let recent = &self.shared.recent;
+        if limit == 0 || after >= head {
+            return None;
+        }
+        if let Some(page) = recent.page(after, filter, limit, head) {
+            return Some(page);
+        }
+        if head - after > NEAR || self.shared.options.recent_bytes == 0 {
+            return None;
+        }
+        let _alone = self.shared.fetching.lock().await;
+        if let Some(page) = recent.page(after, filter, limit, head) {
+            return Some(page);
+        }
+        metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
+        // Where a record does not fit, a filter may still pass over it.
+        let fetched = reader::page(&self.shared, after, &Filter::default(), NEAR as usize, head).await.ok()?;
+        recent.put(fetched.records);
+        recent.page(after, filter, limit, head)
+    }
+
     /// Waits until all appends that are queued now, and those in progress in other processes, are decided; returns the
     /// head and the time at that moment. On a read-only store it returns the current head at once.
     async fn barrier(&self, floor: Option<Micros>) -> Result<(Head, Micros), Error> {
@@ -121,10 +147,12 @@ impl EventStore for Store {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
+        metrics::counter!("daybook_store_reads_total", "of" => "stream").increment(1);
         reader::stream(&self.shared, stream, from, direction, limit).await
     }
 
     async fn stream_head(&self, stream: &StreamId) -> Result<Option<(Version, Uuid)>, Error> {
+        metrics::counter!("daybook_store_reads_total", "of" => "head").increment(1);
         reader::stream_head(&self.shared, stream).await
     }
 
@@ -134,6 +162,10 @@ impl EventStore for Store {
             // The caller may have seen another process's commit before the watcher did.
             head = reader::head(&self.shared).await?.position;
         }
+        if let Some(page) = self.recent(after, filter, limit, head).await {
+            return Ok(page);
+        }
+        metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
         reader::page(&self.shared, after, filter, limit, head).await
     }
 
@@ -203,6 +235,7 @@ impl EventStore for Store {
     }
 
     async fn snapshot(&self, stream: &StreamId, fold: u32) -> Result<Option<Snapshot>, Error> {
+        metrics::counter!("daybook_store_reads_total", "of" => "snapshot").increment(1);
         snapshots::newest(&self.shared, stream, fold).await
     }
 
@@ -221,6 +254,7 @@ impl EventStore for Store {
         self.shared.stop.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        self.shared.recent.close();
         self.shared.pool.close().await;
         match &*self.shared.failed.borrow() {
             Some(reason) => Err(Error::Unknown(reason.clone())),

@@ -13,7 +13,6 @@ use super::row_writer::Rows;
 use super::rows::{self, HEAD, HeadRow, LOCK_HEAD, unsigned};
 use super::schema;
 use crate::copy::{self, End, Error};
-use crate::hash::Leaf;
 use crate::record::Record;
 use crate::store::Head;
 
@@ -72,13 +71,11 @@ impl copy::Target for Target {
                 locked.head.position, after.position
             )));
         }
-        let mut rows = Rows::default();
-        for record in records {
-            let at = Head { position: record.position, hash: record.hash, recorded_at: record.recorded_at };
-            rows.put(&Leaf::of(record), &at);
-        }
         let answered_to = locked.answered_to.max(end.answered_to);
-        rows.write(&mut self.connection, locked.head, end.head, answered_to).await.map_err(|error| failed(&error))?;
+        Rows::of(records)
+            .write(&mut self.connection, locked.head, end.head, answered_to)
+            .await
+            .map_err(|error| failed(&error))?;
         self.end_with("COMMIT").await.map_err(|error| failed(&error))
     }
 

@@ -125,9 +125,10 @@ impl Writer {
             Some(connection) => connection,
             None => self.reconnect().await?,
         };
-        let written = commit(&mut connection, &self.shared, &mut self.judge, jobs, care).await?;
+        let mut written = commit(&mut connection, &self.shared, &mut self.judge, jobs, care).await?;
         self.connection = Some(connection);
         self.judge.commit(written.head);
+        self.shared.recent.put(std::mem::take(&mut written.records));
         self.shared.publish(written.head);
         self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some());
         Ok(written)
@@ -164,7 +165,7 @@ impl Writer {
 
     /// Answers a group that is durable.
     fn finish(&self, jobs: Vec<Job>, written: Written, mut doubt: Doubt, begun: Instant) {
-        let Written { judged, head, now, receipts } = written;
+        let Written { judged, head, now, receipts, .. } = written;
         if !judged.accepted.is_empty() {
             self.shared.moved.notify_one();
             measure(&judged, begun, self.shared.queue.len());

@@ -3,20 +3,20 @@
 //! *unknown*, and then nothing more may be written.
 
 use std::io;
+use std::iter::repeat_n;
 
 use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
 use super::consumers::ConsumerAnswer;
-use super::group::Group;
+use super::group::{Accepted, Group};
 use super::options::{Options, Step};
 use super::queue::Prepared;
 use super::row_writer::RowWriter;
 use super::rows;
-use super::tail::Entry;
-use crate::append::{Expectation, Receipt, StreamReceipt};
-use crate::hash::{self, Hash, Leaf};
-use crate::record::{Micros, Position, Version};
+use crate::append::Receipt;
+use crate::placing::place;
+use crate::record::{Micros, Position, Record};
 use crate::store::Head;
 
 /// Why a group is not in the log, or may not be.
@@ -32,7 +32,9 @@ pub(super) enum Failure {
 pub(super) struct Written {
     pub(super) head: Head,
     pub(super) answered_to: Micros,
-    pub(super) entries: Vec<Entry>,
+    pub(super) records: Vec<Record>,
+    /// The keys of their streams, one for each.
+    pub(super) keys: Vec<u128>,
     pub(super) commands: Vec<(Uuid, Position)>,
     pub(super) receipts: Vec<Receipt>,
     pub(super) consumers: Vec<ConsumerAnswer>,
@@ -95,14 +97,20 @@ fn unknown(failure: Failure) -> Failure {
 fn put(log: &Connection, group: &mut Group, written: &mut Written, clocks: Clocks) -> rusqlite::Result<()> {
     if !group.accepted.is_empty() {
         let recorded_at = clocks.now.max(written.head.recorded_at + 1).max(written.answered_to + 1);
-        let mut chain = Chain { head: Head { recorded_at, ..written.head }, rows: RowWriter::new(log)? };
-        for accepted in &mut group.accepted {
-            let starts = &group.starts[accepted.starts_at..];
-            let receipt = chain.put_batch(&mut accepted.prepared, starts, &mut written.entries)?;
+        let mut head = Head { recorded_at, ..written.head };
+        for Accepted { prepared, starts_at } in &group.accepted {
+            let Prepared { batch, keys, leaves, .. } = prepared;
+            let receipt = place(batch, leaves, &group.starts[*starts_at..], &mut head, &mut written.records);
             written.commands.push((receipt.command_id, receipt.first_position));
             written.receipts.push(receipt);
+            let keys = batch.writes.iter().zip(keys).flat_map(|(write, key)| repeat_n(*key, write.events.len()));
+            written.keys.extend(keys);
         }
-        written.head = chain.head;
+        let mut rows = RowWriter::new(log)?;
+        for record in &written.records {
+            rows.put(record)?;
+        }
+        written.head = head;
     }
     if let Some(asked) = group.asked {
         written.answered_to = written.answered_to.max(asked);
@@ -117,53 +125,4 @@ fn put(log: &Connection, group: &mut Group, written: &mut Written, clocks: Clock
         written.advanced.push(rows::advance(log, *by)?);
     }
     Ok(())
-}
-
-/// The end of the log while a group is written.
-struct Chain<'a> {
-    head: Head,
-    rows: RowWriter<'a>,
-}
-
-impl Chain<'_> {
-    fn put_batch(
-        &mut self,
-        prepared: &mut Prepared,
-        starts: &[Version],
-        entries: &mut Vec<Entry>,
-    ) -> rusqlite::Result<Receipt> {
-        let batch = &mut prepared.batch;
-        let first_position = self.head.position + 1;
-        let mut leaves = prepared.leaves.iter();
-        let mut streams = Vec::with_capacity(batch.writes.len());
-        let mut fingerprint = Some(&batch.fingerprint);
-        for ((write, &key), &start) in batch.writes.iter_mut().zip(&prepared.keys).zip(starts) {
-            for (event, version) in write.events.iter().zip(start..) {
-                let covered = Leaf::new(&write.stream, version, event, batch.command_id, fingerprint.take());
-                let ready = if write.expected == Expectation::Any { None } else { leaves.next() };
-                let leaf = ready.copied().unwrap_or_else(|| hash::leaf(&covered));
-                self.put(&covered, &leaf)?;
-                entries.push(Entry { key, version, event_id: event.event_id });
-            }
-            if !write.events.is_empty() {
-                let last_version = start + write.events.len() as u64 - 1;
-                streams.push(StreamReceipt { stream: write.stream.clone(), first_version: start, last_version });
-            }
-        }
-        Ok(Receipt {
-            command_id: batch.command_id,
-            fingerprint: batch.fingerprint,
-            first_position,
-            last_position: self.head.position,
-            recorded_at: self.head.recorded_at,
-            streams,
-        })
-    }
-
-    fn put(&mut self, event: &Leaf<'_>, leaf: &Hash) -> rusqlite::Result<()> {
-        let Head { position, hash, recorded_at } = &mut self.head;
-        *position += 1;
-        *hash = hash::chain(hash, *position, *recorded_at, leaf);
-        self.rows.put(event, &self.head)
-    }
 }

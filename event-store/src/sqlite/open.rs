@@ -31,6 +31,7 @@ use super::writer::{self, Writer};
 use super::{indexer, rows, schema};
 use crate::clock::{Ahead, Mismatch};
 use crate::limits::Weight;
+use crate::recent::Recent;
 use crate::record::{Micros, Position};
 use crate::store::Head;
 
@@ -98,7 +99,7 @@ impl Store {
             opened_at: u64::try_from(now / 1_000).unwrap_or(0),
         };
         judge.learn(&run);
-        tail.publish(&run.entries, &run.commands);
+        tail.publish(run.entries.iter().copied(), &run.commands);
         let shared = Arc::new(shared(options, incarnation, (tail, IndexState::new(sums)), (head, ahead), lock));
         let indexer = indexer::start(Arc::clone(&shared), index)?;
         let copier = schema::log_beside(shared.dir())?;
@@ -125,6 +126,7 @@ fn shared(
         queue: Queue::new(Weight { events: options.queue_events, bytes: options.queue_bytes }),
         readers: Readers::new(options.dir.clone(), options.readers, Reader::open),
         tail,
+        recent: Recent::new(options.recent_bytes),
         index,
         proof: Proof::default(),
         head: watch::Sender::new(head),

@@ -79,6 +79,8 @@ pub struct Options {
     pub run: usize,
     /// The most entries in memory that are not yet in the index, about 100 bytes each; beyond that the writer waits.
     pub tail: usize,
+    /// About how many bytes of the newest records are kept in memory for the followers of this process.
+    pub recent_bytes: usize,
     /// How long the log must be quiet for a shorter run to be written.
     pub idle: Duration,
     /// Reports the progress of a rebuild of the index.
@@ -105,6 +107,7 @@ impl Options {
             heads: 1_048_576,
             run: 65_536,
             tail: 4 * 65_536,
+            recent_bytes: crate::recent::DEFAULT_BYTES,
             idle: Duration::from_millis(20),
             progress: None,
             before_commit: None,
@@ -151,6 +154,7 @@ impl fmt::Debug for Options {
             .field("heads", &self.heads)
             .field("run", &self.run)
             .field("tail", &self.tail)
+            .field("recent_bytes", &self.recent_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -10,13 +10,9 @@ use super::index_state::{IndexReader, IndexState, Look};
 use super::open::OpenError;
 use super::rows::{self, COLUMNS, Names, read_error};
 use super::schema;
+use crate::recent::{MOST_BYTES, MOST_SEEN};
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::store::{Direction, Error, Filter, Page};
-
-/// The most records that one page looks at: a filter that wants little must not hold a thread for the whole log.
-const MOST_SEEN: usize = 16_384;
-/// The most bytes of one page; a batch that passes it is finished.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) struct Reader {
     pub(super) log: Connection,
@@ -138,7 +134,7 @@ impl Reader {
                 batch = Some(record.command_id);
             }
             previous = record.hash;
-            if rows::wanted(&record, filter) {
+            if filter.wants(&record) {
                 bytes += record.data.len() + record.metadata.len();
                 page.records.push(record);
             }

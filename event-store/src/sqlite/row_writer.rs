@@ -3,8 +3,7 @@
 use rusqlite::{CachedStatement, Connection};
 
 use super::rows::COLUMNS;
-use crate::hash::Leaf;
-use crate::store::Head;
+use crate::record::Record;
 
 /// Columns of a row.
 const WIDTH: usize = 14;
@@ -18,23 +17,23 @@ impl<'a> RowWriter<'a> {
         log.prepare_cached(&format!("INSERT INTO log ({COLUMNS}) VALUES ({values})")).map(Self)
     }
 
-    /// One row more; `head` is the log's end with it.
-    pub(super) fn put(&mut self, event: &Leaf<'_>, head: &Head) -> rusqlite::Result<()> {
+    /// One row more.
+    pub(super) fn put(&mut self, record: &Record) -> rusqlite::Result<()> {
         let statement = &mut self.0;
-        statement.raw_bind_parameter(1, head.position as i64)?;
-        statement.raw_bind_parameter(2, head.recorded_at)?;
-        statement.raw_bind_parameter(3, &*event.stream.tenant)?;
-        statement.raw_bind_parameter(4, &*event.stream.category)?;
-        statement.raw_bind_parameter(5, &*event.stream.id)?;
-        statement.raw_bind_parameter(6, event.version as i64)?;
-        statement.raw_bind_parameter(7, &event.event_id.as_bytes()[..])?;
-        statement.raw_bind_parameter(8, event.kind)?;
-        statement.raw_bind_parameter(9, event.schema_version)?;
-        statement.raw_bind_parameter(10, &event.command_id.as_bytes()[..])?;
-        statement.raw_bind_parameter(11, &head.hash[..])?;
-        statement.raw_bind_parameter(12, event.fingerprint.map(|bytes| &bytes[..]))?;
-        statement.raw_bind_parameter(13, event.metadata)?;
-        statement.raw_bind_parameter(14, event.data)?;
+        statement.raw_bind_parameter(1, record.position as i64)?;
+        statement.raw_bind_parameter(2, record.recorded_at)?;
+        statement.raw_bind_parameter(3, &*record.stream.tenant)?;
+        statement.raw_bind_parameter(4, &*record.stream.category)?;
+        statement.raw_bind_parameter(5, &*record.stream.id)?;
+        statement.raw_bind_parameter(6, record.version as i64)?;
+        statement.raw_bind_parameter(7, &record.event_id.as_bytes()[..])?;
+        statement.raw_bind_parameter(8, &*record.kind)?;
+        statement.raw_bind_parameter(9, record.schema_version)?;
+        statement.raw_bind_parameter(10, &record.command_id.as_bytes()[..])?;
+        statement.raw_bind_parameter(11, &record.hash[..])?;
+        statement.raw_bind_parameter(12, record.fingerprint.as_ref().map(|bytes| &bytes[..]))?;
+        statement.raw_bind_parameter(13, &record.metadata[..])?;
+        statement.raw_bind_parameter(14, &record.data[..])?;
         statement.raw_execute().map(drop)
     }
 }

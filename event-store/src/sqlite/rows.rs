@@ -11,7 +11,7 @@ use super::index::uuid;
 use crate::append::Receipt;
 use crate::hash::{self, Hash};
 use crate::record::{Micros, Position, Record, StreamId};
-use crate::store::{Error, Filter, Head};
+use crate::store::{Error, Head};
 
 pub(super) const COLUMNS: &str = "position, recorded_at, tenant, category, stream_id, version, event_id, kind, schema_version, \
                                   command_id, hash, fingerprint, metadata, data";
@@ -133,14 +133,6 @@ pub(super) fn proved_at(log: &Connection, names: &mut Names, position: Position)
         Some(previous) => previous,
     };
     proved(row, names, position, &previous).map(Some)
-}
-
-/// Whether `filter` wants a record.
-pub(super) fn wanted(record: &Record, filter: &Filter) -> bool {
-    let wants = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    wants(&filter.tenants, &record.stream.tenant)
-        && wants(&filter.categories, &record.stream.category)
-        && wants(&filter.kinds, &record.kind)
 }
 
 /// The durable head, and the latest instant for which the log has answered a query about recorded events.

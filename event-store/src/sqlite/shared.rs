@@ -18,6 +18,7 @@ use super::readers::Readers;
 use super::snapshots::Kept;
 use super::tail::Tail;
 use crate::clock::Ahead;
+use crate::recent::Recent;
 use crate::record::Micros;
 use crate::store::{Error, Head, Trouble};
 
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) incarnation: Uuid,
     pub(super) queue: Queue,
     pub(super) tail: Tail,
+    pub(super) recent: Recent,
     pub(super) index: IndexState,
     pub(super) proof: Proof,
     pub(super) head: watch::Sender<Head>,

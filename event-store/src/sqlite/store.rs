@@ -168,6 +168,7 @@ impl EventStore for Store {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<Record>, Error> {
+        metrics::counter!("daybook_store_reads_total", "of" => "stream").increment(1);
         let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
         let part = Part { from, direction, limit };
         self.read(move |reader| {
@@ -184,6 +185,7 @@ impl EventStore for Store {
         if let Some(head) = self.shared.tail.head(key) {
             return Ok(Some((head.version, head.event_id)));
         }
+        metrics::counter!("daybook_store_reads_total", "of" => "head").increment(1);
         let shared = Arc::clone(&self.shared);
         let head = self.read(move |reader| look_up::head(&shared, &mut reader.index, key)).await?;
         Ok(head.map(|head| (head.version, head.event_id)))
@@ -194,6 +196,10 @@ impl EventStore for Store {
         if limit == 0 || after >= head {
             return Ok(Page { records: Vec::new(), next: after, head });
         }
+        if let Some(page) = self.shared.recent.page(after, filter, limit, head) {
+            return Ok(page);
+        }
+        metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
         let filter = filter.clone();
         self.read(move |reader| reader.page(after, &filter, limit, head)).await
     }
@@ -258,6 +264,7 @@ impl EventStore for Store {
         if let Some(snapshot) = self.shared.snapshots.get(stream, fold) {
             return Ok(Some(snapshot));
         }
+        metrics::counter!("daybook_store_reads_total", "of" => "snapshot").increment(1);
         let (shared, stream) = (Arc::clone(&self.shared), stream.clone());
         self.read(move |reader| {
             let key = key_of(&stream);
@@ -290,6 +297,7 @@ impl EventStore for Store {
             let joined = tokio::task::spawn_blocking(move || threads.join(&shared)).await;
             joined.map_err(|error| Error::Read(error.to_string()))?;
         }
+        self.shared.recent.close();
         self.shared.readers.close().await;
         match &*self.shared.failed.borrow() {
             Some(reason) => Err(Error::Unknown(reason.clone())),

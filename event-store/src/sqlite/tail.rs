@@ -89,19 +89,20 @@ impl Tail {
     }
 
     /// Adds what has become durable: entries for the positions that follow, and the commands that begin among them.
-    pub(super) fn publish(&self, entries: &[Entry], commands: &[(Uuid, Position)]) {
+    pub(super) fn publish(&self, entries: impl IntoIterator<Item = Entry>, commands: &[(Uuid, Position)]) {
         let mut state = self.lock();
+        let empty = state.links.is_empty();
         for entry in entries {
             let position = state.first + state.links.len() as u64;
             let before = state.last.insert(entry.key, position).unwrap_or(0);
-            state.links.push_back(Link { entry: *entry, before });
+            state.links.push_back(Link { entry, before });
         }
         for &(id, position) in commands {
             state.commands.insert(id, position);
             state.order.push_back((id, position));
         }
         // A waiting indexer wakes by itself after a short while; only a full run is worth a wake-up.
-        let wake = state.indexer_sleeps && (state.links.len() >= self.run || state.links.len() == entries.len());
+        let wake = state.indexer_sleeps && (state.links.len() >= self.run || empty);
         drop(state);
         if wake {
             self.grown.notify_one();
@@ -275,8 +276,8 @@ mod tests {
     fn a_stream_is_found_across_groups_and_after_trimming() {
         let tail = Tail::new(10, 2, Duration::from_millis(1));
         let id = Uuid::from_u128(9);
-        tail.publish(&[entry(1, 4), entry(2, 1)], &[(id, 11)]);
-        tail.publish(&[entry(1, 5)], &[]);
+        tail.publish([entry(1, 4), entry(2, 1)], &[(id, 11)]);
+        tail.publish([entry(1, 5)], &[]);
         assert_eq!(tail.stream(1), [(4, 11), (5, 13)]);
         assert_eq!(tail.command(id), Some(11));
         let Work::Run(run) = tail.next() else { panic!("a full run waits") };

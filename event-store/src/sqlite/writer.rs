@@ -15,9 +15,11 @@ use super::options::Step;
 use super::queue::Job;
 use super::rows;
 use super::shared::Shared;
+use super::tail::Entry;
 use crate::append::Outcome;
 use crate::limits::Weight;
-use crate::record::Micros;
+use crate::recent::Evicted;
+use crate::record::{Micros, Record};
 use crate::store::{Error, Head, Trouble};
 
 /// How many answers the writer's own thread gives, which is faster for single callers.
@@ -103,12 +105,17 @@ impl Writer {
             self.kept_to = written.answered_to;
         }
         self.judge.heads.commit();
-        self.publish(&written);
+        let evicted = self.publish(&mut written);
         shared.options.step(Step::Answering);
         let bytes = group.bytes + group.events * ROW_BYTES + group.states;
         match &shared.runtime {
             // Waking many tasks one by one from outside their runtime is dear; from within it is not. Nothing is awaited there.
-            Some(runtime) if group.accepted.len() > FEW => drop(runtime.spawn(async move { answer(group, written) })),
+            Some(runtime) if group.accepted.len() > FEW => {
+                drop(runtime.spawn(async move {
+                    answer(group, written);
+                    drop(evicted);
+                }));
+            }
             _ => answer(group, written),
         }
         self.added.commit(bytes, &shared, &self.log);
@@ -116,15 +123,19 @@ impl Writer {
     }
 
     /// Publishes durable records: first to readers, then to callers that wait for the head.
-    fn publish(&mut self, written: &Written) {
+    fn publish(&mut self, written: &mut Written) -> Evicted {
         self.answered_to = written.answered_to;
-        if written.entries.is_empty() {
-            return;
+        if written.records.is_empty() {
+            return Evicted::default();
         }
         self.head = written.head;
-        self.shared.tail.publish(&written.entries, &written.commands);
+        let entries = written.records.iter().zip(&written.keys);
+        let entries = entries.map(|(&Record { version, event_id, .. }, &key)| Entry { key, version, event_id });
+        self.shared.tail.publish(entries, &written.commands);
+        let evicted = self.shared.recent.put(std::mem::take(&mut written.records));
         self.shared.head.send_replace(written.head);
         metrics::gauge!("daybook_store_head_position").set(written.head.position as f64);
+        evicted
     }
 
     /// Resets the heads and reports the failure to all callers of the group; returns whether this thread may continue.

@@ -18,7 +18,7 @@ struct Database(String);
 impl Place for Database {
     async fn open(&self) -> Arc<dyn EventStore> {
         let mut options = options(&self.0);
-        (options.heads, options.group_events) = (4, 32);
+        (options.heads, options.group_events, options.recent_bytes) = (4, 32, 8_192);
         Store::open(options).await.unwrap()
     }
 
@@ -30,7 +30,17 @@ impl Place for Database {
         false
     }
 
+    fn fill(&self, _full: bool) -> bool {
+        false
+    }
+
     fn lose_index(&self) {}
+
+    async fn on_disk(&self) -> Arc<dyn EventStore> {
+        let mut options = options(&self.0);
+        options.recent_bytes = 0;
+        Store::open_read_only(options).await.unwrap()
+    }
 }
 
 proptest! {

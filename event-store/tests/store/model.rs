@@ -47,6 +47,8 @@ pub(crate) enum Op {
     Send(Vec<Append>),
     /// The same, with the process dying at a step.
     Crash(Step, Vec<Append>),
+    /// The same, while no group can be written: none of them is, and nothing shows them.
+    Fail(Vec<Append>),
     Reopen,
     LoseIndex,
     Read {
@@ -74,6 +76,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         8 => appends().prop_map(Op::Send),
         3 => (proptest::sample::select(Step::ALL.to_vec()), appends()).prop_map(|(step, sent)| Op::Crash(step, sent)),
+        2 => appends().prop_map(Op::Fail),
         1 => Just(Op::Reopen),
         1 => Just(Op::LoseIndex),
         3 => (0..7_u8, 0..12_u64, 0..9_usize).prop_map(|(stream, from, limit)| Op::Read { stream, from, limit }),
@@ -189,8 +192,14 @@ pub(crate) trait Place: Send + Sync {
     /// Whether it is still to die.
     fn is_armed(&self) -> bool;
 
+    /// Lets every group fail before its commit, or none; false if it cannot.
+    fn fill(&self, full: bool) -> bool;
+
     /// Loses what can be rebuilt from the log.
     fn lose_index(&self);
+
+    /// The same log, opened for reading, with nothing of it in memory.
+    async fn on_disk(&self) -> Arc<dyn EventStore>;
 }
 
 /// The current store, the model beside it, and everything that was sent.
@@ -228,6 +237,7 @@ impl Run<'_> {
                 }
             }
             Op::Crash(step, appends) => self.crash(step, appends).await,
+            Op::Fail(appends) => self.fail(appends).await,
             Op::Reopen => {
                 self.store().close().await.unwrap();
                 self.store = None;
@@ -274,6 +284,22 @@ impl Run<'_> {
             answers.push((expected, pending.await));
         }
         answers
+    }
+
+    /// Sends while the disk is full: what is answered rests on nothing of this.
+    async fn fail(&mut self, appends: Vec<Append>) {
+        if !self.place.fill(true) {
+            return;
+        }
+        let before = self.model.clone();
+        for (_, outcome) in self.send(appends).await {
+            let right = matches!(outcome, Err(Error::NotNow(_)) | Ok(Outcome::Conflict { .. }))
+                || matches!(outcome, Ok(Outcome::AlreadyAppended(_) | Outcome::CommandIdReused(_)));
+            assert!(right, "{outcome:?}");
+        }
+        self.place.fill(false);
+        self.model = before;
+        self.compare().await;
     }
 
     /// Sends while a step is armed, opens again, and finds out how much went in.
@@ -338,6 +364,13 @@ impl Run<'_> {
             .map(|record| (record.stream, record.version, record.event_id, record.command_id))
             .collect();
         assert_eq!(found, self.model.log);
+        // What followers get from memory is what the database has.
+        let disk = self.place.on_disk().await;
+        let some = Filter { kinds: vec!["Other".into()], ..Filter::default() };
+        for (filter, limit) in [(Filter::default(), 1), (Filter::default(), 7), (some, 1)] {
+            assert_eq!(log(self.store(), &filter, limit).await, log(&*disk, &filter, limit).await);
+        }
+        disk.close().await.unwrap();
         for (stream, ids) in &self.model.streams {
             let all: Vec<(u64, Uuid)> = (1..).zip(ids.iter().copied()).collect();
             assert_eq!(self.read(stream, 1, Direction::Forwards, usize::MAX).await, all);

@@ -1,6 +1,8 @@
 //! The store on SQLite matches the model, wherever the process dies.
 
+use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -16,6 +18,7 @@ use crate::sqlite::cramped;
 struct Files<'a> {
     dir: &'a Path,
     armed: Arc<Mutex<Option<Step>>>,
+    full: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -31,6 +34,11 @@ impl Place for Files<'_> {
                 std::panic::resume_unwind(Box::new("stopped by the test"));
             }
         }));
+        let full = Arc::clone(&self.full);
+        options.before_commit = Some(Arc::new(move || match full.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }));
         Store::open(options).unwrap()
     }
 
@@ -41,6 +49,15 @@ impl Place for Files<'_> {
 
     fn is_armed(&self) -> bool {
         self.armed.lock().unwrap().is_some()
+    }
+
+    fn fill(&self, full: bool) -> bool {
+        self.full.store(full, Ordering::SeqCst);
+        true
+    }
+
+    async fn on_disk(&self) -> Arc<dyn EventStore> {
+        Store::open_read_only(self.dir).unwrap()
     }
 
     fn lose_index(&self) {
@@ -62,7 +79,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            run(&Files { dir: dir.path(), armed: Arc::default() }, ops).await;
+            run(&Files { dir: dir.path(), armed: Arc::default(), full: Arc::default() }, ops).await;
         });
     }
 }

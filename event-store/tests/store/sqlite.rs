@@ -127,7 +127,7 @@ impl Backend for Cramped {
 pub(crate) fn cramped(dir: &Path) -> Options {
     let mut options = Options::new(dir);
     (options.heads, options.run, options.tail, options.group_events) = (4, 8, 16, 32);
-    (options.readers, options.idle) = (1, Duration::from_millis(1));
+    (options.readers, options.idle, options.recent_bytes) = (1, Duration::from_millis(1), 4_096);
     options
 }
 
