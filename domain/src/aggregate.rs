@@ -24,8 +24,8 @@ pub trait Aggregate:
     /// Answers every pair of state and command. An empty list means that it is already so.
     fn decide(&self, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Refusal>;
 
-    /// Whether a stream begins with the command, unless it was given before: who decides it need not look what is there, if the stream has to
-    /// be empty for the facts to be recorded.
+    /// Whether the command is the first of its stream, unless it was sent before. Such a stream can be taken for empty without a look into
+    /// the log, where the append requires that it has no event.
     #[must_use]
     fn begins(_command: &Self::Command) -> bool {
         false

@@ -33,7 +33,7 @@ struct State {
     bytes: usize,
 }
 
-/// Runs that gave way to newer ones: whoever drops them does the work of it.
+/// Runs that newer ones displaced. Dropping them takes time, which need not be the writer's.
 #[derive(Default)]
 pub(crate) struct Evicted(#[expect(dead_code, reason = "only dropped")] Vec<Run>);
 

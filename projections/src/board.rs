@@ -39,11 +39,26 @@ pub(crate) struct Board {
     statuses: watch::Sender<BTreeMap<&'static str, Status>>,
     /// Counts take-overs: when it changes, a worker reads its checkpoints again.
     takeovers: watch::Sender<u64>,
+    /// How many requests wait for a position.
+    waiting: watch::Sender<usize>,
+}
+
+/// A request that waits, until it is dropped.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
 }
 
 impl Board {
     pub(crate) fn new(statuses: BTreeMap<&'static str, Status>) -> Self {
-        Self { statuses: watch::Sender::new(statuses), takeovers: watch::Sender::new(0) }
+        Self {
+            statuses: watch::Sender::new(statuses),
+            takeovers: watch::Sender::new(0),
+            waiting: watch::Sender::new(0),
+        }
     }
 
     pub(crate) fn change(&self, name: &str, change: impl FnOnce(&mut Status)) {
@@ -70,6 +85,11 @@ impl Board {
         self.takeovers.subscribe()
     }
 
+    /// Waits until a request waits for a position.
+    pub(crate) async fn awaited(&self) {
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+    }
+
     /// Waits until the named models (all, if none is named) show a position; the lowest of theirs.
     pub(crate) async fn wait_for(
         &self,
@@ -87,6 +107,8 @@ impl Board {
                 (names.is_empty() || names.contains(name)) && status.stopped.is_some() && status.position < wanted
             })
         };
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let _waiting = Waiting(&self.waiting);
         let mut statuses = self.statuses.subscribe();
         let reached = statuses.wait_for(|statuses| lowest(statuses) >= wanted || hopeless(statuses));
         let at = match tokio::time::timeout(timeout, reached).await {

@@ -27,6 +27,9 @@ use crate::store::{Checkpoint, Error, ReadStore, Slot, ended};
 
 /// How long an idle worker waits before it looks without having been woken.
 const POLL: Duration = Duration::from_secs(1);
+/// How long records gather before they are projected, unless a request waits for them: what follows an order comes in several commits of
+/// the log, and each transaction of the read models writes the same pages again.
+const LINGER: Duration = Duration::from_millis(4);
 /// Reports a worker's progress: its position and the head.
 pub type Progress = Arc<dyn Fn(Position, Position) + Send + Sync>;
 
@@ -139,7 +142,10 @@ impl Worker {
     ) -> Result<(), Error> {
         match &mut self.source {
             Source::Log => tokio::select! {
-                _ = head.changed() => {}
+                _ = head.changed() => tokio::select! {
+                    () = self.parts.board.awaited() => {}
+                    () = tokio::time::sleep(LINGER) => {}
+                },
                 _ = takeovers.changed() => takeovers.mark_changed(),
                 () = tokio::time::sleep(POLL) => {}
             },

@@ -1,5 +1,7 @@
 //! What the server has, read without any of our own code.
 
+use std::time::{Duration, Instant};
+
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use event_store::record::Position;
 use event_stream::relay::Status;
@@ -34,7 +36,15 @@ pub(crate) async fn on_the_bus(nats: &Nats, generation: u64) -> Vec<Stored> {
         return stored;
     }
     let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
-    let consumer = stream.create_consumer(config).await.unwrap();
+    // Servers that have just come back say for a moment that they are not ready.
+    let since = Instant::now();
+    let consumer = loop {
+        match stream.create_consumer(config.clone()).await {
+            Ok(consumer) => break consumer,
+            Err(error) => assert!(since.elapsed() < LIMIT, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
     let mut messages = consumer.messages().await.unwrap();
     while stored.last().is_none_or(|stored| stored.sequence < last) {
         let message = tokio::time::timeout(LIMIT, messages.next()).await;
