@@ -33,6 +33,15 @@ struct State {
     bytes: usize,
 }
 
+/// What is here of a page.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// All of it.
+    Page(Page),
+    /// It is not full at this position, and what follows is not here.
+    UpTo(Position),
+}
+
 /// Runs that newer ones displaced. Dropping them takes time, which need not be the writer's.
 #[derive(Default)]
 pub(crate) struct Evicted(#[expect(dead_code, reason = "only dropped")] Vec<Run>);
@@ -73,11 +82,9 @@ impl Recent {
         Evicted(evicted)
     }
 
-    /// A page of the log after `after`, up to `head`, as the database would read it; `None` if the record after `after` is not here. It
-    /// ends early where the next batch is not.
-    pub(crate) fn page(&self, after: Position, filter: &Filter, limit: usize, head: Position) -> Option<Page> {
+    /// A page of the log after `after`, up to `head`, as the database would read it.
+    pub(crate) fn page(&self, after: Position, filter: &Filter, limit: usize, head: Position) -> Found {
         let state = self.read();
-        state.run_at(after + 1)?;
         let mut page = Page { records: Vec::new(), next: after, head };
         let (mut seen, mut bytes, mut batch) = (0, 0, None);
         while page.next < head
@@ -87,7 +94,7 @@ impl Recent {
                 if batch != Some(record.command_id) {
                     let full = page.records.len() >= limit || seen >= MOST_SEEN || bytes >= MOST_BYTES;
                     if full || record.position > head {
-                        return Some(page);
+                        return Found::Page(page);
                     }
                     batch = Some(record.command_id);
                 }
@@ -99,7 +106,7 @@ impl Recent {
                 seen += 1;
             }
         }
-        Some(page)
+        if page.next < head { Found::UpTo(page.next) } else { Found::Page(page) }
     }
 
     /// Shows nothing any more: the store is closed.

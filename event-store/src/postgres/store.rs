@@ -17,6 +17,7 @@ use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
+use crate::recent::Found;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
@@ -87,21 +88,29 @@ impl Store {
         if limit == 0 || after >= head {
             return None;
         }
-        if let Some(page) = recent.page(after, filter, limit, head) {
-            return Some(page);
+        loop {
+            let missing = match recent.page(after, filter, limit, head) {
+                Found::Page(page) => return Some(page),
+                Found::UpTo(position) => position,
+            };
+            if head - missing > NEAR || self.shared.options.recent_bytes == 0 {
+                return None;
+            }
+            let _alone = self.shared.fetching.lock().await;
+            match recent.page(after, filter, limit, head) {
+                Found::Page(page) => return Some(page),
+                Found::UpTo(position) if position > missing => continue,
+                Found::UpTo(_) => {}
+            }
+            metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
+            // Where a record does not fit, a filter may still pass over it.
+            let fetched = reader::page(&self.shared, missing, &Filter::default(), NEAR as usize, head).await.ok()?;
+            recent.put(fetched.records);
+            // More than is kept: it has gone already.
+            if matches!(recent.page(after, filter, limit, head), Found::UpTo(position) if position <= missing) {
+                return None;
+            }
         }
-        if head - after > NEAR || self.shared.options.recent_bytes == 0 {
-            return None;
-        }
-        let _alone = self.shared.fetching.lock().await;
-        if let Some(page) = recent.page(after, filter, limit, head) {
-            return Some(page);
-        }
-        metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
-        // Where a record does not fit, a filter may still pass over it.
-        let fetched = reader::page(&self.shared, after, &Filter::default(), NEAR as usize, head).await.ok()?;
-        recent.put(fetched.records);
-        recent.page(after, filter, limit, head)
     }
 
     /// Waits until all appends that are queued now, and those in progress in other processes, are decided; returns the

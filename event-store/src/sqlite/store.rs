@@ -23,6 +23,7 @@ use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
+use crate::recent::Found;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::store::{Direction, Error, EventStore, Filter, Head, Page, Trouble};
@@ -196,7 +197,7 @@ impl EventStore for Store {
         if limit == 0 || after >= head {
             return Ok(Page { records: Vec::new(), next: after, head });
         }
-        if let Some(page) = self.shared.recent.page(after, filter, limit, head) {
+        if let Found::Page(page) = self.shared.recent.page(after, filter, limit, head) {
             return Ok(page);
         }
         metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);

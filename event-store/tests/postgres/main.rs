@@ -15,6 +15,7 @@ mod outages;
 mod proxy;
 mod races;
 mod read_only;
+mod recent;
 mod roles;
 mod settings;
 mod swallowed;
