@@ -54,7 +54,7 @@ impl Sqlite {
         let connection = tokio::task::spawn_blocking(move || open_whole(&file))
             .await
             .map_err(|error| Error::Write(error.to_string()))??;
-        let (writer, thread) = writer::Writer::start(connection)?;
+        let (writer, thread) = writer::Writer::start(connection).map_err(|error| Error::Write(error.to_string()))?;
         Ok(Arc::new(Self {
             readers: Arc::new(reader::Readers::new(&path, readers)),
             path,
@@ -111,7 +111,7 @@ impl ReadStore for Sqlite {
     }
 
     async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        let done = self.writer()?.commit(slot, parts).await;
+        let done = self.writer()?.run(move |transaction| writer::commit(transaction, slot, &parts)).await;
         self.noticed(done)
     }
 

@@ -103,9 +103,6 @@ impl Indexer<'_> {
             Err(error) => return self.log_fails(&error),
         };
         let first = run.first;
-        if let Err(error) = schema::copy_index(&self.index, length >= shared.options.run) {
-            tracing::debug!(%error, "the index goes on copying its write-ahead log as before");
-        }
         match index::write_run(&self.index, run, &hash, shared.index.whole(), &shared.options) {
             Ok(changes) => {
                 shared.index.moved_on(&changes, last);

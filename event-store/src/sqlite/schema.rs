@@ -111,10 +111,8 @@ CREATE TABLE snapshot (
 ) STRICT;
 ";
 
-/// Successive full runs write the same pages again: three or four of them are copied at once.
-const FULL_RUNS_PAGES: i64 = 48_000;
-/// Otherwise little is copied at once: the log's syncs wait for it, since the disk is the same.
-const SHORT_RUNS_PAGES: i64 = 2_000;
+/// Successive runs write the same pages again: three or four of them are copied at once.
+const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
 
 /// Opens the log for writing; creates it if it is missing, with a test clock if it is for a test. Returns the store's
 /// incarnation.
@@ -186,7 +184,7 @@ pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, Op
     set_wal(&index)?;
     // It may lose commits in a power cut, which are rebuilt from the log; it is never inconsistent.
     index.pragma_update(None, "synchronous", "NORMAL")?;
-    copy_index(&index, true)?;
+    index.pragma_update(None, "wal_autocheckpoint", INDEX_CHECKPOINT_PAGES)?;
     index.pragma_update(None, "cache_size", -65_536)?;
     match user_version(&index)? {
         0 => {
@@ -205,11 +203,6 @@ pub(super) fn open_index(dir: &Path, incarnation: Uuid) -> Result<Connection, Op
         }
     }
     Ok(index)
-}
-
-/// Sets how much of the index's write-ahead log is copied at once, after full runs and after shorter ones.
-pub(super) fn copy_index(index: &Connection, full_runs: bool) -> rusqlite::Result<()> {
-    index.pragma_update(None, "wal_autocheckpoint", if full_runs { FULL_RUNS_PAGES } else { SHORT_RUNS_PAGES })
 }
 
 /// Opens the index for reading.

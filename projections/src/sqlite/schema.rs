@@ -57,15 +57,10 @@ ALTER TABLE checkpoint ADD COLUMN stop_reason TEXT;";
 pub(super) const WRITER: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
+PRAGMA wal_autocheckpoint = 8000;
+PRAGMA cache_size = -65536;
 PRAGMA temp_store = MEMORY;
 PRAGMA busy_timeout = 10000;";
-
-/// Settings of the writing connection while it follows the log closely. Little of the write-ahead log is copied at once, since the log's own
-/// syncs wait for that on the same disk. The cache is small, because a commit may look through all of it.
-pub(super) const FOLLOWING: &str = "PRAGMA wal_autocheckpoint = 1000; PRAGMA cache_size = -8192;";
-
-/// Its settings while it catches up: the pages that are written again and again are copied once.
-pub(super) const CATCHING_UP: &str = "PRAGMA wal_autocheckpoint = 8000; PRAGMA cache_size = -65536;";
 
 /// Settings of a reading connection.
 pub(super) const READER: &str = "

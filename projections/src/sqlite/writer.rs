@@ -11,16 +11,7 @@ use crate::value::Value;
 /// How many jobs may wait: a worker has one on the way and prepares the next, so this is many workers.
 const QUEUE: usize = 64;
 
-/// Records in one commit from which on it is one of catching up.
-const MANY: u64 = 512;
-
-type Work = Box<dyn FnOnce(&mut Writing) + Send>;
-
-/// What the thread has.
-struct Writing {
-    connection: Connection,
-    catching_up: bool,
-}
+type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Sends jobs to the thread.
 #[derive(Debug)]
@@ -30,17 +21,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it ends when the writer is dropped.
-    pub(super) fn start(connection: Connection) -> Result<(Self, std::thread::JoinHandle<()>), Error> {
-        connection.execute_batch(schema::FOLLOWING).map_err(write_error)?;
-        let mut writing = Writing { connection, catching_up: false };
+    pub(super) fn start(mut connection: Connection) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, mut queue) = mpsc::channel::<Work>(QUEUE);
-        let work = move || {
+        let thread = std::thread::Builder::new().name("read-writer".into()).spawn(move || {
             while let Some(work) = queue.blocking_recv() {
-                work(&mut writing);
+                work(&mut connection);
             }
-        };
-        let thread = std::thread::Builder::new().name("read-writer".into()).spawn(work);
-        let thread = thread.map_err(|error| Error::Write(error.to_string()))?;
+        })?;
         Ok((Self { jobs }, thread))
     }
 
@@ -50,42 +37,13 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     {
-        self.queue(move |writing| transact(&mut writing.connection, job)).await
-    }
-
-    /// Commits rows and checkpoints as one transaction.
-    pub(super) async fn commit(&self, slot: Slot, parts: Vec<Part>) -> Result<(), Error> {
-        let records = parts.iter().map(|part| part.to.saturating_sub(part.from)).max().unwrap_or(0);
-        self.queue(move |writing| {
-            writing.set(records >= MANY)?;
-            transact(&mut writing.connection, |transaction| commit(transaction, slot, &parts))
-        })
-        .await
-    }
-
-    async fn queue<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Writing) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        let work: Work = Box::new(move |writing| {
+        let work: Work = Box::new(move |connection| {
             // The caller may have stopped waiting; the transaction stays valid.
-            let _ = answer.send(work(writing));
+            let _ = answer.send(transact(connection, job));
         });
         self.jobs.send(work).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
-    }
-}
-
-impl Writing {
-    /// Sets the connection for following the log closely, or for catching up.
-    fn set(&mut self, catching_up: bool) -> Result<(), Error> {
-        if self.catching_up != catching_up {
-            let settings = if catching_up { schema::CATCHING_UP } else { schema::FOLLOWING };
-            self.connection.execute_batch(settings).map_err(write_error)?;
-            self.catching_up = catching_up;
-        }
-        Ok(())
     }
 }
 
@@ -100,7 +58,7 @@ fn transact<T>(
 }
 
 /// Writes the rows of all parts and moves their checkpoints.
-fn commit(transaction: &Transaction<'_>, slot: Slot, parts: &[Part]) -> Result<(), Error> {
+pub(super) fn commit(transaction: &Transaction<'_>, slot: Slot, parts: &[Part]) -> Result<(), Error> {
     for part in parts {
         let moved = transaction
             .prepare_cached(
