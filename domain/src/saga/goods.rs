@@ -175,16 +175,31 @@ pub(super) fn release(
         for share in &part.backordered {
             lines.entry(share.line_id).or_insert(none(share.line_id)).backordered += share.qty;
         }
-        stock::Command::Release {
-            reservation_id,
-            order_id: Some(order_id),
-            qty: None,
-            lines: lines.into_values().collect(),
-            release_id,
-            expires_at: None,
-            reason: reason.to_owned(),
-        }
+        release_lines(lines.into_values().collect(), reservation_id, order_id, release_id, reason)
     })
+}
+
+/// Asks inventory to release all that a reservation still holds of these places and SKUs, and nothing of any other.
+pub(super) fn release_all(
+    parts: &[Part],
+    reservation_id: ReservationId,
+    order_id: OrderId,
+    release_id: Uuid,
+    reason: &str,
+) -> Command {
+    each(parts, |_| release_lines(Vec::new(), reservation_id, order_id, release_id, reason))
+}
+
+/// Without lines: all of the reservation.
+fn release_lines(
+    lines: Vec<LetGo>,
+    reservation_id: ReservationId,
+    order_id: OrderId,
+    release_id: Uuid,
+    reason: &str,
+) -> stock::Command {
+    let (order_id, reason) = (Some(order_id), reason.to_owned());
+    stock::Command::Release { reservation_id, order_id, qty: None, lines, release_id, expires_at: None, reason }
 }
 
 /// The parts, line by line as the order writes them.
@@ -235,25 +250,6 @@ pub(super) fn reserve(
             now,
             basket: None,
         })
-    })
-}
-
-/// Asks inventory to release all that a reservation still holds of these places and SKUs, and nothing of any other.
-pub(super) fn release_all(
-    parts: &[Part],
-    reservation_id: ReservationId,
-    order_id: OrderId,
-    release_id: Uuid,
-    reason: &str,
-) -> Command {
-    each(parts, |_| stock::Command::Release {
-        reservation_id,
-        order_id: Some(order_id),
-        qty: None,
-        lines: Vec::new(),
-        release_id,
-        expires_at: None,
-        reason: reason.to_owned(),
     })
 }
 
