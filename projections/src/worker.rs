@@ -2,6 +2,7 @@
 //! once, passes it to every model at that position, and commits rows and checkpoints together. A record that cannot be
 //! read or applied holds its stream in the models that need it, with a log line, and stops nothing else.
 
+mod holding;
 mod reading;
 
 use std::collections::VecDeque;
@@ -16,9 +17,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::reading::Reading;
-use crate::batch::{Changed, Fault, Prepared, Reach, commit, prepare, standing_hash};
+use crate::batch::{Reach, commit, prepare};
 use crate::board::{Board, Stop};
-use crate::held::{self, Held, HeldChange};
 use crate::member::Member;
 use crate::patience::Patience;
 use crate::source::Source;
@@ -248,101 +248,6 @@ impl Worker {
             }
             next = following;
         }
-    }
-
-    /// Records that cannot be applied: several are taken one by one; of one the stream is held by the members that cannot apply it.
-    async fn falter(&mut self, fault: Fault, set: &[usize]) -> Result<(), Error> {
-        self.engine_at = (0, Vec::new());
-        let (last, one, failure) = match fault {
-            Fault::Transient(error) => return Err(error),
-            Fault::Unfit { last, one, failure, .. } => (last, one, failure),
-        };
-        let Some(record) = one else {
-            self.careful_to = last;
-            return Ok(());
-        };
-        let mut work = Vec::new();
-        for at in set {
-            let model = &self.members[*at].model;
-            let name = model.spec().name;
-            let concerned = match failure.model {
-                Some(failed) => failed == name,
-                None => model.wants(&record.stream.category),
-            };
-            let mut changed = Changed::default();
-            if concerned {
-                tracing::error!(
-                    projection.name = name,
-                    position = record.position,
-                    stream = %record.stream,
-                    kind = %record.kind,
-                    reason = %failure.reason,
-                    "a read model cannot apply a record and holds its stream; upgrade, or run `daybook rebuild NAME`"
-                );
-                metrics::counter!("daybook_projection_unfit_records_total", "projection" => name).increment(1);
-                changed.held.push(HeldChange::Hold(Held::at(&record, &failure.reason)));
-            }
-            work.push(changed);
-        }
-        // The members that can apply it get it again, now that the others skip it.
-        let from = self.members[set[0]].position;
-        let hash = standing_hash(&self.parts, from).await?;
-        self.change(set, (from, hash), work).await
-    }
-
-    /// Commits changes that leave the checkpoints where they are.
-    async fn change(
-        &mut self,
-        set: &[usize],
-        (at, hash): (Position, [u8; 32]),
-        work: Vec<Changed>,
-    ) -> Result<(), Error> {
-        let held: Vec<_> = work.iter().map(|work| work.held.clone()).collect();
-        let head = self.parts.log.head().borrow().position;
-        let prepared = Prepared { from: at, to: at, hash, head, records: 0, work, unfinished: true };
-        match commit(&self.parts, self.slot, &self.members, set, prepared).await {
-            Err(Error::Lost(name)) if self.source.is_whole() => return self.lost(&name).await,
-            committed => committed?,
-        }
-        for (at, held) in set.iter().zip(held) {
-            self.hold(*at, &held).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes over the committed changes of a member's held streams. A member that holds too many stops.
-    async fn hold(&mut self, at: usize, changes: &[HeldChange]) -> Result<(), Error> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let member = &mut self.members[at];
-        changes.iter().for_each(|change| held::change(&mut member.held, change));
-        member.tell_held();
-        let (name, held) = (member.model.spec().name, member.held.len());
-        if self.slot == Slot::Live {
-            self.parts.board.change(name, |status| status.held = held as u64);
-        }
-        if held <= held::MOST || member.stopped.is_some() {
-            return Ok(());
-        }
-        let reason = format!("it holds more than {} streams: this version cannot read this log", held::MOST);
-        tracing::error!(
-            projection.name = name,
-            reason,
-            "a read model stops; run the version that wrote the log, see docs/operations.md, 'A record cannot be read'"
-        );
-        metrics::counter!("daybook_projection_stopped_total", "projection" => name).increment(1);
-        metrics::gauge!("daybook_projection_stopped", member.labels()).set(1.0);
-        let stop = Stop { position: member.position + 1, reason };
-        member.stopped = Some(stop.clone());
-        if self.slot == Slot::Live {
-            self.parts.board.change(name, |status| status.stopped = Some(stop.clone()));
-            match self.parts.rows.stop(name, member.partition, member.epoch, &stop).await {
-                Err(Error::Lost(_)) if self.source.is_whole() => {}
-                told => told?,
-            }
-        }
-        Ok(())
     }
 
     /// Another owner moved a checkpoint: if it was a take-over by this process, continue from there; otherwise leave
