@@ -35,9 +35,6 @@ impl Cpu {
     }
 }
 
-/// The unit of `/proc/PID/stat`: a hundredth of a second on every Linux, whatever the kernel's own tick is.
-const TICK: Duration = Duration::from_millis(10);
-
 /// What this process's threads have spent so far, and the server's processes.
 pub(crate) fn spent(server: Option<u32>) -> Cpu {
     let mut cpu = Cpu { server: of_server(server), ..Cpu::default() };
@@ -61,43 +58,9 @@ pub(crate) fn mine() -> Duration {
     of_thread("/proc/thread-self/schedstat".as_ref()).unwrap()
 }
 
-/// What a server's first process has spent so far, with its children, those that have ended included.
+/// What a server's processes have spent so far; `first` is the one that started the others.
 pub(crate) fn of_server(first: Option<u32>) -> Duration {
-    let Some(first) = first else {
-        return Duration::ZERO;
-    };
-    let processes = fs::read_dir("/proc").unwrap();
-    let processes = processes.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        let pid = path.file_name()?.to_str()?.parse().ok()?;
-        Process::read(pid, &path)
-    });
-    let ticks = processes.map(|process| match process {
-        Process { pid, .. } if pid == first => process.own + process.of_ended,
-        Process { parent, .. } if parent == first => process.own,
-        _ => 0,
-    });
-    TICK * ticks.sum()
-}
-
-/// A process, its times in ticks.
-struct Process {
-    pid: u32,
-    parent: u32,
-    own: u32,
-    /// Of its children that have ended.
-    of_ended: u32,
-}
-
-impl Process {
-    fn read(pid: u32, path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path.join("stat")).ok()?;
-        // The name in brackets may hold anything; the fields are counted from behind it, and the first of them is the third.
-        let (_, fields) = text.rsplit_once(") ")?;
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
-        Some(Self { pid, parent: field(4)?, own: field(14)? + field(15)?, of_ended: field(16)? + field(17)? })
-    }
+    first.map_or(Duration::ZERO, |first| servers::cpu::of_processes(&[first]))
 }
 
 fn of_thread(schedstat: &Path) -> Option<Duration> {

@@ -2,6 +2,7 @@
 //! ends. `scripts/servers` installs the programs; a test that cannot find one fails and says so.
 #![expect(clippy::unwrap_used, reason = "a test without its server has nothing to go on with")]
 
+pub mod cpu;
 pub mod folder;
 pub mod nats;
 pub mod postgres;
