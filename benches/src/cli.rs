@@ -1,5 +1,5 @@
 //! The command line. It only parses, and prints what came of it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it answers whoever asked")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it answers on standard output")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;

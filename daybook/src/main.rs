@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// The system's allocator takes a fifth more processor time for an order, and half as much again of a burst: see docs/bench.md.
+/// An order takes thousands of small allocations, made on one thread and freed on another (`scripts/bench counts`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

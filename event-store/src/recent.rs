@@ -109,6 +109,11 @@ impl Recent {
         if page.next < head { Found::UpTo(page.next) } else { Found::Page(page) }
     }
 
+    /// Whether the record at a position is here.
+    pub(crate) fn has(&self, position: Position) -> bool {
+        self.read().run_at(position).is_some()
+    }
+
     /// Shows nothing any more: the store is closed.
     pub(crate) fn close(&self) {
         *self.write() = State::default();

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 /// How long a program may take until it is ready, and until it has ended.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -23,8 +22,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program that listens at a free port, and waits until it says that it is ready. `named` is the option that takes the
-    /// address. It has to be called from a thread that lives as long as the program: a child is told to end when that one does.
+    /// Starts a program that listens at a free port (`--listen`), and waits until it is ready. The calling thread has to live as long as the
+    /// program, because the system kills the program when that thread ends.
     pub(super) fn start(
         program: &Path,
         arguments: &[&str],

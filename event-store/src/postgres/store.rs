@@ -97,17 +97,15 @@ impl Store {
                 return None;
             }
             let _alone = self.shared.fetching.lock().await;
-            match recent.page(after, filter, limit, head) {
-                Found::Page(page) => return Some(page),
-                Found::UpTo(position) if position > missing => continue,
-                Found::UpTo(_) => {}
+            if recent.has(missing + 1) {
+                continue;
             }
             metrics::counter!("daybook_store_reads_total", "of" => "page").increment(1);
             // Where a record does not fit, a filter may still pass over it.
             let fetched = reader::page(&self.shared, missing, &Filter::default(), NEAR as usize, head).await.ok()?;
             recent.put(fetched.records);
-            // More than is kept: it has gone already.
-            if matches!(recent.page(after, filter, limit, head), Found::UpTo(position) if position <= missing) {
+            if !recent.has(missing + 1) {
+                // It was more than is kept.
                 return None;
             }
         }

@@ -1,5 +1,5 @@
 //! `scripts/cluster`: the scaled system on this machine, for trying it.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it answers whoever asked")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it answers on standard output")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

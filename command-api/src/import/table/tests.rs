@@ -173,11 +173,14 @@ fn check_damage(how: &Written, rows: &[Line], place: usize, byte: u8) -> Result<
     let content = match how.read(&damaged) {
         Ok(content) => content,
         Err(Unreadable::QuoteOpen { line: told }) => {
-            prop_assert!(near(told), "line {told} is told, and line {line} is damaged");
+            prop_assert!(near(told), "the error names line {told}, and line {line} is damaged");
             return Ok(());
         }
         Err(Unreadable::TextAfterQuote { line: told, begun }) => {
-            prop_assert!(near(told) || near(begun), "lines {begun} to {told} are told, and line {line} is damaged");
+            prop_assert!(
+                near(told) || near(begun),
+                "the error names lines {begun} to {told}, and line {line} is damaged"
+            );
             return Ok(());
         }
         // The header is not that of the layout any more.
