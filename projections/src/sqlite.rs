@@ -54,7 +54,8 @@ impl Sqlite {
         let connection = tokio::task::spawn_blocking(move || open_whole(&file))
             .await
             .map_err(|error| Error::Write(error.to_string()))??;
-        let (writer, thread) = writer::Writer::start(connection).map_err(|error| Error::Write(error.to_string()))?;
+        let (writer, thread) =
+            writer::Writer::start(connection, &path).map_err(|error| Error::Write(error.to_string()))?;
         Ok(Arc::new(Self {
             readers: Arc::new(reader::Readers::new(&path, readers)),
             path,

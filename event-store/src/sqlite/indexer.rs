@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::copier::Copier;
 use super::fit::Misfit;
 use super::index;
 use super::open::OpenError;
@@ -21,8 +22,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn start(shared: Arc<Shared>, index: Connection) -> Result<thread::JoinHandle<()>, OpenError> {
     let log = schema::read_log(shared.dir())?;
-    let work = move || Indexer { shared: &shared, log, index }.run();
+    let copier = copied(&shared, &index)?;
+    let work = move || Indexer { shared: &shared, copier: Some(copier), log, index }.run();
     Ok(thread::Builder::new().name("store-index".into()).spawn(work)?)
+}
+
+/// From here on the index's write-ahead log is copied beside the writer, and not by its commits.
+fn copied(shared: &Shared, index: &Connection) -> Result<Copier, OpenError> {
+    let copier = Copier::start("index-copy", &shared.dir().join(schema::INDEX_FILE), schema::MOST_INDEX_WAL_PAGES)?;
+    index.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(copier)
 }
 
 /// Without the indexer the tail would fill up and the writer would wait forever.
@@ -38,6 +47,8 @@ impl Drop for Ends<'_> {
 
 struct Indexer<'a> {
     shared: &'a Shared,
+    /// Before the connections: the one that is closed last copies what is left.
+    copier: Option<Copier>,
     log: Connection,
     index: Connection,
 }
@@ -64,6 +75,8 @@ impl Indexer<'_> {
                         }
                         // The tail fills meanwhile, and then the writer waits: memory stays bounded.
                         thread::sleep(PAUSE);
+                    } else if let Some(copier) = &self.copier {
+                        copier.written();
                     }
                 }
             }
@@ -71,6 +84,7 @@ impl Indexer<'_> {
             metrics::gauge!("daybook_store_index_lag_events").set(shared.tail.len() as f64);
         }
         self.write_snapshots();
+        self.copier = None;
         if let Err(error) = self.index.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
             tracing::debug!(%error, "the index's write-ahead log could not be truncated");
         }
@@ -154,8 +168,17 @@ impl Indexer<'_> {
         let shared = self.shared;
         let began = Instant::now();
         let to = shared.tail.indexed_to();
+        // It has the damaged file open.
+        self.copier = None;
         match fit::make_again(&shared.options, &self.log, shared.incarnation, to) {
             Ok((index, sums)) => {
+                match copied(shared, &index) {
+                    Ok(copier) => self.copier = Some(copier),
+                    Err(error) => tracing::warn!(
+                        %error,
+                        "the rebuilt index has no thread that copies its write-ahead log; its commits do it until the next start"
+                    ),
+                }
                 self.index = index;
                 shared.index.replaced(sums);
                 tracing::warn!(

@@ -111,8 +111,10 @@ CREATE TABLE snapshot (
 ) STRICT;
 ";
 
-/// Successive runs write the same pages again: three or four of them are copied at once.
+/// While the index is built whole: successive runs write the same pages again, three or four of them are copied at once.
 const INDEX_CHECKPOINT_PAGES: i64 = 48_000;
+/// Pages in the index's write-ahead log from which its writer waits until they are copied: 64 MiB.
+pub(super) const MOST_INDEX_WAL_PAGES: u32 = 16_000;
 
 /// Opens the log for writing; creates it if it is missing, with a test clock if it is for a test. Returns the store's
 /// incarnation.

@@ -53,14 +53,17 @@ ALTER TABLE checkpoint ADD COLUMN stopped_at INTEGER;
 ALTER TABLE checkpoint ADD COLUMN stop_reason TEXT;";
 
 /// Settings of every connection. The rows can be projected again from the log, so a commit need not be synced: a loss
-/// by a power cut is noticed at the next start and projected again.
+/// by a power cut is noticed at the next start and projected again. A thread of its own copies the write-ahead log.
 pub(super) const WRITER: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-PRAGMA wal_autocheckpoint = 8000;
+PRAGMA wal_autocheckpoint = 0;
 PRAGMA cache_size = -65536;
 PRAGMA temp_store = MEMORY;
 PRAGMA busy_timeout = 10000;";
+
+/// Pages in the write-ahead log from which the writer waits until they are copied: 32 MiB.
+pub(super) const MOST_WAL_PAGES: u32 = 8_000;
 
 /// Settings of a reading connection.
 pub(super) const READER: &str = "

@@ -1,5 +1,8 @@
 //! The one thread that writes the file. Each job is one transaction; it never answers before the transaction has ended.
 
+use std::path::Path;
+
+use event_store::sqlite::Copier;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,12 +24,19 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread; it ends when the writer is dropped.
-    pub(super) fn start(mut connection: Connection) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+    pub(super) fn start(
+        mut connection: Connection,
+        file: &Path,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, mut queue) = mpsc::channel::<Work>(QUEUE);
+        let copier = Copier::start("read-copy", file, schema::MOST_WAL_PAGES)?;
         let thread = std::thread::Builder::new().name("read-writer".into()).spawn(move || {
             while let Some(work) = queue.blocking_recv() {
                 work(&mut connection);
+                copier.written();
             }
+            // The connection that is closed last copies what is left.
+            drop(copier);
         })?;
         Ok((Self { jobs }, thread))
     }
