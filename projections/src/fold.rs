@@ -106,7 +106,8 @@ pub(crate) struct Folds {
     pub(crate) levels: Cache<Level>,
 }
 
-/// Subjects that a batch needs and that are not at hand, with the version before their first record in the batch.
+/// Subjects that a batch needs and that are not at hand, with the version before their first record in the batch; 0 for a
+/// stream that begins in it.
 #[derive(Debug, Default)]
 pub(crate) struct Absent(BTreeMap<StreamId, Version>);
 
@@ -129,7 +130,8 @@ impl Folds {
             stream::STOCK => self.levels.entries.contains_key(&record.stream),
             _ => true,
         };
-        if !at_hand && record.version > 1 {
+        if !at_hand {
+            // The first of its records in the batch counts: after a stream's very first event nothing of it is to be loaded.
             absent.0.entry(record.stream.clone()).or_insert(record.version - 1);
         }
     }
@@ -153,7 +155,7 @@ impl Folds {
         batch: u64,
     ) -> Result<Vec<Box<Unreadable>>, Error> {
         let (mut levels, mut unreadable) = (Vec::new(), Vec::new());
-        for (stream, version) in absent.0 {
+        for (stream, version) in absent.0.into_iter().filter(|(_, version)| *version > 0) {
             let brought = match &*stream.category {
                 stream::ORDER => at(log, &stream, version, evolve_order).await.map(|shown| {
                     self.orders.entries.insert(stream, (batch, shown));

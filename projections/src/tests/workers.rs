@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,26 @@ async fn the_batch_size_does_not_show_in_the_rows() {
         projections.catch_up(None).await.unwrap();
         projections.close().await.unwrap();
         assert_eq!(dump(&shop.folder.path().join(&name)).await, expected, "batches of {batch}");
+    }
+}
+
+/// An order is placed and confirmed within one page nearly always. A page that fails is applied record by record, with the same
+/// rows in the end: only the number of batches shows it.
+#[tokio::test]
+async fn a_page_is_one_batch_also_where_streams_begin_and_go_on_in_it() {
+    let mut shop = Shop::open();
+    shop.trade(60).await;
+    for batch in [50, 1_000] {
+        let projections = open(&shop, &batch.to_string(), batch as usize).await;
+        let batches = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&batches);
+        let progress = move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        projections.catch_up(Some(Arc::new(progress))).await.unwrap();
+        projections.close().await.unwrap();
+        let batches = batches.load(Ordering::Relaxed);
+        assert!(batches <= shop.head().div_ceil(batch), "{batches} batches of {batch} for {} events", shop.head());
     }
 }
 

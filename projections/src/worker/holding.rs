@@ -17,6 +17,12 @@ impl Worker {
             Fault::Unfit { last, one, failure, .. } => (last, one, failure),
         };
         let Some(record) = one else {
+            tracing::debug!(
+                projection.name = failure.model,
+                position = last,
+                reason = %failure.reason,
+                "a batch cannot be applied; its records are applied one by one"
+            );
             self.careful_to = last;
             return Ok(());
         };
