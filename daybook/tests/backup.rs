@@ -11,7 +11,9 @@ use daybook::cli::Backup;
 use daybook::config::Config;
 use daybook::verify::{self, Expected};
 use daybook::{backup, roles};
-use domain::saga::event::Noted;
+use domain::saga::Decision;
+use domain::saga::event::{Fact, Noted};
+use domain::time::Timestamp;
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::record::StreamId;
 use roles::Running;
@@ -114,7 +116,7 @@ async fn verify_finds_a_changed_snapshot_and_another_history() {
 async fn asked_for_twice(running: &Running) {
     let noted =
         Noted { note: sagas::runner::START_CONFLICT.into(), value: serde_json::json!({ "cause": Uuid::nil() }) };
-    let event = domain::Event::Saga(domain::saga::Event::Noted(noted));
+    let event = domain::Event::Saga(Decision::intervention(Timestamp::default(), Fact::Noted(noted)));
     let encoded = schemas::registry::encode(&event).unwrap();
     let actor = schemas::Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
     let event = NewEvent {

@@ -13,6 +13,6 @@ pub enum Event {
     Reference(reference::Event),
     Outcome(outcome::Event),
     Import(import::Event),
-    Saga(saga::Event),
+    Saga(saga::Decision),
     Record(record::Event),
 }

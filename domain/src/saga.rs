@@ -27,7 +27,7 @@ mod tests;
 mod withdrawn;
 
 pub use engine::Saga;
-pub use event::{Direction, Event};
+pub use event::{Decision, Direction, Fact};
 pub use kinds::{Needs, Unloadable, may_start, moves, start};
 pub use process::{Batch, Origin, PaymentSeen, Process, Recorded, Trigger};
 pub use state::State;

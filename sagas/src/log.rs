@@ -137,6 +137,7 @@ pub(crate) async fn evidence(
     }
     let seen = name.id.parse().ok().filter(|_| name.category == stream::PAYMENT);
     Ok(Batch {
+        partial: false,
         command_id: Uuid::nil(),
         events,
         payment: seen.map(|payment_id| PaymentSeen { payment_id, version, payment: Arc::new(payment) }),

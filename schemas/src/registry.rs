@@ -169,7 +169,7 @@ fn unknown(kind: &str, version: u32) -> Error {
     Error::UnknownKind { kind: kind.to_owned(), version }
 }
 
-fn write<T: Serialize>(kind: &'static str, name: &LazyLock<Arc<str>>, payload: &T) -> Result<Encoded, Error> {
+fn write<T: Serialize>(kind: &'static str, name: &Arc<str>, payload: &T) -> Result<Encoded, Error> {
     let data = serde_json::to_vec(payload).map_err(|source| Error::Unwritable { kind, source })?;
     // Every appended event must stay readable. The types ensure that; every test that writes an event checks it again.
     debug_assert!(

@@ -63,7 +63,7 @@ async fn poisoned(running: &daybook::roles::Running, order: &str, payment: &str)
         written(running, ("order", order), ("OrderDreamt", 1), "{}", good).await,
         written(running, ("payment", payment), ("PaymentVoided", 9), "{}", good).await,
         written(running, ("stock", "main/BLUE"), ("StockReceived", 1), "{\"qty\":", good).await,
-        written(running, ("saga", &format!("refund-{order}")), ("SagaNoted", 1), "{}", "no metadata").await,
+        written(running, ("saga", &format!("refund-{order}")), ("SagaDecided", 1), "{}", "no metadata").await,
         written(running, ("ref", "web-17"), ("OrderCompleted", 1), "{}", good).await,
     ]
 }

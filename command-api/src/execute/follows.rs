@@ -2,7 +2,7 @@
 //! if that event would be too large to write, the command is refused at once instead of being accepted and then stuck.
 
 use domain::order::Order;
-use domain::saga::{self, Needs, Origin, may_start, start};
+use domain::saga::{Decision, Fact, Needs, Origin, may_start, start};
 use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::MAX_EVENT_BYTES;
@@ -50,7 +50,8 @@ pub(super) fn fit(
             event: &event,
         };
         for started in start(&origin, order, None) {
-            let started = registry::encode(&Event::Saga(saga::event::Event::Started(started)));
+            let begun = Decision::intervention(origin.recorded_at, Fact::Started(started));
+            let started = registry::encode(&Event::Saga(begun));
             let started = started.map_err(|error| Error::Plan(error.to_string()))?;
             small_enough("the first event of the process that it starts", started.data.len())?;
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use command_api::execute::{Error, Executor};
 use domain::ids::Tenant;
 use domain::time::Timestamp;
-use domain::{Command, stream};
+use domain::{Command, Event, stream};
 use event_store::partition::{CORRELATIONS, Door};
 use event_store::record::Position;
 use event_store::supervision::{Ended, Supervisor};
@@ -248,15 +248,21 @@ pub(super) async fn settle(log: &dyn EventStore, shared: bool, limit: Duration) 
         while at < head {
             let page = log.read_log(at, &filter, PAGE).await?;
             for record in page.records {
+                // One that cannot be read is told by the runner.
+                let Ok(Event::Saga(decision)) = streams::event(&record) else { continue };
                 let id = record.stream;
-                match &*record.kind {
-                    "SagaStarted" => drop(open.insert(id)),
-                    "SagaParked" => drop(parked.insert(id)),
-                    "SagaResumed" => drop(parked.remove(&id)),
-                    _ => {
-                        open.remove(&id);
-                        parked.remove(&id);
-                    }
+                if decision.ended().is_some() {
+                    open.remove(&id);
+                    parked.remove(&id);
+                    continue;
+                }
+                if decision.started().is_some() {
+                    open.insert(id.clone());
+                }
+                match decision.parks() {
+                    Some(true) => drop(parked.insert(id)),
+                    Some(false) => drop(parked.remove(&id)),
+                    None => {}
                 }
             }
             if page.next <= at {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use domain::order::state::Placed;
-use domain::saga::{self, Origin, PaymentSeen, may_start, start};
+use domain::saga::{Decision, Fact, Origin, PaymentSeen, may_start, start};
 use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Position, Record, StreamId};
@@ -37,9 +37,9 @@ impl Begun {
         order: Option<&Placed>,
         payment: Option<&PaymentSeen>,
     ) {
-        if let Event::Saga(fact) = event {
+        if let Event::Saga(decision) = event {
             self.owed.remove(&record.stream);
-            self.conflict(record, fact);
+            self.conflict(record, decision);
             return;
         }
         if record.position > self.settled || may_start(&record.stream.id, event).is_none() {
@@ -60,10 +60,12 @@ impl Begun {
         }
     }
 
-    fn conflict(&mut self, record: &Record, fact: &saga::Event) {
-        if let saga::Event::Noted(noted) = fact
-            && noted.note == sagas::runner::START_CONFLICT
-        {
+    fn conflict(&mut self, record: &Record, decision: &Decision) {
+        for fact in &decision.facts {
+            let Fact::Noted(noted) = fact else { continue };
+            if noted.note != sagas::runner::START_CONFLICT {
+                continue;
+            }
             self.conflicts_count += 1;
             if self.conflicts.len() < TOLD {
                 let (stream, position) = (record.stream.to_string(), record.position);

@@ -169,7 +169,7 @@ impl Laws {
                 Ok(())
             }
             Event::Saga(event) => {
-                self.sagas.see(record, event);
+                self.sagas.see(record, &event);
                 Ok(())
             }
             Event::Reference(_) | Event::Outcome(_) | Event::Import(_) | Event::Record(_) => Ok(()),

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use domain::saga;
+use domain::saga::event::Ended;
+use domain::saga::{self, Decision};
 use event_store::record::{Record, StreamId};
 use uuid::Uuid;
 
@@ -25,40 +26,36 @@ struct Open {
 }
 
 impl Sagas {
-    pub(super) fn see(&mut self, record: &Record, event: saga::Event) {
-        match event {
-            saga::Event::Started(started) => {
-                let about = saga::moves(&started.kind).then_some(started.correlation);
-                let open = Open { about, parked: false };
-                if self.open.insert(record.stream.clone(), open).is_none()
-                    && let Some(about) = about
-                {
-                    *self.about.entry(about).or_default() += 1;
-                }
+    pub(super) fn see(&mut self, record: &Record, decision: &Decision) {
+        if let Some(started) = decision.started() {
+            let about = saga::moves(&started.kind).then_some(started.correlation);
+            let open = Open { about, parked: false };
+            if self.open.insert(record.stream.clone(), open).is_none()
+                && let Some(about) = about
+            {
+                *self.about.entry(about).or_default() += 1;
             }
-            saga::Event::Parked(_) => self.park(record, true),
-            saga::Event::Resumed(_) => self.park(record, false),
-            saga::Event::Ended(ended) => {
-                if let Some(about) = self.open.remove(&record.stream).and_then(|open| open.about)
-                    && let Some(count) = self.about.get_mut(&about)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.about.remove(&about);
-                    }
-                }
-                let kind = record.stream.id.split('-').next().unwrap_or_default();
-                let how = if ended.undone { format!("undone ({})", ended.outcome) } else { "done".to_owned() };
-                *self.ended.entry(format!("{kind} {how}")).or_default() += 1;
-            }
-            _ => {}
+        }
+        if let (Some(parked), Some(open)) = (decision.parks(), self.open.get_mut(&record.stream)) {
+            open.parked = parked;
+        }
+        if let Some(ended) = decision.ended() {
+            self.end(record, ended);
         }
     }
 
-    fn park(&mut self, record: &Record, parked: bool) {
-        if let Some(open) = self.open.get_mut(&record.stream) {
-            open.parked = parked;
+    fn end(&mut self, record: &Record, ended: &Ended) {
+        if let Some(about) = self.open.remove(&record.stream).and_then(|open| open.about)
+            && let Some(count) = self.about.get_mut(&about)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.about.remove(&about);
+            }
         }
+        let kind = record.stream.id.split('-').next().unwrap_or_default();
+        let how = if ended.undone { format!("undone ({})", ended.outcome) } else { "done".to_owned() };
+        *self.ended.entry(format!("{kind} {how}")).or_default() += 1;
     }
 
     pub(super) fn counts(self) -> Counts {

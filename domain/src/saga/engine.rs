@@ -1,4 +1,4 @@
-//! The engine of all kinds: the events that follow from a trigger. It compensates in reverse order and only steps that
+//! The engine of all kinds: the decision that follows from a trigger. It compensates in reverse order and only steps that
 //! ran, waits for steps in flight, goes only forwards past the pivot, and parks the saga when it cannot continue. It
 //! must never act on a guess.
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::draft::{Draft, find};
-use super::event::{Direction, Event, Started};
+use super::event::{After, Decision, Direction, Fact, Started};
 use super::kinds::{Unloadable, process};
 use super::process::{Process, Trigger};
 use super::state::{State, TimerFor, parse_timer};
@@ -39,35 +39,43 @@ impl Saga {
         derived(subject, &format!("saga/{tenant}/{kind}"))
     }
 
-    /// Starts one; `at` is when the event that starts it was recorded.
+    /// Starts one after a command's events; `at` is when they were recorded.
     ///
     /// # Errors
     /// If its kind, definition or input is not known here.
-    pub fn begin(tenant: &Tenant, started: Started, at: Timestamp) -> Result<(Self, Vec<Event>), Unloadable> {
+    pub fn begin(
+        tenant: &Tenant,
+        started: Started,
+        command_id: Uuid,
+        at: Timestamp,
+    ) -> Result<(Self, Decision), Unloadable> {
         let process = process(&started)?;
         let mut saga =
             Self { id: Self::id_of(tenant, &started.kind, started.subject), process, state: State::default() };
         let mut draft = Draft::new(&saga, at);
-        draft.push(Event::Started(started));
+        draft.push(Fact::Started(started));
         for (timer, due_at) in saga.process.timers() {
             draft.set_timer(timer.to_owned(), due_at);
         }
         draft.advance();
-        let events = draft.events;
-        saga.evolve_all(&events);
-        Ok((saga, events))
+        let decision = Decision { after: After::Command(command_id), at, facts: draft.facts };
+        saga.evolve(&decision);
+        Ok((saga, decision))
     }
 
-    /// Loads one from its events; `None` if there are none.
+    /// Loads one from its decisions; `None` if there are none.
     ///
     /// # Errors
     /// If its kind, definition or input is not known here.
-    pub fn load<'a>(tenant: &Tenant, events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Self>, Unloadable> {
-        let mut events = events.into_iter();
-        let Some(first) = events.next() else {
+    pub fn load<'a>(
+        tenant: &Tenant,
+        decisions: impl IntoIterator<Item = &'a Decision>,
+    ) -> Result<Option<Self>, Unloadable> {
+        let mut decisions = decisions.into_iter();
+        let Some(first) = decisions.next() else {
             return Ok(None);
         };
-        let Event::Started(started) = first else {
+        let Some(started) = first.started() else {
             return Err(Unloadable::NotStarted);
         };
         let mut saga = Self {
@@ -76,17 +84,15 @@ impl Saga {
             state: State::default(),
         };
         saga.state.evolve(first);
-        for event in events {
-            saga.state.evolve(event);
+        for decision in decisions {
+            saga.state.evolve(decision);
         }
         Ok(Some(saga))
     }
 
-    /// Moves past facts.
-    pub fn evolve_all(&mut self, events: &[Event]) {
-        for event in events {
-            self.state.evolve(event);
-        }
+    /// Moves past a decision.
+    pub fn evolve(&mut self, decision: &Decision) {
+        self.state.evolve(decision);
     }
 
     /// Whether `started` repeats the start of this saga. If not, two causes claim one saga: that is a conflict, and
@@ -108,11 +114,11 @@ impl Saga {
         &self.state
     }
 
-    /// What follows from a trigger. The same trigger again: nothing.
+    /// What follows from a trigger, if anything does. The same trigger again: nothing.
     #[must_use]
-    pub fn react(&self, trigger: Trigger<'_>, at: Timestamp) -> Vec<Event> {
+    pub fn react(&self, trigger: Trigger<'_>, at: Timestamp) -> Option<Decision> {
         if self.state.about.is_none() || self.state.ended.is_some() {
-            return Vec::new();
+            return None;
         }
         let mut draft = Draft::new(self, at);
         match trigger {
@@ -123,7 +129,8 @@ impl Saga {
             }
         }
         draft.advance();
-        draft.events
+        let Draft { facts, .. } = draft;
+        (!facts.is_empty()).then(|| Decision { after: trigger.after(), at, facts })
     }
 
     /// The steps without an answer, in the order of their commands. Sent again after a crash, with the same ids.

@@ -1,4 +1,5 @@
-//! The events of sagas: one vocabulary for all kinds. They are stored permanently: add events, never change one.
+//! The events of sagas: one vocabulary for all kinds. A saga reacts to one thing with one decision, which is one event of its
+//! stream and holds every fact that follows. Decisions are stored permanently: add facts, never change one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +11,86 @@ use uuid::Uuid;
 
 use crate::time::Timestamp;
 
+/// Everything that follows for a saga from one thing that happened. What was answered is said here and not derived from
+/// the stream that answers: a saga is folded from its own stream alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decision {
+    /// What it follows from.
+    pub after: After,
+    /// When it was decided, by the store's clock; what is asked for is asked for at this moment.
+    pub at: Timestamp,
+    /// What follows, in order; at least one.
+    pub facts: Vec<Fact>,
+}
+
+impl Decision {
+    /// A fact that no reaction of the saga led to.
+    #[must_use]
+    pub fn intervention(at: Timestamp, fact: Fact) -> Self {
+        Self { after: After::Intervention, at, facts: vec![fact] }
+    }
+
+    /// The start, if the saga begins with this.
+    #[must_use]
+    pub fn started(&self) -> Option<&Started> {
+        match self.facts.first() {
+            Some(Fact::Started(started)) => Some(started),
+            _ => None,
+        }
+    }
+
+    /// The end, if the saga ends with this.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Ended> {
+        match self.facts.last() {
+            Some(Fact::Ended(ended)) => Some(ended),
+            _ => None,
+        }
+    }
+
+    /// Whether it is parked after this, if this changes it.
+    #[must_use]
+    pub fn parks(&self) -> Option<bool> {
+        self.facts.iter().rev().find_map(|fact| match fact {
+            Fact::Parked(_) => Some(true),
+            Fact::Resumed(_) => Some(false),
+            _ => None,
+        })
+    }
+
+    /// The commands that are asked for, in order.
+    pub fn asked(&self) -> impl Iterator<Item = Uuid> {
+        self.facts.iter().filter_map(|fact| match fact {
+            Fact::StepAsked(asked) => Some(asked.command_id),
+            _ => None,
+        })
+    }
+}
+
+/// What a decision follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// The events of a command: the answer to one of the saga's, or events of its correlation.
+    Command(Uuid),
+    /// A timer of the saga.
+    Timer {
+        /// Its name within the saga.
+        timer: String,
+        /// When it was due.
+        due_at: Timestamp,
+    },
+    /// A command of the saga that cannot be delivered.
+    Undeliverable(Uuid),
+    /// No reaction of the saga: a person, or the runner, wrote it.
+    Intervention,
+}
+
 /// A fact about a saga.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
-pub enum Event {
+pub enum Fact {
     Started(Started),
     StepAsked(StepAsked),
     StepAnswered(StepAnswered),
@@ -27,7 +104,7 @@ pub enum Event {
     Ended(Ended),
 }
 
-/// `SagaStarted`.
+/// It begins: the first fact of its stream.
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
     /// Which process: `checkout`, `fulfilment` …
@@ -72,7 +149,7 @@ pub enum Direction {
     Undo,
 }
 
-/// `SagaStepAsked`: a service is asked for a step. Sent again with the same id until it is answered.
+/// A service is asked for a step at the moment of the decision. Sent again with the same id until it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepAsked {
     /// The step.
@@ -83,8 +160,6 @@ pub struct StepAsked {
     pub attempt: u32,
     /// The command's id: derived from tenant, saga, step, direction and attempt.
     pub command_id: Uuid,
-    /// When it was asked, so that the same command can be made again.
-    pub asked_at: Timestamp,
     /// When to look for the answer elsewhere if none has come: a timer that the answer cancels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Timestamp>,
@@ -114,7 +189,7 @@ pub enum StepOutcome {
     },
 }
 
-/// `SagaStepAnswered`.
+/// What came of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepAnswered {
     /// The step.
@@ -131,7 +206,7 @@ pub struct StepAnswered {
     pub outcome: StepOutcome,
 }
 
-/// `SagaUnwinding`: the finished steps are compensated, in reverse.
+/// The finished steps are compensated, in reverse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unwinding {
     /// A stable code: `out_of_stock`, `payment_declined`, `expired`, `cancelled` …
@@ -140,7 +215,7 @@ pub struct Unwinding {
     pub details: Option<Value>,
 }
 
-/// `SagaNoted`: something happened that a later decision needs.
+/// Something happened that a later decision needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Noted {
     /// What the process calls it.
@@ -149,7 +224,7 @@ pub struct Noted {
     pub value: Value,
 }
 
-/// `SagaTimerSet`; a timer of the same name is moved.
+/// A timer is set; one of the same name is moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerSet {
     /// Its name within the saga.
@@ -158,14 +233,14 @@ pub struct TimerSet {
     pub due_at: Timestamp,
 }
 
-/// `SagaTimerCancelled`.
+/// A timer is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerCancelled {
     /// Its name within the saga.
     pub timer: String,
 }
 
-/// `SagaTimerFired`.
+/// The timer fired that the decision follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TimerFired {
     /// Its name within the saga.
@@ -174,7 +249,7 @@ pub struct TimerFired {
     pub due_at: Timestamp,
 }
 
-/// `SagaParked`: it cannot continue by itself; a person or late evidence has to help.
+/// It cannot continue by itself; a person or late evidence has to help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parked {
     /// A stable code.
@@ -185,14 +260,14 @@ pub struct Parked {
     pub step: Option<String>,
 }
 
-/// `SagaResumed`: evidence came or a person helped.
+/// Evidence came or a person helped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resumed {
     /// Why.
     pub reason: String,
 }
 
-/// `SagaEnded`; its timers are cancelled.
+/// It ends; its timers are cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ended {
     /// `done`, or the reason for which it was undone.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::event::Direction;
+use super::event::{After, Direction};
 use super::state::State;
 use super::step::{Ask, Notice, Output, Step, Then};
 use crate::ids::PaymentId;
@@ -111,11 +111,25 @@ pub enum Trigger<'a> {
     },
 }
 
+impl Trigger<'_> {
+    /// How a decision names it.
+    #[must_use]
+    pub fn after(&self) -> After {
+        match *self {
+            Self::Recorded(batch) => After::Command(batch.command_id),
+            Self::Due { timer, due_at, .. } => After::Timer { timer: timer.to_owned(), due_at },
+            Self::Undeliverable { command_id, .. } => After::Undeliverable(command_id),
+        }
+    }
+}
+
 /// Events that were recorded together, as far as they concern the saga.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// The command that they answer; nil for evidence that was looked up.
+    /// The command that wrote them; nil for evidence that was looked up.
     pub command_id: Uuid,
+    /// Some of them cannot be read: they answer no command.
+    pub partial: bool,
     /// The events.
     pub events: Vec<Recorded>,
     /// Where the payment stands after them, if one of them is a payment's.

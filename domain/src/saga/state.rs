@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::event::{Direction, Ended, Event, Parked, StepOutcome, Unwinding};
+use super::event::{Decision, Direction, Ended, Fact, Parked, StepOutcome, Unwinding};
 use super::step::Output;
 use crate::time::Timestamp;
 
@@ -150,10 +150,17 @@ impl State {
         self.steps.get(step).map(|found| found.side(direction)).filter(|side| side.attempt > 0)
     }
 
-    /// Moves past one fact.
-    pub fn evolve(&mut self, event: &Event) {
-        match event {
-            Event::Started(started) => {
+    /// Moves past a decision.
+    pub fn evolve(&mut self, decision: &Decision) {
+        for fact in &decision.facts {
+            self.apply(fact, decision.at);
+        }
+    }
+
+    /// Moves past one fact of a decision that was made at a moment.
+    pub(super) fn apply(&mut self, fact: &Fact, at: Timestamp) {
+        match fact {
+            Fact::Started(started) => {
                 self.about = Some(About {
                     kind: started.kind.clone(),
                     definition: started.definition,
@@ -162,7 +169,7 @@ impl State {
                     fingerprint: started.fingerprint(),
                 });
             }
-            Event::StepAsked(asked) => {
+            Fact::StepAsked(asked) => {
                 self.timers.remove(&retry_timer(&asked.step, asked.direction));
                 if let Some(due_at) = asked.answer_by {
                     self.timers.insert(answer_timer(&asked.step, asked.direction), due_at);
@@ -171,10 +178,10 @@ impl State {
                 let side = step.side_mut(asked.direction);
                 side.attempt = asked.attempt;
                 side.command_id = asked.command_id;
-                side.asked_at = asked.asked_at;
+                side.asked_at = at;
                 side.progress = Progress::Asked;
             }
-            Event::StepAnswered(answered) => {
+            Fact::StepAnswered(answered) => {
                 let step = self.steps.entry(answered.step.clone()).or_default();
                 let side = step.side_mut(answered.direction);
                 side.seen = side.seen.max(answered.seen.unwrap_or(0));
@@ -189,22 +196,22 @@ impl State {
                     self.timers.remove(&answer_timer(&answered.step, answered.direction));
                 }
             }
-            Event::Unwinding(unwinding) => self.unwinding = Some(unwinding.clone()),
-            Event::Noted(noted) => {
+            Fact::Unwinding(unwinding) => self.unwinding = Some(unwinding.clone()),
+            Fact::Noted(noted) => {
                 self.notes.insert(noted.note.clone(), noted.value.clone());
             }
-            Event::TimerSet(set) => {
+            Fact::TimerSet(set) => {
                 self.timers.insert(set.timer.clone(), set.due_at);
             }
-            Event::TimerCancelled(cancelled) => {
+            Fact::TimerCancelled(cancelled) => {
                 self.timers.remove(&cancelled.timer);
             }
-            Event::TimerFired(fired) => {
+            Fact::TimerFired(fired) => {
                 self.timers.remove(&fired.timer);
             }
-            Event::Parked(parked) => self.parked = Some(parked.clone()),
-            Event::Resumed(_) => self.parked = None,
-            Event::Ended(ended) => {
+            Fact::Parked(parked) => self.parked = Some(parked.clone()),
+            Fact::Resumed(_) => self.parked = None,
+            Fact::Ended(ended) => {
                 self.ended = Some(ended.clone());
                 self.parked = None;
                 self.timers.clear();

@@ -250,6 +250,7 @@ impl World {
                 command_id: delivery.command_id,
                 events: of().map(|sent| sent.recorded.clone()).collect(),
                 payment: delivery.payment.clone(),
+                partial: false,
             };
             let started: Vec<_> = of().flat_map(|sent| start(sent, delivery.at, delivery.payment.as_ref())).collect();
             self.trigger(correlation, &batch);
@@ -257,7 +258,7 @@ impl World {
                 let key = (started.kind.clone(), started.subject);
                 let saga = self.sagas.entry(key).or_insert_with(|| {
                     let tenant = Tenant::try_new("t").unwrap();
-                    Saga::begin(&tenant, started.clone(), delivery.at).unwrap().0
+                    Saga::begin(&tenant, started.clone(), delivery.command_id, delivery.at).unwrap().0
                 });
                 assert!(saga.is_started_by(&started), "a start is swallowed: {started:?}");
             }
@@ -266,9 +267,10 @@ impl World {
 
     fn trigger(&mut self, correlation: Uuid, batch: &Batch) {
         for saga in self.sagas.values_mut() {
-            if saga.state().about.as_ref().unwrap().correlation == correlation {
-                let events = saga.react(Trigger::Recorded(batch), self.now);
-                saga.evolve_all(&events);
+            if saga.state().about.as_ref().unwrap().correlation == correlation
+                && let Some(decision) = saga.react(Trigger::Recorded(batch), self.now)
+            {
+                saga.evolve(&decision);
             }
         }
     }
@@ -294,6 +296,7 @@ impl World {
         let saga = self.sagas.get_mut(key).unwrap();
         let evidence = saga.evidence(timer).map(|stream| Batch {
             command_id: Uuid::nil(),
+            partial: false,
             events: self.history.get(&stream.id).cloned().unwrap_or_default(),
             payment: stream.id.parse().ok().map(PaymentId).and_then(|payment_id| {
                 let folded = self.payments.get(&payment_id)?;
@@ -302,8 +305,9 @@ impl World {
             }),
         });
         let trigger = Trigger::Due { timer, due_at, evidence: evidence.as_ref() };
-        let events = saga.react(trigger, self.now);
-        saga.evolve_all(&events);
+        if let Some(decision) = saga.react(trigger, self.now) {
+            saga.evolve(&decision);
+        }
     }
 }
 

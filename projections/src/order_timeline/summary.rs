@@ -222,9 +222,15 @@ fn of_import(event: &import::Event) -> String {
     }
 }
 
-fn of_saga(event: &saga::Event) -> String {
-    use saga::Event as E;
-    match event {
+/// What a decision says, in order.
+fn of_saga(decision: &saga::Decision) -> String {
+    let facts: Vec<_> = decision.facts.iter().map(of_fact).collect();
+    facts.join("; ")
+}
+
+fn of_fact(fact: &saga::Fact) -> String {
+    use saga::Fact as E;
+    match fact {
         E::Started(it) => format!("{} started", it.kind),
         E::StepAsked(it) => format!("asked to {}{} (attempt {})", undo(it.direction), it.step, it.attempt),
         E::StepAnswered(it) => {
@@ -285,11 +291,14 @@ pub fn reason(event: &Event) -> Option<String> {
             verdict: outcome::Verdict::Refused { code, .. },
             ..
         })) => Some(code.clone()),
-        Event::Saga(saga::Event::Unwinding(it)) => Some(it.reason.clone()),
-        Event::Saga(saga::Event::Parked(it)) => Some(it.reason.clone()),
-        Event::Saga(saga::Event::Resumed(it)) => Some(it.reason.clone()),
+        Event::Saga(decision) => decision.facts.iter().find_map(|fact| match fact {
+            saga::Fact::Unwinding(it) => Some(it.reason.clone()),
+            saga::Fact::Parked(it) => Some(it.reason.clone()),
+            saga::Fact::Resumed(it) => Some(it.reason.clone()),
+            _ => None,
+        }),
         Event::Record(record::Event::SetAside(it)) => Some(it.reason.clone()),
-        Event::Order(_) | Event::Payment(_) | Event::Stock(_) | Event::Saga(_) => None,
+        Event::Order(_) | Event::Payment(_) | Event::Stock(_) => None,
         Event::Outcome(_) | Event::Reservation(_) | Event::Reference(_) | Event::Import(_) => None,
     }
 }

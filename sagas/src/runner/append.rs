@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ids::derived;
-use domain::saga::event::{self, Parked, Started};
-use domain::saga::{Batch, Saga, Trigger};
+use domain::saga::event::{Fact, Parked, Started};
+use domain::saga::{Batch, Decision, Saga, Trigger};
 use domain::time::Timestamp;
 use event_store::Error;
 use event_store::append::{self, Expectation, Outcome, Pending, StreamWrite};
@@ -39,7 +39,7 @@ pub(super) struct Work {
 }
 
 pub(super) enum Cause {
-    Start { started: Box<Started>, look_first: bool },
+    Start { started: Box<Started>, command_id: Uuid, look_first: bool },
     Recorded(Arc<Batch>),
     Due { timer: String, due_at: Timestamp, evidence: Option<Box<Batch>> },
     Undeliverable { command_id: Uuid, detail: String },
@@ -50,7 +50,7 @@ struct Decided {
     before: Option<(Version, Uuid)>,
     /// The event that started it.
     cause: Uuid,
-    events: Vec<event::Event>,
+    decision: Decision,
     saga: Saga,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Flight {
     pending: Pending,
     asked: Vec<Uuid>,
     letters: Vec<Letter>,
-    events: Vec<event::Event>,
+    decision: Decision,
 }
 
 /// The result of an append.
@@ -92,14 +92,16 @@ impl Session {
             }
             (None, Cause::Start { .. }) if self.left_alone.contains_key(&work.key) => return Ok(None),
             (Some(loaded), _) => {
-                let events = react(&loaded.saga, &work);
+                let Some(decision) = react(&loaded.saga, &work) else {
+                    return Ok(None);
+                };
                 let mut saga = loaded.saga;
-                saga.evolve_all(&events);
+                saga.evolve(&decision);
                 let before = Some((loaded.version, loaded.last_event));
-                Decided { before, cause: loaded.cause, events, saga }
+                Decided { before, cause: loaded.cause, decision, saga }
             }
-            (None, Cause::Start { started, .. }) => match begin(&work, started) {
-                Ok((saga, events)) => Decided { before: None, cause: work.causation, events, saga },
+            (None, Cause::Start { started, command_id, .. }) => match begin(&work, started, *command_id) {
+                Ok((saga, decision)) => Decided { before: None, cause: work.causation, decision, saga },
                 Err((reason, why)) => {
                     self.park_work(&work, reason, &why).await?;
                     return Ok(None);
@@ -107,9 +109,6 @@ impl Session {
             },
             (None, _) => return Ok(None),
         };
-        if decided.events.is_empty() {
-            return Ok(None);
-        }
         self.term.check()?;
         match self.fly(work, decided) {
             Ok(flight) => Ok(Some(flight)),
@@ -122,19 +121,17 @@ impl Session {
 
     /// Queues the decision at the writer; returns the work if it has no stored form.
     fn fly(&mut self, work: Work, decided: Decided) -> Result<Flight, Box<Work>> {
-        let Decided { before, cause, events, saga } = decided;
+        let Decided { before, cause, decision, saga } = decided;
         let about = saga.state().about.as_ref().map(|about| about.correlation);
         let (Some(saga_id), Some(correlation)) = (Self::saga_id(&work.key), about) else {
             return Err(Box::new(work));
         };
         let append_id = derived(saga_id, &work.append_id);
         let metadata = metadata(correlation, work.causation).encode();
-        let written = encode(&events, &metadata).filter(|written| !written.is_empty());
-        let Some((written, last_event)) = written.and_then(|it| it.last().map(|last| last.event_id).map(|id| (it, id)))
-        else {
+        let Some(event) = encode(&decision, metadata) else {
             return Err(Box::new(work));
         };
-        let version = before.map_or(0, |(version, _)| version) + u64::try_from(written.len()).unwrap_or_default();
+        let (version, last_event) = (before.map_or(0, |(version, _)| version) + 1, event.event_id);
         let pending = self.store.append(append::Batch {
             command_id: append_id,
             fingerprint: fingerprint(append_id),
@@ -142,10 +139,10 @@ impl Session {
                 stream: work.key.stream(),
                 expected: before
                     .map_or(Expectation::NoStream, |(version, event_id)| Expectation::At { version, event_id }),
-                events: written,
+                events: vec![event],
             }],
         });
-        let asked = asked(&events);
+        let asked: Vec<_> = decision.asked().collect();
         let commands = if asked.is_empty() { Vec::new() } else { saga.pending() };
         let commands: Vec<_> = commands.into_iter().filter(|(id, _)| asked.contains(id)).collect();
         let loaded = Loaded { saga, version, last_event, cause };
@@ -154,7 +151,7 @@ impl Session {
         // A command contains the saga's subject, which comes from the cache: a new saga is cached only now.
         let letters: Vec<_> =
             commands.into_iter().filter_map(|(id, command)| self.letter(&work.key, id, command, append_id)).collect();
-        Ok(Flight { work, pending, asked, letters, events })
+        Ok(Flight { work, pending, asked, letters, decision })
     }
 
     pub(super) fn letter(
@@ -239,7 +236,7 @@ impl Session {
             Ok(Outcome::Appended(_)) => {
                 // Nothing is sent after the end of the lease: the next holder sends the commands that are in the log.
                 self.term.check()?;
-                self.told(&flight.work, &flight.events);
+                self.told(&flight.work, &flight.decision);
                 for letter in flight.letters {
                     self.outbox.send(letter);
                 }
@@ -300,19 +297,19 @@ impl Session {
         self.attempt(work).await
     }
 
-    /// Counts the durable events, and drops sagas that ended.
-    fn told(&mut self, work: &Work, events: &[event::Event]) {
+    /// Counts what a durable decision changed, and drops a saga that ended.
+    fn told(&mut self, work: &Work, decision: &Decision) {
         let kind = &*work.key.kind;
-        for event in events {
-            match event {
-                event::Event::Ended(ended) => {
+        for fact in &decision.facts {
+            match fact {
+                Fact::Ended(ended) => {
                     let id = work.key.subject;
                     tracing::debug!(kind, %id, outcome = ended.outcome, "a saga ended");
                     let since = self.begun_at(&work.key).unwrap_or(work.at);
                     meters::ended(kind, &ended.outcome, super::between(since, work.at));
                     self.shelf.drop(&work.key);
                 }
-                event::Event::Parked(parked) => {
+                Fact::Parked(parked) => {
                     meters::parked(kind, &parked.reason);
                     tracing::warn!(
                         saga = %work.key.stream(),
@@ -336,11 +333,11 @@ impl Session {
 }
 
 /// A saga begins, or why it cannot.
-fn begin(work: &Work, started: &Started) -> Result<(Saga, Vec<event::Event>), (&'static str, String)> {
+fn begin(work: &Work, started: &Started, command_id: Uuid) -> Result<(Saga, Decision), (&'static str, String)> {
     let Some(tenant) = work.key.tenant() else {
         return Err(("unstartable", "its tenant has no possible name".into()));
     };
-    match catch_unwind(AssertUnwindSafe(|| Saga::begin(&tenant, started.clone(), work.at))) {
+    match catch_unwind(AssertUnwindSafe(|| Saga::begin(&tenant, started.clone(), command_id, work.at))) {
         Ok(Ok(begun)) => Ok(begun),
         Ok(Err(why)) => {
             meters::left_alone("unstartable");
@@ -354,9 +351,9 @@ fn begin(work: &Work, started: &Started) -> Result<(Saga, Vec<event::Event>), (&
 }
 
 /// What follows, as the saga sees it; a panic is its own and parks it.
-fn react(saga: &Saga, work: &Work) -> Vec<event::Event> {
+fn react(saga: &Saga, work: &Work) -> Option<Decision> {
     let trigger = match &work.cause {
-        Cause::Start { .. } => return Vec::new(),
+        Cause::Start { .. } => return None,
         Cause::Recorded(batch) => Trigger::Recorded(batch),
         Cause::Due { timer, due_at, evidence } => {
             Trigger::Due { timer, due_at: *due_at, evidence: evidence.as_deref() }
@@ -371,20 +368,13 @@ fn react(saga: &Saga, work: &Work) -> Vec<event::Event> {
             "a saga panics and is parked; see docs/operations.md, 'A saga needs a person'"
         );
         if saga.state().parked.is_some() {
-            return Vec::new();
+            return None;
         }
-        vec![event::Event::Parked(Parked {
+        let parked = Fact::Parked(Parked {
             reason: "panicked".into(),
             detail: format!("it cannot react to {}", work.append_id),
             step: None,
-        })]
+        });
+        Some(Decision { after: trigger.after(), at: work.at, facts: vec![parked] })
     })
-}
-
-fn asked(events: &[event::Event]) -> Vec<Uuid> {
-    let asked = events.iter().filter_map(|event| match event {
-        event::Event::StepAsked(asked) => Some(asked.command_id),
-        _ => None,
-    });
-    asked.collect()
 }

@@ -3,7 +3,8 @@
 //! any version, with retries until they are durable.
 
 use domain::ids::derived;
-use domain::saga::event::{Event, Noted, Parked};
+use domain::saga::Decision;
+use domain::saga::event::{Fact, Noted, Parked};
 use event_store::Error;
 use event_store::append::{Batch, Expectation, Outcome, StreamWrite};
 use event_store::patience::Backoff;
@@ -22,16 +23,16 @@ const DETAIL: usize = 1_000;
 pub const START_CONFLICT: &str = "start_conflict";
 
 /// Something to be written once.
-pub(super) struct Fact {
+pub(super) struct Intervention {
     /// What the append's id is derived from, with the saga.
     pub(super) name: String,
     pub(super) correlation: Uuid,
     pub(super) causation: Uuid,
-    pub(super) event: Event,
+    pub(super) fact: Fact,
 }
 
-pub(super) fn parked(reason: &str, detail: &str) -> Event {
-    Event::Parked(Parked { reason: reason.to_owned(), detail: detail.chars().take(DETAIL).collect(), step: None })
+pub(super) fn parked(reason: &str, detail: &str) -> Fact {
+    Fact::Parked(Parked { reason: reason.to_owned(), detail: detail.chars().take(DETAIL).collect(), step: None })
 }
 
 impl Session {
@@ -54,8 +55,9 @@ impl Session {
         };
         let since = self.index.since(key).unwrap_or(work.at);
         let name = format!("parked/{}", work.append_id);
-        let fact = Fact { name, correlation, causation: work.causation, event: parked(reason, why) };
-        if self.write_by_hand(key, fact).await? {
+        let causation = work.causation;
+        let intervention = Intervention { name, correlation, causation, fact: parked(reason, why) };
+        if self.write_by_hand(key, intervention).await? {
             meters::parked(&key.kind, reason);
         }
         self.index.forget(key);
@@ -72,10 +74,10 @@ impl Session {
     pub(super) async fn tell_conflict(&mut self, work: &Work, correlation: Uuid) -> Result<(), Stopped> {
         let key = &work.key;
         let note = json!({ "cause": work.causation, "correlation": correlation });
-        let event = Event::Noted(Noted { note: START_CONFLICT.into(), value: note });
+        let fact = Fact::Noted(Noted { note: START_CONFLICT.into(), value: note });
         let name = format!("conflict/{}", work.append_id);
-        let fact = Fact { name, correlation, causation: work.causation, event };
-        if self.write_by_hand(key, fact).await? {
+        let intervention = Intervention { name, correlation, causation: work.causation, fact };
+        if self.write_by_hand(key, intervention).await? {
             meters::start_conflict(&key.kind);
             tracing::error!(
                 saga = %key.stream(),
@@ -94,13 +96,13 @@ impl Session {
     }
 
     /// Appends to a saga's stream at any version, until it is durable; returns whether the event is new.
-    pub(super) async fn write_by_hand(&mut self, key: &Key, fact: Fact) -> Result<bool, Stopped> {
+    pub(super) async fn write_by_hand(&mut self, key: &Key, it: Intervention) -> Result<bool, Stopped> {
         let Some(saga_id) = Self::saga_id(key) else {
             return Ok(false);
         };
-        let append_id = derived(saga_id, &fact.name);
-        let metadata = metadata(fact.correlation, fact.causation).encode();
-        let Some(events) = encode(std::slice::from_ref(&fact.event), &metadata) else {
+        let append_id = derived(saga_id, &it.name);
+        let metadata = metadata(it.correlation, it.causation).encode();
+        let Some(event) = encode(&Decision::intervention(self.now(), it.fact), metadata) else {
             return Ok(false);
         };
         let mut backoff = Backoff::of_a_store();
@@ -109,7 +111,7 @@ impl Session {
             let expected =
                 head.map_or(Expectation::NoStream, |(version, event_id)| Expectation::At { version, event_id });
             self.term.check()?;
-            let writes = vec![StreamWrite { stream: key.stream(), expected, events: events.clone() }];
+            let writes = vec![StreamWrite { stream: key.stream(), expected, events: vec![event.clone()] }];
             let batch = Batch { command_id: append_id, fingerprint: fingerprint(append_id), writes };
             match self.store.append(batch).await {
                 Ok(Outcome::Appended(_)) => return Ok(true),

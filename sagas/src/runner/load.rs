@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::ids::{OrderId, Tenant};
 use domain::order::Order;
-use domain::saga::{Needs, Saga, Unloadable, may_start};
+use domain::saga::{Batch, Needs, Saga, Unloadable, may_start};
 use domain::time::Timestamp;
 use domain::{Event, stream};
 use event_store::record::{Record, StreamId, Version};
@@ -16,7 +16,7 @@ use streams::{Unreadable, Until};
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
-use super::by_hand::{self, Fact};
+use super::by_hand::{self, Intervention};
 use super::index::Key;
 use super::session::{LOADING, Session};
 use crate::log::{causation, correlation, fold, groups, stream_id};
@@ -101,14 +101,14 @@ pub(super) async fn load(store: &dyn EventStore, key: &Key) -> Result<Found, Err
     };
     let (version, last_event) = (last.version, last.event_id);
     let cause = entries.first().map_or_else(Uuid::nil, |first| causation(&first.record));
-    let events = entries.into_iter().filter_map(|entry| match entry.event {
-        Some(Event::Saga(event)) => Some(event),
+    let decisions = entries.into_iter().filter_map(|entry| match entry.event {
+        Some(Event::Saga(decision)) => Some(decision),
         _ => None,
     });
-    let events: Vec<_> = events.collect();
+    let decisions: Vec<_> = decisions.collect();
     // The set-aside record may have been the basis of the rest.
-    let loaded = catch_unwind(AssertUnwindSafe(|| Saga::load(&tenant, &events))).unwrap_or_else(|_| {
-        Err(Unloadable::Input { kind: key.kind.to_string(), problem: "folding its events panics".into() })
+    let loaded = catch_unwind(AssertUnwindSafe(|| Saga::load(&tenant, &decisions))).unwrap_or_else(|_| {
+        Err(Unloadable::Input { kind: key.kind.to_string(), problem: "folding its decisions panics".into() })
     });
     Ok(match loaded {
         Ok(None) => Found::Nothing,
@@ -173,13 +173,13 @@ impl Session {
                 );
                 if !newer && !told {
                     let parked = by_hand::parked("unreadable", &why.to_string());
-                    let fact = Fact {
+                    let intervention = Intervention {
                         name: format!("unreadable/{version}"),
                         correlation,
                         causation: last_event,
-                        event: parked,
+                        fact: parked,
                     };
-                    self.write_by_hand(key, fact).await?;
+                    self.write_by_hand(key, intervention).await?;
                 }
                 self.leave_alone(key, since);
                 Ok(None)
@@ -303,7 +303,7 @@ impl Session {
             append_id: format!("at/{}", record.position),
             causation: record.event_id,
             at: Timestamp::from_micros(record.recorded_at),
-            cause: Cause::Recorded(std::sync::Arc::default()),
+            cause: Cause::Recorded(std::sync::Arc::new(Batch { command_id: record.command_id, ..Batch::default() })),
             key,
         }))
     }

@@ -102,13 +102,12 @@ impl Session {
         };
         // The readable rest of an answer is processed as ordinary events, and not as an answer: the missing part is
         // unknown.
-        let lost = events.len() < group.records.len();
-        if let (Some(key), true) = (asker, lost) {
+        let partial = events.len() < group.records.len();
+        if let (Some(key), true) = (asker, partial) {
             let flight = self.tell_lost_answer(key, group).await?;
             flights.extend(flight);
         }
-        let command_id = if lost { Uuid::nil() } else { group.command_id };
-        let batch = Arc::new(Batch { command_id, events, payment });
+        let batch = Arc::new(Batch { command_id: group.command_id, partial, events, payment });
         let last = group.records.last().unwrap_or(first);
         for key in concerned {
             let work = Work {
@@ -201,6 +200,7 @@ impl Session {
             at: group.recorded_at,
             cause: Cause::Start {
                 started: Box::new(started),
+                command_id: group.command_id,
                 look_first: known || record.position <= self.written_before,
             },
             key,

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::ids::Tenant;
-use domain::saga::event::Noted;
-use domain::{Command, Event, saga};
+use domain::saga::Decision;
+use domain::saga::event::{Fact, Noted};
+use domain::time::Timestamp;
+use domain::{Command, Event};
 use event_store::append::{Batch, Expectation, NewEvent, Pending, Receipt, StreamWrite};
 use event_store::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
 use event_store::record::{Micros, Position, Record, StreamId, Version};
@@ -86,6 +88,11 @@ pub(crate) struct Faulty {
     pub(crate) before_append: Gate,
 }
 
+/// Whether a saga decides this after one of its timers.
+fn fires(event: &NewEvent) -> bool {
+    event.data.windows(11).any(|window| window == b"timer_fired")
+}
+
 impl Faulty {
     pub(crate) fn new(inner: Arc<dyn EventStore>) -> Arc<Self> {
         Arc::new(Self {
@@ -120,7 +127,7 @@ impl Faulty {
             return Err(Error::Never("an event is too large".into()));
         }
         if let Some(id) = &*self.never_fires.lock().unwrap()
-            && sagas().any(|it| it.stream.id.contains(id) && it.events.iter().any(|it| &*it.kind == "SagaTimerFired"))
+            && sagas().any(|it| it.stream.id.contains(id) && it.events.iter().any(fires))
         {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Error::Never("the batch is too large".into()));
@@ -135,7 +142,9 @@ impl Faulty {
         let goes_on = |it: &&StreamWrite| it.stream.id.contains(id) && it.expected != Expectation::NoStream;
         let Some(write) = batch.writes.iter().find(goes_on) else { return };
         let noted = Noted { note: "forestalled".into(), value: serde_json::Value::Null };
-        let encoded = schemas::registry::encode(&Event::Saga(saga::Event::Noted(noted))).unwrap();
+        let encoded =
+            schemas::registry::encode(&Event::Saga(Decision::intervention(Timestamp::default(), Fact::Noted(noted))))
+                .unwrap();
         let event = NewEvent {
             event_id: Uuid::now_v7(),
             kind: encoded.kind,

@@ -11,7 +11,7 @@ use domain::laws::crossing::{Holdings, Owner};
 use domain::order::Order;
 use domain::payment::Payment;
 use domain::stock::Stock;
-use domain::{Event, saga, stream};
+use domain::{Event, stream};
 use event_store::partition::of_correlation;
 use event_store::record::Record;
 use event_store::{EventStore, Filter};
@@ -84,10 +84,12 @@ pub(crate) async fn all_sagas_ended(shop: &Shop) {
 pub(crate) async fn open_sagas(shop: &Shop) -> Vec<(String, u32)> {
     let mut open = BTreeMap::new();
     for record in log(shop.store.as_ref()).await {
-        match &*record.kind {
-            "SagaStarted" => drop(open.insert(record.stream.to_string(), partition(&record))),
-            "SagaEnded" => drop(open.remove(&record.stream.to_string())),
-            _ => {}
+        let Ok(Event::Saga(decision)) = streams::event(&record) else { continue };
+        if decision.started().is_some() {
+            open.insert(record.stream.to_string(), partition(&record));
+        }
+        if decision.ended().is_some() {
+            open.remove(&record.stream.to_string());
         }
     }
     open.into_iter().collect()
@@ -138,9 +140,8 @@ pub(crate) async fn all_came_through_their_doors(shop: &Shop) -> BTreeMap<String
     let mut doors = HashMap::new();
     let mut kinds = BTreeMap::new();
     for record in log.iter().filter(|it| &*it.kind == "SagaStarted") {
-        let Event::Saga(saga::Event::Started(started)) = event(record) else {
-            panic!("{record:?}");
-        };
+        let Event::Saga(decision) = event(record) else { panic!("{record:?}") };
+        let started = decision.started().unwrap().clone();
         let door = of_correlation(&record.stream.tenant, started.correlation);
         doors.insert(record.stream.clone(), door);
         *kinds.entry(started.kind).or_default() += 1;
@@ -161,16 +162,16 @@ pub(crate) async fn all_came_through_their_doors(shop: &Shop) -> BTreeMap<String
     for record in log.iter().filter(|it| &*it.stream.category == stream::SAGA) {
         let door = doors[&record.stream];
         assert_eq!(partition(record), door, "{record:?}");
-        let Event::Saga(saga::Event::StepAsked(asked)) = event(record) else {
-            continue;
-        };
-        let answer = by_command.get(&asked.command_id);
-        let heard = answer.is_none_or(|all| all.iter().any(|it| partition(it) == door));
-        assert!(heard, "the answer to {asked:?} is not heard: {answer:?}");
-        for record in answer.into_iter().flatten() {
-            // What stock that came free is given to is a matter of other orders.
-            let others = &*record.kind == "BackorderAllocated";
-            assert!(others || partition(record) == door, "{record:?}");
+        let Event::Saga(decision) = event(record) else { panic!("{record:?}") };
+        for asked in decision.asked() {
+            let answer = by_command.get(&asked);
+            let heard = answer.is_none_or(|all| all.iter().any(|it| partition(it) == door));
+            assert!(heard, "the answer to {asked} is not heard: {answer:?}");
+            for record in answer.into_iter().flatten() {
+                // What stock that came free is given to is a matter of other orders.
+                let others = &*record.kind == "BackorderAllocated";
+                assert!(others || partition(record) == door, "{record:?}");
+            }
         }
     }
     kinds

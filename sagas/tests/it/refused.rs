@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use domain::ids::OrderId;
 use domain::order::event::Capture;
 use domain::order::state::Status;
-use domain::saga::event::{Event as Fact, Started};
+use domain::saga::Decision;
+use domain::saga::event::{Fact, Started};
+use domain::time::Timestamp;
 use domain::{Event, order, stream};
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
 use event_store::{EventStore, Filter};
@@ -23,10 +25,10 @@ use super::shop::{Shop, meta, tenant};
 async fn facts(shop: &Shop, order_id: OrderId) -> Vec<Fact> {
     let events = shop.services.events(&tenant(), &stream::saga("checkout", order_id.0)).await;
     let facts = events.into_iter().filter_map(|event| match event {
-        Event::Saga(fact) => Some(fact),
+        Event::Saga(decision) => Some(decision.facts),
         _ => None,
     });
-    facts.collect()
+    facts.flatten().collect()
 }
 
 async fn until(what: &str, mut enough: impl AsyncFnMut() -> bool) {
@@ -122,8 +124,8 @@ async fn a_step_that_can_never_be_written_parks_its_saga() {
     let late = shop.place(1, Capture::AtConfirmation, "sandbox:late").await;
     assert_eq!(late, order_id);
     until("it has begun", async || !facts(&shop, order_id).await.is_empty()).await;
-    // What parks it is larger than that, so the limit lies between the two.
-    *faulty.never.lock().unwrap() = Some((order_id.to_string(), 90));
+    // What parks it is smaller than what it decides, so the limit lies between the two.
+    *faulty.never.lock().unwrap() = Some((order_id.to_string(), 190));
     until("it is parked", async || facts(&shop, order_id).await.iter().any(|fact| matches!(fact, Fact::Parked(_))))
         .await;
     assert!(life.lives());
@@ -146,7 +148,9 @@ async fn a_start_that_meets_a_saga_with_other_content_is_noted_once_and_never_sw
             "expires_at": "2026-01-01T00:00:00Z",
         }),
     };
-    let encoded = schemas::registry::encode(&Event::Saga(Fact::Started(started))).unwrap();
+    let encoded =
+        schemas::registry::encode(&Event::Saga(Decision::intervention(Timestamp::default(), Fact::Started(started))))
+            .unwrap();
     let actor = Actor { id: "test".into(), via: "test".into(), on_behalf_of: None };
     let event = NewEvent {
         event_id: Uuid::now_v7(),

@@ -11,7 +11,7 @@ use domain::order::state::Status;
 use domain::payment::Payment;
 use domain::record::{self, SetAside};
 use domain::saga::checkout;
-use domain::saga::event::Event as Fact;
+use domain::saga::event::Fact;
 use domain::stream::{self, StreamName};
 use domain::{Aggregate as _, Command, Event, payment};
 use event_store::EventStore as _;
@@ -222,10 +222,11 @@ async fn a_command_whose_answer_is_set_aside_is_not_taken_for_done() {
     let saga = stream::saga(checkout::KIND, order_id.0);
     let facts = async |shop: &Shop| {
         let events = shop.services.events(&tenant(), &saga).await;
-        events.into_iter().filter_map(|event| match event {
-            Event::Saga(fact) => Some(fact),
+        let decisions = events.into_iter().filter_map(|event| match event {
+            Event::Saga(decision) => Some(decision.facts),
             _ => None,
-        })
+        });
+        decisions.flatten()
     };
     let asked = loop {
         let asked = facts(&shop).await.find_map(|fact| match fact {
@@ -300,8 +301,8 @@ async fn cancelled_meanwhile(restarted: bool) {
     assert_eq!(shop.verdict(order_id).await, Status::Cancelled);
     all_sagas_ended(&shop).await;
     let events = shop.services.events(&tenant(), &name).await;
-    let Some(Event::Saga(Fact::Ended(ended))) = events.last() else { panic!("{events:?}") };
-    assert_eq!(ended.outcome, "cancelled");
+    let Some(Event::Saga(last)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(last.ended().unwrap().outcome, "cancelled");
     reconcile(&shop).await;
     life.stop().await;
 }

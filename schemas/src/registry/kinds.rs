@@ -204,20 +204,78 @@ stored! {
     }
 }
 
-stored! {
-    sagas: saga as Saga {
-        "SagaStarted" => Started(saga::event::Started),
-        "SagaStepAsked" => StepAsked(saga::event::StepAsked),
-        "SagaStepAnswered" => StepAnswered(saga::event::StepAnswered),
-        "SagaUnwinding" => Unwinding(saga::event::Unwinding),
-        "SagaNoted" => Noted(saga::event::Noted),
-        "SagaTimerSet" => TimerSet(saga::event::TimerSet),
-        "SagaTimerCancelled" => TimerCancelled(saga::event::TimerCancelled),
-        "SagaTimerFired" => TimerFired(saga::event::TimerFired),
-        "SagaParked" => Parked(saga::event::Parked),
-        "SagaResumed" => Resumed(saga::event::Resumed),
-        "SagaEnded" => Ended(saga::event::Ended),
+const SAGA_STARTED: &str = "SagaStarted";
+const SAGA_DECIDED: &str = "SagaDecided";
+const SAGA_PARKED: &str = "SagaParked";
+const SAGA_RESUMED: &str = "SagaResumed";
+const SAGA_ENDED: &str = "SagaEnded";
+
+/// A saga's decisions: the name tells what changed most, so that operators and followers can ask for it; what is stored
+/// is the same.
+impl StoredEvent for saga::Decision {
+    const KINDS: &'static [&'static str] = &[SAGA_STARTED, SAGA_DECIDED, SAGA_PARKED, SAGA_RESUMED, SAGA_ENDED];
+
+    fn kind(&self) -> &'static str {
+        match (self.started(), self.ended(), self.parks()) {
+            (Some(_), _, _) => SAGA_STARTED,
+            (None, Some(_), _) => SAGA_ENDED,
+            (None, None, Some(true)) => SAGA_PARKED,
+            (None, None, Some(false)) => SAGA_RESUMED,
+            (None, None, None) => SAGA_DECIDED,
+        }
     }
+
+    fn encode(&self) -> Result<Encoded, Error> {
+        static NAMES: LazyLock<Vec<Arc<str>>> =
+            LazyLock::new(|| saga::Decision::KINDS.iter().copied().map(Arc::from).collect());
+        let kind = self.kind();
+        let name = NAMES.iter().find(|name| &***name == kind).ok_or_else(|| unknown(kind, 1))?;
+        write(kind, name, self)
+    }
+
+    fn decode(kind: &str, schema_version: u32, data: &[u8]) -> Result<Self, Error> {
+        let Some(name) = Self::KINDS.iter().find(|known| **known == kind) else {
+            return Err(unknown(kind, schema_version));
+        };
+        let read: Self = read(name, schema_version, data)?;
+        if read.facts.is_empty() || read.kind() != *name {
+            let source = serde::de::Error::custom(format!("its {} facts are not those of its type", read.facts.len()));
+            return Err(Error::Malformed { kind: name, version: schema_version, source });
+        }
+        Ok(read)
+    }
+
+    fn of(event: &Event) -> Option<&Self> {
+        match event {
+            Event::Saga(decision) => Some(decision),
+            _ => None,
+        }
+    }
+}
+
+fn sagas() -> Vec<(&'static str, Kind)> {
+    macro_rules! of {
+        ($kind:expr, $what:literal) => {
+            (
+                $kind,
+                Kind {
+                    decode: |version, data| saga::Decision::decode($kind, version, data).map(Event::Saga),
+                    schema: || {
+                        let mut schema = schema_for!(saga::Decision);
+                        schema.insert("description".into(), format!("`{}`: {}", $kind, $what).into());
+                        schema
+                    },
+                },
+            )
+        };
+    }
+    vec![
+        of!(SAGA_STARTED, "a saga begins; it may end in the same decision."),
+        of!(SAGA_DECIDED, "a saga goes on."),
+        of!(SAGA_PARKED, "a saga cannot continue by itself; a person or late evidence has to help."),
+        of!(SAGA_RESUMED, "a saga that was parked continues."),
+        of!(SAGA_ENDED, "a saga ends."),
+    ]
 }
 
 stored! {

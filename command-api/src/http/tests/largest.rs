@@ -8,7 +8,7 @@ use domain::command::StockCommand;
 use domain::ids::PaymentId;
 use domain::order::Order;
 use domain::payment::Payment;
-use domain::saga::{self, Batch, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger};
+use domain::saga::{self, Batch, Decision, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use domain::time::Timestamp;
 use domain::{Event, stock};
 use event_store::record::Record;
@@ -80,9 +80,10 @@ impl<'a> Runner<'a> {
         }
         let now = Timestamp::from_micros(written[0].recorded_at);
         for saga in self.running.values_mut() {
-            let events = saga.react(Trigger::Recorded(&batch), now);
-            fit(&events);
-            saga.evolve_all(&events);
+            if let Some(decision) = saga.react(Trigger::Recorded(&batch), now) {
+                fit(&decision);
+                saga.evolve(&decision);
+            }
         }
         self.running.extend(begun.into_iter().map(|saga| (saga.id(), saga)));
     }
@@ -109,8 +110,8 @@ impl<'a> Runner<'a> {
         let origin = Origin { stream, version, event_id, recorded_at, event };
         let started = saga::start(&origin, order.as_deref().and_then(Order::placed), payment);
         let begun = started.into_iter().map(|started| {
-            let (saga, events) = Saga::begin(&tenant(), started, recorded_at).unwrap();
-            fit(&events);
+            let (saga, decision) = Saga::begin(&tenant(), started, record.command_id, recorded_at).unwrap();
+            fit(&decision);
             saga
         });
         begun.collect()
@@ -135,12 +136,10 @@ impl<'a> Runner<'a> {
     }
 }
 
-fn fit(events: &[saga::Event]) {
-    for event in events {
-        let encoded = registry::encode(&Event::Saga(event.clone())).unwrap();
-        let bytes = encoded.data.len();
-        assert!(bytes + 4 * 1024 <= MAX_EVENT_BYTES, "{} would have {bytes} bytes", encoded.kind);
-    }
+fn fit(decision: &Decision) {
+    let encoded = registry::encode(&Event::Saga(decision.clone())).unwrap();
+    let bytes = encoded.data.len();
+    assert!(bytes + 4 * 1024 <= MAX_EVENT_BYTES, "{} would have {bytes} bytes", encoded.kind);
 }
 
 /// Stock of everything, in one batch.

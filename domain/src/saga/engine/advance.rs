@@ -1,7 +1,7 @@
 //! What can be asked for now: forwards as far as the order of the steps allows, back in reverse order and only what ran; what frees goods waits for nothing.
 
 use super::draft::{Draft, find};
-use crate::saga::event::{Direction, Ended, Event};
+use crate::saga::event::{Direction, Ended, Fact};
 use crate::saga::state::{Progress, State};
 use crate::saga::step::{Step, When};
 
@@ -28,7 +28,7 @@ impl Draft<'_> {
     pub(super) fn advance_forward(&mut self, steps: &[Step]) {
         if self.run(steps, When::Forward) && self.process.complete(&self.state) {
             let outcome = self.process.outcome(&self.state);
-            self.push(Event::Ended(Ended { outcome, undone: false }));
+            self.push(Fact::Ended(Ended { outcome, undone: false }));
         }
     }
 
@@ -82,7 +82,7 @@ impl Draft<'_> {
             }
         }
         if ran.iter().all(|step| undone(&self.state, step.name)) && self.run(steps, When::Closing) {
-            self.push(Event::Ended(Ended { outcome: reason, undone: true }));
+            self.push(Fact::Ended(Ended { outcome: reason, undone: true }));
         }
     }
 }

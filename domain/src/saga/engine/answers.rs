@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::draft::{Draft, find};
-use crate::Event as Fact;
+use crate::Event;
 use crate::outcome::{self, Verdict};
-use crate::saga::event::{Direction, Event, Noted, StepAnswered, StepOutcome};
+use crate::saga::event::{Direction, Fact, Noted, StepAnswered, StepOutcome};
 use crate::saga::process::{Answered, Batch, PaymentSeen, Refused};
 use crate::saga::state::{Progress, answer_timer, retry_timer, word};
 use crate::saga::step::{Notice, Output, Settles, Step, Then, When};
@@ -26,7 +26,9 @@ impl Draft<'_> {
     }
 
     pub(super) fn recorded(&mut self, batch: &Batch) {
-        if let Some((step, direction)) = self.asked_with(batch.command_id) {
+        if !batch.partial
+            && let Some((step, direction)) = self.asked_with(batch.command_id)
+        {
             self.command_answered(&step, direction, batch);
         }
         self.listen(batch);
@@ -46,7 +48,7 @@ impl Draft<'_> {
             return;
         };
         let verdict = batch.events.iter().find_map(|recorded| match &recorded.event {
-            Fact::Outcome(outcome::Event::Settled(settled)) => Some(&settled.verdict),
+            Event::Outcome(outcome::Event::Settled(settled)) => Some(&settled.verdict),
             _ => None,
         });
         match (verdict, &step.settles) {
@@ -71,7 +73,7 @@ impl Draft<'_> {
 
     pub(super) fn answer(&mut self, step: &str, direction: Direction, seen: Option<u64>, outcome: StepOutcome) {
         let attempt = self.state.side(step, direction).map_or(0, |side| side.attempt);
-        self.push(Event::StepAnswered(StepAnswered { step: step.to_owned(), direction, attempt, seen, outcome }));
+        self.push(Fact::StepAnswered(StepAnswered { step: step.to_owned(), direction, attempt, seen, outcome }));
     }
 
     pub(super) fn done(&mut self, step: &str, direction: Direction, seen: Option<u64>, output: Output) {
@@ -164,7 +166,7 @@ impl Draft<'_> {
             Notice::Note { note, value } => {
                 if self.state.notes.get(note) != Some(&value) {
                     let note = note.to_owned();
-                    self.push(Event::Noted(Noted { note, value }));
+                    self.push(Fact::Noted(Noted { note, value }));
                 }
             }
             Notice::SetTimer { timer, due_at } => self.set_timer(timer.to_owned(), due_at),

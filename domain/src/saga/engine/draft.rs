@@ -1,23 +1,23 @@
-//! Events in the making: each is folded as it is written, so that the next is decided on it.
+//! A decision in the making: each fact is folded as it is written, so that the next is decided on it.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Saga;
 use crate::ids::derived;
-use crate::saga::event::{Direction, Event, Parked, Resumed, StepAsked, TimerCancelled, TimerSet, Unwinding};
+use crate::saga::event::{Direction, Fact, Parked, Resumed, StepAsked, TimerCancelled, TimerSet, Unwinding};
 use crate::saga::process::Process;
 use crate::saga::state::{State, retry_timer, word};
 use crate::saga::step::{Ask, Settles, Step};
 use crate::time::Timestamp;
 
-/// Events in the making, and the state that they lead to.
+/// Facts in the making, and the state that they lead to.
 pub(super) struct Draft<'a> {
     pub(super) id: Uuid,
     pub(super) process: &'a dyn Process,
     pub(super) state: State,
     pub(super) at: Timestamp,
-    pub(super) events: Vec<Event>,
+    pub(super) facts: Vec<Fact>,
 }
 
 /// The step of a name.
@@ -27,29 +27,29 @@ pub(super) fn find<'s>(steps: &'s [Step], name: &str) -> Option<&'s Step> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(saga: &'a Saga, at: Timestamp) -> Self {
-        Self { id: saga.id, process: saga.process.as_ref(), state: saga.state.clone(), at, events: Vec::new() }
+        Self { id: saga.id, process: saga.process.as_ref(), state: saga.state.clone(), at, facts: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, event: Event) {
-        self.state.evolve(&event);
-        self.events.push(event);
+    pub(super) fn push(&mut self, fact: Fact) {
+        self.state.apply(&fact, self.at);
+        self.facts.push(fact);
     }
 
     pub(super) fn set_timer(&mut self, timer: String, due_at: Timestamp) {
         if self.state.timers.get(&timer) != Some(&due_at) {
-            self.push(Event::TimerSet(TimerSet { timer, due_at }));
+            self.push(Fact::TimerSet(TimerSet { timer, due_at }));
         }
     }
 
     pub(super) fn park(&mut self, reason: &str, detail: String, step: Option<&str>) {
         if self.state.parked.is_none() {
-            self.push(Event::Parked(Parked { reason: reason.to_owned(), detail, step: step.map(str::to_owned) }));
+            self.push(Fact::Parked(Parked { reason: reason.to_owned(), detail, step: step.map(str::to_owned) }));
         }
     }
 
     pub(super) fn resume(&mut self, reason: &str) {
         if self.state.parked.is_some() {
-            self.push(Event::Resumed(Resumed { reason: reason.to_owned() }));
+            self.push(Fact::Resumed(Resumed { reason: reason.to_owned() }));
         }
     }
 
@@ -71,12 +71,11 @@ impl<'a> Draft<'a> {
             Settles::ByCommand => None,
             Settles::ByEvidence { look_after_s, .. } => Some(self.at.plus_seconds(look_after_s)),
         };
-        self.push(Event::StepAsked(StepAsked {
+        self.push(Fact::StepAsked(StepAsked {
             step: step.name.to_owned(),
             direction,
             attempt,
             command_id: command_id(self.id, step.name, direction, attempt),
-            asked_at: self.at,
             answer_by,
         }));
     }
@@ -85,11 +84,11 @@ impl<'a> Draft<'a> {
         if self.state.unwinding.is_some() {
             return;
         }
-        self.push(Event::Unwinding(Unwinding { reason: reason.to_owned(), details }));
+        self.push(Fact::Unwinding(Unwinding { reason: reason.to_owned(), details }));
         for step in self.process.steps(&self.state) {
             let timer = retry_timer(step.name, Direction::Do);
             if self.state.timers.contains_key(&timer) {
-                self.push(Event::TimerCancelled(TimerCancelled { timer }));
+                self.push(Fact::TimerCancelled(TimerCancelled { timer }));
             }
         }
         let waits = self.state.parked.as_ref().and_then(|parked| parked.step.as_deref());

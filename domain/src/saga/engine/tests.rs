@@ -8,13 +8,13 @@ use uuid::Uuid;
 use super::Saga;
 use crate::ids::{CancellationId, Tenant};
 use crate::outcome::{self, Settled, Verdict};
-use crate::saga::event::{Direction, Event, Started, StepOutcome};
+use crate::saga::event::{Decision, Direction, Fact, Started, StepOutcome};
 use crate::saga::process::{Batch, Process, Recorded, Refused, Trigger};
 use crate::saga::state::{Progress, State};
 use crate::saga::step::{Ask, Notice, Step, Then, When};
 use crate::stream::StreamName;
 use crate::time::Timestamp;
-use crate::{Command, Event as Fact, order};
+use crate::{Command, Event, order};
 
 #[derive(Debug)]
 struct Letters;
@@ -44,7 +44,7 @@ impl Process for Letters {
     fn listen(&self, _state: &State, batch: &Batch, notices: &mut Vec<Notice>) {
         for recorded in &batch.events {
             match &recorded.event {
-                Fact::Order(order::Event::TagsSet(set)) => {
+                Event::Order(order::Event::TagsSet(set)) => {
                     let direction = if set.tags[0] == "undone" { Direction::Undo } else { Direction::Do };
                     let outcome = match set.tags[0].as_str() {
                         "unknown" => StepOutcome::Unknown { detail: "?".into() },
@@ -59,10 +59,10 @@ impl Process for Letters {
                         outcome,
                     });
                 }
-                Fact::Order(order::Event::Cancelled(_)) => {
+                Event::Order(order::Event::Cancelled(_)) => {
                     notices.push(Notice::Unwind { reason: "cancelled", details: None })
                 }
-                Fact::Order(order::Event::Completed(_)) => notices.push(Notice::Nudge { step: "c" }),
+                Event::Order(order::Event::Completed(_)) => notices.push(Notice::Nudge { step: "c" }),
                 _ => {}
             }
         }
@@ -84,10 +84,21 @@ fn at(seconds: u32) -> Timestamp {
     Timestamp::from_micros(1_000_000_000).plus_seconds(seconds)
 }
 
+fn started() -> Decision {
+    let started = Started {
+        kind: "letters".into(),
+        definition: 1,
+        subject: Uuid::nil(),
+        correlation: Uuid::nil(),
+        input: json!(null),
+    };
+    Decision::intervention(at(0), Fact::Started(started))
+}
+
 /// A saga in the hands of a test: every reaction is checked to be nothing the second time.
 struct Bench {
     saga: Saga,
-    log: Vec<Event>,
+    log: Vec<Decision>,
     now: u32,
     version: u64,
 }
@@ -106,38 +117,32 @@ impl Bench {
             now: 0,
             version: 0,
         };
-        let started = Event::Started(Started {
-            kind: "letters".into(),
-            definition: 1,
-            subject,
-            correlation: subject,
-            input: json!(null),
-        });
-        bench.saga.evolve_all(&[started]);
+        bench.saga.evolve(&started());
         bench.react(Trigger::Recorded(&Batch::default()));
         bench
     }
 
     fn react(&mut self, trigger: Trigger<'_>) {
-        let events = self.saga.react(trigger, at(self.now));
-        self.saga.evolve_all(&events);
-        self.log.extend(events);
+        if let Some(decision) = self.saga.react(trigger, at(self.now)) {
+            self.saga.evolve(&decision);
+            self.log.push(decision);
+        }
         let again = self.saga.react(trigger, at(self.now));
-        assert_eq!(again, Vec::new(), "the same trigger again changes nothing");
+        assert_eq!(again, None, "the same trigger again changes nothing");
     }
 
     fn verdict(&mut self, step: &str, direction: Direction, verdict: Option<Verdict>) {
         let side = self.saga.state.side(step, direction).expect("was asked");
         let event = match verdict {
-            Some(verdict) => Fact::Outcome(outcome::Event::Settled(Settled { verdict, rests_on: Vec::new() })),
-            None => Fact::Order(order::Event::CancellationClosed(order::event::CancellationClosed {
+            Some(verdict) => Event::Outcome(outcome::Event::Settled(Settled { verdict, rests_on: Vec::new() })),
+            None => Event::Order(order::Event::CancellationClosed(order::event::CancellationClosed {
                 cancellation_id: CancellationId::default(),
             })),
         };
         let batch = Batch {
             command_id: side.command_id,
             events: vec![Recorded { stream: "o".into(), version: 1, event }],
-            payment: None,
+            ..Batch::default()
         };
         self.react(Trigger::Recorded(&batch));
     }
@@ -163,14 +168,14 @@ impl Bench {
     fn hear(&mut self, word: &str) {
         self.version += 1;
         let event = match word {
-            "cancel" => Fact::Order(order::Event::Cancelled(order::event::Cancelled { reason: String::new() })),
-            "nudge" => Fact::Order(order::Event::Completed(order::event::Completed {})),
-            word => Fact::Order(order::Event::TagsSet(order::event::TagsSet { tags: vec![word.into()] })),
+            "cancel" => Event::Order(order::Event::Cancelled(order::event::Cancelled { reason: String::new() })),
+            "nudge" => Event::Order(order::Event::Completed(order::event::Completed {})),
+            word => Event::Order(order::Event::TagsSet(order::event::TagsSet { tags: vec![word.into()] })),
         };
         let batch = Batch {
             command_id: Uuid::max(),
             events: vec![Recorded { stream: "p".into(), version: self.version, event }],
-            payment: None,
+            ..Batch::default()
         };
         self.react(Trigger::Recorded(&batch));
     }
@@ -403,7 +408,7 @@ fn a_retry_is_a_new_attempt_with_an_id_of_its_own_and_old_evidence_does_not_answ
     let second = &bench.saga.state.steps["c"].forth;
     assert_ne!(first, second.command_id);
     assert_eq!(second.attempt, 2);
-    let late = Batch { command_id: first, events: vec![], payment: None };
+    let late = Batch { command_id: first, ..Batch::default() };
     bench.react(Trigger::Recorded(&late));
     assert_eq!(bench.open(), ["c", "d"], "the first attempt's answer is over");
 }
@@ -416,15 +421,9 @@ fn folding_its_events_again_gives_the_same_state() {
     bench.hear("done");
     bench.refuse("c", Direction::Do, "no");
     let mut state = State::default();
-    state.evolve(&Event::Started(Started {
-        kind: "letters".into(),
-        definition: 1,
-        subject: Uuid::nil(),
-        correlation: Uuid::nil(),
-        input: json!(null),
-    }));
-    for event in &bench.log {
-        state.evolve(event);
+    state.evolve(&started());
+    for decision in &bench.log {
+        state.evolve(decision);
     }
     assert_eq!(state, bench.saga.state);
 }

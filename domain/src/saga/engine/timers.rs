@@ -1,7 +1,7 @@
 //! What follows from a timer: a step is tried again, an answer is looked for, or the process's own time is over.
 
 use super::draft::{Draft, find};
-use crate::saga::event::{Direction, Event, StepOutcome, TimerFired};
+use crate::saga::event::{Direction, Fact, StepOutcome, TimerFired};
 use crate::saga::process::Batch;
 use crate::saga::state::{Progress, TimerFor, answer_timer, parse_timer};
 use crate::saga::step::{Settles, Step, When};
@@ -12,7 +12,7 @@ impl Draft<'_> {
         if self.state.timers.get(timer) != Some(&due_at) {
             return;
         }
-        self.push(Event::TimerFired(TimerFired { timer: timer.to_owned(), due_at }));
+        self.push(Fact::TimerFired(TimerFired { timer: timer.to_owned(), due_at }));
         let steps = self.process.steps(&self.state);
         match parse_timer(timer) {
             Some((TimerFor::Retry, direction, name)) => {

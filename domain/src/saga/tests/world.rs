@@ -14,7 +14,7 @@ use crate::laws::{self, crossing};
 use crate::outcome::{self, Settled, Verdict};
 use crate::payment::command::{Outcome, RecordOutcome};
 use crate::payment::event::Verb;
-use crate::saga::{self, Batch, Origin, PaymentSeen, Recorded, Saga, Trigger, event};
+use crate::saga::{self, Batch, Decision, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use crate::stream::StreamName;
 use crate::time::Timestamp;
 use crate::{Aggregate, Command, Event, Refusal, order, payment, reservation, stock, stream};
@@ -29,7 +29,7 @@ struct Logged {
 
 struct Running {
     saga: Saga,
-    events: Vec<event::Event>,
+    decisions: Vec<Decision>,
 }
 
 /// Pseudo-random numbers, the same ones for the same seed.
@@ -141,8 +141,8 @@ impl World {
         for ((kind, _), running) in &self.sagas {
             if running.saga.state().about.as_ref().unwrap().correlation == correlation {
                 story.push_str(&format!("{kind}\n"));
-                for event in &running.events {
-                    story.push_str(&format!("  {event:?}\n"));
+                for decision in &running.decisions {
+                    story.push_str(&format!("  {decision:?}\n"));
                 }
             }
         }
@@ -292,22 +292,26 @@ impl World {
                 if self.sagas.contains_key(&key) {
                     continue;
                 }
-                let (saga, events) = Saga::begin(&tenant(), started, logged.at).unwrap();
-                self.ask(&saga, &events);
-                self.sagas.insert(key, Running { saga, events });
+                let (saga, decision) = Saga::begin(&tenant(), started, logged.batch.command_id, logged.at).unwrap();
+                self.ask(&saga, &decision);
+                self.sagas.insert(key, Running { saga, decisions: vec![decision] });
             }
         }
     }
 
     fn react(&mut self, key: &(String, Uuid), trigger: Trigger<'_>, at: Timestamp) {
         let running = self.sagas.get_mut(key).unwrap();
-        let events = running.saga.react(trigger, at);
-        running.saga.evolve_all(&events);
-        running.events.extend(events.iter().cloned());
+        let decision = running.saga.react(trigger, at);
+        if let Some(decision) = &decision {
+            running.saga.evolve(decision);
+            running.decisions.push(decision.clone());
+        }
         let again = running.saga.react(trigger, at);
-        assert_eq!(again, vec![], "{key:?} reacts twice to {trigger:?}: {:#?}", running.events);
-        let saga = running.saga.clone();
-        self.ask(&saga, &events);
+        assert_eq!(again, None, "{key:?} reacts twice to {trigger:?}: {:#?}", running.decisions);
+        if let Some(decision) = decision {
+            let saga = running.saga.clone();
+            self.ask(&saga, &decision);
+        }
         if self.rough && self.dice.below(4) == 0 {
             self.crash(key);
         }
@@ -316,7 +320,7 @@ impl World {
     /// Drops the state in memory; unanswered commands are sent again.
     fn crash(&mut self, key: &(String, Uuid)) {
         let running = self.sagas.get_mut(key).unwrap();
-        let saga = Saga::load(&tenant(), &running.events).unwrap().unwrap();
+        let saga = Saga::load(&tenant(), &running.decisions).unwrap().unwrap();
         assert_eq!(saga.state(), running.saga.state());
         running.saga = saga.clone();
         if saga.state().ended.is_none() {
@@ -324,14 +328,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, saga: &Saga, events: &[event::Event]) {
-        let asked: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                event::Event::StepAsked(asked) => Some(asked.command_id),
-                _ => None,
-            })
-            .collect();
+    fn ask(&mut self, saga: &Saga, decision: &Decision) {
+        let asked: Vec<_> = decision.asked().collect();
         let pending = saga.pending();
         let letters: VecDeque<_> = pending.into_iter().filter(|(id, _)| asked.contains(id)).collect();
         assert_eq!(letters.len(), asked.len(), "what is asked for can be sent");

@@ -8,7 +8,7 @@ use domain::laws::Watched;
 use domain::laws::crossing::{self, Holdings, Owner};
 use domain::order::Order;
 use domain::payment::{self, Payment};
-use domain::saga::{self, Direction, State};
+use domain::saga::{Decision, Direction, Fact, State};
 use domain::stock::Stock;
 use domain::{Event, stream};
 use event_store::record::{Position, Record, StreamId};
@@ -123,14 +123,15 @@ impl Books {
         self.batch.command_id = record.command_id;
     }
 
-    fn saga(&mut self, record: &Record, event: &saga::Event) {
+    fn saga(&mut self, record: &Record, decision: &Decision) {
         let name = record.stream.clone();
-        if let saga::Event::StepAsked(asked) = event {
+        for fact in &decision.facts {
+            let Fact::StepAsked(asked) = fact else { continue };
             self.asked.insert(asked.command_id);
             let step = (name.clone(), asked.step.clone(), asked.direction, asked.attempt);
             assert!(self.steps.insert(step), "it is asked for twice: {record:?}");
         }
-        self.sagas.entry(name).or_default().evolve(event);
+        self.sagas.entry(name).or_default().evolve(decision);
     }
 
     fn end_batch(&mut self) {

@@ -85,7 +85,7 @@ impl World {
     fn record(&mut self, command_id: Uuid, events: Vec<(StreamName, Event)>) {
         self.now = Timestamp::from_micros(self.now.micros() + 1);
         let mut logged = Logged {
-            batch: Batch { command_id, events: Vec::new(), payment: None },
+            batch: Batch { command_id, ..Batch::default() },
             event_ids: Vec::new(),
             at: self.now,
             orders: Vec::new(),
