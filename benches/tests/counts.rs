@@ -18,7 +18,7 @@ async fn an_order_takes_what_it_took() {
     let counted = counts::of_embedded(daybook, folder.path(), ORDERS).await.expect("the orders are counted");
 
     let checkout = &counted.checkout;
-    assert_eq!((each(checkout, "events"), each(checkout, "batches")), (13.0, 11.0), "{checkout:#?}");
+    assert_eq!((each(checkout, "events"), each(checkout, "batches")), (13.0, 6.0), "{checkout:#?}");
     // A commit takes what waits: never more of them than batches and saved checkpoints.
     assert!(each(checkout, "log commits") <= 13.0, "{checkout:#?}");
     assert!(each(checkout, "read-model transactions") <= 14.0, "{checkout:#?}");

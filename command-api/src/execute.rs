@@ -13,6 +13,7 @@ mod follows;
 mod load;
 mod meter;
 mod plan;
+mod react;
 pub(crate) mod refuse;
 mod rehearse;
 mod replay;
@@ -60,6 +61,8 @@ pub struct Options {
     /// How many events apart the snapshots of a stream are: about as many as can be read and folded during one round
     /// trip.
     pub snapshot_every: u64,
+    /// Whether sagas react in the batch that they react to. If not, their runner reacts later, in batches of its own.
+    pub reactions: bool,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             retries: 24,
             equal_wait: Duration::from_secs(10),
             snapshot_every: 200,
+            reactions: true,
         }
     }
 }

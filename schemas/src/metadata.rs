@@ -38,6 +38,10 @@ pub struct Metadata {
     /// The trace that it is part of, W3C form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The saga that asked for it, as its stream is named: what it decides next is decided with the answer. A hint about the way,
+    /// which may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saga: Option<String>,
 }
 
 /// Metadata that cannot be read.
@@ -49,7 +53,14 @@ impl Metadata {
     /// The minimum: the actor and the correlation.
     #[must_use]
     pub fn new(actor: Actor, correlation: Uuid) -> Self {
-        Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None }
+        Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None, saga: None }
+    }
+
+    /// That of what a saga decides.
+    #[must_use]
+    pub fn of_saga(correlation: Uuid, causation: Uuid) -> Self {
+        let actor = Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
+        Self { causation: Some(causation), ..Self::new(actor, correlation) }
     }
 
     /// The bytes that are stored.

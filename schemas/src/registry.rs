@@ -97,6 +97,9 @@ pub trait StoredEvent: Sized + Send + Sync + 'static {
     /// The event, if it is one of these.
     fn of(event: &Event) -> Option<&Self>;
 
+    /// The same among the events of all aggregates.
+    fn event(&self) -> Event;
+
     /// The correlation of an event, if it differs from its command's: received stock goes to the orders that wait for
     /// it, and each allocation belongs to its order.
     fn correlation(&self) -> Option<Uuid> {

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::cache::Slot;
-use super::fold::Fold;
+use super::fold::{Fold, NO_SNAPSHOTS};
 use super::load::Held;
 use super::plan::Facts;
+use super::react::Reaction;
 
 /// The events that a batch writes to one stream.
 #[derive(Clone, Copy)]
@@ -50,10 +51,18 @@ impl<'a> Afloat<'a> {
         facts.fold(&mut *held.fold);
         slot.grew(held, written.bytes);
         let every = self.inner.options.snapshot_every.max(1);
-        if before / every != held.version / every
+        if slot.fold_version() != NO_SNAPSHOTS
+            && before / every != held.version / every
             && let Some(moved) = self.moved.last_mut()
         {
             moved.snapshot = Some((last, held.fold.branch()));
+        }
+    }
+
+    /// Applies what sagas decided.
+    pub(super) fn react(&mut self, reactions: &mut [Reaction<'_>]) {
+        for Reaction { slot, held, facts, written } in reactions {
+            self.fold(slot, held, &**facts, *written);
         }
     }
 

@@ -19,6 +19,7 @@ use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
 use super::plan::{Answer, Facts, Plan, Step};
+use super::react::{self, Asker};
 use super::{Expected, Inner, Request, follows, refuse};
 
 /// How many streams are read at a time for one command: more would keep other commands from reading.
@@ -149,11 +150,22 @@ impl Inner {
     pub(super) async fn attempt(&self, work: &Work<'_>, earlier: u32) -> Result<Attempt, Error> {
         let heads = self.heads(work).await?;
         let slots = self.slots(work, earlier == 0 && !work.request.dry_run).await?;
+        let asked_by = self.asker(work).await?;
         let mut held = Vec::with_capacity(slots.len());
-        for slot in &slots {
+        let mut asker = None;
+        // All streams in one order, the saga's among them: so no two commands wait for each other.
+        for (slot, part) in slots.iter().zip(&work.parts) {
+            if asker.is_none()
+                && let Some(slot) = asked_by.as_ref().filter(|asked_by| asked_by.stream < part.stream)
+            {
+                asker = Some(Asker { slot, held: slot.lock().await });
+            }
             held.push(slot.lock().await);
         }
-        if slots.iter().any(|slot| slot.is_discarded()) {
+        if let (None, Some(slot)) = (&asker, &asked_by) {
+            asker = Some(Asker { slot, held: slot.lock().await });
+        }
+        if slots.iter().chain(&asked_by).any(|slot| slot.is_discarded()) {
             return Ok(Attempt::Again);
         }
         let behind = |at: usize| held[at].is_behind(heads[at]);
@@ -166,8 +178,8 @@ impl Inner {
             return self.rehearse(work, &slots, held, decision).await;
         }
         match decision {
-            Decision::Apply(facts) => self.apply(work, &slots, held, facts).await,
-            Decision::Settle(verdict) => self.settle(work, &slots, held, verdict).await,
+            Decision::Apply(facts) => self.apply(work, &slots, held, facts, asker, earlier == 0).await,
+            Decision::Settle(verdict) => self.settle(work, &slots, held, verdict, asker).await,
         }
     }
 
@@ -194,6 +206,8 @@ impl Inner {
         slots: &[Arc<Slot>],
         mut held: Vec<MutexGuard<'_, Held>>,
         facts: Vec<Option<Box<dyn Facts>>>,
+        asker: Option<Asker<'_>>,
+        first: bool,
     ) -> Result<Attempt, Error> {
         let mut decided = Vec::with_capacity(held.len());
         for ((part, held), facts) in work.parts.iter().zip(&held).zip(&facts) {
@@ -210,8 +224,14 @@ impl Inner {
                 },
             });
         }
-        let batch = batch::applied(work.request, decided);
+        let mut batch = batch::applied(work.request, decided);
         let written: Vec<_> = batch.writes.iter().map(|write| written(&write.events)).collect();
+        let (happening, at) = (react::happening(work, &held, &facts, &batch), self.decided_at());
+        let begins = first && self.options.reactions;
+        let begun = if begins { self.beginnings(work, &held, &facts, &happening, at) } else { Vec::new() };
+        let Some(mut reactions) = react::add(work, asker, &begun, &happening, at, &mut batch) else {
+            return Ok(Attempt::Again);
+        };
         let sent = self.send(batch);
         let mut afloat = Afloat::new(self);
         if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
@@ -220,7 +240,9 @@ impl Inner {
                     afloat.fold(&slots[at], &mut held[at], &**facts, written);
                 }
             }
+            afloat.react(&mut reactions);
         }
+        let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::new();
         let mut states = Vec::new();
         for ((part, held), facts) in work.parts.iter().zip(&held).zip(&facts) {
@@ -232,7 +254,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, sent, Some(afloat)).await? {
+        match self.land(work, (slots, &reacted), sent, afloat).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: Verdict::Applied,
                 command_id: receipt.command_id,
@@ -254,11 +276,21 @@ impl Inner {
         slots: &[Arc<Slot>],
         held: Vec<MutexGuard<'_, Held>>,
         verdict: outcome::Verdict,
+        asker: Option<Asker<'_>>,
     ) -> Result<Attempt, Error> {
         let looked_at: Vec<_> =
             work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
-        let batch = batch::settled(work.request, verdict.clone(), &looked_at)?;
+        let (mut batch, event) = batch::settled(work.request, verdict.clone(), &looked_at)?;
+        let happening = react::settled(work, event, &batch);
+        let Some(mut reactions) = react::add(work, asker, &[], &happening, self.decided_at(), &mut batch) else {
+            return Ok(Attempt::Again);
+        };
         let sent = self.send(batch);
+        let mut afloat = Afloat::new(self);
+        if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
+            afloat.react(&mut reactions);
+        }
+        let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::with_capacity(held.len());
         let mut states = Vec::new();
         for (part, held) in work.parts.iter().zip(&held) {
@@ -268,7 +300,7 @@ impl Inner {
             }
         }
         drop(held);
-        match self.land(work, slots, sent, None).await? {
+        match self.land(work, (slots, &reacted), sent, afloat).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: verdict.into(),
                 command_id: receipt.command_id,
@@ -302,9 +334,9 @@ impl Inner {
     async fn land(
         &self,
         work: &Work<'_>,
-        slots: &[Arc<Slot>],
+        (slots, reacted): (&[Arc<Slot>], &[Arc<Slot>]),
         sent: Sent,
-        afloat: Option<Afloat<'_>>,
+        afloat: Afloat<'_>,
     ) -> Result<Landed, Error> {
         let Sent { first, pending, early } = sent;
         let outcome = match early {
@@ -312,9 +344,7 @@ impl Inner {
             None => pending.await,
         };
         if let Ok(Outcome::Appended(receipt)) = outcome {
-            if let Some(afloat) = afloat {
-                afloat.landed();
-            }
+            afloat.landed();
             return Ok(Landed::Now(receipt));
         }
         drop(afloat);
@@ -324,7 +354,7 @@ impl Inner {
             Ok(Outcome::CommandIdReused(_)) => Err(Error::KeyReused),
             Ok(Outcome::Conflict { stream, .. }) => {
                 self.metrics.conflict();
-                for slot in slots.iter().filter(|slot| slot.stream == stream) {
+                for slot in slots.iter().chain(reacted).filter(|slot| slot.stream == stream) {
                     self.cache.discard(slot);
                 }
                 Ok(Landed::Not)

@@ -43,7 +43,7 @@ impl Envelope<'_> {
 }
 
 /// The expectation on a stream that was read.
-fn expected(held: &Held) -> Expectation {
+pub(super) fn expected(held: &Held) -> Expectation {
     match held.last {
         Some(event_id) => Expectation::At { version: held.version, event_id },
         None => Expectation::NoStream,
@@ -80,7 +80,7 @@ pub(super) fn settled(
     request: &Request,
     verdict: outcome::Verdict,
     looked_at: &[(&StreamName, &StreamId, &Held)],
-) -> Result<Batch, Error> {
+) -> Result<(Batch, outcome::Event), Error> {
     let event = outcome::Event::Settled(outcome::Settled {
         verdict,
         // In order of category, so that only stock is left out.
@@ -109,7 +109,7 @@ pub(super) fn settled(
         expected: Expectation::NoStream,
         events: vec![envelope.event(encoded, None)],
     });
-    Ok(batch(request, writes))
+    Ok((batch(request, writes), event))
 }
 
 fn batch(request: &Request, writes: Vec<StreamWrite>) -> Batch {

@@ -130,6 +130,11 @@ impl Slot {
         self.held.lock().await
     }
 
+    /// Its turn, if no other command has it.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Held>> {
+        self.held.try_lock().ok()
+    }
+
     /// The version of the fold, if no command is using it.
     #[cfg(test)]
     pub(super) fn try_peek(&self) -> Option<Version> {

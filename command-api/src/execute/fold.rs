@@ -7,6 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{Aggregate, Event, stream};
 use schemas::{Stored, StoredEvent as _};
+use serde::Serialize;
+
+/// The version of folds of which no snapshot is kept.
+pub(super) const NO_SNAPSHOTS: u32 = 0;
 
 /// A shared state for callers.
 pub(super) type State = Arc<dyn Any + Send + Sync>;
@@ -55,10 +59,7 @@ impl<A: Stored> Fold for Folded<A> {
     }
 
     fn size(&self) -> usize {
-        let mut counted = Counted(0);
-        // Counting cannot fail, and a state that has no bytes is small.
-        drop(serde_json::to_writer(&mut counted, &*self.0));
-        counted.0
+        size(&*self.0)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -68,6 +69,14 @@ impl<A: Stored> Fold for Folded<A> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
+}
+
+/// How many bytes a state has as JSON.
+pub(super) fn size(state: &impl Serialize) -> usize {
+    let mut counted = Counted(0);
+    // Counting cannot fail, and a state that has no bytes is small.
+    drop(serde_json::to_writer(&mut counted, state));
+    counted.0
 }
 
 /// Counts the bytes written to it.

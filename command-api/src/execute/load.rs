@@ -8,7 +8,7 @@ use streams::{Start, Until};
 use uuid::Uuid;
 
 use super::error::Error;
-use super::fold::{Fold, Type};
+use super::fold::{Fold, NO_SNAPSHOTS, Type};
 
 /// A stream as it was at a version.
 pub(super) struct Held {
@@ -52,6 +52,9 @@ async fn from_snapshot(
     of: Type,
     until: Until,
 ) -> Result<Option<Held>, Error> {
+    if of.fold == NO_SNAPSHOTS {
+        return Ok(None);
+    }
     let Some(snapshot) = store.snapshot(stream, of.fold).await? else {
         return Ok(None);
     };

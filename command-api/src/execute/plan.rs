@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use domain::stream::StreamName;
-use domain::{Aggregate, Refusal as _};
+use domain::{Aggregate, Event, Refusal as _};
 use schemas::{Encoded, Stored, StoredEvent};
 use uuid::Uuid;
 
@@ -116,6 +116,9 @@ pub(super) trait Facts: Send + Sync {
 
     /// Moves a state past them.
     fn fold(&self, state: &mut dyn Fold);
+
+    /// The same as events of any aggregate, in order.
+    fn events(&self) -> Vec<Event>;
 }
 
 struct Asked<A: Aggregate>(A::Command);
@@ -169,6 +172,10 @@ impl<A: Stored> Facts for Happened<A> {
                 state.evolve(event);
             }
         }
+    }
+
+    fn events(&self) -> Vec<Event> {
+        self.0.iter().map(StoredEvent::event).collect()
     }
 }
 

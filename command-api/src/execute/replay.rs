@@ -101,6 +101,8 @@ fn written(receipt: &Receipt) -> Result<Vec<(StreamName, u64)>, Error> {
     receipt
         .streams
         .iter()
+        // What sagas decided with it is no part of the answer.
+        .filter(|written| &*written.stream.category != stream::SAGA)
         .map(|written| {
             let StreamId { category, id, .. } = &written.stream;
             let name = schemas::stream::name(category, id)

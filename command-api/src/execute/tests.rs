@@ -5,6 +5,7 @@ mod conflicts;
 mod durable;
 mod equal;
 mod memory;
+mod react;
 mod several;
 mod storm;
 mod unreadable;

@@ -28,6 +28,8 @@ pub(super) struct Intent {
     pub(super) version: Version,
     /// For an authorisation: all that there is to know.
     pub(super) authorisation: Option<AuthorisationRequested>,
+    /// The saga that asked for it, as the record's metadata says.
+    pub(super) saga: Option<String>,
 }
 
 impl IntentKey {
@@ -89,6 +91,7 @@ impl Intent {
             position: record.position,
             version: record.version,
             authorisation,
+            saga: schemas::Metadata::decode(&record.metadata).ok().and_then(|metadata| metadata.saga),
         })
     }
 

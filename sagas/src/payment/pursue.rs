@@ -321,6 +321,7 @@ impl Pursuit {
         let order_id = intent.order_id().unwrap_or(call.order_id);
         let mut meta = metadata(order_id);
         meta.causation = Some(call.key);
+        meta.saga.clone_from(&intent.saga);
         self.offer(&call.tenant, id, recording(intent, call, outcome, evidence), meta).await
     }
 

@@ -14,9 +14,10 @@ use event_store::Error;
 use event_store::append::{self, Expectation, Outcome, Pending, StreamWrite};
 use event_store::patience::{Backoff, is_worth_waiting};
 use event_store::record::Version;
+use schemas::Metadata;
 use uuid::Uuid;
 
-use super::encode::{encode, fingerprint, metadata};
+use super::encode::{encode, fingerprint};
 use super::index::Key;
 use super::load::Loaded;
 use super::outbox::Letter;
@@ -127,7 +128,7 @@ impl Session {
             return Err(Box::new(work));
         };
         let append_id = derived(saga_id, &work.append_id);
-        let metadata = metadata(correlation, work.causation).encode();
+        let metadata = Metadata::of_saga(correlation, work.causation).encode();
         let Some(event) = encode(&decision, metadata) else {
             return Err(Box::new(work));
         };
@@ -143,15 +144,26 @@ impl Session {
             }],
         });
         let asked: Vec<_> = decision.asked().collect();
-        let commands = if asked.is_empty() { Vec::new() } else { saga.pending() };
-        let commands: Vec<_> = commands.into_iter().filter(|(id, _)| asked.contains(id)).collect();
         let loaded = Loaded { saga, version, last_event, cause };
-        self.index.update(&work.key, &loaded, work.at, asked.iter().copied());
-        self.shelf.put(&work.key, loaded);
-        // A command contains the saga's subject, which comes from the cache: a new saga is cached only now.
-        let letters: Vec<_> =
-            commands.into_iter().filter_map(|(id, command)| self.letter(&work.key, id, command, append_id)).collect();
+        let letters = self.moved_on(&work.key, loaded, work.at, &asked, append_id);
         Ok(Flight { work, pending, asked, letters, decision })
+    }
+
+    /// Notes where a saga stands after a decision; returns the commands that the decision asks for.
+    pub(super) fn moved_on(
+        &mut self,
+        key: &Key,
+        loaded: Loaded,
+        at: Timestamp,
+        asked: &[Uuid],
+        causation: Uuid,
+    ) -> Vec<Letter> {
+        let commands = if asked.is_empty() { Vec::new() } else { loaded.saga.pending() };
+        self.index.update(key, &loaded, at, asked.iter().copied());
+        self.shelf.put(key, loaded);
+        // A command contains the saga's subject, which comes from the cache: a new saga is cached only now.
+        let commands = commands.into_iter().filter(|(id, _)| asked.contains(id));
+        commands.filter_map(|(id, command)| self.letter(key, id, command, causation)).collect()
     }
 
     pub(super) fn letter(
@@ -163,7 +175,9 @@ impl Session {
     ) -> Option<Letter> {
         let about = self.shelf.get(key)?.saga.state().about.as_ref();
         let correlation = about.map_or(key.subject, |about| about.correlation);
-        self.letter_of(key, command_id, command, metadata(correlation, causation))
+        let saga = Some(key.stream().id.to_string());
+        let meta = Metadata { saga, ..Metadata::of_saga(correlation, causation) };
+        self.letter_of(key, command_id, command, meta)
     }
 
     fn letter_of(
@@ -236,7 +250,7 @@ impl Session {
             Ok(Outcome::Appended(_)) => {
                 // Nothing is sent after the end of the lease: the next holder sends the commands that are in the log.
                 self.term.check()?;
-                self.told(&flight.work, &flight.decision);
+                self.told(&flight.work.key, flight.work.at, &flight.decision);
                 for letter in flight.letters {
                     self.outbox.send(letter);
                 }
@@ -298,26 +312,25 @@ impl Session {
     }
 
     /// Counts what a durable decision changed, and drops a saga that ended.
-    fn told(&mut self, work: &Work, decision: &Decision) {
-        let kind = &*work.key.kind;
+    pub(super) fn told(&mut self, key: &Key, at: Timestamp, decision: &Decision) {
+        let kind = &*key.kind;
         for fact in &decision.facts {
             match fact {
                 Fact::Ended(ended) => {
-                    let id = work.key.subject;
-                    tracing::debug!(kind, %id, outcome = ended.outcome, "a saga ended");
-                    let since = self.begun_at(&work.key).unwrap_or(work.at);
-                    meters::ended(kind, &ended.outcome, super::between(since, work.at));
-                    self.shelf.drop(&work.key);
+                    tracing::debug!(kind, id = %key.subject, outcome = ended.outcome, "a saga ended");
+                    let since = self.begun_at(key).unwrap_or(at);
+                    meters::ended(kind, &ended.outcome, super::between(since, at));
+                    self.shelf.drop(key);
                 }
                 Fact::Parked(parked) => {
                     meters::parked(kind, &parked.reason);
                     tracing::warn!(
-                        saga = %work.key.stream(),
+                        saga = %key.stream(),
                         reason = parked.reason,
                         detail = parked.detail,
                         "a saga needs a person; see docs/operations.md, 'A saga needs a person'"
                     );
-                    self.shelf.drop(&work.key);
+                    self.shelf.drop(key);
                 }
                 _ => {}
             }

@@ -8,11 +8,12 @@ use domain::saga::event::{Fact, Noted, Parked};
 use event_store::Error;
 use event_store::append::{Batch, Expectation, Outcome, StreamWrite};
 use event_store::patience::Backoff;
+use schemas::Metadata;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::append::{Cause, Work};
-use super::encode::{encode, fingerprint, metadata};
+use super::encode::{encode, fingerprint};
 use super::index::Key;
 use super::session::Session;
 use crate::{Stopped, meters};
@@ -101,7 +102,7 @@ impl Session {
             return Ok(false);
         };
         let append_id = derived(saga_id, &it.name);
-        let metadata = metadata(it.correlation, it.causation).encode();
+        let metadata = Metadata::of_saga(it.correlation, it.causation).encode();
         let Some(event) = encode(&Decision::intervention(self.now(), it.fact), metadata) else {
             return Ok(false);
         };

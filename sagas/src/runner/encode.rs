@@ -3,7 +3,6 @@
 use domain::saga::Decision;
 use event_store::append::NewEvent;
 use schemas::registry::StoredEvent;
-use schemas::{Actor, Metadata};
 use uuid::Uuid;
 
 /// A saga's decision as it is stored; `None` if it has no stored form.
@@ -32,12 +31,4 @@ pub(super) fn fingerprint(append_id: Uuid) -> [u8; 32] {
     fingerprint[..16].copy_from_slice(append_id.as_bytes());
     fingerprint[16..].copy_from_slice(append_id.as_bytes());
     fingerprint
-}
-
-/// The metadata: the actor, and the correlation.
-pub(super) fn metadata(correlation: Uuid, causation: Uuid) -> Metadata {
-    let actor = Actor { id: "sagas".into(), via: "saga".into(), on_behalf_of: None };
-    let mut metadata = Metadata::new(actor, correlation);
-    metadata.causation = Some(causation);
-    metadata
 }

@@ -10,7 +10,7 @@ use streams::{Unreadable, Until};
 
 use super::NAME;
 use super::append::Flight;
-use super::route::may_begin;
+use super::route::{may_begin, of_saga};
 use super::session::Session;
 use crate::Stopped;
 use crate::log::{Group, listened_to};
@@ -84,7 +84,8 @@ impl Session {
     /// saga.
     pub(super) async fn blocked(&mut self, group: &Group<'_>, asked: bool) -> Result<bool, Stopped> {
         let mut blocked = false;
-        for record in group.records.iter().filter(|record| asked || listened_to(record) || may_begin(record)) {
+        let others = group.records.iter().filter(|record| !of_saga(record));
+        for record in others.filter(|record| asked || listened_to(record) || may_begin(record)) {
             if self.held.contains(&record.stream) {
                 blocked = true;
                 continue;

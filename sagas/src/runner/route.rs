@@ -2,17 +2,20 @@
 //! starts.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use domain::order::Order;
 use domain::saga::event::Started;
 use domain::saga::{Batch, Origin, Recorded, Saga, may_start, start};
-use domain::stream;
+use domain::time::Timestamp;
+use domain::{Event, stream};
 use event_store::record::{Record, Version};
 use uuid::Uuid;
 
 use super::append::{Cause, Flight, Work};
 use super::index::Key;
+use super::load::Loaded;
 use super::session::Session;
 use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
@@ -52,6 +55,11 @@ pub(super) fn may_begin(record: &Record) -> bool {
     STARTERS.contains(&&*record.kind)
 }
 
+/// Whether a record is of a saga.
+pub(super) fn of_saga(record: &Record) -> bool {
+    &*record.stream.category == stream::SAGA
+}
+
 /// What a record's event belongs to, where sagas listen for that.
 pub(super) fn correlation(record: &Record) -> Option<Uuid> {
     let correlation = listened_to(record).then(|| crate::log::correlation(record));
@@ -64,16 +72,22 @@ impl Session {
         let Some(first) = group.records.first() else {
             return Ok(());
         };
-        if &*first.stream.category == stream::SAGA {
-            return self.sagas_own(group, flights).await;
+        // What sagas decided in this batch comes first: they have reacted to the rest of it.
+        let reacted = self.sagas_own(group, flights).await?;
+        if group.records.iter().all(of_saga) {
+            return Ok(());
         }
         if let Some(aside) = group.records.iter().find(|record| streams::sets_aside(record).is_some()) {
             return self.set_aside(aside, flights).await;
         }
-        let asker = self.index.asked_by(group.command_id).cloned();
+        let mut asker = self.index.asked_by(group.command_id).cloned();
+        if asker.as_ref().is_some_and(|asker| reacted.contains(asker)) {
+            self.index.answered(group.command_id);
+            asker = None;
+        }
         let mut concerned: Vec<Key> = asker.iter().cloned().collect();
         let mut starts = false;
-        for record in group.records {
+        for record in group.records.iter().filter(|record| !of_saga(record)) {
             starts |= may_begin(record);
             if let Some(correlation) = correlation(record) {
                 let tenant = &record.stream.tenant;
@@ -84,13 +98,15 @@ impl Session {
                 }
             }
         }
+        concerned.retain(|key| !reacted.contains(key));
         if self.blocked(group, asker.is_some()).await? || (concerned.is_empty() && !starts) {
             return Ok(());
         }
         let Some(tenant) = tenant(first) else {
             return Ok(());
         };
-        let events: Vec<Recorded> = group.records.iter().filter_map(decode).collect();
+        let others = || group.records.iter().filter(|record| !of_saga(record));
+        let events: Vec<Recorded> = others().filter_map(decode).collect();
         // All readable state is loaded before any saga reacts.
         let payment = match self.payments.after(self.store.as_ref(), &tenant, &events).await {
             Ok(payment) => payment,
@@ -102,13 +118,13 @@ impl Session {
         };
         // The readable rest of an answer is processed as ordinary events, and not as an answer: the missing part is
         // unknown.
-        let partial = events.len() < group.records.len();
+        let partial = events.len() < others().count();
         if let (Some(key), true) = (asker, partial) {
             let flight = self.tell_lost_answer(key, group).await?;
             flights.extend(flight);
         }
         let batch = Arc::new(Batch { command_id: group.command_id, partial, events, payment });
-        let last = group.records.last().unwrap_or(first);
+        let last = others().next_back().unwrap_or(first);
         for key in concerned {
             let work = Work {
                 append_id: format!("at/{}", last.position),
@@ -121,7 +137,7 @@ impl Session {
         }
         self.index.answered(group.command_id);
         if starts {
-            self.start(group, &batch, orders, flights).await?;
+            self.start(group, &batch, orders, &reacted, flights).await?;
         }
         Ok(())
     }
@@ -146,6 +162,7 @@ impl Session {
         group: &Group<'_>,
         batch: &Arc<Batch>,
         orders: HashMap<Version, Order>,
+        reacted: &[Key],
         flights: &mut Vec<Flight>,
     ) -> Result<(), Stopped> {
         for recorded in &batch.events {
@@ -165,7 +182,10 @@ impl Session {
             };
             let order = orders.get(&recorded.version).and_then(|it| it.placed());
             for started in start(&origin, order, batch.payment.as_ref()) {
-                self.begin(group, record, started, flights).await?;
+                let begun = |key: &Key| *key.kind == *started.kind && key.subject == started.subject;
+                if !reacted.iter().any(begun) {
+                    self.begin(group, record, started, flights).await?;
+                }
             }
         }
         Ok(())
@@ -209,12 +229,15 @@ impl Session {
         Ok(())
     }
 
-    /// Records of sagas: mostly those that this session wrote. Others are of an earlier life, or of an operator.
-    async fn sagas_own(&mut self, group: &Group<'_>, flights: &mut Vec<Flight>) -> Result<(), Stopped> {
-        for record in group.records {
+    /// Records of sagas: those that this session wrote, those that an executor wrote with what they follow from, and those of
+    /// an earlier life or of a person. Returns the sagas that reacted in this batch.
+    async fn sagas_own(&mut self, group: &Group<'_>, flights: &mut Vec<Flight>) -> Result<Vec<Key>, Stopped> {
+        let mut reacted = Vec::new();
+        for record in group.records.iter().filter(|record| of_saga(record)) {
             let Some(key) = Key::parse(&record.stream) else {
                 continue;
             };
+            reacted.push(key.clone());
             if streams::sets_aside(record).is_some() && self.left_alone.contains_key(&key) {
                 // Earlier decisions come first.
                 let before = std::mem::take(flights);
@@ -229,6 +252,7 @@ impl Session {
             }
             match self.index.version(&key) {
                 Some(version) if record.version <= version => {}
+                _ if self.follow(record, &key, group.recorded_at)? => {}
                 Some(_) => {
                     if let Some(work) = self.reread(record, key).await? {
                         flights.extend(self.attempt(work).await?);
@@ -242,7 +266,47 @@ impl Session {
                 None => {}
             }
         }
-        Ok(())
+        Ok(reacted)
+    }
+
+    /// Moves a saga past a decision that an executor made with what it follows from, and sends what the decision asks for.
+    /// Whether that was possible: the saga begins here or is at hand, and the record can be read.
+    fn follow(&mut self, record: &Record, key: &Key, at: Timestamp) -> Result<bool, Stopped> {
+        // What was written before this session may have been sent by an earlier one.
+        if record.position <= self.written_before || self.left_alone.contains_key(key) {
+            return Ok(false);
+        }
+        let (Some(tenant), Ok(Event::Saga(decision))) = (key.tenant(), streams::event(record)) else {
+            return Ok(false);
+        };
+        let followed = catch_unwind(AssertUnwindSafe(|| match self.shelf.get(key) {
+            Some(loaded) if loaded.version + 1 == record.version => {
+                let mut saga = loaded.saga.clone();
+                saga.evolve(&decision);
+                Some((saga, loaded.cause))
+            }
+            None if record.version == 1 => {
+                let saga = Saga::load(&tenant, [&decision]).ok().flatten()?;
+                Some((saga, crate::log::causation(record)))
+            }
+            _ => None,
+        }));
+        let Some((saga, cause)) = followed.ok().flatten() else {
+            return Ok(false);
+        };
+        let correlation = saga.state().about.as_ref().map_or_else(Uuid::nil, |about| about.correlation);
+        if !self.is_ours(&key.tenant, correlation) {
+            return Ok(false);
+        }
+        let loaded = Loaded { saga, version: record.version, last_event: record.event_id, cause };
+        let asked: Vec<_> = decision.asked().collect();
+        let letters = self.moved_on(key, loaded, at, &asked, record.command_id);
+        self.told(key, at, &decision);
+        self.term.check()?;
+        for letter in letters {
+            self.outbox.send(letter);
+        }
+        Ok(true)
     }
 
     /// The saga's id, as its commands and appends are derived from it.

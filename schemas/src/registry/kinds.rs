@@ -42,6 +42,10 @@ macro_rules! stored {
                 }
             }
 
+            fn event(&self) -> Event {
+                Event::$wrap(self.clone())
+            }
+
             $($more)*
         }
 
@@ -250,6 +254,10 @@ impl StoredEvent for saga::Decision {
             Event::Saga(decision) => Some(decision),
             _ => None,
         }
+    }
+
+    fn event(&self) -> Event {
+        Event::Saga(self.clone())
     }
 }
 

@@ -11,7 +11,7 @@ async fn an_order_is_placed_and_shown() {
     let id = order_id(&told);
     assert_eq!(told.header("location"), Some(&*format!("/v1/orders/{id}")));
     assert_eq!(told.header("etag"), Some("\"v1\""));
-    assert_eq!(told.header("daybook-position"), Some("2"));
+    assert_eq!(told.header("daybook-position"), Some("3"));
     assert_eq!(told.header("idempotent-replayed"), None);
     assert_eq!(order["status"], "pending");
     assert_eq!(order["stock_status"], "none");

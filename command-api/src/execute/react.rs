@@ -1,0 +1,374 @@
+//! Sagas react in the batch that they react to: the answer to what a saga asked for and what the saga decides next are one
+//! commit, and so are an event and the start of the saga that it starts. The saga's stream is written with an expectation
+//! like every other, so nothing here has to be right about who else reacts: a runner that hears the batch later finds the
+//! saga moved on, and what is not decided here it decides as ever.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::ids::{PaymentId, Tenant};
+use domain::order::Order;
+use domain::payment::Payment;
+use domain::saga::event::Started;
+use domain::saga::{Batch as Heard, Decision, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger, may_start, start};
+use domain::time::Timestamp;
+use domain::{Event, outcome, stream};
+use event_store::append::{Batch, NewEvent, StreamWrite};
+use event_store::record::StreamId;
+use event_store::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
+use schemas::{Encoded, Metadata, StoredEvent as _};
+use tokio::sync::MutexGuard;
+use uuid::Uuid;
+
+use super::afloat::Written;
+use super::attempt::Work;
+use super::cache::Slot;
+use super::error::Error;
+use super::fold::{self, Fold, State, Type, state};
+use super::load::Held;
+use super::plan::Facts;
+use super::{Inner, batch};
+
+/// The most sagas that start in one batch; received stock may allocate thousands of backorders, and the runner starts the rest.
+const MOST_STARTS: usize = 64;
+/// The space reserved for the metadata of an event, in bytes.
+const METADATA: usize = 4 * 1024;
+
+/// What the store counts for an event beside its data and metadata, in bytes: more than it is.
+const AROUND: usize = 1_024;
+
+/// A saga as its stream has it.
+#[derive(Clone, Default)]
+struct Folded {
+    saga: Option<Saga>,
+    /// What is not in `saga` yet: whose it is takes the tenant.
+    decisions: Vec<Decision>,
+    /// When it decided last.
+    at: Timestamp,
+}
+
+impl Folded {
+    fn past(&mut self, decision: &Decision) {
+        self.at = self.at.max(decision.at);
+        match &mut self.saga {
+            Some(saga) => saga.evolve(decision),
+            None => self.decisions.push(decision.clone()),
+        }
+    }
+
+    /// The saga; `None` if there is none, or none that this program can run.
+    fn saga(&mut self, tenant: &Tenant) -> Option<&Saga> {
+        if self.saga.is_none() && !self.decisions.is_empty() {
+            self.saga = Saga::load(tenant, &self.decisions).ok().flatten();
+            if self.saga.is_some() {
+                self.decisions.clear();
+            }
+        }
+        self.saga.as_ref()
+    }
+}
+
+impl Fold for Folded {
+    fn apply(&mut self, event: &Event) {
+        if let Event::Saga(decision) = event {
+            self.past(decision);
+        }
+    }
+
+    fn shown(&self) -> State {
+        Arc::new(())
+    }
+
+    fn branch(&self) -> Box<dyn Fold> {
+        Box::new(self.clone())
+    }
+
+    fn write(&self) -> Result<Bytes, serde_json::Error> {
+        Ok(Bytes::new())
+    }
+
+    fn size(&self) -> usize {
+        fold::size(&self.decisions) + self.saga.as_ref().map_or(0, |saga| fold::size(saga.state()))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// How sagas' streams are folded. They are short, and no snapshot is kept of them.
+pub(super) fn sagas() -> Type {
+    Type {
+        category: stream::SAGA,
+        fold: fold::NO_SNAPSHOTS,
+        fresh: || Box::new(Folded::default()),
+        read: |_| Ok(Box::new(Folded::default())),
+    }
+}
+
+/// What a saga decided, as a fact of its stream.
+struct Decided(Decision);
+
+impl Facts for Decided {
+    fn stored(&self) -> Result<Vec<(Encoded, Option<Uuid>)>, Error> {
+        let encoded = self.0.encode().map_err(|error| Error::Plan(error.to_string()))?;
+        Ok(vec![(encoded, None)])
+    }
+
+    fn fold(&self, fold: &mut dyn Fold) {
+        if let Some(folded) = fold.as_any_mut().downcast_mut::<Folded>() {
+            folded.past(&self.0);
+        }
+    }
+
+    fn events(&self) -> Vec<Event> {
+        vec![Event::Saga(self.0.clone())]
+    }
+}
+
+/// The saga that asked for a command, with its turn at the saga's stream.
+pub(super) struct Asker<'a> {
+    pub(super) slot: &'a Arc<Slot>,
+    pub(super) held: MutexGuard<'a, Held>,
+}
+
+/// A saga that begins with a command, and the event that it begins with.
+pub(super) struct Beginning {
+    pub(super) slot: Arc<Slot>,
+    started: Started,
+    cause: Uuid,
+}
+
+/// A saga's decision that goes into the batch.
+pub(super) struct Reaction<'a> {
+    pub(super) slot: &'a Arc<Slot>,
+    pub(super) held: MutexGuard<'a, Held>,
+    pub(super) facts: Box<dyn Facts>,
+    pub(super) written: Written,
+}
+
+/// What happened, as sagas hear it, with the ids of the events.
+pub(super) struct Happening {
+    heard: Heard,
+    ids: Vec<Uuid>,
+    /// The place of each event's step in the work.
+    parts: Vec<usize>,
+}
+
+/// What a batch says, in the order in which it will be in the log.
+pub(super) fn happening(
+    work: &Work<'_>,
+    held: &[MutexGuard<'_, Held>],
+    facts: &[Option<Box<dyn Facts>>],
+    batch: &Batch,
+) -> Happening {
+    let mut heard = Heard { command_id: work.request.command_id, ..Heard::default() };
+    let (mut ids, mut parts) = (Vec::new(), Vec::new());
+    for (at, (part, facts)) in work.parts.iter().zip(facts).enumerate() {
+        let Some(facts) = facts else { continue };
+        let events = facts.events();
+        if part.step.stream.category == stream::PAYMENT
+            && let Ok(payment_id) = part.stream.id.parse::<PaymentId>()
+        {
+            let version = held[at].version + events.len() as u64;
+            heard.payment = after::<Payment>(&held[at], &**facts).map(|payment| PaymentSeen {
+                payment_id,
+                version,
+                payment: Arc::new(payment),
+            });
+        }
+        for (version, event) in (held[at].version + 1..).zip(events) {
+            heard.events.push(Recorded { stream: Arc::clone(&part.stream.id), version, event });
+            parts.push(at);
+        }
+        ids.extend(batch.writes[at].events.iter().map(|event| event.event_id));
+    }
+    Happening { heard, ids, parts }
+}
+
+/// What a command's outcome says where nothing happened.
+pub(super) fn settled(work: &Work<'_>, event: outcome::Event, batch: &Batch) -> Happening {
+    let stream = stream::outcome(work.request.command_id);
+    let recorded = Recorded { stream: stream.id.as_str().into(), version: 1, event: Event::Outcome(event) };
+    let heard = Heard { command_id: work.request.command_id, events: vec![recorded], ..Heard::default() };
+    let ids = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).collect();
+    Happening { heard, ids, parts: Vec::new() }
+}
+
+/// A state right after facts.
+fn after<A: schemas::Stored + Clone>(held: &Held, facts: &dyn Facts) -> Option<A> {
+    let mut after = held.fold.branch();
+    facts.fold(&mut *after);
+    state::<A>(&*after).cloned()
+}
+
+impl Inner {
+    /// The slot of the saga that asked for a command, loaded; `None` if none did, or if it cannot be read here.
+    pub(super) async fn asker(&self, work: &Work<'_>) -> Result<Option<Arc<Slot>>, Error> {
+        let request = work.request;
+        let Some(stream) = request.metadata.saga.as_deref().and_then(|saga| saga_stream(&request.tenant, saga)) else {
+            return Ok(None);
+        };
+        if request.dry_run || !self.options.reactions {
+            return Ok(None);
+        }
+        let slot = self.cache.slot(&stream, sagas());
+        match slot.load(&*self.store).await {
+            Ok(()) => Ok(Some(slot)),
+            Err(Error::Unreadable(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The sagas that begin with what happened, as far as that can be said from the streams of the command. Their streams are
+    /// taken for empty: where one is not, the batch conflicts, and the next attempt leaves all of them to the runner.
+    pub(super) fn beginnings(
+        &self,
+        work: &Work<'_>,
+        held: &[MutexGuard<'_, Held>],
+        facts: &[Option<Box<dyn Facts>>],
+        happening: &Happening,
+        at: Timestamp,
+    ) -> Vec<Beginning> {
+        let mut beginnings = Vec::new();
+        let Happening { heard, ids, parts } = happening;
+        for ((recorded, event_id), part) in heard.events.iter().zip(ids).zip(parts) {
+            let Some(needs) = may_start(&recorded.stream, &recorded.event) else { continue };
+            let order = match needs {
+                Needs::Nothing => None,
+                Needs::Payment if heard.payment.is_some() => None,
+                Needs::Order(order_id) if *recorded.stream == *order_id.to_string() => {
+                    facts[*part].as_ref().and_then(|facts| after::<Order>(&held[*part], &**facts))
+                }
+                _ => continue,
+            };
+            let origin = Origin {
+                stream: &recorded.stream,
+                version: recorded.version,
+                event_id: *event_id,
+                recorded_at: at,
+                event: &recorded.event,
+            };
+            for started in start(&origin, order.as_ref().and_then(Order::placed), heard.payment.as_ref()) {
+                let name = stream::saga(&started.kind, started.subject);
+                let slot = self.cache.slot(&work.request.stream_id(&name), sagas());
+                if beginnings.len() < MOST_STARTS && slot.begin() {
+                    beginnings.push(Beginning { slot, started, cause: *event_id });
+                }
+            }
+        }
+        beginnings
+    }
+
+    /// The instant of what is decided now, by the store's clock.
+    pub(super) fn decided_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.store.now())
+    }
+}
+
+/// What the sagas decide, added to the batch. `None`: another command is at the stream of one that begins.
+pub(super) fn add<'a>(
+    work: &Work<'_>,
+    asker: Option<Asker<'a>>,
+    beginnings: &'a [Beginning],
+    happening: &Happening,
+    at: Timestamp,
+    batch: &mut Batch,
+) -> Option<Vec<Reaction<'a>>> {
+    let mut room = Room::of(batch);
+    let mut reactions = Vec::new();
+    let tenant = &work.request.tenant;
+    if let Some(Asker { slot, mut held }) = asker
+        && let Some((decision, correlation)) = reaction(&mut held, tenant, &happening.heard, at)
+        && let Some(cause) = happening.ids.last()
+    {
+        let metadata = Metadata::of_saga(correlation, *cause);
+        reactions.extend(room.take(batch, (slot, held), decision, metadata));
+    }
+    for Beginning { slot, started, cause } in beginnings {
+        let held = slot.try_lock()?;
+        if held.version > 0 || slot.is_discarded() {
+            continue;
+        }
+        let correlation = started.correlation;
+        let begin = || Saga::begin(tenant, started.clone(), work.request.command_id, at);
+        // One that cannot begin, or panics, is the runner's matter: it parks it.
+        if let Ok(Ok((_, decision))) = catch_unwind(AssertUnwindSafe(begin)) {
+            let metadata = Metadata::of_saga(correlation, *cause);
+            reactions.extend(room.take(batch, (slot, held), decision, metadata));
+        }
+    }
+    Some(reactions)
+}
+
+/// What the saga that asked decides after what happened, and what it belongs to.
+fn reaction(held: &mut Held, tenant: &Tenant, heard: &Heard, at: Timestamp) -> Option<(Decision, Uuid)> {
+    let folded = held.fold.as_any_mut().downcast_mut::<Folded>()?;
+    let at = at.max(folded.at);
+    let react = || {
+        let saga = folded.saga(tenant)?;
+        let correlation = saga.state().about.as_ref()?.correlation;
+        Some((saga.react(Trigger::Recorded(heard), at)?, correlation))
+    };
+    // A saga that panics is the runner's matter: it parks it.
+    catch_unwind(AssertUnwindSafe(react)).ok().flatten()
+}
+
+/// The room that a batch has for what sagas decide: a command must not fail for their sake.
+struct Room {
+    events: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn of(batch: &Batch) -> Self {
+        let events = batch.writes.iter().flat_map(|write| &write.events);
+        let bytes: usize = events.clone().map(|event| event.data.len() + event.metadata.len() + AROUND).sum();
+        Self {
+            events: MAX_BATCH_EVENTS.saturating_sub(events.count().max(batch.writes.len())),
+            bytes: MAX_BATCH_BYTES.saturating_sub(bytes),
+        }
+    }
+
+    /// Puts a decision into the batch, if it fits.
+    fn take<'a>(
+        &mut self,
+        batch: &mut Batch,
+        (slot, held): (&'a Arc<Slot>, MutexGuard<'a, Held>),
+        decision: Decision,
+        metadata: Metadata,
+    ) -> Option<Reaction<'a>> {
+        let encoded = decision.encode().ok()?;
+        let size = encoded.data.len();
+        if size + METADATA > MAX_EVENT_BYTES.min(self.bytes) || self.events == 0 {
+            return None;
+        }
+        self.bytes = self.bytes.saturating_sub(size + METADATA + AROUND);
+        self.events -= 1;
+        let expected = batch::expected(&held);
+        let event = NewEvent {
+            event_id: Uuid::now_v7(),
+            kind: encoded.kind,
+            schema_version: encoded.schema_version,
+            data: encoded.data,
+            metadata: metadata.encode(),
+        };
+        let written = Written { count: 1, last: event.event_id, bytes: size };
+        batch.writes.push(StreamWrite { stream: slot.stream.clone(), expected, events: vec![event] });
+        Some(Reaction { slot, held, facts: Box::new(Decided(decision)), written })
+    }
+}
+
+/// The stream of a saga by its name in the metadata.
+fn saga_stream(tenant: &Tenant, saga: &str) -> Option<StreamId> {
+    let (kind, subject) = saga.split_once('-')?;
+    let subject = subject.parse::<Uuid>().ok()?;
+    let name = stream::saga(kind, subject);
+    Some(super::stream_id(tenant, &name))
+}
