@@ -128,7 +128,9 @@ impl Drop for Copier {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that copies a write-ahead log panicked; its file grew until now, report this");
+            tracing::error!(
+                "the thread that copies a write-ahead log panicked; the file is copied at the next start, nothing to do"
+            );
         }
     }
 }

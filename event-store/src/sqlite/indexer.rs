@@ -176,7 +176,7 @@ impl Indexer<'_> {
                     Ok(copier) => self.copier = Some(copier),
                     Err(error) => tracing::warn!(
                         %error,
-                        "the rebuilt index has no thread that copies its write-ahead log; its commits do it until the next start"
+                        "the rebuilt index is copied by its own commits until the next start; nothing to do"
                     ),
                 }
                 self.index = index;
