@@ -228,7 +228,7 @@ impl Inner {
         let written: Vec<_> = batch.writes.iter().map(|write| written(&write.events)).collect();
         let (happening, at) = (react::happening(work, &held, &facts, &batch), self.decided_at());
         let begins = first && self.options.reactions;
-        let begun = if begins { self.beginnings(work, &held, &facts, &happening, at) } else { Vec::new() };
+        let begun = if begins { self.beginnings(work, &held, &happening, at) } else { Vec::new() };
         let Some(mut reactions) = react::add(work, asker, &begun, &happening, at, &mut batch) else {
             return Ok(Attempt::Again);
         };

@@ -32,13 +32,18 @@ impl Envelope<'_> {
             }
             _ => self.bytes.clone(),
         };
-        NewEvent {
-            event_id: Uuid::now_v7(),
-            kind: encoded.kind,
-            schema_version: encoded.schema_version,
-            data: encoded.data,
-            metadata,
-        }
+        event(encoded, metadata)
+    }
+}
+
+/// An event to be written, with an id of its own.
+pub(super) fn event(encoded: Encoded, metadata: Bytes) -> NewEvent {
+    NewEvent {
+        event_id: Uuid::now_v7(),
+        kind: encoded.kind,
+        schema_version: encoded.schema_version,
+        data: encoded.data,
+        metadata,
     }
 }
 

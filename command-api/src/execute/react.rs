@@ -1,7 +1,7 @@
 //! Sagas react in the batch that they react to: the answer to what a saga asked for and what the saga decides next are one
 //! commit, and so are an event and the start of the saga that it starts. The saga's stream is written with an expectation
 //! like every other, so nothing here has to be right about who else reacts: a runner that hears the batch later finds the
-//! saga moved on, and what is not decided here it decides as ever.
+//! saga moved on, and it decides what is not decided here.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +15,7 @@ use domain::saga::event::Started;
 use domain::saga::{Batch as Heard, Decision, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger, may_start, start};
 use domain::time::Timestamp;
 use domain::{Event, outcome, stream};
-use event_store::append::{Batch, NewEvent, StreamWrite};
+use event_store::append::{Batch, StreamWrite};
 use event_store::record::StreamId;
 use event_store::{MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES};
 use schemas::{Encoded, Metadata, StoredEvent as _};
@@ -177,7 +177,9 @@ pub(super) fn happening(
             && let Ok(payment_id) = part.stream.id.parse::<PaymentId>()
         {
             let version = held[at].version + events.len() as u64;
-            heard.payment = after::<Payment>(&held[at], &**facts).map(|payment| PaymentSeen {
+            let mut after = held[at].fold.branch();
+            facts.fold(&mut *after);
+            heard.payment = state::<Payment>(&*after).cloned().map(|payment| PaymentSeen {
                 payment_id,
                 version,
                 payment: Arc::new(payment),
@@ -192,6 +194,17 @@ pub(super) fn happening(
     Happening { heard, ids, parts }
 }
 
+impl Happening {
+    /// The order of an event right after it, which is not the order after the whole batch: what follows from a receipt of returned
+    /// goods is decided with the receipt.
+    fn order_at(&self, held: &Held, event: &Recorded) -> Option<Order> {
+        let mut order = held.fold.branch();
+        let own = self.heard.events.iter().filter(|recorded| recorded.stream == event.stream);
+        own.take_while(|recorded| recorded.version <= event.version).for_each(|recorded| order.apply(&recorded.event));
+        state::<Order>(&*order).cloned()
+    }
+}
+
 /// What a command's outcome says where nothing happened.
 pub(super) fn settled(work: &Work<'_>, event: outcome::Event, batch: &Batch) -> Happening {
     let stream = stream::outcome(work.request.command_id);
@@ -199,13 +212,6 @@ pub(super) fn settled(work: &Work<'_>, event: outcome::Event, batch: &Batch) -> 
     let heard = Heard { command_id: work.request.command_id, events: vec![recorded], ..Heard::default() };
     let ids = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).collect();
     Happening { heard, ids, parts: Vec::new() }
-}
-
-/// A state right after facts.
-fn after<A: schemas::Stored + Clone>(held: &Held, facts: &dyn Facts) -> Option<A> {
-    let mut after = held.fold.branch();
-    facts.fold(&mut *after);
-    state::<A>(&*after).cloned()
 }
 
 impl Inner {
@@ -232,7 +238,6 @@ impl Inner {
         &self,
         work: &Work<'_>,
         held: &[MutexGuard<'_, Held>],
-        facts: &[Option<Box<dyn Facts>>],
         happening: &Happening,
         at: Timestamp,
     ) -> Vec<Beginning> {
@@ -244,7 +249,7 @@ impl Inner {
                 Needs::Nothing => None,
                 Needs::Payment if heard.payment.is_some() => None,
                 Needs::Order(order_id) if *recorded.stream == *order_id.to_string() => {
-                    facts[*part].as_ref().and_then(|facts| after::<Order>(&held[*part], &**facts))
+                    happening.order_at(&held[*part], recorded)
                 }
                 _ => continue,
             };
@@ -352,13 +357,7 @@ impl Room {
         self.bytes = self.bytes.saturating_sub(size + METADATA + AROUND);
         self.events -= 1;
         let expected = batch::expected(&held);
-        let event = NewEvent {
-            event_id: Uuid::now_v7(),
-            kind: encoded.kind,
-            schema_version: encoded.schema_version,
-            data: encoded.data,
-            metadata: metadata.encode(),
-        };
+        let event = batch::event(encoded, metadata.encode());
         let written = Written { count: 1, last: event.event_id, bytes: size };
         batch.writes.push(StreamWrite { stream: slot.stream.clone(), expected, events: vec![event] });
         Some(Reaction { slot, held, facts: Box::new(Decided(decision)), written })

@@ -2,7 +2,7 @@
 //! request must be carried out: the queue accepts each of its commands, the log accepts each of its events, and no saga
 //! is parked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::command::StockCommand;
 use domain::ids::PaymentId;
@@ -10,7 +10,7 @@ use domain::order::Order;
 use domain::payment::Payment;
 use domain::saga::{self, Batch, Decision, Needs, Origin, PaymentSeen, Recorded, Saga, Trigger};
 use domain::time::Timestamp;
-use domain::{Event, stock};
+use domain::{Aggregate as _, Event, stock};
 use event_store::record::Record;
 use event_store::{Filter, MAX_EVENT_BYTES};
 use schemas::command::Envelope;
@@ -223,4 +223,47 @@ async fn what_is_accepted_of_the_largest_order_is_carried_out() {
     runner.run().await;
     let (order, _) = server.executor.load::<Order>(&tenant(), &stream::order(id)).await.unwrap();
     assert_eq!(order.placed().map(|order| order.status), Some(domain::order::state::Status::Cancelled));
+    let begun = starts_are_what_their_events_say(&server).await;
+    assert!(
+        begun.is_superset(&["amendment", "cancellation", "checkout", "fulfilment", "return"].map(str::to_owned).into())
+    );
+}
+
+/// Each saga that began with an event begins as a runner would begin it, which knows the order right after that event and nothing of what
+/// the same batch decided after it. The kinds that began.
+async fn starts_are_what_their_events_say(server: &Server) -> BTreeSet<String> {
+    let (mut kinds, mut orders, mut events) = (BTreeSet::new(), BTreeMap::<_, Order>::new(), BTreeMap::new());
+    let store = server.executor.store();
+    let mut seen = 0;
+    loop {
+        let page = store.read_log(seen, &Filter::default(), 1_000).await.unwrap();
+        let Some(last) = page.records.last() else { return kinds };
+        seen = last.position;
+        for record in page.records {
+            let event = streams::event(&record).unwrap();
+            if let Event::Order(event) = &event {
+                orders.entry(record.stream.clone()).or_default().evolve(event);
+            }
+            if let Event::Saga(decision) = &event
+                && let Some(started) = decision.started()
+            {
+                let cause = Metadata::decode(&record.metadata).unwrap().causation.unwrap();
+                let (begins, event, order): &(Record, Event, Option<Order>) = &events[&cause];
+                let origin = Origin {
+                    stream: &begins.stream.id,
+                    version: begins.version,
+                    event_id: cause,
+                    recorded_at: decision.at,
+                    event,
+                };
+                let expected = saga::start(&origin, order.as_ref().and_then(Order::placed), None);
+                assert!(expected.contains(started), "{}: {started:?}, and not {expected:?}", record.stream);
+                kinds.insert(started.kind.clone());
+            }
+            if saga::may_start(&record.stream.id, &event).is_some() {
+                let order = orders.get(&record.stream).cloned();
+                events.insert(record.event_id, (record, event, order));
+            }
+        }
+    }
 }
