@@ -140,8 +140,9 @@ impl Input {
         self.own(&numbered(&format!("release/{reason}"), self.attempt))
     }
 
-    fn release(&self, parts: &[Part], reservation_id: ReservationId, reason: &str) -> Command {
-        goods::release(parts, reservation_id, self.order_id, self.release_id(reason), reason)
+    fn release<'a>(&self, reservation_id: ReservationId, reason: &'a str) -> goods::Release<'a> {
+        let release_id = self.release_id(reason);
+        goods::Release { reservation_id, order_id: self.order_id, release_id, reason }
     }
 }
 
@@ -184,18 +185,18 @@ impl Process for Input {
     fn command(&self, state: &State, ask: Ask<'_>) -> Option<Command> {
         let order = |command| Some(Command::Order { order_id: self.order_id, command });
         match (ask.step, ask.direction) {
-            ("release", Direction::Do) => Some(self.release(&self.release, self.reservation_id?, "edited")),
+            ("release", Direction::Do) => Some(self.release(self.reservation_id?, "edited").units(&self.release)),
             ("reserve", Direction::Do) => {
                 Some(goods::reserve(&self.reserve, self.added(), self.order_id, None, ask.asked_at))
             }
             // All of its own reservation, and of no other: a release by line would take units from the order's other
             // reservations if this one was never made.
             ("reserve", Direction::Undo) => {
-                let reason = &state.unwinding.as_ref()?.reason;
-                let release_id = self.release_id(reason);
-                Some(goods::release_all(&self.reserve, self.added(), self.order_id, release_id, reason))
+                Some(self.release(self.added(), &state.unwinding.as_ref()?.reason).all(&self.reserve))
             }
-            ("release_excess", Direction::Do) => Some(self.release(&self.excess(state), self.added(), "cancelled")),
+            ("release_excess", Direction::Do) => {
+                Some(self.release(self.added(), "cancelled").units(&self.excess(state)))
+            }
             ("tell_reserved", Direction::Do) => order(order::Command::RecordReserved {
                 reservation_id: self.added(),
                 reserved: self.held(state),

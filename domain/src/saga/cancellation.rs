@@ -89,7 +89,9 @@ impl Process for Input {
         match ask.step {
             "release" => {
                 let release_id = subject(self.order_id, self.cancellation_id);
-                Some(goods::release(&self.parts, self.reservation_id?, self.order_id, release_id, LET_GO))
+                let (reservation_id, order_id) = (self.reservation_id?, self.order_id);
+                let release = goods::Release { reservation_id, order_id, release_id, reason: LET_GO };
+                Some(release.units(&self.parts))
             }
             "close" => {
                 let command =

@@ -165,8 +165,9 @@ impl Process for Input {
                 }))
             }
             ("release", _) => {
-                let (parts, release_id) = (self.cancelled(state), self.release_id());
-                Some(goods::release(&parts, self.reservation_id?, self.order_id, release_id, "cancelled"))
+                let (reservation_id, order_id, release_id) = (self.reservation_id?, self.order_id, self.release_id());
+                let release = goods::Release { reservation_id, order_id, release_id, reason: "cancelled" };
+                Some(release.units(&self.cancelled(state)))
             }
             ("dispatch", _) => self.order(order::Command::Dispatch { shipment_id: self.shipment_id }),
             ("refuse", _) => self.order(order::Command::RefuseShipment {

@@ -158,48 +158,47 @@ pub(super) fn parts_to_release<'a>(order: &'a Placed, units: impl IntoIterator<I
     }))
 }
 
-/// Asks inventory to release these units, out of a reservation and then out of the order's others.
-pub(super) fn release(
-    parts: &[Part],
-    reservation_id: ReservationId,
-    order_id: OrderId,
-    release_id: Uuid,
-    reason: &str,
-) -> Command {
-    each(parts, |part| {
-        let mut lines: BTreeMap<LineId, LetGo> = BTreeMap::new();
-        let none = |line_id| LetGo { line_id, qty: 0, backordered: 0 };
-        for share in &part.lines {
-            lines.entry(share.line_id).or_insert(none(share.line_id)).qty += share.qty;
-        }
-        for share in &part.backordered {
-            lines.entry(share.line_id).or_insert(none(share.line_id)).backordered += share.qty;
-        }
-        release_lines(lines.into_values().collect(), reservation_id, order_id, release_id, reason)
-    })
+/// A release of units that stock holds for an order. The same `release_id` takes effect once.
+pub(super) struct Release<'a> {
+    pub(super) reservation_id: ReservationId,
+    pub(super) order_id: OrderId,
+    pub(super) release_id: Uuid,
+    pub(super) reason: &'a str,
 }
 
-/// Asks inventory to release all that a reservation still holds of these places and SKUs, and nothing of any other.
-pub(super) fn release_all(
-    parts: &[Part],
-    reservation_id: ReservationId,
-    order_id: OrderId,
-    release_id: Uuid,
-    reason: &str,
-) -> Command {
-    each(parts, |_| release_lines(Vec::new(), reservation_id, order_id, release_id, reason))
-}
+impl Release<'_> {
+    /// Asks inventory to release these units, out of the reservation and then out of the order's others.
+    pub(super) fn units(&self, parts: &[Part]) -> Command {
+        each(parts, |part| {
+            let mut lines: BTreeMap<LineId, LetGo> = BTreeMap::new();
+            let none = |line_id| LetGo { line_id, qty: 0, backordered: 0 };
+            for share in &part.lines {
+                lines.entry(share.line_id).or_insert(none(share.line_id)).qty += share.qty;
+            }
+            for share in &part.backordered {
+                lines.entry(share.line_id).or_insert(none(share.line_id)).backordered += share.qty;
+            }
+            self.command(lines.into_values().collect())
+        })
+    }
 
-/// Without lines: all of the reservation.
-fn release_lines(
-    lines: Vec<LetGo>,
-    reservation_id: ReservationId,
-    order_id: OrderId,
-    release_id: Uuid,
-    reason: &str,
-) -> stock::Command {
-    let (order_id, reason) = (Some(order_id), reason.to_owned());
-    stock::Command::Release { reservation_id, order_id, qty: None, lines, release_id, expires_at: None, reason }
+    /// Asks inventory to release all that the reservation still holds of these places and SKUs, and nothing of any other.
+    pub(super) fn all(&self, parts: &[Part]) -> Command {
+        each(parts, |_| self.command(Vec::new()))
+    }
+
+    /// Without lines: all of the reservation.
+    fn command(&self, lines: Vec<LetGo>) -> stock::Command {
+        stock::Command::Release {
+            reservation_id: self.reservation_id,
+            order_id: Some(self.order_id),
+            qty: None,
+            lines,
+            release_id: self.release_id,
+            expires_at: None,
+            reason: self.reason.to_owned(),
+        }
+    }
 }
 
 /// The parts, line by line as the order writes them.
