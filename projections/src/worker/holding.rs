@@ -17,11 +17,13 @@ impl Worker {
             Fault::Unfit { last, one, failure, .. } => (last, one, failure),
         };
         let Some(record) = one else {
-            tracing::debug!(
+            // The rows come out right all the same, so that nothing else shows it.
+            metrics::counter!("daybook_projection_batches_split_total").increment(1);
+            tracing::warn!(
                 projection.name = failure.model,
                 position = last,
                 reason = %failure.reason,
-                "a batch cannot be applied; its records are applied one by one"
+                "read models cannot apply a batch as a whole; it is retried record by record"
             );
             self.careful_to = last;
             return Ok(());
