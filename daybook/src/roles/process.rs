@@ -248,7 +248,7 @@ pub(super) async fn settle(log: &dyn EventStore, shared: bool, limit: Duration) 
         while at < head {
             let page = log.read_log(at, &filter, PAGE).await?;
             for record in page.records {
-                // One that cannot be read is told by the runner.
+                // The runner logs a record that cannot be read.
                 let Ok(Event::Saga(decision)) = streams::event(&record) else { continue };
                 let id = record.stream;
                 if decision.ended().is_some() {

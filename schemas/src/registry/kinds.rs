@@ -279,7 +279,7 @@ fn sagas() -> Vec<(&'static str, Kind)> {
     }
     vec![
         of!(SAGA_STARTED, "a saga begins; it may end in the same decision."),
-        of!(SAGA_DECIDED, "a saga goes on."),
+        of!(SAGA_DECIDED, "a saga continues."),
         of!(SAGA_PARKED, "a saga cannot continue by itself; a person or late evidence has to help."),
         of!(SAGA_RESUMED, "a saga that was parked continues."),
         of!(SAGA_ENDED, "a saga ends."),
