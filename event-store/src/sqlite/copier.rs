@@ -4,6 +4,9 @@
 //! SQLite's own automatic checkpoint runs inside the commit that crosses its bound: it copies everything at once and syncs
 //! twice, and the syncs of the log on the same disk wait behind it. This thread copies little and often, so no commit
 //! and no sync waits long. Only a write-ahead log that has become too long makes the writer wait, for the last pages.
+//!
+//! The log's own file is not copied like this (see `checkpointer`): its commits are synced and its writer must not wait for a
+//! reader, so it is copied rarely, and the writer itself copies the last pages.
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
