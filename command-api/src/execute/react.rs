@@ -194,15 +194,13 @@ pub(super) fn happening(
     Happening { heard, ids, parts }
 }
 
-impl Happening {
-    /// The order of an event right after it, which is not the order after the whole batch: what follows from a receipt of returned
-    /// goods is decided with the receipt.
-    fn order_at(&self, held: &Held, event: &Recorded) -> Option<Order> {
-        let mut order = held.fold.branch();
-        let own = self.heard.events.iter().filter(|recorded| recorded.stream == event.stream);
-        own.take_while(|recorded| recorded.version <= event.version).for_each(|recorded| order.apply(&recorded.event));
-        state::<Order>(&*order).cloned()
-    }
+/// The order of an event right after it, which is not the order after the whole batch: what follows from a receipt of returned goods
+/// is decided with the receipt. `before` is the order's fold before the batch, `events` what the batch says.
+pub(super) fn order_at(before: &dyn Fold, events: &[Recorded], event: &Recorded) -> Option<Order> {
+    let mut order = before.branch();
+    let own = events.iter().filter(|recorded| recorded.stream == event.stream && recorded.version <= event.version);
+    own.for_each(|recorded| order.apply(&recorded.event));
+    state::<Order>(&*order).cloned()
 }
 
 /// What a command's outcome says where nothing happened.
@@ -249,7 +247,7 @@ impl Inner {
                 Needs::Nothing => None,
                 Needs::Payment if heard.payment.is_some() => None,
                 Needs::Order(order_id) if *recorded.stream == *order_id.to_string() => {
-                    happening.order_at(&held[*part], recorded)
+                    order_at(&*held[*part].fold, &heard.events, recorded)
                 }
                 _ => continue,
             };

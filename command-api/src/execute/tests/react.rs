@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::ids::OrderId;
+use domain::order::Order;
 use domain::saga::event::{After, Ended, Fact};
-use domain::saga::{Decision, Saga};
+use domain::saga::{Decision, Recorded, Saga};
 use domain::time::Timestamp;
 use domain::{Command, Event};
 use event_store::append::{Batch, Expectation, NewEvent, Outcome, StreamWrite};
@@ -14,6 +15,8 @@ use schemas::StoredEvent as _;
 
 use super::*;
 use crate::execute::Verdict;
+use crate::execute::fold::Type;
+use crate::execute::react::order_at;
 
 /// A shelf with a waiting backorder.
 async fn waiting(executor: &Executor) {
@@ -66,6 +69,20 @@ async fn an_event_and_the_start_of_the_saga_that_it_starts_are_one_batch() {
     assert_eq!(metadata.causation, Some(batch[1].event_id), "the runner knows it by its cause");
     let streams: Vec<_> = done.streams.iter().map(|(name, _)| name.category).collect();
     assert_eq!(streams, [stream::STOCK], "the answer is about what was asked");
+}
+
+#[test]
+fn a_saga_that_begins_knows_the_order_right_after_its_event() {
+    let stored = |kind: &str, json: &str| schemas::registry::decode(kind, 1, json.trim_end().as_bytes()).unwrap();
+    let events = [
+        stored("OrderPlaced", include_str!("../../../../schemas/golden/records/OrderPlaced.v1.json")),
+        stored("NoteAdded", include_str!("../../../../schemas/golden/records/NoteAdded.v1.json")),
+    ];
+    let recorded = |(version, event)| Recorded { stream: "one".into(), version, event };
+    let events: Vec<_> = (1..).zip(events).map(recorded).collect();
+    let before = (Type::of::<Order>().fresh)();
+    let notes = |event| order_at(&*before, &events, event).unwrap().placed().unwrap().notes.len();
+    assert_eq!((notes(&events[0]), notes(&events[1])), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
