@@ -25,6 +25,17 @@ impl Executor {
         command: Command,
         metadata: Metadata,
     ) -> Result<Done, Error> {
+        self.run_command(tenant, command_id, command, metadata, false).await
+    }
+
+    pub(crate) async fn run_command(
+        &self,
+        tenant: &Tenant,
+        command_id: Uuid,
+        command: Command,
+        metadata: Metadata,
+        while_asked: bool,
+    ) -> Result<Done, Error> {
         let request = Request {
             tenant: tenant.clone(),
             command_id,
@@ -34,6 +45,7 @@ impl Executor {
             metadata,
             if_match: None,
             dry_run: false,
+            while_asked,
         };
         match command {
             Command::Order { order_id, command } => {

@@ -9,6 +9,7 @@ mod calls;
 mod done;
 mod error;
 mod fold;
+mod follow_ups;
 mod follows;
 mod load;
 mod meter;
@@ -40,6 +41,7 @@ use attempt::{Attempt, Work};
 use cache::{Bound, Cache};
 use calls::{Calls, Entered, Turn};
 use fold::Type;
+use follow_ups::FollowUps;
 use meter::Meter;
 
 /// The name space of command ids that are made from idempotency keys. Never changed: the ids are in the log.
@@ -63,6 +65,9 @@ pub struct Options {
     pub snapshot_every: u64,
     /// Whether sagas react in the batch that they react to. If not, their runner reacts later, in batches of its own.
     pub reactions: bool,
+    /// The most commands of sagas that are carried out at once before the decision that asks for them is durable, see
+    /// [`Executor::carries_out`]. With 0 the runners send all of them.
+    pub follow_ups: usize,
 }
 
 impl Default for Options {
@@ -74,6 +79,7 @@ impl Default for Options {
             equal_wait: Duration::from_secs(10),
             snapshot_every: 200,
             reactions: true,
+            follow_ups: 256,
         }
     }
 }
@@ -103,6 +109,9 @@ pub struct Request {
     pub if_match: Option<(StreamName, Expected)>,
     /// Decide, and write nothing.
     pub dry_run: bool,
+    /// Carry it out only while the saga of the metadata waits for its outcome, and write it only after what that rests on. For a
+    /// command whose asking is not durable yet.
+    pub while_asked: bool,
 }
 
 impl Request {
@@ -150,6 +159,7 @@ struct Inner {
     options: Options,
     cache: Cache,
     calls: Calls,
+    follow_ups: Arc<FollowUps>,
     metrics: Meter,
 }
 
@@ -161,6 +171,7 @@ impl Executor {
             store,
             tracker,
             cache: Cache::new(Bound { slots: options.cached, bytes: options.cached_bytes }),
+            follow_ups: Arc::new(FollowUps::new(options.follow_ups)),
             options,
             calls: Calls::default(),
             metrics: Meter::new(),
@@ -311,7 +322,7 @@ impl Executor {
 }
 
 impl Inner {
-    async fn run(&self, request: &Request, plan: &Plan) -> Result<Done, Error> {
+    async fn run(self: &Arc<Self>, request: &Request, plan: &Plan) -> Result<Done, Error> {
         let work = Work::try_new(request, plan)?;
         for tries in 0..=self.options.retries {
             if tries > 0 {

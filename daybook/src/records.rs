@@ -175,6 +175,7 @@ pub async fn set_aside(config: &Config, asked: &SetAside) -> anyhow::Result<Reco
         metadata: Metadata::new(actor, command_id),
         if_match: None,
         dry_run: false,
+        while_asked: false,
     };
     let answered = executor.set_aside(request, asked.position, reason).await;
     log.close().await?;

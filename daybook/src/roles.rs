@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use command_api::execute::{self, Executor, Plan, Request};
+use domain::command::Service;
 use domain::ids::{LocationId, Sku, Tenant};
 use domain::stock::{self, Stock};
 use domain::stream;
@@ -176,8 +177,8 @@ pub async fn start_with(config: Config, role: &str, adjust: impl FnOnce(&mut Opt
         parts.payments()?;
         parts.endings(models.reads());
     }
-    for service in [Role::Ordering, Role::Inventory, Role::Payments] {
-        if roles.has(service) {
+    for service in [Service::Ordering, Service::Inventory, Service::Payments] {
+        if roles.has(services::role(service)) {
             parts.service(service);
         }
     }
@@ -302,6 +303,7 @@ impl Running {
             metadata: Metadata::new(actor, command_id),
             if_match: None,
             dry_run: false,
+            while_asked: false,
         };
         let done = self.executor.execute(request, Plan::new().and_unseen::<Stock>(name, command)).await?;
         match done.refused() {

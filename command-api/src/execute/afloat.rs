@@ -12,7 +12,6 @@ use super::cache::Slot;
 use super::fold::{Fold, NO_SNAPSHOTS};
 use super::load::Held;
 use super::plan::Facts;
-use super::react::Reaction;
 
 /// The events that a batch writes to one stream.
 #[derive(Clone, Copy)]
@@ -56,13 +55,6 @@ impl<'a> Afloat<'a> {
             && let Some(moved) = self.moved.last_mut()
         {
             moved.snapshot = Some((last, held.fold.branch()));
-        }
-    }
-
-    /// Applies what sagas decided.
-    pub(super) fn react(&mut self, reactions: &mut [Reaction<'_>]) {
-        for Reaction { slot, held, facts, written } in reactions {
-            self.fold(slot, held, &**facts, *written);
         }
     }
 

@@ -147,7 +147,7 @@ enum Landed {
 }
 
 impl Inner {
-    pub(super) async fn attempt(&self, work: &Work<'_>, earlier: u32) -> Result<Attempt, Error> {
+    pub(super) async fn attempt(self: &Arc<Self>, work: &Work<'_>, earlier: u32) -> Result<Attempt, Error> {
         let heads = self.heads(work).await?;
         let slots = self.slots(work, earlier == 0 && !work.request.dry_run).await?;
         let asked_by = self.asker(work).await?;
@@ -172,6 +172,9 @@ impl Inner {
         if let Some(at) = (0..heads.len()).find(|at| behind(*at)) {
             self.cache.discard(&slots[at]);
             return Ok(Attempt::Again);
+        }
+        if work.request.while_asked && !asker.as_mut().is_some_and(|asker| asker.waits_for(work.request)) {
+            return Err(Error::NotAsked);
         }
         let decision = work.decide(&held)?;
         if work.request.dry_run {
@@ -201,12 +204,12 @@ impl Inner {
     }
 
     async fn apply(
-        &self,
+        self: &Arc<Self>,
         work: &Work<'_>,
         slots: &[Arc<Slot>],
         mut held: Vec<MutexGuard<'_, Held>>,
         facts: Vec<Option<Box<dyn Facts>>>,
-        asker: Option<Asker<'_>>,
+        mut asker: Option<Asker<'_>>,
         first: bool,
     ) -> Result<Attempt, Error> {
         let mut decided = Vec::with_capacity(held.len());
@@ -229,7 +232,7 @@ impl Inner {
         let (happening, at) = (react::happening(work, &held, &facts, &batch), self.decided_at());
         let begins = first && self.options.reactions;
         let begun = if begins { self.beginnings(work, &held, &happening, at) } else { Vec::new() };
-        let Some(mut reactions) = react::add(work, asker, &begun, &happening, at, &mut batch) else {
+        let Some(mut reactions) = react::add(work, &mut asker, &begun, &happening, at, &mut batch) else {
             return Ok(Attempt::Again);
         };
         let sent = self.send(batch);
@@ -240,7 +243,8 @@ impl Inner {
                     afloat.fold(&slots[at], &mut held[at], &**facts, written);
                 }
             }
-            afloat.react(&mut reactions);
+            reactions.iter_mut().for_each(|reaction| reaction.fold(&mut afloat));
+            self.follow_up(reactions.iter_mut().flat_map(|reaction| reaction.follow_ups(work.request)).collect());
         }
         let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::new();
@@ -253,7 +257,7 @@ impl Inner {
                 }
             }
         }
-        drop(held);
+        drop((held, asker));
         match self.land(work, (slots, &reacted), sent, afloat).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: Verdict::Applied,
@@ -271,24 +275,25 @@ impl Inner {
     }
 
     async fn settle(
-        &self,
+        self: &Arc<Self>,
         work: &Work<'_>,
         slots: &[Arc<Slot>],
         held: Vec<MutexGuard<'_, Held>>,
         verdict: outcome::Verdict,
-        asker: Option<Asker<'_>>,
+        mut asker: Option<Asker<'_>>,
     ) -> Result<Attempt, Error> {
         let looked_at: Vec<_> =
             work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
         let (mut batch, event) = batch::settled(work.request, verdict.clone(), &looked_at)?;
         let happening = react::settled(work, event, &batch);
-        let Some(mut reactions) = react::add(work, asker, &[], &happening, self.decided_at(), &mut batch) else {
+        let Some(mut reactions) = react::add(work, &mut asker, &[], &happening, self.decided_at(), &mut batch) else {
             return Ok(Attempt::Again);
         };
         let sent = self.send(batch);
         let mut afloat = Afloat::new(self);
         if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
-            afloat.react(&mut reactions);
+            reactions.iter_mut().for_each(|reaction| reaction.fold(&mut afloat));
+            self.follow_up(reactions.iter_mut().flat_map(|reaction| reaction.follow_ups(work.request)).collect());
         }
         let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::with_capacity(held.len());
@@ -299,7 +304,7 @@ impl Inner {
                 states.push((part.step.stream.clone(), held.fold.shown()));
             }
         }
-        drop(held);
+        drop((held, asker));
         match self.land(work, (slots, &reacted), sent, afloat).await? {
             Landed::Now(receipt) => Ok(Attempt::Done(Done {
                 verdict: verdict.into(),

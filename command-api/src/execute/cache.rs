@@ -156,6 +156,11 @@ impl Slot {
         });
     }
 
+    /// Whether everything up to this version is known to be durable.
+    pub(super) fn is_durable(&self, version: Version) -> bool {
+        self.progress.borrow().durable >= version
+    }
+
     /// Waits until everything up to this version is durable; `false` if it never will be.
     pub(super) async fn wait_durable(&self, version: Version) -> bool {
         let mut progress = self.progress.subscribe();

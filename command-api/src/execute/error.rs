@@ -24,6 +24,9 @@ pub enum Error {
     /// The state that the plan depended on has changed; nothing was decided. A new plan may succeed.
     #[error("what the command was planned on has changed meanwhile")]
     Outdated,
+    /// No saga waits for the outcome of the command, or none that can be read here; nothing was written.
+    #[error("no saga waits for the command")]
+    NotAsked,
     /// The write may or may not be in the log; repeating the same command id finds out.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -68,6 +71,7 @@ impl Error {
             Self::InProgress
             | Self::Busy { .. }
             | Self::Outdated
+            | Self::NotAsked
             | Self::Closed
             | Self::NotWritten(_)
             | Self::LogDamaged(_)
@@ -83,6 +87,7 @@ impl Error {
             Self::KeyReused => "key_reused",
             Self::InProgress => "in_progress",
             Self::Busy { .. } | Self::Outdated => "busy",
+            Self::NotAsked => "not_asked",
             Self::Unknown(_) | Self::Lost => "unknown",
             Self::Closed => "closed",
             Self::NotWritten(_) => "not_written",

@@ -46,6 +46,12 @@ impl Meter {
         self.begun.increment(begun as u64);
     }
 
+    /// A command that a saga asked for: carried out at once, left to the runner, void since what asked for it was not written, or
+    /// failed for another reason.
+    pub(super) fn followed_up(&self, outcome: &'static str) {
+        counter!("daybook_follow_ups_total", "outcome" => outcome).increment(1);
+    }
+
     pub(super) fn answered(
         &self,
         answer: &Result<Done, Error>,

@@ -22,14 +22,15 @@ use schemas::{Encoded, Metadata, StoredEvent as _};
 use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
-use super::afloat::Written;
+use super::afloat::{Afloat, Written};
 use super::attempt::Work;
 use super::cache::Slot;
 use super::error::Error;
 use super::fold::{self, Fold, State, Type, state};
+use super::follow_ups::FollowUp;
 use super::load::Held;
 use super::plan::Facts;
-use super::{Inner, batch};
+use super::{Inner, Request, batch};
 
 /// The most sagas that start in one batch; received stock may allocate thousands of backorders, and the runner starts the rest.
 const MOST_STARTS: usize = 64;
@@ -113,22 +114,27 @@ pub(super) fn sagas() -> Type {
 }
 
 /// What a saga decided, as a fact of its stream.
-struct Decided(Decision);
+struct Decided {
+    decision: Decision,
+    written: Written,
+    /// What the saga belongs to.
+    correlation: Uuid,
+}
 
 impl Facts for Decided {
     fn stored(&self) -> Result<Vec<(Encoded, Option<Uuid>)>, Error> {
-        let encoded = self.0.encode().map_err(|error| Error::Plan(error.to_string()))?;
+        let encoded = self.decision.encode().map_err(|error| Error::Plan(error.to_string()))?;
         Ok(vec![(encoded, None)])
     }
 
     fn fold(&self, fold: &mut dyn Fold) {
         if let Some(folded) = fold.as_any_mut().downcast_mut::<Folded>() {
-            folded.past(&self.0);
+            folded.past(&self.decision);
         }
     }
 
     fn events(&self) -> Vec<Event> {
-        vec![Event::Saga(self.0.clone())]
+        vec![Event::Saga(self.decision.clone())]
     }
 }
 
@@ -136,6 +142,15 @@ impl Facts for Decided {
 pub(super) struct Asker<'a> {
     pub(super) slot: &'a Arc<Slot>,
     pub(super) held: MutexGuard<'a, Held>,
+}
+
+impl Asker<'_> {
+    /// Whether it waits for the outcome of the command.
+    pub(super) fn waits_for(&mut self, request: &Request) -> bool {
+        let folded = self.held.fold.as_any_mut().downcast_mut::<Folded>();
+        let saga = folded.and_then(|folded| folded.saga(&request.tenant));
+        saga.is_some_and(|saga| saga.waits_for(request.command_id))
+    }
 }
 
 /// A saga that begins with a command, and the event that it begins with.
@@ -148,9 +163,35 @@ pub(super) struct Beginning {
 /// A saga's decision that goes into the batch.
 pub(super) struct Reaction<'a> {
     pub(super) slot: &'a Arc<Slot>,
-    pub(super) held: MutexGuard<'a, Held>,
-    pub(super) facts: Box<dyn Facts>,
-    pub(super) written: Written,
+    held: MutexGuard<'a, Held>,
+    decided: Decided,
+}
+
+impl Reaction<'_> {
+    /// Moves the saga past the decision.
+    pub(super) fn fold(&mut self, afloat: &mut Afloat<'_>) {
+        afloat.fold(self.slot, &mut self.held, &self.decided, self.decided.written);
+    }
+
+    /// The commands that the decision asks for, once the saga is moved past it.
+    pub(super) fn follow_ups(&mut self, request: &Request) -> Vec<FollowUp> {
+        let asked: Vec<Uuid> = self.decided.decision.asked().collect();
+        let folded = self.held.fold.as_any_mut().downcast_mut::<Folded>();
+        let (false, Some(saga)) = (asked.is_empty(), folded.and_then(|folded| folded.saga(&request.tenant))) else {
+            return Vec::new();
+        };
+        let of_saga = Metadata::of_saga(self.decided.correlation, request.command_id);
+        let metadata = Metadata { saga: Some(self.slot.stream.id.to_string()), ..of_saga };
+        let asked = saga.pending().into_iter().filter(|(id, _)| asked.contains(id));
+        asked
+            .map(|(command_id, command)| FollowUp {
+                tenant: request.tenant.clone(),
+                command_id,
+                command,
+                metadata: metadata.clone(),
+            })
+            .collect()
+    }
 }
 
 /// What happened, as sagas hear it, with the ids of the events.
@@ -261,7 +302,7 @@ impl Inner {
             for started in start(&origin, order.as_ref().and_then(Order::placed), heard.payment.as_ref()) {
                 let name = stream::saga(&started.kind, started.subject);
                 let slot = self.cache.slot(&work.request.stream_id(&name), sagas());
-                if beginnings.len() < MOST_STARTS && slot.begin() {
+                if beginnings.len() < MOST_STARTS && (slot.begin() || slot.is_loaded()) {
                     beginnings.push(Beginning { slot, started, cause: *event_id });
                 }
             }
@@ -275,24 +316,35 @@ impl Inner {
     }
 }
 
-/// What the sagas decide, added to the batch. `None`: another command is at the stream of one that begins.
-pub(super) fn add<'a>(
+/// What the sagas decide, added to the batch. The turn of the saga that asked stays with the caller where it decides nothing.
+/// `None`: another command is at the stream of one that begins.
+pub(super) fn add<'a: 'b, 'b>(
     work: &Work<'_>,
-    asker: Option<Asker<'a>>,
-    beginnings: &'a [Beginning],
+    asked_by: &mut Option<Asker<'a>>,
+    beginnings: &'b [Beginning],
     happening: &Happening,
     at: Timestamp,
     batch: &mut Batch,
-) -> Option<Vec<Reaction<'a>>> {
+) -> Option<Vec<Reaction<'b>>> {
     let mut room = Room::of(batch);
     let mut reactions = Vec::new();
     let tenant = &work.request.tenant;
-    if let Some(Asker { slot, mut held }) = asker
-        && let Some((decision, correlation)) = reaction(&mut held, tenant, &happening.heard, at)
-        && let Some(cause) = happening.ids.last()
-    {
-        let metadata = Metadata::of_saga(correlation, *cause);
-        reactions.extend(room.take(batch, (slot, held), decision, metadata));
+    if let Some(Asker { slot, mut held }) = asked_by.take() {
+        let cause = happening.ids.last();
+        let decided = cause.zip(reaction(&mut held, tenant, &happening.heard, at));
+        let added = decided.and_then(|(cause, (decision, correlation))| {
+            room.take(batch, slot, &held, decision, Metadata::of_saga(correlation, *cause), correlation)
+        });
+        if let Some(decided) = added {
+            reactions.push(Reaction { slot, held, decided });
+        } else {
+            // What the command rests on must be in the log before it, also where the saga decides nothing now.
+            if work.request.while_asked && !slot.is_durable(held.version) {
+                let expected = batch::expected(&held);
+                batch.writes.push(StreamWrite { stream: slot.stream.clone(), expected, events: Vec::new() });
+            }
+            *asked_by = Some(Asker { slot, held });
+        }
     }
     for Beginning { slot, started, cause } in beginnings {
         let held = slot.try_lock()?;
@@ -304,7 +356,8 @@ pub(super) fn add<'a>(
         // One that cannot begin, or panics, is the runner's matter: it parks it.
         if let Ok(Ok((_, decision))) = catch_unwind(AssertUnwindSafe(begin)) {
             let metadata = Metadata::of_saga(correlation, *cause);
-            reactions.extend(room.take(batch, (slot, held), decision, metadata));
+            let decided = room.take(batch, slot, &held, decision, metadata, correlation);
+            reactions.extend(decided.map(|decided| Reaction { slot, held, decided }));
         }
     }
     Some(reactions)
@@ -340,13 +393,15 @@ impl Room {
     }
 
     /// Puts a decision into the batch, if it fits.
-    fn take<'a>(
+    fn take(
         &mut self,
         batch: &mut Batch,
-        (slot, held): (&'a Arc<Slot>, MutexGuard<'a, Held>),
+        slot: &Slot,
+        held: &Held,
         decision: Decision,
         metadata: Metadata,
-    ) -> Option<Reaction<'a>> {
+        correlation: Uuid,
+    ) -> Option<Decided> {
         let encoded = decision.encode().ok()?;
         let size = encoded.data.len();
         if size + METADATA > MAX_EVENT_BYTES.min(self.bytes) || self.events == 0 {
@@ -354,11 +409,11 @@ impl Room {
         }
         self.bytes = self.bytes.saturating_sub(size + METADATA + AROUND);
         self.events -= 1;
-        let expected = batch::expected(&held);
+        let expected = batch::expected(held);
         let event = batch::event(encoded, metadata.encode());
         let written = Written { count: 1, last: event.event_id, bytes: size };
         batch.writes.push(StreamWrite { stream: slot.stream.clone(), expected, events: vec![event] });
-        Some(Reaction { slot, held, facts: Box::new(Decided(decision)), written })
+        Some(Decided { decision, written, correlation })
     }
 }
 

@@ -4,6 +4,7 @@
 mod conflicts;
 mod durable;
 mod equal;
+mod follow_ups;
 mod memory;
 mod react;
 mod several;
@@ -225,6 +226,7 @@ fn keyed(key: &str) -> Request {
         ),
         if_match: None,
         dry_run: false,
+        while_asked: false,
     }
 }
 

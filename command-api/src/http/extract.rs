@@ -99,6 +99,7 @@ impl How {
                 None => None,
             },
             dry_run: self.dry_run,
+            while_asked: false,
         }
     }
 

@@ -188,7 +188,7 @@ impl Failure {
             Error::OutcomeSetAside { position } => {
                 Self::new("outcome-set-aside", error.to_string()).with("position", *position)
             }
-            Error::Plan(_) => Self::internal(request_id, error),
+            Error::Plan(_) | Error::NotAsked => Self::internal(request_id, error),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use command_api::execute::{Error, Executor};
+use domain::command::Service;
 use domain::ids::Tenant;
 use domain::time::Timestamp;
 use domain::{Command, Event, stream};
@@ -29,7 +30,6 @@ use super::Stage;
 use super::broker::Feeds;
 use super::services::{Host, Queued};
 use crate::config::Config;
-use crate::config::roles::Role;
 use crate::service::health::{Health, Part, State};
 
 /// How often it is looked whether anything is on its way.
@@ -55,6 +55,9 @@ impl Dispatch for InProcess {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
+        if self.0.has_carried_out(command_id).await {
+            return Ok(());
+        }
         match self.0.execute_command(tenant, command_id, command, meta).await {
             Ok(_) => Ok(()),
             Err(error) if never(&error) => Err(DispatchError::Impossible(error.to_string())),
@@ -92,7 +95,7 @@ impl Parts<'_> {
     /// process.
     fn dispatch(&self) -> Arc<dyn Dispatch> {
         match self.queue {
-            Some(queue) => Arc::new(Queued(queue.clone())),
+            Some(queue) => Arc::new(Queued { queue: queue.clone(), executor: self.executor.clone() }),
             None => Arc::new(InProcess(self.executor.clone())),
         }
     }
@@ -175,12 +178,14 @@ impl Parts<'_> {
         holds
     }
 
-    /// A service that takes commands from the queue; without a queue there is nothing to take.
-    pub(super) fn service(&self, role: Role) {
-        if let Some(queue) = self.queue {
-            let host = Host::new(role, queue.clone(), self.executor.clone(), self.config);
-            host.start(self.owner, self.log, self.stage, self.supervisor, self.health);
-        }
+    /// A service: without a queue this process alone carries out its commands; otherwise it takes them from the queue while it is the
+    /// active one.
+    pub(super) fn service(&self, service: Service) {
+        let Some(queue) = self.queue else {
+            return self.executor.carries_out(service, true);
+        };
+        let host = Host::new(service, queue.clone(), self.executor.clone(), self.config);
+        host.start(self.owner, self.log, self.stage, self.supervisor, self.health);
     }
 
     /// The sandbox.

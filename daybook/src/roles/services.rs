@@ -32,8 +32,12 @@ use crate::service::health::{Health, Part, State};
 /// When a command is tried again that could not be run now.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Sends commands to the queue of their service.
-pub(super) struct Queued(pub(super) Queue);
+/// Sends commands to the queue of their service, but for those that the executor of this process has carried out as soon as they
+/// were asked for.
+pub(super) struct Queued {
+    pub(super) queue: Queue,
+    pub(super) executor: Executor,
+}
 
 #[async_trait]
 impl Dispatch for Queued {
@@ -44,11 +48,14 @@ impl Dispatch for Queued {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
+        if self.executor.has_carried_out(command_id).await {
+            return Ok(());
+        }
         let service = name(command.service());
         let impossible = |error: &dyn std::error::Error| DispatchError::Impossible(error.to_string());
         let body =
             Envelope::new(tenant.clone(), command_id, command, meta).encode().map_err(|error| impossible(&error))?;
-        match self.0.send(service, command_id, body).await {
+        match self.queue.send(service, command_id, body).await {
             Ok(()) => Ok(()),
             Err(error @ SendError::TooLarge(_)) => Err(impossible(&error)),
             Err(error) => Err(DispatchError::Unavailable(error.to_string())),
@@ -61,25 +68,30 @@ impl Dispatch for Queued {
         command_id: Uuid,
         within: Duration,
     ) -> Result<Option<String>, DispatchError> {
-        let found = self.0.put_aside(name(command.service()), command_id).await;
+        let found = self.queue.put_aside(name(command.service()), command_id).await;
         let found = found.map_err(|error| DispatchError::Unavailable(error.to_string()))?;
         let since = found.filter(|found| found.ago <= within);
         Ok(since.map(|found| found.reason))
     }
 }
 
-fn name(service: Service) -> &'static str {
+/// The role of the processes that run a service.
+pub(super) fn role(service: Service) -> Role {
     match service {
-        Service::Ordering => Role::Ordering.name(),
-        Service::Inventory => Role::Inventory.name(),
-        Service::Payments => Role::Payments.name(),
+        Service::Ordering => Role::Ordering,
+        Service::Inventory => Role::Inventory,
+        Service::Payments => Role::Payments,
     }
+}
+
+fn name(service: Service) -> &'static str {
+    role(service).name()
 }
 
 /// One service of this process. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Host {
-    role: Role,
+    service: Service,
     queue: Queue,
     executor: Executor,
     at_once: usize,
@@ -89,9 +101,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(role: Role, queue: Queue, executor: Executor, config: &Config) -> Self {
+    pub(super) fn new(service: Service, queue: Queue, executor: Executor, config: &Config) -> Self {
         Self {
-            role,
+            service,
             queue,
             executor,
             at_once: config.sagas.in_flight.max(1),
@@ -109,7 +121,7 @@ impl Host {
         supervisor: &Supervisor,
         health: &Health,
     ) {
-        let role = self.role;
+        let role = role(self.service);
         let shown = Arc::clone(&self.term);
         let (owner, log, token) = (owner.to_owned(), Arc::clone(log), stage.token.clone());
         stage.keep(supervisor, role.name(), move |pulse| {
@@ -138,7 +150,9 @@ impl Host {
         let tasks = TaskTracker::new();
         while let Some(term) = next_term(&mut active, &cancel).await? {
             *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Some(term.clone());
+            self.executor.carries_out(self.service, true);
             self.serve(&term, &cancel, &tasks).await;
+            self.executor.carries_out(self.service, false);
         }
         tasks.close();
         tasks.wait().await;
@@ -153,7 +167,7 @@ impl Host {
     /// Takes commands while the term lasts. Commands that are running at its end are finished, which is safe.
     async fn serve(&self, term: &Term, cancel: &CancellationToken, tasks: &TaskTracker) {
         let options = ReceiveOptions { ack_wait: self.ack_wait(), ..ReceiveOptions::default() };
-        let mut deliveries = self.queue.receive(self.role.name(), options);
+        let mut deliveries = self.queue.receive(name(self.service), options);
         let free = Arc::new(Semaphore::new(self.at_once));
         while term.holds() {
             let permit = tokio::select! {

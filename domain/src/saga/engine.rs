@@ -155,6 +155,14 @@ impl Saga {
             .collect()
     }
 
+    /// Whether it waits for the outcome of this command.
+    #[must_use]
+    pub fn waits_for(&self, command_id: Uuid) -> bool {
+        let steps = self.state.steps.values();
+        let mut sides = steps.flat_map(|step| [Direction::Do, Direction::Undo].map(|direction| step.side(direction)));
+        sides.any(|side| side.command_id == command_id && side.progress.is_open())
+    }
+
     /// Where to look when this timer fires, if it waits for an answer that another stream has.
     #[must_use]
     pub fn evidence(&self, timer: &str) -> Option<StreamName> {

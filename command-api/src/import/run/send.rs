@@ -164,6 +164,7 @@ impl Sender {
             metadata,
             if_match: None,
             dry_run: false,
+            while_asked: false,
         }
     }
 }
