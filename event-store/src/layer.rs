@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::append::{Batch, Pending, Receipt};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::gathering::Announcement;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 use crate::{Direction, Error, EventStore, Filter, Head, Page};
@@ -21,6 +22,10 @@ pub trait Layer: Send + Sync + 'static {
 
     fn append(&self, batch: Batch) -> Pending {
         self.below().append(batch)
+    }
+
+    fn announce(&self) -> Option<Announcement> {
+        self.below().announce()
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {
@@ -102,6 +107,10 @@ pub trait Layer: Send + Sync + 'static {
 impl<L: Layer> EventStore for L {
     fn append(&self, batch: Batch) -> Pending {
         Layer::append(self, batch)
+    }
+
+    fn announce(&self) -> Option<Announcement> {
+        Layer::announce(self)
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod consumer;
 pub mod copy;
 pub mod feed;
+pub mod gathering;
 pub mod hash;
 mod heads;
 mod layer;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::append::{Batch, Pending, Receipt};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::gathering::Announcement;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
 
@@ -149,6 +150,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// Puts a batch on the writer's queue. Its place there is taken before this returns, so two appends by one task are
     /// judged in their order; the outcome arrives after the sync.
     fn append(&self, batch: Batch) -> Pending;
+
+    /// Says that an append is about to come which follows from one on the queue: the writer lets it come for a moment, so that one
+    /// sync carries both. `None`: this store does not.
+    fn announce(&self) -> Option<Announcement>;
 
     /// The receipt of a command; the answer takes all appends in flight into account. `None` means that the command has
     /// not been accepted so far.

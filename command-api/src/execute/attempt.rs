@@ -19,7 +19,7 @@ use super::done::{Done, Verdict};
 use super::error::Error;
 use super::load::Held;
 use super::plan::{Answer, Facts, Plan, Step};
-use super::react::{self, Asker};
+use super::react::{self, Asker, Reaction};
 use super::{Expected, Inner, Request, follows, refuse};
 
 /// How many streams are read at a time for one command: more would keep other commands from reading.
@@ -235,7 +235,8 @@ impl Inner {
         let Some(mut reactions) = react::add(work, &mut asker, &begun, &happening, at, &mut batch) else {
             return Ok(Attempt::Again);
         };
-        let sent = self.send(batch);
+        let announced = reactions.iter().any(Reaction::asks).then(|| self.store.announce()).flatten();
+        let sent = self.send(work, batch);
         let mut afloat = Afloat::new(self);
         if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
             for (at, facts) in facts.iter().enumerate() {
@@ -246,6 +247,7 @@ impl Inner {
             reactions.iter_mut().for_each(|reaction| reaction.fold(&mut afloat));
             self.follow_up(reactions.iter_mut().flat_map(|reaction| reaction.follow_ups(work.request)).collect());
         }
+        drop(announced);
         let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::new();
         let mut states = Vec::new();
@@ -289,12 +291,14 @@ impl Inner {
         let Some(mut reactions) = react::add(work, &mut asker, &[], &happening, self.decided_at(), &mut batch) else {
             return Ok(Attempt::Again);
         };
-        let sent = self.send(batch);
+        let announced = reactions.iter().any(Reaction::asks).then(|| self.store.announce()).flatten();
+        let sent = self.send(work, batch);
         let mut afloat = Afloat::new(self);
         if matches!(sent.early, None | Some(Ok(Outcome::Appended(_)))) {
             reactions.iter_mut().for_each(|reaction| reaction.fold(&mut afloat));
             self.follow_up(reactions.iter_mut().flat_map(|reaction| reaction.follow_ups(work.request)).collect());
         }
+        drop(announced);
         let reacted: Vec<Arc<Slot>> = reactions.into_iter().map(|reaction| Arc::clone(reaction.slot)).collect();
         let mut streams = Vec::with_capacity(held.len());
         let mut states = Vec::new();
@@ -328,9 +332,12 @@ impl Inner {
     }
 
     /// Queues the batch. A batch that the store refused at once is not folded.
-    fn send(&self, batch: Batch) -> Sent {
+    fn send(&self, work: &Work<'_>, batch: Batch) -> Sent {
         let first = batch.writes.iter().flat_map(|write| &write.events).map(|event| event.event_id).next();
         let mut pending = self.store.append(batch);
+        if work.request.while_asked {
+            self.follow_ups.queued(work.request.command_id);
+        }
         let early = (&mut pending).now_or_never();
         Sent { first, pending, early }
     }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::Command;
 use domain::command::Service;
 use domain::ids::Tenant;
+use event_store::EventStore;
+use event_store::gathering::Announcement;
 use schemas::Metadata;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -39,11 +41,17 @@ pub(super) struct FollowUps {
 
 #[derive(Default)]
 struct Known {
-    /// Those under way, with whether they were carried out once that is known.
-    under_way: HashMap<Uuid, watch::Receiver<Option<bool>>>,
+    under_way: HashMap<Uuid, UnderWay>,
     carried_out: HashSet<Uuid>,
     /// The same, the oldest first.
     oldest: VecDeque<Uuid>,
+}
+
+struct UnderWay {
+    /// Whether it was carried out, once that is known.
+    told: watch::Receiver<Option<bool>>,
+    /// Until it is on the store's queue.
+    announced: Option<Announcement>,
 }
 
 impl FollowUps {
@@ -61,18 +69,25 @@ impl FollowUps {
         self.known().under_way.is_empty()
     }
 
+    /// It is on the store's queue.
+    pub(super) fn queued(&self, command_id: Uuid) {
+        if let Some(under_way) = self.known().under_way.get_mut(&command_id) {
+            under_way.announced = None;
+        }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The turn of a follow-up; `None` if it is carried out already, or if it has to be left to the runner.
-    fn enter(self: &Arc<Self>, command_id: Uuid) -> Option<Turn> {
+    fn enter(self: &Arc<Self>, command_id: Uuid, store: &dyn EventStore) -> Option<Turn> {
         let mut known = self.known();
         if known.under_way.len() >= self.most || known.under_way.contains_key(&command_id) {
             return None;
         }
         let (tell, told) = watch::channel(None);
-        known.under_way.insert(command_id, told);
+        known.under_way.insert(command_id, UnderWay { told, announced: store.announce() });
         Some(Turn { follow_ups: Arc::clone(self), command_id, tell })
     }
 }
@@ -126,7 +141,7 @@ impl Inner {
             if !self.follow_ups.serves(command.service()) {
                 continue;
             }
-            let Some(turn) = self.follow_ups.enter(command_id) else {
+            let Some(turn) = self.follow_ups.enter(command_id, &*self.store) else {
                 self.metrics.followed_up("left");
                 continue;
             };
@@ -163,7 +178,7 @@ impl Executor {
             if known.carried_out.contains(&command_id) {
                 return true;
             }
-            known.under_way.get(&command_id).cloned()
+            known.under_way.get(&command_id).map(|under_way| under_way.told.clone())
         };
         match told {
             Some(mut told) => told.wait_for(Option::is_some).await.is_ok_and(|told| *told == Some(true)),

@@ -168,6 +168,11 @@ pub(super) struct Reaction<'a> {
 }
 
 impl Reaction<'_> {
+    /// Whether the decision asks for anything.
+    pub(super) fn asks(&self) -> bool {
+        self.decided.decision.asked().next().is_some()
+    }
+
     /// Moves the saga past the decision.
     pub(super) fn fold(&mut self, afloat: &mut Afloat<'_>) {
         afloat.fold(self.slot, &mut self.held, &self.decided, self.decided.written);

@@ -39,6 +39,7 @@ impl Log {
         options.queue_events = config.store.queue_events;
         options.test_clock = config.store.test_clock;
         options.readers = files::readers();
+        options.wal_ahead = sqlite::Options::WAL_AHEAD;
         let bar = std::sync::Mutex::new(None);
         options.progress = Some(Arc::new(move |progress| {
             let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, oneshot};
 
 use crate::append::{Answer, Batch, Outcome};
+use crate::gathering::{Announcement, Gathering};
 use crate::hash::Hash;
 use crate::limits::Weight;
 use crate::record::Micros;
@@ -60,12 +61,13 @@ struct State {
 pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
+    gathering: Gathering,
 }
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
         let state = State { waiting: Waiting::new(most), closed: None };
-        Self { state: Mutex::new(state), arrived: Notify::new() }
+        Self { state: Mutex::new(state), arrived: Notify::new(), gathering: Gathering::default() }
     }
 
     /// Puts a job at the end, or drops it and says why.
@@ -80,19 +82,26 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes all that waits, within `bound`; waits for the first. `None`: closed, and nothing is left.
+    /// Notes a batch that is about to come.
+    pub(super) fn announce(&self) -> Announcement {
+        self.gathering.announce()
+    }
+
+    /// Takes all that waits, within `bound`; waits for the first, and for what is announced. `None`: closed, and nothing is left.
     pub(super) async fn take(&self, bound: Weight) -> Option<Vec<Job>> {
         loop {
-            {
-                let mut state = self.lock();
+            let (jobs, closed) = {
+                let state = self.lock();
+                (state.waiting.len(), state.closed.is_some())
+            };
+            if jobs > 0 {
+                self.gathering.gathered(jobs).await;
                 let mut group = Vec::new();
-                state.waiting.take(bound, &mut group);
-                if !group.is_empty() {
-                    return Some(group);
-                }
-                if state.closed.is_some() {
-                    return None;
-                }
+                self.lock().waiting.take(bound, &mut group);
+                return Some(group);
+            }
+            if closed {
+                return None;
             }
             // A job that was pushed meanwhile has left a permit.
             self.arrived.notified().await;

@@ -14,6 +14,7 @@ use super::{consumers, reader, snapshots, test_clock};
 use crate::append::{Batch, Pending, Receipt};
 use crate::clock::TestClock;
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::gathering::Announcement;
 use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
@@ -140,6 +141,10 @@ impl TestClock for Store {
 impl EventStore for Store {
     fn append(&self, batch: Batch) -> Pending {
         self.enqueue(batch)
+    }
+
+    fn announce(&self) -> Option<Announcement> {
+        Some(self.shared.queue.announce())
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {

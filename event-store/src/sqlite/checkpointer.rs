@@ -8,18 +8,21 @@ use rusqlite::Connection;
 
 use super::shared::Shared;
 
-/// Pages written before the bulk is copied. About 64 MiB: enough that the pages that are written again and again (the head, the
-/// edge of the tree) are copied once.
-const BULK_PAGES: usize = 16_000;
-/// Pages that the writer copies itself at most.
-const REST_PAGES: i64 = 2_000;
+/// Pages written before the thread copies them: few, since the syncs of the log wait while a large copy is synced; and enough
+/// that the pages that are written again and again (the head, the edge of the tree) are copied once for many commits.
+const SLICE_PAGES: usize = 1_000;
+/// Pages in the write-ahead log from which the writer copies the rest, so that it begins again: within what was written in
+/// advance, see [`super::Options::wal_ahead`].
+const MOST_PAGES: usize = 3_500;
+/// Pages that the writer copies itself at most, beside what comes after the thread's last copy.
+const REST_PAGES: i64 = 500;
 /// Passes of the thread over what a fast writer adds meanwhile.
 const PASSES: usize = 4;
 
 #[derive(Default)]
 struct State {
     asked: bool,
-    /// The bulk is copied, the rest is for the writer.
+    /// The thread has copied most of it; the rest is little enough for the writer.
     rest: bool,
     stop: bool,
 }
@@ -76,29 +79,32 @@ impl Checkpoints {
     }
 }
 
-/// How much the writer has added since the write-ahead log was last copied.
+/// How many pages the writer has added, about.
 #[derive(Default)]
 pub(super) struct Added {
-    bytes: usize,
-    commits: usize,
+    /// Since the thread was asked to copy them.
+    slice: usize,
+    /// Since the write-ahead log began.
+    all: usize,
 }
 
 impl Added {
-    /// Notes a commit; requests the copy of the bulk when it is time, and copies the rest after that.
+    /// Notes a commit; requests a copy when it is time, and copies the rest when the write-ahead log is to begin again.
     pub(super) fn commit(&mut self, bytes: usize, shared: &Shared, log: &Connection) {
-        self.bytes += bytes;
-        self.commits += 1;
         // An estimate: each commit writes its first and last page and the head's beside what its rows fill.
-        if self.bytes / 3_500 + self.commits * 3 < BULK_PAGES {
+        let pages = bytes / 3_500 + 3;
+        (self.slice, self.all) = (self.slice + pages, self.all + pages);
+        if self.slice < SLICE_PAGES && self.all < MOST_PAGES {
             return;
         }
         let mut state = shared.checkpoints.lock();
-        if state.rest {
+        if self.all >= MOST_PAGES && state.rest {
             state.rest = false;
             drop(state);
             let _ = copy(log);
             *self = Self::default();
         } else if !state.asked {
+            self.slice = 0;
             state.asked = true;
             drop(state);
             shared.checkpoints.changed.notify_all();

@@ -79,7 +79,7 @@ impl Store {
         fs::create_dir_all(&options.dir)?;
         let lock = Lock::take(&options.dir, &options.role)?;
         let now = (options.clock)();
-        let (log, incarnation) = schema::open_log(&options.dir, now, options.test_clock)?;
+        let (log, incarnation) = schema::open_log(&options, now)?;
         let ahead = rows::ahead(&log)?;
         Mismatch::check(ahead.is_some(), options.test_clock)?;
         let (head, answered_to) = rows::head(&log)?;

@@ -81,6 +81,9 @@ pub struct Options {
     pub tail: usize,
     /// About how many bytes of the newest records are kept in memory for the followers of this process.
     pub recent_bytes: usize,
+    /// How many bytes of the log's write-ahead log are written in advance when the store is opened, and given back when it is closed:
+    /// a sync that makes the file longer takes several times as long. Where the disk has no room for them, there are none.
+    pub wal_ahead: usize,
     /// How long the log must be quiet for a shorter run to be written.
     pub idle: Duration,
     /// Reports the progress of a rebuild of the index.
@@ -92,6 +95,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// [`Options::wal_ahead`] for a store that is written to for longer than a moment: what the write-ahead log needs.
+    pub const WAL_AHEAD: usize = 16 * 1024 * 1024;
+
     /// The store in `dir`, with the system's clock and the bounds that were measured.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -108,6 +114,7 @@ impl Options {
             run: 65_536,
             tail: 4 * 65_536,
             recent_bytes: crate::recent::DEFAULT_BYTES,
+            wal_ahead: 0,
             idle: Duration::from_millis(20),
             progress: None,
             before_commit: None,

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::consumers::ConsumerJob;
 use crate::append::{Answer, Batch, Outcome};
+use crate::gathering::{Announcement, Gathering};
 use crate::hash::Hash;
 use crate::limits::Weight;
 use crate::record::Micros;
@@ -65,12 +66,13 @@ struct State {
 pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
+    gathering: Gathering,
 }
 
 impl Queue {
     pub(super) fn new(most: Weight) -> Self {
         let state = State { waiting: Waiting::new(most), writer_sleeps: false, closed: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new() }
+        Self { state: Mutex::new(state), arrived: Condvar::new(), gathering: Gathering::default() }
     }
 
     /// Puts a job at the end, or drops it and says why.
@@ -88,7 +90,12 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes all that waits, within `bound`, into `group`; waits for the first. False: closed, and nothing is left.
+    /// Notes a batch that is about to come.
+    pub(super) fn announce(&self) -> Announcement {
+        self.gathering.announce()
+    }
+
+    /// Takes all that waits, within `bound`, into `group`; waits for the first, and for what is announced. False: closed, and nothing is left.
     pub(super) fn take(&self, bound: Weight, group: &mut Vec<Job>) -> bool {
         let mut state = self.lock();
         while state.waiting.is_empty() {
@@ -99,7 +106,10 @@ impl Queue {
             let woken = self.arrived.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
-        state.waiting.take(bound, group);
+        let jobs = state.waiting.len();
+        drop(state);
+        self.gathering.wait(jobs);
+        self.lock().waiting.take(bound, group);
         true
     }
 

@@ -21,6 +21,7 @@ use crate::append::{Batch, Pending, Receipt};
 use crate::audit::{Audit, IndexAudit, Kept};
 use crate::clock::{Ahead, Clock, system_clock};
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::gathering::Announcement;
 use crate::heads::key_of;
 use crate::record::{Micros, Position, Record, StreamId, Version};
 use crate::snapshot::Snapshot;
@@ -185,6 +186,10 @@ fn place_of(place: &[u8]) -> (u128, u32) {
 impl EventStore for ReadOnly {
     fn append(&self, _batch: Batch) -> Pending {
         Pending::ready(Self::refuse())
+    }
+
+    fn announce(&self) -> Option<Announcement> {
+        None
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {

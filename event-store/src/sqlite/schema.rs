@@ -1,6 +1,8 @@
 //! The two files' tables and settings. The settings for durability are set here and read back: a store that cannot have
 //! them must not open.
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +10,11 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::open::OpenError;
+use super::options::Options;
 
 pub(super) const LOG_FILE: &str = "log.sqlite";
+/// SQLite's name for the log's write-ahead log.
+const LOG_WAL: &str = "log.sqlite-wal";
 pub(super) const INDEX_FILE: &str = "index.sqlite";
 
 /// Grows with every change of the log's tables; a store with a newer one is refused.
@@ -118,7 +123,8 @@ pub(super) const MOST_INDEX_WAL_PAGES: u32 = 16_000;
 
 /// Opens the log for writing; creates it if it is missing, with a test clock if it is for a test. Returns the store's
 /// incarnation.
-pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connection, Uuid), OpenError> {
+pub(super) fn open_log(options: &Options, now: i64) -> Result<(Connection, Uuid), OpenError> {
+    let Options { dir, test_clock, wal_ahead, .. } = options;
     let log = connect(&dir.join(LOG_FILE), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_wal(&log)?;
     log.pragma_update(None, "synchronous", "FULL")?;
@@ -130,7 +136,7 @@ pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connec
         return Err(OpenError::NotDurable(format!("synchronous is {synchronous} and not FULL")));
     }
     match user_version(&log)? {
-        0 => create_log(&log, now, test_clock)?,
+        0 => create_log(&log, now, *test_clock)?,
         LOG_SCHEMA => {}
         newer => {
             return Err(OpenError::Schema { found: newer, known: LOG_SCHEMA });
@@ -139,8 +145,31 @@ pub(super) fn open_log(dir: &Path, now: i64, test_clock: bool) -> Result<(Connec
     // Writes of a crashed process that it did not sync are in the page cache only: this syncs them before any caller
     // learns of them.
     log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    if let Err(error) = write_ahead(&dir.join(LOG_WAL), *wal_ahead) {
+        tracing::debug!(%error, "the write-ahead log is not written in advance; syncs take longer until it has grown");
+    }
     let incarnation = incarnation(&log)?;
     Ok((log, incarnation))
+}
+
+/// Zeros written at once. The kernel keeps what is written at once as one piece, and writes the whole of it to the disk where a part
+/// has changed.
+const AT_ONCE: usize = 16 * 1024;
+
+/// Fills an empty write-ahead log with zeros, which SQLite takes for an empty one: it begins with what has a valid header, and
+/// ends before the first frame whose checksum is not right (<https://sqlite.org/fileformat2.html#walformat>).
+fn write_ahead(wal: &Path, bytes: usize) -> io::Result<()> {
+    let mut file = File::options().write(true).open(wal)?;
+    if bytes == 0 || file.metadata()?.len() > 0 {
+        return Ok(());
+    }
+    let fill = |file: &mut File| {
+        for written in (0..bytes).step_by(AT_ONCE) {
+            file.write_all(&[0; AT_ONCE][..AT_ONCE.min(bytes - written)])?;
+        }
+        file.sync_all()
+    };
+    fill(&mut file).or_else(|error| file.set_len(0).and(Err(error)))
 }
 
 fn create_log(log: &Connection, now: i64, test_clock: bool) -> Result<(), OpenError> {

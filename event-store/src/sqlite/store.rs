@@ -20,6 +20,7 @@ use super::snapshots;
 use crate::append::{Batch, Pending, Receipt};
 use crate::clock::TestClock;
 use crate::consumer::{Checkpoint, ConsumerKey, ConsumerRow, Lease};
+use crate::gathering::Announcement;
 use crate::hash;
 use crate::heads::key_of;
 use crate::limits::{self, Weight};
@@ -150,6 +151,10 @@ impl TestClock for Store {
 impl EventStore for Store {
     fn append(&self, batch: Batch) -> Pending {
         self.enqueue(batch)
+    }
+
+    fn announce(&self) -> Option<Announcement> {
+        Some(self.shared.queue.announce())
     }
 
     async fn command(&self, command_id: Uuid) -> Result<Option<Receipt>, Error> {

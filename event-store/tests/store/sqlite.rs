@@ -128,6 +128,7 @@ pub(crate) fn cramped(dir: &Path) -> Options {
     let mut options = Options::new(dir);
     (options.heads, options.run, options.tail, options.group_events) = (4, 8, 16, 32);
     (options.readers, options.idle, options.recent_bytes) = (1, Duration::from_millis(1), 4_096);
+    options.wal_ahead = 100_000;
     options
 }
 
@@ -224,6 +225,37 @@ async fn an_index_that_is_spoilt_or_of_another_log_is_made_anew() {
     let store = Store::open(cramped(dir.path())).unwrap();
     assert_eq!(versions(&*store, &stream("one")).await.len(), 30);
     store.close().await.unwrap();
+}
+
+/// What a power cut leaves of a store that was just opened, and of one that has written.
+#[tokio::test]
+async fn a_write_ahead_log_that_is_written_in_advance_is_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = || fs::metadata(dir.path().join("log.sqlite-wal")).map_or(0, |wal| wal.len());
+    let cut = || {
+        let left = tempfile::tempdir().unwrap();
+        for file in ["log.sqlite", "log.sqlite-wal"] {
+            fs::copy(dir.path().join(file), left.path().join(file)).unwrap();
+        }
+        left
+    };
+    let store = Store::open(cramped(dir.path())).unwrap();
+    assert_eq!(wal(), 100_000);
+    let (empty, mut written) = (cut(), Vec::new());
+    for n in 0..10 {
+        put(&*store, &stream(&n.to_string()), &["x", "y"]).await;
+        written.push((cut(), 2 * (n + 1)));
+    }
+    assert_eq!(wal(), 100_000, "nothing made it longer");
+    for (left, records) in [(empty, 0)].into_iter().chain(written) {
+        let found = Store::open(cramped(left.path())).unwrap();
+        assert_eq!(log(&*found, &Filter::default(), 100).await.len(), records);
+        put(&*found, &stream("after"), &["x"]).await;
+        found.close().await.unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(wal(), 0, "it is given back");
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! The one thread that writes the file. Each job is one transaction; it never answers before the transaction has ended.
 
+use std::cell::Cell;
+use std::ffi::c_int;
 use std::path::Path;
 
 use event_store::sqlite::Copier;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from_iter};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +33,7 @@ impl Writer {
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, mut queue) = mpsc::channel::<Work>(QUEUE);
         let copier = Copier::start("read-copy", file, schema::MOST_WAL_PAGES)?;
+        connection.wal_hook(Some(count_pages));
         let thread = std::thread::Builder::new().name("read-writer".into()).spawn(move || {
             while let Some(work) = queue.blocking_recv() {
                 work(&mut connection);
@@ -55,6 +59,19 @@ impl Writer {
         self.jobs.send(work).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
+}
+
+thread_local! {
+    /// How many pages the write-ahead log had after the last commit.
+    static PAGES: Cell<c_int> = const { Cell::new(0) };
+}
+
+/// Called after each commit with the pages in the write-ahead log, which begins again once it is copied.
+fn count_pages(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
+    let before = PAGES.replace(pages);
+    let written = if pages > before { pages - before } else { pages };
+    metrics::counter!("daybook_projection_pages_written_total").increment(u64::try_from(written).unwrap_or(0));
+    Ok(())
 }
 
 fn transact<T>(
