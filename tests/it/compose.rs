@@ -1,6 +1,6 @@
-//! compose.yaml says what the program understands: every service's command, environment and ports go through `daybook config --check`.
+//! compose.yaml and deploy/compose.roles.yaml say what the program understands: every service's command, environment and ports go through
+//! `daybook config --check`.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
@@ -8,9 +8,16 @@ use cluster::compose::{Compose, Program, Service};
 use serde_json::Value;
 
 use crate::harness::server::daybook;
+use crate::scaled::system::BY_ROLES;
 
-fn compose() -> Compose {
-    Compose::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml")).unwrap()
+pub(crate) const FILES: [&str; 2] = ["compose.yaml", BY_ROLES];
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)).unwrap()
+}
+
+fn compose(file: &str) -> Compose {
+    Compose::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file)).unwrap()
 }
 
 fn check(service: &Service, more: &[(&str, &str)]) -> Output {
@@ -27,9 +34,19 @@ fn check(service: &Service, more: &[(&str, &str)]) -> Output {
 
 #[test]
 fn every_service_has_a_configuration_that_is_accepted() {
-    let compose = compose();
-    let mut roles = BTreeSet::new();
-    for service in compose.services.values() {
+    for file in FILES {
+        let mut roles = accepted(file);
+        roles.sort();
+        let mut all: Vec<_> = daybook::config::roles::Role::ALL.iter().map(|role| role.name().to_owned()).collect();
+        all.sort();
+        assert_eq!(roles, all, "{file}: every role is run, and none twice");
+    }
+}
+
+/// The roles that the services of a file run.
+fn accepted(file: &str) -> Vec<String> {
+    let mut roles = Vec::new();
+    for service in compose(file).services.values() {
         if service.program != Program::Daybook {
             continue;
         }
@@ -54,22 +71,41 @@ fn every_service_has_a_configuration_that_is_accepted() {
         assert_eq!(config["nats"]["replicas"], 3);
         assert_eq!(service.command[..2], ["serve", "--roles"]);
         assert_eq!(config["roles"]["run"], service.command[2].as_str());
-        roles.insert(service.command[2].clone());
+        roles.extend(service.command[2].split(',').map(str::to_owned));
         let ready = format!("http://127.0.0.1:{}", listen.rsplit(':').next().unwrap());
         assert!(
-            std::fs::read_to_string(compose.folder.join("compose.yaml"))
-                .unwrap()
-                .contains(&format!("/daybook, ready, --url, \"{ready}\"")),
+            read(file).contains(&format!("/daybook, ready, --url, \"{ready}\"")),
             "the health check asks elsewhere than {ready}"
         );
     }
-    let all: BTreeSet<_> = daybook::config::roles::Role::ALL.iter().map(|role| role.name().to_owned()).collect();
-    assert_eq!(roles, all, "every role is run, and none twice");
+    roles
+}
+
+/// What both files have is written twice, and is one thing.
+#[test]
+fn both_files_have_the_same_servers() {
+    let [shipped, by_roles] = FILES.map(compose);
+    for name in ["postgres", "nats-1", "nats-2", "nats-3", "migrate", "projections"] {
+        let told = |compose: &Compose| {
+            let service = format!("{:?}", compose.services[name]);
+            service.replace("./deploy/", "./")
+        };
+        assert_eq!(told(&shipped), told(&by_roles), "{name}");
+    }
+    let [shipped, by_roles] = FILES.map(read);
+    let block = |text: &str, name: &str| {
+        let from = text.find(name).unwrap_or_else(|| panic!("{name}"));
+        text[from..].split("\n\n").next().unwrap().to_owned()
+    };
+    for name in ["\nx-role:", "\nx-nats:", "\n  postgres:", "\n  nats-folders:", "\nvolumes:"] {
+        let plain = |text: &str| block(text, name).replace("./deploy/", "./");
+        assert_eq!(plain(&shipped), plain(&by_roles), "{name}");
+    }
 }
 
 #[test]
 fn what_the_program_does_not_understand_is_refused() {
-    let compose = compose();
+    let compose = compose(BY_ROLES);
     let service = &compose.services["relay"];
     for (key, value) in [
         ("DAYBOOK_NATS__REPLICAS", "2"),

@@ -8,6 +8,7 @@ use std::process::Command;
 use cluster::compose::{Compose, Program};
 use daybook::config::roles::Role;
 
+use crate::compose::FILES;
 use crate::harness::server::{daybook, program};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -45,7 +46,7 @@ fn images_are_of_a_full_version() {
     ] {
         assert_eq!(is_pinned(image), pinned, "{image}");
     }
-    let compose = read("compose.yaml");
+    let compose = FILES.map(read).concat();
     let mut images = after(&compose, "image: ");
     images.retain(|image| !image.starts_with("daybook:"));
     let dockerfile = read("Dockerfile");
@@ -64,14 +65,16 @@ fn images_are_of_a_full_version() {
 fn the_broker_of_the_images_is_the_one_that_the_tests_run_on() {
     let servers = read("scripts/servers");
     let installed = after(&servers, "NATS_VERSION=")[0].to_owned();
-    assert!(read("compose.yaml").contains(&format!("image: nats:{installed}-")), "{installed}");
+    for file in FILES {
+        assert!(read(file).contains(&format!("image: nats:{installed}-")), "{installed}: {file}");
+    }
 }
 
 #[test]
 fn health_is_asked_over_tcp() {
-    let compose = read("compose.yaml");
+    let compose = FILES.map(read).concat();
     let checks = after(&compose, "test: ");
-    assert_eq!(checks.len(), 3, "{checks:?}");
+    assert_eq!(checks.len(), 6, "{checks:?}");
     for check in checks {
         // Without a host, pg_isready asks the socket, which the image's first, temporary server answers as well.
         let over_tcp = check.contains("-h, 127.0.0.1") || check.contains("http://127.0.0.1:");
@@ -94,19 +97,21 @@ fn every_role_is_a_user_of_the_broker_and_every_user_a_role() {
     let users = users(&conf);
     let names: BTreeSet<&str> = users.keys().map(String::as_str).collect();
     let mut wanted: BTreeSet<&str> = Role::ALL.iter().map(|role| role.name()).collect();
-    wanted.extend(["operator", "sys"]);
+    wanted.extend(["core", "operator", "sys"]);
     assert_eq!(names, wanted);
     assert!(conf.contains("system_account: SYS"));
 
-    let compose = Compose::read(&Path::new(ROOT).join("compose.yaml")).unwrap();
+    let [shipped, compose] = FILES.map(|file| Compose::read(&Path::new(ROOT).join(file)).unwrap());
     for (name, user) in &users {
         let variable = format!("NATS_{}_PASSWORD", name.to_uppercase().replace('-', "_"));
         assert!(user.contains(&format!("password: ${variable}")), "{name}: {user}");
-        for node in compose.services.values().filter(|service| service.program == Program::Nats) {
+        let services = shipped.services.values().chain(compose.services.values());
+        for node in services.filter(|service| service.program == Program::Nats) {
             assert!(node.environment.contains_key(&variable), "{} lacks {variable}", node.name);
         }
     }
-    for role in Role::ALL.iter().map(|role| role.name()) {
+    let roles = Role::ALL.iter().map(|role| (role.name(), &compose));
+    for (role, compose) in roles.chain([("core", &shipped), ("projections", &shipped)]) {
         let urls = &compose.services[role].environment["DAYBOOK_NATS__URLS"];
         assert!(urls.starts_with(&format!("nats://{role}:")), "{role} goes to the broker as somebody else");
         let user = &users[role];
@@ -117,22 +122,24 @@ fn every_role_is_a_user_of_the_broker_and_every_user_a_role() {
         for everything in ["\">\"", "\"$JS.API.>\"", "\"_INBOX.>\"", "\"daybook.>\""] {
             assert!(!user.contains(everything), "{role} has {everything}");
         }
-        let service = ["ordering", "inventory", "payments"].contains(&role);
-        assert_eq!(user.contains(&format!("\"$JS.ACK.DAYBOOK_COMMANDS.service-{role}.>\"")), service, "{role}");
+        for service in ["ordering", "inventory", "payments"] {
+            let acknowledges = user.contains(&format!("\"$JS.ACK.DAYBOOK_COMMANDS.service-{service}.>\""));
+            assert_eq!(acknowledges, role == service || role == "core", "{role}");
+        }
     }
 }
 
 #[test]
 fn every_password_variable_of_the_broker_is_used() {
     let conf = read("deploy/nats.conf");
-    let compose = read("compose.yaml");
+    let compose = FILES.map(read).concat();
     let variables: BTreeSet<&str> = compose
         .lines()
         .filter_map(|line| line.trim_start().split_once(": "))
         .map(|(name, _)| name)
         .filter(|name| name.starts_with("NATS_") && *name != "NATS_NAME")
         .collect();
-    assert_eq!(variables.len(), 14, "{variables:?}");
+    assert_eq!(variables.len(), 15, "{variables:?}");
     for name in variables {
         assert!(conf.contains(&format!("${name}")), "{name} is used by nobody");
     }

@@ -1,5 +1,6 @@
-//! The scaled system: the services of compose.yaml as processes, real PostgreSQL and NATS, under load while something breaks. Every test
-//! shows that its fault happened, and afterwards that nothing was lost, doubled or left behind.
+//! The scaled system: the services of compose.yaml, and each role in processes of its own (deploy/compose.roles.yaml), with real PostgreSQL
+//! and NATS, under load while something breaks. Every test shows that its fault happened, and afterwards that nothing was lost, doubled or
+//! left behind.
 
 mod broker;
 mod hot_sku;
@@ -8,6 +9,7 @@ mod logged;
 mod moved;
 mod paused;
 mod roles;
+mod shipped;
 mod stores;
 pub(crate) mod system;
 mod users;

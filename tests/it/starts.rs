@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::harness::server::program;
-use crate::scaled::system::{ROLES, refused_nothing};
+use crate::scaled::system::{BY_ROLES, ROLES, refused_nothing};
 
 /// The latest that the database comes: well within what `migrate` waits for.
 const LATEST_MS: u64 = 8_000;
@@ -21,7 +21,7 @@ const SURELY_MS: u64 = 2_000;
 const WAITS: &str = "waiting up to";
 
 /// Starts everything so many times, each time in a new folder. `replicas`: how many there are of services, where it is not as
-/// compose.yaml says. Returns how often `migrate` had to wait.
+/// deploy/compose.roles.yaml says. Returns how often `migrate` had to wait.
 pub(crate) fn each(times: u32, seed: u64, earliest: u64, replicas: &[(&str, usize)]) -> u32 {
     println!("seed {seed}");
     let mut chance = StdRng::seed_from_u64(seed);
@@ -47,7 +47,7 @@ fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
     // The server's user has to get to its data.
     assert!(Command::new("chmod").arg("755").arg(folder.path()).status().unwrap().success());
     let mut cluster = Cluster::up(Options {
-        compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml"),
+        compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(BY_ROLES),
         folder: folder.path().join("cluster"),
         daybook: program(),
         bound: true,

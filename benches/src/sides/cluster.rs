@@ -84,11 +84,11 @@ impl Side for Compose {
     }
 
     fn commands(&self) -> Vec<String> {
-        self.addresses("command-api")
+        self.addresses("core")
     }
 
     fn queries(&self) -> Vec<String> {
-        self.addresses("query-api")
+        self.addresses("core")
     }
 
     fn metrics(&self) -> Vec<String> {
@@ -115,7 +115,7 @@ impl Side for Compose {
     async fn end(self: Box<Self>) -> anyhow::Result<Option<Value>> {
         let mut side = *self;
         let names = side.daybooks();
-        let environment = side.cluster.environment("query-api-1")?;
+        let environment = side.cluster.environment("core-1")?;
         for name in &names {
             side.cluster.signal(name, "TERM")?;
         }

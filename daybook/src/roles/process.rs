@@ -178,14 +178,14 @@ impl Parts<'_> {
         holds
     }
 
-    /// A service: without a queue this process alone carries out its commands; otherwise it takes them from the queue while it is the
-    /// active one.
+    /// A service. What this process itself makes sagas ask of it, it carries out at once, active or not; what other processes send comes
+    /// from the queue to the active one. Without a queue nobody else sends anything.
     pub(super) fn service(&self, service: Service) {
-        let Some(queue) = self.queue else {
-            return self.executor.carries_out(service, true);
-        };
-        let host = Host::new(service, queue.clone(), self.executor.clone(), self.config);
-        host.start(self.owner, self.log, self.stage, self.supervisor, self.health);
+        self.executor.carries_out(service, true);
+        if let Some(queue) = self.queue {
+            let host = Host::new(service, queue.clone(), self.executor.clone(), self.config);
+            host.start(self.owner, self.log, self.stage, self.supervisor, self.health);
+        }
     }
 
     /// The sandbox.

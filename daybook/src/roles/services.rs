@@ -150,9 +150,7 @@ impl Host {
         let tasks = TaskTracker::new();
         while let Some(term) = next_term(&mut active, &cancel).await? {
             *self.term.lock().unwrap_or_else(PoisonError::into_inner) = Some(term.clone());
-            self.executor.carries_out(self.service, true);
             self.serve(&term, &cancel, &tasks).await;
-            self.executor.carries_out(self.service, false);
         }
         tasks.close();
         tasks.wait().await;

@@ -214,8 +214,10 @@ mod tests {
 
     #[test]
     fn the_projects_own_file_is_read() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../compose.yaml");
-        let compose = Compose::read(&file).unwrap();
+        let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
+        let shipped = Compose::read(&file("compose.yaml")).unwrap();
+        assert_eq!((shipped.services["core"].replicas, shipped.services["core"].published[&8080]), (2, 8080));
+        let compose = Compose::read(&file("deploy/compose.roles.yaml")).unwrap();
         let order: Vec<&str> = compose.in_order().unwrap().iter().map(|service| service.name.as_str()).collect();
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
         assert!(place("postgres") < place("migrate"));

@@ -30,7 +30,7 @@ enum Command {
         /// The daybook program.
         #[arg(long, default_value = "target/release/daybook")]
         daybook: PathBuf,
-        /// Another number of a service: --replicas inventory=3.
+        /// Another number of a service: --replicas projections=3.
         #[arg(long, value_name = "SERVICE=COUNT", value_parser = pair)]
         replicas: Vec<(String, usize)>,
         /// Free ports instead of those that compose.yaml publishes.
@@ -39,8 +39,8 @@ enum Command {
     },
     /// Measure orders against the embedded system, the read models' lag and how fast they are posted, in a cluster of its own.
     Measure {
-        /// compose.yaml.
-        #[arg(long, default_value = "compose.yaml")]
+        /// The file with each role in processes of its own.
+        #[arg(long, default_value = "deploy/compose.roles.yaml")]
         compose: PathBuf,
         /// The daybook program.
         #[arg(long, default_value = "target/release/daybook")]
@@ -68,7 +68,7 @@ enum Command {
     Status,
     /// Kill a service, or one of its replicas.
     Kill {
-        /// `inventory`, `inventory-2`, `nats-1`, `postgres` …
+        /// `core`, `core-2`, `nats-1`, `postgres` …
         role: String,
         /// The signal: STOP and CONT pause a process and let it go on.
         #[arg(long, default_value = "KILL")]
@@ -76,10 +76,10 @@ enum Command {
     },
     /// Start again what was killed.
     Start {
-        /// `inventory`, `inventory-2`, `nats-1`, `postgres` …
+        /// `core`, `core-2`, `nats-1`, `postgres` …
         role: String,
     },
-    /// Print a daybook service's environment, for commands beside it: env $(scripts/cluster env query-api-1) daybook verify
+    /// Print a daybook service's environment, for commands beside it: env $(scripts/cluster env core-1) daybook verify
     Env {
         /// The replica.
         role: String,

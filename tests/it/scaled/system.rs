@@ -24,6 +24,11 @@ const QUIET_WITHIN: Duration = Duration::from_secs(240);
 /// How long a process may take to be ready, on a machine that has much else to do.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
+/// The system with each role in processes of its own.
+pub(crate) const BY_ROLES: &str = "deploy/compose.roles.yaml";
+/// The services of compose.yaml: one answers everybody, the other projects.
+const SHIPPED: [&str; 2] = ["core", "projections"];
+
 /// Every role, each a service of its own.
 pub(crate) const ROLES: [&str; 8] =
     ["command-api", "query-api", "relay", "projections", "sagas", "ordering", "inventory", "payments"];
@@ -33,7 +38,8 @@ pub(crate) fn refused_nothing(cluster: &Cluster) {
     let mut looked_at = 0;
     for name in cluster.names() {
         let nats = name.starts_with("nats-");
-        if !nats && !ROLES.iter().any(|role| name.starts_with(role)) {
+        let mut daybooks = ROLES.iter().chain(&SHIPPED);
+        if !nats && !daybooks.any(|service| name.starts_with(service)) {
             continue;
         }
         looked_at += u32::from(nats);
@@ -48,21 +54,28 @@ pub(crate) fn refused_nothing(cluster: &Cluster) {
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
     session: Session,
+    /// The services that run Daybook, that take commands and that answer queries.
+    services: (&'static [&'static str], &'static str, &'static str),
     _folder: tempfile::TempDir,
 }
 
 impl System {
-    /// Everything that compose.yaml has, with so many of some services.
+    /// Everything that deploy/compose.roles.yaml has, with so many of some services.
     pub(crate) async fn start(replicas: &[(&str, usize)]) -> Self {
-        Self::wired(replicas, None, &[]).await
+        Self::wired(BY_ROLES, replicas, None, &[]).await
+    }
+
+    /// The system of compose.yaml, on one broker node.
+    pub(crate) async fn shipped() -> Self {
+        Self::wired("compose.yaml", &[("nats-2", 0), ("nats-3", 0)], None, &[]).await
     }
 
     /// The same on a store with a clock that can be advanced.
     pub(crate) async fn for_a_test(replicas: &[(&str, usize)]) -> Self {
-        Self::wired(replicas, None, &[("DAYBOOK_STORE__TEST_CLOCK", "true")]).await
+        Self::wired(BY_ROLES, replicas, None, &[("DAYBOOK_STORE__TEST_CLOCK", "true")]).await
     }
 
-    async fn wired(replicas: &[(&str, usize)], wire: Option<cluster::Wire>, more: &[(&str, &str)]) -> Self {
+    async fn wired(file: &str, replicas: &[(&str, usize)], wire: Option<cluster::Wire>, more: &[(&str, &str)]) -> Self {
         let folder = servers::folder::temporary("cluster");
         // The server's user has to get to its data.
         let path = folder.path().to_owned();
@@ -76,7 +89,7 @@ impl System {
         ]);
         environment.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let options = Options {
-            compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yaml"),
+            compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file),
             folder: path.join("cluster"),
             daybook: program(),
             bound: true,
@@ -87,7 +100,9 @@ impl System {
             late: None,
         };
         let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
-        Self { cluster, session: Session::default(), _folder: folder }
+        let services: (&[&str], _, _) =
+            if file == BY_ROLES { (&ROLES, "command-api", "query-api") } else { (&SHIPPED, "core", "core") };
+        Self { cluster, session: Session::default(), services, _folder: folder }
     }
 
     /// The whole of it on one broker node, with one of everything: what most faults need.
@@ -100,7 +115,7 @@ impl System {
         let server = servers::free_port();
         let proxy = servers::Swallow::before(server);
         let laid = cluster::Wire { server, port: proxy.port() };
-        (Self::wired(&Self::one_of_each(), Some(laid), &[]).await, proxy)
+        (Self::wired(BY_ROLES, &Self::one_of_each(), Some(laid), &[]).await, proxy)
     }
 
     pub(crate) fn one_of_each() -> Vec<(&'static str, usize)> {
@@ -115,7 +130,8 @@ impl System {
             let names = self.cluster.replicas(service).unwrap();
             names.iter().map(|name| self.cluster.url(name)).collect()
         };
-        Endpoints { tenant: "main".to_owned(), commands: urls("command-api"), queries: urls("query-api") }
+        let (_, commands, queries) = self.services;
+        Endpoints { tenant: "main".to_owned(), commands: urls(commands), queries: urls(queries) }
     }
 
     /// A client of the first process that takes commands; those of one system share a session.
@@ -144,7 +160,7 @@ impl System {
 
     /// The environment of a command beside the processes.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
-        let name = &self.cluster.replicas("query-api").unwrap()[0];
+        let name = &self.cluster.replicas(self.services.2).unwrap()[0];
         self.cluster.environment(name).unwrap()
     }
 
@@ -234,8 +250,8 @@ impl System {
 
     /// The processes of daybook that run on.
     pub(crate) fn daybooks(&self) -> Vec<String> {
-        let of = |role: &&str| self.cluster.replicas(role).unwrap();
-        ROLES.iter().flat_map(of).collect()
+        let of = |service: &&str| self.cluster.replicas(service).unwrap();
+        self.services.0.iter().flat_map(of).collect()
     }
 
     /// The same without a load: of a history that was recorded otherwise.
