@@ -47,9 +47,6 @@ use meter::Meter;
 /// The name space of command ids that are made from idempotency keys. Never changed: the ids are in the log.
 const KEYS: Uuid = uuid!("6f1c2d0e-6f5b-4f3c-9a53-6b1d7a1f0c1e");
 
-/// How often a follow-up is decided again, at most.
-const FOLLOW_UP_RETRIES: u32 = 3;
-
 /// The bounds of an executor.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -327,9 +324,7 @@ impl Executor {
 impl Inner {
     async fn run(self: &Arc<Self>, request: &Request, plan: &Plan) -> Result<Done, Error> {
         let work = Work::try_new(request, plan)?;
-        // A follow-up that meets with another process again and again is left to the one that runs the service.
-        let retries = self.options.retries.min(if request.while_asked { FOLLOW_UP_RETRIES } else { u32::MAX });
-        for tries in 0..=retries {
+        for tries in 0..=self.options.retries {
             if tries > 0 {
                 self.metrics.retry();
                 self.back_off(request.command_id, tries).await;

@@ -42,6 +42,9 @@ pub struct Metadata {
     /// which may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saga: Option<String>,
+    /// Of a saga's decision: the process that wrote it carries out what it asks for. A hint, which may be wrong: that process may end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried_out: bool,
 }
 
 /// Metadata that cannot be read.
@@ -53,7 +56,16 @@ impl Metadata {
     /// The minimum: the actor and the correlation.
     #[must_use]
     pub fn new(actor: Actor, correlation: Uuid) -> Self {
-        Self { actor, correlation, causation: None, occurred_at: None, request_id: None, traceparent: None, saga: None }
+        Self {
+            actor,
+            correlation,
+            causation: None,
+            occurred_at: None,
+            request_id: None,
+            traceparent: None,
+            saga: None,
+            carried_out: false,
+        }
     }
 
     /// That of what a saga decides.

@@ -232,7 +232,9 @@ impl Inner {
         let (happening, at) = (react::happening(work, &held, &facts, &batch), self.decided_at());
         let begins = first && self.options.reactions;
         let begun = if begins { self.beginnings(work, &held, &happening, at) } else { Vec::new() };
-        let Some(mut reactions) = react::add(work, &mut asker, &begun, &happening, at, &mut batch) else {
+        let Some(mut reactions) =
+            react::add(work, &mut asker, &begun, &happening, at, self.follow_ups.carries_out_all(), &mut batch)
+        else {
             return Ok(Attempt::Again);
         };
         let announced = reactions.iter().any(Reaction::asks).then(|| self.store.announce()).flatten();
@@ -288,7 +290,10 @@ impl Inner {
             work.parts.iter().zip(&held).map(|(part, held)| (&part.step.stream, &part.stream, &**held)).collect();
         let (mut batch, event) = batch::settled(work.request, verdict.clone(), &looked_at)?;
         let happening = react::settled(work, event, &batch);
-        let Some(mut reactions) = react::add(work, &mut asker, &[], &happening, self.decided_at(), &mut batch) else {
+        let carried_out = self.follow_ups.carries_out_all();
+        let Some(mut reactions) =
+            react::add(work, &mut asker, &[], &happening, self.decided_at(), carried_out, &mut batch)
+        else {
             return Ok(Attempt::Again);
         };
         let announced = reactions.iter().any(Reaction::asks).then(|| self.store.announce()).flatten();

@@ -1,25 +1,26 @@
 //! What a saga asks for is carried out as soon as the decision that asks for it is on the store's queue, without waiting for its
 //! commit. Nothing leaves the process by that: the follow-up is one more batch on the queue, and it expects the decision on the
-//! saga's stream, so it is in the log only after it. The saga's runner hears of the decision once it is durable, and sends what
-//! was not carried out here: nothing depends on a follow-up.
+//! saga's stream, so it is in the log only after it. The decision's metadata say that its process carries out what it asks for; the
+//! runner that hears of it sends what is still without an outcome after a while, so nothing depends on a follow-up.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::Command;
 use domain::command::Service;
 use domain::ids::Tenant;
-use event_store::EventStore;
 use event_store::gathering::Announcement;
+use event_store::{Class, EventStore};
 use schemas::Metadata;
-use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{Executor, Inner};
+use super::{Error, Executor, Inner};
 
-/// How many carried out commands are remembered: more than runners are behind by, as long as they are not far behind.
-const REMEMBERED: usize = 16_384;
+/// The pauses before a follow-up is tried again that could not be written; after the last one it is left to the runner.
+const PAUSES: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+const ALL: [Service; 3] = [Service::Ordering, Service::Inventory, Service::Payments];
 
 /// A command that a saga asks for.
 pub(super) struct FollowUp {
@@ -36,27 +37,19 @@ pub(super) struct FollowUps {
     most: usize,
     /// The services whose commands are carried out here, a bit each.
     services: AtomicU8,
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    under_way: HashMap<Uuid, UnderWay>,
-    carried_out: HashSet<Uuid>,
-    /// The same, the oldest first.
-    oldest: VecDeque<Uuid>,
-}
-
-struct UnderWay {
-    /// Whether it was carried out, once that is known.
-    told: watch::Receiver<Option<bool>>,
-    /// Until it is on the store's queue.
-    announced: Option<Announcement>,
+    /// Those under way, each with its announcement until it is on the store's queue.
+    under_way: Mutex<HashMap<Uuid, Option<Announcement>>>,
 }
 
 impl FollowUps {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, services: AtomicU8::new(0), known: Mutex::default() }
+        Self { most, services: AtomicU8::new(0), under_way: Mutex::default() }
+    }
+
+    /// Whether what a saga asks for now is carried out here, whatever it is.
+    pub(super) fn carries_out_all(&self) -> bool {
+        // What is decided meanwhile takes its places too.
+        ALL.iter().all(|service| self.serves(*service)) && self.under_way().len() < self.most / 2
     }
 
     fn serves(&self, service: Service) -> bool {
@@ -66,29 +59,28 @@ impl FollowUps {
     /// Whether none is under way.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.known().under_way.is_empty()
+        self.under_way().is_empty()
     }
 
     /// It is on the store's queue.
     pub(super) fn queued(&self, command_id: Uuid) {
-        if let Some(under_way) = self.known().under_way.get_mut(&command_id) {
-            under_way.announced = None;
+        if let Some(announced) = self.under_way().get_mut(&command_id) {
+            *announced = None;
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Uuid, Option<Announcement>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn of a follow-up; `None` if it is carried out already, or if it has to be left to the runner.
+    /// The turn of a follow-up; `None` if it is under way already, or if it has to be left to the runner.
     fn enter(self: &Arc<Self>, command_id: Uuid, store: &dyn EventStore) -> Option<Turn> {
-        let mut known = self.known();
-        if known.under_way.len() >= self.most || known.under_way.contains_key(&command_id) {
+        let mut under_way = self.under_way();
+        if under_way.len() >= self.most || under_way.contains_key(&command_id) {
             return None;
         }
-        let (tell, told) = watch::channel(None);
-        known.under_way.insert(command_id, UnderWay { told, announced: store.announce() });
-        Some(Turn { follow_ups: Arc::clone(self), command_id, tell })
+        under_way.insert(command_id, store.announce());
+        Some(Turn { follow_ups: Arc::clone(self), command_id })
     }
 }
 
@@ -100,60 +92,42 @@ fn bit(service: Service) -> u8 {
     }
 }
 
-/// A follow-up under way. Dropped without an end it was not carried out.
+/// A follow-up under way, until this is dropped.
 struct Turn {
     follow_ups: Arc<FollowUps>,
     command_id: Uuid,
-    tell: watch::Sender<Option<bool>>,
-}
-
-impl Turn {
-    fn end(self, carried_out: bool) {
-        if carried_out {
-            let mut known = self.follow_ups.known();
-            if known.carried_out.insert(self.command_id) {
-                known.oldest.push_back(self.command_id);
-            }
-            if known.oldest.len() > REMEMBERED
-                && let Some(oldest) = known.oldest.pop_front()
-            {
-                known.carried_out.remove(&oldest);
-            }
-        }
-        self.tell.send_replace(Some(carried_out));
-    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.follow_ups.known().under_way.remove(&self.command_id);
+        self.follow_ups.under_way().remove(&self.command_id);
     }
 }
 
 impl Inner {
-    /// Carries out what sagas asked for in a batch that is on the queue, those of one saga in the order in which it asked.
+    /// Carries out what sagas asked for in a batch that is on the queue.
     pub(super) fn follow_up(self: &Arc<Self>, asked: Vec<FollowUp>) {
         // At a stop the runner of the next start sends the rest.
         if self.tracker.is_closed() {
             return;
         }
-        for FollowUp { tenant, command_id, command, metadata } in asked {
-            if !self.follow_ups.serves(command.service()) {
+        for follow_up in asked {
+            if !self.follow_ups.serves(follow_up.command.service()) {
                 continue;
             }
-            let Some(turn) = self.follow_ups.enter(command_id, &*self.store) else {
+            let Some(turn) = self.follow_ups.enter(follow_up.command_id, &*self.store) else {
                 self.metrics.followed_up("left");
                 continue;
             };
             let executor = Executor(Arc::clone(self));
             self.tracker.spawn(async move {
-                let done = executor.run_command(&tenant, command_id, command, metadata, true).await;
-                executor.0.metrics.followed_up(match &done {
-                    Ok(_) => "carried_out",
-                    Err(super::Error::NotAsked) => "void",
+                let outcome = match executor.carry_out(follow_up).await {
+                    Ok(()) => "carried_out",
+                    Err(Error::NotAsked) => "void",
                     Err(_) => "failed",
-                });
-                turn.end(done.is_ok());
+                };
+                executor.0.metrics.followed_up(outcome);
+                drop(turn);
             });
         }
     }
@@ -170,19 +144,18 @@ impl Executor {
         }
     }
 
-    /// Whether a command of a saga was carried out here as soon as it was asked for; waits for one that is under way. `false`
-    /// says nothing about the command: the log does.
-    pub async fn has_carried_out(&self, command_id: Uuid) -> bool {
-        let told = {
-            let known = self.0.follow_ups.known();
-            if known.carried_out.contains(&command_id) {
-                return true;
+    async fn carry_out(&self, follow_up: FollowUp) -> Result<(), Error> {
+        let FollowUp { tenant, command_id, command, metadata } = follow_up;
+        let mut pauses = PAUSES.iter();
+        loop {
+            match self.run_command(&tenant, command_id, command.clone(), metadata.clone(), true).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error == Error::NotAsked || error.class() != Class::NotNow => return Err(error),
+                Err(error) => match pauses.next() {
+                    Some(pause) if !self.0.tracker.is_closed() => tokio::time::sleep(*pause).await,
+                    _ => return Err(error),
+                },
             }
-            known.under_way.get(&command_id).map(|under_way| under_way.told.clone())
-        };
-        match told {
-            Some(mut told) => told.wait_for(Option::is_some).await.is_ok_and(|told| *told == Some(true)),
-            None => false,
         }
     }
 }

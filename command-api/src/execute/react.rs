@@ -329,8 +329,10 @@ pub(super) fn add<'a: 'b, 'b>(
     beginnings: &'b [Beginning],
     happening: &Happening,
     at: Timestamp,
+    carried_out: bool,
     batch: &mut Batch,
 ) -> Option<Vec<Reaction<'b>>> {
+    let of_saga = |correlation, cause| Metadata { carried_out, ..Metadata::of_saga(correlation, cause) };
     let mut room = Room::of(batch);
     let mut reactions = Vec::new();
     let tenant = &work.request.tenant;
@@ -338,7 +340,7 @@ pub(super) fn add<'a: 'b, 'b>(
         let cause = happening.ids.last();
         let decided = cause.zip(reaction(&mut held, tenant, &happening.heard, at));
         let added = decided.and_then(|(cause, (decision, correlation))| {
-            room.take(batch, slot, &held, decision, Metadata::of_saga(correlation, *cause), correlation)
+            room.take(batch, slot, &held, decision, of_saga(correlation, *cause), correlation)
         });
         if let Some(decided) = added {
             reactions.push(Reaction { slot, held, decided });
@@ -360,7 +362,7 @@ pub(super) fn add<'a: 'b, 'b>(
         let begin = || Saga::begin(tenant, started.clone(), work.request.command_id, at);
         // One that cannot begin, or panics, is the runner's matter: it parks it.
         if let Ok(Ok((_, decision))) = catch_unwind(AssertUnwindSafe(begin)) {
-            let metadata = Metadata::of_saga(correlation, *cause);
+            let metadata = of_saga(correlation, *cause);
             let decided = room.take(batch, slot, &held, decision, metadata, correlation);
             reactions.extend(decided.map(|decided| Reaction { slot, held, decided }));
         }

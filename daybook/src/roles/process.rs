@@ -55,9 +55,6 @@ impl Dispatch for InProcess {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
-        if self.0.has_carried_out(command_id).await {
-            return Ok(());
-        }
         match self.0.execute_command(tenant, command_id, command, meta).await {
             Ok(_) => Ok(()),
             Err(error) if never(&error) => Err(DispatchError::Impossible(error.to_string())),
@@ -95,7 +92,7 @@ impl Parts<'_> {
     /// process.
     fn dispatch(&self) -> Arc<dyn Dispatch> {
         match self.queue {
-            Some(queue) => Arc::new(Queued { queue: queue.clone(), executor: self.executor.clone() }),
+            Some(queue) => Arc::new(Queued(queue.clone())),
             None => Arc::new(InProcess(self.executor.clone())),
         }
     }

@@ -32,12 +32,8 @@ use crate::service::health::{Health, Part, State};
 /// When a command is tried again that could not be run now.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Sends commands to the queue of their service, but for those that the executor of this process has carried out as soon as they
-/// were asked for.
-pub(super) struct Queued {
-    pub(super) queue: Queue,
-    pub(super) executor: Executor,
-}
+/// Sends commands to the queue of their service.
+pub(super) struct Queued(pub(super) Queue);
 
 #[async_trait]
 impl Dispatch for Queued {
@@ -48,14 +44,11 @@ impl Dispatch for Queued {
         command: Command,
         meta: Metadata,
     ) -> Result<(), DispatchError> {
-        if self.executor.has_carried_out(command_id).await {
-            return Ok(());
-        }
         let service = name(command.service());
         let impossible = |error: &dyn std::error::Error| DispatchError::Impossible(error.to_string());
         let body =
             Envelope::new(tenant.clone(), command_id, command, meta).encode().map_err(|error| impossible(&error))?;
-        match self.queue.send(service, command_id, body).await {
+        match self.0.send(service, command_id, body).await {
             Ok(()) => Ok(()),
             Err(error @ SendError::TooLarge(_)) => Err(impossible(&error)),
             Err(error) => Err(DispatchError::Unavailable(error.to_string())),
@@ -68,7 +61,7 @@ impl Dispatch for Queued {
         command_id: Uuid,
         within: Duration,
     ) -> Result<Option<String>, DispatchError> {
-        let found = self.queue.put_aside(name(command.service()), command_id).await;
+        let found = self.0.put_aside(name(command.service()), command_id).await;
         let found = found.map_err(|error| DispatchError::Unavailable(error.to_string()))?;
         let since = found.filter(|found| found.ago <= within);
         Ok(since.map(|found| found.reason))

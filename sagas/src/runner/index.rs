@@ -161,6 +161,14 @@ impl Index {
         self.unanswered.get(&command_id).map(|it| &it.key)
     }
 
+    /// The command is carried out by the process that asked for it; it is looked for after `grace`, and not only after `resend_after`.
+    pub(super) fn carried_out(&mut self, command_id: Uuid, grace: Duration, resend_after: Duration) {
+        let sent = Instant::now().checked_sub(resend_after.saturating_sub(grace));
+        if let (Some(unanswered), Some(sent)) = (self.unanswered.get_mut(&command_id), sent) {
+            unanswered.sent = sent;
+        }
+    }
+
     /// The append that contained the command was not written.
     pub(super) fn not_asked(&mut self, command_id: Uuid) {
         self.answered(command_id);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::order::Order;
 use domain::saga::event::Started;
@@ -19,6 +20,9 @@ use super::load::Loaded;
 use super::session::Session;
 use crate::log::{Group, decode, listened_to, tenant};
 use crate::{Stopped, meters};
+
+/// How long a command that its process carries out may be without an outcome until it is sent: the process may have ended.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The types that may start a saga: others need not be read for that.
 const STARTERS: [&str; 26] = [
@@ -269,7 +273,8 @@ impl Session {
         Ok(reacted)
     }
 
-    /// Moves a saga past a decision that an executor made with what it follows from, and sends what the decision asks for.
+    /// Moves a saga past a decision that an executor made with what it follows from, and sends what the decision asks for, unless that
+    /// executor carries it out.
     /// Whether that was possible: the saga begins here or is at hand, and the record can be read.
     fn follow(&mut self, record: &Record, key: &Key, at: Timestamp) -> Result<bool, Stopped> {
         // What was written before this session may have been sent by an earlier one.
@@ -303,6 +308,12 @@ impl Session {
         let letters = self.moved_on(key, loaded, at, &asked, record.command_id);
         self.told(key, at, &decision);
         self.term.check()?;
+        if schemas::Metadata::decode(&record.metadata).is_ok_and(|metadata| metadata.carried_out) {
+            for command_id in asked {
+                self.index.carried_out(command_id, GRACE, self.options.resend_after);
+            }
+            return Ok(true);
+        }
         for letter in letters {
             self.outbox.send(letter);
         }

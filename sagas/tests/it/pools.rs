@@ -38,8 +38,9 @@ async fn shared_by(shop: &Shop, owners: &[&str]) -> BTreeMap<String, BTreeSet<u3
         let all: usize = leased.values().map(BTreeSet::len).sum();
         let by_all = leased.keys().eq(owners.iter().copied());
         // A process that came later gets its share one by one.
-        let even = leased.values().all(|its| its.len().abs_diff(CORRELATIONS as usize / owners.len()) <= 1);
-        if by_all && even && all == CORRELATIONS as usize {
+        let (partitions, share) = (CORRELATIONS as usize, CORRELATIONS as usize / owners.len());
+        let even = leased.values().all(|its| [share, partitions.div_ceil(owners.len())].contains(&its.len()));
+        if by_all && even && all == partitions {
             return leased;
         }
         assert!(begun.elapsed() < WITHIN, "{leased:?}");
