@@ -19,9 +19,9 @@ async fn an_order_takes_what_it_took() {
 
     let checkout = &counted.checkout;
     assert_eq!((each(checkout, "events"), each(checkout, "batches")), (13.0, 6.0), "{checkout:#?}");
-    // Two in a release build, and a saved checkpoint now and then; a slow build does not decide all follow-ups in the time that a
-    // group gathers. Without them there are six.
-    assert!(each(checkout, "log commits") <= 5.0, "{checkout:#?}");
+    // A commit takes what waits, so never more than one for each batch and now and then one for a checkpoint. How many batches share
+    // one hangs on the machine: two commits in a quiet release build. That they can is held by the executor's tests.
+    assert!(each(checkout, "log commits") <= 7.0, "{checkout:#?}");
     assert!(each(checkout, "read-model transactions") <= 6.0, "{checkout:#?}");
     assert!(each(checkout, "read-model pages written") <= 100.0, "{checkout:#?}");
     assert!(each(checkout, "store reads") <= 8.0, "{checkout:#?}");

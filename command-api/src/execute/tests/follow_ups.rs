@@ -78,6 +78,9 @@ async fn a_checkout_goes_on_before_its_placing_is_durable() {
         &["LinesReserved", "SagaDecided"],
     ];
     assert_eq!(batches, expected);
+    // The placing's group was on its way to the disk; all that came meanwhile is in the next.
+    let groups: HashSet<_> = records[before..].iter().map(|record| record.recorded_at).collect();
+    assert!(groups.len() <= 2, "{groups:?}");
     let metadata = |at: usize| Metadata::decode(&records[before + at].metadata).unwrap();
     assert!(metadata(1).carried_out, "the runner need not send what it asks for");
     assert!(metadata(2).saga.is_some_and(|saga| saga.starts_with("checkout-")));
