@@ -11,8 +11,8 @@ use std::time::Duration;
 use domain::Command;
 use domain::command::Service;
 use domain::ids::Tenant;
+use event_store::Class;
 use event_store::gathering::Announcement;
-use event_store::{Class, EventStore};
 use schemas::Metadata;
 use uuid::Uuid;
 
@@ -37,8 +37,14 @@ pub(super) struct FollowUps {
     most: usize,
     /// The services whose commands are carried out here, a bit each.
     services: AtomicU8,
-    /// Those under way, each with its announcement until it is on the store's queue.
-    under_way: Mutex<HashMap<Uuid, Option<Announcement>>>,
+    under_way: Mutex<HashMap<Uuid, UnderWay>>,
+}
+
+struct UnderWay {
+    /// Until it is on the store's queue.
+    announced: Option<Announcement>,
+    /// It was asked for again: what asked first was not written, and the saga decided the same at its next attempt.
+    again: bool,
 }
 
 impl FollowUps {
@@ -64,24 +70,36 @@ impl FollowUps {
 
     /// It is on the store's queue.
     pub(super) fn queued(&self, command_id: Uuid) {
-        if let Some(announced) = self.under_way().get_mut(&command_id) {
-            *announced = None;
+        if let Some(under_way) = self.under_way().get_mut(&command_id) {
+            under_way.announced = None;
         }
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<Uuid, Option<Announcement>>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Uuid, UnderWay>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The turn of a follow-up; `None` if it is under way already, or if it has to be left to the runner.
-    fn enter(self: &Arc<Self>, command_id: Uuid, store: &dyn EventStore) -> Option<Turn> {
+    /// Begins a follow-up, unless it has to be left to the runner.
+    fn enter(self: &Arc<Self>, command_id: Uuid, announced: Option<Announcement>) -> Entered {
         let mut under_way = self.under_way();
-        if under_way.len() >= self.most || under_way.contains_key(&command_id) {
-            return None;
+        if let Some(under_way) = under_way.get_mut(&command_id) {
+            under_way.again = true;
+            return Entered::Again;
         }
-        under_way.insert(command_id, store.announce());
-        Some(Turn { follow_ups: Arc::clone(self), command_id })
+        if under_way.len() >= self.most {
+            return Entered::Left;
+        }
+        under_way.insert(command_id, UnderWay { announced, again: false });
+        Entered::First(Turn { follow_ups: Arc::clone(self), command_id, left: false })
     }
+}
+
+/// How a follow-up begins.
+enum Entered {
+    First(Turn),
+    /// It is under way, and looks again whether it is asked for.
+    Again,
+    Left,
 }
 
 fn bit(service: Service) -> u8 {
@@ -96,11 +114,28 @@ fn bit(service: Service) -> u8 {
 struct Turn {
     follow_ups: Arc<FollowUps>,
     command_id: Uuid,
+    /// It is not under way any more; another one of the same command may be.
+    left: bool,
+}
+
+impl Turn {
+    /// Ends a follow-up that had no outcome, unless it was asked for again.
+    fn leave(&mut self) -> bool {
+        let mut under_way = self.follow_ups.under_way();
+        let again = under_way.get_mut(&self.command_id).is_some_and(|it| std::mem::take(&mut it.again));
+        if !again {
+            under_way.remove(&self.command_id);
+            self.left = true;
+        }
+        !again
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.follow_ups.under_way().remove(&self.command_id);
+        if !self.left {
+            self.follow_ups.under_way().remove(&self.command_id);
+        }
     }
 }
 
@@ -115,19 +150,27 @@ impl Inner {
             if !self.follow_ups.serves(follow_up.command.service()) {
                 continue;
             }
-            let Some(turn) = self.follow_ups.enter(follow_up.command_id, &*self.store) else {
-                self.metrics.followed_up("left");
-                continue;
+            let mut turn = match self.follow_ups.enter(follow_up.command_id, self.store.announce()) {
+                Entered::First(turn) => turn,
+                Entered::Again => continue,
+                Entered::Left => {
+                    self.metrics.followed_up("left");
+                    continue;
+                }
             };
             let executor = Executor(Arc::clone(self));
             self.tracker.spawn(async move {
-                let outcome = match executor.carry_out(follow_up).await {
-                    Ok(()) => "carried_out",
-                    Err(Error::NotAsked) => "void",
-                    Err(_) => "failed",
-                };
-                executor.0.metrics.followed_up(outcome);
-                drop(turn);
+                loop {
+                    let outcome = match executor.carry_out(&follow_up).await {
+                        Ok(()) => "carried_out",
+                        Err(Error::NotAsked) => "void",
+                        Err(_) => "failed",
+                    };
+                    executor.0.metrics.followed_up(outcome);
+                    if outcome == "carried_out" || turn.leave() {
+                        break;
+                    }
+                }
             });
         }
     }
@@ -144,11 +187,11 @@ impl Executor {
         }
     }
 
-    async fn carry_out(&self, follow_up: FollowUp) -> Result<(), Error> {
+    async fn carry_out(&self, follow_up: &FollowUp) -> Result<(), Error> {
         let FollowUp { tenant, command_id, command, metadata } = follow_up;
         let mut pauses = PAUSES.iter();
         loop {
-            match self.run_command(&tenant, command_id, command.clone(), metadata.clone(), true).await {
+            match self.run_command(tenant, *command_id, command.clone(), metadata.clone(), true).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error == Error::NotAsked || error.class() != Class::NotNow => return Err(error),
                 Err(error) => match pauses.next() {
@@ -157,5 +200,26 @@ impl Executor {
                 },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_again_while_it_is_under_way_is_looked_at_again() {
+        let follow_ups = Arc::new(FollowUps::new(1));
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let Entered::First(mut turn) = follow_ups.enter(one, None) else { panic!("it is the first") };
+        assert!(matches!(follow_ups.enter(other, None), Entered::Left));
+        assert!(matches!(follow_ups.enter(one, None), Entered::Again));
+        assert!(!turn.leave(), "it is tried again");
+        assert!(turn.leave());
+        let Entered::First(next) = follow_ups.enter(one, None) else { panic!("it is under way no more") };
+        drop(turn);
+        assert!(!follow_ups.is_idle(), "the next one is");
+        drop(next);
+        assert!(follow_ups.is_idle());
     }
 }

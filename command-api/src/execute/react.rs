@@ -416,6 +416,8 @@ impl Room {
         }
         self.bytes = self.bytes.saturating_sub(size + METADATA + AROUND);
         self.events -= 1;
+        let asks = decision.asked().next().is_some();
+        let metadata = Metadata { carried_out: metadata.carried_out && asks, ..metadata };
         let expected = batch::expected(held);
         let event = batch::event(encoded, metadata.encode());
         let written = Written { count: 1, last: event.event_id, bytes: size };
