@@ -16,6 +16,7 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::faults::{ALL, Fault, Length};
+use crate::scaled::system::AS_SHIPPED;
 
 /// What takes longer than the suite.
 #[derive(Debug, Parser)]
@@ -53,9 +54,8 @@ fn main() -> ExitCode {
     match Cli::parse().what {
         What::Faults { names, short, list } => faults(&names, short, list),
         What::Starts { times, seed } => {
-            // As many of everything as compose.yaml has.
             let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
-            let waited = starts::each(times, seed, 0, &[]);
+            let waited = starts::each(AS_SHIPPED, times, seed, 0, &[]);
             println!("{times} of {times} starts were complete; the database was waited for in {waited} of them");
             ExitCode::SUCCESS
         }

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::harness::server::program;
-use crate::scaled::system::{BY_ROLES, ROLES, refused_nothing};
+use crate::scaled::system::{refused_nothing, services};
 
 /// The latest that the database comes: well within what `migrate` waits for.
 const LATEST_MS: u64 = 8_000;
@@ -20,16 +20,16 @@ const SURELY_MS: u64 = 2_000;
 /// What `migrate` says when it waits.
 const WAITS: &str = "waiting up to";
 
-/// Starts everything so many times, each time in a new folder. `replicas`: how many there are of services, where it is not as
-/// deploy/compose.roles.yaml says. Returns how often `migrate` had to wait.
-pub(crate) fn each(times: u32, seed: u64, earliest: u64, replicas: &[(&str, usize)]) -> u32 {
+/// Starts everything that a file has so many times, each time in a new folder. `replicas`: how many there are of services, where it is not
+/// as the file says. Returns how often `migrate` had to wait.
+pub(crate) fn each(file: &str, times: u32, seed: u64, earliest: u64, replicas: &[(&str, usize)]) -> u32 {
     println!("seed {seed}");
     let mut chance = StdRng::seed_from_u64(seed);
     let mut waited = 0;
     for time in 1..=times {
         let late = chance.random_range(earliest..=LATEST_MS);
         let begun = Instant::now();
-        let waits = once(Duration::from_millis(late), replicas);
+        let waits = once(file, Duration::from_millis(late), replicas);
         assert!(waits || late < SURELY_MS, "the database came {late} ms late, and nobody noticed");
         waited += u32::from(waits);
         let took = begun.elapsed().as_secs_f64();
@@ -42,12 +42,12 @@ pub(crate) fn each(times: u32, seed: u64, earliest: u64, replicas: &[(&str, usiz
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// One start; whether `migrate` had to wait.
-fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
+fn once(file: &str, late: Duration, replicas: &[(&str, usize)]) -> bool {
     let folder = servers::folder::temporary("starts");
     // The server's user has to get to its data.
     assert!(Command::new("chmod").arg("755").arg(folder.path()).status().unwrap().success());
     let mut cluster = Cluster::up(Options {
-        compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(BY_ROLES),
+        compose: Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file),
         folder: folder.path().join("cluster"),
         daybook: program(),
         bound: true,
@@ -58,8 +58,8 @@ fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
         late: Some(late),
     })
     .unwrap();
-    for role in ROLES {
-        for name in cluster.replicas(role).unwrap() {
+    for service in services(file) {
+        for name in cluster.replicas(service).unwrap() {
             let since = Instant::now();
             while !cluster.is_ready(&name) {
                 assert!(since.elapsed() < READY_WITHIN, "{name} is not ready: {}", cluster.log(&name));
@@ -76,11 +76,13 @@ fn once(late: Duration, replicas: &[(&str, usize)]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::scaled::system::System;
+    use crate::scaled::system::{AS_SHIPPED, BY_ROLES, System};
 
     #[test]
     fn everything_becomes_ready_with_a_database_that_comes_late() {
-        let waited = super::each(1, 1, super::SURELY_MS, &System::one_of_each());
-        assert_eq!(waited, 1, "migrate did not wait");
+        for (file, replicas) in [(BY_ROLES, System::one_of_each()), (AS_SHIPPED, vec![("nats-2", 0), ("nats-3", 0)])] {
+            let waited = super::each(file, 1, 1, super::SURELY_MS, &replicas);
+            assert_eq!(waited, 1, "{file}: migrate did not wait");
+        }
     }
 }

@@ -26,12 +26,19 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// The system with each role in processes of its own.
 pub(crate) const BY_ROLES: &str = "deploy/compose.roles.yaml";
-/// The services of compose.yaml: one answers everybody, the other projects.
+/// The system that one would run.
+pub(crate) const AS_SHIPPED: &str = "compose.yaml";
+/// Its services: one answers everybody, the other projects.
 const SHIPPED: [&str; 2] = ["core", "projections"];
 
 /// Every role, each a service of its own.
 pub(crate) const ROLES: [&str; 8] =
     ["command-api", "query-api", "relay", "projections", "sagas", "ordering", "inventory", "payments"];
+
+/// The services of a file that run Daybook.
+pub(crate) fn services(file: &str) -> &'static [&'static str] {
+    if file == BY_ROLES { &ROLES } else { &SHIPPED }
+}
 
 /// The broker has refused nobody anything: every user may do what its role does.
 pub(crate) fn refused_nothing(cluster: &Cluster) {
@@ -67,7 +74,7 @@ impl System {
 
     /// The system of compose.yaml, on one broker node.
     pub(crate) async fn shipped() -> Self {
-        Self::wired("compose.yaml", &[("nats-2", 0), ("nats-3", 0)], None, &[]).await
+        Self::wired(AS_SHIPPED, &[("nats-2", 0), ("nats-3", 0)], None, &[]).await
     }
 
     /// The same on a store with a clock that can be advanced.
@@ -100,8 +107,8 @@ impl System {
             late: None,
         };
         let cluster = tokio::task::spawn_blocking(|| Cluster::up(options)).await.unwrap().unwrap();
-        let services: (&[&str], _, _) =
-            if file == BY_ROLES { (&ROLES, "command-api", "query-api") } else { (&SHIPPED, "core", "core") };
+        let (commands, queries) = if file == BY_ROLES { ("command-api", "query-api") } else { ("core", "core") };
+        let services = (services(file), commands, queries);
         Self { cluster, session: Session::default(), services, _folder: folder }
     }
 
